@@ -1,0 +1,363 @@
+"""One node's Raft: the common door, elections and the follower's side. What only a leader does is in leadership.py.
+
+Roles: FOLLOWER → PRECANDIDATE → CANDIDATE → LEADER, and back to FOLLOWER on any higher term. A node that is no voter (a learner, or one that waits to
+be joined) is a FOLLOWER that never campaigns.
+
+Safety rests on five sentences, each asserted or tested:
+  a vote is durable before it is told (`after`), and there is one per term;
+  an entry is durable before it is acknowledged (`after`);
+  a committed entry is never overwritten (log.py);
+  only an entry of the leader's own term is committed by counting (leadership.py, thesis 3.6.2);
+  membership changes one member at a time, takes effect when applied, and nobody campaigns with an unapplied committed change.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Sequence
+
+from counter_node.raft import quorum
+from counter_node.raft.leadership import Leadership
+from counter_node.raft.log import RaftLog
+from counter_node.raft.membership import changed
+from counter_node.raft.messages import (
+    Append,
+    AppendResponse,
+    Heartbeat,
+    HeartbeatResponse,
+    InstallSnapshot,
+    Message,
+    ReadRequest,
+    ReadResponse,
+    TimeoutNow,
+    VoteRequest,
+    VoteResponse,
+)
+from counter_node.raft.types import NONE, Entry, EntryKind, HardState, MembershipChange, NodeId, Snapshot, SnapshotMeta
+
+
+class Role(enum.StrEnum):
+    FOLLOWER = "follower"
+    PRECANDIDATE = "precandidate"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config:
+    """Times in ticks. An election timeout is drawn from [election_ticks, 2 * election_ticks)."""
+
+    id: NodeId
+    heartbeat_ticks: int = 1
+    election_ticks: int = 10
+    max_append_bytes: int = 1 << 20
+    max_inflight: int = 64
+    max_inflight_bytes: int = 16 << 20
+    max_uncommitted_bytes: int = 64 << 20
+    promote_lag: int = 64  # entries a learner may be behind when it becomes a voter
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Persist:
+    """One unit for the disk, and the messages that may leave only after it is durable."""
+
+    hard_state: HardState | None
+    entries: list[Entry]
+    snapshot: Snapshot | None
+    after: list[tuple[NodeId, Message]]
+
+    @property
+    def writes(self) -> bool:
+        return self.hard_state is not None or bool(self.entries) or self.snapshot is not None
+
+
+class Raft:
+    def __init__(
+        self,
+        config: Config,
+        hard_state: HardState,
+        snapshot: SnapshotMeta,
+        entries: Sequence[Entry],
+        randint: Callable[[int, int], int],
+    ) -> None:
+        """State as it was recovered from the disk. `randint(low, high)` is inclusive."""
+        assert config.id != NONE, "a node needs an id"
+        self.config = config
+        self.id = config.id
+        self.term = hard_state.term
+        self.vote = hard_state.vote
+        self.log = RaftLog(snapshot.index, snapshot.term, entries, hard_state.commit)
+        self.membership = snapshot.membership
+        self.voters = self.membership.voters()
+        self.snapshot = snapshot  # the newest one that can be sent to others
+        self.role = Role.FOLLOWER
+        self.leader: NodeId = NONE
+        self.leadership: Leadership | None = None
+        self.reads: list[tuple[int, int]] = []  # (id, index) of this node's own confirmed reads
+        self._randint = randint
+        self._messages: list[tuple[NodeId, Message]] = []
+        self._after: list[tuple[NodeId, Message]] = []
+        self._saved = (hard_state.term, hard_state.vote)
+        self._install: Snapshot | None = None
+        self._votes: dict[NodeId, bool] = {}
+        self._elapsed = 0
+        self._timeout = self._draw_timeout()
+
+    # --- what the caller takes out ------------------------------------------------------------------------------------------
+
+    def take_messages(self) -> list[tuple[NodeId, Message]]:
+        if self.leadership is not None:
+            self.leadership.flush()
+        found, self._messages = self._messages, []
+        return found
+
+    def take_persist(self) -> Persist | None:
+        entries = self.log.take_unstable()
+        changed_state = (self.term, self.vote) != self._saved
+        hard_state = None
+        if changed_state or entries or self._install is not None:
+            hard_state = HardState(self.term, self.vote, self.log.committed)
+            self._saved = (self.term, self.vote)
+        if entries and self.leadership is not None:
+            self._after.append((self.id, AppendResponse(self.term, True, entries[-1].index)))
+        if hard_state is None and not self._after:
+            return None
+        found = Persist(hard_state, entries, self._install, self._after)
+        self._after, self._install = [], None
+        return found
+
+    def take_committed(self, max_bytes: int) -> list[Entry]:
+        return self.log.take_committed(max_bytes)
+
+    def take_reads(self) -> list[tuple[int, int]]:
+        found, self.reads = self.reads, []
+        return found
+
+    # --- what the caller puts in --------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        self._elapsed += 1
+        if self.leadership is not None:
+            self.leadership.tick()
+        elif self._elapsed >= self._timeout:
+            self._elapsed = 0
+            self.campaign()
+
+    def step(self, sender: NodeId, message: Message) -> None:
+        """The common door: terms first, then the role's own handler."""
+        if message.term > self.term and not self._meet_higher_term(sender, message):
+            return
+        if message.term < self.term:
+            self._answer_lower_term(sender, message)
+            return
+        if isinstance(message, VoteRequest):
+            self._on_vote_request(sender, message)
+        elif isinstance(message, VoteResponse):
+            self._on_vote_response(sender, message)
+        elif isinstance(message, Append | Heartbeat | InstallSnapshot):
+            self._on_leader(sender, message)
+        elif isinstance(message, TimeoutNow):
+            self._on_timeout_now(sender)
+        elif isinstance(message, ReadResponse):
+            self.reads.append((message.id, message.index))
+        elif self.leadership is not None:
+            self.leadership.step(sender, message)
+
+    def propose(self, data: bytes) -> bool:
+        """Leader only: one DATA entry. False when it was certainly not taken (not leader, handing over, too much uncommitted)."""
+        return self.leadership is not None and self.leadership.propose(EntryKind.DATA, data)
+
+    def read(self, read_id: int) -> bool:
+        """Ask for a read index; the answer appears in `reads`, or never. False when no leader is known."""
+        if self.leadership is not None:
+            self.leadership.read(self.id, read_id)
+        elif self.leader != NONE:
+            self.send(self.leader, ReadRequest(self.term, read_id))
+        else:
+            return False
+        return True
+
+    def applied_to(self, index: int) -> None:
+        assert self.log.applied <= index <= self.log.committed
+        self.log.applied = index
+        if self.leadership is not None:
+            self.leadership.applied_to(index)
+
+    def apply_change(self, change: MembershipChange) -> None:
+        """A committed CONFIG entry takes effect. What the leader checked when it proposed still holds, as only one is ever in flight."""
+        self.membership = changed(self.membership, change)
+        self.voters = self.membership.voters()
+        if self.leadership is not None:
+            if self.id not in self.voters:
+                self._become_follower(self.term, NONE)
+            else:
+                self.leadership.membership_changed()
+
+    def snapshot_taken(self, meta: SnapshotMeta, keep_entries: int) -> None:
+        """A durable snapshot exists: forget the log up to it, but for `keep_entries` for followers that are a little behind."""
+        assert meta.index <= self.log.applied
+        self.snapshot = meta
+        self.log.compact(meta.index - keep_entries)
+
+    def campaign(self, *, transfer: bool = False) -> None:
+        """Start an election, with a pre-vote unless leadership is being handed to us. Nothing happens where it would be wrong to."""
+        if self.leadership is not None or self.id not in self.voters or self._install is not None or self._unapplied_change():
+            return
+        self._votes = {}
+        self._timeout = self._draw_timeout()
+        self._elapsed = 0
+        self.leader = NONE
+        if transfer:
+            self._become_candidate(transfer=True)
+        else:
+            self.role = Role.PRECANDIDATE
+            self._ask_for_votes(pre=True)
+            self._count_vote(self.id, True)
+
+    def step_down(self) -> None:
+        """The leader gives up, because its disk or its loop stalls."""
+        if self.leadership is not None:
+            self._become_follower(self.term, NONE)
+
+    def leader_link_lost(self, node: NodeId) -> None:
+        """The link from `node` was closed: if it leads, it probably died. Only a hint: a pre-vote soon, which fails if others still hear it."""
+        if self.leadership is None and node == self.leader:
+            self.leader = NONE
+            self._elapsed = max(self._elapsed, self._timeout - self._randint(1, 3))
+
+    # --- helpers of both sides ----------------------------------------------------------------------------------------------
+
+    def send(self, to: NodeId, message: Message) -> None:
+        self._messages.append((to, message))
+
+    def restart_election_timer(self) -> None:
+        self._elapsed = 0
+
+    def lost_quorum(self) -> None:
+        self._become_follower(self.term, NONE)
+
+    def _draw_timeout(self) -> int:
+        return self._randint(self.config.election_ticks, 2 * self.config.election_ticks - 1)
+
+    def _unapplied_change(self) -> bool:
+        log = self.log
+        unapplied = log.entries[log.applied - log.offset : log.committed - log.offset]
+        return any(e.kind is EntryKind.CONFIG for e in unapplied)
+
+    # --- terms --------------------------------------------------------------------------------------------------------------
+
+    def _meet_higher_term(self, sender: NodeId, message: Message) -> bool:
+        """False when the message is to be ignored."""
+        if isinstance(message, VoteRequest):
+            hears_leader = self.leader != NONE and self._elapsed < self.config.election_ticks
+            if hears_leader and not message.transfer:
+                return False  # thesis 4.2.3: a disturber does not depose a leader that is heard
+            if message.pre:
+                return True  # asks about a term that nobody has entered
+        if isinstance(message, VoteResponse) and message.pre and message.granted:
+            return True  # answers our own question about the next term
+        leads = isinstance(message, Append | Heartbeat | InstallSnapshot)
+        self._become_follower(message.term, sender if leads else NONE)
+        return True
+
+    def _answer_lower_term(self, sender: NodeId, message: Message) -> None:
+        if isinstance(message, Append | Heartbeat | InstallSnapshot):
+            self.send(sender, HeartbeatResponse(self.term, 0))  # an old leader: our term makes it step down
+        elif isinstance(message, VoteRequest) and message.pre:
+            self.send(sender, VoteResponse(self.term, True, False))
+
+    def _become_follower(self, term: int, leader: NodeId) -> None:
+        assert term >= self.term, "terms never fall"
+        if term > self.term:
+            self.term, self.vote = term, NONE
+        self.role, self.leader, self.leadership = Role.FOLLOWER, leader, None
+        self._votes = {}
+        self._elapsed = 0
+        self._timeout = self._draw_timeout()
+
+    # --- elections ----------------------------------------------------------------------------------------------------------
+
+    def _become_candidate(self, *, transfer: bool) -> None:
+        self.term, self.vote = self.term + 1, self.id
+        self.role, self.leader, self._votes = Role.CANDIDATE, NONE, {}
+        self._ask_for_votes(pre=False, transfer=transfer)
+        self._after.append((self.id, VoteResponse(self.term, False, True)))  # our own vote counts once it is durable
+
+    def _ask_for_votes(self, *, pre: bool, transfer: bool = False) -> None:
+        term = self.term + 1 if pre else self.term
+        request = VoteRequest(term, pre, self.log.last_index, self.log.last_term, transfer)
+        # A real request names a log and a term that must survive a crash of ours; a pre-vote binds nobody.
+        out = self._messages if pre else self._after
+        out.extend((v, request) for v in sorted(self.voters) if v != self.id)
+
+    def _on_vote_request(self, sender: NodeId, m: VoteRequest) -> None:
+        free = self.vote == sender or (self.vote == NONE and self.leader == NONE) or (m.pre and m.term > self.term)
+        up_to_date = (m.last_term, m.last_index) >= (self.log.last_term, self.log.last_index)
+        granted = free and up_to_date
+        if m.pre:
+            self.send(sender, VoteResponse(m.term if granted else self.term, True, granted))
+            return
+        if granted:
+            self.vote = sender
+            self._elapsed = 0
+        self._after.append((sender, VoteResponse(self.term, False, granted)))
+
+    def _on_vote_response(self, sender: NodeId, m: VoteResponse) -> None:
+        if (self.role, m.pre) in ((Role.PRECANDIDATE, True), (Role.CANDIDATE, False)):
+            self._count_vote(sender, m.granted)
+
+    def _count_vote(self, voter: NodeId, granted: bool) -> None:
+        self._votes.setdefault(voter, granted)
+        result = quorum.vote_result(self.voters, self._votes)
+        if result is quorum.VoteResult.LOST:
+            self._become_follower(self.term, NONE)
+        elif result is quorum.VoteResult.WON:
+            if self.role is Role.PRECANDIDATE:
+                self._become_candidate(transfer=False)
+            else:
+                self.role, self.leader, self._elapsed = Role.LEADER, self.id, 0
+                self.leadership = Leadership(self)
+
+    def _on_timeout_now(self, sender: NodeId) -> None:
+        if self.role is Role.FOLLOWER and sender == self.leader:
+            self.campaign(transfer=True)
+
+    # --- the follower's side ------------------------------------------------------------------------------------------------
+
+    def _on_leader(self, sender: NodeId, m: Append | Heartbeat | InstallSnapshot) -> None:
+        assert self.leadership is None, f"two leaders in term {self.term}: {self.id:016x} and {sender:016x}"
+        if self.role is not Role.FOLLOWER:
+            self._become_follower(m.term, sender)
+        self._elapsed = 0
+        self.leader = sender
+        if isinstance(m, Append):
+            self._on_append(sender, m)
+        elif isinstance(m, Heartbeat):
+            self.log.commit_to(m.commit)
+            self.send(sender, HeartbeatResponse(self.term, m.read))
+        else:
+            self._on_snapshot(sender, m)
+
+    def _on_append(self, sender: NodeId, m: Append) -> None:
+        if m.prev_index < self.log.committed:
+            self._after.append((sender, AppendResponse(self.term, True, self.log.committed)))
+        elif self.log.matches(m.prev_index, m.prev_term):
+            last_new = self.log.append_after(m.prev_index, m.entries)
+            self.log.commit_to(min(m.commit, last_new))
+            self._after.append((sender, AppendResponse(self.term, True, last_new)))
+        else:
+            hint_index, hint_term = self.log.guess(m.prev_index, m.prev_term)
+            self.send(sender, AppendResponse(self.term, False, m.prev_index, hint_index, hint_term))
+
+    def _on_snapshot(self, sender: NodeId, m: InstallSnapshot) -> None:
+        meta = m.meta
+        if meta.index > self.log.committed:
+            if self.log.matches(meta.index, meta.term):
+                self.log.commit_to(meta.index)  # everything is here already; only the news was missing
+            else:
+                self.log.restore(meta.index, meta.term)
+                self.membership, self.voters = meta.membership, meta.membership.voters()
+                self.snapshot = meta
+                self._install = Snapshot(meta, m.state)
+        self._after.append((sender, AppendResponse(self.term, True, self.log.committed)))

@@ -1,0 +1,282 @@
+"""What a node does only while it leads: replicate, commit, confirm reads, change the membership, hand over.
+
+The object is made when an election is won and dropped when the term ends, so nothing of an old leadership can leak into a new one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from counter_node.raft import quorum
+from counter_node.raft.membership import ChangeRefused, changed
+from counter_node.raft.messages import (
+    Append,
+    AppendResponse,
+    Heartbeat,
+    HeartbeatResponse,
+    InstallSnapshot,
+    Message,
+    ReadRequest,
+    ReadResponse,
+    TimeoutNow,
+)
+from counter_node.raft.progress import Pace, Progress
+from counter_node.raft.readindex import PendingRead, ReadQueue
+from counter_node.raft.types import NONE, ChangeKind, Entry, EntryKind, MembershipChange, NodeId
+
+if TYPE_CHECKING:
+    from counter_node.raft.core import Raft
+
+
+class Busy(Exception):
+    """Another change, or a transfer, is in flight; ask again."""
+
+
+class NotReady(Exception):
+    """The learner is too far behind to vote; ask again."""
+
+
+class Leadership:
+    def __init__(self, raft: Raft) -> None:
+        self._raft = raft
+        self._config = raft.config
+        log = raft.log
+        self.progress = {m.id: Progress(log.last_index + 1) for m in raft.membership.members}
+        self.progress[raft.id].match = log.unstable - 1 if log.unstable <= log.last_index else log.last_index
+        self.transferee: NodeId = NONE
+        self._transfer_elapsed = 0
+        self._heartbeat_elapsed = 0
+        self._quorum_elapsed = 0
+        self._reads = ReadQueue(raft.id)
+        self._early_reads: list[tuple[NodeId, int]] = []  # asked before this term had committed anything
+        self._read_heartbeat_due = False
+        self._uncommitted_bytes = 0
+        self._change_index = log.last_index  # a change may be among the entries of earlier terms
+        self._append(EntryKind.NOOP, b"")
+        self._term_start = log.last_index
+
+    # --- proposals ----------------------------------------------------------------------------------------------------------
+
+    def propose(self, kind: EntryKind, data: bytes) -> bool:
+        if self.transferee != NONE:
+            return False
+        if self._uncommitted_bytes and self._uncommitted_bytes + len(data) > self._config.max_uncommitted_bytes:
+            return False
+        self._append(kind, data)
+        return True
+
+    def _append(self, kind: EntryKind, data: bytes) -> None:
+        log = self._raft.log
+        log.append([Entry(log.last_index + 1, self._raft.term, kind, data)])
+        self._uncommitted_bytes += len(data)
+
+    def propose_change(self, change: MembershipChange) -> int | None:
+        """Index of the CONFIG entry, or None when the change is in force already. Raises ChangeRefused, Busy, NotReady."""
+        raft = self._raft
+        if changed(raft.membership, change) is raft.membership:
+            return None
+        if change.kind is ChangeKind.REMOVE and change.id == raft.id:
+            raise ChangeRefused("the leader does not remove itself; transfer leadership first")
+        if self._change_index > raft.log.applied or self.transferee != NONE:
+            raise Busy("another membership change or a transfer is in flight")
+        if change.kind is ChangeKind.PROMOTE:
+            self._require_caught_up(change.id)
+        self._append(EntryKind.CONFIG, msgspec.msgpack.encode(change))
+        self._change_index = raft.log.last_index
+        return self._change_index
+
+    def _require_caught_up(self, node: NodeId) -> None:
+        progress = self.progress[node]
+        lag = self._raft.log.last_index - progress.match
+        if progress.pace is not Pace.REPLICATE or lag > self._config.promote_lag:
+            raise NotReady(f"learner {node:016x} is {lag} entries behind; at most {self._config.promote_lag} to vote")
+
+    # --- the clock ----------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        self._heartbeat_elapsed += 1
+        self._quorum_elapsed += 1
+        if self.transferee != NONE:
+            self._transfer_elapsed += 1
+            if self._transfer_elapsed >= self._config.election_ticks:
+                self.transferee = NONE  # thesis 3.10: it did not work out; take proposals again
+        if self._quorum_elapsed >= self._config.election_ticks:
+            self._quorum_elapsed = 0
+            self._raft.restart_election_timer()
+            if not self._heard_from_quorum():
+                self._raft.lost_quorum()
+                return
+        if self._heartbeat_elapsed >= self._config.heartbeat_ticks:
+            self._heartbeat()
+
+    def _heard_from_quorum(self) -> bool:
+        """CheckQuorum (thesis 6.2): a leader that no majority answers gives up, so that its clients learn it."""
+        active = {n: 1 for n, p in self.progress.items() if p.recently_active}
+        active[self._raft.id] = 1
+        for progress in self.progress.values():
+            progress.recently_active = False
+        return quorum.acknowledged(self._raft.voters, active) == 1
+
+    # --- sending ------------------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Once a turn: what the turn produced goes out as one message to each member."""
+        if self._read_heartbeat_due:
+            self._heartbeat()
+        for node in self.progress:
+            if node != self._raft.id:
+                self._replicate(node)
+
+    def _heartbeat(self) -> None:
+        self._heartbeat_elapsed = 0
+        self._read_heartbeat_due = False
+        raft = self._raft
+        for node, progress in self.progress.items():
+            if node != raft.id:
+                raft.send(node, Heartbeat(raft.term, min(progress.match, raft.log.committed), self._reads.position))
+
+    def _replicate(self, node: NodeId, *, nudge: bool = False) -> None:
+        """Send what the member lacks and may get now; with `nudge` at least an empty append, to find out where it stands."""
+        progress, raft, config = self.progress[node], self._raft, self._config
+        log = raft.log
+        while progress.may_send(config.max_inflight, config.max_inflight_bytes):
+            if progress.next <= log.offset:
+                progress.snapshot(raft.snapshot.index)
+                raft.send(node, InstallSnapshot(raft.term, raft.snapshot))
+                return
+            entries = log.slice(progress.next, config.max_append_bytes)
+            probing = progress.pace is Pace.PROBE
+            if not entries and not probing and not nudge and progress.sent_commit >= log.committed:
+                return
+            prev = progress.next - 1
+            raft.send(node, Append(raft.term, prev, log.term(prev), log.committed, entries))
+            progress.sent(entries)
+            progress.sent_commit = log.committed
+            nudge = False
+
+    # --- answers ------------------------------------------------------------------------------------------------------------
+
+    def step(self, sender: NodeId, message: Message) -> None:
+        if isinstance(message, ReadRequest):
+            self.read(sender, message.id)
+            return
+        progress = self.progress.get(sender)
+        if progress is None:
+            return  # removed in the meantime
+        progress.recently_active = True
+        if isinstance(message, AppendResponse):
+            if message.ok:
+                self._on_acknowledged(sender, progress, message.index)
+            elif progress.rejected(message.index, self._retry_at(message)):
+                self._replicate(sender)
+        elif isinstance(message, HeartbeatResponse):
+            self._on_heartbeat_response(sender, progress, message)
+
+    def _retry_at(self, m: AppendResponse) -> int:
+        return self._raft.log.guess(m.hint_index, m.hint_term)[0] + 1
+
+    def _on_acknowledged(self, sender: NodeId, progress: Progress, index: int) -> None:
+        log = self._raft.log
+        assert index <= log.last_index, f"{sender:016x} acknowledges entry {index}, the log ends at {log.last_index}"
+        news = progress.acknowledged(index)
+        if sender != self._raft.id:
+            if progress.pace is Pace.PROBE or (progress.pace is Pace.SNAPSHOT and progress.match >= log.offset):
+                progress.replicate()
+            if sender == self.transferee and progress.match == log.last_index:
+                self._raft.send(sender, TimeoutNow(self._raft.term))
+        if news:
+            self._advance_commit()
+
+    def _on_heartbeat_response(self, sender: NodeId, progress: Progress, m: HeartbeatResponse) -> None:
+        progress.probed = False
+        if progress.match < self._raft.log.last_index and progress.pace is not Pace.SNAPSHOT:
+            self._replicate(sender, nudge=True)
+        self._reads.echoed(sender, m.read)
+        self._deliver_reads()
+
+    def unreachable(self, node: NodeId) -> None:
+        """Messages to `node` may have been lost (its link was cut): find out where it stands."""
+        progress = self.progress.get(node)
+        if progress is not None and node != self._raft.id:
+            progress.probe()
+
+    # --- committing ---------------------------------------------------------------------------------------------------------
+
+    def _advance_commit(self) -> None:
+        raft = self._raft
+        index = quorum.acknowledged(raft.voters, {n: p.match for n, p in self.progress.items()})
+        # Only entries of this term are committed by counting; earlier ones follow (thesis 3.6.2).
+        if index > raft.log.committed and raft.log.term(index) == raft.term:
+            raft.log.commit_to(index)
+            if self._early_reads:
+                early, self._early_reads = self._early_reads, []
+                for asker, read_id in early:
+                    self.read(asker, read_id)
+
+    def applied_to(self, index: int) -> None:
+        log = self._raft.log
+        if index >= log.last_index:
+            self._uncommitted_bytes = 0
+
+    def applied_bytes(self, size: int) -> None:
+        self._uncommitted_bytes = max(0, self._uncommitted_bytes - size)
+
+    def membership_changed(self) -> None:
+        raft = self._raft
+        ids = {m.id for m in raft.membership.members}
+        for node in [n for n in self.progress if n not in ids]:
+            del self.progress[node]
+        for node in ids - self.progress.keys():
+            self.progress[node] = Progress(raft.log.last_index + 1)
+            self.progress[node].recently_active = True  # it gets one full period to answer
+        if self.transferee not in raft.voters:
+            self.transferee = NONE
+        self._advance_commit()  # a smaller quorum may have been reached already
+        self._deliver_reads()
+
+    # --- reads --------------------------------------------------------------------------------------------------------------
+
+    def read(self, asker: NodeId, read_id: int) -> None:
+        raft = self._raft
+        if raft.log.committed < self._term_start:
+            self._early_reads.append((asker, read_id))  # thesis 6.4 step 1: until then the commit index may be behind
+            return
+        self._reads.add(asker, read_id, raft.log.committed)
+        self._read_heartbeat_due = True
+        self._deliver_reads()  # a majority of one needs nobody's echo
+
+    def _deliver_reads(self) -> None:
+        for read in self._reads.confirmed(self._raft.voters):
+            self._deliver(read)
+
+    def _deliver(self, read: PendingRead) -> None:
+        raft = self._raft
+        if read.asker == raft.id:
+            raft.reads.append((read.id, read.index))
+        else:
+            raft.send(read.asker, ReadResponse(raft.term, read.id, read.index))
+
+    # --- handing over -------------------------------------------------------------------------------------------------------
+
+    def transfer(self, to: NodeId) -> NodeId:
+        """Hand leadership to voter `to`, or with NONE to the one furthest along. Returns who it is. Raises ChangeRefused, Busy."""
+        raft = self._raft
+        if to == NONE:
+            others = [n for n in raft.voters if n != raft.id]
+            if not others:
+                raise ChangeRefused("there is no other voter to lead")
+            to = max(others, key=lambda n: (self.progress[n].recently_active, self.progress[n].match, n))
+        if to == raft.id:
+            return to
+        if to not in raft.voters:
+            raise ChangeRefused(f"node {to:016x} is not a voter")
+        if self.transferee not in (NONE, to):
+            raise Busy(f"leadership is being handed to {self.transferee:016x}")
+        if self.transferee == NONE:
+            self.transferee = to
+            self._transfer_elapsed = 0
+            if self.progress[to].match == raft.log.last_index:
+                raft.send(to, TimeoutNow(raft.term))
+        return to

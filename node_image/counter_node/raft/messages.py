@@ -1,0 +1,101 @@
+"""What nodes say to each other. One definition for the core, the simulator and the wire (MessagePack arrays with an integer tag).
+
+Every message carries the sender's term; the common door of the core (`Raft.step`) looks at it before anything else.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from counter_node.raft.types import Entry, SnapshotMeta
+
+
+class VoteRequest(msgspec.Struct, array_like=True, tag=1, frozen=True, gc=False):
+    """Thesis 3.4; with `pre` set, 9.6: "would you vote for me?", which binds nobody. `transfer` overrides the voter's lease (3.10)."""
+
+    term: int
+    pre: bool
+    last_index: int
+    last_term: int
+    transfer: bool = False
+
+
+class VoteResponse(msgspec.Struct, array_like=True, tag=2, frozen=True, gc=False):
+    term: int
+    pre: bool
+    granted: bool
+
+
+class Append(msgspec.Struct, array_like=True, tag=3, frozen=True, gc=False):
+    """Thesis 3.5. Without entries it probes, or tells a new commit index."""
+
+    term: int
+    prev_index: int
+    prev_term: int
+    commit: int
+    entries: list[Entry]
+
+
+class AppendResponse(msgspec.Struct, array_like=True, tag=4, frozen=True, gc=False):
+    """`ok`: the sender's log is durable and equal to the leader's up to `index`.
+    Not `ok`: nothing at `index` fits; the sender suggests (`hint_index`, `hint_term`) as the next place to try."""
+
+    term: int
+    ok: bool
+    index: int
+    hint_index: int = 0
+    hint_term: int = 0
+
+
+class Heartbeat(msgspec.Struct, array_like=True, tag=5, frozen=True, gc=False):
+    """`read` is the newest position in the leader's queue of reads; who echoes it confirms every read up to it (see readindex.py)."""
+
+    term: int
+    commit: int
+    read: int
+
+
+class HeartbeatResponse(msgspec.Struct, array_like=True, tag=6, frozen=True, gc=False):
+    term: int
+    read: int
+
+
+class InstallSnapshot(msgspec.Struct, array_like=True, tag=7, frozen=True):
+    """Thesis 5.3. The core sends it without `state`; the sender's driver attaches the bytes of the snapshot file."""
+
+    term: int
+    meta: SnapshotMeta
+    state: bytes = b""
+
+
+class TimeoutNow(msgspec.Struct, array_like=True, tag=8, frozen=True, gc=False):
+    """Leadership transfer (thesis 3.10): campaign now, without pre-vote."""
+
+    term: int
+
+
+class ReadRequest(msgspec.Struct, array_like=True, tag=9, frozen=True, gc=False):
+    """A follower asks for a read index (thesis 6.4). `id` is the asker's, never used twice."""
+
+    term: int
+    id: int
+
+
+class ReadResponse(msgspec.Struct, array_like=True, tag=10, frozen=True, gc=False):
+    term: int
+    id: int
+    index: int
+
+
+Message = (
+    VoteRequest
+    | VoteResponse
+    | Append
+    | AppendResponse
+    | Heartbeat
+    | HeartbeatResponse
+    | InstallSnapshot
+    | TimeoutNow
+    | ReadRequest
+    | ReadResponse
+)

@@ -1,0 +1,95 @@
+"""What a leader knows of one other member, and how much it may send to it.
+
+    PROBE      one message at a time, until an answer shows where the logs agree
+    REPLICATE  `next` runs ahead of `match`; bounded by a window of messages and bytes
+    SNAPSHOT   nothing is sent until the snapshot was installed or given up
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Sequence
+
+from counter_node.raft.types import Entry
+
+
+class Pace(enum.Enum):
+    PROBE = "probe"
+    REPLICATE = "replicate"
+    SNAPSHOT = "snapshot"
+
+
+class Progress:
+    __slots__ = ("inflight", "inflight_bytes", "match", "next", "pace", "pending", "probed", "recently_active", "sent_commit")
+
+    def __init__(self, following: int) -> None:
+        self.match = 0
+        self.next = following
+        self.pace = Pace.PROBE
+        self.probed = False  # PROBE: a message is out and unanswered
+        self.pending = 0  # SNAPSHOT: index of the snapshot that was sent
+        self.inflight: deque[tuple[int, int]] = deque()  # REPLICATE: (last index, bytes) of each unanswered message
+        self.inflight_bytes = 0
+        self.sent_commit = 0  # newest commit index told to this member
+        self.recently_active = False  # heard from since the last check of the quorum
+
+    def probe(self) -> None:
+        """Fall back to one message at a time, from right after what is known to match."""
+        self.next = self.match + 1
+        self.pace = Pace.PROBE
+        self._reset()
+
+    def replicate(self) -> None:
+        self.next = self.match + 1
+        self.pace = Pace.REPLICATE
+        self._reset()
+
+    def snapshot(self, index: int) -> None:
+        self.pace = Pace.SNAPSHOT
+        self._reset()
+        self.pending = index
+
+    def _reset(self) -> None:
+        self.probed = False
+        self.pending = 0
+        self.inflight.clear()
+        self.inflight_bytes = 0
+        self.sent_commit = 0
+
+    def may_send(self, max_messages: int, max_bytes: int) -> bool:
+        if self.pace is Pace.REPLICATE:
+            return len(self.inflight) < max_messages and self.inflight_bytes < max_bytes
+        return self.pace is Pace.PROBE and not self.probed
+
+    def sent(self, entries: Sequence[Entry]) -> None:
+        if self.pace is Pace.PROBE:
+            self.probed = True
+        elif entries:
+            size = sum(len(e.data) for e in entries)
+            self.next = entries[-1].index + 1
+            self.inflight.append((self.next - 1, size))
+            self.inflight_bytes += size
+
+    def acknowledged(self, index: int) -> bool:
+        """The member has everything up to `index`. True when that is news."""
+        while self.inflight and self.inflight[0][0] <= index:
+            self.inflight_bytes -= self.inflight.popleft()[1]
+        self.next = max(self.next, index + 1)
+        if index <= self.match:
+            return False
+        self.match = index
+        return True
+
+    def rejected(self, index: int, retry_at: int) -> bool:
+        """The member has nothing fitting at `index`. False when that is an old answer to an old question."""
+        if self.pace is Pace.REPLICATE:
+            if index <= self.match:
+                return False
+            self.probe()
+            return True
+        if self.pace is Pace.SNAPSHOT or index != self.next - 1:
+            return False
+        self.next = max(min(index, retry_at), self.match + 1)
+        self.probed = False
+        return True
