@@ -9,6 +9,10 @@ Safety rests on five sentences, each asserted or tested:
   a committed entry is never overwritten (log.py);
   only an entry of the leader's own term is committed by counting (leadership.py, thesis 3.6.2);
   membership changes one member at a time, takes effect when applied, and nobody campaigns with an unapplied committed change.
+
+Why taking effect at apply is safe: a leader proposes a change only after it applied the one before, so the message that carries change j also tells
+that change i before it is committed; and whatever is durable of the log is written together with the commit index (`take_persist`). So a node that
+has j, even after a crash, has i in force, and two nodes' configurations differ by one member at most: their majorities meet.
 """
 
 from __future__ import annotations
@@ -99,7 +103,8 @@ class Raft:
         self._messages: list[tuple[NodeId, Message]] = []
         self._after: list[tuple[NodeId, Message]] = []
         self._saved = (hard_state.term, hard_state.vote)
-        self._install: Snapshot | None = None
+        self._install: Snapshot | None = None  # for the disk
+        self._restore: Snapshot | None = None  # for the state machine
         self._votes: dict[NodeId, bool] = {}
         self._elapsed = 0
         self._timeout = self._draw_timeout()
@@ -125,6 +130,11 @@ class Raft:
             return None
         found = Persist(hard_state, entries, self._install, self._after)
         self._after, self._install = [], None
+        return found
+
+    def take_restore(self) -> Snapshot | None:
+        """The snapshot that the state machine must be replaced by before it applies anything else."""
+        found, self._restore = self._restore, None
         return found
 
     def take_committed(self, max_bytes: int) -> list[Entry]:
@@ -181,8 +191,6 @@ class Raft:
     def applied_to(self, index: int) -> None:
         assert self.log.applied <= index <= self.log.committed
         self.log.applied = index
-        if self.leadership is not None:
-            self.leadership.applied_to(index)
 
     def apply_change(self, change: MembershipChange) -> None:
         """A committed CONFIG entry takes effect. What the leader checked when it proposed still holds, as only one is ever in flight."""
@@ -334,6 +342,7 @@ class Raft:
         if isinstance(m, Append):
             self._on_append(sender, m)
         elif isinstance(m, Heartbeat):
+            assert m.commit <= self.log.last_index, "this node lost entries that it had acknowledged"
             self.log.commit_to(m.commit)
             self.send(sender, HeartbeatResponse(self.term, m.read))
         else:
@@ -359,5 +368,5 @@ class Raft:
                 self.log.restore(meta.index, meta.term)
                 self.membership, self.voters = meta.membership, meta.membership.voters()
                 self.snapshot = meta
-                self._install = Snapshot(meta, m.state)
+                self._install = self._restore = Snapshot(meta, m.state)
         self._after.append((sender, AppendResponse(self.term, True, self.log.committed)))

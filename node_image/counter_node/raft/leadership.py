@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from counter_node.raft.core import Raft
 
 
+SNAPSHOT_PATIENCE = 5
+"""Election timeouts that a member may take to install a snapshot before it is offered again."""
+
+
 class Busy(Exception):
     """Another change, or a transfer, is in flight; ask again."""
 
@@ -44,7 +48,9 @@ class Leadership:
         self._config = raft.config
         log = raft.log
         self.progress = {m.id: Progress(log.last_index + 1) for m in raft.membership.members}
-        self.progress[raft.id].match = log.unstable - 1 if log.unstable <= log.last_index else log.last_index
+        # Our vote for ourselves was durable before anyone was asked, and all earlier entries with it.
+        assert log.unstable == log.last_index + 1, "a candidate's log is durable"
+        self.progress[raft.id].match = log.last_index
         self.transferee: NodeId = NONE
         self._transfer_elapsed = 0
         self._heartbeat_elapsed = 0
@@ -191,7 +197,11 @@ class Leadership:
 
     def _on_heartbeat_response(self, sender: NodeId, progress: Progress, m: HeartbeatResponse) -> None:
         progress.probed = False
-        if progress.match < self._raft.log.last_index and progress.pace is not Pace.SNAPSHOT:
+        if progress.pace is Pace.SNAPSHOT:
+            progress.waited += 1
+            if progress.waited >= SNAPSHOT_PATIENCE * self._config.election_ticks:
+                progress.probe()  # the snapshot was lost on the way
+        elif progress.match < self._raft.log.last_index:
             self._replicate(sender, nudge=True)
         self._reads.echoed(sender, m.read)
         self._deliver_reads()
@@ -209,19 +219,14 @@ class Leadership:
         index = quorum.acknowledged(raft.voters, {n: p.match for n, p in self.progress.items()})
         # Only entries of this term are committed by counting; earlier ones follow (thesis 3.6.2).
         if index > raft.log.committed and raft.log.term(index) == raft.term:
+            for position in range(raft.log.committed - raft.log.offset, index - raft.log.offset):
+                self._uncommitted_bytes -= len(raft.log.entries[position].data)
+            self._uncommitted_bytes = max(0, self._uncommitted_bytes)  # entries of earlier terms were never counted in
             raft.log.commit_to(index)
             if self._early_reads:
                 early, self._early_reads = self._early_reads, []
                 for asker, read_id in early:
                     self.read(asker, read_id)
-
-    def applied_to(self, index: int) -> None:
-        log = self._raft.log
-        if index >= log.last_index:
-            self._uncommitted_bytes = 0
-
-    def applied_bytes(self, size: int) -> None:
-        self._uncommitted_bytes = max(0, self._uncommitted_bytes - size)
 
     def membership_changed(self) -> None:
         raft = self._raft
@@ -254,9 +259,9 @@ class Leadership:
     def _deliver(self, read: PendingRead) -> None:
         raft = self._raft
         if read.asker == raft.id:
-            raft.reads.append((read.id, read.index))
+            raft.reads.append((read.id, read.commit))
         else:
-            raft.send(read.asker, ReadResponse(raft.term, read.id, read.index))
+            raft.send(read.asker, ReadResponse(raft.term, read.id, read.commit))
 
     # --- handing over -------------------------------------------------------------------------------------------------------
 

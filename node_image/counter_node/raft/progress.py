@@ -21,7 +21,7 @@ class Pace(enum.Enum):
 
 
 class Progress:
-    __slots__ = ("inflight", "inflight_bytes", "match", "next", "pace", "pending", "probed", "recently_active", "sent_commit")
+    __slots__ = ("inflight", "inflight_bytes", "match", "next", "pace", "pending", "probed", "recently_active", "sent_commit", "waited")
 
     def __init__(self, following: int) -> None:
         self.match = 0
@@ -31,6 +31,7 @@ class Progress:
         self.pending = 0  # SNAPSHOT: index of the snapshot that was sent
         self.inflight: deque[tuple[int, int]] = deque()  # REPLICATE: (last index, bytes) of each unanswered message
         self.inflight_bytes = 0
+        self.waited = 0  # SNAPSHOT: heartbeats answered since it was sent
         self.sent_commit = 0  # newest commit index told to this member
         self.recently_active = False  # heard from since the last check of the quorum
 
@@ -53,6 +54,7 @@ class Progress:
     def _reset(self) -> None:
         self.probed = False
         self.pending = 0
+        self.waited = 0
         self.inflight.clear()
         self.inflight_bytes = 0
         self.sent_commit = 0

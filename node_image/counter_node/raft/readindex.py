@@ -20,7 +20,7 @@ class PendingRead(NamedTuple):
     position: int
     asker: NodeId
     id: int
-    index: int
+    commit: int
 
 
 class ReadQueue:
@@ -33,9 +33,9 @@ class ReadQueue:
     def __len__(self) -> int:
         return len(self._pending)
 
-    def add(self, asker: NodeId, read_id: int, index: int) -> None:
+    def add(self, asker: NodeId, read_id: int, commit: int) -> None:
         self.position += 1
-        self._pending.append(PendingRead(self.position, asker, read_id, index))
+        self._pending.append(PendingRead(self.position, asker, read_id, commit))
 
     def echoed(self, node: NodeId, position: int) -> None:
         if position > self._echoed.get(node, 0):

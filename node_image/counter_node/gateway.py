@@ -1,0 +1,288 @@
+"""Clients' commands in, numbered batches out, replies from this node's own apply. Pure: no socket, no clock.
+
+A gateway is the part of a node that its clients talk to; every node has one, whether it leads or not.
+
+1. It registers once through the log. The index of that entry is its session, which nobody else ever gets.
+2. All writes gathered while a batch is in flight become the next batch: one batch in flight, numbered 1, 2, 3, …. The state machine
+   executes number n only after n-1 and only once, so the order of each connection survives a change of leader, and repeating is always safe.
+3. The batch is sent again, as it is, whenever the leader, the term or the link changed, and after `retry_ticks` of silence.
+4. The replies come from applying the batch here. Reads that must see the writes before them on their connection travel *beside* their batch: they
+   are not in the log, and are computed between its writes when it is applied.
+5. Other reads are gathered too: one ReadIndex round answers all of them.
+6. What has not been sent to any leader within `patience_ticks` is answered LOADING, which is certain: it was not and will not be executed.
+   What was sent and is still unanswered then gets UNKNOWN. The batch itself stays in flight until its fate is known, so that later ones keep their order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from counter_node.counters import batches
+from counter_node.counters.batches import Outcome, OutcomeKind
+from counter_node.counters.replies import Failure
+from counter_node.raft.types import NONE, NodeId
+
+Token = Any
+"""Whatever the caller wants back with the reply."""
+Op = Any
+Route = tuple[NodeId, int, int]  # leader, term, how often the links were cut: a change of any means "send again"
+
+LOADING = Failure(b"LOADING no leader known for %d ms; the command was not executed")
+UNKNOWN = Failure(b"UNKNOWN the command was sent but its outcome is not known after %d ms; it may or may not be executed")
+RESTORED = Failure(b"UNKNOWN the node caught up by a snapshot that holds the effect, if any, of this command but not its reply")
+
+
+@dataclasses.dataclass(slots=True)
+class Batch:
+    number: int
+    tokens: list[Token]
+    ops: list[Op]  # writes and the reads between them
+    body: bytes
+    born: int  # tick of its oldest command
+    route: Route
+    sent: int  # tick
+    answered: bool = False  # with UNKNOWN
+
+
+@dataclasses.dataclass(slots=True)
+class Reads:
+    id: int
+    tokens: list[Token]
+    ops: list[Op]
+    born: int
+    route: Route
+    asked: int  # tick
+    index: int | None = None  # confirmed: answer once this index is applied
+
+
+class Gathered:
+    """Commands that wait to be sent, with their age in ticks."""
+
+    def __init__(self) -> None:
+        self.tokens: list[Token] = []
+        self.ops: list[Op] = []
+        self._marks: deque[tuple[int, int]] = deque()  # (tick, how many were there before it)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def add(self, token: Token, op: Op, tick: int) -> None:
+        if not self._marks or self._marks[-1][0] != tick:
+            self._marks.append((tick, len(self.tokens)))
+        self.tokens.append(token)
+        self.ops.append(op)
+
+    def oldest(self) -> int:
+        return self._marks[0][0]
+
+    def take(self, most: int) -> tuple[list[Token], list[Op], int]:
+        """The `most` oldest, and the tick of the first of them."""
+        born = self._marks[0][0]
+        tokens, ops = self.tokens[:most], self.ops[:most]
+        del self.tokens[:most], self.ops[:most]
+        marks = deque((tick, max(0, before - most)) for tick, before in self._marks)
+        while len(marks) > 1 and marks[1][1] == 0:
+            marks.popleft()
+        self._marks = marks if self.tokens else deque()
+        return tokens, ops, born
+
+    def put_back(self, tokens: list[Token], ops: list[Op], born: int) -> None:
+        self._marks = deque([(born, 0), *((tick, before + len(tokens)) for tick, before in self._marks)])
+        self.tokens[:0], self.ops[:0] = tokens, ops
+
+    def older_than(self, tick: int) -> int:
+        """How many were added at or before `tick`."""
+        count = 0
+        for position, (born, _) in enumerate(self._marks):
+            if born > tick:
+                break
+            count = self._marks[position + 1][1] if position + 1 < len(self._marks) else len(self.tokens)
+        return count
+
+
+class Gateway:
+    def __init__(
+        self, nonce: int, *, is_write: Callable[[Op], bool], tick_ms: int, patience_ticks: int, retry_ticks: int, max_batch: int = 10_000
+    ) -> None:
+        """`nonce`: random, fresh for each start of the process; it makes the registration and the read ids unmistakable."""
+        self.session: int | None = None
+        self.replies: list[tuple[Token, Any]] = []
+        self.writes = Gathered()
+        self.reads = Gathered()
+        self._nonce = nonce
+        self._is_write = is_write
+        self._patience = patience_ticks
+        self._retry = retry_ticks
+        self._max_batch = max_batch
+        self._loading = Failure(LOADING % (patience_ticks * tick_ms))
+        self._unknown = Failure(UNKNOWN % (patience_ticks * tick_ms))
+        self._tick = 0
+        self._number = 0
+        self._opening: tuple[Route, int] | None = None
+        self._in_flight: Batch | None = None
+        self._asked: list[Reads] = []
+        self._next_read = nonce
+
+    @property
+    def ready(self) -> bool:
+        return self.session is not None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing gathered and nothing unanswered."""
+        unanswered = self._in_flight is not None and not self._in_flight.answered
+        return not (self.writes or self.reads or self._asked or unanswered)
+
+    # --- from clients -------------------------------------------------------------------------------------------------------
+
+    def write(self, token: Token, op: Op) -> None:
+        """A write, or a read that must come after writes of the same connection which are still unanswered."""
+        self.writes.add(token, op, self._tick)
+
+    def read(self, token: Token, op: Op) -> None:
+        self.reads.add(token, op, self._tick)
+
+    # --- to the leader ------------------------------------------------------------------------------------------------------
+
+    def proposal(self, route: Route) -> bytes | None:
+        """The body to hand to the leader of `route` now, if any. Call `not_sent` when it was certainly not taken."""
+        if route[0] == NONE:
+            return None
+        if self.session is None:
+            return self._registration(route)
+        batch = self._in_flight
+        if batch is None:
+            batch = self._form(route)
+            return None if batch is None else batch.body
+        if batch.route != route or self._tick - batch.sent >= self._retry:
+            batch.route, batch.sent = route, self._tick
+            return batch.body
+        return None
+
+    def _registration(self, route: Route) -> bytes | None:
+        if self._opening is not None and self._opening[0] == route and self._tick - self._opening[1] < self._retry:
+            return None
+        self._opening = (route, self._tick)
+        return batches.encode_open(self._nonce)
+
+    def _form(self, route: Route) -> Batch | None:
+        if not self.writes:
+            return None
+        tokens, ops, born = self.writes.take(self._max_batch)
+        only_writes = [op for op in ops if self._is_write(op)]
+        if not only_writes:  # the writes that these reads had to follow are answered
+            for token, op in zip(tokens, ops, strict=True):
+                self.reads.add(token, op, self._tick)
+            return None
+        assert self.session is not None
+        self._number += 1
+        body = batches.encode_batch(self.session, self._number, only_writes)
+        self._in_flight = Batch(self._number, tokens, ops, body, born, route, self._tick)
+        return self._in_flight
+
+    def not_sent(self) -> None:
+        """The leader is this very node and refused the body: nothing of it is anywhere."""
+        if self.session is None:
+            self._opening = None
+        elif self._in_flight is not None:
+            self._in_flight.route = (NONE, 0, 0)
+
+    def read_to_ask(self, route: Route) -> int | None:
+        """Id of a read index to ask the leader of `route` for now, if any. One that finds a place to go; `read_not_asked` takes it back."""
+        if route[0] == NONE:
+            return None
+        for group in self._asked:
+            if group.index is None:
+                if group.route == route and self._tick - group.asked < self._retry:
+                    return None
+                group.id, group.route, group.asked = self._fresh_read_id(), route, self._tick
+                return group.id
+        if not self.reads:
+            return None
+        tokens, ops, born = self.reads.take(len(self.reads))
+        group = Reads(self._fresh_read_id(), tokens, ops, born, route, self._tick)
+        self._asked.append(group)
+        return group.id
+
+    def _fresh_read_id(self) -> int:
+        self._next_read += 1
+        return self._next_read
+
+    # --- from the log -------------------------------------------------------------------------------------------------------
+
+    def substitute(self, session: int, number: int) -> list[Op] | None:
+        """The full list of commands of this gateway's own batch, reads included, at the moment it is executed."""
+        batch = self._in_flight
+        if session != self.session or batch is None or batch.number != number:
+            return None
+        return batch.ops
+
+    def applied(self, outcome: Outcome) -> None:
+        """What became of an entry of the log; most belong to other gateways."""
+        if outcome.kind is OutcomeKind.SESSION_OPENED:
+            if outcome.nonce == self._nonce and self.session is None:
+                self.session, self._number, self._opening = outcome.session, 0, None
+            return
+        batch = self._in_flight
+        if batch is None or outcome.session != self.session or outcome.number != batch.number:
+            return
+        if outcome.kind is OutcomeKind.EXECUTED:
+            self._in_flight = None
+            if not batch.answered:
+                self.replies.extend(zip(batch.tokens, outcome.replies, strict=True))
+        elif outcome.kind is OutcomeKind.UNKNOWN_SESSION:
+            self._session_lost(batch)
+
+    def _session_lost(self, batch: Batch) -> None:
+        """Our session was evicted. The batch was not executed before (this node would have seen it) and now never will be: it goes under a new one."""
+        self.session, self._in_flight, self._opening = None, None, None
+        if not batch.answered:
+            self.writes.put_back(batch.tokens, batch.ops, batch.born)
+
+    def read_confirmed(self, read_id: int, index: int) -> None:
+        for group in self._asked:
+            if group.id == read_id and group.index is None:
+                group.index = index
+
+    def reads_due(self, applied: int) -> Sequence[Reads]:
+        """Groups whose index is applied; the caller computes them and calls `answer`."""
+        if not self._asked:
+            return ()
+        due = [g for g in self._asked if g.index is not None and g.index <= applied]
+        if due:
+            self._asked = [g for g in self._asked if g.index is None or g.index > applied]
+        return due
+
+    def answer(self, group: Reads, replies: list[Any]) -> None:
+        self.replies.extend(zip(group.tokens, replies, strict=True))
+
+    def restored(self, last_number: int | None) -> None:
+        """The state machine was replaced by a snapshot, in which our session is at `last_number` (None: gone)."""
+        batch = self._in_flight
+        if batch is not None and (last_number is None or last_number >= batch.number):
+            self._in_flight = None
+            if not batch.answered:
+                self.replies.extend((token, RESTORED) for token in batch.tokens)
+        if self.session is not None and last_number is None:
+            self.session, self._opening = None, None
+
+    # --- the clock ----------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        self._tick += 1
+        limit = self._tick - self._patience
+        for gathered in (self.writes, self.reads):
+            if gathered and gathered.oldest() <= limit:
+                tokens, _, _ = gathered.take(gathered.older_than(limit))
+                self.replies.extend((token, self._loading) for token in tokens)
+        batch = self._in_flight
+        if batch is not None and not batch.answered and batch.born <= limit:
+            batch.answered = True
+            self.replies.extend((t, self._unknown if self._is_write(op) else self._loading) for t, op in zip(batch.tokens, batch.ops, strict=True))
+        late = [g for g in self._asked if g.born <= limit]
+        if late:
+            self._asked = [g for g in self._asked if g.born > limit]
+            self.replies.extend((token, self._loading) for group in late for token in group.tokens)

@@ -1,0 +1,270 @@
+"""One node without its sockets and disk: Raft core, state machine and gateway joined. Pure, so that the simulator runs exactly what production runs.
+
+The driver (node.py, or the simulator) feeds `tick`, `receive`, `submit_write`, `submit_read`; then calls `turn` once per turn of its loop, sends the
+messages, delivers the replies, and writes the disk job if there is one. At most one job is being written at a time; when it is durable the driver calls
+`persisted`. Everything that came in meanwhile is in the next job: that is the group commit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from counter_node.counters import batches
+from counter_node.counters.machine import Machine
+from counter_node.gateway import Gateway, Op, Token
+from counter_node.raft.core import Config, Persist, Raft, Role
+from counter_node.raft.messages import Message
+from counter_node.raft.types import (
+    NONE,
+    Entry,
+    EntryKind,
+    HardState,
+    Member,
+    Membership,
+    MembershipChange,
+    NodeId,
+    Snapshot,
+    SnapshotMeta,
+)
+
+MAX_APPLY_BYTES = 4 << 20
+"""Log bytes applied in one turn, so that catching up never starves heartbeats."""
+KEEP_ENTRIES = 1_000
+"""Entries kept behind a snapshot, for followers that are only a little behind."""
+
+
+class Forward(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False):
+    """A gateway's batch on its way to the leader. Unanswered on purpose: the gateway learns its fate from the log."""
+
+    body: bytes
+
+
+PeerMessage = Message | Forward
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DiskJob:
+    """One unit for the disk, in this order: the snapshot file if any, then hard state, entries and snapshot marker in one write, then one sync."""
+
+    hard_state: HardState | None
+    entries: list[Entry]
+    install: Snapshot | None  # received from the leader; its file must be saved first
+    marker: SnapshotMeta | None  # this node's own snapshot whose file is saved already
+    after: list[tuple[NodeId, Message]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Turn:
+    messages: list[tuple[NodeId, PeerMessage]]
+    job: DiskJob | None
+    replies: list[tuple[Token, Any]]
+
+
+def first_snapshot(node: Member) -> Snapshot:
+    """What a new cluster starts from: one voter and no counters. Everyone who joins gets the configuration by a snapshot."""
+    return Snapshot(SnapshotMeta(1, 1, Membership((node,))), Machine().snapshot())
+
+
+class Replica:
+    def __init__(
+        self,
+        config: Config,
+        hard_state: HardState,
+        snapshot: Snapshot | None,
+        entries: list[Entry],
+        *,
+        gateway: Gateway,
+        clock_ms: Callable[[], int],
+        randint: Callable[[int, int], int],
+    ) -> None:
+        meta = snapshot.meta if snapshot is not None else SnapshotMeta()
+        self.raft = Raft(config, hard_state, meta, entries, randint)
+        self.machine = Machine.restore(snapshot.state) if snapshot is not None else Machine()
+        self.gateway = gateway
+        self.applied_term = meta.term
+        self.on_applied: Callable[[Entry], None] | None = None  # for who waits for an index (administration)
+        self._clock_ms = clock_ms
+        self._job: DiskJob | None = None
+        self._job_ticks = 0
+        self._marker: SnapshotMeta | None = None
+        self._links_cut = 0
+        self._messages: list[tuple[NodeId, PeerMessage]] = []
+
+    # --- state in words -----------------------------------------------------------------------------------------------------
+
+    @property
+    def applied(self) -> int:
+        return self.raft.log.applied
+
+    @property
+    def is_leader(self) -> bool:
+        return self.raft.role is Role.LEADER
+
+    @property
+    def is_voter(self) -> bool:
+        return self.raft.id in self.raft.voters
+
+    def role_name(self) -> str:
+        raft = self.raft
+        if raft.membership.get(raft.id) is None:
+            return "removed" if raft.id in raft.membership.removed else "waiting"
+        return str(raft.role) if self.is_voter else "learner"
+
+    # --- what the driver puts in --------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        self.raft.tick()
+        self.gateway.tick()
+        if self._job is not None:
+            self._job_ticks += 1
+            if self._job_ticks >= self.raft.config.election_ticks:
+                self.raft.step_down()  # disk latency is part of a leader's liveness
+        if self.is_leader:
+            due = self.machine.next_expiry_ms()
+            now = self._clock_ms()
+            if due is not None and due <= now:
+                self.raft.propose(batches.stamp(now, batches.encode_tick()))
+
+    def receive(self, sender: NodeId, message: PeerMessage) -> None:
+        if isinstance(message, Forward):
+            if self.is_leader:
+                self.raft.propose(batches.stamp(self._clock_ms(), message.body))
+        else:
+            self.raft.step(sender, message)
+
+    def link_lost(self, node: NodeId) -> None:
+        """Messages to or from `node` may have been lost."""
+        self._links_cut += 1
+        self.raft.leader_link_lost(node)
+        self.unreachable(node)
+
+    def unreachable(self, node: NodeId) -> None:
+        if self.raft.leadership is not None:
+            self.raft.leadership.unreachable(node)
+
+    def submit_write(self, token: Token, op: Op) -> None:
+        self.gateway.write(token, op)
+
+    def submit_read(self, token: Token, op: Op) -> None:
+        self.gateway.read(token, op)
+
+    # --- the turn -----------------------------------------------------------------------------------------------------------
+
+    def turn(self) -> Turn:
+        self._restore()
+        self._offer()
+        self._apply()
+        self._answer_reads()
+        job = self._next_job()
+        messages = self._messages
+        self._messages = []
+        messages.extend(self.raft.take_messages())
+        replies, self.gateway.replies = self.gateway.replies, []
+        return Turn(messages, job, replies)
+
+    @property
+    def busy(self) -> bool:
+        """Another turn has something to do at once: more is committed than one turn may apply."""
+        return self.raft.log.handed < self.raft.log.committed
+
+    def _restore(self) -> None:
+        snapshot = self.raft.take_restore()
+        if snapshot is not None:
+            track_dirty = self.machine.track_dirty
+            self.machine = Machine.restore(snapshot.state)
+            self.machine.track_dirty = track_dirty
+            self.applied_term = snapshot.meta.term
+            session = self.gateway.session
+            self.gateway.restored(None if session is None else self.machine.last_number(session))
+
+    def _offer(self) -> None:
+        """Hand the gateway's batch and its read to the leader, which may be this node."""
+        raft = self.raft
+        route = (raft.leader, raft.term, self._links_cut)
+        body = self.gateway.proposal(route)
+        if body is not None:
+            if not self.is_leader:
+                self._messages.append((raft.leader, Forward(body)))
+            elif not raft.propose(batches.stamp(self._clock_ms(), body)):
+                self.gateway.not_sent()
+        read_id = self.gateway.read_to_ask(route)
+        if read_id is not None:
+            raft.read(read_id)
+
+    def _apply(self) -> None:
+        raft, gateway = self.raft, self.gateway
+        for entry in raft.take_committed(MAX_APPLY_BYTES):
+            if entry.kind is EntryKind.DATA:
+                gateway.applied(self.machine.apply(entry.index, entry.data, gateway.substitute))
+            elif entry.kind is EntryKind.CONFIG:
+                raft.apply_change(msgspec.msgpack.decode(entry.data, type=MembershipChange))
+            raft.applied_to(entry.index)
+            self.applied_term = entry.term
+            if self.on_applied is not None:
+                self.on_applied(entry)
+
+    def _answer_reads(self) -> None:
+        gateway = self.gateway
+        for read_id, index in self.raft.take_reads():
+            gateway.read_confirmed(read_id, index)
+        for group in gateway.reads_due(self.applied):
+            gateway.answer(group, self.machine.read(group.ops))
+
+    # --- the disk -----------------------------------------------------------------------------------------------------------
+
+    def _next_job(self) -> DiskJob | None:
+        while self._job is None:
+            persist = self.raft.take_persist()
+            if persist is None and self._marker is None:
+                return None
+            if persist is not None and not persist.writes and self._marker is None:
+                self._release(persist.after)  # all that these depend on is durable already
+                continue
+            self._job = self._join(persist)
+            self._job_ticks = 0
+            return self._job
+        return None
+
+    def _join(self, persist: Persist | None) -> DiskJob:
+        marker, self._marker = self._marker, None
+        if persist is None:
+            return DiskJob(None, [], None, marker, [])
+        if persist.snapshot is not None:
+            marker = None  # an installed snapshot is newer than any of our own
+        return DiskJob(persist.hard_state, persist.entries, persist.snapshot, marker, persist.after)
+
+    def persisted(self, job: DiskJob) -> int | None:
+        """`job` is durable. Returns the first index that the log on disk must keep, when older ones may go."""
+        assert job is self._job, "one disk job at a time"
+        self._job = None
+        self._release(job.after)
+        if job.marker is not None and job.marker.index >= self.raft.log.offset:
+            self.raft.snapshot_taken(job.marker, KEEP_ENTRIES)
+        elif job.install is None:
+            return None
+        return self.raft.log.offset + 1
+
+    def _release(self, after: list[tuple[NodeId, Message]]) -> None:
+        for to, message in after:
+            if to == self.raft.id:
+                self.raft.step(to, message)
+            else:
+                self._messages.append((to, message))
+
+    def take_snapshot(self) -> Snapshot:
+        """The state now. Its file is to be saved, then `snapshot_saved` called."""
+        meta = SnapshotMeta(self.applied, self.applied_term, self.raft.membership)
+        return Snapshot(meta, self.machine.snapshot())
+
+    def snapshot_saved(self, meta: SnapshotMeta) -> None:
+        """The file is durable; the log names it in the next job, and from then on it counts."""
+        if meta.index > self.raft.snapshot.index:
+            self._marker = meta
+
+    @property
+    def waits_to_be_joined(self) -> bool:
+        return not self.raft.membership.members and self.raft.leader == NONE
