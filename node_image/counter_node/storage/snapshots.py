@@ -1,0 +1,108 @@
+"""Snapshot files: `snap/<index>-<term>.snap`, index and term in 16 hex digits each.
+
+A file holds a fixed header (magic, CRC-32C of all that follows, lengths), a MessagePack header (format, cluster id, position and
+membership) and the state. It is written under a temporary name, synced, renamed, and the directory synced; it counts only once a frame
+of the log that names it is durable. So a file that the log does not name is left over from a crash, and is deleted.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from crc32c import crc32c
+
+from ..raft.types import Snapshot, SnapshotMeta
+from .disk import FULL, Disk
+from .errors import DamagedError, DiskFullError, StorageError
+
+DIRECTORY: Final = "snap"
+FORMAT: Final = 1
+_MAGIC: Final = b"CCsnap\0\1"
+_FIXED = struct.Struct("<8sIIQ")  # magic, CRC of the rest, length of the header, length of the state
+_CRC_FROM = 12
+# Written and synced in pieces, so that the log's own syncs do not queue behind all of it.
+_PIECE_BYTES = 4 << 20
+
+
+class _Header(msgspec.Struct, array_like=True, frozen=True):
+    format: int
+    cluster_id: str
+    meta: SnapshotMeta
+
+
+def snapshot_name(meta: SnapshotMeta) -> str:
+    return f"{meta.index:016x}-{meta.term:016x}.snap"
+
+
+def save(disk: Disk, directory: Path, cluster_id: str, snapshot: Snapshot) -> None:
+    """Makes the snapshot durable under its name, all or nothing. DiskFullError: nothing was stored."""
+    header = msgspec.msgpack.encode(_Header(FORMAT, cluster_id, snapshot.meta))
+    fixed = bytearray(_FIXED.pack(_MAGIC, 0, len(header), len(snapshot.state)))
+    crc = crc32c(snapshot.state, crc32c(header, crc32c(fixed[_CRC_FROM:])))
+    fixed[8:12] = crc.to_bytes(4, "little")
+    prefix = bytes(fixed) + header
+    temporary = directory / (snapshot_name(snapshot.meta) + ".tmp")
+    fd = disk.create(temporary)
+    try:
+        _reserve(disk, fd, temporary, len(prefix) + len(snapshot.state))
+        disk.write(fd, prefix, 0)
+        with memoryview(snapshot.state) as state:
+            for start in range(0, len(state), _PIECE_BYTES):
+                disk.write(fd, state[start : start + _PIECE_BYTES], len(prefix) + start)
+                disk.sync(fd)
+        disk.sync(fd)
+    finally:
+        disk.close(fd)
+    disk.rename(temporary, directory / snapshot_name(snapshot.meta))
+    disk.sync_dir(directory)
+
+
+def _reserve(disk: Disk, fd: int, path: Path, size: int) -> None:
+    """Takes the room for the whole file, or gives everything back: a full disk is found out before anything is written."""
+    try:
+        disk.allocate(fd, size)
+    except OSError as error:
+        disk.unlink(path)
+        if error.errno in FULL:
+            raise DiskFullError(f"{path}: no room for a snapshot of {size} bytes. Make room on the volume.") from error
+        raise
+
+
+def load(disk: Disk, directory: Path, cluster_id: str, meta: SnapshotMeta) -> Snapshot:
+    """Reads the snapshot that the log names. Anything but exactly that one is damage."""
+    path = directory / snapshot_name(meta)
+    try:
+        data = disk.read(path)
+    except FileNotFoundError:
+        raise DamagedError(path, "the snapshot that the log names is missing") from None
+    if len(data) < _FIXED.size or data[:8] != _MAGIC:
+        raise DamagedError(path, f"at offset 0: not a snapshot file ({len(data)} bytes)")
+    _, crc, header_bytes, state_bytes = _FIXED.unpack_from(data)
+    if len(data) != _FIXED.size + header_bytes + state_bytes:
+        expected = _FIXED.size + header_bytes + state_bytes
+        raise DamagedError(path, f"at offset 12: {len(data)} bytes long, expected {expected}")
+    with memoryview(data) as view:
+        computed = crc32c(view[_CRC_FROM:])
+    if computed != crc:
+        raise DamagedError(path, f"at offset 8: CRC-32C is {computed:08x}, expected {crc:08x}")
+    try:
+        header = msgspec.msgpack.decode(data[_FIXED.size : _FIXED.size + header_bytes], type=_Header)
+    except msgspec.DecodeError as error:
+        raise DamagedError(path, f"at offset {_FIXED.size}: {error}") from None
+    if header.format > FORMAT:
+        raise StorageError(f"{path}: format {header.format}; this program reads up to {FORMAT}. Use a newer one.")
+    if (header.cluster_id, header.meta) != (cluster_id, meta):
+        raise DamagedError(path, f"at offset {_FIXED.size}: not the snapshot that the log names ({meta.index}, {cluster_id})")
+    return Snapshot(meta, data[_FIXED.size + header_bytes :])
+
+
+def delete_others(disk: Disk, directory: Path, keep: set[str], suffixes: tuple[str, ...] = (".snap",)) -> None:
+    """Deletes every file with one of the suffixes but those named."""
+    others = [name for name in disk.list_dir(directory) if name.endswith(suffixes) and name not in keep]
+    for name in others:
+        disk.unlink(directory / name)
+    if others:
+        disk.sync_dir(directory)
