@@ -134,32 +134,76 @@ def _create(disk: Disk, directory: Path, cluster_id: str, node_id_source: Callab
     return node_id
 
 
-def _recover(disk: Disk, directory: Path, cluster_id: str, node_id: int, segment_bytes: int) -> tuple[Segments, LogState, Recovered]:
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """One segment as read."""
+
+    header: SegmentHeader
+    found: Scan
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a directory holds; reading it has changed nothing."""
+
+    oldest: int  # sequence number of the oldest segment
+    newest: _Segment
+    closed: _Segment | None  # the segment before, when the newest one still has to be given its name
+    state: LogState
+    snapshot: Snapshot | None
+    entries: list[Entry]
+    named: set[str]  # snapshot files that the log names
+
+    @property
+    def torn(self) -> bool:
+        return self.newest.found.ending is Ending.TORN
+
+
+def read_directory(disk: Disk, directory: Path, cluster_id: str, node_id: int) -> Findings:
+    """Reads and checks everything, and changes nothing. Raises DamagedError."""
     wal = directory / DIRECTORY
     numbers = _segment_numbers(disk, wal)
     log = _Log()
-    last: tuple[SegmentHeader, Scan, bytes] | None = None
+    newest: _Segment | None = None
+    closed: _Segment | None = None
     for number in numbers:
-        last = _replay(disk, wal, number, number == numbers[-1], cluster_id, node_id, log, last)
-    repaired = None
-    if last is None or last[1].ending is Ending.CLOSED:
-        last = _finish_rotation(disk, wal, cluster_id, node_id, log, last)
-        numbers.append(last[0].sequence)
+        newest = _replay(disk, wal, number, number == numbers[-1], cluster_id, node_id, log, newest)
+    if newest is None or newest.found.ending is Ending.CLOSED:
+        closed, newest = newest, _read_successor(disk, wal, cluster_id, node_id, log, newest)
+        numbers.append(newest.header.sequence)
     state = log.state
     assert state is not None
     snapshot = _load_snapshot(disk, directory, cluster_id, log, state)
-    header, found, data = last
-    path = wal / segment_name(header.sequence)
-    if found.ending is Ending.TORN:
-        repaired = _cut(disk, wal, header.sequence, found, data)
-    _settle(disk, path, found, data)
+    return Findings(numbers[0], newest, closed, state, snapshot, log.entries, log.named)
+
+
+def _recover(disk: Disk, directory: Path, cluster_id: str, node_id: int, segment_bytes: int) -> tuple[Segments, LogState, Recovered]:
+    """Puts right what a crash left, once all of it was found to be a crash's doing."""
+    wal = directory / DIRECTORY
+    found = read_directory(disk, directory, cluster_id, node_id)
+    newest = found.newest
+    path = wal / segment_name(newest.header.sequence)
+    if not _exists(disk, path):
+        if found.closed is not None:
+            _settle(disk, wal / segment_name(found.closed.header.sequence), found.closed)
+        disk.rename(wal / NEXT, path)
+    repaired = _cut(disk, wal, path, newest) if found.torn else None
+    _settle(disk, path, newest)
     disk.sync_dir(wal)
-    snapshots.delete_others(disk, directory / snapshots.DIRECTORY, log.named, (".snap", ".tmp"))
-    if NEXT in disk.list_dir(wal):
+    snapshots.delete_others(disk, directory / snapshots.DIRECTORY, found.named, (".snap", ".tmp"))
+    if _exists(disk, wal / NEXT):
         disk.unlink(wal / NEXT)
-    segments = Segments(disk, wal, segment_bytes, header, disk.open(path), len(data), found.offset, found.frames[-1].crc, numbers[0])
+    scanned = newest.found
+    segments = Segments(
+        disk, wal, segment_bytes, newest.header, disk.open(path), len(newest.data), scanned.offset, scanned.frames[-1].crc, found.oldest
+    )
     segments.keep_reserve()
-    return segments, state, Recovered(node_id, state.hard_state, snapshot, log.entries, repaired)
+    return segments, found.state, Recovered(node_id, found.state.hard_state, found.snapshot, found.entries, repaired)
+
+
+def _exists(disk: Disk, path: Path) -> bool:
+    return path.name in disk.list_dir(path.parent)
 
 
 def _segment_numbers(disk: Disk, wal: Path) -> list[int]:
@@ -172,8 +216,8 @@ def _segment_numbers(disk: Disk, wal: Path) -> list[int]:
 
 def _replay(
     disk: Disk, wal: Path, number: int, newest: bool, cluster_id: str, node_id: int, log: _Log,
-    previous: tuple[SegmentHeader, Scan, bytes] | None,
-) -> tuple[SegmentHeader, Scan, bytes]:  # fmt: skip
+    previous: _Segment | None,
+) -> _Segment:  # fmt: skip
     """Takes one segment into the log."""
     path = wal / segment_name(number)
     data = disk.read(path)
@@ -196,7 +240,7 @@ def _replay(
                 raise DamagedError(path, f"at offset {frame.offset}: {type(record).__name__} where a turn is due")
         except InvariantError as error:
             raise DamagedError(path, f"at offset {frame.offset}: {error}") from None
-    return header, found, data
+    return _Segment(header, found, data)
 
 
 def _decode(path: Path, frame: Frame) -> SegmentHeader | Turn | SegmentEnd:
@@ -219,8 +263,8 @@ def _check_header(path: Path, frame: Frame, number: int, cluster_id: str, node_i
     return header
 
 
-def _check_follows(path: Path, header: SegmentHeader, frame: Frame, previous: tuple[SegmentHeader, Scan, bytes], log: _Log) -> None:
-    crc = previous[1].frames[-1].crc
+def _check_follows(path: Path, header: SegmentHeader, frame: Frame, previous: _Segment, log: _Log) -> None:
+    crc = previous.found.frames[-1].crc
     if frame.previous_crc != crc:
         raise DamagedError(path, f"at offset 0: follows CRC-32C {frame.previous_crc:08x}, the segment before ends with {crc:08x}")
     state = log.state
@@ -230,24 +274,18 @@ def _check_follows(path: Path, header: SegmentHeader, frame: Frame, previous: tu
         raise DamagedError(path, f"at offset 0: the header's state {carried} is not the one that the segment before leaves")
 
 
-def _finish_rotation(
-    disk: Disk, wal: Path, cluster_id: str, node_id: int, log: _Log, previous: tuple[SegmentHeader, Scan, bytes] | None
-) -> tuple[SegmentHeader, Scan, bytes]:
+def _read_successor(disk: Disk, wal: Path, cluster_id: str, node_id: int, log: _Log, previous: _Segment | None) -> _Segment:
     """The newest segment is closed (or there is none yet): its successor must stand ready in `next.tmp`, or it was lost."""
-    number = previous[0].sequence + 1 if previous else 1
-    path = wal / segment_name(number)
-    data = disk.read(wal / NEXT) if NEXT in disk.list_dir(wal) else b""
+    number = previous.header.sequence + 1 if previous else 1
+    data = disk.read(wal / NEXT) if _exists(disk, wal / NEXT) else b""
     found = scan(data)
     if found.ending is not Ending.CLEAN or len(found.frames) != 1:
-        raise DamagedError(path, "missing")
+        raise DamagedError(wal / segment_name(number), "missing")
     header = _check_header(wal / NEXT, found.frames[0], number, cluster_id, node_id)
     if previous is not None:
         _check_follows(wal / NEXT, header, found.frames[0], previous, log)
-        _settle(disk, wal / segment_name(previous[0].sequence), previous[1], previous[2])
     log.begin(header)
-    disk.rename(wal / NEXT, path)
-    disk.sync_dir(wal)
-    return header, found, data
+    return _Segment(header, found, data)
 
 
 def _load_snapshot(disk: Disk, directory: Path, cluster_id: str, log: _Log, state: LogState) -> Snapshot | None:
@@ -261,31 +299,31 @@ def _load_snapshot(disk: Disk, directory: Path, cluster_id: str, log: _Log, stat
     return snapshots.load(disk, directory / snapshots.DIRECTORY, cluster_id, state.snapshot)
 
 
-def _cut(disk: Disk, wal: Path, number: int, found: Scan, data: bytes) -> str:
+def _cut(disk: Disk, wal: Path, path: Path, segment: _Segment) -> str:
     """Keeps the torn bytes aside, then makes the rest of the segment zero again."""
-    torn = data[found.offset :].rstrip(b"\0")
+    offset = segment.found.offset
+    torn = segment.data[offset:].rstrip(b"\0")
+    stem = f"torn-{segment.header.sequence:016x}-{offset}"
     names = disk.list_dir(wal)
-    copy = next(n for n in range(1, len(names) + 2) if f"torn-{number:016x}-{found.offset}-{n}" not in names)
-    aside = wal / f"torn-{number:016x}-{found.offset}-{copy}"
+    aside = next(wal / f"{stem}-{n}" for n in range(1, len(names) + 2) if f"{stem}-{n}" not in names)
     write_file(disk, aside, torn)
-    fd = disk.open(wal / segment_name(number))
-    try:
-        disk.write(fd, bytes(len(torn)), found.offset)
-        disk.sync(fd)
-    finally:
-        disk.close(fd)
+    _overwrite(disk, path, bytes(len(torn)), offset)
     return (
-        f"{wal / segment_name(number)}: cut a torn frame of {len(torn)} bytes at offset {found.offset} ({found.detail}); "
+        f"{path}: cut a torn frame of {len(torn)} bytes at offset {offset} ({segment.found.detail}); "
         f"it was never acknowledged. Its bytes are kept in {aside}"
     )
 
 
-def _settle(disk: Disk, path: Path, found: Scan, data: bytes) -> None:
+def _settle(disk: Disk, path: Path, segment: _Segment) -> None:
     """Makes what was read durable: the last frame is the only one of which that is not certain yet."""
-    frame = found.frames[-1]
+    frame = segment.found.frames[-1]
+    _overwrite(disk, path, segment.data[frame.offset : frame.offset + frame.size], frame.offset)
+
+
+def _overwrite(disk: Disk, path: Path, data: bytes, offset: int) -> None:
     fd = disk.open(path)
     try:
-        disk.write(fd, data[frame.offset : frame.offset + frame.size], frame.offset)
+        disk.write(fd, data, offset)
         disk.sync(fd)
     finally:
         disk.close(fd)

@@ -78,6 +78,14 @@ def load(disk: Disk, directory: Path, cluster_id: str, meta: SnapshotMeta) -> Sn
         data = disk.read(path)
     except FileNotFoundError:
         raise DamagedError(path, "the snapshot that the log names is missing") from None
+    found_cluster, snapshot = parse(path, data)
+    if (found_cluster, snapshot.meta) != (cluster_id, meta):
+        raise DamagedError(path, f"at offset {_FIXED.size}: holds {snapshot.meta} of {found_cluster!r}, the log names {meta} of {cluster_id!r}")
+    return snapshot
+
+
+def parse(path: Path, data: bytes) -> tuple[str, Snapshot]:
+    """Cluster id and snapshot in a file's bytes."""
     if len(data) < _FIXED.size or data[:8] != _MAGIC:
         raise DamagedError(path, f"at offset 0: not a snapshot file ({len(data)} bytes)")
     _, crc, header_bytes, state_bytes = _FIXED.unpack_from(data)
@@ -94,9 +102,7 @@ def load(disk: Disk, directory: Path, cluster_id: str, meta: SnapshotMeta) -> Sn
         raise DamagedError(path, f"at offset {_FIXED.size}: {error}") from None
     if header.format > FORMAT:
         raise StorageError(f"{path}: format {header.format}; this program reads up to {FORMAT}. Use a newer one.")
-    if (header.cluster_id, header.meta) != (cluster_id, meta):
-        raise DamagedError(path, f"at offset {_FIXED.size}: not the snapshot that the log names ({meta.index}, {cluster_id})")
-    return Snapshot(meta, data[_FIXED.size + header_bytes :])
+    return header.cluster_id, Snapshot(header.meta, data[_FIXED.size + header_bytes :])
 
 
 def delete_others(disk: Disk, directory: Path, keep: set[str], suffixes: tuple[str, ...] = (".snap",)) -> None:
