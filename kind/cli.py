@@ -1,0 +1,134 @@
+"""The commands of kind/local.py."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+
+from kind import apps, cluster, engine, host, plan, state
+from kind.progress import Lane, Step, estimate_s, perform, remaining, run_all, say, spoken
+from kind.settings import APP_IMAGES, bin_folder, cache_root, kubeconfig
+from kind.shell import Problem
+from kind.store import Store, remove_tree
+
+USAGE = """
+up          the cluster with the project's images; uses what is there, makes what is not
+load        builds the project's images and brings what changed to the running nodes
+status      engine, nodes, images; exits with 1 when something is wrong
+doctor      what this machine has and lacks
+kubeconfig  prints the path of the cluster's kubeconfig
+env         prints shell lines that put kubectl, kind and KUBECONFIG in place: eval "$(python3 kind/local.py env)"
+down        deletes the cluster, ends the engine if it was started here, keeps the cache
+clean       down, and removes the cache as well
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    commands: dict[str, Callable[[Store], int]] = {
+        "up": up, "load": load, "status": status, "doctor": doctor, "kubeconfig": print_kubeconfig, "env": print_env,
+        "down": down, "clean": clean,
+    }  # fmt: skip
+    parser = argparse.ArgumentParser(prog="kind/local.py", epilog=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=commands)
+    chosen = parser.parse_args(arguments)
+    try:
+        return commands[chosen.command](Store(cache_root()))
+    except Problem as problem:
+        say(f"\nerror: {problem}")
+        return 1
+    except KeyboardInterrupt:
+        say("\ninterrupted; the next run goes on where this one stopped")
+        return 130
+
+
+def up(store: Store) -> int:
+    started = time.monotonic()
+    with store.exclusive():
+        ground = plan.lay_ground(store)
+        todo = remaining(plan.steps(ground))
+        say(f"to do: {', '.join(step.name for step in todo)} (at most {spoken(estimate_s(todo))} on 2 processors)")
+        run_all(todo)
+        store.forget_old()
+    say(f"the cluster is up after {spoken(time.monotonic() - started)}; KUBECONFIG={kubeconfig()}")
+    return 0
+
+
+def load(store: Store) -> int:
+    with store.exclusive():
+        pull = state.read(store.root).pull
+        if pull is None or not engine.runs():
+            raise Problem("there is no running cluster", "python3 kind/local.py up")
+        perform(Step("images of the project", Lane.ENGINE, 10, lambda: apps.make_all(store, pull), lambda: False))
+        perform(Step("images on the nodes", Lane.ENGINE, 10, lambda: plan.load_images(store), lambda: False))
+    return 0
+
+
+def status(store: Store) -> int:
+    if not engine.runs():
+        print("engine    does not run")
+        return 1
+    own = engine.Engine(store).pid()
+    print(f"engine    runs{f' (ours, process {own})' if own else ''}")
+    nodes = cluster.containers()
+    for name, container_state in sorted(nodes.items()):
+        print(f"node      {name}: {container_state}")
+    if not nodes:
+        print("cluster   none")
+        return 1
+    ids = engine.image_ids(APP_IMAGES)
+    for node in cluster.workers():
+        missing = cluster.missing_on(node, ids)
+        print(f"images    {node}: {f'lacks {chr(44).join(missing)}' if missing else 'all'}")
+    wrong = cluster.complaints()
+    for line in wrong:
+        print(f"wrong     {line}")
+    if not wrong:
+        print(f"cluster   healthy; KUBECONFIG={kubeconfig()}")
+    return 1 if wrong else 0
+
+
+def doctor(store: Store) -> int:
+    found = host.findings(store.root)
+    for finding in found:
+        print(f"{'ok     ' if finding.good else 'missing'}  {finding.what}")
+        if not finding.good and finding.remedy:
+            print(f"         remedy: {finding.remedy}")
+    print(f"ok       cache: {store.root}")
+    return 0 if all(finding.good for finding in found) else 1
+
+
+def print_kubeconfig(_: Store) -> int:
+    print(kubeconfig())
+    return 0
+
+
+def print_env(_: Store) -> int:
+    print(f"export KUBECONFIG={kubeconfig()}")
+    print(f'export PATH="{bin_folder()}:$PATH"')
+    return 0
+
+
+def down(store: Store) -> int:
+    with store.exclusive():
+        remembered = state.read(store.root)
+        state.update(store.root, cluster="")
+        if engine.runs() and cluster.containers():
+            perform(Step("deleting the cluster", Lane.ENGINE, 5, lambda: _delete(store), lambda: False))
+        if remembered.routes:
+            cluster.remove_routes(remembered.routes)
+            state.update(store.root, routes=())
+        if engine.Engine(store).stop():
+            say("ok the engine that was started here has ended")
+        kubeconfig().unlink(missing_ok=True)
+    return 0
+
+
+def _delete(store: Store) -> None:
+    cluster.delete(store, plan.kind_program(store))
+
+
+def clean(store: Store) -> int:
+    down(store)
+    remove_tree(store.root)
+    return 0
