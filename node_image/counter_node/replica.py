@@ -91,7 +91,7 @@ class Replica:
         self._job: DiskJob | None = None
         self._job_ticks = 0
         self._marker: SnapshotMeta | None = None
-        self._links_cut = 0
+        self._link_changes = 0
         self._messages: list[tuple[NodeId, PeerMessage]] = []
 
     # --- state in words -----------------------------------------------------------------------------------------------------
@@ -138,9 +138,13 @@ class Replica:
 
     def link_lost(self, node: NodeId) -> None:
         """Messages to or from `node` may have been lost."""
-        self._links_cut += 1
+        self._link_changes += 1
         self.raft.leader_link_lost(node)
         self.unreachable(node)
+
+    def link_up(self) -> None:
+        """A link was made: what was sent before may not have arrived."""
+        self._link_changes += 1
 
     def unreachable(self, node: NodeId) -> None:
         if self.raft.leadership is not None:
@@ -184,7 +188,7 @@ class Replica:
     def _offer(self) -> None:
         """Hand the gateway's batch and its read to the leader, which may be this node."""
         raft = self.raft
-        route = (raft.leader, raft.term, self._links_cut)
+        route = (raft.leader, raft.term, self._link_changes)
         body = self.gateway.proposal(route)
         if body is not None:
             if not self.is_leader:

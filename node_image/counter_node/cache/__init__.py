@@ -1,0 +1,1 @@
+"""Publishes committed values to Redis, the cheap and slightly stale way to read."""

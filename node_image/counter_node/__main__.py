@@ -1,0 +1,41 @@
+"""`python -m counter_node`: one node. Exit codes: docs/internals/node-interface.md."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import uvloop
+
+from counter_node import logs, settings
+from counter_node.node import serve
+from counter_node.storage import DamagedError, DiskFailedError, StorageError
+
+EXIT_SETTINGS, EXIT_DAMAGED, EXIT_DISK = 2, 3, 4
+
+
+def main() -> int:
+    try:
+        found = settings.load(sys.argv[1:], os.environ)
+    except settings.SettingsError as error:
+        print(f"counter_node: {error}", file=sys.stderr)
+        return EXIT_SETTINGS
+    listener = logs.configure(found.log_level, node=found.name)
+    try:
+        uvloop.run(serve(found))
+    except DamagedError as error:
+        logs.log.critical("%s", error)
+        return EXIT_DAMAGED
+    except DiskFailedError as error:
+        logs.log.critical("%s", error)
+        return EXIT_DISK
+    except (StorageError, OSError) as error:
+        logs.log.critical("cannot start: %s", error)
+        return EXIT_SETTINGS
+    finally:
+        listener.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""The RAFT.* commands of the admin port. Each waits until its change is committed and applied here, or fails with the contract's errors:
+NOTLEADER (ask that node), BUSY and NOTREADY (ask again), ERR (refused for good)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from counter_node.counters.replies import Failure, Simple
+from counter_node.raft.leadership import Busy, NotReady
+from counter_node.raft.membership import ChangeRefused
+from counter_node.raft.types import ChangeKind, Entry, Member, MembershipChange, NodeId
+from counter_node.settings import SettingsError, address
+from counter_node.status import hex_id, status
+
+if TYPE_CHECKING:
+    from counter_node.node import Node
+
+WAIT_S = 10.0
+OK = Simple("OK")
+
+
+class Refused(Exception):
+    """The text of the error reply."""
+
+
+def node_id(text: bytes) -> NodeId:
+    if len(text) != 16:
+        raise Refused(f"ERR node id {text.decode(errors='replace')!r} is not 16 hex digits")
+    try:
+        return int(text, 16)
+    except ValueError:
+        raise Refused(f"ERR node id {text.decode(errors='replace')!r} is not 16 hex digits") from None
+
+
+def _address(text: bytes) -> str:
+    try:
+        address(text.decode())
+    except (SettingsError, UnicodeDecodeError):
+        raise Refused(f"ERR {text.decode(errors='replace')!r} is not host:port") from None
+    return text.decode()
+
+
+class Admin:
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._waiting: dict[int, list[tuple[int, asyncio.Future[bool]]]] = {}
+        self._commands: dict[str, tuple[int, Callable[..., Awaitable[Any]]]] = {
+            "STATUS": (0, self._status),
+            "BOOTSTRAP": (1, self._bootstrap),
+            "ADDLEARNER": (4, self._add_learner),
+            "PROMOTE": (1, self._promote),
+            "REMOVE": (1, self._remove),
+            "TRANSFER": (1, self._transfer),
+            "SNAPSHOT": (0, self._snapshot),
+        }
+
+    async def execute(self, words: list[bytes]) -> Any:
+        name = words[0].decode(errors="replace").upper().removeprefix("RAFT.")
+        if name not in self._commands:
+            return Failure(f"ERR unknown command '{words[0].decode(errors='replace')}'; RAFT.{' RAFT.'.join(self._commands)}".encode())
+        arity, handler = self._commands[name]
+        if len(words) - 1 != arity:
+            return Failure(f"ERR wrong number of arguments for 'raft.{name.lower()}' command".encode())
+        try:
+            return await handler(*words[1:])
+        except Refused as error:
+            return Failure(str(error).encode())
+        except ChangeRefused as error:
+            return Failure(f"ERR {error}".encode())
+        except Busy as error:
+            return Failure(f"BUSY {error}".encode())
+        except NotReady as error:
+            return Failure(f"NOTREADY {error}".encode())
+
+    def applied(self, entry: Entry) -> None:
+        """Whoever waits for this index learns whether it is still the entry that was proposed."""
+        for term, waiter in self._waiting.pop(entry.index, ()):
+            if not waiter.done():
+                waiter.set_result(term == entry.term)
+
+    # --- the commands -------------------------------------------------------------------------------------------------------
+
+    async def _status(self) -> bytes:
+        return json.dumps(status(self._node)).encode()
+
+    async def _bootstrap(self, wanted: bytes) -> Simple:
+        node = self._node
+        if node_id(wanted) != node.id:
+            raise Refused(f"ERR this is node {node.id:016x}; it was not told to form a cluster")
+        raft = node.replica.raft
+        if raft.membership.members or raft.term > 0 or raft.log.last_index > 0:
+            raise Refused("ERR this node already belongs, or belonged, to a cluster")
+        node.bootstrap()
+        return OK
+
+    async def _add_learner(self, new: bytes, name: bytes, peer: bytes, resp: bytes) -> Simple:
+        member = Member(node_id(new), name.decode(errors="replace"), _address(peer), _address(resp), False)
+        return await self._change(MembershipChange(ChangeKind.ADD_LEARNER, member.id, member))
+
+    async def _promote(self, who: bytes) -> Simple:
+        return await self._change(MembershipChange(ChangeKind.PROMOTE, node_id(who)))
+
+    async def _remove(self, who: bytes) -> Simple:
+        return await self._change(MembershipChange(ChangeKind.REMOVE, node_id(who)))
+
+    async def _change(self, change: MembershipChange) -> Simple:
+        leadership = self._leadership()
+        index = leadership.propose_change(change)
+        self._node.wake()
+        if index is not None and not await self._committed(index):
+            raise Refused("BUSY leadership was lost before the change was committed; it did not happen")
+        return OK
+
+    async def _committed(self, index: int) -> bool:
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(index, []).append((self._node.replica.raft.term, waiter))
+        try:
+            async with asyncio.timeout(WAIT_S):
+                return await waiter
+        except TimeoutError:
+            raise Refused(f"UNKNOWN the change was proposed but not committed within {WAIT_S:.0f} s; it may still be") from None
+
+    async def _transfer(self, to: bytes) -> Simple:
+        target = self._leadership().transfer(node_id(to))
+        self._node.wake()
+        raft = self._node.replica.raft
+        end = asyncio.get_running_loop().time() + WAIT_S
+        while raft.leader != target:
+            leadership = raft.leadership
+            if asyncio.get_running_loop().time() > end or (leadership is not None and leadership.transferee != target):
+                raise Refused(f"BUSY leadership was not handed to {hex_id(target)}; ask again")
+            await asyncio.sleep(0.01)
+        return OK
+
+    async def _snapshot(self) -> int:
+        self._node.snapshot_soon()
+        return self._node.replica.applied
+
+    def _leadership(self) -> Any:
+        raft = self._node.replica.raft
+        if raft.leadership is None:
+            leader = raft.membership.get(raft.leader)
+            raise Refused(f"NOTLEADER {raft.leader:016x} {leader.peer if leader is not None else ''}".rstrip())
+        return raft.leadership

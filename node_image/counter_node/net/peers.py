@@ -1,0 +1,345 @@
+"""Links between nodes. Each node dials every other member and sends on that connection only; what it receives comes on connections that others dialled.
+
+    dialler:  Hello(cluster, me, you, my addresses)      →
+              ←  Welcome()  or  Refusal(reason), then the end
+    dialler:  frame, frame, …                              each = length, CRC-32C, one MessagePack list of messages
+
+A node is known by its id, never by its address: names are looked up at every connect, a node of another cluster is refused, and so is a
+dialler that expects another id at this address (the disk was replaced) or whose id was removed. What cannot be sent at once is dropped; Raft sends again.
+A snapshot is cut into chunks which go out as the socket drains, so that heartbeats never wait behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+from crc32c import crc32c
+
+from counter_node.logs import log
+from counter_node.raft.messages import InstallSnapshot
+from counter_node.raft.types import NodeId
+from counter_node.replica import PeerMessage
+from counter_node.settings import SettingsError, address
+
+HEADER = struct.Struct("<II")  # length, CRC-32C of the payload
+MAX_FRAME_BYTES = 64 << 20
+CHUNK_BYTES = 256 << 10
+MAX_BUFFERED_BYTES = 64 << 20
+CONNECT_S = 2.0
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0
+REMOVED = "removed"
+
+
+class Hello(msgspec.Struct, array_like=True, frozen=True):
+    cluster_id: str
+    node_id: NodeId
+    expects: NodeId
+    name: str
+    peer: str
+    resp: str
+    version: int = 1
+
+
+class Welcome(msgspec.Struct, array_like=True, frozen=True):
+    """Empty reason: welcome. Else why the dialler is refused."""
+
+    reason: str = ""
+
+
+class Chunk(msgspec.Struct, array_like=True, tag=21, frozen=True):
+    """A piece of an encoded InstallSnapshot, in order on one connection."""
+
+    data: bytes
+    last: bool
+
+
+Wire = PeerMessage | Chunk
+_encoder = msgspec.msgpack.Encoder()
+_frames = msgspec.msgpack.Decoder(list[Wire])
+_hello = msgspec.msgpack.Decoder(Hello)
+_welcome = msgspec.msgpack.Decoder(Welcome)
+_install = msgspec.msgpack.Decoder(InstallSnapshot)
+
+
+class Owner(Protocol):
+    """What the links need from the node."""
+
+    def peer_hello(self, hello: Hello) -> str:
+        """Empty when the dialler is welcome, else the reason."""
+
+    def peer_messages(self, sender: NodeId, messages: list[PeerMessage]) -> None: ...
+
+    def peer_lost(self, node: NodeId) -> None: ...
+
+    def peer_up(self, node: NodeId) -> None: ...
+
+    def peer_refused(self, node: NodeId, reason: str) -> None: ...
+
+
+def frame(value: object) -> bytes:
+    payload = _encoder.encode(value)
+    return HEADER.pack(len(payload), crc32c(payload)) + payload
+
+
+class FrameError(Exception):
+    pass
+
+
+class Frames:
+    """Cuts a stream of bytes into payloads. Raises FrameError on a length over the limit or a wrong checksum."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        buffer = self._buffer
+        buffer += data
+        found: list[bytes] = []
+        start = 0
+        while len(buffer) - start >= HEADER.size:
+            length, crc = HEADER.unpack_from(buffer, start)
+            if length > MAX_FRAME_BYTES:
+                raise FrameError(f"frame of {length} bytes; at most {MAX_FRAME_BYTES}")
+            end = start + HEADER.size + length
+            if len(buffer) < end:
+                break
+            payload = bytes(buffer[start + HEADER.size : end])
+            if crc32c(payload) != crc:
+                raise FrameError("checksum of a frame does not match")
+            found.append(payload)
+            start = end
+        if start:
+            del buffer[:start]
+        return found
+
+
+class Inbound(asyncio.Protocol):
+    """A connection that another node dialled: its messages come in here."""
+
+    def __init__(self, owner: Owner, connections: set[Inbound]) -> None:
+        self._owner = owner
+        self._connections = connections
+        self._frames = Frames()
+        self._chunks: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+        self.sender: NodeId = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for payload in self._frames.feed(data):
+                if self.sender:
+                    self._deliver(_frames.decode(payload))
+                else:
+                    self._greet(_hello.decode(payload))
+        except (FrameError, msgspec.DecodeError) as error:
+            log.warning("peer link closed: %s", error, extra={"peer": f"{self.sender:016x}"})
+            self.close()
+
+    def _greet(self, hello: Hello) -> None:
+        assert self._transport is not None
+        reason = self._owner.peer_hello(hello)
+        self._transport.write(frame(Welcome(reason)))
+        if reason:
+            self._transport.close()
+        else:
+            self.sender = hello.node_id
+
+    def _deliver(self, messages: list[Wire]) -> None:
+        whole: list[PeerMessage] = []
+        for message in messages:
+            if not isinstance(message, Chunk):
+                whole.append(message)
+                continue
+            self._chunks.append(message.data)
+            if message.last:
+                whole.append(_install.decode(b"".join(self._chunks)))
+                self._chunks.clear()
+        self._owner.peer_messages(self.sender, whole)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        if self.sender:
+            self._owner.peer_lost(self.sender)
+
+
+class Outbound(asyncio.Protocol):
+    """The dialled connection: messages go out here; only the answer to the Hello comes back."""
+
+    def __init__(self, welcome: asyncio.Future[str]) -> None:
+        self._welcome = welcome
+        self._frames = Frames()
+        self.transport: asyncio.Transport | None = None
+        self.lost = asyncio.Event()
+        self.drained: Callable[[], None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(high=CHUNK_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for payload in self._frames.feed(data):
+                if not self._welcome.done():
+                    self._welcome.set_result(_welcome.decode(payload).reason)
+        except (FrameError, msgspec.DecodeError) as error:
+            if not self._welcome.done():
+                self._welcome.set_exception(ConnectionError(f"the peer's greeting makes no sense: {error}"))
+
+    def resume_writing(self) -> None:
+        if self.drained is not None:
+            self.drained()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set()
+        if not self._welcome.done():
+            self._welcome.set_exception(exc or ConnectionError("closed during the greeting"))
+
+
+class Link:
+    """Keeps one connection to one member: dials, greets, dials again."""
+
+    def __init__(self, owner: Owner, me: Hello, node: NodeId, peer_address: str) -> None:
+        self.node = node
+        self.address = peer_address
+        self._owner = owner
+        self._hello = me
+        self._connection: Outbound | None = None
+        self._chunks: list[Chunk] = []
+        self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None
+
+    async def _keep(self) -> None:
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                connection = await self._dial()
+            except (OSError, TimeoutError, SettingsError) as error:
+                log.debug("peer not reached: %s", error, extra={"peer": f"{self.node:016x}", "address": self.address})
+            else:
+                if connection is not None:
+                    pause = FIRST_PAUSE_S
+                    await self._use(connection)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_PAUSE_S)
+
+    async def _dial(self) -> Outbound | None:
+        host, port = address(self.address)
+        loop = asyncio.get_running_loop()
+        welcome: asyncio.Future[str] = loop.create_future()
+        async with asyncio.timeout(CONNECT_S):
+            transport, connection = await loop.create_connection(lambda: Outbound(welcome), host, port)
+            try:
+                transport.write(frame(self._hello))
+                reason = await welcome
+            except BaseException:
+                transport.abort()
+                raise
+        if not reason:
+            return connection
+        transport.abort()
+        self._owner.peer_refused(self.node, reason)
+        return None
+
+    async def _use(self, connection: Outbound) -> None:
+        self._connection = connection
+        connection.drained = self._send_chunks
+        self._owner.peer_up(self.node)
+        try:
+            await connection.lost.wait()
+        finally:
+            self._connection = None
+            self._chunks.clear()
+            self._owner.peer_lost(self.node)
+
+    def send(self, messages: list[PeerMessage]) -> bool:
+        """False when nothing was sent: no connection, or the peer does not keep up."""
+        connection = self._connection
+        if connection is None or connection.transport is None:
+            return False
+        if connection.transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
+            connection.transport.abort()
+            return False
+        connection.transport.write(frame(messages))
+        return True
+
+    def send_snapshot(self, message: InstallSnapshot) -> None:
+        """Starts to stream it, unless a stream is under way."""
+        if self._connection is None or self._chunks:
+            return
+        blob = _encoder.encode(message)
+        starts = range(0, len(blob), CHUNK_BYTES)
+        self._chunks = [Chunk(blob[s : s + CHUNK_BYTES], s == starts[-1]) for s in starts]
+        self._chunks.reverse()
+        self._send_chunks()
+
+    def _send_chunks(self) -> None:
+        connection = self._connection
+        while self._chunks and connection is not None and connection.transport is not None:
+            if connection.transport.get_write_buffer_size() > CHUNK_BYTES:
+                return
+            connection.transport.write(frame([self._chunks.pop()]))
+
+    def close(self) -> None:
+        self._task.cancel()
+        if self._connection is not None and self._connection.transport is not None:
+            self._connection.transport.abort()
+
+
+class Peers:
+    """All links of a node."""
+
+    def __init__(self, owner: Owner, me: Callable[[NodeId], Hello]) -> None:
+        self._owner = owner
+        self._me = me
+        self._links: dict[NodeId, Link] = {}
+        self._inbound: set[Inbound] = set()
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, host: str, port: int) -> None:
+        self._server = await asyncio.get_running_loop().create_server(lambda: Inbound(self._owner, self._inbound), host, port)
+
+    def connected(self) -> dict[NodeId, bool]:
+        return {n: link.connected for n, link in self._links.items()}
+
+    def ensure(self, node: NodeId, peer_address: str) -> None:
+        link = self._links.get(node)
+        if link is not None and link.address == peer_address:
+            return
+        if link is not None:
+            link.close()
+        self._links[node] = Link(self._owner, self._me(node), node, peer_address)
+
+    def keep_only(self, nodes: set[NodeId]) -> None:
+        for node in self._links.keys() - nodes:
+            self._links.pop(node).close()
+
+    def link(self, node: NodeId) -> Link | None:
+        return self._links.get(node)
+
+    async def close(self) -> None:
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+        for connection in list(self._inbound):
+            connection.close()
+        if self._server is not None:
+            self._server.close()
+
+

@@ -1,0 +1,389 @@
+"""Wires the rooms together: sockets and timers on one side, the pure replica in the middle, disk and cache on the other.
+
+One turn of the loop: whatever the sockets delivered was handed to the replica; then `_turn` runs once, sends one message to each peer, starts the disk job,
+and writes each client's replies. Nothing here decides about Raft or counters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from counter_node import __version__
+from counter_node.cache.publisher import Publisher
+from counter_node.disk_worker import DiskWorker
+from counter_node.gateway import Gateway
+from counter_node.logs import log
+from counter_node.metrics import Metrics
+from counter_node.net.admin import Admin
+from counter_node.net.clients import ClientServer
+from counter_node.net.http import HttpConnection
+from counter_node.net.peers import REMOVED, Hello, Peers
+from counter_node.raft.core import Config
+from counter_node.raft.messages import InstallSnapshot
+from counter_node.raft.types import NONE, Entry, EntryKind, HardState, Member, Membership, NodeId, Snapshot
+from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
+from counter_node.resp.commands import is_write
+from counter_node.settings import Settings
+from counter_node.status import pages, unready_reason
+from counter_node.storage import Storage
+
+RETRY_TICKS = 5
+"""Silence after which a gateway sends its batch again."""
+
+
+class Node:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.failed = ""  # why the disk is not used any more
+        self.removed = False  # a member told us that this id was removed
+        self.stopping = False
+        self.started = False
+        self.metrics = Metrics(self)
+        self.clients = ClientServer(self)
+        self.admin = Admin(self)
+        self.cache: Publisher | None = Publisher(settings.cache, self) if settings.cache else None
+        self._loop = asyncio.get_running_loop()
+        self._storage, recovered = Storage.open(Path(settings.data_dir), settings.cluster_id, segment_bytes=settings.segment_bytes)
+        if recovered.repaired:
+            log.warning("the log's torn tail was repaired: %s", recovered.repaired)
+        self.id: NodeId = recovered.node_id
+        self.replica = self._make_replica(recovered.hard_state, recovered.snapshot, recovered.entries)
+        self.peers = Peers(self, self._hello)
+        self._worker = DiskWorker(self._loop, self.metrics.disk_job_seconds.observe)
+        self._turn_due = False
+        self._snapshotting = False
+        self._compact_to: int | None = None
+        self._linked: Membership | None = None
+        self._was_leader = False
+        self._last_tick = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def _make_replica(self, hard_state: HardState, snapshot: Snapshot | None, entries: list[Entry]) -> Replica:
+        s = self.settings
+        gateway = Gateway(
+            secrets.randbits(62), is_write=is_write, tick_ms=s.tick_ms, patience_ticks=max(1, s.patience_ms // s.tick_ms), retry_ticks=RETRY_TICKS
+        )
+        config = Config(self.id, heartbeat_ticks=s.heartbeat_ticks, election_ticks=s.election_ticks)
+        replica = Replica(config, hard_state, snapshot, entries, gateway=gateway, clock_ms=_wall_ms, randint=random.SystemRandom().randint)
+        replica.on_applied = self._on_applied
+        return replica
+
+    def _hello(self, expects: NodeId) -> Hello:
+        s = self.settings
+        return Hello(s.cluster_id, self.id, expects, s.name, s.advertise_peer, s.advertise_resp)
+
+    # --- life ---------------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        s, loop = self.settings, self._loop
+        await self.peers.listen(s.bind, s.peer_port)
+        self._servers = [
+            await loop.create_server(self.clients.client, s.bind, s.resp_port, backlog=1024),
+            await loop.create_server(self.clients.administrator, s.bind, s.admin_port),
+            await loop.create_server(lambda: HttpConnection(pages(self)), s.bind, s.http_port),
+        ]
+        self.started = True
+        self._last_tick = loop.time()
+        self._tick_later()
+        self._wake()
+        log.info("node started", extra={"node_id": f"{self.id:016x}", "role": self.replica.role_name(), "version": __version__})
+
+    async def stop(self) -> None:
+        """SIGTERM: hand leadership over, answer what is in flight, then end; bounded by `shutdown_ms`."""
+        self.stopping = True
+        log.info("stopping")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.shutdown_ms / 1000):
+                await self._hand_over()
+                self.clients.stop_reading()
+                while not (self.replica.gateway.idle or self.failed):
+                    await asyncio.sleep(0.01)
+        self.clients.close()
+        for server in self._servers:
+            server.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        if self.cache is not None:
+            await self.cache.stop()
+        await self.peers.close()
+        self._worker.close()
+        self._storage.close()
+        log.info("stopped")
+
+    async def _hand_over(self) -> None:
+        leadership = self.replica.raft.leadership
+        if leadership is None or len(self.replica.raft.voters) < 2:
+            return
+        with contextlib.suppress(Exception):
+            leadership.transfer(NONE)
+            self._wake()
+        end = self._loop.time() + 2 * self.settings.election_ticks * self.settings.tick_ms / 1000
+        while self.replica.is_leader and self._loop.time() < end:
+            await asyncio.sleep(0.01)
+
+    def bootstrap(self) -> None:
+        """Form a new cluster of this one node. The caller has checked that the node never belonged to one."""
+        s = self.settings
+        first = first_snapshot(_member(self.id, s))
+        self._storage.save_snapshot(first)
+        self._storage.write(HardState(1, NONE, first.meta.index), [], first.meta)
+        self._storage.sync()
+        track_dirty = self.replica.machine.track_dirty
+        self.replica = self._make_replica(HardState(1, NONE, first.meta.index), first, [])
+        self.replica.machine.track_dirty = track_dirty
+        self.replica.raft.campaign()
+        log.info("cluster bootstrapped", extra={"cluster_id": s.cluster_id, "node_id": f"{self.id:016x}"})
+        self._wake()
+
+    # --- clock --------------------------------------------------------------------------------------------------------------
+
+    def _tick_later(self) -> None:
+        self._timer = self._loop.call_later(self.settings.tick_ms / 1000, self._tick)
+
+    def _tick(self) -> None:
+        """After a stall one tick is counted, whatever time it took: what waits in the sockets is heard before any timer runs out."""
+        now = self._loop.time()
+        lag = now - self._last_tick - self.settings.tick_ms / 1000
+        self._last_tick = now
+        self.metrics.loop_lag_seconds.observe(max(0.0, lag))
+        if lag > self.settings.election_ticks * self.settings.tick_ms / 2000:
+            log.warning("the loop stalled", extra={"seconds": round(lag, 3)})
+        self._tick_later()
+        self.replica.tick()
+        self.clients.tick()
+        self._sync_links()
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._turn_due:
+            self._turn_due = True
+            self._loop.call_soon(self._turn)
+
+    # --- the turn -----------------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something was submitted to the replica."""
+        self._wake()
+
+    def _turn(self) -> None:
+        self._turn_due = False
+        turn = self.replica.turn()
+        if turn.messages:
+            self._send(turn.messages)
+        if turn.replies:
+            self.clients.deliver(turn.replies)
+        if turn.job is not None:
+            self._start_job(turn.job)
+        self._publish()
+        if self.replica.busy:
+            self._wake()
+
+    def _send(self, messages: list[tuple[NodeId, PeerMessage]]) -> None:
+        by_peer: dict[NodeId, list[PeerMessage]] = {}
+        for to, message in messages:
+            if isinstance(message, InstallSnapshot):
+                self._spawn(self._send_snapshot(to, message))
+            else:
+                by_peer.setdefault(to, []).append(message)
+        for to, bundle in by_peer.items():
+            link = self.peers.link(to)
+            if link is None or not link.send(bundle):
+                self.replica.unreachable(to)
+
+    async def _send_snapshot(self, to: NodeId, message: InstallSnapshot) -> None:
+        snapshot = await asyncio.to_thread(self._storage.load_snapshot, message.meta)
+        link = self.peers.link(to)
+        if link is not None:
+            log.info("sending a snapshot", extra={"to": f"{to:016x}", "index": message.meta.index, "bytes": len(snapshot.state)})
+            link.send_snapshot(msgspec.structs.replace(message, state=snapshot.state))
+
+    def _publish(self) -> None:
+        leads = self.replica.is_leader
+        machine = self.replica.machine
+        if self.cache is None:
+            return
+        if leads != self._was_leader:
+            self._was_leader = leads
+            machine.track_dirty = leads
+            machine.take_dirty()
+            if leads:
+                self.cache.start()
+                self.cache.everything_changed()
+            else:
+                self._spawn(self.cache.stop())
+        elif leads:
+            dirty = machine.take_dirty()
+            if dirty:
+                self.cache.changed(dirty)
+
+    def _spawn(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a task failed", exc_info=task.exception())
+
+    # --- disk ---------------------------------------------------------------------------------------------------------------
+
+    def _start_job(self, job: DiskJob) -> None:
+        if self.failed:
+            return  # never durable, so nothing that depends on it is ever sent
+        storage, compact_to = self._storage, self._compact_to
+        self._compact_to = None
+
+        def work() -> None:
+            if compact_to is not None:
+                storage.compact(compact_to)
+            if job.install is not None:
+                storage.save_snapshot(job.install)
+            marker = job.install.meta if job.install is not None else job.marker
+            storage.write(job.hard_state, job.entries, marker)
+            storage.sync()
+
+        def done(error: BaseException | None) -> None:
+            if error is not None:
+                self._disk_failed(error)
+                return
+            self._compact_to = self.replica.persisted(job) or self._compact_to
+            if storage.log_bytes > self.settings.snapshot_bytes:
+                self.snapshot_soon()
+            self._wake()
+
+        self._worker.submit(work, done, slow=job.install is not None or compact_to is not None)
+
+    def _disk_failed(self, error: BaseException) -> None:
+        """Final: nothing is written any more, so nothing is acknowledged; the node steps down, is not ready, and says so."""
+        if not self.failed:
+            self.failed = f"the disk failed: {error}"
+            log.critical("%s", self.failed)
+        self.replica.raft.step_down()
+        self._wake()
+
+    def snapshot_soon(self) -> None:
+        if not self._snapshotting and not self.failed and self.replica.applied > self.replica.raft.snapshot.index:
+            self._snapshotting = True
+            self._spawn(self._take_snapshot())
+
+    async def _take_snapshot(self) -> None:
+        try:
+            start = time.monotonic()
+            snapshot = self.replica.take_snapshot()
+            await asyncio.to_thread(self._storage.save_snapshot, snapshot)
+            self.replica.snapshot_saved(snapshot.meta)
+            took = round(time.monotonic() - start, 3)
+            log.info("snapshot taken", extra={"index": snapshot.meta.index, "bytes": len(snapshot.state), "seconds": took})
+            self._wake()
+        finally:
+            self._snapshotting = False
+
+    # --- from the log -------------------------------------------------------------------------------------------------------
+
+    def _on_applied(self, entry: Entry) -> None:
+        self.admin.applied(entry)
+        if entry.kind is EntryKind.CONFIG:
+            self._sync_links()
+
+    def _sync_links(self) -> None:
+        """A link to every other member, under the address that the configuration names."""
+        membership = self.replica.raft.membership
+        if membership is self._linked or not membership.members:
+            return
+        self._linked = membership
+        others = {m.id: m for m in membership.members if m.id != self.id}
+        if self.id not in membership.removed:
+            self.peers.keep_only(set(others))
+            for member in others.values():
+                self.peers.ensure(member.id, member.peer)
+
+    # --- peers (see net/peers.py: Owner) ------------------------------------------------------------------------------------
+
+    def peer_hello(self, hello: Hello) -> str:
+        if hello.cluster_id != self.settings.cluster_id:
+            return f"this is cluster {self.settings.cluster_id}, not {hello.cluster_id}"
+        if hello.expects != self.id:
+            return f"this is node {self.id:016x}, not {hello.expects:016x}"
+        membership = self.replica.raft.membership
+        if hello.node_id in membership.removed:
+            return REMOVED
+        if membership.get(hello.node_id) is None:
+            self.peers.ensure(hello.node_id, hello.peer)  # to answer who just adds us, or whom we do not know of yet
+        return ""
+
+    def peer_messages(self, sender: NodeId, messages: list[PeerMessage]) -> None:
+        for message in messages:
+            self.replica.receive(sender, message)
+        self._wake()
+
+    def peer_lost(self, node: NodeId) -> None:
+        if not self.stopping:
+            self.replica.link_lost(node)
+            self._wake()
+
+    def peer_up(self, node: NodeId) -> None:
+        self.replica.link_up()
+        self._wake()
+
+    def peer_refused(self, node: NodeId, reason: str) -> None:
+        log.warning("refused by a peer: %s", reason, extra={"peer": f"{node:016x}"})
+        if reason == REMOVED:
+            self.removed = True
+
+    # --- cache (see cache/publisher.py: Source) -----------------------------------------------------------------------------
+
+    def position(self) -> tuple[int, int]:
+        return self.replica.raft.term, self.replica.applied
+
+    def values(self) -> dict[bytes, int]:
+        return self.replica.machine.values
+
+    # --- for status and administration --------------------------------------------------------------------------------------
+
+    def role_name(self) -> str:
+        if self.failed:
+            return "failed"
+        return "removed" if self.removed else self.replica.role_name()
+
+    def unready(self) -> str:
+        """Empty when ready, else the reason in words."""
+        return unready_reason(self)
+
+
+def _wall_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _member(node_id: NodeId, s: Settings) -> Member:
+    return Member(node_id, s.name, s.advertise_peer, s.advertise_resp, True)
+
+
+async def serve(settings: Settings, on_start: Callable[[Node], None] | None = None) -> None:
+    """Runs a node until it is told to stop."""
+    sys.setswitchinterval(0.0005)  # a disk thread that is done should not wait 5 ms for the loop
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    node = Node(settings)
+    await node.start()
+    if on_start is not None:
+        on_start(node)
+    await stop.wait()
+    await node.stop()

@@ -1,0 +1,134 @@
+"""The one loader of settings: defaults, then `COUNTER_<NAME>` from the environment, then `--<name>` from the command line.
+
+Every limit of the node is a field here, with its unit last in the name. docs/internals/node-interface.md explains them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+PREFIX = "COUNTER_"
+
+
+class SettingsError(Exception):
+    """A setting is missing or makes no sense; the message names it, its value and what is allowed."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    cluster_id: str
+    data_dir: str
+    name: str = ""
+    bind: str = "0.0.0.0"
+    resp_port: int = 6379
+    peer_port: int = 7000
+    admin_port: int = 7001
+    http_port: int = 8080
+    advertise_peer: str = ""
+    advertise_resp: str = ""
+    cache: str = ""
+    tick_ms: int = 100
+    heartbeat_ticks: int = 1
+    election_ticks: int = 10
+    snapshot_bytes: int = 64 << 20
+    segment_bytes: int = 16 << 20
+    max_clients: int = 10_000
+    max_pipeline: int = 10_000
+    max_gathered: int = 100_000
+    max_reply_bytes: int = 32 << 20
+    patience_ms: int = 3_500
+    shutdown_ms: int = 10_000
+    log_level: str = "info"
+
+
+HELP = {
+    "cluster_id": "name of the cluster this node belongs to",
+    "data_dir": "folder of the node's only state",
+    "name": "shown in status; default: the host name",
+    "bind": "address of all listeners",
+    "resp_port": "clients (Redis protocol)",
+    "peer_port": "other nodes",
+    "admin_port": "RAFT.* commands",
+    "http_port": "health and metrics",
+    "advertise_peer": "host:port under which other nodes reach this one",
+    "advertise_resp": "host:port shown to clients",
+    "cache": "host:port of the Redis cache; a name may have several addresses",
+    "tick_ms": "unit of Raft's clock",
+    "heartbeat_ticks": "ticks between heartbeats",
+    "election_ticks": "ticks without a leader until an election, at least; drawn up to twice that",
+    "snapshot_bytes": "log bytes after which a snapshot is taken",
+    "segment_bytes": "size of one file of the log",
+    "max_clients": "client connections",
+    "max_pipeline": "unanswered commands of one connection before it is not read from any more",
+    "max_gathered": "commands waiting for a leader before clients are not read from any more",
+    "max_reply_bytes": "unread replies of one connection before it is cut",
+    "patience_ms": "time after which an unanswered command gets LOADING or UNKNOWN; clients give up at 5 s",
+    "shutdown_ms": "time that SIGTERM may take",
+    "log_level": "debug, info, warning or error",
+}
+
+
+def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Raises SettingsError. `--help` prints every setting and exits."""
+    parser = argparse.ArgumentParser(prog="counter_node", description="One node of a CounterCluster.")
+    for field in msgspec.structs.fields(Settings):
+        default = "required" if field.default is msgspec.NODEFAULT else f"default {field.default!r}"
+        parser.add_argument("--" + field.name.replace("_", "-"), help=f"{HELP[field.name]} ({PREFIX}{field.name.upper()}, {default})")
+    given = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v is not None}
+    known = {f.name for f in msgspec.structs.fields(Settings)}
+    found: dict[str, Any] = {}
+    for key, value in environment.items():
+        name = key.removeprefix(PREFIX).lower()
+        if key.startswith(PREFIX) and name in known:
+            found[name] = value
+    found.update(given)
+    for required in ("cluster_id", "data_dir"):
+        if not found.get(required):
+            raise SettingsError(f"{PREFIX}{required.upper()} is not set: {HELP[required]}")
+    try:
+        settings = msgspec.convert(found, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"bad setting: {error}") from None
+    return _checked(settings)
+
+
+def _checked(s: Settings) -> Settings:
+    def refuse(name: str, value: object, limit: str) -> None:
+        raise SettingsError(f"{PREFIX}{name.upper()} is {value!r}; {limit}")
+
+    for port in ("resp_port", "peer_port", "admin_port", "http_port"):
+        if not 0 < getattr(s, port) < 65536:
+            refuse(port, getattr(s, port), "ports are 1 to 65535")
+    if not 5 <= s.tick_ms <= 1_000:
+        refuse("tick_ms", s.tick_ms, "5 to 1000")
+    if s.heartbeat_ticks < 1:
+        refuse("heartbeat_ticks", s.heartbeat_ticks, "at least 1")
+    if s.election_ticks < 3 * s.heartbeat_ticks:
+        refuse("election_ticks", s.election_ticks, f"at least 3 times heartbeat_ticks ({s.heartbeat_ticks})")
+    if not 100 <= s.patience_ms < 4_000:
+        refuse("patience_ms", s.patience_ms, "100 to 3999 ms: stock clients give up at 5 s and would repeat the command")
+    if s.segment_bytes < 1 << 20:
+        refuse("segment_bytes", s.segment_bytes, "at least 1 MiB")
+    for positive in ("snapshot_bytes", "max_clients", "max_pipeline", "max_gathered", "max_reply_bytes", "shutdown_ms"):
+        if getattr(s, positive) < 1:
+            refuse(positive, getattr(s, positive), "at least 1")
+    name = s.name or socket.gethostname()
+    host = name if s.bind == "0.0.0.0" else s.bind
+    return msgspec.structs.replace(
+        s,
+        name=name,
+        advertise_peer=s.advertise_peer or f"{host}:{s.peer_port}",
+        advertise_resp=s.advertise_resp or f"{host}:{s.resp_port}",
+    )
+
+
+def address(text: str) -> tuple[str, int]:
+    """Splits `host:port`. Raises SettingsError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise SettingsError(f"{text!r} is not host:port")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,100 @@
+"""What a node says of itself: the status object, readiness with its reason, the HTTP pages. The shapes are in docs/internals/node-interface.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from counter_node import __version__
+from counter_node.net.http import Page
+from counter_node.raft.types import NONE, Member
+
+if TYPE_CHECKING:
+    from counter_node.node import Node
+
+
+def hex_id(node_id: int) -> str:
+    return f"{node_id:016x}" if node_id != NONE else ""
+
+
+def unready_reason(node: Node) -> str:
+    """Empty when ready. Ready = a voter that can serve: it knows the leader, has applied what it knows committed, and its gateway is registered."""
+    replica = node.replica
+    if node.failed:
+        return node.failed
+    if node.stopping:
+        return "shutting down"
+    if node.removed or replica.role_name() == "removed":
+        return "removed from the cluster; start with an empty data directory to join again"
+    if not replica.raft.membership.members:
+        return "waits to be joined to a cluster"
+    if not replica.is_voter:
+        return "learner, not a voter yet"
+    if replica.raft.leader == NONE:
+        return "no leader known"
+    if not replica.gateway.ready:
+        return "gateway not registered yet"
+    if replica.applied < replica.raft.log.committed:
+        return f"applying: at {replica.applied} of {replica.raft.log.committed}"
+    return ""
+
+
+def _member(node: Node, member: Member) -> dict[str, Any]:
+    leadership = node.replica.raft.leadership
+    progress = leadership.progress.get(member.id) if leadership is not None else None
+    me = member.id == node.id
+    return {
+        "nodeId": hex_id(member.id),
+        "name": member.name,
+        "peer": member.peer,
+        "resp": member.resp,
+        "voter": member.voter,
+        "matchIndex": progress.match if progress is not None else None,
+        "active": None if progress is None else me or node.peers.connected().get(member.id, False),
+    }
+
+
+def status(node: Node) -> dict[str, Any]:
+    replica, cache = node.replica, node.cache
+    raft = replica.raft
+    reason = node.unready()
+    return {
+        "clusterId": node.settings.cluster_id,
+        "nodeId": hex_id(node.id),
+        "name": node.settings.name,
+        "version": __version__,
+        "role": node.role_name(),
+        "term": raft.term,
+        "leaderId": hex_id(raft.leader),
+        "commitIndex": raft.log.committed,
+        "appliedIndex": replica.applied,
+        "lastIndex": raft.log.last_index,
+        "snapshotIndex": raft.snapshot.index,
+        "ready": not reason,
+        "reason": reason,
+        "members": [_member(node, m) for m in raft.membership.members],
+        "cache": {
+            "configured": cache is not None,
+            "connected": cache.connected if cache is not None else 0,
+            "publishedIndex": cache.published_index if cache is not None else 0,
+        },
+    }
+
+
+def pages(node: Node) -> Mapping[str, Page]:
+    def text(ok: bool, body: str) -> tuple[HTTPStatus, str, bytes]:
+        return HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", (body + "\n").encode()
+
+    def ready() -> tuple[HTTPStatus, str, bytes]:
+        reason = node.unready()
+        return text(not reason, reason or "ready")
+
+    return {
+        "/livez": lambda: text(True, "alive"),
+        "/startupz": lambda: text(node.started, "started" if node.started else "starting"),
+        "/readyz": ready,
+        "/status": lambda: (HTTPStatus.OK, "application/json", json.dumps(status(node), indent=2).encode() + b"\n"),
+        "/metrics": lambda: (HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", node.metrics.page()),
+    }

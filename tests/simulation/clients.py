@@ -1,0 +1,159 @@
+"""Clients of the simulated cluster and what they know afterwards.
+
+An exactly-once client repeats its command under the same producer and sequence, through any node, until it has an answer; a plain client asks once and
+notes "unknown" when it gets none. Both check every value they see against what real time allows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from counter_node.counters.replies import Failure
+from tests.simulation.invariants import Broken
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Node, World
+
+GIVE_UP_MS = 6_000
+
+
+@dataclasses.dataclass
+class Ledger:
+    """Per key: what was asked for, what was acknowledged, and the newest value anyone was told."""
+
+    started: int = 0  # increments that may have been executed so far
+    acknowledged: int = 0
+    unknown: int = 0
+    told: int = 0  # highest value in any finished answer
+    values: set[int] = dataclasses.field(default_factory=set)
+
+
+class Client:
+    """Does one thing at a time: increments or reads of one key, through whatever node it is connected to."""
+
+    def __init__(self, world: World, name: str, key: bytes, ledger: Ledger, *, exactly_once: bool, read_share: float, ops: Any) -> None:
+        self.world, self.name, self.key, self.ledger = world, name, key, ledger
+        self.exactly_once, self._read_share, self._ops = exactly_once, read_share, ops
+        self.done = self.stopped = self.busy = False
+        self.finished = 0
+        self._sequence = 0
+        self._attempts = itertools.count()
+        self._attempt = -1
+        self._node: Node | None = None
+        self._doing = "nothing"
+        self._floor = 0
+        world.on_node_down.append(self._on_node_down)
+        world.at(world.random.uniform(0, 50), self._next)
+
+    def stop(self) -> None:
+        """Finish what is under way, start nothing new."""
+        self.stopped = True
+
+    def _next(self) -> None:
+        if self.stopped:
+            self.done = True
+            return
+        self._floor = self.ledger.told
+        if self.world.random.random() < self._read_share:
+            self._doing = "get"
+        else:
+            self._doing = "incr"
+            self._sequence += 1
+            self.ledger.started += 1
+        self._send()
+
+    def _send(self) -> None:
+        self._attempt = next(self._attempts)
+        attempt = self._attempt
+        up = [n for n in self.world.up_nodes() if n.replica is not None and n.replica.is_voter]
+        if not up:
+            self.world.at(100, lambda: self._retry(attempt))
+            return
+        self._node = self.world.random.choice(up)
+        self.world.at(GIVE_UP_MS, lambda: self._timed_out(attempt))
+        self._node.request(lambda node: self._submit(node, attempt))
+
+    def _submit(self, node: Node, attempt: int) -> None:
+        assert node.replica is not None
+
+        def token(reply: Any) -> None:
+            self._answer(attempt, reply)
+
+        if self._doing == "get":
+            node.replica.submit_read(token, self._ops.get(self.key))
+        elif self.exactly_once:
+            node.replica.submit_write(token, self._ops.idmp(self.name.encode(), self._sequence, self._ops.incr(self.key)))
+        else:
+            node.replica.submit_write(token, self._ops.incr(self.key))
+
+    def _answer(self, attempt: int, reply: Any) -> None:
+        if attempt != self._attempt:
+            return
+        self.world.trace("reply", self.name, repr(reply))
+        if isinstance(reply, Failure):
+            self._failed(attempt, bytes(reply))
+        elif self._doing == "get":
+            self._read(int(reply or 0))
+        else:
+            self._counted(int(reply))
+
+    def _failed(self, attempt: int, error: bytes) -> None:
+        if error.startswith(b"LOADING") or self._doing == "get":
+            self.world.at(self.world.random.uniform(20, 200), lambda: self._retry(attempt))
+        elif error.startswith(b"UNKNOWN"):
+            self._unknown(attempt)
+        else:
+            raise Broken(f"{self.name} got {error.decode()!r} for {self._doing} {self._sequence}")
+
+    def _timed_out(self, attempt: int) -> None:
+        if attempt == self._attempt and not self.done:
+            self._unknown(attempt)
+
+    def _on_node_down(self, node: Node) -> None:
+        if node is self._node and not self.done:
+            attempt = self._attempt
+            self._node = None
+            self.world.at(self.world.random.uniform(1, 50), lambda: self._lost_connection(attempt))
+
+    def _lost_connection(self, attempt: int) -> None:
+        if attempt == self._attempt:
+            self._unknown(attempt)
+
+    def _unknown(self, attempt: int) -> None:
+        if self._doing == "get" or self.exactly_once:
+            self._retry(attempt)
+        else:
+            self.ledger.unknown += 1
+            self._finish()
+
+    def _retry(self, attempt: int) -> None:
+        if attempt == self._attempt:
+            self._send()
+
+    def _read(self, value: int) -> None:
+        if not self._floor <= value <= self.ledger.started:
+            raise Broken(
+                f"linearizable read: {self.name} read {value} of {self.key!r}; {self._floor} had been told before it asked, "
+                f"{self.ledger.started} were ever asked for\n{self.world.state()}"
+            )
+        self.ledger.told = max(self.ledger.told, value)
+        self._finish()
+
+    def _counted(self, value: int) -> None:
+        ledger = self.ledger
+        if value in ledger.values:
+            raise Broken(f"exactly once: {self.name} was told {value} of {self.key!r}, as another increment was before\n{self.world.state()}")
+        if not (self._floor < value <= ledger.started):
+            raise Broken(f"linearizable increment: {self.name} was told {value}, after {self._floor} and of {ledger.started} asked for")
+        ledger.values.add(value)
+        ledger.acknowledged += 1
+        ledger.told = max(ledger.told, value)
+        self._finish()
+
+    def _finish(self) -> None:
+        self._attempt = -1
+        self._node = None
+        self.finished += 1
+        self.world.at(self.world.random.uniform(0, 20), self._next)

@@ -1,0 +1,318 @@
+"""A whole cluster in one process, in virtual time, from one seed: what is simulated is the network, the disks, the clocks and the clients; what runs on them
+is the production code (Replica: Raft core, state machine, gateway).
+
+Everything happens as an event in one heap ordered by (time, sequence); all randomness comes from one generator. The same seed gives the same run to the byte
+(`World.trace_hash`). Messages are encoded and decoded as on the wire, so no object is ever shared between two nodes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from counter_node.gateway import Gateway
+from counter_node.raft.core import Config
+from counter_node.raft.messages import InstallSnapshot
+from counter_node.raft.types import Entry, HardState, Member, NodeId, Snapshot, SnapshotMeta
+from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
+from counter_node.resp.commands import is_write
+from tests.simulation.invariants import Invariants
+
+TICK_MS = 10
+ELECTION_TICKS = 10
+PATIENCE_TICKS = 300
+RETRY_TICKS = 20
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(PeerMessage).decode
+
+
+@dataclasses.dataclass
+class Weather:
+    """How bad the world is; all probabilities per event."""
+
+    drop: float = 0.0
+    duplicate: float = 0.0
+    delay_ms: tuple[float, float] = (0.2, 2.0)
+    long_delay: float = 0.0  # chance of a message that takes up to a second
+    sync_ms: tuple[float, float] = (0.1, 1.0)
+    slow_sync: float = 0.0  # chance of a sync that takes up to three seconds
+
+
+class Disk:
+    """What survives a crash. A job that is being written when the crash comes is lost or kept as a whole (torn writes are storage's own tests)."""
+
+    def __init__(self) -> None:
+        self.hard_state = HardState()
+        self.snapshot: Snapshot | None = None
+        self.files: dict[SnapshotMeta, Snapshot] = {}
+        self.entries: list[Entry] = []
+
+    def write(self, job: DiskJob) -> None:
+        if job.hard_state is not None:
+            self.hard_state = job.hard_state
+        if job.install is not None:
+            self.files[job.install.meta] = job.install
+            self.snapshot = job.install
+            self.entries = []
+        if job.entries:
+            first = job.entries[0].index
+            base = self.snapshot.meta.index if self.snapshot is not None else 0
+            kept = [e for e in self.entries if e.index < first]
+            expected = kept[-1].index + 1 if kept else base + 1
+            assert first <= expected, f"a gap on disk: {first} after {expected - 1}"
+            self.entries = kept + list(job.entries)
+        if job.marker is not None:
+            self.snapshot = self.files[job.marker]
+            self.entries = [e for e in self.entries if e.index > job.marker.index]
+
+
+class Node:
+    """One node: its disk, and while it is up, a replica."""
+
+    def __init__(self, world: World, node_id: NodeId) -> None:
+        self.world = world
+        self.id = node_id
+        self.disk = Disk()
+        self.replica: Replica | None = None
+        self.incarnation = 0
+        self.paused = False
+        self.skew_ms = 0
+        self.inbox: deque[tuple[NodeId, bytes]] = deque()
+        self.requests: deque[Callable[[Node], None]] = deque()
+        self.turn_due = False
+        self.job: DiskJob | None = None
+
+    @property
+    def up(self) -> bool:
+        return self.replica is not None
+
+    def start(self) -> None:
+        world = self.world
+        self.incarnation += 1
+        gateway = Gateway(
+            world.random.getrandbits(62), is_write=is_write, tick_ms=TICK_MS, patience_ticks=PATIENCE_TICKS, retry_ticks=RETRY_TICKS
+        )
+        self.replica = Replica(
+            Config(self.id, election_ticks=ELECTION_TICKS, max_inflight=8, promote_lag=20),
+            self.disk.hard_state,
+            self.disk.snapshot,
+            list(self.disk.entries),
+            gateway=gateway,
+            clock_ms=lambda: int(world.now) + self.skew_ms,
+            randint=world.random.randint,
+        )
+        self.replica.on_applied = lambda entry: world.invariants.applied(self, entry)
+        self._tick_later(self.incarnation)
+        self.wake()
+
+    def crash(self) -> None:
+        """Everything that is not on the disk is gone; of the write under way, all or nothing."""
+        if self.job is not None and self.world.random.random() < 0.5:
+            self.disk.write(self.job)
+        self.replica, self.job = None, None
+        self.paused = self.turn_due = False
+        self.inbox.clear()
+        self.requests.clear()
+        self.world.node_down(self)
+
+    def _tick_later(self, incarnation: int) -> None:
+        self.world.at(TICK_MS, lambda: self._tick(incarnation))
+
+    def _tick(self, incarnation: int) -> None:
+        if incarnation != self.incarnation or self.replica is None:
+            return
+        self._tick_later(incarnation)
+        if not self.paused:
+            self.replica.tick()
+            self.wake()
+
+    def wake(self) -> None:
+        if not self.turn_due and self.up and not self.paused:
+            self.turn_due = True
+            incarnation = self.incarnation
+            self.world.at(0.01, lambda: self._turn(incarnation))
+
+    def resume(self) -> None:
+        self.paused = False
+        self.wake()
+
+    def receive(self, sender: NodeId, data: bytes) -> None:
+        if self.up:
+            self.inbox.append((sender, data))
+            self.wake()
+
+    def request(self, action: Callable[[Node], None]) -> None:
+        self.requests.append(action)
+        self.wake()
+
+    def _turn(self, incarnation: int) -> None:
+        if incarnation != self.incarnation or self.replica is None:
+            return
+        self.turn_due = False
+        if self.paused:
+            return
+        while self.inbox:
+            sender, data = self.inbox.popleft()
+            self.replica.receive(sender, _decode(data))
+        while self.requests:
+            self.requests.popleft()(self)
+        turn = self.replica.turn()
+        self.world.invariants.after_turn(self)
+        for to, message in turn.messages:
+            self.world.send(self, to, self._with_state(message))
+        for token, reply in turn.replies:
+            token(reply)
+        if turn.job is not None:
+            self._write(turn.job, incarnation)
+        if self.replica is not None and self.replica.busy:
+            self.wake()
+
+    def _with_state(self, message: PeerMessage) -> PeerMessage:
+        if isinstance(message, InstallSnapshot):
+            return msgspec.structs.replace(message, state=self.disk.files[message.meta].state)
+        return message
+
+    def _write(self, job: DiskJob, incarnation: int) -> None:
+        self.job = job
+        self.world.at(self.world.sync_delay(), lambda: self._written(job, incarnation))
+
+    def _written(self, job: DiskJob, incarnation: int) -> None:
+        if incarnation != self.incarnation or self.replica is None:
+            return
+        if self.paused:
+            self.world.at(TICK_MS, lambda: self._written(job, incarnation))
+            return
+        self.disk.write(job)
+        self.job = None
+        self.replica.persisted(job)
+        self.wake()
+
+    def take_snapshot(self) -> None:
+        """The file is written at once; the log names it in the next job."""
+        if self.replica is not None and not self.paused and self.replica.applied > self.replica.raft.snapshot.index:
+            snapshot = self.replica.take_snapshot()
+            self.disk.files[snapshot.meta] = snapshot
+            self.replica.snapshot_saved(snapshot.meta)
+            self.wake()
+
+
+class World:
+    def __init__(self, seed: int, size: int = 3) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.now = 0.0
+        self.weather = Weather()
+        self.invariants = Invariants(self)
+        self.nodes: dict[NodeId, Node] = {}
+        self.blocked: set[tuple[NodeId, NodeId]] = set()
+        self.events = 0
+        self.on_node_down: list[Callable[[Node], None]] = []
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._sequence = 0
+        self._trace = hashlib.blake2b(digest_size=8)
+        self._next_id = 1
+        self._found(size)
+
+    def _found(self, size: int) -> None:
+        """A new cluster as the operator makes it: one bootstrapped node, the others empty and added one by one."""
+        first = self.new_node()
+        first.disk.snapshot = first_snapshot(self.member(first.id, voter=True))
+        first.disk.files[first.disk.snapshot.meta] = first.disk.snapshot
+        first.disk.hard_state = HardState(1, 0, 1)
+        first.start()
+        for _ in range(size - 1):
+            self.new_node().start()
+
+    def new_node(self) -> Node:
+        node = Node(self, self._next_id)
+        self._next_id += 1
+        self.nodes[node.id] = node
+        return node
+
+    @staticmethod
+    def member(node_id: NodeId, *, voter: bool) -> Member:
+        return Member(node_id, f"n{node_id}", f"n{node_id}:7000", f"n{node_id}:6379", voter)
+
+    # --- time ---------------------------------------------------------------------------------------------------------------
+
+    def at(self, delay_ms: float, action: Callable[[], None]) -> None:
+        self._sequence += 1
+        heapq.heappush(self._heap, (self.now + delay_ms, self._sequence, action))
+
+    def run(self, until_ms: float, done: Callable[[], bool] | None = None) -> None:
+        while self._heap and self._heap[0][0] <= until_ms:
+            self.now, _, action = heapq.heappop(self._heap)
+            self.events += 1
+            action()
+            if done is not None and done():
+                return
+        self.now = max(self.now, until_ms)
+
+    def trace(self, *what: Any) -> None:
+        self._trace.update(repr((round(self.now, 4), *what)).encode())
+
+    def trace_hash(self) -> str:
+        return self._trace.hexdigest()
+
+    # --- network and disk ---------------------------------------------------------------------------------------------------
+
+    def send(self, sender: Node, to: NodeId, message: PeerMessage) -> None:
+        data = _encode(message)
+        self.trace("send", sender.id, to, data)
+        weather = self.weather
+        if (sender.id, to) in self.blocked or to not in self.nodes or self.random.random() < weather.drop:
+            return
+        copies = 2 if self.random.random() < weather.duplicate else 1
+        for _ in range(copies):
+            delay = self.random.uniform(*weather.delay_ms)
+            if self.random.random() < weather.long_delay:
+                delay = self.random.uniform(1, 1_000)
+            self.at(delay, lambda: self._arrive(sender.id, to, data))
+
+    def _arrive(self, sender: NodeId, to: NodeId, data: bytes) -> None:
+        node = self.nodes.get(to)
+        if node is not None and (sender, to) not in self.blocked:
+            node.receive(sender, data)
+
+    def sync_delay(self) -> float:
+        if self.random.random() < self.weather.slow_sync:
+            return self.random.uniform(10, 3_000)
+        return self.random.uniform(*self.weather.sync_ms)
+
+    def node_down(self, node: Node) -> None:
+        self.trace("down", node.id)
+        for callback in self.on_node_down:
+            callback(node)
+
+    # --- questions ----------------------------------------------------------------------------------------------------------
+
+    def up_nodes(self) -> list[Node]:
+        return [n for n in self.nodes.values() if n.up]
+
+    def leader(self) -> Node | None:
+        """The leader of the newest term, if any node leads."""
+        leaders = [n for n in self.nodes.values() if n.replica is not None and n.replica.is_leader]
+        return max(leaders, key=lambda n: n.replica.raft.term, default=None)  # type: ignore[union-attr]
+
+    def state(self) -> str:
+        """For a failing seed: one line for each node."""
+        lines = []
+        for node in self.nodes.values():
+            if node.replica is None:
+                lines.append(f"n{node.id} down")
+                continue
+            raft = node.replica.raft
+            log = raft.log
+            lines.append(
+                f"n{node.id} {node.replica.role_name()} term={raft.term} leader={raft.leader} log=({log.offset},{log.last_index}] "
+                f"commit={log.committed} applied={log.applied} voters={sorted(raft.voters)} job={node.job is not None} paused={node.paused}"
+            )
+        return "\n".join(lines)
