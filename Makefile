@@ -1,0 +1,92 @@
+# Every target can be run again, also after an interruption; what is done already is not done twice.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+SEEDS ?=
+CLUSTER := $(PYTHON) kind/local.py
+PY := .venv/bin/python
+# Named after the content of the lock file: another lock file makes another environment.
+VENV := .venv/.made-from-$(shell cat requirements/dev.txt pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
+IN_CLUSTER = eval "$$($(CLUSTER) env)" &&
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV) ## .venv with everything that development needs, from the lock file
+
+$(VENV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version)'
+	@echo "setup: installing requirements/dev.txt into .venv"
+	@$(PYTHON) -m venv .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(PY) -c 'import pathlib, sysconfig; \
+	  pathlib.Path(sysconfig.get_path("purelib"), "countercluster.pth").write_text( \
+	    "".join(f"{pathlib.Path(name).resolve()}\n" for name in ("node_image", "operator", "client")))'
+	@rm -f .venv/.made-from-*
+	@touch $@
+
+.PHONY: cluster
+cluster: ## the local kind cluster, the project's images on it, the operator running
+	@$(CLUSTER) up
+	@$(MAKE) install
+
+.PHONY: install
+install: ## applies manifests/install.yaml to the local cluster and waits for the operator
+	@$(IN_CLUSTER) kubectl apply --server-side -f manifests/install.yaml
+	@$(IN_CLUSTER) kubectl -n countercluster-system rollout status deployment/countercluster-operator --timeout=120s
+
+.PHONY: images
+images: ## rebuilds the images and brings what changed to the running cluster
+	@$(CLUSTER) load
+
+.PHONY: demo
+demo: setup cluster ## shows a cluster that counts through crashes, scaling and a roll
+	@$(IN_CLUSTER) $(PY) examples/demo.py
+
+.PHONY: lint
+lint: setup ## ruff and mypy --strict
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy node_image operator client kind
+
+.PHONY: unit
+unit: setup ## tests of the pure rooms
+	@$(call pytest,tests/unit)
+
+.PHONY: sim
+sim: setup ## simulated clusters; SEEDS=2000 runs more of them, SEEDS=17-17 one again
+	@SEEDS=$(SEEDS) $(call pytest,tests/simulation)
+
+.PHONY: integration
+integration: setup ## real processes on loopback: crashes, partitions, disk errors, stock clients
+	@$(call pytest,tests/integration tests/clients)
+
+.PHONY: e2e
+e2e: setup cluster ## the real images on the local cluster
+	@$(IN_CLUSTER) $(call pytest,tests/e2e -m e2e)
+
+.PHONY: test-fast
+test-fast: lint unit sim ## what needs no cluster and no network
+
+.PHONY: test
+test: setup lint unit sim integration e2e ## everything, from a bare machine
+
+.PHONY: bench
+bench: setup ## throughput and latency of a cluster on loopback
+	@$(PY) -m benchmarks
+
+.PHONY: down
+down: ## deletes the local cluster and ends the engine if it was started here; keeps the cache
+	@$(CLUSTER) down
+
+.PHONY: clean
+clean: ## down, and removes the cache, .venv and what tools left
+	@$(CLUSTER) clean
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# A folder without tests yet is no failure (pytest's exit code 5).
+pytest = $(PY) -m pytest $(1) || { code=$$?; test $$code -eq 5; }

@@ -1,0 +1,66 @@
+"""What this machine is, read from its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kind.host import debian_mirror, go_version, has_cgroup_v1, lacks_sys_resource
+from kind.shell import Problem, run
+
+NEW_STYLE = """Types: deb
+# http://snapshot.example/archive/debian/20250520T000000Z
+URIs: http://mirror.example/debian
+Suites: bookworm bookworm-updates
+
+Types: deb
+URIs: http://mirror.example/debian-security
+"""
+OLD_STYLE = """# deb http://commented.example/debian bookworm main
+deb [signed-by=/usr/share/keyrings/x.gpg] http://security.example/debian-security bookworm-security main
+deb [signed-by=/usr/share/keyrings/x.gpg] https://mirror.example/debian/ bookworm main
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "mirror"),
+    [(NEW_STYLE, "http://mirror.example/debian"), (OLD_STYLE, "https://mirror.example/debian")],
+)
+def test_the_main_archive_is_found_in_both_styles(text: str, mirror: str) -> None:
+    assert debian_mirror([text]) == mirror
+
+
+def test_no_archive_is_a_problem_with_a_remedy() -> None:
+    with pytest.raises(Problem, match="sources"):
+        debian_mirror(["# nothing here\n"])
+
+
+def test_a_missing_capability_is_read_from_the_bounding_set() -> None:
+    assert lacks_sys_resource("CapEff:\t0000000000000000\nCapBnd:\t000001fffeffffff\n")
+    assert not lacks_sys_resource("CapBnd:\t000001ffffffffff\n")
+    assert not lacks_sys_resource("")
+
+
+def test_cgroup_version_2_is_told_by_its_controllers_file(tmp_path: Path) -> None:
+    controllers = tmp_path / "cgroup.controllers"
+    assert has_cgroup_v1(controllers)
+    controllers.write_text("cpu memory\n")
+    assert not has_cgroup_v1(controllers)
+
+
+def test_go_versions_compare_as_numbers() -> None:
+    assert go_version("go version go1.26.8 linux/amd64") == (1, 26)
+    assert go_version("go version go1.9 linux/amd64") < (1, 26)
+    assert go_version("nonsense") == (0, 0)
+
+
+def test_a_failing_program_is_reported_with_what_it_said(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="out of cheese"):
+        run("sh", "-c", "echo out of cheese >&2; exit 3")
+    with pytest.raises(Problem, match="out of cheese"):
+        run("sh", "-c", "echo out of cheese; exit 3", log=tmp_path / "log")
+    with pytest.raises(Problem, match="not installed"):
+        run("no-such-program-here")
+    with pytest.raises(Problem, match="did not end within"):
+        run("sleep", "5", timeout_s=0.1)
