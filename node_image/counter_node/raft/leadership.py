@@ -59,9 +59,11 @@ class Leadership:
         self._early_reads: list[tuple[NodeId, int]] = []  # asked before this term had committed anything
         self._read_heartbeat_due = False
         self._uncommitted_bytes = 0
-        self._change_index = log.last_index  # a change may be among the entries of earlier terms
         self._append(EntryKind.NOOP, b"")
         self._term_start = log.last_index
+        # No change before this term has committed something: earlier entries may hold one, and even if none does, two leaders of neighbouring terms
+        # could otherwise make different changes to the same configuration (Ongaro, raft-dev 2015).
+        self._change_index = self._term_start
 
     # --- proposals ----------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,329 @@
+"""The promises of the core, one test each."""
+
+from __future__ import annotations
+
+import pytest
+from counter_node.raft.core import Config, Raft, Role
+from counter_node.raft.leadership import Busy, NotReady
+from counter_node.raft.membership import ChangeRefused
+from counter_node.raft.messages import Append, Heartbeat, HeartbeatResponse, InstallSnapshot, VoteRequest, VoteResponse
+from counter_node.raft.types import ChangeKind, Entry, EntryKind, HardState, Member, MembershipChange, SnapshotMeta
+
+from tests.unit.raft.network import Network, membership
+
+
+def test_a_node_without_membership_never_campaigns() -> None:
+    node = Raft(Config(7), HardState(), SnapshotMeta(), [], lambda low, high: low)
+    for _ in range(1_000):
+        node.tick()
+    assert node.role is Role.FOLLOWER
+    assert node.term == 0
+    assert node.take_messages() == []
+
+
+def test_a_single_voter_elects_itself_and_commits_alone() -> None:
+    net = Network(1)
+    net.tick(30)
+    assert net.leaders() == [1]
+    net.nodes[1].propose(b"x")
+    net.settle()
+    assert net.applied[1] == [b"x"]
+
+
+def test_what_is_proposed_is_applied_everywhere_in_order() -> None:
+    net = Network(5)
+    leader = net.elect(2)
+    for data in (b"a", b"b", b"c"):
+        assert leader.propose(data)
+    net.settle()
+    assert all(applied == [b"a", b"b", b"c"] for applied in net.applied.values())
+
+
+def test_a_vote_leaves_only_after_it_is_durable() -> None:
+    net = Network(3)
+    voter = net.nodes[2]
+    voter.step(1, VoteRequest(2, False, 1, 1))
+    assert voter.take_messages() == []
+    persist = voter.take_persist()
+    assert persist is not None
+    assert persist.hard_state == HardState(2, 1, 1)
+    assert persist.after == [(1, VoteResponse(2, False, True))]
+
+
+def test_a_vote_survives_a_restart_so_there_is_one_per_term() -> None:
+    net = Network(3)
+    net.nodes[2].step(1, VoteRequest(2, False, 1, 1))
+    persist = net.nodes[2].take_persist()
+    assert persist is not None
+    assert persist.hard_state is not None
+    again = Raft(Config(2), persist.hard_state, SnapshotMeta(1, 1, membership(3)), [], lambda low, high: low)
+    again.step(3, VoteRequest(2, False, 1, 1))
+    second = again.take_persist()
+    assert second is not None
+    assert second.after == [(3, VoteResponse(2, False, False))]
+
+
+def test_an_entry_is_acknowledged_only_after_it_is_durable() -> None:
+    net = Network(3)
+    follower = net.nodes[2]
+    follower.step(1, Append(2, 1, 1, 1, [Entry(2, 2, EntryKind.NOOP, b"")]))
+    assert follower.take_messages() == []
+    persist = follower.take_persist()
+    assert persist is not None
+    assert [e.index for e in persist.entries] == [2]
+    assert len(persist.after) == 1
+
+
+def test_entries_are_written_together_with_the_commit_index() -> None:
+    """What makes membership changes at apply safe after a crash (core.py)."""
+    net = Network(3)
+    follower = net.nodes[2]
+    follower.step(1, Append(2, 1, 1, 1, [Entry(2, 2, EntryKind.NOOP, b"")]))
+    follower.take_persist()
+    follower.step(1, Append(2, 2, 2, 2, [Entry(3, 2, EntryKind.DATA, b"x")]))
+    persist = follower.take_persist()
+    assert persist is not None
+    assert persist.hard_state == HardState(2, 0, 2)
+
+
+def test_a_candidate_with_a_shorter_log_is_refused() -> None:
+    net = Network(3)
+    net.isolate(3)
+    leader = net.elect(1)
+    leader.propose(b"x")
+    net.settle()
+    net.heal()
+    net.nodes[3].leader_link_lost(1)
+    for node in net.nodes.values():
+        node.leader = 0
+    net.nodes[3].campaign()
+    net.settle()
+    assert net.nodes[3].leadership is None
+
+
+def test_an_entry_of_an_earlier_term_is_not_committed_by_counting_it() -> None:
+    """Thesis figure 3.7: the new leader's own entry must be on a majority first."""
+    net = Network(3)
+    leader = net.elect(1)
+    net.isolate(1)
+    leader.propose(b"old")
+    net.settle()
+    assert net.applied[1] == []
+    committed = leader.log.committed
+    net.drop = lambda sender, to, message: isinstance(message, Append) and sender == 1 and message.term > 2
+    for node in net.nodes.values():
+        node.leader = 0
+    leader.step_down()
+    net.drop = lambda sender, to, message: isinstance(message, Append)
+    leader.campaign()
+    net.settle()
+    assert leader.leadership is not None
+    follower = leader.leadership.progress[2]
+    follower.match = leader.log.last_index - 1  # the old entry only, not the no-op of the new term
+    leader.leadership._advance_commit()
+    assert leader.log.committed == committed
+
+
+def test_a_leader_that_hears_no_majority_steps_down() -> None:
+    net = Network(3)
+    net.elect(1)
+    net.isolate(1)
+    net.tick(25, 1)
+    assert net.leaders() == []
+
+
+def test_an_isolated_node_does_not_depose_the_leader_when_it_comes_back() -> None:
+    net = Network(3)
+    net.elect(1)
+    net.isolate(3)
+    net.tick(200, 3)
+    net.heal()
+    net.tick(30)
+    assert net.leaders() == [1]
+    assert net.nodes[1].term == 2
+
+
+def test_voters_that_hear_a_leader_ignore_a_campaign() -> None:
+    net = Network(3)
+    net.elect(1)
+    net.nodes[2].step(3, VoteRequest(99, False, 99, 99))
+    assert net.nodes[2].term == 2
+
+
+def test_a_closed_link_to_the_leader_leads_to_a_quick_election() -> None:
+    net = Network(3)
+    net.elect(1)
+    net.isolate(1)
+    for node in (2, 3):
+        net.nodes[node].leader_link_lost(1)
+    net.tick(8, 2, 3)
+    assert [n for n in net.leaders() if n != 1], "no new leader within 8 ticks"
+
+
+def test_a_read_is_confirmed_only_by_answers_to_heartbeats_sent_after_it() -> None:
+    net = Network(3)
+    leader = net.elect(1)
+    net.tick(2)
+    net.drop = lambda sender, to, message: True
+    old = leader.take_messages()
+    assert old == []
+    leader.read(5)
+    leader.step(2, HeartbeatResponse(leader.term, 0))  # an answer to an older heartbeat
+    assert leader.take_reads() == []
+    sent = [m for _, m in leader.take_messages() if isinstance(m, Heartbeat)]
+    assert sent
+    assert sent[0].read > 0
+    leader.step(2, HeartbeatResponse(leader.term, sent[0].read))
+    assert leader.take_reads() == [(5, leader.log.committed)]
+
+
+def test_a_new_leader_answers_no_read_before_its_own_term_has_committed() -> None:
+    """RedisRaft's stale reads after an election (issues 18, 19): no no-op, no safe read index."""
+    net = Network(3)
+    net.drop = lambda sender, to, message: isinstance(message, Append)
+    leader = net.nodes[1]
+    leader.campaign()
+    net.settle()
+    assert leader.leadership is not None
+    leader.read(9)
+    net.tick(3)
+    assert leader.take_reads() == []
+    net.heal()
+    net.tick(3)
+    assert [r for r, _ in leader.take_reads()] == [9]
+
+
+def test_a_follower_reads_through_the_leader() -> None:
+    net = Network(3)
+    net.elect(1)
+    assert net.nodes[3].read(77)
+    net.settle()
+    assert [r for r, _ in net.nodes[3].take_reads()] == [77]
+
+
+def _learner(node: int) -> MembershipChange:
+    return MembershipChange(ChangeKind.ADD_LEARNER, node, Member(node, f"n{node}", "a:1", "a:2", False))
+
+
+def test_a_learner_catches_up_by_snapshot_and_becomes_a_voter() -> None:
+    net = Network(1)
+    leader = net.elect(1)
+    for n in range(50):
+        leader.propose(b"%d" % n)
+    net.settle()
+    joiner = Raft(Config(2), HardState(), SnapshotMeta(), [], net.random.randint)
+    net.nodes[2], net.applied[2] = joiner, []
+    assert leader.leadership is not None
+    leader.leadership.propose_change(_learner(2))
+    net.tick(3)
+    assert any(isinstance(m, InstallSnapshot) for _, _, m in net.sent)
+    assert net.applied[2] == net.applied[1]
+    leader.leadership.propose_change(MembershipChange(ChangeKind.PROMOTE, 2))
+    net.tick(3)
+    assert joiner.voters == {1, 2}
+
+
+def test_only_one_membership_change_is_in_flight() -> None:
+    net = Network(3)
+    leader = net.elect(1)
+    assert leader.leadership is not None
+    leader.leadership.propose_change(_learner(4))
+    with pytest.raises(Busy):
+        leader.leadership.propose_change(_learner(5))
+
+
+def test_a_new_leader_makes_no_change_before_its_own_term_has_committed() -> None:
+    net = Network(3)
+    net.drop = lambda sender, to, message: isinstance(message, Append)
+    leader = net.nodes[1]
+    leader.campaign()
+    net.settle()
+    assert leader.leadership is not None
+    with pytest.raises(Busy):
+        leader.leadership.propose_change(_learner(4))
+
+
+def test_a_learner_that_is_behind_is_not_promoted() -> None:
+    net = Network(1, promote_lag=5)
+    leader = net.elect(1)
+    assert leader.leadership is not None
+    leader.leadership.propose_change(_learner(2))
+    net.settle()
+    with pytest.raises(NotReady, match="behind"):
+        leader.leadership.propose_change(MembershipChange(ChangeKind.PROMOTE, 2))
+
+
+def test_a_removed_id_is_never_added_again() -> None:
+    net = Network(3)
+    leader = net.elect(1)
+    assert leader.leadership is not None
+    leader.leadership.propose_change(MembershipChange(ChangeKind.REMOVE, 3))
+    net.settle()
+    assert leader.voters == {1, 2}
+    with pytest.raises(ChangeRefused, match="never reused"):
+        leader.leadership.propose_change(_learner(3))
+
+
+def test_leadership_is_handed_over_at_once_and_nothing_is_proposed_meanwhile() -> None:
+    net = Network(3)
+    leader = net.elect(1)
+    assert leader.leadership is not None
+    leader.leadership.transfer(3)
+    assert not leader.propose(b"x")
+    net.settle()
+    assert net.leaders() == [3]
+
+
+def test_a_transfer_that_does_not_work_out_ends_after_an_election_timeout() -> None:
+    net = Network(3)
+    leader = net.elect(1)
+    assert leader.leadership is not None
+    net.isolate(3)
+    leader.leadership.transfer(3)
+    net.tick(12)
+    assert leader.leadership is not None
+    assert leader.propose(b"x")
+
+
+def test_a_lagging_follower_is_repaired_after_a_conflict() -> None:
+    net = Network(3)
+    old = net.elect(1)
+    net.isolate(1)
+    for n in range(5):
+        old.propose(b"lost %d" % n)
+    net.settle()
+    for node in (2, 3):
+        net.nodes[node].leader_link_lost(1)
+    net.tick(30, 2, 3)
+    (new,) = [n for n in net.leaders() if n != 1]
+    net.nodes[new].propose(b"kept")
+    net.settle()
+    net.heal()
+    net.tick(30)
+    assert net.applied[1] == [b"kept"]
+    assert net.nodes[1].log.last_index == net.nodes[new].log.last_index
+
+
+def test_proposals_beyond_the_uncommitted_limit_are_refused_not_queued() -> None:
+    net = Network(3, max_uncommitted_bytes=100)
+    leader = net.elect(1)
+    net.isolate(1)
+    assert leader.propose(b"x" * 90)
+    assert not leader.propose(b"x" * 20)
+    net.heal()
+    net.tick(3)
+    assert leader.propose(b"x" * 20)
+
+
+def test_a_snapshot_that_is_lost_on_the_way_is_offered_again() -> None:
+    net = Network(1)
+    leader = net.elect(1)
+    joiner = Raft(Config(2), HardState(), SnapshotMeta(), [], net.random.randint)
+    net.nodes[2], net.applied[2] = joiner, []
+    assert leader.leadership is not None
+    net.drop = lambda sender, to, message: isinstance(message, InstallSnapshot)
+    leader.leadership.propose_change(_learner(2))
+    net.tick(10)
+    net.heal()
+    net.tick(80)
+    assert joiner.log.committed == leader.log.committed
