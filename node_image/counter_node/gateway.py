@@ -10,7 +10,8 @@ A gateway is the part of a node that its clients talk to; every node has one, wh
    are not in the log, and are computed between its writes when it is applied.
 5. Other reads are gathered too: one ReadIndex round answers all of them.
 6. What has not been sent to any leader within `patience_ticks` is answered LOADING, which is certain: it was not and will not be executed.
-   What was sent and is still unanswered then gets UNKNOWN. The batch itself stays in flight until its fate is known, so that later ones keep their order.
+   What was sent and is still unanswered then gets UNKNOWN. The batch itself stays in flight until its fate is known, so that later ones keep
+   their order.
 """
 
 from __future__ import annotations
@@ -237,7 +238,8 @@ class Gateway:
             self._session_lost(batch)
 
     def _session_lost(self, batch: Batch) -> None:
-        """Our session was evicted. The batch was not executed before (this node would have seen it) and now never will be: it goes under a new one."""
+        """Our session was evicted. The batch was not executed before (this node would have seen it) and now never will be: it goes under a new
+        one."""
         self.session, self._in_flight, self._opening = None, None, None
         if not batch.answered:
             self.writes.put_back(batch.tokens, batch.ops, batch.born)

@@ -1,6 +1,7 @@
 """Clients of the simulated cluster and what they know afterwards.
 
-An exactly-once client repeats its command under the same producer and sequence, through any node, until it has an answer; a plain client asks once and
+An exactly-once client repeats its command under the same producer and sequence, through any node, until it has an answer; a plain client asks
+once and
 notes "unknown" when it gets none. Both check every value they see against what real time allows.
 """
 
@@ -11,6 +12,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from counter_node.counters.replies import Failure
+
 from tests.simulation.invariants import Broken
 
 if TYPE_CHECKING:

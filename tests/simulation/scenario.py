@@ -12,6 +12,7 @@ from typing import Any
 from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import ChangeKind, MembershipChange
+
 from tests.simulation import operations
 from tests.simulation.clients import Client, Ledger
 from tests.simulation.invariants import Broken

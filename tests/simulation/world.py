@@ -1,7 +1,9 @@
-"""A whole cluster in one process, in virtual time, from one seed: what is simulated is the network, the disks, the clocks and the clients; what runs on them
+"""A whole cluster in one process, in virtual time, from one seed: what is simulated is the network, the disks, the clocks and the clients; what
+runs on them
 is the production code (Replica: Raft core, state machine, gateway).
 
-Everything happens as an event in one heap ordered by (time, sequence); all randomness comes from one generator. The same seed gives the same run to the byte
+Everything happens as an event in one heap ordered by (time, sequence); all randomness comes from one generator. The same seed gives the same run
+to the byte
 (`World.trace_hash`). Messages are encoded and decoded as on the wire, so no object is ever shared between two nodes.
 """
 
@@ -16,13 +18,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-
 from counter_node.gateway import Gateway
 from counter_node.raft.core import Config
 from counter_node.raft.messages import InstallSnapshot
 from counter_node.raft.types import Entry, HardState, Member, NodeId, Snapshot, SnapshotMeta
 from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
 from counter_node.resp.commands import is_write
+
 from tests.simulation.invariants import Invariants
 
 TICK_MS = 10

@@ -4,7 +4,8 @@ Rules:
 1. A plain `GET key` in Redis gives the plain integer; a key that is not there (evicted, expired, never written) means "ask a node".
 2. Latest value per key per turn: a burst of increments of one key is one write. Redis slow or dead never slows an increment: at most one
    request per Redis is under way, and what changes meanwhile is merged by key.
-3. Every write goes through a script that compares (term, index) with the fence kept in that same Redis. A deposed leader, whose term is older, is refused.
+3. Every write goes through a script that compares (term, index) with the fence kept in that same Redis. A deposed leader, whose term is older,
+   is refused.
 4. The script also answers what the fence was. If it is not exactly what this leader wrote last, somebody else wrote, or Redis lost its
    memory: the leader refills everything. An empty Redis is noticed in the same way.
 5. The heartbeat key tells index, term and time of the last publication, at least once a second, so that a reader can bound staleness.
@@ -35,7 +36,7 @@ TIMEOUT_S = 2.0
 CHUNK_KEYS = 2_000
 MAX_DIRTY_KEYS = 200_000
 
-# KEYS: fence, heartbeat, keys…   ARGV: term, index, time in ms, expected fence ("term:index", "" = refill, "*" = part of a refill), values ("" = delete)…
+# KEYS: fence, heartbeat, keys…   ARGV: term, index, time in ms, expected fence ("term:index", or "" for a refill), values ("" deletes)…
 # Answers "ok", "stale <fence>" (a newer leader wrote) or "refill <fence>" (not what the caller wrote last; nothing was written).
 SCRIPT = """
 local fence = redis.call('GET', KEYS[1])

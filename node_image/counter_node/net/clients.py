@@ -2,8 +2,10 @@
 
 1. Replies come in the order of the commands.
 2. Commands take effect in that order. A read goes its own cheap way (ReadIndex) only while no write of its connection is unanswered, else it
-   travels with the batch; a write waits while reads of its connection are unanswered. A bundle that arrives together and holds a write goes the batch's way whole.
-3. A connection that does not read its replies, or sends more than `max_pipeline` commands ahead, is not read from any more; past `max_reply_bytes` it is cut.
+   travels with the batch; a write waits while reads of its connection are unanswered. A bundle that arrives together and holds a write goes the
+   batch's way whole.
+3. A connection that does not read its replies, or sends more than `max_pipeline` commands ahead, is not read from any more; past
+   `max_reply_bytes` it is cut.
 4. It is never closed with a write in flight, except by the client itself or by rule 3.
 """
 

@@ -1,0 +1,193 @@
+"""Storage against a model, with a crash before any operation on the disk, also while recovering from the last crash."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from counter_node.raft.types import Entry, HardState, Snapshot
+from counter_node.storage import Recovered, Storage
+
+from tests.unit.storage.sim_disk import CrashError, SimDisk
+from tests.unit.storage.support import NODE, WAL, entry, open_sim, snapshot
+
+SEEDS = st.integers(0, 2**32)
+# Sizes around sectors and segments; b"\0" exercises the mask.
+DATA = st.sampled_from([b"", b"x", b"y" * 100, b"z" * 481, b"abcdefgh" * 150, b"\0" * 1200, b"\xff" * 900, b"big!" * 1100])
+
+
+@dataclass(frozen=True)
+class State:
+    """What a reopened storage must report."""
+
+    hard_state: HardState = HardState()
+    snapshot: Snapshot | None = None
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def first(self) -> int:
+        return self.snapshot.meta.index + 1 if self.snapshot else 1
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.entries) - 1
+
+    def term_at(self, index: int) -> int:
+        if index < self.first:
+            return self.snapshot.meta.term if self.snapshot else 0
+        return self.entries[index - self.first].term
+
+    def with_entries(self, new: list[Entry]) -> State:
+        if not new:
+            return self
+        return State(self.hard_state, self.snapshot, self.entries[: new[0].index - self.first] + tuple(new))
+
+    def with_snapshot(self, taken: Snapshot) -> State:
+        index = taken.meta.index
+        keep = index <= self.last and self.term_at(index) == taken.meta.term
+        return State(self.hard_state, taken, self.entries[index - self.first + 1 :] if keep else ())
+
+    def with_hard_state(self, new: HardState) -> State:
+        return State(new, self.snapshot, self.entries)
+
+
+def as_state(recovered: Recovered) -> State:
+    return State(recovered.hard_state, recovered.snapshot, tuple(recovered.entries))
+
+
+class StorageUnderCrashes(RuleBasedStateMachine):
+    """Promise: what was synced is there after any crash; what was written after that is there wholly or not at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.disk = SimDisk()
+        self.storage: Storage | None
+        self.storage, _ = open_sim(self.disk)
+        self.synced = State()
+        self.pending: State | None = None
+        self.last_node_id = NODE
+
+    # -- what a node does
+
+    def _run(self, crash_after: int | None, seed: int, power: bool, action: str, *arguments: object) -> bool:
+        """One call; with `crash_after` the machine dies before that many operations on the disk. Tells whether it survived."""
+        assert self.storage is not None
+        self.disk.steps_left = crash_after
+        try:
+            getattr(self.storage, action)(*arguments)
+            self.disk.steps_left = None
+        except CrashError:
+            self._die_and_recover(seed, power)
+            return False
+        return True
+
+    def _write(self, crash_after: int | None, seed: int, power: bool, state: State, *arguments: object) -> None:
+        self.pending = state
+        if self._run(crash_after, seed, power, "write", *arguments) and self._run(crash_after, seed, power, "sync"):
+            self.synced, self.pending = state, None
+
+    @rule(
+        data=st.lists(DATA, max_size=3), back=st.integers(0, 3), term=st.integers(0, 1), commit=st.booleans(),
+        crash_after=st.none() | st.integers(0, 12), seed=SEEDS, power=st.booleans(),
+    )  # fmt: skip
+    def write(self, data: list[bytes], back: int, term: int, commit: bool, crash_after: int | None, seed: int, power: bool) -> None:
+        old = self.synced
+        state = old
+        hard_state = None
+        if commit or term or not old.hard_state.term:
+            new_term = max(1, old.hard_state.term + term)
+            vote = old.hard_state.vote if new_term == old.hard_state.term else NODE * (seed % 2)
+            hard_state = HardState(new_term, vote, old.last)
+            state = state.with_hard_state(hard_state)
+        first = max(old.first, old.last + 1 - back)
+        new = [entry(index, state.hard_state.term, value) for index, value in enumerate(data, first)]
+        if new or hard_state:
+            self._write(crash_after, seed, power, state.with_entries(new), hard_state, new)
+
+    @rule(ahead=st.integers(-4, 6), size=st.sampled_from([0, 10, 5000]), crash_after=st.none() | st.integers(0, 20), seed=SEEDS, power=st.booleans())
+    def take_or_install_snapshot(self, ahead: int, size: int, crash_after: int | None, seed: int, power: bool) -> None:
+        old = self.synced
+        index = max(old.first, old.last + ahead)
+        inside = index <= old.last
+        term = old.term_at(index) if inside and seed % 4 else old.hard_state.term
+        if not term:
+            return
+        taken = snapshot(index, term, bytes([index % 256]) * size)
+        if self._run(crash_after, seed, power, "save_snapshot", taken):
+            self._write(crash_after, seed, power, old.with_snapshot(taken), None, [], taken.meta)
+
+    @precondition(lambda self: self.synced.snapshot is not None)
+    @rule(less=st.integers(0, 3), crash_after=st.none() | st.integers(0, 12), seed=SEEDS, power=st.booleans())
+    def compact(self, less: int, crash_after: int | None, seed: int, power: bool) -> None:
+        self._run(crash_after, seed, power, "compact", self.synced.first - less)
+
+    # -- what happens to it
+
+    @rule(seed=SEEDS, power=st.booleans(), crash_again=st.none() | st.integers(0, 25))
+    def crash(self, seed: int, power: bool, crash_again: int | None) -> None:
+        self._die_and_recover(seed, power, crash_again)
+
+    @rule(data=DATA, seed=SEEDS, power=st.booleans(), crash_again=st.none() | st.integers(0, 25))
+    def crash_between_write_and_sync(self, data: bytes, seed: int, power: bool, crash_again: int | None) -> None:
+        assert self.storage is not None
+        if self.synced.hard_state.term:
+            new = [entry(self.synced.last + 1, self.synced.hard_state.term, data)]
+            self.pending = self.synced.with_entries(new)
+            self.storage.write(None, new)
+            self._die_and_recover(seed, power, crash_again)
+
+    @rule()
+    def close_and_reopen(self) -> None:
+        assert self.storage is not None
+        self.storage.close()
+        self._recover()
+
+    def _die_and_recover(self, seed: int, power: bool, crash_again: int | None = None) -> None:
+        chance = random.Random(seed)
+        self._die(chance, power)
+        while crash_again is not None:
+            self.disk.steps_left = crash_again
+            try:
+                open_sim(self.disk)
+            except CrashError:
+                crash_again //= 2
+            else:
+                crash_again = None
+            if crash_again == 0:
+                crash_again = None
+            self._die(chance, chance.random() < 0.5)
+        self._recover()
+        # Whatever was reported is durable: a power failure right now must not take any of it back.
+        self._die(None, True)
+        self._recover()
+
+    def _die(self, chance: random.Random | None, power: bool) -> None:
+        if power:
+            self.disk.crash(chance if chance is None or chance.random() < 0.9 else None)
+        else:
+            self.disk.kill()
+
+    def _recover(self) -> None:
+        self.storage, recovered = open_sim(self.disk)
+        assert recovered.node_id == NODE
+        found = as_state(recovered)
+        allowed = [self.synced] if self.pending is None else [self.synced, self.pending]
+        assert found in allowed, f"found {found}\nallowed {allowed}"
+        self.synced, self.pending = found, None
+        if recovered.repaired is not None:
+            assert any(name.startswith("torn-") and name in recovered.repaired for name in self.disk.list_dir(WAL))
+
+    @invariant()
+    def positions_agree(self) -> None:
+        assert self.storage is not None
+        assert (self.storage.first_index, self.storage.last_index) == (self.synced.first, self.synced.last)
+
+
+TestStorageUnderCrashes = StorageUnderCrashes.TestCase
+TestStorageUnderCrashes.settings = settings(
+    max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
