@@ -4,11 +4,14 @@ A frame is a 16-byte header, the payload, and 1 to 8 bytes of 0xFF so that the n
 
     offset  bytes
     0       4      length of the payload, little endian as all numbers; never 0. Zero here means "not yet written"
-    4       4      CRC-32C over bytes 0-3 and over bytes 8 to the frame's end
-    8       4      CRC of the previous frame: the chain, which also crosses segments
+    4       4      check of the length: CRC-32C over it, seeded with the CRC of the frame before (0 for a segment's first): the chain
+    8       4      CRC-32C over bytes 0-7 and over bytes 12 to the frame's end
     12      1      kind: 1 segment header, 2 turn, 3 end of segment
     13      1      mask: the payload's bytes are stored XORed with this (below); usually 0
     14      2      0
+
+Length and check share eight aligned bytes, so they are there together or not at all, and a changed length is never believed: else a
+larger one could swallow the frames after it and pass for a torn frame.
 
 Rules, and why:
 
@@ -17,7 +20,9 @@ Rules, and why:
    at all. So a sector that a torn frame is missing reads as zeros, and a frame never runs past the end of its file.
 3. A whole frame has no all-zero sector: its first part holds the length, its last part the 0xFF, and a payload with 512 zeros in
    a row is stored under a mask that leaves none. So **an invalid frame is torn exactly when a sector of it is all zero and only zeros
-   follow it**; every other invalid frame was changed after it was durable. No flipped bit can pass for a torn tail.
+   follow it**; every other invalid frame was changed after it was durable. No flipped bit can pass for a torn tail. (Bytes that follow a
+   zero length, with nothing else in that sector, belong to a frame whose first sector is missing; its extent is then unknown, so no
+   valid frame may begin anywhere after it.)
 
 What no log can notice by itself: a disk that silently returns zeros for whole sectors at the very end of the log.
 """
@@ -61,7 +66,6 @@ class Frame(NamedTuple):
     offset: int
     size: int  # bytes in the file, header and padding included
     kind: Kind
-    previous_crc: int
     crc: int
     payload: bytes
 
@@ -85,10 +89,11 @@ def seal(buffer: bytearray, kind: Kind, previous_crc: int) -> int:
         mask = _choose_mask(buffer)
         buffer[HEADER_BYTES:] = buffer[HEADER_BYTES:].translate(_MASKS[mask])
     buffer += _PADDING[length % ALIGN_BYTES]
-    _HEADER.pack_into(buffer, 0, length, 0, previous_crc, kind, mask, 0)
+    _HEADER.pack_into(buffer, 0, length, 0, 0, kind, mask, 0)
     with memoryview(buffer) as view:
-        crc: int = crc32c(view[8:], crc32c(view[:4]))
-    buffer[4:8] = crc.to_bytes(4, "little")
+        view[4:8] = crc32c(view[:4], previous_crc).to_bytes(4, "little")
+        crc: int = crc32c(view[12:], crc32c(view[:8]))
+        view[8:12] = crc.to_bytes(4, "little")
     return crc
 
 
@@ -105,53 +110,58 @@ def frame_bytes(length: int) -> int:
 
 def scan(data: bytes) -> Scan:
     """Reads the frames of a segment up to the first that is not valid, and says what that one is. The chain is checked within
-    the segment; the first frame's `previous_crc` is the caller's to check."""
+    the segment; how it goes on from the segment before stands in the segment header's record."""
     frames: list[Frame] = []
     offset = 0
-    previous: int | None = None
+    previous = 0
     while offset + HEADER_BYTES <= len(data):
         result = _frame_at(data, offset, previous)
         if isinstance(result, str):
-            return Scan(frames, *_judge(data, offset, result))
+            return Scan(frames, *_judge(data, offset, previous, result))
         frames.append(result)
         offset += result.size
         previous = result.crc
         if result.kind is Kind.END:
             return Scan(frames, *_after_end(data, offset))
-    return Scan(frames, *_judge(data, offset, "no room for another frame"))
+    return Scan(frames, *_judge(data, offset, previous, "no room for another frame"))
 
 
 def _frame_at(data: bytes, offset: int, previous_crc: int | None) -> Frame | str:
-    """The valid frame at `offset`, or what is wrong with it."""
-    length, crc, previous, kind, mask, _ = _HEADER.unpack_from(data, offset)
+    """The valid frame at `offset`, or what is wrong with it. Without `previous_crc` the chain is not checked."""
+    length, check, crc, kind, mask, _ = _HEADER.unpack_from(data, offset)
     if length == 0:
         return "length is 0"
+    if previous_crc is not None and (expected := _length_check(data, offset, previous_crc)) != check:
+        return f"check of the length {length} is {check:08x}, expected {expected:08x} after a frame with CRC-32C {previous_crc:08x}"
     size = frame_bytes(length)
     if offset + size > len(data):
         return f"a frame of {size} bytes runs past the file's end at {len(data)}"
     with memoryview(data) as view:
-        computed = crc32c(view[offset + 8 : offset + size], crc32c(view[offset : offset + 4]))
+        computed = crc32c(view[offset + 12 : offset + size], crc32c(view[offset : offset + 8]))
     if computed != crc:
         return f"CRC-32C is {computed:08x}, expected {crc:08x}"
     if kind not in (Kind.SEGMENT, Kind.TURN, Kind.END):
         return f"frame of unknown kind {kind}"
-    if previous_crc is not None and previous != previous_crc:
-        return f"follows a frame with CRC-32C {previous:08x}, but the one before it has {previous_crc:08x}"
     payload = data[offset + HEADER_BYTES : offset + HEADER_BYTES + length]
-    return Frame(offset, size, Kind(kind), previous, crc, payload.translate(_MASKS[mask]) if mask else payload)
+    return Frame(offset, size, Kind(kind), crc, payload.translate(_MASKS[mask]) if mask else payload)
 
 
-def _judge(data: bytes, offset: int, found: str) -> tuple[Ending, int, str]:
+def _length_check(data: bytes, offset: int, previous_crc: int) -> int:
+    check: int = crc32c(data[offset : offset + 4], previous_crc)
+    return check
+
+
+def _judge(data: bytes, offset: int, previous_crc: int, found: str) -> tuple[Ending, int, str]:
     """Decides what the bytes from `offset` on are, given that no valid frame stands there (rule 3 of this module)."""
     if _is_zero(data, offset, len(data)):
         return Ending.CLEAN, offset, ""
     if offset + HEADER_BYTES > len(data):
         return Ending.DAMAGED, offset, "bytes other than 0 after the last frame"
-    length = int.from_bytes(data[offset : offset + 4], "little")
+    length, check, *_ = _HEADER.unpack_from(data, offset)
     if length == 0:
         return _judge_lost_beginning(data, offset)
     end = offset + frame_bytes(length)
-    if end > len(data):
+    if check != _length_check(data, offset, previous_crc) or end > len(data):
         return Ending.DAMAGED, offset, found
     if not any(_is_zero(data, start, stop) for start, stop in _sectors(offset, end)):
         return Ending.DAMAGED, offset, found

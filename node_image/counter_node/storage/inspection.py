@@ -70,7 +70,7 @@ def _segment(name: str, data: bytes) -> Iterator[str]:
 
 
 def _frame(frame: Frame) -> Iterator[str]:
-    start = f"  @{frame.offset:<9} {frame.size:>8} bytes  crc {frame.crc:08x} after {frame.previous_crc:08x}  "
+    start = f"  @{frame.offset:<9} {frame.size:>8} bytes  crc {frame.crc:08x}  "
     try:
         record = decode(frame.kind, frame.payload)
     except msgspec.DecodeError as error:
@@ -80,7 +80,8 @@ def _frame(frame: Frame) -> Iterator[str]:
         case SegmentHeader():
             yield (
                 f"{start}segment {record.sequence}, format {record.format}, cluster {record.cluster_id}, node {record.node_id:016x}, "
-                f"{_hard_state(record.hard_state)}, {_position(record.snapshot)}, log ends at {record.last_index} of term {record.last_term}"
+                f"{_hard_state(record.hard_state)}, {_position(record.snapshot)}, "
+                f"log ends at {record.last_index} of term {record.last_term}, follows crc {record.previous_crc:08x}"
             )
         case SegmentEnd():
             yield f"{start}end of segment, continued in {segments.segment_name(record.next_sequence)}"

@@ -29,6 +29,7 @@ class SegmentHeader(msgspec.Struct, array_like=True, frozen=True):
     snapshot: SnapshotMeta | None
     last_index: int  # the log's end when this segment began
     last_term: int
+    previous_crc: int  # of the last frame of the segment before: the chain; 0 in segment 1
 
 
 class Turn(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -123,7 +123,7 @@ def _create(disk: Disk, directory: Path, cluster_id: str, node_id_source: Callab
         raise ValueError(f"node id {node_id} is not in 1..2^63-1")
     wal = directory / DIRECTORY
     fd = create_next(disk, wal, segment_bytes)
-    header, _ = encode(new_header(cluster_id, node_id, 1, _EMPTY), Kind.SEGMENT, 0)
+    header, _ = encode(new_header(cluster_id, node_id, 1, _EMPTY, 0), Kind.SEGMENT, 0)
     disk.write(fd, header, 0)
     disk.sync(fd)
     disk.close(fd)
@@ -229,7 +229,7 @@ def _replay(
         raise DamagedError(path, f"at offset {found.offset}: {detail}")
     header = _check_header(path, found.frames[0], number, cluster_id, node_id)
     if previous is not None:
-        _check_follows(path, header, found.frames[0], previous, log)
+        _check_follows(path, header, previous, log)
     log.begin(header)
     for frame in found.frames[1:]:
         record = _decode(path, frame)
@@ -263,10 +263,10 @@ def _check_header(path: Path, frame: Frame, number: int, cluster_id: str, node_i
     return header
 
 
-def _check_follows(path: Path, header: SegmentHeader, frame: Frame, previous: _Segment, log: _Log) -> None:
+def _check_follows(path: Path, header: SegmentHeader, previous: _Segment, log: _Log) -> None:
     crc = previous.found.frames[-1].crc
-    if frame.previous_crc != crc:
-        raise DamagedError(path, f"at offset 0: follows CRC-32C {frame.previous_crc:08x}, the segment before ends with {crc:08x}")
+    if header.previous_crc != crc:
+        raise DamagedError(path, f"at offset 0: follows CRC-32C {header.previous_crc:08x}, the segment before ends with {crc:08x}")
     state = log.state
     assert state is not None
     carried = (header.hard_state, header.snapshot, header.last_index, header.last_term)
@@ -283,7 +283,7 @@ def _read_successor(disk: Disk, wal: Path, cluster_id: str, node_id: int, log: _
         raise DamagedError(wal / segment_name(number), "missing")
     header = _check_header(wal / NEXT, found.frames[0], number, cluster_id, node_id)
     if previous is not None:
-        _check_follows(wal / NEXT, header, found.frames[0], previous, log)
+        _check_follows(wal / NEXT, header, previous, log)
     log.begin(header)
     return _Segment(header, found, data)
 

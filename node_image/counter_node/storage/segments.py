@@ -41,8 +41,10 @@ def segment_sequence(name: str) -> int | None:
     return int(stem, 16)
 
 
-def new_header(cluster_id: str, node_id: int, sequence: int, state: LogState) -> SegmentHeader:
-    return SegmentHeader(MAGIC, FORMAT, cluster_id, node_id, sequence, state.hard_state, state.snapshot, state.last_index, state.last_term)
+def new_header(cluster_id: str, node_id: int, sequence: int, state: LogState, previous_crc: int) -> SegmentHeader:
+    return SegmentHeader(
+        MAGIC, FORMAT, cluster_id, node_id, sequence, state.hard_state, state.snapshot, state.last_index, state.last_term, previous_crc
+    )
 
 
 def create_next(disk: Disk, wal: Path, size: int) -> int:
@@ -105,7 +107,7 @@ class Segments:
         """Goes on to the next segment, with room for a frame of `room` bytes. All that was appended must be durable."""
         sequence = self.sequence + 1
         end, end_crc = encode(SegmentEnd(sequence), Kind.END, self._crc)
-        header, crc = encode(new_header(self._cluster_id, self._node_id, sequence, state), Kind.SEGMENT, end_crc)
+        header, crc = encode(new_header(self._cluster_id, self._node_id, sequence, state, end_crc), Kind.SEGMENT, 0)
         capacity = max(self._segment_bytes, len(header) + room + END_BYTES + self._segment_bytes // 4)
         if self._next_fd is None:
             self._next_fd = create_next(self._disk, self._wal, capacity)

@@ -160,8 +160,7 @@ class Storage:
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Stores a snapshot beside the log. It counts only once `write(…, snapshot=meta)` is durable. Blocks; may run beside
         `write` and `sync`. DiskFullError: not stored, nothing else happened."""
-        if self._failure is not None:
-            raise self._failure
+        self._check_usable(beside=True)
         name = self._saving = snapshots.snapshot_name(snapshot.meta)
         try:
             snapshots.save(self._disk, self._snapshots, self._cluster_id, snapshot)
@@ -212,11 +211,14 @@ class Storage:
         if name not in self._saved and meta != self._state.snapshot:
             raise InvariantError(f"snapshot {name} is not saved")
 
-    def _check_usable(self) -> None:
+    def _check_usable(self, beside: bool = False) -> None:
+        """`beside`: the call may run at the same time as others."""
         if self._failure is not None:
             raise self._failure
-        if self._busy or self._closed:
-            raise InvariantError("the storage is closed" if self._closed else f"{self._busy} is still under way")
+        if self._closed:
+            raise InvariantError("the storage is closed")
+        if self._busy and not beside:
+            raise InvariantError(f"{self._busy} is still under way")
 
     def _begin(self, call: str) -> None:
         self._check_usable()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from counter_node.raft.types import Entry, HardState, Snapshot
+from counter_node.storage import Recovered, Storage
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-
-from counter_node.raft.types import Entry, HardState, Snapshot
-from counter_node.storage import Recovered, Storage
 
 from tests.unit.storage.sim_disk import CrashError, SimDisk
 from tests.unit.storage.support import NODE, WAL, entry, open_sim, snapshot
@@ -19,12 +18,14 @@ SEEDS = st.integers(0, 2**32)
 # Sizes around sectors and segments; b"\0" exercises the mask.
 DATA = st.sampled_from([b"", b"x", b"y" * 100, b"z" * 481, b"abcdefgh" * 150, b"\0" * 1200, b"\xff" * 900, b"big!" * 1100])
 
+NEW = HardState()
+
 
 @dataclass(frozen=True)
 class State:
     """What a reopened storage must report."""
 
-    hard_state: HardState = HardState()
+    hard_state: HardState = NEW
     snapshot: Snapshot | None = None
     entries: tuple[Entry, ...] = ()
 
@@ -189,5 +190,5 @@ class StorageUnderCrashes(RuleBasedStateMachine):
 
 TestStorageUnderCrashes = StorageUnderCrashes.TestCase
 TestStorageUnderCrashes.settings = settings(
-    max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=400, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
