@@ -6,6 +6,7 @@ Each image is also tagged with the hash of its inputs; where that tag exists, no
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,14 +65,12 @@ def has_wheels(store: Store, requirements: str) -> bool:
 
 def wheels(store: Store, requirements: str) -> Path:
     """The folder with every wheel of a lock file, downloaded for the image's Python rather than this one."""
-    from sys import executable
-
     name, key = f"wheels-{Path(requirements).stem}", wheels_key(requirements)
     if not store.has(name, key):
         platforms = [word for tag in wheel_platforms() for word in ("--platform", tag)]
         with store.building(name, key) as folder:
             run(
-                executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", folder,
+                sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", folder,
                 "--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON_TARGET, *platforms,
                 "--require-hashes", "-r", REPOSITORY / requirements, log=store.log(name),
             )  # fmt: skip

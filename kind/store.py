@@ -14,13 +14,16 @@ import hashlib
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 KEPT_PER_NAME = 3
+LEFT_OVERS_END_S = 10
 
 
 def digest(*parts: str | bytes | Path) -> str:
@@ -108,6 +111,13 @@ class Store:
                 remove_tree(old)
 
     def forget_left_overs(self) -> None:
+        """Ends the builds that a killed run left going, then removes what they built so far."""
+        deadline = time.monotonic() + LEFT_OVERS_END_S
+        while (pids := processes_at(self.root / "tmp")) and time.monotonic() < deadline:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)
         for left_over in (self.root / "tmp").glob("*"):
             remove_tree(left_over)
 
@@ -137,6 +147,18 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     else:
         folder.unlink(missing_ok=True)
+
+
+def processes_at(folder: Path, proc: Path = Path("/proc")) -> list[int]:
+    """The processes that work inside a folder: it is in their command line, or they are chrooted into it."""
+    found = []
+    for entry in proc.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line = (entry / "cmdline").read_bytes().decode(errors="replace")
+            inside = f"{folder}/" in line or folder in (entry / "root").readlink().parents
+            if inside and int(entry.name) != os.getpid():
+                found.append(int(entry.name))
+    return sorted(found)
 
 
 def mounts_below(folder: Path, table: str) -> list[Path]:

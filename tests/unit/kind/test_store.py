@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from kind.store import KEPT_PER_NAME, Store, digest, mounts_below, source_files
+from kind.store import KEPT_PER_NAME, Store, digest, mounts_below, processes_at, source_files
 
 
 def write(path: Path, text: str) -> Path:
@@ -80,8 +83,6 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
 
 
 def test_only_the_most_recently_used_artefacts_are_kept(tmp_path: Path) -> None:
-    import os
-
     store = Store(tmp_path)
     for age in range(KEPT_PER_NAME + 2):
         with store.building("image", f"k{age}"):
@@ -96,3 +97,24 @@ def test_only_the_most_recently_used_artefacts_are_kept(tmp_path: Path) -> None:
 def test_mounts_inside_a_folder_are_found_deepest_first() -> None:
     table = "proc /proc proc rw 0 0\nproc /c/tmp/root/proc proc rw 0 0\nx /c/tmp/root/proc/sys y rw 0 0\n/dev/vda /c/tmp2 ext4 rw 0 0\n"
     assert mounts_below(Path("/c/tmp"), table) == [Path("/c/tmp/root/proc/sys"), Path("/c/tmp/root/proc")]
+
+
+def test_builds_that_outlived_their_run_are_told_by_the_folder_they_work_in(tmp_path: Path) -> None:
+    for pid, line, root in (
+        ("11", "/bin/sh\0/usr/sbin/debootstrap\0/c/tmp/debian-1", "/"),
+        ("12", "dpkg\0--configure", "/c/tmp/debian-1"),
+        ("13", "vim\0/c/tmpfile", "/"),
+    ):
+        (tmp_path / pid).mkdir()
+        (tmp_path / pid / "cmdline").write_text(line)
+        (tmp_path / pid / "root").symlink_to(root)
+    assert processes_at(Path("/c/tmp"), tmp_path) == [11, 12]
+
+
+def test_a_left_over_build_is_ended_before_its_folder_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "tmp" / "debian-1"
+    folder.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", f"{folder}/x"]) as build:
+        with Store(tmp_path).exclusive():
+            assert not folder.exists()
+        assert build.wait(5) == -9
