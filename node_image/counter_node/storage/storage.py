@@ -5,8 +5,8 @@ The caller's contract:
 1. `write` hands over all that one turn produced; it is durable, and may be acknowledged or spoken of to others, once `sync` has returned.
 2. After `write` comes `sync` before the next `write` (so that only the last frame can ever be torn). A turn that produced nothing
    writes nothing; the next turn gathers while `sync` runs.
-3. `write`, `sync` and `compact` never run at the same time, but any of them may run on a worker thread. `save_snapshot` touches
-   neither log nor state and may run beside them, on a thread of its own.
+3. `write`, `sync` and `compact` never run at the same time, but any of them may run on a worker thread. `save_snapshot` and
+   `load_snapshot` touch neither log nor state and may run beside them, on threads of their own.
 4. A snapshot is saved first, then written as `snapshot=` of a turn, synced, and only then is the log compacted.
 5. `DiskFailedError` is final. What was written since the last `sync` is unknown until the directory is opened again.
 """
@@ -14,6 +14,7 @@ The caller's contract:
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ from typing import Final
 from ..raft.types import Entry, HardState, Snapshot, SnapshotMeta
 from . import snapshots
 from .disk import FULL, Disk
-from .errors import DiskFailedError, InvariantError, StorageError
+from .errors import DamagedError, DiskFailedError, InvariantError, StorageError
 from .failpoints import Failpoints
 from .faulty_disk import FaultyDisk
 from .log_state import LogState
@@ -56,6 +57,7 @@ class Storage:
         self._closed = False
         self._saved: dict[str, SnapshotMeta] = {}  # snapshots saved by this process and not yet superseded
         self._saving: str | None = None  # the one that save_snapshot is writing, perhaps on another thread
+        self._save_lock = threading.Lock()  # a received snapshot and one of our own may come at once
         self._previous: str | None = None  # file of the snapshot before the one in force
         self._durable_snapshot = state.snapshot
 
@@ -161,14 +163,30 @@ class Storage:
         """Stores a snapshot beside the log. It counts only once `write(…, snapshot=meta)` is durable. Blocks; may run beside
         `write` and `sync`. DiskFullError: not stored, nothing else happened."""
         self._check_usable(beside=True)
-        name = self._saving = snapshots.snapshot_name(snapshot.meta)
+        name = snapshots.snapshot_name(snapshot.meta)
+        with self._save_lock:
+            self._saving = name
+            try:
+                snapshots.save(self._disk, self._snapshots, self._cluster_id, snapshot)
+                self._saved[name] = snapshot.meta
+            except OSError as error:
+                raise self._fail(error) from error
+            finally:
+                self._saving = None
+
+    def load_snapshot(self, meta: SnapshotMeta) -> Snapshot:
+        """Reads a saved snapshot back, e.g. to send it to another node. Blocks; may run beside everything else. StorageError when a
+        compaction has deleted it meanwhile; DamagedError when it cannot be read."""
+        self._check_usable(beside=True)
+        newest = self._durable_snapshot
         try:
-            snapshots.save(self._disk, self._snapshots, self._cluster_id, snapshot)
-            self._saved[name] = snapshot.meta
+            return snapshots.load(self._disk, self._snapshots, self._cluster_id, meta)
+        except DamagedError:
+            if newest is not None and meta.index < newest.index and snapshots.snapshot_name(meta) not in self._saved:
+                raise StorageError(f"the snapshot at {meta.index} is no longer kept, {newest.index} is in force") from None
+            raise
         except OSError as error:
             raise self._fail(error) from error
-        finally:
-            self._saving = None
 
     def compact(self, first_index: int) -> None:
         """Deletes segments that hold only entries below `first_index` (or replaced ones), and snapshots older than the one before

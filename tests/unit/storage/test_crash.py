@@ -190,5 +190,5 @@ class StorageUnderCrashes(RuleBasedStateMachine):
 
 TestStorageUnderCrashes = StorageUnderCrashes.TestCase
 TestStorageUnderCrashes.settings = settings(
-    max_examples=400, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=250, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )

@@ -238,6 +238,24 @@ def test_compaction_keeps_the_snapshot_in_force_and_the_one_before() -> None:
     assert [int(name.split("-")[0], 16) for name in disk.list_dir(SNAP)] == [4, 6, 8]
 
 
+def test_a_saved_snapshot_can_be_read_back_until_it_is_compacted_away() -> None:
+    disk, storage = new_sim()
+    put(storage, entries(1, 9))
+    storage.save_snapshot(snapshot(2, state=b"two"))
+    assert storage.load_snapshot(snapshot(2).meta) == snapshot(2, state=b"two")
+    for index in (2, 4, 6):
+        take_snapshot(storage, snapshot(index))
+    assert storage.load_snapshot(snapshot(2).meta) == snapshot(2)
+    storage.compact(7)
+    assert storage.load_snapshot(snapshot(4).meta) == snapshot(4)
+    with pytest.raises(StorageError, match="no longer kept") as caught:
+        storage.load_snapshot(snapshot(2).meta)
+    assert not isinstance(caught.value, DamagedError)
+    disk.unlink(SNAP / disk.list_dir(SNAP)[-1])
+    with pytest.raises(DamagedError, match="missing"):
+        storage.load_snapshot(snapshot(6).meta)
+
+
 def test_compaction_beyond_the_durable_snapshot_is_refused() -> None:
     _, storage = new_sim()
     put(storage, entries(1, 9))
