@@ -186,7 +186,7 @@ class Storage:
                 raise StorageError(f"the snapshot at {meta.index} is no longer kept, {newest.index} is in force") from None
             raise
         except OSError as error:
-            raise self._fail(error) from error
+            raise StorageError(f"{self._snapshots}: cannot read the snapshot at {meta.index}: {error}") from error
 
     def compact(self, first_index: int) -> None:
         """Deletes segments that hold only entries below `first_index` (or replaced ones), and snapshots older than the one before
