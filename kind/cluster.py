@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kind import engine
+from kind import engine, transfer
 from kind.settings import CLUSTER, bin_folder, kubeconfig
 from kind.shell import Problem, run, tail
 from kind.store import Store
@@ -92,10 +92,20 @@ def complaints() -> list[str]:
     try:
         ask("get", "--raw=/readyz")
         nodes = json.loads(ask("get", "nodes", "-o", "json"))
+        # A node's condition is up to 40 s old; its kubelet's own word is not.
+        silent = [name for node in nodes["items"] if not _kubelet_answers(name := str(node["metadata"]["name"]))]
         pods = [json.loads(ask("get", "pods", "-n", space, "-o", "json")) for space in SYSTEM_NAMESPACES]
     except Problem as problem:
         return [f"the API server does not answer: {problem.what.splitlines()[-1]}"]
-    return complaints_of(nodes["items"], [pod for listed in pods for pod in listed["items"]])
+    said = [f"the kubelet of {name} does not answer" for name in silent]
+    return said + complaints_of(nodes["items"], [pod for listed in pods for pod in listed["items"]])
+
+
+def _kubelet_answers(node: str) -> bool:
+    try:
+        return ask("get", "--raw", f"/api/v1/nodes/{node}/proxy/healthz", timeout_s=5).strip() == "ok"
+    except Problem:
+        return False
 
 
 def complaints_of(nodes: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -204,10 +214,24 @@ def load(store: Store, tags: tuple[str, ...]) -> list[str]:
         if not lacking:
             return []
         with store.scratch("load") as folder:
-            archive = folder / "images.tar"
-            run("docker", "save", "-o", archive, *sorted({tag for tags in lacking.values() for tag in tags}))
-            list(pool.map(lambda node: _import(node, archive, {t: ids[t] for t in lacking[node]}), lacking))
+            saved = folder / "images.tar"
+            run("docker", "save", "-o", saved, *sorted({tag for tags in lacking.values() for tag in tags}))
+            archives = _archives(saved, {node: held_blobs(node) for node in lacking})
+            list(pool.map(lambda node: _import(node, archives[node], {t: ids[t] for t in lacking[node]}), lacking))
     return [f"{node}: {', '.join(tags)}" for node, tags in lacking.items()]
+
+
+def held_blobs(node: str) -> frozenset[str]:
+    return frozenset(run("docker", "exec", node, "ctr", "-n", "k8s.io", "content", "ls", "-q").split())
+
+
+def _archives(saved: Path, held: Mapping[str, frozenset[str]]) -> dict[str, Path]:
+    """What to send to each node; nodes that hold the same get the same file."""
+    made: dict[frozenset[str], Path] = {}
+    for number, blobs in enumerate(dict.fromkeys(held.values())):
+        made[blobs] = saved.with_name(f"{number}.tar")
+        transfer.thin(saved, blobs, made[blobs])
+    return {node: made[blobs] for node, blobs in held.items()}
 
 
 def _import(node: str, archive: Path, ids: Mapping[str, str]) -> None:
