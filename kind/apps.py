@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +98,7 @@ def make_all(store: Store, pull: bool) -> None:
         run("docker", "tag", keyed, recipe.tag)
         if recipe is NODE:
             _tag_next(store, keyed)
-        _forget_old(recipe.name)
+        engine.forget_old_tags(recipe.name, KEPT_PER_NAME)
 
 
 def _build(store: Store, recipe: Recipe, base: str, keyed: str) -> None:
@@ -142,25 +141,3 @@ def _tag_next(store: Store, keyed: str) -> None:
             (context / "Dockerfile").write_text(f"FROM {keyed}\nLABEL {NEXT_LABEL}\n")
             run("docker", "build", "-t", keyed_next, context, log=store.log("image-node"), env=engine.builder_env())
     run("docker", "tag", keyed_next, NODE_IMAGE_NEXT)
-
-
-def _forget_old(name: str) -> None:
-    """Drops all but the newest few hash tags of an image; layers still in use stay."""
-    tags = run("docker", "image", "ls", "--format", "{{.Tag}}", name).split()
-    for old in superseded(tags):
-        run("docker", "image", "rm", f"{name}:{old}")
-
-
-def superseded(tags: Iterable[str]) -> list[str]:
-    """Of an image's tags, newest first, the hash tags (with what derives from them) past the few that are kept."""
-    keys: list[str] = []
-    old: list[str] = []
-    for tag in tags:
-        key = tag.removesuffix("-next")
-        if len(key) != 16 or not all(c in "0123456789abcdef" for c in key):
-            continue
-        if key not in keys:
-            keys.append(key)
-        if keys.index(key) >= KEPT_PER_NAME:
-            old.append(tag)
-    return old

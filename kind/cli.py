@@ -6,7 +6,8 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 
-from kind import apps, cluster, engine, host, plan, state
+from kind import apps, cluster, engine, plan, state
+from kind.doctor import findings
 from kind.progress import Lane, Step, estimate_s, perform, remaining, run_all, say, spoken
 from kind.settings import APP_IMAGES, bin_folder, cache_root, kubeconfig
 from kind.shell import Problem
@@ -89,12 +90,11 @@ def status(store: Store) -> int:
 
 
 def doctor(store: Store) -> int:
-    found = host.findings(store.root)
+    found = findings(store.root)
     for finding in found:
-        print(f"{'ok     ' if finding.good else 'missing'}  {finding.what}")
+        print(f"{'ok' if finding.good else 'missing':8} {finding.what}")
         if not finding.good and finding.remedy:
             print(f"         remedy: {finding.remedy}")
-    print(f"ok       cache: {store.root}")
     return 0 if all(finding.good for finding in found) else 1
 
 

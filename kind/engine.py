@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -189,3 +190,26 @@ def image_ids(tags: tuple[str, ...]) -> dict[str, str]:
         with contextlib.suppress(Problem):
             found[tag] = str(json.loads(run("docker", "image", "inspect", tag))[0]["Id"])
     return found
+
+
+def forget_old_tags(name: str, kept: int) -> None:
+    """Drops all but the newest few hash tags of an image. One that a container still uses stays until the next time."""
+    tags = run("docker", "image", "ls", "--format", "{{.Tag}}", name).split()
+    for old in superseded(tags, kept):
+        with contextlib.suppress(Problem):
+            run("docker", "image", "rm", f"{name}:{old}")
+
+
+def superseded(tags: Iterable[str], kept: int) -> list[str]:
+    """Of an image's tags, newest first, the hash tags (with what derives from them) past the first few."""
+    keys: list[str] = []
+    old: list[str] = []
+    for tag in tags:
+        key = tag.removesuffix("-next")
+        if not re.fullmatch("[0-9a-f]{16}", key):
+            continue
+        if key not in keys:
+            keys.append(key)
+        if keys.index(key) >= kept:
+            old.append(tag)
+    return old

@@ -7,25 +7,15 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 from kind.settings import DISK_NEEDED_GIB, GO_MINIMUM, HOST_PACKAGES
-from kind.shell import Problem, run, succeeds
+from kind.shell import Problem, run
 
 CAP_SYS_RESOURCE = 24
 LISTS_OLD_AFTER_S = 24 * 3600
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of `doctor`."""
-
-    good: bool
-    what: str
-    remedy: str = ""
 
 
 def bounding_set(status: str) -> int:
@@ -146,25 +136,3 @@ def check_disk(folder: Path) -> None:
             f"{free:.0f} GiB are free for {folder}; the images need {DISK_NEEDED_GIB} GiB",
             "free some space, or point XDG_CACHE_HOME to a larger disk",
         )
-
-
-def findings(cache_folder: Path) -> list[Finding]:
-    """What `doctor` says of the host."""
-    found = [Finding(True, f"Linux: {sys.platform == 'linux'}, root: {os.geteuid() == 0}, processors: {os.cpu_count()}")]
-    found.append(Finding(True, f"control groups version {1 if has_cgroup_v1() else 2}"))
-    if lacks_sys_resource(this_process_status()):
-        found.append(Finding(True, "CAP_SYS_RESOURCE is missing: containers will run without it (kind/image/runc-bounded)"))
-    free = free_gib(cache_folder)
-    found.append(Finding(free >= DISK_NEEDED_GIB, f"{free:.0f} GiB free for {cache_folder}", "free some space"))
-    engine = shutil.which("docker") is not None and succeeds("docker", "version", timeout_s=10)
-    found.append(Finding(True, f"Docker engine: {'runs' if engine else 'does not run'}"))
-    checks: tuple[Callable[[], str], ...] = (checked_go, lambda: f"Debian archive: {debian_mirror(apt_sources())}")
-    for check in checks:
-        try:
-            found.append(Finding(True, check()))
-        except Problem as problem:
-            found.append(Finding(False, problem.what, problem.remedy))
-    missing = missing_packages() if shutil.which("dpkg-query") else []
-    if missing:
-        found.append(Finding(os.geteuid() == 0, f"to be installed: {' '.join(missing)}", "run as root"))
-    return found

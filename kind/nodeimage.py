@@ -28,6 +28,8 @@ KUBE_NAMES = (
     "etcd", "coredns", "podnet",
 )  # fmt: skip
 BAKER = "countercluster-bake"
+IMAGES = ("kind-node", "kind-node-base", "coredns", "kube", "pause", "provisioner", "busybox")
+KEPT = 2
 FORM = "1"
 
 _FROM_SCRATCH = "FROM scratch\nCOPY root/ /\nENV PATH=/bin\n"
@@ -62,6 +64,8 @@ def make(store: Store) -> str:
         base = _node_base(store, work, built["kube"], log)
         run("docker", "save", "-o", work / "images.tar", *built.values(), log=log)
         _bake(base, built, work / "images.tar", log)
+    for name in IMAGES:
+        engine.forget_old_tags(f"countercluster/{name}", KEPT)
     return tag()
 
 

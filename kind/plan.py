@@ -35,7 +35,7 @@ class Ground:
 
 def lay_ground(store: Store) -> Ground:
     """Gets an engine running, installing it if need be, and finds out whether images can be pulled."""
-    packages = Step("Debian packages", Lane.NETWORK, 30, lambda: host.install_packages(store.log("apt")), lambda: False)
+    packages = Step("Debian packages", Lane.NETWORK, 10, lambda: host.install_packages(store.log("apt")), lambda: False)
     if not engine.runs() and host.missing_packages() and sys.platform == "linux":
         perform(packages)
     fresh = _start_engine(store)
@@ -43,8 +43,9 @@ def lay_ground(store: Store) -> Ground:
     if not pull:
         if sys.platform != "linux":
             raise Problem("images cannot be pulled, and they can be built only on Linux", "check the network")
-        host.check_disk(store.root)
         host.checked_go()
+        if not engine.has_image(nodeimage.tag()):
+            host.check_disk(store.root)
         if host.missing_packages():
             perform(packages)
         say("images cannot be pulled here: they are built from Debian packages, Go modules and wheels")
@@ -70,9 +71,9 @@ def steps(ground: Ground) -> list[Step]:
     return [
         *sources,
         *wheels,
-        Step(IMAGES, Lane.ENGINE, 60, lambda: apps.make_all(store, ground.pull), lambda: False, for_images),
+        Step(IMAGES, Lane.ENGINE, 25, lambda: apps.make_all(store, ground.pull), lambda: False, for_images),
         Step("cluster", Lane.ENGINE, 50, lambda: bring_up(ground), lambda: False, for_cluster),
-        Step("images on the nodes", Lane.ENGINE, 30, lambda: load_images(store), lambda: False, ("cluster", IMAGES)),
+        Step("images on the nodes", Lane.ENGINE, 20, lambda: load_images(store), lambda: False, ("cluster", IMAGES)),
     ]
 
 
@@ -98,17 +99,17 @@ def _built_from_source(ground: Ground) -> list[Step]:
         )  # fmt: skip
 
     if not ground.pull or not _right_kind_on_path():
-        found.append(installed("kind", "kind", 30))
+        found.append(installed("kind", "kind", 10))
     if ground.pull:
         return found
-    kube = Step(KUBE, Lane.CPU, 660, lambda: _drop(golang.kube(store)), lambda: golang.has_kube(store))
-    containerd = installed("containerd", "containerd", 120)
-    provisioner = installed("provisioner", "local-path-provisioner", 80)
-    for_images = _debian(store, debian.BASE, "Debian for the images", 60)
-    for_nodes = _debian(store, debian.NODE, NODE_DEBIAN, 90)
+    kube = Step(KUBE, Lane.CPU, 490, lambda: _drop(golang.kube(store)), lambda: golang.has_kube(store))
+    containerd = installed("containerd", "containerd", 70)
+    provisioner = installed("provisioner", "local-path-provisioner", 70)
+    for_images = _debian(store, debian.BASE, "Debian for the images", 40)
+    for_nodes = _debian(store, debian.NODE, NODE_DEBIAN, 45)
     needs = tuple(step.name for step in (kube, containerd, provisioner, for_nodes))
     has_image = partial(engine.has_image, nodeimage.tag())
-    image = Step(NODE_IMAGE, Lane.ENGINE, 45, lambda: _drop(nodeimage.make(store)), has_image, needs)
+    image = Step(NODE_IMAGE, Lane.ENGINE, 25, lambda: _drop(nodeimage.make(store)), has_image, needs)
     return [kube, containerd, provisioner, *found, for_images, for_nodes, image]
 
 

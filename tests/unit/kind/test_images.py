@@ -32,7 +32,7 @@ def test_another_base_or_lock_file_makes_another_image() -> None:
 def test_old_hash_tags_go_with_what_derives_from_them_and_the_stable_ones_stay() -> None:
     keys = [f"{n:016x}" for n in range(5)]
     tags = ["dev", "dev-next", *(tag for key in keys for tag in (key, f"{key}-next"))]
-    assert apps.superseded(tags) == [keys[3], f"{keys[3]}-next", keys[4], f"{keys[4]}-next"]
+    assert engine.superseded(tags, 3) == [keys[3], f"{keys[3]}-next", keys[4], f"{keys[4]}-next"]
 
 
 def test_every_image_that_kubeadm_asks_for_is_named() -> None:
