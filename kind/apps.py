@@ -98,7 +98,7 @@ def make_all(store: Store, pull: bool) -> None:
         run("docker", "tag", keyed, recipe.tag)
         if recipe is NODE:
             _tag_next(store, keyed)
-        engine.forget_old_tags(recipe.name, KEPT_PER_NAME)
+        engine.forget_old_tags(keyed, KEPT_PER_NAME)
 
 
 def _build(store: Store, recipe: Recipe, base: str, keyed: str) -> None:

@@ -192,10 +192,14 @@ def image_ids(tags: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def forget_old_tags(name: str, kept: int) -> None:
-    """Drops all but the newest few hash tags of an image. One that a container still uses stays until the next time."""
+def forget_old_tags(current: str, kept: int) -> None:
+    """Drops all but the newest few hash tags of an image and the current one.
+
+    One that a container still uses stays until the next time.
+    """
+    name, key = current.split(":")
     tags = run("docker", "image", "ls", "--format", "{{.Tag}}", name).split()
-    for old in superseded(tags, kept):
+    for old in superseded([tag for tag in tags if not tag.startswith(key)], kept - 1):
         with contextlib.suppress(Problem):
             run("docker", "image", "rm", f"{name}:{old}")
 

@@ -28,7 +28,6 @@ KUBE_NAMES = (
     "etcd", "coredns", "podnet",
 )  # fmt: skip
 BAKER = "countercluster-bake"
-IMAGES = ("kind-node", "kind-node-base", "coredns", "kube", "pause", "provisioner", "busybox")
 KEPT = 2
 FORM = "1"
 
@@ -64,8 +63,8 @@ def make(store: Store) -> str:
         base = _node_base(store, work, built["kube"], log)
         run("docker", "save", "-o", work / "images.tar", *built.values(), log=log)
         _bake(base, built, work / "images.tar", log)
-    for name in IMAGES:
-        engine.forget_old_tags(f"countercluster/{name}", KEPT)
+    for name in (tag(), base, *built.values()):
+        engine.forget_old_tags(name, KEPT)
     return tag()
 
 
