@@ -151,9 +151,10 @@ class Storage:
                 self._segments.sync()
                 self._unsynced = False
                 self._durable_snapshot = self._state.snapshot
-            if self._segments.wants_rotation:
-                self._segments.rotate(self._state)
             self._segments.keep_reserve()
+            if self._segments.wants_rotation and self._segments.has_reserve:
+                self._segments.rotate(self._state)
+                self._segments.keep_reserve()
         except OSError as error:
             raise self._fail(error) from error
         finally:

@@ -244,10 +244,10 @@ def test_anything_behind_the_end_of_a_segment_is_damage(behind: int) -> None:
         open_sim(disk)
 
 
-def long_log() -> SimDisk:
+def long_log(filler: bytes = b"ident") -> SimDisk:
     disk, storage = new_sim()
     for index in range(1, 25):
-        put(storage, entries(index, index, size=400))
+        put(storage, [entry(index, 1, filler * 80)])
     assert len(disk.list_dir(WAL)) >= 4
     storage.close()
     return disk
@@ -283,16 +283,19 @@ def test_segments_of_another_order_are_refused() -> None:
 
 
 def test_a_segment_of_another_member_is_refused() -> None:
-    disk, other = long_log(), long_log()
+    disk = long_log()
     change(disk, DIRECTORY / "node.json", lambda data: data.__setitem__(slice(None), data.replace(b"00f1000000000001", b"00f1000000000002")))
     with pytest.raises(DamagedError, match="node id"):
         open_sim(disk)
-    disk = long_log()
-    _, storage = new_sim()
-    put(storage, entries(1, 24, size=5))
-    change(other, WAL / segment_name(3), lambda data: data.__setitem__(slice(None), disk.read(WAL / segment_name(2))))
-    with pytest.raises(DamagedError):
-        open_sim(other)
+
+
+def test_the_chain_crosses_segments() -> None:
+    """The second segment of a log with the same positions and terms, but other data before it: only the chain tells."""
+    one, other = long_log(), long_log(filler=b"other")
+    name = WAL / segment_name(2)
+    change(one, name, lambda data: data.__setitem__(slice(None), other.read(name)))
+    with pytest.raises(DamagedError, match="the segment before ends with"):
+        open_sim(one)
 
 
 def test_a_log_without_node_json_is_damage() -> None:

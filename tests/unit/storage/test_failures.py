@@ -110,6 +110,15 @@ def test_a_disk_without_room_for_the_next_segment_is_told_before_anything_fails(
     assert open_entries(tmp_path)[:5] == [1, 2, 3, 4, 5]
 
 
+def test_the_current_segment_is_filled_to_its_end_before_a_full_disk_is_a_failure(tmp_path: Path) -> None:
+    storage = open_with(tmp_path, "storage.allocate.wal=enospc@2+")
+    put(storage, entries(1, 1), HardState(1, 0, 0))
+    put_until_failure(storage, 2, 40)
+    (segment,) = (tmp_path / "wal").glob("*.wal")
+    assert len(segment.read_bytes().rstrip(b"\0")) > SEGMENT_BYTES - 200
+    storage.close()
+
+
 def test_a_full_disk_is_a_definite_error_before_any_frame_is_half_written(tmp_path: Path) -> None:
     storage = open_with(tmp_path, "storage.allocate.wal=enospc@2+")
     put(storage, entries(1, 1), HardState(1, 0, 0))
