@@ -38,6 +38,9 @@ cluster: ## the local kind cluster, the project's images on it, the operator run
 .PHONY: install
 install: ## applies manifests/install.yaml to the local cluster and waits for the operator
 	@$(IN_CLUSTER) kubectl apply --server-side -f manifests/install.yaml
+	@# The image's tag stays when its content changes: its id in the pod template starts the operator anew then, and only then.
+	@$(IN_CLUSTER) kubectl -n countercluster-system patch deployment countercluster-operator --type merge -p "{\"spec\":{\"template\":{ \
+	  \"metadata\":{\"annotations\":{\"countercluster.io/image-id\":\"$$(docker image inspect -f '{{.Id}}' countercluster/operator:dev)\"}}}}}"
 	@$(IN_CLUSTER) kubectl -n countercluster-system rollout status deployment/countercluster-operator --timeout=120s
 
 .PHONY: images
