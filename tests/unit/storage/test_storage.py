@@ -228,6 +228,26 @@ def test_compaction_deletes_whole_segments_and_nothing_that_is_needed() -> None:
     assert recovered.entries == entries(51, 59, size=300)
 
 
+def test_compaction_deletes_segments_whose_entries_were_replaced() -> None:
+    disk, storage = new_sim()
+    for index in range(1, 31):
+        put(storage, entries(index, index, size=400))
+    newest = segments(disk)[-1]
+    put(storage, entries(5, 8, term=2))
+    take_snapshot(storage, snapshot(4))
+    storage.compact(5)
+    assert segments(disk)[0] >= newest
+    assert reopen(disk)[1].entries == entries(5, 8, term=2)
+
+
+def test_a_snapshot_of_a_rewritten_position_keeps_what_follows_it() -> None:
+    disk, storage = new_sim()
+    put(storage, entries(1, 2, term=1) + entries(3, 5, term=3))
+    put(storage, entries(2, 6, term=4))
+    take_snapshot(storage, snapshot(2, 4))
+    assert reopen(disk)[1].entries == entries(3, 6, term=4)
+
+
 def test_compaction_keeps_the_snapshot_in_force_and_the_one_before() -> None:
     disk, storage = new_sim()
     put(storage, entries(1, 9))
