@@ -1,0 +1,149 @@
+"""The client against a server that loses requests and replies at exact moments."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from countercluster import CounterError, Counters, NotExecuted, OutcomeUnknown, Refused
+
+from tests.unit.client.server import CountingServer
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        ["lose-reply"],
+        ["lose-request"],
+        ["lose-reply"] * 3,
+        ["LOADING no leader"],
+        ["UNKNOWN outcome"],
+        ["lose-reply", "LOADING no leader", "lose-request"],
+        ["TRYAGAIN later"],
+        ["CLUSTERDOWN no leader"],
+    ],
+)
+def test_an_increment_is_counted_once_whatever_is_lost_on_the_way(faults: list[str]) -> None:
+    with CountingServer(*faults) as server, Counters(server.url) as counters:
+        assert counters.incr("k") == 1
+        assert counters.incr("k", 5) == 6
+        assert counters.decr("k", 2) == 4
+        assert counters.get("k") == 4
+        assert [words[1:] for words in server.executed] == [(b"k", b"1"), (b"k", b"5"), (b"k", b"2")]
+
+
+def test_without_exactly_once_a_lost_reply_is_reported_and_never_repeated() -> None:
+    with CountingServer("lose-reply") as server, Counters(server.url, exactly_once=False) as counters:
+        with pytest.raises(OutcomeUnknown):
+            counters.incr("k")
+        assert len(server.received) == 1
+        assert counters.incr("k") == 2
+
+
+def test_without_exactly_once_a_command_that_was_certainly_not_executed_is_sent_again() -> None:
+    with CountingServer("LOADING no leader", "LOADING no leader") as server, Counters(server.url, exactly_once=False) as counters:
+        assert counters.incr("k") == 1
+        assert len(server.executed) == 1
+
+
+def test_at_the_deadline_the_outcome_is_unknown_when_any_attempt_was_not_answered() -> None:
+    faults = ["lose-reply"] + ["LOADING no leader"] * 100
+    with CountingServer(*faults) as server, Counters(server.url, deadline_s=0.3) as counters:
+        with pytest.raises(OutcomeUnknown, match=r"INCRBY k 1: LOADING no leader \(deadline 0.3 s"):
+            counters.incr("k")
+        assert server.values == {b"k": 1}
+
+
+def test_at_the_deadline_nothing_was_executed_when_every_attempt_was_refused() -> None:
+    with CountingServer(*["LOADING no leader"] * 100) as server, Counters(server.url, deadline_s=0.3) as counters:
+        with pytest.raises(NotExecuted):
+            counters.incr("k")
+        assert not server.values
+
+
+def test_after_an_unknown_outcome_the_next_command_is_another_producers_first() -> None:
+    with CountingServer(*["lose-reply"] * 100) as server, Counters(server.url, deadline_s=0.2) as counters:
+        with pytest.raises(OutcomeUnknown):
+            counters.incr("k")
+        first = {words[1] for words in server.received}
+        server.faults = iter(())
+        assert counters.incr("k") == 2
+        assert server.received[-1][1] not in first
+        assert server.received[-1][2] == b"1"
+
+
+def test_a_forgotten_producer_starts_anew_when_nothing_was_left_open() -> None:
+    with CountingServer() as server, Counters(server.url) as counters:
+        assert counters.incr("k") == 1
+        server.producers.clear()
+        assert counters.incr("k") == 2
+        assert len(server.executed) == 2
+
+
+def test_a_producer_that_is_forgotten_between_two_attempts_leaves_the_outcome_unknown() -> None:
+    with CountingServer("", "lose-reply", "IDMPEXPIRED too old") as server, Counters(server.url) as counters:
+        counters.incr("k")
+        with pytest.raises(OutcomeUnknown, match="too old"):
+            counters.incr("k")
+        assert counters.incr("k") == 3
+
+
+@pytest.mark.parametrize("error", ["ERR value is not an integer or out of range", "WRONGTYPE not a counter", "OOM too many keys", "NOPERM no"])
+def test_a_definite_error_is_raised_at_once_in_the_servers_words(error: str) -> None:
+    with CountingServer(error) as server, Counters(server.url) as counters:
+        with pytest.raises(Refused, match=error.split(" ", 1)[1]):
+            counters.incr("k")
+        assert counters.incr("k") == 1
+        assert len(server.received) >= 2
+
+
+def test_being_refused_at_the_door_says_nothing_about_the_attempt_before() -> None:
+    server = CountingServer("lose-reply", "NOAUTH Authentication required.")
+    with server, Counters(server.url) as counters, pytest.raises(OutcomeUnknown, match="Authentication required"):
+        counters.incr("k")
+
+
+def test_a_dead_address_is_passed_over() -> None:
+    with CountingServer() as dead:
+        gone = dead.url
+    with CountingServer() as server, Counters([gone, server.url], connect_s=0.5) as counters:
+        assert [counters.incr("k") for _ in range(3)] == [1, 2, 3]
+
+
+def test_nobody_answers_before_the_deadline() -> None:
+    with CountingServer() as dead:
+        gone = dead.url
+    with Counters([gone], deadline_s=0.2) as counters:
+        with pytest.raises(NotExecuted, match=r"127\.0\.0\.1"):
+            counters.incr("k")
+        with pytest.raises(NotExecuted):
+            counters.get("k")
+
+
+def test_threads_share_the_counters() -> None:
+    with CountingServer(*["", "lose-reply"] * 50) as server, Counters(server.url) as counters:
+        seen: list[int] = []
+
+        def count() -> None:
+            seen.extend(counters.incr("k") for _ in range(50))
+
+        threads = [threading.Thread(target=count) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(seen) == list(range(1, 201))
+
+
+def test_a_bad_address_is_refused_when_the_counters_are_made() -> None:
+    with pytest.raises(CounterError, match="http://x"):
+        Counters("http://x")
+    with pytest.raises(CounterError, match="no address"):
+        Counters([])
+
+
+def test_closed_counters_say_so() -> None:
+    counters = Counters("redis://127.0.0.1:1")
+    counters.close()
+    with pytest.raises(CounterError, match="closed"):
+        counters.incr("k")
