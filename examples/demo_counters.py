@@ -1,0 +1,211 @@
+"""A CounterCluster as its pods and nodes tell it, and loads that run inside the cluster: shared by the demo and the end-to-end tests.
+
+Nothing here trusts the operator: "settled" means that the pods are ready, that the leader names exactly them as voters, and that the
+conditions say so as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from examples.demo_kube import Broken, Namespace, Object, condition, node_status, pod_ready, wait
+
+NODE_IMAGE = "countercluster/node:dev"
+NODE_IMAGE_NEXT = "countercluster/node:dev-next"
+
+
+@dataclass(frozen=True)
+class CounterCluster:
+    """One CounterCluster, read anew at each question."""
+
+    space: Namespace
+    name: str
+
+    def get(self) -> Object | None:
+        return self.space.get("counterclusters", self.name)
+
+    def pods(self) -> list[Object]:
+        """The pods of its StatefulSet, by ordinal."""
+        prefix = self.name + "-"
+        found = [
+            pod
+            for pod in self.space.list("pods")
+            if pod["metadata"]["name"].removeprefix(prefix).isdigit() and pod["metadata"]["name"].startswith(prefix)
+        ]
+        return sorted(found, key=lambda pod: int(pod["metadata"]["name"].removeprefix(prefix)))
+
+    def pod_names(self) -> list[str]:
+        return [pod["metadata"]["name"] for pod in self.pods()]
+
+    def uids(self) -> dict[str, str]:
+        return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in self.pods()}
+
+    def node_status(self, pod: str) -> Object | None:
+        return node_status(self.space, pod)
+
+    def node_statuses(self) -> dict[str, Object]:
+        answers = {pod: self.node_status(pod) for pod in self.pod_names()}
+        return {pod: status for pod, status in answers.items() if status and "nodeId" in status}
+
+    def leader(self) -> str:
+        """The pod that leads now, "" while none does."""
+        leading = [(status["term"], pod) for pod, status in self.node_statuses().items() if status["role"] == "leader"]
+        return max(leading)[1] if leading else ""
+
+    def wait_leader(self, other_than: str = "", seconds: float = 30) -> str:
+        found = ""
+
+        def lack() -> str:
+            nonlocal found
+            found = self.leader()
+            return "" if found and found != other_than else f"leader is {found or 'unknown'}"
+
+        wait(f"a leader of {self.name}" + (f" other than {other_than}" if other_than else ""), seconds, lack)
+        return found
+
+    def lack(self, replicas: int, image: str = "") -> str:
+        """What keeps it from being settled with so many voters on that image; "" when nothing does."""
+        resource = self.get()
+        if resource is None:
+            return "the CounterCluster is not there"
+        status = resource.get("status", {})
+        if status.get("observedGeneration") != resource["metadata"]["generation"]:
+            return "the operator has not seen the last change yet"
+        pods = self.pods()
+        ready = [pod["metadata"]["name"] for pod in pods if pod_ready(pod)]
+        if len(pods) != replicas or len(ready) != replicas:
+            return f"{len(ready)} of {len(pods)} pods ready, {replicas} wanted"
+        old = [pod["metadata"]["name"] for pod in pods if image and pod["spec"]["containers"][0]["image"] != image]
+        if old:
+            return f"{', '.join(old)} still with the old image"
+        leader = self.leader()
+        members = (self.node_status(leader) or {}).get("members", []) if leader else []
+        voters = {member["name"] for member in members if member["voter"]}
+        if voters != set(ready) or len(members) != replicas:
+            return f"voters are {', '.join(sorted(voters)) or 'unknown'}"
+        for which, wanted in (("Ready", "True"), ("Progressing", "False")):
+            now = condition(resource, which)
+            if now.get("status") != wanted:
+                return f"condition {which} is {now.get('status', 'absent')}: {now.get('reason', '')} {now.get('message', '')}".strip()
+        return ""
+
+    def cache_lack(self) -> str:
+        cache = self.space.get("deployments", f"{self.name}-cache")
+        wanted = cache["spec"]["replicas"] if cache else 0
+        ready = cache.get("status", {}).get("readyReplicas", 0) if cache else 0
+        return "" if cache and ready >= wanted else f"Redis: {ready} of {wanted or '?'} pods ready"
+
+    def wait_settled(self, replicas: int, seconds: float, image: str = "", cache: bool = False, say: Callable[[str], None] | None = None) -> float:
+        what = f"{self.name} with {replicas} voters" + (f" on {image}" if image else "")
+        return wait(what, seconds, lambda: self.lack(replicas, image) or (self.cache_lack() if cache else ""), say)
+
+
+TOOLS = "tools"
+
+
+@dataclass(frozen=True)
+class Tools:
+    """A pod with the project's client in the cluster: loads and readers run in it, so that they use Services and names as any client does."""
+
+    space: Namespace
+
+    def start(self) -> None:
+        container = {
+            "name": TOOLS,
+            "image": NODE_IMAGE,
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["sleep", "infinity"],
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        }
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": TOOLS, "labels": {"app": TOOLS}},
+            "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+        }
+        self.space("apply", "-f", "-", stdin=json.dumps(pod))
+
+    def wait(self, seconds: float = 60) -> None:
+        def lack() -> str:
+            pod = self.space.get("pods", TOOLS)
+            return "" if pod and pod_ready(pod) else "not running"
+
+        wait(f"pod {TOOLS}", seconds, lack)
+
+    def python(self, program: str, *words: str, seconds: float = 60) -> str:
+        return self.space("exec", TOOLS, "--", "python3", "-c", program, *words, seconds=seconds)
+
+    def values(self, key: str, addresses: list[str]) -> dict[str, str]:
+        """GET of a key at each address (host:port), asked one after another; an error in the place of a value starts with "!"."""
+        answers: dict[str, str] = json.loads(self.python(_READER, key, *addresses))
+        return answers
+
+    def load(self, key: str, url: str, *words: str) -> Load:
+        return Load(self.space, key, url, words)
+
+
+_READER = """
+import json, sys, redis
+key, answers = sys.argv[1], {}
+for address in sys.argv[2:]:
+    host, port = address.rsplit(":", 1)
+    try:
+        with redis.Redis(host=host, port=int(port), socket_timeout=10, socket_connect_timeout=5, decode_responses=True) as node:
+            answers[address] = node.get(key) or ""
+    except redis.RedisError as error:
+        answers[address] = f"!{type(error).__name__}: {error}"
+print(json.dumps(answers))
+"""
+
+
+class Load:
+    """`countercluster.load` running in the tools pod, from construction until `result()` or `stop()`."""
+
+    def __init__(self, space: Namespace, key: str, url: str, words: tuple[str, ...]) -> None:
+        self._space = space
+        self._pid_file = f"/tmp/{key.replace(':', '-')}.pid"
+        program = f'echo $$ >{self._pid_file}; exec python3 -m countercluster.load --url {url} --key {key} --json --quiet "$@"'
+        self._process = subprocess.Popen(
+            ["kubectl", "-n", space.name, "exec", TOOLS, "--", "sh", "-c", program, "load", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def stop(self, seconds: float = 75) -> Object:
+        """Ends the counting, not the books: see countercluster.load."""
+        self._space("exec", TOOLS, "--", "sh", "-c", f"kill -TERM $(cat {self._pid_file})")
+        return self.result(seconds)
+
+    def result(self, seconds: float = 75) -> Object:
+        """The JSON object of countercluster.load; raises Broken when the books do not balance, or an increment was given up."""
+        try:
+            out, err = self._process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+            raise Broken(f"the load did not end within {seconds:.0f} s") from None
+        try:
+            books: Object = json.loads(out.strip().splitlines()[-1])
+        except (IndexError, json.JSONDecodeError):
+            raise Broken(f"the load ended with exit code {self._process.returncode} and said: {err.strip()[-1000:] or out[-1000:]}") from None
+        for fault in ("lost", "doubled", "unknown", "errors"):
+            if books[fault]:
+                raise Broken(f"increments {fault}: {books[fault]} of {books['acknowledged']} acknowledged; {'; '.join(books['problems'])}")
+        if self._process.returncode:
+            raise Broken(f"the load ended with exit code {self._process.returncode}: {err.strip()[-1000:]}")
+        if not books["acknowledged"]:
+            raise Broken("the load counted nothing at all")
+        return books
+
+    def abandon(self) -> None:
+        """After a failure: nobody wants the result any more."""
+        if self._process.poll() is None:
+            with contextlib.suppress(Broken):
+                self._space("exec", TOOLS, "--", "sh", "-c", f"kill -KILL $(cat {self._pid_file})", seconds=10)
+            self._process.kill()
+        self._process.communicate()
