@@ -22,6 +22,7 @@ import msgspec
 
 from counter_node import __version__
 from counter_node.cache.publisher import Publisher
+from counter_node.counters.ops import is_write
 from counter_node.disk_worker import DiskWorker
 from counter_node.gateway import Gateway
 from counter_node.logs import log
@@ -34,7 +35,6 @@ from counter_node.raft.core import Config
 from counter_node.raft.messages import InstallSnapshot
 from counter_node.raft.types import NONE, Entry, EntryKind, HardState, Member, Membership, NodeId, Snapshot
 from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
-from counter_node.resp.commands import is_write
 from counter_node.settings import Settings
 from counter_node.status import pages, unready_reason
 from counter_node.storage import Storage
@@ -50,6 +50,7 @@ class Node:
         self.removed = False  # a member told us that this id was removed
         self.stopping = False
         self.started = False
+        self.born = time.monotonic()
         self.metrics = Metrics(self)
         self.clients = ClientServer(self)
         self.admin = Admin(self)
@@ -99,7 +100,7 @@ class Node:
         self.started = True
         self._last_tick = loop.time()
         self._tick_later()
-        self._wake()
+        self.wake()
         log.info("node started", extra={"node_id": f"{self.id:016x}", "role": self.replica.role_name(), "version": __version__})
 
     async def stop(self) -> None:
@@ -132,7 +133,7 @@ class Node:
             return
         with contextlib.suppress(Exception):
             leadership.transfer(NONE)
-            self._wake()
+            self.wake()
         end = self._loop.time() + 2 * self.settings.election_ticks * self.settings.tick_ms / 1000
         while self.replica.is_leader and self._loop.time() < end:
             await asyncio.sleep(0.01)
@@ -149,7 +150,7 @@ class Node:
         self.replica.machine.track_dirty = track_dirty
         self.replica.raft.campaign()
         log.info("cluster bootstrapped", extra={"cluster_id": s.cluster_id, "node_id": f"{self.id:016x}"})
-        self._wake()
+        self.wake()
 
     # --- clock --------------------------------------------------------------------------------------------------------------
 
@@ -168,18 +169,15 @@ class Node:
         self.replica.tick()
         self.clients.tick()
         self._sync_links()
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Something changed in the replica: a turn is due."""
         if not self._turn_due:
             self._turn_due = True
             self._loop.call_soon(self._turn)
 
     # --- the turn -----------------------------------------------------------------------------------------------------------
-
-    def wake(self) -> None:
-        """Something was submitted to the replica."""
-        self._wake()
 
     def _turn(self) -> None:
         self._turn_due = False
@@ -192,13 +190,13 @@ class Node:
             self._start_job(turn.job)
         self._publish()
         if self.replica.busy:
-            self._wake()
+            self.wake()
 
     def _send(self, messages: list[tuple[NodeId, PeerMessage]]) -> None:
         by_peer: dict[NodeId, list[PeerMessage]] = {}
         for to, message in messages:
             if isinstance(message, InstallSnapshot):
-                self._spawn(self._send_snapshot(to, message))
+                self.spawn(self._send_snapshot(to, message))
             else:
                 by_peer.setdefault(to, []).append(message)
         for to, bundle in by_peer.items():
@@ -226,13 +224,13 @@ class Node:
                 self.cache.start()
                 self.cache.everything_changed()
             else:
-                self._spawn(self.cache.stop())
+                self.spawn(self.cache.stop())
         elif leads:
             dirty = machine.take_dirty()
             if dirty:
                 self.cache.changed(dirty)
 
-    def _spawn(self, work: Any) -> None:
+    def spawn(self, work: Any) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
@@ -266,7 +264,7 @@ class Node:
             self._compact_to = self.replica.persisted(job) or self._compact_to
             if storage.log_bytes > self.settings.snapshot_bytes:
                 self.snapshot_soon()
-            self._wake()
+            self.wake()
 
         self._worker.submit(work, done, slow=job.install is not None or compact_to is not None)
 
@@ -276,12 +274,12 @@ class Node:
             self.failed = f"the disk failed: {error}"
             log.critical("%s", self.failed)
         self.replica.raft.step_down()
-        self._wake()
+        self.wake()
 
     def snapshot_soon(self) -> None:
         if not self._snapshotting and not self.failed and self.replica.applied > self.replica.raft.snapshot.index:
             self._snapshotting = True
-            self._spawn(self._take_snapshot())
+            self.spawn(self._take_snapshot())
 
     async def _take_snapshot(self) -> None:
         try:
@@ -291,7 +289,7 @@ class Node:
             self.replica.snapshot_saved(snapshot.meta)
             took = round(time.monotonic() - start, 3)
             log.info("snapshot taken", extra={"index": snapshot.meta.index, "bytes": len(snapshot.state), "seconds": took})
-            self._wake()
+            self.wake()
         finally:
             self._snapshotting = False
 
@@ -331,16 +329,16 @@ class Node:
     def peer_messages(self, sender: NodeId, messages: list[PeerMessage]) -> None:
         for message in messages:
             self.replica.receive(sender, message)
-        self._wake()
+        self.wake()
 
     def peer_lost(self, node: NodeId) -> None:
         if not self.stopping:
             self.replica.link_lost(node)
-            self._wake()
+            self.wake()
 
     def peer_up(self, node: NodeId) -> None:
         self.replica.link_up()
-        self._wake()
+        self.wake()
 
     def peer_refused(self, node: NodeId, reason: str) -> None:
         log.warning("refused by a peer: %s", reason, extra={"peer": f"{node:016x}"})

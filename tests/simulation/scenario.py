@@ -9,11 +9,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from counter_node.counters import ops as operations
 from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import ChangeKind, MembershipChange
 
-from tests.simulation import operations
 from tests.simulation.clients import Client, Ledger
 from tests.simulation.invariants import Broken
 from tests.simulation.world import Node, Weather, World
@@ -36,6 +36,8 @@ class Plan:
     snapshot_ms: int = 800
     membership_ms: int = 2_000
     skew_ms: int = 3_000
+    zombie_ms: int = 3_000
+    flicker_ms: int = 1_000
     rough_weather: bool = True
 
 
@@ -62,6 +64,8 @@ class Nemesis:
         self._schedule(plan.snapshot_ms, self.snapshot)
         self._schedule(plan.membership_ms, self.change_membership)
         self._schedule(plan.skew_ms, self.skew)
+        self._schedule(plan.zombie_ms, self.zombie)
+        self._schedule(plan.flicker_ms, self.flicker)
         if plan.rough_weather:
             self._schedule(1_000, self.change_weather)
 
@@ -108,6 +112,26 @@ class Nemesis:
         if node is not None:
             node.paused = True
             self.world.at(self.world.random.uniform(10, 3_000), node.resume)
+
+    def zombie(self) -> None:
+        """The leader is cut off and stopped long enough to be replaced, then goes on, still cut off, with its clients' reads waiting."""
+        world, leader = self.world, self.world.leader()
+        if leader is None:
+            return
+        cut = {pair for other in world.nodes for pair in ((leader.id, other), (other, leader.id)) if other != leader.id}
+        world.blocked |= cut
+        leader.paused = True
+        pause = world.random.uniform(300, 1_500)
+        world.at(pause, leader.resume)
+        world.at(pause + world.random.uniform(10, 300), lambda: world.blocked.difference_update(cut))
+
+    def flicker(self) -> None:
+        """A node that has just voted, or otherwise is in an election, dies and is back at once."""
+        candidates = [n for n in self.world.up_nodes() if n.replica is not None and n.replica.raft.leader == 0]
+        if candidates:
+            node = self.world.random.choice(candidates)
+            node.crash()
+            self.world.at(self.world.random.uniform(0.1, 5), lambda: None if node.up else node.start())
 
     def skew(self) -> None:
         node = self._some_node()

@@ -18,16 +18,17 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
 from counter_node.raft.core import Config
 from counter_node.raft.messages import InstallSnapshot
 from counter_node.raft.types import Entry, HardState, Member, NodeId, Snapshot, SnapshotMeta
 from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
-from counter_node.resp.commands import is_write
 
 from tests.simulation.invariants import Invariants
 
 TICK_MS = 10
+EPOCH_MS = 1_800_000_000_000
 ELECTION_TICKS = 10
 PATIENCE_TICKS = 300
 RETRY_TICKS = 20
@@ -108,7 +109,7 @@ class Node:
             self.disk.snapshot,
             list(self.disk.entries),
             gateway=gateway,
-            clock_ms=lambda: int(world.now) + self.skew_ms,
+            clock_ms=lambda: EPOCH_MS + int(world.now) + self.skew_ms,
             randint=world.random.randint,
         )
         self.replica.on_applied = lambda entry: world.invariants.applied(self, entry)

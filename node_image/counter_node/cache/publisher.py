@@ -149,7 +149,7 @@ class Replica:
         now_ms = str(int(time.time() * 1000))
         texts = [b"" if (value := values.get(key)) is None else b"%d" % value for key in keys]
         arguments: list[Any] = [FENCE, HEARTBEAT, *keys, term, index, now_ms, expected, *texts]
-        answer = await self._client.eval(SCRIPT, 2 + len(keys), *arguments)  # type: ignore[misc]
+        answer = await self._client.eval(SCRIPT, 2 + len(keys), *arguments)
         if answer != b"ok":
             log.info("cache fence: %s", answer.decode(), extra={"cache": self.endpoint, "term": term, "index": index})
             return False

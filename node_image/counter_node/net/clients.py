@@ -12,15 +12,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from counter_node.counters.replies import Failure
+from counter_node.net.questions import answer
+from counter_node.resp.actions import Action, NodeQuestion, Read, Reply, Write
+from counter_node.resp.encode import encode_many
 from counter_node.resp.parser import Parser, ProtocolError
-from counter_node.resp.session import Read, Session, Write
+from counter_node.resp.session import Session
 
 if TYPE_CHECKING:
-    pass
+    from counter_node.node import Node
 
 READ_AGAIN_AT = 0.5
 """A connection that was stopped for its pipeline is read again when this share of it is left."""
@@ -45,84 +50,254 @@ class ClientConnection(asyncio.Protocol):
         self._admin = admin
         self._parser = Parser()
         self._slots: deque[Slot] = deque()
-        self._held: deque[list[bytes]] = deque()  # commands that must wait for reads before them
+        self._held: deque[Action] = deque()  # must wait for the reads before them
         self._writes = 0  # unanswered, in the gateway's batches
         self._reads = 0  # unanswered, by ReadIndex
-        self._closing = False
-        self._paused = False
-        self._out: list[bytes] = []
-        self.transport: asyncio.Transport | None = None
+        self._closed = False
+        self._last = False  # close when everything is answered
+        self._reasons_to_pause: set[str] = set()
+        self._transport: asyncio.Transport | None = None
         self.session: Session | None = None
 
     # --- asyncio ------------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        peer = transport.get_extra_info("peername")
-        local = transport.get_extra_info("sockname")
+        transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._transport = transport
         number = self._server.joined(self)
         if number is None:
             transport.write(b"-ERR max number of clients reached\r\n")
             transport.close()
             return
+        peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self.session = Session(number, f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}", admin=self._admin)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._closing = True
+        self._closed = True
         self._slots.clear()
         self._held.clear()
         self._server.left(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._closing or self.session is None:
+        if self._closed or self._last or self.session is None:
             return
         try:
             commands = self._parser.feed(data)
         except ProtocolError as error:
             self._take(error.commands)
-            self._answer_at_once(Failure(str(error).encode()))
-            self._close_when_answered()
-            return
-        self._take(commands)
-        self._flush()
+            self._finish(Failure(str(error).encode()))
+            commands = []
+        if commands:
+            self._take(commands)
+        self.flush()
 
     def pause_writing(self) -> None:
-        self._pause()
+        self._pause("client does not read")
 
     def resume_writing(self) -> None:
-        self._resume()
+        self._resume("client does not read")
 
     # --- commands -----------------------------------------------------------------------------------------------------------
 
     def _take(self, commands: list[list[bytes]]) -> None:
-        if self._held:
-            self._held.extend(commands)
-            return
         assert self.session is not None
         self._server.commands += len(commands)
-        actions = [self.session.handle(command) for command in commands]
-        together = self._writes > 0 or (len(actions) > 1 and any(isinstance(a, Write) for a in actions))
-        for position, action in enumerate(actions):
-            if isinstance(action, Write) and self._reads:
-                raise AssertionError("unreachable")
-            self._act(action, together=together)
-            if self._closing:
-                del position
-                return
+        handle = self.session.handle
+        actions = [handle(command) for command in commands]
+        if self._held:
+            self._held.extend(actions)
+        else:
+            self._act(actions)
         if len(self._slots) > self._server.max_pipeline:
-            self._pause()
+            self._pause("pipeline")
 
-    def _act(self, action: Any, *, together: bool) -> None:
-        replica = self._node.replica
-        if isinstance(action, Write) or (isinstance(action, Read) and together):
-            self._writes += 1
-            replica.submit_write(self._slot(write=True), action.op)
-        elif isinstance(action, Read):
-            self._reads += 1
-            replica.submit_read(self._slot(write=False), action.op)
+    def _act(self, actions: Sequence[Action]) -> None:
+        """In order; from a write that must wait for reads on, everything is held."""
+        node = self._node
+        together = self._writes > 0 or (self._reads == 0 and len(actions) > 1 and any(type(a) is Write for a in actions))
+        for position, action in enumerate(actions):
+            if isinstance(action, Write) or (together and isinstance(action, Read)):
+                if self._reads:
+                    self._held.extend(itertools.islice(actions, position, None))
+                    break
+                self._writes += 1
+                node.replica.submit_write(self._slot(write=True), action.op)
+            elif isinstance(action, Read):
+                self._reads += 1
+                node.replica.submit_read(self._slot(write=False), action.op)
+            elif isinstance(action, Reply):
+                self._answer(action.value)
+            elif isinstance(action, NodeQuestion):
+                self._ask_node(action)
+            else:
+                self._finish(action.value)
+                break
+        if self._writes or self._reads:
+            node.wake()
+
+    def _ask_node(self, question: NodeQuestion) -> None:
+        if self._admin and question.name.startswith("raft."):
+            slot = self._slot(write=False)
+            self._server.spawn(self._administrate(slot, question.args))
+        else:
+            assert self.session is not None
+            self._answer(self._server.answer(question, self.session))
+
+    async def _administrate(self, slot: Slot, words: list[bytes]) -> None:
+        slot.reply = await self._node.admin.execute(words)
+        slot.done = True
+        self.flush()
 
     def _slot(self, *, write: bool) -> Slot:
         slot = Slot(self, write=write)
         self._slots.append(slot)
         return slot
+
+    def _answer(self, reply: Any) -> None:
+        slot = self._slot(write=False)
+        slot.reply, slot.done = reply, True
+
+    def _finish(self, reply: Any) -> None:
+        """The last answer of this connection; nothing more is read."""
+        self._answer(reply)
+        self._last = True
+        self._held.clear()
+        self._pause("closing")
+
+    def answered(self, slot: Slot, reply: Any) -> None:
+        """From the gateway. The server calls `flush` once for all of a turn."""
+        slot.reply, slot.done = reply, True
+        if slot.write:
+            self._writes -= 1
+        else:
+            self._reads -= 1
+            if self._reads == 0 and self._held:
+                held, self._held = self._held, deque()
+                self._act(held)
+
+    # --- replies ------------------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Writes the answered head of the queue, in one piece."""
+        slots, transport = self._slots, self._transport
+        if self._closed or transport is None or self.session is None:
+            return
+        replies = []
+        while slots and slots[0].done:
+            replies.append(slots.popleft().reply)
+        if replies:
+            transport.write(encode_many(replies, self.session.protocol))
+            if transport.get_write_buffer_size() > self._server.max_reply_bytes:
+                self._server.cut += 1
+                transport.abort()
+                return
+        if self._last and not slots:
+            transport.close()
+        elif len(slots) <= self._server.max_pipeline * READ_AGAIN_AT:
+            self._resume("pipeline")
+
+    def _pause(self, reason: str) -> None:
+        if not self._reasons_to_pause and self._transport is not None:
+            self._transport.pause_reading()
+        self._reasons_to_pause.add(reason)
+
+    def _resume(self, reason: str) -> None:
+        if reason in self._reasons_to_pause:
+            self._reasons_to_pause.remove(reason)
+            if not self._reasons_to_pause and self._transport is not None and not self._closed:
+                self._transport.resume_reading()
+
+    def hold_back(self, hold: bool) -> None:
+        """The server has too much gathered, or is shutting down."""
+        if hold:
+            self._pause("server")
+        else:
+            self._resume("server")
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def kill(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class ClientServer:
+    """All client connections of a node, and the limits that they share."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.max_pipeline = node.settings.max_pipeline
+        self.max_reply_bytes = node.settings.max_reply_bytes
+        self.commands = 0
+        self.refused = 0
+        self.cut = 0
+        self.spawn = node.spawn
+        self._numbers = itertools.count(1)
+        self._connections: set[ClientConnection] = set()
+        self._holding = False
+        self._shutting = False
+
+    @property
+    def count(self) -> int:
+        return len(self._connections)
+
+    def client(self) -> ClientConnection:
+        return ClientConnection(self, admin=False)
+
+    def administrator(self) -> ClientConnection:
+        return ClientConnection(self, admin=True)
+
+    def joined(self, connection: ClientConnection) -> int | None:
+        """The connection's number, or None when there are too many."""
+        if len(self._connections) >= self.node.settings.max_clients:
+            self.refused += 1
+            return None
+        self._connections.add(connection)
+        if self._shutting:
+            connection.hold_back(True)
+        return next(self._numbers)
+
+    def left(self, connection: ClientConnection) -> None:
+        self._connections.discard(connection)
+
+    def sessions(self) -> list[Session]:
+        return [c.session for c in self._connections if c.session is not None]
+
+    def kill(self, wanted: Callable[[Session], bool]) -> int:
+        victims = [c for c in self._connections if c.session is not None and wanted(c.session)]
+        for connection in victims:
+            connection.kill()
+        return len(victims)
+
+    def answer(self, question: NodeQuestion, session: Session) -> Any:
+        return answer(self.node, question, session)
+
+    def deliver(self, replies: Sequence[tuple[Slot, Any]]) -> None:
+        touched: dict[ClientConnection, None] = {}
+        for slot, reply in replies:
+            connection = slot.connection
+            connection.answered(slot, reply)
+            touched[connection] = None
+        for connection in touched:
+            connection.flush()
+
+    def tick(self) -> None:
+        """Stop reading from everybody while too many commands wait for a leader."""
+        gathered = len(self.node.replica.gateway.writes) + len(self.node.replica.gateway.reads)
+        hold = gathered > self.node.settings.max_gathered
+        if hold != self._holding and not self._shutting:
+            self._holding = hold
+            for connection in self._connections:
+                connection.hold_back(hold)
+
+    def stop_reading(self) -> None:
+        self._shutting = True
+        for connection in self._connections:
+            connection.hold_back(True)
+
+    def close(self) -> None:
+        for connection in list(self._connections):
+            connection.flush()
+            connection.close()

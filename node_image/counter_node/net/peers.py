@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 from crc32c import crc32c
@@ -131,7 +131,7 @@ class Inbound(asyncio.Protocol):
         self.sender: NodeId = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._transport = transport
         self._connections.add(self)
 
@@ -188,7 +188,7 @@ class Outbound(asyncio.Protocol):
         self.drained: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self.transport = transport
         transport.set_write_buffer_limits(high=CHUNK_BYTES)
 

@@ -1,0 +1,74 @@
+"""What an entry of the log holds: eight bytes of leader's time in ms, then one of three bodies as MessagePack."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any
+
+import msgspec
+
+Op = list[Any]
+"""One command: [opcode, arguments…] (ops.py)."""
+
+
+class Batch(msgspec.Struct, array_like=True, tag=0, frozen=True, gc=False):
+    """Commands of one gateway, number `number` of its session."""
+
+    session: int
+    number: int
+    ops: list[Any]
+
+
+class OpenSession(msgspec.Struct, array_like=True, tag=1, frozen=True, gc=False):
+    """A gateway registers; the index of this entry becomes its session."""
+
+    nonce: int
+
+
+class Tick(msgspec.Struct, array_like=True, tag=2, frozen=True, gc=False):
+    """Only moves time, so that what is due expires while nothing else happens."""
+
+
+Body = Batch | OpenSession | Tick
+TIME_BYTES = 8
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder(Body).decode
+
+
+def encode_batch(session: int, number: int, ops: list[Op]) -> bytes:
+    return encode(Batch(session, number, ops))
+
+
+def encode_open(nonce: int) -> bytes:
+    return encode(OpenSession(nonce))
+
+
+def encode_tick() -> bytes:
+    return encode(Tick())
+
+
+def stamp(time_ms: int, body: bytes) -> bytes:
+    """The leader's part: its time before the body, which it does not look into."""
+    return time_ms.to_bytes(TIME_BYTES, "big") + body
+
+
+class OutcomeKind(enum.Enum):
+    EXECUTED = "executed"
+    DUPLICATE = "duplicate"  # this number was executed before
+    GAP = "gap"  # a number before it was not executed yet
+    UNKNOWN_SESSION = "unknown session"  # never registered, or evicted: not executed, and never will be
+    SESSION_OPENED = "session opened"
+    TICKED = "ticked"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an entry. `replies` has one reply for each command that was executed."""
+
+    kind: OutcomeKind
+    session: int = 0
+    number: int = 0
+    nonce: int = 0
+    replies: list[Any] = dataclasses.field(default_factory=list)

@@ -1,0 +1,264 @@
+"""The operations of the state machine: numbers that are written to the log (so they never change their meaning), constructors, and what they do.
+
+A constructor checks nothing: resp/commands.py has done it. An operation never raises: what is refused is a `Failure`, and has changed nothing.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import heapq
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from counter_node.counters.batches import Op
+from counter_node.counters.replies import OK, Failure, Simple, unpack
+from counter_node.counters.state import MAX, MAX_KEYS, MIN, State
+
+INCRBY, GET, SET, DEL, MGET, EXISTS, EXPIRE, TTL, PERSIST, INCREX = range(1, 11)
+MULTI, IDMP, FLUSH, DBSIZE, SCAN, KEYS, MSET, GETDEL, GETEX, TYPE = range(11, 21)
+CONSTANT, DECRBY = 21, 22
+
+READS: Final = frozenset({GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT})
+
+OVERFLOW = Failure(b"ERR increment or decrement would overflow")
+TOO_MANY_KEYS = Failure(b"OOM too many counters; at most %d" % MAX_KEYS)
+
+# How an expiry is given: relative to log time, absolute, none (clears), or kept as it is.
+EX_IN, EX_AT, EX_NONE, EX_KEEP = 0, 1, 2, 3
+# Conditions of SET and EXPIRE.
+ALWAYS, IF_ABSENT, IF_PRESENT, IF_EQUAL, IF_GREATER, IF_LESS = range(6)
+
+
+def is_write(op: Op) -> bool:
+    code = op[0]
+    if code == MULTI:
+        return any(is_write(inner) for inner in op[1])
+    return code not in READS
+
+
+def incr(key: bytes) -> Op:
+    return [INCRBY, key, 1]
+
+
+def get(key: bytes) -> Op:
+    return [GET, key]
+
+
+def idmp(producer: bytes, sequence: int, inner: Op) -> Op:
+    return [IDMP, producer, sequence, inner]
+
+
+def _bytes(value: int | None) -> bytes | None:
+    return None if value is None else b"%d" % value
+
+
+def incrby(state: State, op: Op) -> Any:
+    _, key, delta = op
+    old = state.values.get(key)
+    if old is None and state.full():
+        return TOO_MANY_KEYS
+    new = (old or 0) + delta
+    if not MIN <= new <= MAX:
+        return OVERFLOW
+    state.put(key, new)
+    return new
+
+
+def _get(state: State, op: Op) -> Any:
+    return _bytes(state.values.get(op[1]))
+
+
+def _set(state: State, op: Op) -> Any:
+    """[SET, key, value, condition, expected, expiry kind, expiry ms, give the old value]"""
+    _, key, value, condition, expected, kind, expiry_ms, give_old = op
+    old = state.values.get(key)
+    met = (
+        condition == ALWAYS
+        or (condition == IF_ABSENT and old is None)
+        or (condition == IF_PRESENT and old is not None)
+        or (condition == IF_EQUAL and old is not None and old == expected)
+    )
+    if not met:
+        return _bytes(old) if give_old else None
+    if old is None and state.full():
+        return TOO_MANY_KEYS
+    state.put(key, value)
+    _set_expiry(state, key, kind, expiry_ms)
+    return _bytes(old) if give_old else OK
+
+
+def _set_expiry(state: State, key: bytes, kind: int, expiry_ms: int) -> None:
+    if kind == EX_NONE:
+        state.persist(key)
+    elif kind != EX_KEEP:
+        state.expire_at(key, expiry_ms if kind == EX_AT else state.time_ms + expiry_ms)
+
+
+def _delete(state: State, op: Op) -> int:
+    return sum(state.remove(key) for key in op[1])
+
+
+def _mget(state: State, op: Op) -> list[bytes | None]:
+    return [_bytes(state.values.get(key)) for key in op[1]]
+
+
+def _exists(state: State, op: Op) -> int:
+    return sum(key in state.values for key in op[1])
+
+
+def _expire(state: State, op: Op) -> int:
+    """[EXPIRE, key, expiry kind, ms, condition]"""
+    _, key, kind, expiry_ms, condition = op
+    if key not in state.values:
+        return 0
+    new = expiry_ms if kind == EX_AT else state.time_ms + expiry_ms
+    old = state.deadlines.get(key)
+    refused = (
+        (condition == IF_ABSENT and old is not None)
+        or (condition == IF_PRESENT and old is None)
+        or (condition == IF_GREATER and (old is None or new <= old))
+        or (condition == IF_LESS and old is not None and new >= old)
+    )
+    if refused:
+        return 0
+    state.expire_at(key, new)
+    return 1
+
+
+def _ttl(state: State, op: Op) -> int:
+    """[TTL, key, unit in ms, absolute]"""
+    _, key, unit_ms, absolute = op
+    if key not in state.values:
+        return -2
+    deadline = state.deadlines.get(key)
+    if deadline is None:
+        return -1
+    left_ms = deadline if absolute else deadline - state.time_ms
+    return int(left_ms if unit_ms == 1 else (left_ms + (0 if absolute else unit_ms // 2)) // unit_ms)
+
+
+def _persist(state: State, op: Op) -> int:
+    return int(op[1] in state.values and state.persist(op[1]))
+
+
+def _increx(state: State, op: Op) -> Any:
+    """[INCREX, key, delta, lower, upper, saturate, expiry kind, ms, only when it has none]: [new value, what was really added]"""
+    _, key, delta, lower, upper, saturate, kind, expiry_ms, only_new_expiry = op
+    old = state.values.get(key)
+    now = old or 0
+    wanted = now + delta
+    new = min(max(wanted, lower), upper)
+    if new != wanted and not saturate:
+        return [now, 0]
+    if old is None and state.full():
+        return TOO_MANY_KEYS
+    state.put(key, new)
+    if not (only_new_expiry and key in state.deadlines):
+        _set_expiry(state, key, kind, expiry_ms)
+    return [new, new - now]
+
+
+def _flush(state: State, op: Op) -> Simple:
+    state.clear()
+    return OK
+
+
+def _dbsize(state: State, op: Op) -> int:
+    return len(state.values)
+
+
+def _scan(state: State, op: Op) -> list[Any]:
+    """[SCAN, cursor, count, pattern or None]. Keys in the order of a checksum of their names: stable whatever is added or removed meanwhile."""
+    _, cursor, count, pattern = op
+    order = ((zlib.crc32(key), key) for key in state.values)
+    page = heapq.nsmallest(count + 1, (place for place in order if place[0] >= cursor))
+    if len(page) > count:
+        last = page[count - 1][0]
+        following = page[count][0]
+        if following == last:  # keys that share a checksum come together
+            page = [p for p in page if p[0] < last] + sorted((last, k) for k in state.values if zlib.crc32(k) == last)
+            following = last + 1
+        else:
+            page = page[:count]
+    else:
+        following = 0
+    keys = [key for _, key in page]
+    return [b"%d" % following, _matching(keys, pattern)]
+
+
+def _keys(state: State, op: Op) -> list[bytes]:
+    return _matching(state.values, op[1])
+
+
+def _matching(keys: Any, pattern: bytes | None) -> list[bytes]:
+    if pattern is None or pattern == b"*":
+        return list(keys)
+    text = pattern.replace(b"[^", b"[!")
+    return [key for key in keys if fnmatch.fnmatchcase(key.decode("latin-1"), text.decode("latin-1"))]
+
+
+def _mset(state: State, op: Op) -> Any:
+    """[MSET, [key, value, …], only when none exists]"""
+    _, pairs, only_new = op
+    keys: Sequence[bytes] = pairs[::2]
+    if only_new and any(key in state.values for key in keys):
+        return 0
+    if len(state.values) + len(keys) > MAX_KEYS:
+        return TOO_MANY_KEYS
+    for key, value in zip(keys, pairs[1::2], strict=True):
+        state.put(key, value)
+        state.persist(key)
+    return 1 if only_new else OK
+
+
+def _getdel(state: State, op: Op) -> Any:
+    old = _bytes(state.values.get(op[1]))
+    state.remove(op[1])
+    return old
+
+
+def _getex(state: State, op: Op) -> Any:
+    """[GETEX, key, expiry kind, ms]"""
+    _, key, kind, expiry_ms = op
+    old = _bytes(state.values.get(key))
+    if old is not None:
+        _set_expiry(state, key, kind, expiry_ms)
+    return old
+
+
+def _type(state: State, op: Op) -> Simple:
+    return Simple("string" if op[1] in state.values else "none")
+
+
+def _constant(state: State, op: Op) -> Any:
+    return unpack(op[1])
+
+
+def _decrby(state: State, op: Op) -> Any:
+    return incrby(state, [INCRBY, op[1], -op[2]])
+
+
+EXECUTE: dict[int, Callable[[State, Op], Any]] = {
+    INCRBY: incrby,
+    GET: _get,
+    SET: _set,
+    DEL: _delete,
+    MGET: _mget,
+    EXISTS: _exists,
+    EXPIRE: _expire,
+    TTL: _ttl,
+    PERSIST: _persist,
+    INCREX: _increx,
+    FLUSH: _flush,
+    DBSIZE: _dbsize,
+    SCAN: _scan,
+    KEYS: _keys,
+    MSET: _mset,
+    GETDEL: _getdel,
+    GETEX: _getex,
+    TYPE: _type,
+    CONSTANT: _constant,
+    DECRBY: _decrby,
+}
+"""MULTI and IDMP are the machine's (machine.py), as they execute others."""

@@ -1,0 +1,52 @@
+"""What a command answers: int, bytes, None, list, dict, or one of these. Encoded for the client by resp/encode.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Failure(bytes):
+    """An error reply: its code, a space, its text."""
+
+
+class Simple(str):
+    """A status reply such as OK."""
+
+    __slots__ = ()
+
+
+OK = Simple("OK")
+_FAILURE, _SIMPLE, _LIST = 1, 2, 3
+
+
+def pack(reply: Any) -> bytes:
+    """For replies that are kept in the state (producers.py)."""
+    return msgspec.msgpack.encode(_tagged(reply))
+
+
+def unpack(packed: bytes) -> Any:
+    return _untagged(msgspec.msgpack.decode(packed))
+
+
+def _tagged(reply: Any) -> Any:
+    kind = type(reply)
+    if kind is Failure:
+        return [_FAILURE, bytes(reply)]
+    if kind is Simple:
+        return [_SIMPLE, str(reply)]
+    if kind is list:
+        return [_LIST, [_tagged(r) for r in reply]]
+    return reply
+
+
+def _untagged(value: Any) -> Any:
+    if type(value) is not list:
+        return value
+    tag, content = value
+    if tag == _FAILURE:
+        return Failure(content)
+    if tag == _SIMPLE:
+        return Simple(content)
+    return [_untagged(v) for v in content]

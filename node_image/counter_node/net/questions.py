@@ -1,0 +1,164 @@
+"""Answers to what only the node knows: INFO, ROLE, CLIENT LIST and KILL, WAIT, TIME."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from counter_node import __version__
+from counter_node.counters.replies import OK, Failure
+from counter_node.resp.serving import VERSION
+from counter_node.status import hex_id
+
+if TYPE_CHECKING:
+    from counter_node.node import Node
+    from counter_node.resp.actions import NodeQuestion
+    from counter_node.resp.session import Session
+
+
+def answer(node: Node, question: NodeQuestion, session: Session) -> Any:
+    return _ANSWERS[question.name](node, question.args, session)
+
+
+def _split(address: str) -> tuple[bytes, int]:
+    host, _, port = address.rpartition(":")
+    return host.encode(), int(port)
+
+
+def _role(node: Node, _: list[bytes], session: Session) -> Any:
+    raft = node.replica.raft
+    leader = raft.membership.get(raft.leader)
+    if raft.leadership is not None:
+        others = [(m, raft.leadership.progress[m.id].match) for m in raft.membership.members if m.id != node.id]
+        return [b"master", raft.log.committed, [[*_strings(m.resp), b"%d" % match] for m, match in others]]
+    host, port = _split(leader.resp) if leader is not None else (b"", 0)
+    return [b"slave", host, port, b"connected" if leader is not None else b"connect", node.replica.applied]
+
+
+def _strings(address: str) -> tuple[bytes, bytes]:
+    host, port = _split(address)
+    return host, b"%d" % port
+
+
+def _wait(node: Node, words: list[bytes], session: Session) -> Any:
+    if not words[1].isdigit() or not words[2].isdigit():
+        return Failure(b"ERR value is not an integer or out of range")
+    return len(node.replica.raft.voters) // 2  # besides the leader itself: what every answered write already has
+
+
+def _client(node: Node, words: list[bytes], session: Session) -> Any:
+    sessions = node.clients.sessions()
+    if words[1].upper() == b"LIST":
+        return "".join(s.description() + "\n" for s in sorted(sessions, key=lambda s: s.number)).encode()
+    filters = dict(zip([w.upper() for w in words[2::2]], words[3::2], strict=False))
+    if len(words) == 3:
+        killed = node.clients.kill(lambda s: s.peer == words[2].decode("latin-1"))
+        return OK if killed else Failure(b"ERR No such client")
+    if filters.keys() - {b"ID", b"ADDR"} or not filters:
+        return Failure(b"ERR syntax error")
+    wanted_id, wanted_address = filters.get(b"ID"), filters.get(b"ADDR")
+    return node.clients.kill(
+        lambda s: (wanted_id is None or b"%d" % s.number == wanted_id) and (wanted_address is None or s.peer.encode() == wanted_address)
+    )
+
+
+def _time(node: Node, _: list[bytes], session: Session) -> Any:
+    now = time.time()
+    return [b"%d" % int(now), b"%d" % int(now % 1 * 1_000_000)]
+
+
+def _lastsave(node: Node, _: list[bytes], session: Session) -> Any:
+    return node.replica.raft.snapshot.index
+
+
+def _info(node: Node, words: list[bytes], session: Session) -> Any:
+    asked = {word.decode("latin-1").lower() for word in words[1:]} - {"default", "all", "everything"}
+    parts = []
+    for name, section in _SECTIONS.items():
+        if not asked or name in asked:
+            lines = "".join(f"{key}:{value}\r\n" for key, value in section(node).items())
+            parts.append(f"# {name.capitalize()}\r\n{lines}")
+    return "\r\n".join(parts).encode()
+
+
+def _server(node: Node) -> dict[str, Any]:
+    return {
+        "redis_version": VERSION.decode(),
+        "redis_mode": "standalone",
+        "countercluster_version": __version__,
+        "os": sys.platform,
+        "process_id": os.getpid(),
+        "tcp_port": node.settings.resp_port,
+        "uptime_in_seconds": int(time.monotonic() - node.born),
+        "run_id": hex_id(node.id),
+    }
+
+
+def _clients(node: Node) -> dict[str, Any]:
+    return {"connected_clients": node.clients.count, "maxclients": node.settings.max_clients}
+
+
+def _memory(node: Node) -> dict[str, Any]:
+    with open("/proc/self/statm") as statm:
+        resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return {"used_memory_rss": resident, "used_memory": resident, "maxmemory": 0}
+
+
+def _stats(node: Node) -> dict[str, Any]:
+    return {"total_commands_processed": node.clients.commands, "rejected_connections": node.clients.refused, "clients_cut_for_not_reading":
+    node.clients.cut}
+
+
+def _replication(node: Node) -> dict[str, Any]:
+    raft = node.replica.raft
+    leads = raft.leadership is not None
+    leader = raft.membership.get(raft.leader)
+    found: dict[str, Any] = {"role": "master" if leads else "slave", "connected_slaves": len(raft.membership.members) - 1 if leads else 0}
+    if not leads:
+        host, port = _split(leader.resp) if leader is not None else (b"", 0)
+        found |= {"master_host": host.decode(), "master_port": port, "master_link_status": "up" if leader is not None else "down"}
+    return found
+
+
+def _raft(node: Node) -> dict[str, Any]:
+    raft = node.replica.raft
+    return {
+        "raft_role": node.role_name(),
+        "raft_term": raft.term,
+        "raft_leader": hex_id(raft.leader),
+        "raft_commit_index": raft.log.committed,
+        "raft_applied_index": node.replica.applied,
+        "raft_last_index": raft.log.last_index,
+        "raft_snapshot_index": raft.snapshot.index,
+        "raft_voters": len(raft.voters),
+        "ready": int(not node.unready()),
+    }
+
+
+def _keyspace(node: Node) -> dict[str, Any]:
+    counts = node.replica.machine.counts()
+    if not counts["keys"]:
+        return {}
+    return {"db0": f"keys={counts['keys']},expires={counts['expiring']},avg_ttl=0"}
+
+
+_SECTIONS: dict[str, Callable[[Node], dict[str, Any]]] = {
+    "server": _server,
+    "clients": _clients,
+    "memory": _memory,
+    "stats": _stats,
+    "replication": _replication,
+    "raft": _raft,
+    "keyspace": _keyspace,
+}
+_ANSWERS: dict[str, Callable[[Node, list[bytes], Session], Any]] = {
+    "info": _info,
+    "role": _role,
+    "wait": _wait,
+    "client": _client,
+    "time": _time,
+    "lastsave": _lastsave,
+}

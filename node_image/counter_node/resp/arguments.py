@@ -1,0 +1,67 @@
+"""Taking the words of a command apart, with Redis's own errors."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from counter_node.counters import ops as o
+from counter_node.counters.state import MAX, MIN
+from counter_node.resp.actions import Refusal
+
+MAX_KEY_BYTES: Final = 1_024
+MAX_PRODUCER_BYTES: Final = 128
+NOT_AN_INTEGER = "ERR value is not an integer or out of range"
+SYNTAX = "ERR syntax error"
+_INTEGER = re.compile(rb"-?(?:0|[1-9]\d{0,18})\Z")
+_UNITS_MS = {b"EX": 1_000, b"PX": 1, b"EXAT": 1_000, b"PXAT": 1}
+
+
+def integer(word: bytes, error: str = NOT_AN_INTEGER) -> int:
+    """A signed 64-bit integer in Redis's strict spelling: no plus, no blanks, no leading zeros."""
+    if not _INTEGER.match(word) or word == b"-0":
+        raise Refusal(error)
+    value = int(word)
+    if not MIN <= value <= MAX:
+        raise Refusal(error)
+    return value
+
+
+def key(word: bytes) -> bytes:
+    if len(word) > MAX_KEY_BYTES:
+        raise Refusal(f"ERR key of {len(word)} bytes; at most {MAX_KEY_BYTES}")
+    return word
+
+
+def keys(words: list[bytes]) -> list[bytes]:
+    return [key(word) for word in words]
+
+
+def expiry(name: str, option: bytes, word: bytes) -> tuple[int, int]:
+    """Kind and milliseconds of EX, PX, EXAT, PXAT."""
+    value = integer(word)
+    ms = value * _UNITS_MS[option]
+    if value <= 0 or ms > MAX // 2:
+        raise Refusal(f"ERR invalid expire time in '{name}' command")
+    return (o.EX_AT if option.endswith(b"AT") else o.EX_IN), ms
+
+
+class Options:
+    """Reads option words from left to right; whatever is not expected is a syntax error."""
+
+    def __init__(self, words: list[bytes]) -> None:
+        self._words = words
+        self._at = 0
+
+    def __bool__(self) -> bool:
+        return self._at < len(self._words)
+
+    def word(self) -> bytes:
+        """The next option, in upper case."""
+        return self.value().upper()
+
+    def value(self) -> bytes:
+        if self._at >= len(self._words):
+            raise Refusal(SYNTAX)
+        self._at += 1
+        return self._words[self._at - 1]

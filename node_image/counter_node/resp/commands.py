@@ -1,0 +1,132 @@
+"""THE table of commands. COMMAND, the reference page and the dispatch all come from it.
+
+`take` turns the words of a command (arity is checked already) into an action; it raises Refusal for what is wrong with them. Keyed commands are in
+keyed.py, those about the connection and the server in serving.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from counter_node.resp import keyed, serving
+from counter_node.resp.actions import Action
+
+if TYPE_CHECKING:
+    from counter_node.resp.session import Session
+
+
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Command:
+    """`arity` as in COMMAND: with the name; negative = at least. `keys` = (first, last, step)."""
+
+    name: str
+    arity: int
+    flags: str
+    keys: tuple[int, int, int]
+    group: str
+    syntax: str
+    summary: str
+    take: Callable[[Session, list[bytes]], Action]
+    admin_only: bool = False
+
+
+NO_KEYS, ONE_KEY, ALL_KEYS, PAIRS = (0, 0, 0), (1, 1, 1), (1, -1, 1), (1, -1, 2)
+
+_KEYED = [
+    ("incr", 2, "write denyoom fast", ONE_KEY, "key", "Adds one; the reply is the new value.", keyed.incr),
+    ("decr", 2, "write denyoom fast", ONE_KEY, "key", "Subtracts one.", keyed.decr),
+    ("incrby", 3, "write denyoom fast", ONE_KEY, "key increment", "Adds an integer.", keyed.incrby),
+    ("decrby", 3, "write denyoom fast", ONE_KEY, "key decrement", "Subtracts an integer.", keyed.decrby),
+    (
+        "increx", -2, "write denyoom fast", ONE_KEY,
+        "key [BYINT n] [LBOUND n] [UBOUND n] [SATURATE] [EX s | PX ms | EXAT s | PXAT ms | PERSIST] [ENX]",
+        "Adds within bounds; the reply is the new value and what was really added.", keyed.increx,
+    ),
+    ("get", 2, "readonly fast", ONE_KEY, "key", "The value, linearizable on every node.", keyed.get),
+    (
+        "set", -3, "write denyoom", ONE_KEY, "key integer [NX | XX | IFEQ n] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]",
+        "Sets a counter. The value must be an integer.", keyed.set_,
+    ),
+    ("getset", 3, "write denyoom fast", ONE_KEY, "key integer", "Sets a counter; the reply is the old value.", keyed.getset),
+    ("getdel", 2, "write fast", ONE_KEY, "key", "The value; the key is gone afterwards.", keyed.getdel),
+    ("getex", -2, "write fast", ONE_KEY, "key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]", "The value; sets or clears its expiry.", keyed.getex),
+    ("setnx", 3, "write denyoom fast", ONE_KEY, "key integer", "Sets a counter that does not exist.", keyed.setnx),
+    ("setex", 4, "write denyoom", ONE_KEY, "key seconds integer", "Sets a counter that expires.", keyed.setex),
+    ("psetex", 4, "write denyoom", ONE_KEY, "key milliseconds integer", "Sets a counter that expires.", keyed.psetex),
+    ("mget", -2, "readonly fast", ALL_KEYS, "key [key …]", "Several values of one moment.", keyed.mget),
+    ("mset", -3, "write denyoom", PAIRS, "key integer [key integer …]", "Sets several counters in one step.", keyed.mset),
+    ("msetnx", -3, "write denyoom", PAIRS, "key integer [key integer …]", "Sets several counters if none exists.", keyed.msetnx),
+    ("del", -2, "write", ALL_KEYS, "key [key …]", "Removes counters.", keyed.delete),
+    ("unlink", -2, "write fast", ALL_KEYS, "key [key …]", "The same as DEL.", keyed.delete),
+    ("exists", -2, "readonly fast", ALL_KEYS, "key [key …]", "How many of the keys exist.", keyed.exists),
+    ("type", 2, "readonly fast", ONE_KEY, "key", "`string`, or `none`.", keyed.type_),
+    ("expire", -3, "write fast", ONE_KEY, "key seconds [NX | XX | GT | LT]", "Expires by the time in the log.", keyed.expire),
+    ("pexpire", -3, "write fast", ONE_KEY, "key milliseconds [NX | XX | GT | LT]", "The same in ms.", keyed.pexpire),
+    ("expireat", -3, "write fast", ONE_KEY, "key unix-seconds [NX | XX | GT | LT]", "Expires at a moment.", keyed.expireat),
+    ("pexpireat", -3, "write fast", ONE_KEY, "key unix-ms [NX | XX | GT | LT]", "The same in ms.", keyed.pexpireat),
+    ("ttl", 2, "readonly fast", ONE_KEY, "key", "Seconds left; -1 without expiry, -2 without key.", keyed.ttl),
+    ("pttl", 2, "readonly fast", ONE_KEY, "key", "Milliseconds left.", keyed.pttl),
+    ("expiretime", 2, "readonly fast", ONE_KEY, "key", "The moment of expiry, unix seconds.", keyed.expiretime),
+    ("pexpiretime", 2, "readonly fast", ONE_KEY, "key", "The moment of expiry, unix ms.", keyed.pexpiretime),
+    ("persist", 2, "write fast", ONE_KEY, "key", "Clears the expiry.", keyed.persist),
+    ("scan", -2, "readonly", NO_KEYS, "cursor [MATCH pattern] [COUNT n] [TYPE string]", "Keys page by page, stable under writes.", keyed.scan),
+    ("keys", 2, "readonly", NO_KEYS, "pattern", "All keys that match.", keyed.keys_),
+    ("dbsize", 1, "readonly fast", NO_KEYS, "", "How many counters there are.", keyed.dbsize),
+    ("flushdb", -1, "write", NO_KEYS, "[ASYNC | SYNC]", "Removes every counter.", keyed.flush),
+    ("flushall", -1, "write", NO_KEYS, "[ASYNC | SYNC]", "The same as FLUSHDB.", keyed.flush),
+    (
+        "idmp", -4, "write denyoom", NO_KEYS, "producer sequence command [argument …]",
+        "Executes the command once, however often it is sent with this sequence.", keyed.idmp,
+    ),
+]
+_SERVING = [
+    ("multi", 1, "fast", "transactions", "", "Begins a transaction.", serving.multi),
+    ("exec", 1, "", "transactions", "", "Executes it as one entry of the log.", serving.execute),
+    ("discard", 1, "fast", "transactions", "", "Forgets it.", serving.discard),
+    ("watch", -2, "fast", "transactions", "key [key …]", "Refused for now; SET … IFEQ compares and sets.", serving.watch),
+    ("unwatch", 1, "fast", "transactions", "", "Nothing is ever watched.", serving.ok),
+    ("ping", -1, "fast", "connection", "[text]", "PONG, or the text.", serving.ping),
+    ("echo", 2, "fast", "connection", "text", "The text.", serving.echo),
+    ("hello", -1, "fast", "connection", "[version [AUTH user password] [SETNAME name]]", "Chooses RESP 2 or 3.", serving.hello),
+    ("auth", -2, "fast", "connection", "[user] password", "There is no password to give.", serving.auth),
+    ("select", 2, "fast", "connection", "index", "There is database 0 only.", serving.select),
+    ("client", -2, "", "connection", "subcommand [argument …]", "ID, GETNAME, SETNAME, SETINFO, INFO, LIST, KILL, NO-EVICT, NO-TOUCH.",
+    serving.client),
+    ("reset", 1, "fast", "connection", "", "The connection as it was when it began.", serving.reset),
+    ("quit", -1, "fast", "connection", "", "OK, and the end.", serving.quit_),
+    ("readonly", 1, "fast", "connection", "", "OK: reads are linearizable on every node.", serving.ok),
+    ("readwrite", 1, "fast", "connection", "", "OK.", serving.ok),
+    ("command", -1, "", "server", "[COUNT | LIST | INFO | DOCS | GETKEYS …]", "This table.", serving.command),
+    ("config", -2, "", "server", "GET pattern [pattern …]", "What clients ask for; nothing can be set here.", serving.config),
+    ("info", -1, "", "server", "[section …]", "About the node.", serving.ask_node),
+    ("role", 1, "fast", "server", "", "`master` on the leader, `slave` elsewhere.", serving.ask_node),
+    ("time", 1, "fast", "server", "", "The node's clock.", serving.ask_node),
+    ("wait", 3, "", "server", "replicas timeout", "The voters that have the log: an answer means a majority has it on disk.", serving.ask_node),
+    ("lastsave", 1, "fast", "server", "", "Index of the newest snapshot.", serving.ask_node),
+]
+_ADMIN = [
+    ("raft.status", "", "The status object, as JSON."),
+    ("raft.bootstrap", "node-id", "Forms a new cluster of this node."),
+    ("raft.addlearner", "node-id name peer resp", "Adds a member that does not vote."),
+    ("raft.promote", "node-id", "Makes a learner a voter."),
+    ("raft.remove", "node-id", "Removes a member for good."),
+    ("raft.transfer", "node-id", "Hands leadership over."),
+    ("raft.snapshot", "", "Takes a snapshot and compacts the log."),
+]
+
+
+def _table() -> dict[bytes, Command]:
+    commands = [Command(n, a, f, k, "counters", syntax, text, take) for n, a, f, k, syntax, text, take in _KEYED]
+    commands += [Command(n, a, f, NO_KEYS, g, syntax, text, take) for n, a, f, g, syntax, text, take in _SERVING]
+    commands += [Command(n, -1, "admin", NO_KEYS, "administration", syntax, text, serving.ask_node, True) for n, syntax, text in _ADMIN]
+    found = {}
+    for command in commands:
+        found[command.name.encode()] = found[command.name.upper().encode()] = command
+    return found
+
+
+TABLE = _table()

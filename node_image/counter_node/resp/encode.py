@@ -1,0 +1,64 @@
+"""Replies to bytes, in the version of the protocol that the connection speaks (2 unless HELLO asked for 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from counter_node.counters.replies import OK, Failure, Simple
+
+_INTEGERS = [b":%d\r\n" % n for n in range(10_000)]
+_OK = b"+OK\r\n"
+
+
+def encode_many(replies: Iterable[Any], protocol: int) -> bytes:
+    return b"".join([encode(reply, protocol) for reply in replies])
+
+
+def encode(reply: Any, protocol: int) -> bytes:
+    if type(reply) is int:
+        return _INTEGERS[reply] if 0 <= reply < 10_000 else b":%d\r\n" % reply
+    if reply is OK:
+        return _OK
+    return _ENCODERS[type(reply)](reply, protocol)
+
+
+def _bulk(reply: bytes, _: int) -> bytes:
+    return b"$%d\r\n%s\r\n" % (len(reply), reply)
+
+
+def _text(reply: str, _: int) -> bytes:
+    return _bulk(reply.encode(), 0)
+
+
+def _null(_: None, protocol: int) -> bytes:
+    return b"_\r\n" if protocol == 3 else b"$-1\r\n"
+
+
+def _failure(reply: Failure, _: int) -> bytes:
+    return b"-%s\r\n" % bytes(reply).replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+def _simple(reply: Simple, _: int) -> bytes:
+    return b"+%s\r\n" % reply.encode()
+
+
+def _list(reply: list[Any], protocol: int) -> bytes:
+    return b"*%d\r\n%s" % (len(reply), encode_many(reply, protocol))
+
+
+def _map(reply: dict[Any, Any], protocol: int) -> bytes:
+    pairs = encode_many((x for pair in reply.items() for x in pair), protocol)
+    return b"%%%d\r\n%s" % (len(reply), pairs) if protocol == 3 else b"*%d\r\n%s" % (2 * len(reply), pairs)
+
+
+_ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
+    int: lambda reply, _: b":%d\r\n" % reply,
+    bytes: _bulk,
+    str: _text,
+    type(None): _null,
+    Failure: _failure,
+    Simple: _simple,
+    list: _list,
+    dict: _map,
+}

@@ -1,0 +1,151 @@
+"""A devcluster as a test uses it: real node processes on loopback, started by the test and ended by it, by pid."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_LINE = re.compile(r"node (\d+) pid (\d+) resp 127\.0\.0\.1:(\d+)")
+
+
+def free_port_range(count: int) -> int:
+    """First of `count` ports in a row that are free now."""
+    for start in range(20_000 + os.getpid() % 8_000, 32_000, count):
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(start, start + count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return start
+    raise AssertionError("no free ports")
+
+
+class DevCluster:
+    ready_s = 45.0
+
+    def __init__(self, directory: Path, nodes: int = 3, *options: str, restart: bool = True, environment: dict[str, str] | None = None) -> None:
+        self.directory = directory
+        self.size = nodes
+        self.port = free_port_range(nodes)
+        self._options = options
+        self._restart = restart
+        self._environment = environment or {}
+        self._process: subprocess.Popen[str] | None = None
+        self._pids: dict[int, int] = {}
+        self._ready = threading.Event()
+        self.output: list[str] = []
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "counter_node.devcluster", "--nodes", str(self.size), "--port", str(self.port)]
+        command += ["--dir", str(self.directory)] + ([] if self._restart else ["--no-restart"])
+        if self._options:
+            command += ["--", *self._options]
+        path = os.pathsep.join(str(ROOT / room) for room in ("node_image", "client"))
+        environment = {**os.environ, "PYTHONPATH": path, **self._environment}
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        threading.Thread(target=self._read, daemon=True).start()
+        if not self._ready.wait(self.ready_s):
+            self.__exit__()
+            raise AssertionError(f"the devcluster is not ready after {self.ready_s} s: {self.output}\n{self.logs()}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+
+    def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.output.append(line.rstrip())
+            if match := _LINE.match(line):
+                self._pids[int(match[1])] = int(match[2])
+            if line.strip() == "ready":
+                self._ready.set()
+
+    def pid(self, node: int) -> int:
+        return self._pids[node]
+
+    def resp_port(self, node: int) -> int:
+        return self.port + node
+
+    @property
+    def urls(self) -> list[str]:
+        return [f"redis://127.0.0.1:{self.resp_port(n)}" for n in range(self.size)]
+
+    def signal(self, node: int, which: signal.Signals) -> None:
+        os.kill(self._pids[node], which)
+
+    def ports(self, node: int) -> dict[str, int]:
+        found: dict[str, int] = json.loads((self.directory / f"node-{node}" / "ports.json").read_text())
+        return found
+
+    def client(self, node: int, **options: Any) -> redis.Redis:
+        """redis-py without its own retries: it would repeat increments (docs/reference/clients.md)."""
+        return redis.Redis(host="127.0.0.1", port=self.resp_port(node), retry=Retry(NoBackoff(), 0), socket_timeout=10, **options)
+
+    def admin(self, node: int, *command: str) -> Any:
+        with redis.Redis(host="127.0.0.1", port=self.ports(node)["admin"], retry=Retry(NoBackoff(), 0), socket_timeout=15) as client:
+            return client.execute_command(*command)
+
+    def status(self, node: int) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.admin(node, "RAFT.STATUS"))
+        return found
+
+    def leader(self, timeout_s: float = 10) -> int:
+        """The node that leads the newest term."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            leaders = []
+            for node in range(self.size):
+                with contextlib.suppress(redis.RedisError, OSError):
+                    status = self.status(node)
+                    if status["role"] == "leader":
+                        leaders.append((status["term"], node))
+            if leaders:
+                return max(leaders)[1]
+            time.sleep(0.05)
+        raise AssertionError(f"no leader within {timeout_s} s\n{self.logs()}")
+
+    def wait_ready(self, timeout_s: float = 20) -> None:
+        """Every node is a voter that serves."""
+        end = time.monotonic() + timeout_s
+        waiting = set(range(self.size))
+        while waiting:
+            for node in list(waiting):
+                with contextlib.suppress(redis.RedisError, OSError):
+                    if self.status(node)["ready"]:
+                        waiting.discard(node)
+            if time.monotonic() > end:
+                raise AssertionError(f"nodes {waiting} are not ready after {timeout_s} s\n{self.logs()}")
+            time.sleep(0.05)
+
+    def logs(self, lines: int = 15) -> str:
+        """The end of every node's log, for a failing test."""
+        parts = []
+        for node in range(self.size):
+            path = self.directory / f"node-{node}" / "log"
+            if path.exists():
+                parts.append(f"--- node {node}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
+        return "\n".join(parts)
