@@ -1,0 +1,101 @@
+"""What the documentation says can be done: commands that some test or program of this repository really runs, links that lead somewhere.
+
+A command in a ```console block must match a line of `KNOWN`: a pattern, the file that runs it, and words to be found in that file. Whoever writes a
+new command into a page names the test that keeps it true, or writes that test first. `BY_HAND` holds the few that nothing runs, with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+KNOWN: list[tuple[str, str, str]] = [
+    (
+        r"make (setup|cluster|demo|unit|sim|integration|e2e|test|test-fast|lint|images|install|bench|down|clean)( SEEDS=\S+)?",
+        "Makefile",
+        ".PHONY: {1}",
+    ),
+    (r"make setup && source \.venv/bin/activate", "Makefile", "-m venv .venv"),
+    (r'eval "\$\(python3 kind/local\.py env\)"', "Makefile", "$(CLUSTER) env"),
+    (r"python3? kind/local\.py \w+", "tests/unit/kind/test_cluster.py", "kind"),
+    (r"python3? -m counter_node\.devcluster .*", "tests/support/devcluster.py", "counter_node.devcluster"),
+    (r"python3? -m countercluster\.load .*", "tests/unit/client/test_load.py", "load"),
+    (r"python3? -m counter_node\.wal inspect .*", "tests/unit/storage/test_inspection.py", "inspect"),
+    (r"redis-cli .*", "tests/clients/test_stock_clients.py", "redis-cli"),
+    (r"redis-benchmark .*", "tests/clients/test_stock_clients.py", "redis-benchmark"),
+    (r"kubectl get nodes", "kind/cluster.py", "nodes"),
+]
+
+BY_HAND: dict[str, str] = {}
+
+
+def console_commands(page: Path) -> Iterator[str]:
+    """Lines after `$ ` in console blocks, without their trailing comment; a backslash continues a line."""
+    for block in re.findall(r"^```console\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.startswith("$ "):
+                yield " ".join(re.sub(r"\s+#\s.*$", "", line[2:]).split())
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_command_is_run_by_something_in_the_repository(page: Path) -> None:
+    for command in console_commands(page):
+        if command in BY_HAND:
+            continue
+        matches = [(re.fullmatch(pattern, command), where, words) for pattern, where, words in KNOWN]
+        found = [(m, where, words) for m, where, words in matches if m]
+        assert found, f"{named(page)}: nothing in the repository runs {command!r}; add the test, then a line to KNOWN"
+        match, where, words = found[0]
+        expected = words.replace("{1}", match[1]) if match.groups() else words
+        assert (ROOT / where).exists(), f"{named(page)}: {where} should run {command!r}, but is not there"
+        assert expected in (ROOT / where).read_text(), f"{named(page)}: {where} does not contain {expected!r}, so it does not run {command!r}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, heading = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{named(page)} links to {target}, which is not there"
+        if heading and file.suffix == ".md":
+            anchors = {
+                re.sub(r"[^\w\- ]", "", line.lstrip("#").strip().lower()).replace(" ", "-")
+                for line in file.read_text().splitlines()
+                if line[:1] == "#"
+            }
+            assert heading in anchors, f"{named(page)} links to {target}; {path} has no such heading"
+
+
+def test_the_table_of_dependencies_is_complete() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {re.split(r"[<>=\[;~ ]", line)[0].lower().replace("_", "-") for extra in project["optional-dependencies"].values() for line in extra}
+    table = (ROOT / "docs/decisions/0002-dependencies.md").read_text()
+    told = {
+        name.strip().lower().replace("_", "-")
+        for row in re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
+        if row != "package"
+        for name in row.split(",")
+        if not set(name) <= set("-")
+    }
+    assert told == wanted
+
+
+def test_make_help_names_the_two_commands_of_the_readme() -> None:
+    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20).stdout
+    assert "make demo" in told
+    assert "make test " in told
