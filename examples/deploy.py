@@ -36,7 +36,7 @@ def wait_ready(api: client.CustomObjectsApi, namespace: str, name: str, timeout_
     while time.monotonic() < deadline:
         found: Any = api.get_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, name)
         status = found.get("status", {})
-        ready = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
+        ready: dict[str, Any] = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
         if ready.get("status") == "True" and status.get("observedGeneration", 0) >= found["metadata"]["generation"]:
             return dict(found)
         message = f"{ready.get('reason', 'no condition yet')}: {ready.get('message', '')}"
