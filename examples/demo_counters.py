@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -103,6 +105,20 @@ class CounterCluster:
         what = f"{self.name} with {replicas} voters" + (f" on {image}" if image else "")
         return wait(what, seconds, lambda: self.lack(replicas, image) or (self.cache_lack() if cache else ""), say)
 
+    def wait_rolled(self, image: str, replicas: int, seconds: float, say: Callable[[str], None] | None = None) -> list[str]:
+        """Waits until it is settled on that image; the pods in the order in which they were replaced."""
+        before = self.uids()
+        order: list[str] = []
+
+        def lack() -> str:
+            now = self.uids()
+            order.extend(pod for pod in now if now[pod] != before.get(pod) and pod not in order)
+            gone = len(before) - len(now)
+            return (f"{gone} pods missing" if gone > 1 else "") or self.lack(replicas, image)
+
+        wait(f"{self.name} rolled to {image}", seconds, lack, say)
+        return order
+
 
 TOOLS = "tools"
 
@@ -168,13 +184,30 @@ class Load:
     def __init__(self, space: Namespace, key: str, url: str, words: tuple[str, ...]) -> None:
         self._space = space
         self._pid_file = f"/tmp/{key.replace(':', '-')}.pid"
-        program = f'echo $$ >{self._pid_file}; exec python3 -m countercluster.load --url {url} --key {key} --json --quiet "$@"'
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        program = f'echo $$ >{self._pid_file}; exec python3 -m countercluster.load --url {url} --key {key} --json "$@"'
         self._process = subprocess.Popen(
             ["kubectl", "-n", space.name, "exec", TOOLS, "--", "sh", "-c", program, "load", *words],
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
         )
+
+    def progress(self) -> str:
+        """All that the load wrote to standard error until now."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def wait_counting(self, seconds: float = 30) -> None:
+        """Until increments are acknowledged."""
+
+        def lack() -> str:
+            said = self.progress().strip()
+            if self._process.poll() is not None:
+                raise Broken(f"the load ended before it was told to: {said[-1000:]}")
+            return "" if re.search(r"[1-9][\d,]* acknowledged", said) else f"it says {said[-200:] or 'nothing yet'}"
+
+        wait("the first increments of the load", seconds, lack)
 
     def stop(self, seconds: float = 75) -> Object:
         """Ends the counting, not the books: see countercluster.load."""
@@ -184,11 +217,12 @@ class Load:
     def result(self, seconds: float = 75) -> Object:
         """The JSON object of countercluster.load; raises Broken when the books do not balance, or an increment was given up."""
         try:
-            out, err = self._process.communicate(timeout=seconds)
+            out, _ = self._process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()
             raise Broken(f"the load did not end within {seconds:.0f} s") from None
+        err = self.progress()
         try:
             books: Object = json.loads(out.strip().splitlines()[-1])
         except (IndexError, json.JSONDecodeError):
