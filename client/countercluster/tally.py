@@ -11,6 +11,8 @@ from typing import Any
 HISTOGRAM_STEP = 1.05
 """Latencies are kept in classes that grow by 5 %: the error of a percentile is at most that, and the memory is bounded."""
 PROBLEMS_KEPT = 5
+PLACES = 1 << 16
+"""Values told are marked in blocks of so many bytes, one each: a million increments cost a megabyte."""
 
 Operation = tuple[str, float, float, int | None]
 """add or get; start and end in seconds since the load began; the value told, None when the outcome of an add is unknown."""
@@ -31,6 +33,10 @@ class Books:
     gap_start_s: float
     gap_length_s: float
     latency_ms: dict[str, float]
+    repeated: int = 0
+    """Values that two increments were told: each increment makes a value of its own, so one of the two is lost, or was executed twice."""
+    lowest: int | None = None
+    highest: int | None = None
     history: list[Operation] | None = None
     final: int = field(default=0)
 
@@ -49,8 +55,13 @@ class Books:
         return max(0, self.delta - self.acknowledged - self.unknown)
 
     @property
+    def outside(self) -> bool:
+        """A value was told that does not lie between the counter before and after."""
+        return self.lowest is not None and self.highest is not None and not self.initial < self.lowest <= self.highest <= self.final
+
+    @property
     def balanced(self) -> bool:
-        return self.lost == 0 and self.doubled == 0
+        return self.lost == self.doubled == self.repeated == 0 and not self.outside
 
     def as_json(self) -> dict[str, Any]:
         result: dict[str, Any] = {
@@ -67,6 +78,9 @@ class Books:
             "delta": self.delta,
             "lost": self.lost,
             "doubled": self.doubled,
+            "repeated": self.repeated,
+            "outside": self.outside,
+            "balanced": self.balanced,
             "problems": self.problems,
         }
         if self.history is not None:
@@ -76,7 +90,8 @@ class Books:
     def as_text(self) -> str:
         rate = self.acknowledged / self.seconds if self.seconds else 0.0
         latency = ", ".join(f"{name} {value:g} ms" for name, value in self.latency_ms.items())
-        verdict = "nothing lost, nothing doubled" if self.balanced else f"LOST {self.lost}, DOUBLED {self.doubled}"
+        verdict = "nothing lost, nothing doubled" if self.balanced else f"LOST {self.lost}, DOUBLED {self.doubled}, TOLD TWICE {self.repeated}"
+        verdict += f"; told {self.lowest} to {self.highest}, OUTSIDE of {self.initial} to {self.final}" if self.outside else ""
         return "\n".join(
             [
                 f"acknowledged  {self.acknowledged:,} in {self.seconds:.1f} s ({rate:,.0f}/s); unknown {self.unknown}, errors {self.errors}",
@@ -100,6 +115,10 @@ class Tally:
         self._per_second: list[int] = []
         self._latencies: dict[int, int] = {}
         self._problems: list[str] = []
+        self._told: dict[int, bytearray] = {}
+        self._repeated = 0
+        self._lowest: int | None = None
+        self._highest: int | None = None
         self._history: list[Operation] | None = [] if keep_history else None
 
     def acknowledged(self, start: float, end: float, value: int) -> None:
@@ -114,6 +133,7 @@ class Tally:
                 self._per_second.append(0)
             self._per_second[second] += 1
             self._latencies[latency_class] = self._latencies.get(latency_class, 0) + 1
+            self._mark(value)
             self._keep("add", start, end, value)
 
     def read(self, start: float, end: float, value: int) -> None:
@@ -163,8 +183,19 @@ class Tally:
                 gap_start_s=gap[0],
                 gap_length_s=gap[1],
                 latency_ms={name: self._percentile(share) for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)) if self._latencies},
+                repeated=self._repeated,
+                lowest=self._lowest,
+                highest=self._highest,
                 history=self._history,
             )
+
+    def _mark(self, value: int) -> None:
+        block, place = divmod(value, PLACES)
+        told = self._told.setdefault(block, bytearray(PLACES))
+        self._repeated += told[place]
+        told[place] = 1
+        self._lowest = value if self._lowest is None else min(self._lowest, value)
+        self._highest = value if self._highest is None else max(self._highest, value)
 
     def _percentile(self, share: float) -> float:
         wanted = math.ceil(share * sum(self._latencies.values()))

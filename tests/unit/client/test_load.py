@@ -8,6 +8,7 @@ import time
 
 import pytest
 from countercluster import load
+from countercluster.tally import Tally
 
 from tests.unit.client.server import CountingServer
 
@@ -32,6 +33,27 @@ def test_a_lost_and_a_doubled_count_are_found(change: int, field: str, capsys: p
         timer.start()
         assert load.main(["--url", server.url, *COMMON, "--seconds", "0.6", "--rate", "200"]) == load.UNBALANCED
     assert json.loads(capsys.readouterr().out)[field] == 1
+
+
+def test_a_value_that_was_told_twice_is_found_although_the_sum_is_right() -> None:
+    books = Tally()
+    for value in (1, 2, 2, 4):
+        books.acknowledged(0.0, 0.001, value)
+    closed = books.close(initial=0)
+    closed.final = 4
+    assert (closed.lost, closed.doubled, closed.repeated, closed.balanced) == (0, 0, 1, False)
+    assert "TOLD TWICE 1" in closed.as_text()
+
+
+def test_a_value_beyond_the_final_one_is_found() -> None:
+    books = Tally()
+    for value in (1, 3):
+        books.acknowledged(0.0, 0.001, value)
+    closed = books.close(initial=0)
+    closed.final = 2
+    assert closed.outside
+    assert not closed.balanced
+    assert "OUTSIDE" in closed.as_text()
 
 
 def test_plain_increments_leave_unknown_outcomes_and_the_books_allow_for_them(capsys: pytest.CaptureFixture[str]) -> None:
