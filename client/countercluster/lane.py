@@ -193,7 +193,7 @@ class Lane:
 def address(url: str) -> dict[str, Any]:
     """redis-py's options for `redis://[user:password@]host:port[/0]` or `rediss://…`. Raises CounterError."""
     try:
-        return dict(parse_url(url))  # type: ignore[no-untyped-call]
+        return dict(parse_url(url))
     except ValueError as error:
         raise CounterError(f"address {url!r}: {error}") from error
 

@@ -38,7 +38,8 @@ def test_a_lost_and_a_doubled_count_are_found(change: int, field: str, capsys: p
 def test_a_value_that_was_told_twice_is_found_although_the_sum_is_right() -> None:
     books = Tally()
     for value in (1, 2, 2, 4):
-        books.acknowledged(0.0, 0.001, value)
+        now = time.monotonic()
+        books.acknowledged(now - 0.001, now, value)
     closed = books.close(initial=0)
     closed.final = 4
     assert (closed.lost, closed.doubled, closed.repeated, closed.balanced) == (0, 0, 1, False)
@@ -48,7 +49,8 @@ def test_a_value_that_was_told_twice_is_found_although_the_sum_is_right() -> Non
 def test_a_value_beyond_the_final_one_is_found() -> None:
     books = Tally()
     for value in (1, 3):
-        books.acknowledged(0.0, 0.001, value)
+        now = time.monotonic()
+        books.acknowledged(now - 0.001, now, value)
     closed = books.close(initial=0)
     closed.final = 2
     assert closed.outside
