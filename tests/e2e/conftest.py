@@ -1,0 +1,106 @@
+"""Fixtures of the end-to-end tests: the shared CounterCluster, namespaces of their own, and what is checked after every test.
+
+After each test the operator's pods must neither have restarted nor been replaced, unless the test is marked `disturbs_operator`.
+A failure leaves pods, events, logs and node status in a folder whose name is printed.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from examples.demo_counters import CounterCluster, Tools
+from examples.demo_kube import API, Namespace, diagnose, kubectl, wait
+from tests.e2e import waits
+from tests.e2e.rig import Rig, manifest, operator_lack, operator_pods
+
+HERE = Path(__file__).resolve().parent
+SHARED = Namespace("e2e-shared")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "disturbs_operator: ends operator pods on purpose")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(420))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kubernetes() -> Iterator[None]:
+    """Without a KUBECONFIG in the environment these tests are skipped; with one that does not work they fail."""
+    if not os.environ.get("KUBECONFIG"):
+        pytest.skip("no KUBECONFIG: run `make e2e`, which brings a cluster up")
+    if "counterclusters" not in kubectl("api-resources", "--api-group=countercluster.io", check=False, seconds=30):
+        pytest.fail("the cluster has no CounterCluster resource: run `make cluster`", pytrace=False)
+    wait("the operator", waits.OPERATOR, operator_lack)
+    yield
+    API.stop()
+
+
+@cache
+def diagnostics_folder() -> Path:
+    return Path(os.environ.get("E2E_DIAGNOSTICS") or tempfile.mkdtemp(prefix="countercluster-e2e-"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.failed and report.when in ("setup", "call"):
+        spaces = [Namespace(ns["metadata"]["name"]) for ns in API.items("/api/v1/namespaces") if ns["metadata"]["name"].startswith("e2e-")]
+        folder = diagnose(spaces, diagnostics_folder() / item.name)
+        report.sections.append(("diagnostics", f"pods, events, logs and node status are in {folder}"))
+
+
+@pytest.fixture(autouse=True)
+def operator_unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = operator_pods()
+    yield
+    if request.node.get_closest_marker("disturbs_operator") is None:
+        assert operator_pods() == before, f"the operator's pods (name, restarts) were {before} and are {operator_pods()}"
+
+
+@pytest.fixture
+def space(request: pytest.FixtureRequest) -> Iterator[Namespace]:
+    """A namespace of the test's own."""
+    space = Namespace("e2e-" + request.node.name.removeprefix("test_").split("[")[0].replace("_", "-")[:50].rstrip("-"))
+    if API.get(f"/api/v1/namespaces/{space.name}"):
+        kubectl("delete", "namespace", space.name, "--wait=false")
+    space.make()
+    yield space
+    kubectl("delete", "namespace", space.name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def fresh(kubernetes: None) -> Iterator[tuple[Rig, float]]:
+    """The shared CounterCluster, made from `spec: {}`, and how long that took."""
+    if API.get(f"/api/v1/namespaces/{SHARED.name}"):
+        kubectl("delete", "namespace", SHARED.name, "--wait=false")
+    SHARED.make()
+    rig = Rig(SHARED, CounterCluster(SHARED, "clicks"), Tools(SHARED), [])
+    rig.tools.start()
+    SHARED("apply", "-f", "-", stdin=manifest("clicks", {}))
+    seconds = rig.counters.wait_settled(3, waits.READY, cache=True)
+    rig.tools.wait()
+    yield rig, seconds
+    kubectl("delete", "namespace", SHARED.name, "--wait=false")
+
+
+@pytest.fixture
+def rig(fresh: tuple[Rig, float]) -> Iterator[Rig]:
+    """The shared CounterCluster with three voters. What a test changed is set right before the next one."""
+    rig, _ = fresh
+    if rig.counters.lack(3):
+        rig.space("patch", "cc", "clicks", "--type=merge", "-p", '{"spec":{"replicas":3}}')
+        rig.counters.wait_settled(3, waits.SCALED)
+    yield rig
+    rig.end_loads()
