@@ -37,8 +37,10 @@ from counter_node.raft.types import NONE, Entry, EntryKind, HardState, Member, M
 from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
 from counter_node.settings import Settings
 from counter_node.status import pages, unready_reason
-from counter_node.storage import Storage
+from counter_node.storage import DiskFullError, Storage
 
+DISK_FULL_PAUSE_S = 30.0
+"""After a snapshot found no room."""
 RETRY_TICKS = 5
 """Silence after which a gateway sends its batch again."""
 
@@ -65,6 +67,7 @@ class Node:
         self._worker = DiskWorker(self._loop, self.metrics.disk_job_seconds.observe)
         self._turn_due = False
         self._snapshotting = False
+        self._snapshot_not_before = 0.0
         self._compact_to: int | None = None
         self._linked: Membership | None = None
         self._was_leader = False
@@ -277,7 +280,9 @@ class Node:
         self.wake()
 
     def snapshot_soon(self) -> None:
-        if not self._snapshotting and not self.failed and self.replica.applied > self.replica.raft.snapshot.index:
+        if self._snapshotting or self.failed or self._loop.time() < self._snapshot_not_before:
+            return
+        if self.replica.applied > self.replica.raft.snapshot.index:
             self._snapshotting = True
             self.spawn(self._take_snapshot())
 
@@ -290,6 +295,9 @@ class Node:
             took = round(time.monotonic() - start, 3)
             log.info("snapshot taken", extra={"index": snapshot.meta.index, "bytes": len(snapshot.state), "seconds": took})
             self.wake()
+        except DiskFullError as error:
+            self._snapshot_not_before = self._loop.time() + DISK_FULL_PAUSE_S
+            log.error("no snapshot: %s", error)
         finally:
             self._snapshotting = False
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from counter_node.counters.batches import OutcomeKind
 from counter_node.counters.producers import Producers
 from counter_node.counters.sessions import Sessions
@@ -16,16 +15,17 @@ from counter_node.raft.core import Persist, Raft
 from counter_node.raft.leadership import Leadership
 from counter_node.raft.messages import AppendResponse, VoteRequest
 from counter_node.raft.readindex import ReadQueue
-from tests.simulation.scenario import Plan, run
+
+from tests.simulation.scenario import run
 
 MOST_SEEDS = 60
 
 
-def noticed(plan: Plan = Plan()) -> str:
+def noticed() -> str:
     """The first complaint of any seed."""
     for seed in range(1, MOST_SEEDS):
         try:
-            run(seed, plan)
+            run(seed)
         except AssertionError as error:
             return str(error).splitlines()[0]
     raise pytest.fail.Exception(f"{MOST_SEEDS} seeds noticed nothing")

@@ -67,7 +67,7 @@ class Source(Protocol):
         """The live values; read only."""
 
 
-class Replica:
+class CacheReplica:
     """One Redis pod: its own connection, its own queue of changed keys, its own fence."""
 
     def __init__(self, host: str, port: int, source: Source) -> None:
@@ -172,7 +172,7 @@ class Publisher:
         self._host, self._port = address(target)
         self._source = source
         self._on_change = on_change
-        self._replicas: dict[str, Replica] = {}
+        self._replicas: dict[str, CacheReplica] = {}
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -226,5 +226,5 @@ class Publisher:
             for gone in self._replicas.keys() - hosts:
                 await self._replicas.pop(gone).close()
             for host in hosts - self._replicas.keys():
-                self._replicas[host] = Replica(host, self._port, self._source)
+                self._replicas[host] = CacheReplica(host, self._port, self._source)
             await asyncio.sleep(RESOLVE_S)

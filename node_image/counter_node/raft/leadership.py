@@ -164,6 +164,11 @@ class Leadership:
             progress.sent_commit = log.committed
             nudge = False
 
+    def _nudge(self, node: NodeId, progress: Progress) -> None:
+        """The window is full: an empty append past it. It is refused if what the window holds was lost, and then the member is probed."""
+        raft, prev = self._raft, progress.next - 1
+        raft.send(node, Append(raft.term, prev, raft.log.term(prev), raft.log.committed, []))
+
     # --- answers ------------------------------------------------------------------------------------------------------------
 
     def step(self, sender: NodeId, message: Message) -> None:
@@ -204,7 +209,10 @@ class Leadership:
             if progress.waited >= SNAPSHOT_PATIENCE * self._config.election_ticks:
                 progress.probe()  # the snapshot was lost on the way
         elif progress.match < self._raft.log.last_index:
-            self._replicate(sender, nudge=True)
+            if progress.may_send(self._config.max_inflight, self._config.max_inflight_bytes):
+                self._replicate(sender, nudge=True)
+            else:
+                self._nudge(sender, progress)
         self._reads.echoed(sender, m.read)
         self._deliver_reads()
 

@@ -327,3 +327,16 @@ def test_a_snapshot_that_is_lost_on_the_way_is_offered_again() -> None:
     net.heal()
     net.tick(80)
     assert joiner.log.committed == leader.log.committed
+
+
+def test_a_follower_that_lost_a_whole_window_of_messages_is_found_out() -> None:
+    """Found by simulation seed 10028: a full window of lost messages was never refilled."""
+    net = Network(3, max_inflight=4)
+    leader = net.elect(1)
+    net.drop = lambda sender, to, message: to == 3
+    for n in range(10):
+        leader.propose(b"%d" % n)
+        net.settle()
+    net.heal()
+    net.tick(5)
+    assert net.applied[3] == net.applied[1]
