@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -17,4 +18,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]:
 
 @pytest.fixture
 def key(request: pytest.FixtureRequest) -> str:
-    return str(request.node.name)
+    """The name of the test, without what a pattern of SCAN would take for its own."""
+    return re.sub(r"\W+", "-", str(request.node.name))
+
+
+@pytest.fixture(params=["leader", "follower"])
+def node(request: pytest.FixtureRequest, cluster: DevCluster) -> int:
+    """Number of a node of that role: whatever a client does must work through both."""
+    leader = cluster.leader()
+    return leader if request.param == "leader" else (leader + 1) % cluster.size

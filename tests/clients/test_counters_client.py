@@ -22,18 +22,14 @@ FAILOVER_S = 15.0
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]:
-    with DevCluster(tmp_path_factory.mktemp("nodes")) as running:
+    """A cluster of its own: its nodes die."""
+    with DevCluster(tmp_path_factory.mktemp("dying")) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
 def _whole(cluster: DevCluster) -> None:
     cluster.wait_ready(30)
-
-
-@pytest.fixture
-def key() -> str:
-    return f"counter:{secrets.token_hex(4)}"
 
 
 def test_counters_count(cluster: DevCluster, key: str) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.support.devcluster import ROOT, DevCluster, free_port_range
+from tests.support.redis_server import RedisServer
 
 
 def run(program: str, *words: str) -> list[str]:
@@ -32,11 +34,13 @@ def test_three_nodes_in_a_program_agree() -> None:
     assert told[2:] == [f"{addresses[2]} is a member of a cluster of 3", *(f"{address} reads counter = 43" for address in addresses)]
 
 
+SESSION = ["ping   True", "get    None", "set    True", "get    7", "delete 1"]
+
+
+def test_the_redis_session_runs_against_redis(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as cache:
+        assert run("redis_session.py", "--port", str(cache.port), "--value", "7") == SESSION
+
+
 def test_the_redis_session_runs_against_a_node_too(cluster: DevCluster) -> None:
-    assert run("redis_session.py", "--port", str(cluster.resp_port(0)), "--value", "7") == [
-        "ping   True",
-        "get    None",
-        "set    True",
-        "get    7",
-        "delete 1",
-    ]
+    assert run("redis_session.py", "--port", str(cluster.resp_port(0)), "--value", "7") == SESSION

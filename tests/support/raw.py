@@ -1,20 +1,11 @@
-"""One connection that shows replies as they are on the wire, without a client library's opinion; and a real Redis beside which a node can be held."""
+"""One connection that shows replies as they are on the wire, without a client library's opinion."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Self
 
 import hiredis
-
-REDIS_START_S = 10.0
 
 
 class Wire:
@@ -58,27 +49,3 @@ def _plain(reply: Any) -> Any:
     if isinstance(reply, list):
         return [_plain(item) for item in reply]
     return reply
-
-
-@contextlib.contextmanager
-def redis_server(directory: Path) -> Iterator[int]:
-    """A real redis-server on a free loopback port; yields the port."""
-    program = shutil.which("redis-server")
-    assert program, "redis-server is not installed (Debian: apt-get install redis-server)"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    words = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", os.fspath(directory)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-    try:
-        end = time.monotonic() + REDIS_START_S
-        while True:
-            with contextlib.suppress(OSError), Wire(port, timeout_s=1) as wire:
-                if wire("PING") == "PONG":
-                    break
-            assert time.monotonic() < end, f"redis-server does not answer on port {port} after {REDIS_START_S:g} s"
-            time.sleep(0.02)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
