@@ -12,6 +12,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from examples.demo_kube import Broken, Namespace, Object, condition, node_status, pod_ready, wait
@@ -50,8 +51,11 @@ class CounterCluster:
         return node_status(self.space, pod)
 
     def node_statuses(self) -> dict[str, Object]:
-        answers = {pod: self.node_status(pod) for pod in self.pod_names()}
-        return {pod: status for pod, status in answers.items() if status and "nodeId" in status}
+        """Asked all at once: a pod that was just killed lets one wait for its answer."""
+        pods = self.pod_names()
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            answers = zip(pods, pool.map(self.node_status, pods), strict=True)
+            return {pod: status for pod, status in answers if status and "nodeId" in status}
 
     def leader(self) -> str:
         """The pod that leads now, "" while none does."""

@@ -150,7 +150,7 @@ def pod_ready(pod: Object) -> bool:
 
 def node_status(space: Namespace, pod: str) -> Object | None:
     """What the node in a pod says of itself (docs/internals/node-interface.md); None when it does not answer."""
-    return API.get(f"/api/v1/namespaces/{space.name}/pods/{pod}:8080/proxy/status", seconds=3)
+    return API.get(f"/api/v1/namespaces/{space.name}/pods/{pod}:8080/proxy/status", seconds=2)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ def test_an_empty_spec_becomes_ready(fresh: tuple[Rig, float]) -> None:
     rig, seconds = fresh
     assert seconds < waits.READY
     assert rig.counters.pod_names() == ["clicks-0", "clicks-1", "clicks-2"]
+    assert "clicks" in rig.space("get", "cc,pods")
     assert len({pod["spec"]["nodeName"] for pod in rig.counters.pods()}) == 3, "the members share a worker"
 
 

@@ -32,6 +32,16 @@ KNOWN: list[tuple[str, str, str]] = [
     (r"redis-cli .*", "tests/clients/test_stock_clients.py", "redis-cli"),
     (r"redis-benchmark .*", "tests/clients/test_stock_clients.py", "redis-benchmark"),
     (r"kubectl get nodes", "kind/cluster.py", "nodes"),
+    (r"kubectl apply --server-side -f manifests/install\.yaml", "Makefile", "apply --server-side -f manifests/install.yaml"),
+    (r"kubectl -n countercluster-system rollout status deployment/countercluster-operator .*", "Makefile", "deployment/countercluster-operator"),
+    (r"kubectl apply -f manifests/samples/clicks\.yaml", "examples/demo.py", '"apply", "-f", str(SAMPLE)'),
+    (r"kubectl get (?:cc|pods)(?: .*)?", "tests/e2e/test_counting.py", '"get", "cc,pods"'),
+    (r"kubectl scale cc/clicks --replicas=\d", "tests/e2e/test_scaling.py", '"scale", "cc/clicks"'),
+    (r"kubectl patch cc clicks --type=merge -p '\{\"spec\":\{\"image\":.*", "tests/e2e/test_scaling.py", '"patch", "cc", "clicks", "--type=merge"'),
+    (r"kubectl delete pvc data-clicks-2 --wait=false", "tests/e2e/test_scaling.py", '"delete", "pvc"'),
+    (r"kubectl delete pod clicks-2", "tests/e2e/test_scaling.py", '"delete", "pod", name'),
+    (r"kubectl delete cc clicks", "tests/e2e/test_children.py", '"delete", "cc"'),
+    (r"kubectl port-forward svc/clicks(?:-cache)? \d+:6379", "tests/e2e/test_counting.py", '"svc/clicks"'),
 ]
 
 BY_HAND: dict[str, str] = {}
