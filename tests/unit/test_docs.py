@@ -91,6 +91,11 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
             assert heading in anchors, f"{named(page)} links to {target}; {path} has no such heading"
 
 
+def test_every_file_that_the_readme_shows_as_evidence_is_there() -> None:
+    for path in re.findall(r"`((?:tests|examples|docs|node_image)/[\w./-]*)`", (ROOT / "README.md").read_text()):
+        assert (ROOT / path).exists(), f"README.md names {path}, which is not there"
+
+
 def test_the_table_of_dependencies_is_complete() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {re.split(r"[<>=\[;~ ]", line)[0].lower().replace("_", "-") for extra in project["optional-dependencies"].values() for line in extra}
