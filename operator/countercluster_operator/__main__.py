@@ -1,0 +1,58 @@
+"""`python -m countercluster_operator`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+
+import kopf
+
+from countercluster_operator import settings
+from countercluster_operator.handlers import register
+from countercluster_operator.runtime import Runtime
+
+_OURS = frozenset({"cluster", "run", "step", "pod", "node_id", "children", "identity", "again_in_s"})
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line; only our own extras, as kopf attaches whole objects."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "msg": record.getMessage(),
+        }
+        line.update((k, v) for k, v in vars(record).items() if k in _OURS)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def configure_logs(level: str) -> None:
+    target = logging.StreamHandler(sys.stderr)
+    target.setFormatter(JsonFormatter())
+    logging.getLogger().handlers = [target]
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("countercluster_operator").setLevel(level.upper())
+
+
+def main() -> int:
+    found = settings.load()
+    configure_logs(found.log_level)
+    registry = kopf.OperatorRegistry()
+    register(registry, Runtime(found))
+    kopf.run(
+        registry=registry,
+        standalone=True,
+        clusterwide=not found.namespaces,
+        namespaces=list(found.namespaces),
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

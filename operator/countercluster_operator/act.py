@@ -1,0 +1,63 @@
+"""Carries out one step of a plan. Every step may be done again: what is done already is no error, and what cannot be done now comes back with
+the next pass."""
+
+from __future__ import annotations
+
+from redis.exceptions import RedisError
+
+from countercluster_operator import names
+from countercluster_operator.api import Kubernetes
+from countercluster_operator.model import Cluster
+from countercluster_operator.observe import admin
+from countercluster_operator.observed import Observed
+from countercluster_operator.plan import Step
+
+NOBODY = "0" * 16
+
+
+class NotNow(Exception):
+    """The step could not be done at this moment; the message says why."""
+
+
+class Act:
+    def __init__(self, api: Kubernetes, cluster: Cluster, seen: Observed, addresses: dict[str, str]) -> None:
+        self._api, self._cluster, self._seen, self._addresses = api, cluster, seen, addresses
+
+    async def do(self, step: Step) -> None:
+        """Raises NotNow. RecordBootstrap is done by writing the status, which the caller does anyway."""
+        if step.kind == "Bootstrap":
+            await self._ask(step.pod, "RAFT.BOOTSTRAP", step.node_id)
+        elif step.kind == "AddLearner":
+            host = f"{step.pod}.{names.peers_service(self._cluster.name)}.{self._cluster.namespace}.svc"
+            await self._ask_leader("RAFT.ADDLEARNER", step.node_id, step.pod, f"{host}:{names.PEER}", f"{host}:{names.RESP}")
+        elif step.kind == "Promote":
+            await self._ask_leader("RAFT.PROMOTE", step.node_id)
+        elif step.kind == "RemoveMember":
+            await self._ask_leader("RAFT.REMOVE", step.node_id)
+        elif step.kind == "Transfer":
+            await self._ask_leader("RAFT.TRANSFER", NOBODY)
+        elif step.kind == "DeletePod":
+            await self._api.delete("v1", "Pod", self._cluster.namespace, step.pod)
+        elif step.kind == "ReplaceDisk":
+            ordinal = names.ordinal(self._cluster.name, step.pod)
+            assert ordinal is not None
+            await self.delete_claim(ordinal)
+            await self._api.delete("v1", "Pod", self._cluster.namespace, step.pod)
+
+    async def delete_claim(self, ordinal: int) -> None:
+        await self._api.delete("v1", "PersistentVolumeClaim", self._cluster.namespace, names.claim(self._cluster.name, ordinal))
+
+    async def _ask_leader(self, *command: str) -> None:
+        leader = self._seen.leader
+        if leader is None:
+            raise NotNow("no leader")
+        await self._ask(leader.name, *command)
+
+    async def _ask(self, pod: str, *command: str) -> None:
+        ip = self._addresses.get(pod)
+        if not ip:
+            raise NotNow(f"{pod} has no address yet")
+        try:
+            await admin(ip, *command)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise NotNow(f"{command[0]} at {pod}: {error or type(error).__name__}") from None

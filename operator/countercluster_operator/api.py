@@ -1,0 +1,109 @@
+"""The one Kubernetes client: the official one, its asynchronous face, reduced to the few verbs that the operator may use."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.dynamic import DynamicClient
+
+from countercluster_operator import names
+
+TIMEOUT_S = 15
+
+
+class Kubernetes:
+    def __init__(self, api: client.ApiClient, dynamic: Any) -> None:
+        self._api = api
+        self._dynamic = dynamic
+        self._resources: dict[tuple[str, str], Any] = {}
+        self.calls = 0
+
+    @classmethod
+    async def connect(cls) -> Kubernetes:
+        """In a pod by its ServiceAccount, else by KUBECONFIG."""
+        try:
+            config.load_incluster_config()
+        except config.ConfigException:
+            await config.load_kube_config()
+        api = client.ApiClient()
+        return cls(api, await DynamicClient(api))
+
+    async def close(self) -> None:
+        await self._api.close()
+
+    async def _resource(self, api_version: str, kind: str) -> Any:
+        key = (api_version, kind)
+        if key not in self._resources:
+            self._resources[key] = await self._dynamic.resources.get(api_version=api_version, kind=kind)
+        return self._resources[key]
+
+    async def get(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        self.calls += 1
+        resource = await self._resource(api_version, kind)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                found = await self._dynamic.get(resource, name=name, namespace=namespace)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+        return _plain(found)
+
+    async def list(self, api_version: str, kind: str, namespace: str, selector: dict[str, str]) -> list[dict[str, Any]]:
+        self.calls += 1
+        resource = await self._resource(api_version, kind)
+        text = ",".join(f"{k}={v}" for k, v in selector.items())
+        async with asyncio.timeout(TIMEOUT_S):
+            found = await self._dynamic.get(resource, namespace=namespace, label_selector=text)
+        items: list[dict[str, Any]] = _plain(found)["items"]
+        return items
+
+    async def apply(self, manifest: dict[str, Any], *, subresource: str = "") -> dict[str, Any]:
+        """Server-side apply, as the one owner of the fields in `manifest`."""
+        self.calls += 1
+        meta = manifest["metadata"]
+        resource = await self._resource(manifest["apiVersion"], manifest["kind"])
+        if subresource:
+            resource = resource.subresources[subresource]
+        async with asyncio.timeout(TIMEOUT_S):
+            found = await self._dynamic.server_side_apply(
+                resource, body=manifest, name=meta["name"], namespace=meta["namespace"], field_manager=names.FIELD_MANAGER, force_conflicts=True
+            )
+        return _plain(found)
+
+    async def create(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        self.calls += 1
+        resource = await self._resource(manifest["apiVersion"], manifest["kind"])
+        async with asyncio.timeout(TIMEOUT_S):
+            return _plain(await self._dynamic.create(resource, body=manifest, namespace=manifest["metadata"]["namespace"]))
+
+    async def replace(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Fails with a conflict when somebody changed it since it was read."""
+        self.calls += 1
+        meta = manifest["metadata"]
+        resource = await self._resource(manifest["apiVersion"], manifest["kind"])
+        async with asyncio.timeout(TIMEOUT_S):
+            return _plain(await self._dynamic.replace(resource, body=manifest, name=meta["name"], namespace=meta["namespace"]))
+
+    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str | None = None) -> None:
+        """Absent is fine. With `uid` only that very object."""
+        self.calls += 1
+        resource = await self._resource(api_version, kind)
+        body: dict[str, Any] = {"propagationPolicy": "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                await self._dynamic.delete(resource, name=name, namespace=namespace, body=body)
+        except ApiException as error:
+            if error.status not in (404, 409):
+                raise
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    value = found.to_dict() if hasattr(found, "to_dict") else found
+    return value if isinstance(value, dict) else dict(json.loads(json.dumps(value)))

@@ -1,0 +1,58 @@
+"""kopf's part: it watches and authenticates, nothing else. Every event only names a CounterCluster that is to be looked at
+(docs/concepts/operator.md says why)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import kopf
+
+from countercluster_operator import names
+from countercluster_operator.runtime import Runtime
+
+MANAGED = {names.LABEL_NAME: names.APP, names.LABEL_MANAGED: names.FIELD_MANAGER}
+
+
+def register(registry: kopf.OperatorRegistry, runtime: Runtime) -> None:
+    """All decorators of the operator."""
+
+    @kopf.on.startup(registry=registry)
+    async def startup(settings: kopf.OperatorSettings, **_: Any) -> None:
+        configure(settings)
+        await runtime.start()
+
+    @kopf.on.cleanup(registry=registry)
+    async def cleanup(**_: Any) -> None:
+        await runtime.stop()
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
+    async def cluster(namespace: str | None, name: str, **_: Any) -> None:
+        assert namespace is not None
+        runtime.queue.add((namespace, name))
+
+    async def child(namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
+        owner = labels.get(names.LABEL_INSTANCE)
+        if owner and namespace is not None:
+            runtime.queue.add_after((namespace, owner), 0.05)  # a burst of events is one look
+
+    for group, version, plural in (
+        ("", "v1", "pods"),
+        ("", "v1", "services"),
+        ("", "v1", "secrets"),
+        ("", "v1", "serviceaccounts"),
+        ("apps", "v1", "statefulsets"),
+        ("apps", "v1", "deployments"),
+        ("policy", "v1", "poddisruptionbudgets"),
+        ("networking.k8s.io", "v1", "networkpolicies"),
+    ):
+        kopf.on.event(group, version, plural, labels=MANAGED, registry=registry, id=f"child-{plural}")(child)
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """kopf writes nothing: no events, no annotations, no finalizers."""
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.watching.server_timeout = 300
+    settings.networking.request_timeout = 30
+    settings.persistence.finalizer = f"{names.GROUP}/kopf-is-not-used-for-this"

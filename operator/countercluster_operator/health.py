@@ -1,0 +1,52 @@
+"""The operator's HTTP port: `/healthz` from what it gets done, not from a port being open; `/readyz`; `/metrics`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+STUCK_S = 120.0
+"""A key that waits longer than this, or workers that end, make the operator unhealthy."""
+
+
+class Health:
+    def __init__(self, queue_age_s: Callable[[], float], queue_depth: Callable[[], int]) -> None:
+        self.registry = CollectorRegistry()
+        self.started = time.monotonic()
+        self.broken = ""
+        self.last_event = time.monotonic()
+        self._queue_age_s = queue_age_s
+        self.reconciles = Counter("countercluster_operator_reconciles", "Passes by result", ["result"], registry=self.registry)
+        self.seconds = Histogram("countercluster_operator_reconcile_seconds", "Time of a pass", registry=self.registry)
+        Gauge("countercluster_operator_queue_depth", "Keys that wait", registry=self.registry).set_function(queue_depth)
+        Gauge("countercluster_operator_queue_oldest_seconds", "Age of the key that waits longest", registry=self.registry).set_function(queue_age_s)
+        self.leading = Gauge("countercluster_operator_leading", "1 on the active operator", registry=self.registry)
+        self.api_calls = Gauge("countercluster_operator_api_calls", "Calls of the Kubernetes API since the start", registry=self.registry)
+
+    def complaint(self) -> str:
+        """Empty when healthy."""
+        if self.broken:
+            return self.broken
+        age_s = self._queue_age_s()
+        return f"a key has waited for {age_s:.0f} s" if age_s > STUCK_S else ""
+
+    async def serve(self, port: int) -> web.AppRunner:
+        app = web.Application()
+        app.add_routes([web.get("/healthz", self._healthz), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)])
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "0.0.0.0", port).start()
+        return runner
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        complaint = self.complaint()
+        return web.Response(status=503 if complaint else 200, text=(complaint or "ok") + "\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ready\n")
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self.registry), content_type="text/plain")

@@ -1,0 +1,99 @@
+"""The CounterCluster as the operator works with it: the spec with its defaults, decoded strictly, and who it belongs to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class InvalidSpec(Exception):
+    """The spec makes no sense; the message names the field, its value and what is allowed."""
+
+
+class Storage(msgspec.Struct, rename="camel", frozen=True):
+    size: str = "1Gi"
+    storage_class_name: str = ""
+    retain: str = "Delete"
+
+
+class Cache(msgspec.Struct, rename="camel", frozen=True):
+    enabled: bool = True
+    replicas: int = 1
+    image: str = ""
+    memory: str = "64Mi"
+
+
+_SETTINGS = {"tick_ms": "tickMs", "election_ticks": "electionTicks", "snapshot_mib": "snapshotMiB", "log_level": "logLevel"}
+
+
+class Settings(msgspec.Struct, rename=_SETTINGS, frozen=True):
+    tick_ms: int = 100
+    election_ticks: int = 10
+    snapshot_mib: int = 64
+    log_level: str = "info"
+
+
+class PodTemplate(msgspec.Struct, rename="camel", frozen=True):
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    node_selector: dict[str, str] = {}
+    tolerations: list[dict[str, Any]] = []
+    priority_class_name: str = ""
+
+
+class Spec(msgspec.Struct, rename="camel", frozen=True):
+    replicas: int = 3
+    image: str = ""
+    image_pull_policy: str = "IfNotPresent"
+    resources: dict[str, Any] = {}
+    storage: Storage = Storage()
+    cache: Cache = Cache()
+    paused: bool = False
+    settings: Settings = Settings()
+    pod_template: PodTemplate = PodTemplate()
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    """One CounterCluster. `image` and `cache_image` are resolved: what the spec says, else what the status recorded, else the operator's default."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    spec: Spec
+    image: str
+    cache_image: str
+    deleting: bool = False
+
+    @property
+    def owner(self) -> dict[str, Any]:
+        return {
+            "apiVersion": "countercluster.io/v1alpha1",
+            "kind": "CounterCluster",
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
+
+
+def decode(body: dict[str, Any], default_image: str, default_cache_image: str) -> Cluster:
+    """Raises InvalidSpec for what the API server's schema let through."""
+    meta, status = body["metadata"], body.get("status") or {}
+    try:
+        spec = msgspec.convert(body.get("spec") or {}, Spec)
+    except msgspec.ValidationError as error:
+        raise InvalidSpec(f"spec: {error}") from None
+    if not 1 <= spec.replicas <= 7:
+        raise InvalidSpec(f"spec.replicas is {spec.replicas}; 1 to 7")
+    return Cluster(
+        name=meta["name"],
+        namespace=meta["namespace"],
+        uid=meta["uid"],
+        generation=meta["generation"],
+        spec=spec,
+        image=spec.image or status.get("image") or default_image,
+        cache_image=spec.cache.image or status.get("cacheImage") or default_cache_image,
+        deleting="deletionTimestamp" in meta,
+    )

@@ -1,0 +1,119 @@
+"""Looks at one CounterCluster: its pods, claims and StatefulSet by the Kubernetes API, its nodes by their admin ports, all at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import Any
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from countercluster_operator import names
+from countercluster_operator.api import Kubernetes
+from countercluster_operator.model import Cluster
+from countercluster_operator.observed import NodeStatus, Observed, Pod, node_status
+
+ASK_S = 2.0
+COMMAND_S = 15.0
+
+
+async def admin(ip: str, *command: str, timeout_s: float = COMMAND_S) -> Any:
+    """One RAFT.* command to the node at `ip`. Raises RedisError, OSError, TimeoutError."""
+    client = redis.asyncio.Redis(
+        host=ip, port=names.ADMIN, socket_timeout=timeout_s, socket_connect_timeout=ASK_S, retry=Retry(NoBackoff(), 0), single_connection_client=True
+    )
+    try:
+        async with asyncio.timeout(timeout_s + ASK_S):
+            return await client.execute_command(*command)
+    finally:
+        with contextlib.suppress(RedisError, OSError):
+            await client.aclose()
+
+
+async def _ask(ip: str) -> NodeStatus | None:
+    try:
+        return node_status(json.loads(await admin(ip, "RAFT.STATUS", timeout_s=ASK_S)))
+    except (RedisError, OSError, TimeoutError, ValueError, KeyError):
+        return None
+
+
+async def observe(api: Kubernetes, cluster: Cluster, status: dict[str, Any]) -> tuple[Observed, dict[str, str]]:
+    """What there is, and the address of each pod."""
+    selector = names.selector(cluster.name, names.NODE)
+    pods, claims, stateful_set, cache = await asyncio.gather(
+        api.list("v1", "Pod", cluster.namespace, selector),
+        api.list("v1", "PersistentVolumeClaim", cluster.namespace, selector),
+        api.get("apps/v1", "StatefulSet", cluster.namespace, cluster.name),
+        api.get("apps/v1", "Deployment", cluster.namespace, names.cache(cluster.name)),
+    )
+    ours = [(p, o) for p in pods if (o := names.ordinal(cluster.name, p["metadata"]["name"])) is not None]
+    addresses = {p["metadata"]["name"]: p.get("status", {}).get("podIP", "") for p, _ in ours}
+    statuses = await asyncio.gather(*(_ask_pod(p) for p, _ in ours))
+    found = [_pod(p, ordinal, answer) for (p, ordinal), answer in zip(ours, statuses, strict=True)]
+    bootstrap = status.get("bootstrap") or {}
+    seen = Observed(
+        pods=tuple(sorted(found, key=lambda p: p.ordinal)),
+        **_stateful_set(stateful_set),
+        claims=tuple(sorted(_claim_ordinals(cluster, claims))),
+        cache_ready=((cache or {}).get("status") or {}).get("availableReplicas", 0),
+        target=status.get("target"),
+        bootstrap=(bootstrap["pod"], bootstrap["nodeId"]) if bootstrap.get("nodeId") else None,
+    )
+    return seen, addresses
+
+
+async def _ask_pod(pod: dict[str, Any]) -> NodeStatus | None:
+    ip = pod.get("status", {}).get("podIP")
+    return await _ask(ip) if ip and _running(pod) else None
+
+
+def _running(pod: dict[str, Any]) -> bool:
+    containers = pod.get("status", {}).get("containerStatuses") or []
+    return any("running" in (c.get("state") or {}) for c in containers)
+
+
+def _pod(pod: dict[str, Any], ordinal: int, answer: NodeStatus | None) -> Pod:
+    conditions = {c["type"]: c["status"] for c in pod.get("status", {}).get("conditions") or []}
+    return Pod(
+        name=pod["metadata"]["name"],
+        ordinal=ordinal,
+        ready=conditions.get("Ready") == "True",
+        terminating="deletionTimestamp" in pod["metadata"],
+        running=_running(pod),
+        revision=pod["metadata"].get("labels", {}).get("controller-revision-hash", ""),
+        trouble=_trouble(pod),
+        status=answer,
+    )
+
+
+def _trouble(pod: dict[str, Any]) -> str:
+    """Why a pod does not run: the scheduler's or the kubelet's reason."""
+    for container in pod.get("status", {}).get("containerStatuses") or []:
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+            return str(waiting["reason"])
+    for condition in pod.get("status", {}).get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return f"{condition.get('reason', 'Unschedulable')}: {condition.get('message', '')}"[:200]
+    return ""
+
+
+def _stateful_set(found: dict[str, Any] | None) -> dict[str, Any]:
+    if found is None:
+        return {"set_replicas": None}
+    status = found.get("status") or {}
+    return {
+        "set_replicas": found["spec"]["replicas"],
+        "set_current": status.get("observedGeneration") == found["metadata"]["generation"],
+        "revision": status.get("updateRevision", ""),
+    }
+
+
+def _claim_ordinals(cluster: Cluster, claims: list[dict[str, Any]]) -> list[int]:
+    prefix = names.claim(cluster.name, 0)[:-1]
+    found = [c["metadata"]["name"].removeprefix(prefix) for c in claims if "deletionTimestamp" not in c["metadata"]]
+    return [int(number) for number in found if number.isdigit()]

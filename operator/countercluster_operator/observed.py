@@ -1,0 +1,87 @@
+"""What the operator has seen of one CounterCluster, at one moment. Plain values: observe.py fills them, plan.py and report.py read them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Member:
+    """A member as the leader knows it."""
+
+    node_id: str
+    name: str
+    voter: bool
+    match_index: int = 0
+    active: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """What a node says of itself (RAFT.STATUS)."""
+
+    node_id: str
+    role: str
+    term: int = 0
+    leader_id: str = ""
+    commit_index: int = 0
+    last_index: int = 0
+    ready: bool = False
+    reason: str = ""
+    members: tuple[Member, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pod:
+    name: str
+    ordinal: int
+    ready: bool = False
+    terminating: bool = False
+    running: bool = False
+    revision: str = ""
+    trouble: str = ""  # why it does not run, in the kubelet's words
+    status: NodeStatus | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Observed:
+    pods: tuple[Pod, ...] = ()
+    set_replicas: int | None = None  # of the StatefulSet; None: there is none
+    set_current: bool = False  # its controller has seen its newest spec
+    revision: str = ""  # what a new pod would be made from
+    claims: tuple[int, ...] = ()  # ordinals that have a volume claim
+    cache_ready: int = 0
+    target: int | None = None  # recorded in status
+    bootstrap: tuple[str, str] | None = None  # (pod, node id), recorded in status
+
+    def pod(self, ordinal: int) -> Pod | None:
+        return next((p for p in self.pods if p.ordinal == ordinal), None)
+
+    @property
+    def leader(self) -> Pod | None:
+        """The pod that leads the newest term."""
+        leaders = [p for p in self.pods if p.status is not None and p.status.role == "leader"]
+        return max(leaders, key=lambda p: p.status.term if p.status else 0, default=None)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The leader's configuration; empty while no leader is seen."""
+        leader = self.leader
+        return leader.status.members if leader is not None and leader.status is not None else ()
+
+
+def node_status(found: dict[str, Any]) -> NodeStatus:
+    """From the JSON of RAFT.STATUS."""
+    members = tuple(Member(m["nodeId"], m["name"], m["voter"], m["matchIndex"] or 0, bool(m["active"])) for m in found["members"])
+    return NodeStatus(
+        node_id=found["nodeId"],
+        role=found["role"],
+        term=found["term"],
+        leader_id=found["leaderId"],
+        commit_index=found["commitIndex"],
+        last_index=found["lastIndex"],
+        ready=found["ready"],
+        reason=found["reason"],
+        members=members,
+    )

@@ -1,0 +1,98 @@
+"""One pass over one CounterCluster: observe → plan → act → report. Level-triggered: it looks at the world and never at what has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import Any
+
+from kubernetes.aio.client.exceptions import ApiException
+
+from countercluster_operator import names, report
+from countercluster_operator.act import Act, NotNow
+from countercluster_operator.api import Kubernetes
+from countercluster_operator.children import Children
+from countercluster_operator.events import Recorder, timestamp
+from countercluster_operator.model import Cluster, InvalidSpec, decode
+from countercluster_operator.observe import observe
+from countercluster_operator.plan import Plan, plan
+from countercluster_operator.settings import Settings
+
+log = logging.getLogger("countercluster_operator")
+
+AT_REST_S = 60.0
+SOON_S = 1.0
+AT_ONCE_S = 0.2
+
+Key = tuple[str, str]  # namespace, name
+
+
+class Reconciler:
+    def __init__(self, api: Kubernetes, settings: Settings) -> None:
+        self._api, self._settings = api, settings
+        self._children = Children(api)
+        self._events = Recorder(api, settings.identity)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Seconds until the next look; None when the cluster is gone."""
+        namespace, name = key
+        run = secrets.token_hex(4)
+        body = await self._api.get(names.API_VERSION, names.KIND, namespace, name)
+        if body is None or "deletionTimestamp" in body["metadata"]:
+            self._children.forget(namespace, name)
+            return None
+        old = body.get("status") or {}
+        try:
+            cluster = decode(body, self._settings.node_image, self._settings.redis_image)
+        except InvalidSpec as error:
+            await self._write_status(namespace, name, old, report.invalid(old, body["metadata"]["generation"], str(error), _now()))
+            return AT_REST_S
+        return await self._pass(cluster, old, run)
+
+    async def _pass(self, cluster: Cluster, old: dict[str, Any], run: str) -> float:
+        seen, addresses = await observe(self._api, cluster, old)
+        todo = plan(cluster, seen)
+        # The status goes first: what must be remembered (target, who bootstraps) is remembered before it is acted upon.
+        await self._write_status(cluster.namespace, cluster.name, old, report.status(cluster, seen, todo, old, _now()))
+        if cluster.spec.paused:
+            return AT_REST_S
+        written = await self._children.keep(cluster, todo.replicas, todo.voters)
+        if written:
+            log.info("applied", extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run, "children": written})
+        act = Act(self._api, cluster, seen, addresses)
+        await asyncio.gather(*(act.delete_claim(ordinal) for ordinal in todo.excess_claims))
+        return await self._act(cluster, todo, act, run)
+
+    async def _act(self, cluster: Cluster, todo: Plan, act: Act, run: str) -> float:
+        step = todo.step
+        where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
+        if step is None:
+            return AT_REST_S if todo.settled else SOON_S
+        try:
+            await act.do(step)
+        except NotNow as error:
+            log.info("not now: %s", error, extra={**where, "step": step.kind})
+            return SOON_S
+        log.info("%s", step.reason, extra={**where, "step": step.kind, "pod": step.pod, "node_id": step.node_id})
+        await self._events.tell(cluster, step.kind, step.kind, step.reason)
+        return AT_ONCE_S
+
+    async def _write_status(self, namespace: str, name: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+        if new == {k: v for k, v in old.items() if k in new} and old.keys() == new.keys():
+            return
+        manifest = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "metadata": {"name": name, "namespace": namespace},
+            "status": new,
+        }
+        try:
+            await self._api.apply(manifest, subresource="status")
+        except ApiException as error:
+            if error.status != 404:
+                raise
+
+
+def _now() -> str:
+    return timestamp().split(".")[0] + "Z"

@@ -1,0 +1,132 @@
+"""The status: conditions by the API conventions, and the facts a user asks for. Pure; the same observation gives the same status, so nothing is
+written at rest.
+
+A condition's lastTransitionTime moves only when its status does. Every known condition is always there. `Ready` is the summary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from countercluster_operator import names
+from countercluster_operator.model import Cluster
+from countercluster_operator.observed import Observed
+from countercluster_operator.plan import Plan, Step
+from countercluster_operator.resources.disruption import quorum
+
+Condition = tuple[str, bool | None, str, str]  # type, status, reason, message
+
+
+def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], now: str) -> dict[str, Any]:
+    """The whole status. `now`: RFC 3339, used only where something changed."""
+    leader = seen.leader
+    by_name = {p.name: p for p in seen.pods}
+    found: dict[str, Any] = {
+        "observedGeneration": cluster.generation,
+        "conditions": merged(_conditions(cluster, seen, plan), old.get("conditions") or [], cluster.generation, now),
+        "target": plan.target,
+        "image": cluster.image,
+        "cacheImage": cluster.cache_image,
+        "members": [
+            {
+                "nodeId": m.node_id,
+                "name": m.name,
+                "role": _role(m.node_id, m.voter, leader.status.node_id if leader is not None and leader.status is not None else ""),
+                "ready": m.name in by_name and by_name[m.name].ready,
+            }
+            for m in sorted(seen.members, key=lambda m: m.name)
+        ]
+        or old.get("members", []),
+        "leader": leader.name if leader is not None else "",
+        "selector": ",".join(f"{k}={v}" for k, v in names.selector(cluster.name, names.NODE).items()),
+        "replicas": len([p for p in seen.pods if not p.terminating]),
+        "readyReplicas": len([p for p in seen.pods if p.ready and not p.terminating]),
+        "step": plan.step.reason if plan.step is not None else plan.waiting,
+    }
+    bootstrap = _bootstrap(seen, plan.step)
+    if bootstrap is not None:
+        found["bootstrap"] = bootstrap
+    return found
+
+
+def invalid(old: dict[str, Any], generation: int, message: str, now: str) -> dict[str, Any]:
+    """The spec cannot be acted on: say so, leave the rest as it was."""
+    ready: list[Condition] = [("Ready", False, "InvalidSpec", message)]
+    kept = {c["type"]: c for c in old.get("conditions") or []}
+    conditions = merged(ready, list(kept.values()), generation, now)
+    others = [c for kind, c in kept.items() if kind != "Ready"]
+    return {**old, "observedGeneration": generation, "conditions": conditions + others}
+
+
+def _role(node_id: str, voter: bool, leader_id: str) -> str:
+    if node_id == leader_id:
+        return "leader"
+    return "follower" if voter else "learner"
+
+
+def _bootstrap(seen: Observed, step: Step | None) -> dict[str, str] | None:
+    if seen.bootstrap is not None:
+        return {"pod": seen.bootstrap[0], "nodeId": seen.bootstrap[1]}
+    if step is not None and step.kind == "RecordBootstrap":
+        return {"pod": step.pod, "nodeId": step.node_id}
+    return None
+
+
+def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]:
+    doing = plan.step.reason if plan.step is not None else plan.waiting
+    reason = plan.step.kind if plan.step is not None else "Waiting"
+    ready_names = {p.name for p in seen.pods if p.ready and not p.terminating}
+    voters = [m for m in seen.members if m.voter]
+    ready_voters = [m for m in voters if m.name in ready_names]
+    lost = sorted(m.name for m in voters if m.name not in ready_names)
+    return [
+        _ready(cluster, plan, len(ready_voters), reason, doing),
+        _quorum(seen, len(voters), len(ready_voters)),
+        _available(seen, len(ready_names), doing),
+        ("Progressing", True, reason, doing) if not plan.settled else ("Progressing", False, "AtRest", ""),
+        ("Degraded", True, "MembersNotReady", f"not ready: {', '.join(lost)}") if lost else ("Degraded", False, "AllMembersReady", ""),
+        _cache(cluster, seen),
+        ("ReconcilePaused", cluster.spec.paused, "PausedBySpec" if cluster.spec.paused else "NotPaused", ""),
+    ]
+
+
+def _available(seen: Observed, ready: int, doing: str) -> Condition:
+    if seen.leader is not None and ready:
+        return ("Available", True, "Serving", f"{ready} nodes serve")
+    return ("Available", False, "NotServing", doing)
+
+
+def _ready(cluster: Cluster, plan: Plan, ready_voters: int, reason: str, doing: str) -> Condition:
+    if plan.settled and ready_voters == plan.target == cluster.spec.replicas:
+        return ("Ready", True, "AllMembersReady", f"{ready_voters} of {plan.target} members serve")
+    return ("Ready", False, reason, doing or f"{ready_voters} of {cluster.spec.replicas} members serve")
+
+
+def _quorum(seen: Observed, voters: int, ready_voters: int) -> Condition:
+    if seen.leader is None:
+        if seen.bootstrap is None:
+            return ("QuorumHealthy", None, "NotFormed", "the cluster is not formed yet")
+        return ("QuorumHealthy", False, "QuorumLost", "no leader: a majority of the members is not reachable; see docs/operating/recover.md")
+    healthy = ready_voters >= quorum(voters)
+    return ("QuorumHealthy", healthy, "MajorityReady" if healthy else "MajorityNotReady", f"{ready_voters} of {voters} voters are ready")
+
+
+def _cache(cluster: Cluster, seen: Observed) -> Condition:
+    if not cluster.spec.cache.enabled:
+        return ("CacheAvailable", False, "CacheDisabled", "spec.cache.enabled is false")
+    if seen.cache_ready:
+        return ("CacheAvailable", True, "RedisReady", f"{seen.cache_ready} Redis pods serve")
+    return ("CacheAvailable", False, "RedisNotReady", "no Redis pod is ready; counting does not depend on it")
+
+
+def merged(conditions: list[Condition], old: list[dict[str, Any]], generation: int, now: str) -> list[dict[str, Any]]:
+    known = {c["type"]: c for c in old}
+    found = []
+    for kind, value, reason, message in conditions:
+        text = {True: "True", False: "False", None: "Unknown"}[value]
+        before = known.get(kind)
+        since = before["lastTransitionTime"] if before is not None and before["status"] == text else now
+        found.append(
+            {"type": kind, "status": text, "reason": reason, "message": message, "lastTransitionTime": since, "observedGeneration": generation}
+        )
+    return found

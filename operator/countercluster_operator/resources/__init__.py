@@ -1,0 +1,36 @@
+"""The children of a CounterCluster: one module a kind, each with a pure `desired(cluster, …)`. `all_children` is the ordered registry.
+
+Nothing in a pod template depends on the operator's own version, so a new operator restarts no pod.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from countercluster_operator.model import Cluster
+from countercluster_operator.resources import access, cache, disruption, network, services, statefulset
+
+Manifest = dict[str, Any]
+
+
+def all_children(cluster: Cluster, replicas: int, voters: int) -> list[Manifest]:
+    """In the order in which they are applied. `replicas`: pods there should be now; `voters`: members that vote, or will."""
+    children = [access.service_account(cluster), services.peers(cluster), services.clients(cluster), services.secret(cluster)]
+    children += [network.policy(cluster), network.cache_policy(cluster)]
+    children.append(statefulset.desired(cluster, replicas))
+    if (budget := disruption.desired(cluster, voters)) is not None:
+        children.append(budget)
+    if cluster.spec.cache.enabled:
+        children += [cache.service(cluster), cache.pods_service(cluster), cache.deployment(cluster)]
+    return children
+
+
+def unwanted(cluster: Cluster, voters: int) -> list[tuple[str, str, str]]:
+    """(apiVersion, kind, name) of children that must not be there."""
+    gone = []
+    if disruption.desired(cluster, voters) is None:
+        gone.append(("policy/v1", "PodDisruptionBudget", cluster.name))
+    if not cluster.spec.cache.enabled:
+        parts = (cache.service(cluster), cache.pods_service(cluster), cache.deployment(cluster))
+        gone += [(m["apiVersion"], m["kind"], m["metadata"]["name"]) for m in parts]
+    return gone

@@ -1,0 +1,92 @@
+"""Redis, the read cache: bounded in memory, nothing on disk, refilled by the leader whenever it is empty."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from countercluster_operator import names
+from countercluster_operator.model import Cluster
+from countercluster_operator.resources.common import container_security, metadata, pod_security
+
+_UNITS = {"Mi": 1 << 20, "Gi": 1 << 30}
+HEADROOM = 1.5
+"""Memory limit of the container, as a multiple of maxmemory."""
+
+
+def memory_bytes(quantity: str) -> int:
+    """`64Mi` → bytes."""
+    return int(quantity[:-2]) * _UNITS[quantity[-2:]]
+
+
+def service(cluster: Cluster) -> dict[str, Any]:
+    return _service(cluster, names.cache(cluster.name), {})
+
+
+def pods_service(cluster: Cluster) -> dict[str, Any]:
+    """One address for each Redis, so that the leader can publish to all."""
+    return _service(cluster, names.cache_pods_service(cluster.name), {"clusterIP": "None"})
+
+
+def _service(cluster: Cluster, name: str, extra: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(cluster, name, names.CACHE),
+        "spec": {
+            **extra,
+            "selector": names.selector(cluster.name, names.CACHE),
+            "ports": [{"name": "redis", "port": names.REDIS, "targetPort": "redis", "protocol": "TCP"}],
+        },
+    }
+
+
+def deployment(cluster: Cluster) -> dict[str, Any]:
+    cache = cluster.spec.cache
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(cluster, names.cache(cluster.name), names.CACHE),
+        "spec": {
+            "replicas": cache.replicas,
+            "revisionHistoryLimit": 3,
+            "selector": {"matchLabels": names.selector(cluster.name, names.CACHE)},
+            "template": {
+                "metadata": {"labels": names.labels(cluster.name, names.CACHE)},
+                "spec": {
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    "terminationGracePeriodSeconds": 5,
+                    "securityContext": pod_security(),
+                    "containers": [_container(cluster)],
+                    "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
+                },
+            },
+        },
+    }
+
+
+def _container(cluster: Cluster) -> dict[str, Any]:
+    limit = memory_bytes(cluster.spec.cache.memory)
+    options = {
+        "--port": str(names.REDIS),
+        "--save": "",
+        "--appendonly": "no",
+        "--maxmemory": str(limit),
+        "--maxmemory-policy": "allkeys-lru",
+        "--protected-mode": "no",
+        "--dir": "/tmp",
+    }
+    check = {"tcpSocket": {"port": "redis"}, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3}
+    return {
+        "name": "redis",
+        "image": cluster.cache_image,
+        "imagePullPolicy": cluster.spec.image_pull_policy,
+        "command": ["redis-server"],
+        "args": [word for option in options.items() for word in option],
+        "ports": [{"name": "redis", "containerPort": names.REDIS, "protocol": "TCP"}],
+        "resources": {"requests": {"cpu": "20m", "memory": "16Mi"}, "limits": {"memory": str(int(limit * HEADROOM) + (16 << 20))}},
+        "securityContext": container_security(),
+        "readinessProbe": check,
+        "livenessProbe": {**check, "periodSeconds": 10},
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }

@@ -1,0 +1,29 @@
+"""How many pods may go at once. An integer, because a percentage or maxUnavailable counts anew as pods vanish and lets a drain eat the quorum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from countercluster_operator import names
+from countercluster_operator.model import Cluster
+from countercluster_operator.resources.common import metadata
+
+
+def quorum(voters: int) -> int:
+    return voters // 2 + 1
+
+
+def desired(cluster: Cluster, voters: int) -> dict[str, Any] | None:
+    """None for a cluster of one: a budget would only block drains."""
+    if voters < 2:
+        return None
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata(cluster, cluster.name, names.NODE),
+        "spec": {
+            "minAvailable": quorum(voters),
+            "selector": {"matchLabels": names.selector(cluster.name, names.NODE)},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    }

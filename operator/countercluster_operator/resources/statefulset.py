@@ -1,0 +1,113 @@
+"""The pods of the nodes. On scale-in the operator removes a claim itself, after its member was removed. Parallel, because who may join is
+decided by Raft and not by the order of starting; OnDelete, because the operator rolls, leader last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from countercluster_operator import names
+from countercluster_operator.model import Cluster
+from countercluster_operator.resources.common import container_security, metadata, pod_security
+
+DATA = "/data"
+
+
+def desired(cluster: Cluster, replicas: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": metadata(cluster, cluster.name, names.NODE),
+        "spec": {
+            "replicas": replicas,
+            "serviceName": names.peers_service(cluster.name),
+            "podManagementPolicy": "Parallel",
+            "updateStrategy": {"type": "OnDelete"},
+            "revisionHistoryLimit": 3,
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": cluster.spec.storage.retain, "whenScaled": "Retain"},
+            "selector": {"matchLabels": names.selector(cluster.name, names.NODE)},
+            "template": _template(cluster),
+            "volumeClaimTemplates": [_claim(cluster)],
+        },
+    }
+
+
+def _template(cluster: Cluster) -> dict[str, Any]:
+    extra = cluster.spec.pod_template
+    spec: dict[str, Any] = {
+        "serviceAccountName": cluster.name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 30,
+        "securityContext": pod_security(),
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": names.selector(cluster.name, names.NODE)},
+            }
+        ],
+        "containers": [_container(cluster)],
+    }
+    if extra.node_selector:
+        spec["nodeSelector"] = extra.node_selector
+    if extra.tolerations:
+        spec["tolerations"] = extra.tolerations
+    if extra.priority_class_name:
+        spec["priorityClassName"] = extra.priority_class_name
+    meta: dict[str, Any] = {"labels": {**extra.labels, **names.labels(cluster.name, names.NODE)}}
+    if extra.annotations:
+        meta["annotations"] = extra.annotations
+    return {"metadata": meta, "spec": spec}
+
+
+def _container(cluster: Cluster) -> dict[str, Any]:
+    return {
+        "name": "node",
+        "image": cluster.image,
+        "imagePullPolicy": cluster.spec.image_pull_policy,
+        "env": _environment(cluster),
+        "ports": [
+            {"name": "resp", "containerPort": names.RESP, "protocol": "TCP"},
+            {"name": "peer", "containerPort": names.PEER, "protocol": "TCP"},
+            {"name": "admin", "containerPort": names.ADMIN, "protocol": "TCP"},
+            {"name": "http", "containerPort": names.HTTP, "protocol": "TCP"},
+        ],
+        "resources": cluster.spec.resources,
+        "securityContext": container_security(),
+        "startupProbe": _probe("/startupz", period=1, failures=300),
+        "readinessProbe": _probe("/readyz", period=1, failures=2),
+        "livenessProbe": _probe("/livez", period=10, failures=6),
+        "volumeMounts": [{"name": "data", "mountPath": DATA}],
+    }
+
+
+def _environment(cluster: Cluster) -> list[dict[str, Any]]:
+    settings = cluster.spec.settings
+    peer = f"$(COUNTER_NAME).{names.peers_service(cluster.name)}.{cluster.namespace}.svc"
+    values = {
+        "CLUSTER_ID": f"{cluster.namespace}/{cluster.name}",  # not the UID: volumes that were kept serve a cluster made anew
+        "DATA_DIR": f"{DATA}/node",
+        "ADVERTISE_PEER": f"{peer}:{names.PEER}",
+        "ADVERTISE_RESP": f"{peer}:{names.RESP}",
+        "TICK_MS": str(settings.tick_ms),
+        "ELECTION_TICKS": str(settings.election_ticks),
+        "SNAPSHOT_BYTES": str(settings.snapshot_mib << 20),
+        "LOG_LEVEL": settings.log_level,
+    }
+    if cluster.spec.cache.enabled:
+        values["CACHE"] = f"{names.cache_pods_service(cluster.name)}.{cluster.namespace}.svc:{names.REDIS}"
+    name = {"name": "COUNTER_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    return [name, *({"name": f"COUNTER_{key}", "value": value} for key, value in values.items())]
+
+
+def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "timeoutSeconds": 3, "failureThreshold": failures}
+
+
+def _claim(cluster: Cluster) -> dict[str, Any]:
+    storage = cluster.spec.storage
+    spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage.size}}}
+    if storage.storage_class_name:
+        spec["storageClassName"] = storage.storage_class_name
+    return {"metadata": {"name": "data", "labels": names.selector(cluster.name, names.NODE)}, "spec": spec}
