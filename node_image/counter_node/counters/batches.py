@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from typing import Any
 
@@ -63,12 +62,11 @@ class OutcomeKind(enum.Enum):
     TICKED = "ticked"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What became of an entry. `replies` has one reply for each command that was executed."""
 
     kind: OutcomeKind
     session: int = 0
     number: int = 0
     nonce: int = 0
-    replies: list[Any] = dataclasses.field(default_factory=list)
+    replies: list[Any] = msgspec.field(default_factory=list)

@@ -12,7 +12,7 @@ from counter_node.counters import ops as o
 from counter_node.counters.batches import TIME_BYTES, Batch, Op, OpenSession, Outcome, OutcomeKind, decode
 from counter_node.counters.producers import Producers
 from counter_node.counters.sessions import Sessions
-from counter_node.counters.state import MAX, MIN, State
+from counter_node.counters.state import MAX, MAX_KEYS, MIN, State
 
 FORMAT = 1
 
@@ -21,7 +21,8 @@ Substitute = Callable[[int, int], list[Op] | None]
 
 
 class _Dump(msgspec.Struct, array_like=True):
-    """A snapshot's state. In the order of the tables, which is the same on every replica as all executed the same entries."""
+    """A snapshot's state. In the order of the tables, which is the same on every replica as all executed the same entries. (The order of sessions and
+    producers is state: the first is the one idle longest.) New fields come last and have a default."""
 
     format: int
     time_ms: int
@@ -29,48 +30,62 @@ class _Dump(msgspec.Struct, array_like=True):
     deadlines: dict[bytes, int]
     sessions: list[tuple[int, int, int]]
     producers: list[Any]
+    max_keys: int = MAX_KEYS
 
 
 class SnapshotFormatError(Exception):
     """The snapshot was written by a newer version."""
 
 
+class UnknownOperationError(Exception):
+    """The log holds an operation of a newer version. Going on without it would make this replica differ: the node must stop."""
+
+
 class Machine:
-    def __init__(self) -> None:
-        self._state = State()
+    def __init__(self, max_keys: int = MAX_KEYS) -> None:
+        """`max_keys` counts when a cluster is formed; from then on it is part of the state."""
+        self._state = State(max_keys)
         self._sessions = Sessions()
         self._producers = Producers()
 
     # --- the log ------------------------------------------------------------------------------------------------------------
 
     def apply(self, index: int, payload: bytes, substitute: Substitute) -> Outcome:
-        """Entries in their order, each once."""
-        state = self._state
-        state.advance(int.from_bytes(payload[:TIME_BYTES], "big"))
+        """Entries in their order, each once. `substitute` is asked only for a batch that is going to be executed.
+
+        Raises UnknownOperationError; the state is of no use afterwards, the log is.
+        """
+        state, sessions = self._state, self._sessions
+        time_ms = int.from_bytes(payload[:TIME_BYTES], "big")
+        if time_ms > state.time_ms:
+            state.advance(time_ms)
         now = state.time_ms
-        self._sessions.evict(now)
-        self._producers.evict(now)
+        if now >= sessions.due_ms:
+            sessions.evict(now)
+        if now >= self._producers.due_ms:
+            self._producers.evict(now)
         body = decode(memoryview(payload)[TIME_BYTES:])
         if type(body) is Batch:
-            kind = self._sessions.admit(body.session, body.number, now)
+            kind = sessions.admit(body.session, body.number, now)
             if kind is not OutcomeKind.EXECUTED:
                 return Outcome(kind, body.session, body.number)
             own = substitute(body.session, body.number)
             return Outcome(kind, body.session, body.number, 0, self._execute_all(body.ops if own is None else own))
         if type(body) is OpenSession:
-            self._sessions.open(index, now)
+            sessions.open(index, now)
             return Outcome(OutcomeKind.SESSION_OPENED, index, 0, body.nonce)
         return Outcome(OutcomeKind.TICKED)
 
     def _execute_all(self, commands: list[Op]) -> list[Any]:
+        """One increment after the other of counters that exist, without a call: 0.2 µs each. All else takes the long way."""
         state = self._state
-        values, dirty, room = state.values, state.dirty, not state.full()
+        values, dirty = state.values, state.dirty
         replies: list[Any] = []
         reply = replies.append
         for op in commands:
-            if op[0] == o.INCRBY and room:  # the hot path, without a call
-                _, key, delta = op
-                new = values.get(key, 0) + delta
+            if op[0] == o.INCRBY and (old := values.get(op[1])) is not None:
+                key = op[1]
+                new = old + op[2]
                 if MIN <= new <= MAX:
                     values[key] = new
                     reply(new)
@@ -80,7 +95,6 @@ class Machine:
                     reply(o.OVERFLOW)
             else:
                 reply(self._execute(op))
-                values, dirty, room = state.values, state.dirty, not state.full()
         return replies
 
     def _execute(self, op: Op) -> Any:
@@ -90,10 +104,16 @@ class Machine:
         if code == o.IDMP:
             _, producer, sequence, inner = op
             return self._producers.once(producer, sequence, self._state.time_ms, lambda: self._execute(inner))
-        return o.EXECUTE[code](self._state, op)
+        execute = o.EXECUTE.get(code)
+        if execute is None:
+            raise UnknownOperationError(f"operation {code} is not known to this version; upgrade this node")
+        return execute(self._state, op)
 
     def read(self, ops: list[Op]) -> list[Any]:
-        """Changes nothing."""
+        """Changes nothing. Raises ValueError for an operation that would."""
+        for op in ops:
+            if o.is_write(op):
+                raise ValueError(f"operation {op[0]} writes; it must go through the log")
         return [self._execute(op) for op in ops]
 
     # --- questions ----------------------------------------------------------------------------------------------------------
@@ -123,20 +143,20 @@ class Machine:
     def take_dirty(self) -> set[bytes]:
         """Keys whose value changed, or that are gone, since the last call."""
         found = self._state.dirty
-        if not found:
+        if not found:  # nobody wants to know, or there is nothing to tell
             return set()
         self._state.dirty = set()
         return found
 
     def counts(self) -> dict[str, int]:
-        return {"keys": len(self._state.values), "expiring": len(self._state.deadlines), "sessions": len(self._sessions), "producers":
-        len(self._producers)}
+        state = self._state
+        return {"keys": len(state.values), "expiring": len(state.deadlines), "sessions": len(self._sessions), "producers": len(self._producers)}
 
     # --- snapshots ----------------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> bytes:
         state = self._state
-        dump = _Dump(FORMAT, state.time_ms, state.values, state.deadlines, self._sessions.dump(), self._producers.dump())
+        dump = _Dump(FORMAT, state.time_ms, state.values, state.deadlines, self._sessions.dump(), self._producers.dump(), state.max_keys)
         return msgspec.msgpack.encode(dump)
 
     @classmethod
@@ -145,11 +165,12 @@ class Machine:
         dump = msgspec.msgpack.decode(data, type=_Dump)
         if dump.format != FORMAT:
             raise SnapshotFormatError(f"snapshot of format {dump.format}; this version reads {FORMAT}. Upgrade this node")
-        machine = cls()
+        machine = cls(dump.max_keys)
         machine._state.load(dump.values, dump.deadlines, dump.time_ms)
         machine._sessions.load(dump.sessions)
         machine._producers.load(dump.producers)
         return machine
 
     def checksum(self) -> int:
+        """Equal on replicas that are at the same entry. Costs as much as a snapshot."""
         return zlib.crc32(self.snapshot())

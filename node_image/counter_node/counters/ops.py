@@ -1,33 +1,33 @@
 """The operations of the state machine: numbers that are written to the log (so they never change their meaning), constructors, and what they do.
 
-A constructor checks nothing: resp/commands.py has done it. An operation never raises: what is refused is a `Failure`, and has changed nothing.
+1. A constructor checks nothing: resp/keyed.py has done it. An operation never raises: what is refused is a `Failure`, and has changed nothing.
+2. A reply follows from the state and the operation alone, in its order too, as it may be kept in the state (producers.py).
+3. Numbers and the meaning of arguments are for ever. New arguments come last and have a default.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import heapq
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from counter_node.counters.batches import Op
+from counter_node.counters.keyspace import matching
 from counter_node.counters.replies import OK, Failure, Simple, unpack
-from counter_node.counters.state import MAX, MAX_KEYS, MIN, State
+from counter_node.counters.state import MAX, MIN, State
 
 INCRBY, GET, SET, DEL, MGET, EXISTS, EXPIRE, TTL, PERSIST, INCREX = range(1, 11)
 MULTI, IDMP, FLUSH, DBSIZE, SCAN, KEYS, MSET, GETDEL, GETEX, TYPE = range(11, 21)
-CONSTANT, DECRBY = 21, 22
+CONSTANT, DECRBY, STRLEN = 21, 22, 23
 
-READS: Final = frozenset({GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT})
+READS: Final = frozenset({GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT, STRLEN})
 
 OVERFLOW = Failure(b"ERR increment or decrement would overflow")
-TOO_MANY_KEYS = Failure(b"OOM too many counters; at most %d" % MAX_KEYS)
+DELTA_OVERFLOW = Failure(b"ERR applied increment would overflow")
 
 # How an expiry is given: relative to log time, absolute, none (clears), or kept as it is.
 EX_IN, EX_AT, EX_NONE, EX_KEEP = 0, 1, 2, 3
 # Conditions of SET and EXPIRE.
-ALWAYS, IF_ABSENT, IF_PRESENT, IF_EQUAL, IF_GREATER, IF_LESS = range(6)
+ALWAYS, IF_ABSENT, IF_PRESENT, IF_EQUAL, IF_GREATER, IF_LESS, IF_LESS_THAN_PRESENT, IF_NOT_EQUAL = range(8)
 
 
 def is_write(op: Op) -> bool:
@@ -49,6 +49,10 @@ def idmp(producer: bytes, sequence: int, inner: Op) -> Op:
     return [IDMP, producer, sequence, inner]
 
 
+def too_many_keys(state: State) -> Failure:
+    return Failure(b"OOM too many counters; at most %d" % state.max_keys)
+
+
 def _bytes(value: int | None) -> bytes | None:
     return None if value is None else b"%d" % value
 
@@ -57,7 +61,7 @@ def incrby(state: State, op: Op) -> Any:
     _, key, delta = op
     old = state.values.get(key)
     if old is None and state.full():
-        return TOO_MANY_KEYS
+        return too_many_keys(state)
     new = (old or 0) + delta
     if not MIN <= new <= MAX:
         return OVERFLOW
@@ -70,7 +74,7 @@ def _get(state: State, op: Op) -> Any:
 
 
 def _set(state: State, op: Op) -> Any:
-    """[SET, key, value, condition, expected, expiry kind, expiry ms, give the old value]"""
+    """[SET, key, value, condition, expected or None, expiry kind, expiry ms, give the old value]"""
     _, key, value, condition, expected, kind, expiry_ms, give_old = op
     old = state.values.get(key)
     met = (
@@ -78,11 +82,12 @@ def _set(state: State, op: Op) -> Any:
         or (condition == IF_ABSENT and old is None)
         or (condition == IF_PRESENT and old is not None)
         or (condition == IF_EQUAL and old is not None and old == expected)
+        or (condition == IF_NOT_EQUAL and old != expected)
     )
     if not met:
         return _bytes(old) if give_old else None
     if old is None and state.full():
-        return TOO_MANY_KEYS
+        return too_many_keys(state)
     state.put(key, value)
     _set_expiry(state, key, kind, expiry_ms)
     return _bytes(old) if give_old else OK
@@ -119,6 +124,7 @@ def _expire(state: State, op: Op) -> int:
         or (condition == IF_PRESENT and old is None)
         or (condition == IF_GREATER and (old is None or new <= old))
         or (condition == IF_LESS and old is not None and new >= old)
+        or (condition == IF_LESS_THAN_PRESENT and (old is None or new >= old))
     )
     if refused:
         return 0
@@ -135,7 +141,7 @@ def _ttl(state: State, op: Op) -> int:
     if deadline is None:
         return -1
     left_ms = deadline if absolute else deadline - state.time_ms
-    return int(left_ms if unit_ms == 1 else (left_ms + (0 if absolute else unit_ms // 2)) // unit_ms)
+    return int((left_ms + unit_ms // 2) // unit_ms)
 
 
 def _persist(state: State, op: Op) -> int:
@@ -143,16 +149,20 @@ def _persist(state: State, op: Op) -> int:
 
 
 def _increx(state: State, op: Op) -> Any:
-    """[INCREX, key, delta, lower, upper, saturate, expiry kind, ms, only when it has none]: [new value, what was really added]"""
-    _, key, delta, lower, upper, saturate, kind, expiry_ms, only_new_expiry = op
+    """[INCREX, key, delta, lower, upper, saturate, expiry kind, ms, only when it has none, condition = ALWAYS]: [new value, what was added]"""
+    _, key, delta, lower, upper, saturate, kind, expiry_ms, only_new_expiry = op[:9]
+    condition = op[9] if len(op) > 9 else ALWAYS
     old = state.values.get(key)
     now = old or 0
     wanted = now + delta
     new = min(max(wanted, lower), upper)
-    if new != wanted and not saturate:
+    condition_fails = (condition == IF_ABSENT and old is not None) or (condition == IF_PRESENT and old is None)
+    if condition_fails or (new != wanted and not saturate):
         return [now, 0]
+    if not MIN <= new - now <= MAX:
+        return DELTA_OVERFLOW
     if old is None and state.full():
-        return TOO_MANY_KEYS
+        return too_many_keys(state)
     state.put(key, new)
     if not (only_new_expiry and key in state.deadlines):
         _set_expiry(state, key, kind, expiry_ms)
@@ -169,33 +179,14 @@ def _dbsize(state: State, op: Op) -> int:
 
 
 def _scan(state: State, op: Op) -> list[Any]:
-    """[SCAN, cursor, count, pattern or None]. Keys in the order of a checksum of their names: stable whatever is added or removed meanwhile."""
+    """[SCAN, cursor, count, pattern or None]: [next cursor, keys]"""
     _, cursor, count, pattern = op
-    order = ((zlib.crc32(key), key) for key in state.values)
-    page = heapq.nsmallest(count + 1, (place for place in order if place[0] >= cursor))
-    if len(page) > count:
-        last = page[count - 1][0]
-        following = page[count][0]
-        if following == last:  # keys that share a checksum come together
-            page = [p for p in page if p[0] < last] + sorted((last, k) for k in state.values if zlib.crc32(k) == last)
-            following = last + 1
-        else:
-            page = page[:count]
-    else:
-        following = 0
-    keys = [key for _, key in page]
-    return [b"%d" % following, _matching(keys, pattern)]
+    following, keys = state.ordered().page(cursor, count)
+    return [b"%d" % following, matching(keys, pattern)]
 
 
 def _keys(state: State, op: Op) -> list[bytes]:
-    return _matching(state.values, op[1])
-
-
-def _matching(keys: Any, pattern: bytes | None) -> list[bytes]:
-    if pattern is None or pattern == b"*":
-        return list(keys)
-    text = pattern.replace(b"[^", b"[!")
-    return [key for key in keys if fnmatch.fnmatchcase(key.decode("latin-1"), text.decode("latin-1"))]
+    return matching(state.values, op[1])
 
 
 def _mset(state: State, op: Op) -> Any:
@@ -204,8 +195,8 @@ def _mset(state: State, op: Op) -> Any:
     keys: Sequence[bytes] = pairs[::2]
     if only_new and any(key in state.values for key in keys):
         return 0
-    if len(state.values) + len(keys) > MAX_KEYS:
-        return TOO_MANY_KEYS
+    if len(state.values) + len(set(keys).difference(state.values)) > state.max_keys:
+        return too_many_keys(state)
     for key, value in zip(keys, pairs[1::2], strict=True):
         state.put(key, value)
         state.persist(key)
@@ -229,6 +220,11 @@ def _getex(state: State, op: Op) -> Any:
 
 def _type(state: State, op: Op) -> Simple:
     return Simple("string" if op[1] in state.values else "none")
+
+
+def _strlen(state: State, op: Op) -> int:
+    value = state.values.get(op[1])
+    return 0 if value is None else len(str(value))
 
 
 def _constant(state: State, op: Op) -> Any:
@@ -260,5 +256,6 @@ EXECUTE: dict[int, Callable[[State, Op], Any]] = {
     TYPE: _type,
     CONSTANT: _constant,
     DECRBY: _decrby,
+    STRLEN: _strlen,
 }
 """MULTI and IDMP are the machine's (machine.py), as they execute others."""

@@ -18,7 +18,7 @@ class Simple(str):
 
 
 OK = Simple("OK")
-_FAILURE, _SIMPLE, _LIST = 1, 2, 3
+_FAILURE, _SIMPLE, _LIST, _MAP = 1, 2, 3, 4
 
 
 def pack(reply: Any) -> bytes:
@@ -38,6 +38,8 @@ def _tagged(reply: Any) -> Any:
         return [_SIMPLE, str(reply)]
     if kind is list:
         return [_LIST, [_tagged(r) for r in reply]]
+    if kind is dict:
+        return [_MAP, [_tagged(x) for pair in reply.items() for x in pair]]
     return reply
 
 
@@ -49,4 +51,7 @@ def _untagged(value: Any) -> Any:
         return Failure(content)
     if tag == _SIMPLE:
         return Simple(content)
+    if tag == _MAP:
+        parts = [_untagged(v) for v in content]
+        return dict(zip(parts[::2], parts[1::2], strict=True))
     return [_untagged(v) for v in content]

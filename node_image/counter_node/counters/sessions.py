@@ -19,6 +19,7 @@ MOST: Final = 10_000
 class Sessions:
     def __init__(self) -> None:
         self._table: dict[int, tuple[int, int]] = {}  # session → (last number, log time of it), idle longest first
+        self.due_ms = 0  # before this nobody can be forgotten, so nobody need be looked for
 
     def __len__(self) -> int:
         return len(self._table)
@@ -31,9 +32,11 @@ class Sessions:
     def evict(self, time_ms: int) -> None:
         while self._table:
             session = next(iter(self._table))
-            if time_ms - self._table[session][1] < TTL_MS:
+            self.due_ms = self._table[session][1] + TTL_MS
+            if time_ms < self.due_ms:
                 return
             del self._table[session]
+        self.due_ms = time_ms + TTL_MS
 
     def admit(self, session: int, number: int, time_ms: int) -> OutcomeKind:
         """EXECUTED: it is this batch's turn, and from now on it counts as executed."""
@@ -56,3 +59,4 @@ class Sessions:
 
     def load(self, rows: list[tuple[int, int, int]]) -> None:
         self._table = {session: (number, time_ms) for session, number, time_ms in rows}
+        self.due_ms = 0

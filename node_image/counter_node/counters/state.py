@@ -1,23 +1,34 @@
-"""The counters themselves: values, deadlines, and what changed since the cache was told."""
+"""The counters themselves: values, deadlines, and what changed since the cache was told.
+
+    A key is in `deadlines` only if it is in `values`.
+    Every deadline has its element in the heap; an element without its deadline is waste, and there is never more waste than use.
+    `index`, once SCAN has asked for it, holds exactly the keys of `values`.
+"""
 
 from __future__ import annotations
 
 import heapq
 from typing import Final
 
+from counter_node.counters.keyspace import KeyIndex
+
 MIN: Final = -(1 << 63)
 MAX: Final = (1 << 63) - 1
 MAX_KEYS: Final = 10_000_000
+"""Part of the replicated state (it is in the snapshot), as all nodes must refuse the same key."""
+_WASTE: Final = 1_000
 
 
 class State:
-    __slots__ = ("_due", "deadlines", "dirty", "time_ms", "values")
+    __slots__ = ("_due", "deadlines", "dirty", "index", "max_keys", "time_ms", "values")
 
-    def __init__(self) -> None:
+    def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self.values: dict[bytes, int] = {}
         self.deadlines: dict[bytes, int] = {}  # log time in ms at which the key is gone
         self.time_ms = 0
+        self.max_keys = max_keys
         self.dirty: set[bytes] | None = None  # None: nobody wants to know
+        self.index: KeyIndex | None = None  # no part of the state: it follows from `values`
         self._due: list[tuple[int, bytes]] = []  # heap; an element counts only while `deadlines` agrees with it
 
     def advance(self, time_ms: int) -> None:
@@ -39,6 +50,8 @@ class State:
 
     def put(self, key: bytes, value: int) -> None:
         """Keeps the deadline, if there is one."""
+        if self.index is not None and key not in self.values:
+            self.index.add(key)
         self.values[key] = value
         if self.dirty is not None:
             self.dirty.add(key)
@@ -47,6 +60,8 @@ class State:
         self.deadlines.pop(key, None)
         if self.values.pop(key, None) is None:
             return False
+        if self.index is not None:
+            self.index.remove(key)
         if self.dirty is not None:
             self.dirty.add(key)
         return True
@@ -58,6 +73,9 @@ class State:
             return
         self.deadlines[key] = deadline_ms
         heapq.heappush(self._due, (deadline_ms, key))
+        if len(self._due) > 2 * len(self.deadlines) + _WASTE:  # a key whose deadline moves again and again
+            self._due = [(deadline, name) for name, deadline in self.deadlines.items()]
+            heapq.heapify(self._due)
 
     def persist(self, key: bytes) -> bool:
         return self.deadlines.pop(key, None) is not None
@@ -65,14 +83,21 @@ class State:
     def clear(self) -> None:
         if self.dirty is not None:
             self.dirty.update(self.values)
-        self.values = {}
-        self.deadlines = {}
-        self._due = []
+        self.values.clear()  # in place: whoever applies a batch holds on to it
+        self.deadlines.clear()
+        self._due.clear()
+        self.index = None
 
     def full(self) -> bool:
-        return len(self.values) >= MAX_KEYS
+        return len(self.values) >= self.max_keys
+
+    def ordered(self) -> KeyIndex:
+        """The keys by place, for SCAN. Made when first asked for (0.5 s per million keys), kept up to date from then on."""
+        if self.index is None or self.index.too_wide(len(self.values)):
+            self.index = KeyIndex(self.values)
+        return self.index
 
     def load(self, values: dict[bytes, int], deadlines: dict[bytes, int], time_ms: int) -> None:
-        self.values, self.deadlines, self.time_ms = values, deadlines, time_ms
+        self.values, self.deadlines, self.time_ms, self.index = values, deadlines, time_ms, None
         self._due = [(deadline, key) for key, deadline in deadlines.items()]
         heapq.heapify(self._due)

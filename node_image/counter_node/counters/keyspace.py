@@ -1,0 +1,123 @@
+"""Walking over all keys, a page at a time, while they come and go; and the patterns of KEYS and SCAN.
+
+A key's place is the CRC-32 of its name. SCAN walks the places upwards, and its cursor is the next place to look at, so that:
+
+1. A key that is there during the whole walk is told, exactly once.
+2. A cursor means the same on every node, and after a restart.
+3. What a page holds follows from the keys, the cursor and the count alone; it does not matter when the index was made. (A reply may be kept in the
+   replicated state, see producers.py.)
+
+Keys are kept in buckets of neighbouring places, as finding a page in an unordered table would mean looking at all of it.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
+from typing import Final
+
+PLACES: Final = 1 << 32
+_KEYS_PER_BUCKET: Final = 16
+
+
+class KeyIndex:
+    def __init__(self, keys: Collection[bytes]) -> None:
+        bits = max(0, (len(keys) // _KEYS_PER_BUCKET).bit_length())
+        self._shift = 32 - bits
+        self._buckets: list[set[bytes]] = [set() for _ in range(1 << bits)]
+        buckets, shift, place = self._buckets, self._shift, zlib.crc32
+        for key in keys:
+            buckets[place(key) >> shift].add(key)
+
+    def too_wide(self, count: int) -> bool:
+        """Whether `count` keys would be better served by more buckets, or by far fewer."""
+        mean = count / len(self._buckets)
+        return mean > 8 * _KEYS_PER_BUCKET or (mean < 1 / 8 and len(self._buckets) > 1_024)
+
+    def add(self, key: bytes) -> None:
+        self._buckets[zlib.crc32(key) >> self._shift].add(key)
+
+    def remove(self, key: bytes) -> None:
+        self._buckets[zlib.crc32(key) >> self._shift].discard(key)
+
+    def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """The next cursor (0: that was all) and `count` keys from `cursor` on, if there are as many; more when keys share the last place."""
+        found: list[bytes] = []
+        last = -1
+        for place, key in self._from(cursor):
+            if len(found) >= count and place != last:
+                return place, found
+            found.append(key)
+            last = place
+        return 0, found
+
+    def _from(self, cursor: int) -> Iterator[tuple[int, bytes]]:
+        if cursor >= PLACES:
+            return
+        first = cursor >> self._shift
+        for number in range(first, len(self._buckets)):
+            bucket = self._buckets[number]
+            if bucket:
+                yield from sorted((place, key) for key in bucket if (place := zlib.crc32(key)) >= cursor)
+
+
+def matching(keys: Iterable[bytes], pattern: bytes | None) -> list[bytes]:
+    """Those that match a pattern as Redis understands it; None and `*` match all."""
+    if pattern is None or pattern == b"*":
+        return list(keys)
+    match = compiled(pattern).match
+    return [key for key in keys if match(key)]
+
+
+@lru_cache(maxsize=64)
+def compiled(pattern: bytes) -> re.Pattern[bytes]:
+    """`*`, `?`, `[a-c]`, `[^a]`, and a backslash before what is meant as it is. Never backtracks further than one star: every star but the last
+    takes the shortest text that lets what follows it match, and keeps to it."""
+    pieces: list[bytes] = [b""]  # what stands between the stars
+    at = 0
+    while at < len(pattern):
+        char = pattern[at : at + 1]
+        if char == b"*":
+            if pieces[-1] or len(pieces) == 1:
+                pieces.append(b"")
+            at += 1
+        elif char == b"[":
+            piece, at = _class(pattern, at + 1)
+            pieces[-1] += piece
+        elif char == b"?":
+            pieces[-1] += b"."
+            at += 1
+        else:
+            if char == b"\\" and at + 1 < len(pattern):
+                at += 1
+            pieces[-1] += re.escape(pattern[at : at + 1])
+            at += 1
+    if len(pieces) == 1:
+        return re.compile(pieces[0] + rb"\Z", re.DOTALL)
+    middle = b"".join(b"(?>.*?" + piece + b")" for piece in pieces[1:-1])
+    return re.compile(pieces[0] + middle + b".*" + pieces[-1] + rb"\Z", re.DOTALL)
+
+
+def _class(pattern: bytes, at: int) -> tuple[bytes, int]:
+    """What follows a `[`, as a regular expression, and where it ends. One that is never closed ends with the pattern, as in Redis."""
+    negated = pattern[at : at + 1] == b"^"
+    at += negated
+    members = bytearray()
+    while at < len(pattern) and pattern[at : at + 1] != b"]":
+        if pattern[at : at + 1] == b"\\" and at + 1 < len(pattern):
+            at += 1
+            members.append(pattern[at])
+            at += 1
+        elif at + 2 < len(pattern) and pattern[at + 1 : at + 2] == b"-":
+            low, high = sorted((pattern[at], pattern[at + 2]))
+            members += bytes(range(low, high + 1))
+            at += 3
+        else:
+            members.append(pattern[at])
+            at += 1
+    inside = b"".join(b"\\x%02x" % byte for byte in sorted(set(members)))
+    if not inside:
+        return (b"." if negated else b"(?!)"), at + 1
+    return b"[" + (b"^" if negated else b"") + inside + b"]", at + 1
