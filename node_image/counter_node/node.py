@@ -210,9 +210,10 @@ class Node:
     async def _send_snapshot(self, to: NodeId, message: InstallSnapshot) -> None:
         snapshot = await asyncio.to_thread(self._storage.load_snapshot, message.meta)
         link = self.peers.link(to)
-        if link is not None:
+        if link is not None and link.send_snapshot(msgspec.structs.replace(message, state=snapshot.state)):
             log.info("sending a snapshot", extra={"to": f"{to:016x}", "index": message.meta.index, "bytes": len(snapshot.state)})
-            link.send_snapshot(msgspec.structs.replace(message, state=snapshot.state))
+        else:
+            self.replica.unreachable(to)
 
     def _publish(self) -> None:
         leads = self.replica.is_leader
@@ -345,7 +346,7 @@ class Node:
             self.wake()
 
     def peer_up(self, node: NodeId) -> None:
-        self.replica.link_up()
+        self.replica.link_up(node)
         self.wake()
 
     def peer_refused(self, node: NodeId, reason: str) -> None:

@@ -143,9 +143,10 @@ class Replica:
         self.raft.leader_link_lost(node)
         self.unreachable(node)
 
-    def link_up(self) -> None:
+    def link_up(self, node: NodeId) -> None:
         """A link was made: what was sent before may not have arrived."""
         self._link_changes += 1
+        self.unreachable(node)
 
     def unreachable(self, node: NodeId) -> None:
         if self.raft.leadership is not None:

@@ -17,7 +17,7 @@ MANAGED = {names.LABEL_NAME: names.APP, names.LABEL_MANAGED: names.FIELD_MANAGER
 def register(registry: kopf.OperatorRegistry, runtime: Runtime) -> None:
     """All decorators of the operator."""
 
-    @kopf.on.startup(registry=registry)
+    @kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
     async def startup(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
         await runtime.start()

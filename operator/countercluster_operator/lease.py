@@ -86,7 +86,7 @@ class Lease:
         renewed = str(spec.get("renewTime"))
         if renewed != self._seen[0]:
             self._seen = (renewed, self._clock())
-        return self._clock() - self._seen[1] > spec.get("leaseDurationSeconds", DURATION_S)
+        return self._clock() - self._seen[1] > float(spec.get("leaseDurationSeconds", DURATION_S))
 
     def _manifest(self) -> dict[str, Any]:
         return {

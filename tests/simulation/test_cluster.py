@@ -17,7 +17,7 @@ FRESH = 12
 PLANS = {
     "everything": Plan(),
     "five nodes": Plan(size=5, duration_ms=8_000),
-    "one node": Plan(size=1, duration_ms=6_000, membership_ms=0, transfer_ms=0),
+    "one node": Plan(size=1, duration_ms=6_000, membership_ms=0, transfer_ms=0, partition_ms=0),
     "only crashes": Plan(crash_ms=400, partition_ms=0, pause_ms=0, zombie_ms=0, rough_weather=False, duration_ms=10_000),
     "only membership": Plan(crash_ms=3_000, membership_ms=300, snapshot_ms=300, duration_ms=10_000),
 }

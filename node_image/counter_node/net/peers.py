@@ -281,15 +281,18 @@ class Link:
         connection.transport.write(frame(messages))
         return True
 
-    def send_snapshot(self, message: InstallSnapshot) -> None:
-        """Starts to stream it, unless a stream is under way."""
-        if self._connection is None or self._chunks:
-            return
+    def send_snapshot(self, message: InstallSnapshot) -> bool:
+        """Starts to stream it, unless a stream is under way. False when there is no connection."""
+        if self._connection is None:
+            return False
+        if self._chunks:
+            return True
         blob = _encoder.encode(message)
         starts = range(0, len(blob), CHUNK_BYTES)
         self._chunks = [Chunk(blob[s : s + CHUNK_BYTES], s == starts[-1]) for s in starts]
         self._chunks.reverse()
         self._send_chunks()
+        return True
 
     def _send_chunks(self) -> None:
         connection = self._connection

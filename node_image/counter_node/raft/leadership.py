@@ -219,7 +219,11 @@ class Leadership:
     def unreachable(self, node: NodeId) -> None:
         """Messages to `node` may have been lost (its link was cut): find out where it stands."""
         progress = self.progress.get(node)
-        if progress is not None and node != self._raft.id:
+        if progress is None or node == self._raft.id:
+            return
+        if progress.pace is Pace.PROBE:
+            progress.probed = False  # where it stands is being asked already; going back to `match` could cost a snapshot
+        else:
             progress.probe()
 
     # --- committing ---------------------------------------------------------------------------------------------------------
