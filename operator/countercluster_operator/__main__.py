@@ -43,7 +43,7 @@ def configure_logs(level: str) -> None:
 def main() -> int:
     found = settings.load()
     configure_logs(found.log_level)
-    registry = kopf.SmartOperatorRegistry()  # with its log-in handlers
+    registry = kopf.get_default_registry()  # it has the log-in handlers
     register(registry, Runtime(found))
     kopf.run(
         registry=registry,
