@@ -2,7 +2,7 @@
 
     election safety        at most one leader in a term
     log matching           the entry at a committed index is the same on every node that applies it
-    leader completeness    a new leader has every entry that was committed before
+    leader completeness    a leader has every entry that was committed in an earlier term (one of an old term may be elected late, and lead nobody)
     state machine safety   equal applied index means equal state
     committed prefix       what was committed once stays as it was
 """
@@ -29,7 +29,7 @@ class Invariants:
         self._leaders: dict[int, NodeId] = {}
         self._committed: dict[int, tuple[int, int]] = {}  # index → (term, hash of kind and data)
         self._checksums: dict[int, int] = {}
-        self._newest_committed = 0
+        self._committed_by: list[tuple[int, int]] = []  # (term, index): entries up to `index` were committed in `term` at the latest
 
     def applied(self, node: Node, entry: Entry) -> None:
         world = self._world
@@ -38,9 +38,10 @@ class Invariants:
         known = self._committed.setdefault(entry.index, what)
         if known != what:
             raise Broken(f"log matching: n{node.id} applies {what} at {entry.index}, another node applied {known}\n{world.state()}")
-        self._newest_committed = max(self._newest_committed, entry.index)
+        assert node.replica is not None
+        if not self._committed_by or entry.index > self._committed_by[-1][1]:
+            self._committed_by.append((node.replica.raft.term, entry.index))
         if entry.index % CHECKSUM_EVERY == 0:
-            assert node.replica is not None
             checksum = node.replica.machine.checksum()
             if self._checksums.setdefault(entry.index, checksum) != checksum:
                 raise Broken(f"state machine safety: n{node.id} has another state at {entry.index}\n{world.state()}")
@@ -61,9 +62,11 @@ class Invariants:
 
     def _complete(self, node: Node) -> None:
         assert node.replica is not None
-        log = node.replica.raft.log
-        if log.last_index < self._newest_committed:
-            raise Broken(f"leader completeness: n{node.id} ends at {log.last_index}, {self._newest_committed} is committed\n{self._world.state()}")
-        for index in range(log.offset + 1, self._newest_committed + 1):
+        raft = node.replica.raft
+        log = raft.log
+        newest = max((index for term, index in self._committed_by if term < raft.term), default=0)
+        if log.last_index < newest:
+            raise Broken(f"leader completeness: n{node.id} ends at {log.last_index}, {newest} is committed\n{self._world.state()}")
+        for index in range(log.offset + 1, newest + 1):
             if log.term(index) != self._committed[index][0]:
                 raise Broken(f"leader completeness: n{node.id} has another entry at {index}, which is committed\n{self._world.state()}")
