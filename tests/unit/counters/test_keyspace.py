@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import random
+import time
+import zlib
+
+import pytest
+from counter_node.counters.keyspace import KeyIndex, compiled, matching
+from counter_node.counters.state import State
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def walk(state: State, count: int) -> list[list[bytes]]:
+    cursor, pages = 0, []
+    while True:
+        cursor, page = state.ordered().page(cursor, count)
+        pages.append(page)
+        if cursor == 0:
+            return pages
+
+
+@given(st.sets(st.binary(max_size=8), max_size=200), st.integers(1, 30))
+def test_a_walk_tells_every_key_once(keys: set[bytes], count: int) -> None:
+    state = State()
+    for key in keys:
+        state.put(key, 1)
+    pages = walk(state, count)
+    assert all(len(page) >= count for page in pages[:-1])
+    assert sorted(key for page in pages for key in page) == sorted(keys)
+
+
+def test_keys_that_stay_are_told_once_whatever_comes_and_goes() -> None:
+    rng = random.Random(7)
+    state = State()
+    stay = [b"stay:%d" % n for n in range(200)]
+    for key in stay:
+        state.put(key, 1)
+    told: list[bytes] = []
+    cursor, number = 0, 0
+    indexes = {id(state.ordered()): state.ordered()}
+    while True:
+        cursor, page = state.ordered().page(cursor, 10)
+        told += page
+        indexes[id(state.index)] = state.ordered()
+        for _ in range(200 if number < 5_000 else 0):
+            number += 1
+            state.put(b"go:%d" % number, 1)
+            if rng.random() < 0.5:
+                state.remove(b"go:%d" % rng.randrange(1, number + 1))
+        if cursor == 0:
+            break
+    assert len(indexes) > 1, "so many came that the index was made anew, with more buckets"
+    assert sorted(key for key in told if key.startswith(b"stay")) == sorted(stay)
+
+
+def test_a_page_does_not_depend_on_when_the_index_was_made() -> None:
+    early, late = State(), State()
+    early.ordered()
+    for state in (early, late):
+        for n in range(5_000):
+            state.put(b"%d" % n, 1)
+        for n in range(0, 4_000, 3):
+            state.remove(b"%d" % n)
+    assert walk(early, 7) == walk(late, 7)
+
+
+def test_keys_of_the_same_place_come_together() -> None:
+    pair = b"plumless", b"buckeroo"
+    assert zlib.crc32(pair[0]) == zlib.crc32(pair[1])
+    assert KeyIndex(set(pair)).page(0, 1) == (0, sorted(pair))
+
+
+def test_a_cursor_beyond_all_places_ends_the_walk() -> None:
+    assert KeyIndex({b"a"}).page(1 << 40, 10) == (0, [])
+
+
+def test_flush_and_restore_leave_no_old_index() -> None:
+    state = State()
+    state.put(b"a", 1)
+    state.ordered()
+    state.clear()
+    assert walk(state, 10) == [[]]
+    state.load({b"b": 1}, {}, 0)
+    assert walk(state, 10) == [[b"b"]]
+
+
+# As redis-server answers; test_differential.py asks it for many more.
+PATTERNS = [
+    (b"*", b"", True), (b"", b"", True), (b"", b"a", False), (b"a*", b"abc", True), (b"*c", b"abc", True), (b"a*c", b"abdc", True),
+    (b"a?c", b"abc", True), (b"a?c", b"ac", False), (b"[a-c]x", b"bx", True), (b"[c-a]x", b"bx", True), (b"[^a]x", b"ax", False),
+    (b"[^a]x", b"bx", True), (b"[!a]x", b"!x", True), (b"[!a]x", b"bx", False), (b"\\*", b"*", True), (b"\\*", b"a", False),
+    (b"[\\]]", b"]", True), (b"a[", b"a", False), (b"[abc", b"c", True), (b"a\nb?", b"a\nb\n", True), (b"*a*b*", b"xxaxxbxx", True),
+    (b"**a", b"ba", True), (b"a**", b"a", True), (b"[]", b"a", False), (b"[^]", b"a", True), (b"x\\", b"x\\", True), (b"[a-]", b"-", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pattern", "text", "expected"), PATTERNS)
+def test_patterns(pattern: bytes, text: bytes, expected: bool) -> None:
+    assert matching([text], pattern) == ([text] if expected else [])
+
+
+@given(st.binary(max_size=12).map(lambda b: bytes(b"*?[]^-\\ab"[c % 9] for c in b)))
+def test_every_pattern_can_be_compiled(pattern: bytes) -> None:
+    compiled(pattern).match(b"abab-]")
+
+
+def test_no_pattern_takes_for_ever() -> None:
+    begin = time.perf_counter()
+    matching([b"a" * 512] * 10, b"*a" * 100 + b"*b")
+    assert time.perf_counter() - begin < 1

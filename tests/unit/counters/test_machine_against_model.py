@@ -1,0 +1,206 @@
+"""Random logs, run by three replicas and a naive model: whatever happens, they agree.
+
+    origin    runs its own full lists, reads included, as the gateway that made the batch does
+    replica   runs what is in the log
+    restored  is replaced by its own snapshot again and again
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from counter_node.counters import batches, producers, sessions
+from counter_node.counters import ops as o
+from counter_node.counters.batches import OutcomeKind
+from counter_node.counters.machine import Machine
+from counter_node.counters.replies import Failure
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.unit.counters.model import MAX, MIN, Model
+
+MAX_KEYS = 5
+KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f", b"g"])
+NUMBERS = st.one_of(st.integers(-3, 3), st.sampled_from([MIN, MIN + 1, MAX - 1, MAX]))
+MS = st.one_of(st.integers(-5, 50), st.integers(1, 10_000_000))
+EXPIRIES = st.one_of(
+    st.tuples(st.just(o.EX_IN), MS),
+    st.tuples(st.just(o.EX_AT), st.integers(-5, 100_000_000)),
+    st.tuples(st.sampled_from([o.EX_NONE, o.EX_KEEP]), st.just(0)),
+)
+SIMPLE_WRITES = st.one_of(
+    st.tuples(st.just(o.INCRBY), KEYS, NUMBERS),
+    st.tuples(st.just(o.INCRBY), KEYS, st.integers(-3, 3)),
+    st.builds(
+        lambda key, value, condition, expected, expiry, old: (o.SET, key, value, condition, expected, *expiry, old),
+        KEYS, NUMBERS, st.sampled_from([o.ALWAYS, o.IF_ABSENT, o.IF_PRESENT, o.IF_EQUAL, o.IF_NOT_EQUAL]), NUMBERS, EXPIRIES, st.booleans(),
+    ),
+    st.tuples(st.just(o.DEL), st.lists(KEYS, min_size=1, max_size=3)),
+    st.builds(
+        lambda key, expiry, condition: (o.EXPIRE, key, *expiry, condition),
+        KEYS, EXPIRIES.filter(lambda e: e[0] in (o.EX_IN, o.EX_AT)),
+        st.sampled_from([o.ALWAYS, o.IF_ABSENT, o.IF_PRESENT, o.IF_GREATER, o.IF_LESS]),
+    ),
+    st.tuples(st.just(o.PERSIST), KEYS),
+    st.builds(
+        lambda key, delta, bounds, saturate, expiry, only_new: (o.INCREX, key, delta, min(bounds), max(bounds), saturate, *expiry, only_new),
+        KEYS, NUMBERS, st.tuples(NUMBERS, NUMBERS), st.booleans(), EXPIRIES, st.booleans(),
+    ),
+    st.tuples(st.just(o.FLUSH)),
+)  # fmt: skip
+READS = st.one_of(
+    st.tuples(st.just(o.GET), KEYS),
+    st.tuples(st.just(o.MGET), st.lists(KEYS, min_size=1, max_size=3)),
+    st.tuples(st.just(o.TTL), KEYS, st.sampled_from([1, 1_000]), st.booleans()),
+    st.tuples(st.just(o.DBSIZE)),
+)
+MULTIS = st.builds(lambda inner: (o.MULTI, [list(op) for op in inner]), st.lists(st.one_of(SIMPLE_WRITES, READS), min_size=1, max_size=4))
+SEQUENCES = st.one_of(st.integers(1, 6), st.sampled_from([1_024, 1_025, 1_026, 2_048, 2_050, 5_000]))
+IDMPS = st.builds(
+    lambda name, sequence, inner: (o.IDMP, name, sequence, list(inner)),
+    st.sampled_from([b"p", b"q", b"r"]), SEQUENCES, st.one_of(SIMPLE_WRITES, MULTIS),
+)  # fmt: skip
+OPS = st.lists(st.one_of(SIMPLE_WRITES, SIMPLE_WRITES, READS, MULTIS, IDMPS).map(list), min_size=1, max_size=5)
+
+
+def alike(told: Any, expected: Any) -> bool:
+    if expected == "expired":
+        return isinstance(told, Failure) and told.startswith(b"IDMPEXPIRED ")
+    if expected == "too many":
+        return isinstance(told, Failure) and told.startswith(b"OOM ")
+    return bool(told == expected) and isinstance(told, Failure) == isinstance(expected, Failure)
+
+
+class ReplicasAndModel(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.origin, self.replica, self.restored = (Machine(MAX_KEYS) for _ in range(3))
+        self.origin.track_dirty = True
+        self.cache: dict[bytes, int] = {}
+        self.model = Model(MAX_KEYS)
+        self.index = 0
+        self.clock_ms = 1_000
+        self.next_number: dict[int, int] = {}
+
+    @initialize()
+    def begin(self) -> None:
+        self.open_session()
+
+    def _append(self, body: bytes, own: list[Any] | None) -> list[batches.Outcome]:
+        self.index += 1
+        entry = batches.stamp(self.clock_ms, body)
+        asked: list[int] = []
+
+        def substitute(session: int, number: int) -> list[Any] | None:
+            asked.append(session)
+            return own
+
+        outcomes = [
+            self.origin.apply(self.index, entry, substitute),
+            self.replica.apply(self.index, entry, lambda s, n: None),
+            self.restored.apply(self.index, entry, lambda s, n: None),
+        ]
+        assert bool(asked) == (outcomes[0].kind is OutcomeKind.EXECUTED), "substitute is asked for executed batches only"
+        assert outcomes[0].kind is outcomes[1].kind is outcomes[2].kind
+        assert outcomes[1].replies == outcomes[2].replies
+        self.model.pass_time(self.clock_ms)
+        return outcomes
+
+    @rule()
+    def open_session(self) -> None:
+        outcomes = self._append(batches.encode_open(77), None)
+        assert (outcomes[0].kind, outcomes[0].session, outcomes[0].nonce) == (OutcomeKind.SESSION_OPENED, self.index, 77)
+        self.model.open(self.index)
+        self.next_number[self.index] = 1
+
+    @rule(data=st.data(), ops=OPS, off_by=st.sampled_from([0, 0, 0, 0, 0, 0, -1, -1, -2, 1, 5]))
+    def batch(self, data: st.DataObject, ops: list[Any], off_by: int) -> None:
+        """Mostly the next of its session; sometimes one that was executed, that comes too early, or whose session is gone."""
+        session = data.draw(st.sampled_from(sorted(self.next_number)))
+        number = max(1, self.next_number[session] + off_by)
+        writes = [op for op in ops if o.is_write(op)]
+        outcomes = self._append(batches.encode_batch(session, number, writes), ops)
+        kind = self.model.admit(session, number)
+        assert outcomes[0].kind is kind
+        if kind is not OutcomeKind.EXECUTED:
+            assert outcomes[0].replies == []
+            return
+        self.next_number[session] += 1
+        expected = [self.model.run(op) for op in ops]
+        assert all(map(alike, outcomes[0].replies, expected)), f"{outcomes[0].replies} instead of {expected}"
+        written = [reply for op, reply in zip(ops, outcomes[0].replies, strict=True) if o.is_write(op)]
+        assert written == outcomes[1].replies
+
+    @rule(ms=st.one_of(st.integers(0, 40), st.sampled_from([1_000, 3_599_999, 3_600_000, 86_400_000])))
+    def time_passes(self, ms: int) -> None:
+        self.clock_ms += ms
+        self._append(batches.encode_tick(), None)
+
+    @rule(ms=st.integers(1, 100_000))
+    def a_leader_with_a_slower_clock(self, ms: int) -> None:
+        before = self.origin.time_ms
+        self.clock_ms = max(0, before - ms)
+        self._append(batches.encode_tick(), None)
+        assert self.origin.time_ms == before
+        self.clock_ms = max(self.clock_ms, before - 50)
+
+    @rule(ops=st.lists(READS.map(list), min_size=1, max_size=3))
+    def read(self, ops: list[Any]) -> None:
+        before = self.replica.checksum()
+        assert self.replica.read(ops) == self.origin.read(ops) == [self.model.run(op) for op in ops]
+        assert self.replica.checksum() == before
+
+    @rule()
+    def restore(self) -> None:
+        data = self.restored.snapshot()
+        self.restored = Machine.restore(data)
+        assert self.restored.snapshot() == data
+
+    @precondition(lambda self: self.origin.values)
+    @rule(count=st.integers(1, 3))
+    def scan(self, count: int) -> None:
+        pages: list[list[Any]] = []
+        for machine in (self.origin, self.restored):
+            cursor, told = b"0", []
+            while True:
+                cursor, keys = machine.read([[o.SCAN, int(cursor), count, None]])[0]
+                told.append(keys)
+                if cursor == b"0":
+                    break
+            pages.append(told)
+        assert pages[0] == pages[1]
+        assert sorted(key for page in pages[0] for key in page) == sorted(self.model.counters)
+
+    @invariant()
+    def they_agree(self) -> None:
+        values = {key: value for key, (value, _) in self.model.counters.items()}
+        assert self.origin.values == values
+        assert self.origin.checksum() == self.replica.checksum() == self.restored.checksum()
+        deadlines = [d for _, d in self.model.counters.values() if d is not None]
+        assert self.origin.next_expiry_ms() == min(deadlines, default=None)
+
+    @invariant()
+    def a_cache_that_is_told_what_changed_is_up_to_date(self) -> None:
+        for key in self.origin.take_dirty():
+            if key in self.origin.values:
+                self.cache[key] = self.origin.values[key]
+            else:
+                self.cache.pop(key, None)
+        assert self.cache == self.origin.values
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_tables() -> Any:
+    patch = pytest.MonkeyPatch()
+    patch.setattr(sessions, "MOST", 3)
+    patch.setattr(producers, "MOST", 2)
+    yield
+    patch.undo()
+
+
+ReplicasAndModel.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+TestReplicasAndModel = pytest.mark.usefixtures("small_tables")(ReplicasAndModel.TestCase)
