@@ -111,9 +111,11 @@ class Replica:
 
     def role_name(self) -> str:
         raft = self.raft
-        if raft.membership.get(raft.id) is None:
-            return "removed" if raft.id in raft.membership.removed else "waiting"
-        return str(raft.role) if self.is_voter else "learner"
+        if not raft.membership.members:
+            return "waiting"
+        if raft.id in raft.membership.removed:
+            return "removed"
+        return str(raft.role) if self.is_voter else "learner"  # also while the entry that adds this node is still on its way
 
     # --- what the driver puts in --------------------------------------------------------------------------------------------
 

@@ -331,8 +331,13 @@ class Peers:
             link.close()
         self._links[node] = Link(self._owner, self._me(node), node, peer_address)
 
+    def callers(self) -> set[NodeId]:
+        """Nodes whose connection to us is open."""
+        return {connection.sender for connection in self._inbound if connection.sender}
+
     def keep_only(self, nodes: set[NodeId]) -> None:
-        for node in self._links.keys() - nodes:
+        """Besides the links to those who dialled us: a leader that this node's configuration does not know yet must get its answers."""
+        for node in self._links.keys() - nodes - {connection.sender for connection in self._inbound}:
             self._links.pop(node).close()
 
     def link(self, node: NodeId) -> Link | None:

@@ -1,23 +1,32 @@
-"""Bytes of a client to commands, each a list of byte strings.
+"""Bytes of a client to commands, each a list of byte strings. Exactly what Redis accepts and refuses, at the speed of hiredis.
 
-hiredis parses arrays, which is what clients send. A connection that begins with anything else speaks inline commands (a person with netcat) and
-is parsed here,
-slowly and carefully, for as long as it lives. Before hiredis sees a header that announces an absurd size it is refused: hiredis would reserve
-the memory.
+There are two ways through here, which agree on everything (the tests feed both):
+
+    fast     hiredis, for what clients really send: whole commands, each an array of bulk strings
+    careful  Redis's own rules, one header after the other: inline commands, commands that arrive in pieces, and whatever looks odd
+
+1. The fast way is taken only from the beginning of a command on, and only for data in which hiredis cannot go wrong: it would reserve memory for
+   an array of a billion elements as soon as it reads `*1000000000`, and would take `+PING` or `(1` in an array for a bulk string.
+2. What a piece of data leaves unfinished goes the careful way, which remembers how far it came: a command costs the same however it is cut.
+3. Commands that were complete before a protocol error are answered before the connection ends.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
 from typing import Final
 
 import hiredis
 
 MAX_REQUEST_BYTES: Final = 4 << 20
 MAX_ARGUMENTS: Final = 1 << 16
-_BIG_HEADER = re.compile(rb"(?:^|\n)([*$])(\d{5,})")
-_HEADER_BYTES = 24
+MAX_LINE_BYTES: Final = 1 << 16
+_MORE = object()
+_join = b"".join
+_long_header = re.compile(rb"\*\d{5}").search
+_odd = re.compile(rb"\n[+(=]").search
+_HEX = frozenset(b"0123456789abcdefABCDEF")
+_ESCAPES = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
 
 
 class ProtocolError(Exception):
@@ -28,106 +37,203 @@ class ProtocolError(Exception):
         self.commands = commands
 
 
+class _Bad(Exception):
+    """The text of a protocol error."""
+
+
 class Parser:
     def __init__(self) -> None:
-        self._reader = hiredis.Reader()
-        self._inline: bytearray | None = None
-        self._fresh = True  # nothing was fed yet
-        self._tail = b""  # the end of the last piece, where a header may have been cut in two
-        self._pending = 0  # bytes fed since the last complete command
+        self._reader = hiredis.Reader(notEnoughData=_MORE)
+        self._buffer = bytearray()  # what the careful way has not used yet
+        self._words: list[bytes] = []  # of the command that is not complete
+        self._missing = 0  # how many words it still lacks
+        self._size = -1  # of its next word, once known
+        self._used = 0  # bytes of it that left the buffer
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """The commands that are complete now. Raises ProtocolError."""
-        if self._fresh and data:
-            self._fresh = False
-            if data[:1] != b"*":
-                self._inline = bytearray()
-        if self._inline is not None:
-            return self._feed_inline(data)
-        self._check_headers(data)
-        reader = self._reader
-        reader.feed(data)
         commands: list[list[bytes]] = []
+        if not self._missing and not self._buffer and data[:1] == b"*" and _plain(data):
+            reader = self._reader
+            gets, add = reader.gets, commands.append
+            try:
+                reader.feed(data)
+                while (command := gets()) is not _MORE:
+                    _join(command)  # raises TypeError unless it is a list of bytes
+                    add(command)
+                if not reader.has_data():
+                    return [command for command in commands if command] if [] in commands else commands
+            except (TypeError, hiredis.ProtocolError):
+                pass
+            self._reader = hiredis.Reader(notEnoughData=_MORE)  # the old one holds what was not used
+            data = data[sum([_wire_length(command) for command in commands]) :]
+            commands = [command for command in commands if command]
+        self._buffer += data
+        self._careful(commands)
+        return commands
+
+    # --- the careful way ----------------------------------------------------------------------------------------------------
+
+    def _careful(self, commands: list[list[bytes]]) -> None:
         try:
-            while (command := reader.gets()) is not False:
-                if type(command) is not list or not all(type(word) is bytes for word in command):
-                    raise ProtocolError("expected an array of bulk strings", commands)
+            while self._buffer:
+                before = len(self._buffer)
+                command = self._next()
+                if command is None:
+                    break
+                self._used = 0
                 if command:
                     commands.append(command)
-        except hiredis.ProtocolError as error:
+                assert len(self._buffer) < before or command
+            if self._used + len(self._buffer) > MAX_REQUEST_BYTES:
+                raise _Bad(f"request over {MAX_REQUEST_BYTES} bytes")
+        except _Bad as error:
             raise ProtocolError(str(error), commands) from None
-        self._count(len(data), commands)
-        return commands
 
-    def _count(self, fed: int, commands: list[list[bytes]]) -> None:
-        self._pending = fed if commands else self._pending + fed
-        if self._pending > MAX_REQUEST_BYTES and (not commands or self._pending > 16 * MAX_REQUEST_BYTES):
-            raise ProtocolError(f"request over {MAX_REQUEST_BYTES} bytes", commands)
-
-    def _check_headers(self, data: bytes) -> None:
-        seen = self._tail + data
-        self._tail = seen[-_HEADER_BYTES:]
-        for match in _BIG_HEADER.finditer(seen):
-            size = int(match[2])
-            if match[1] == b"*" and size > MAX_ARGUMENTS:
-                raise ProtocolError("invalid multibulk length", [])
-            if match[1] == b"$" and size > MAX_REQUEST_BYTES:
-                raise ProtocolError("invalid bulk length", [])
-
-    # --- a person's connection ----------------------------------------------------------------------------------------------
-
-    def _feed_inline(self, data: bytes) -> list[list[bytes]]:
-        buffer = self._inline
-        assert buffer is not None
-        buffer += data
-        commands: list[list[bytes]] = []
-        while buffer:
-            found = self._array(buffer, commands) if buffer[:1] == b"*" else self._line(buffer, commands)
-            if found is None:
-                break
-            command, used = found
-            del buffer[:used]
-            if command:
-                commands.append(command)
-        if len(buffer) > MAX_REQUEST_BYTES:
-            raise ProtocolError(f"request over {MAX_REQUEST_BYTES} bytes", commands)
-        return commands
-
-    @staticmethod
-    def _line(buffer: bytearray, commands: list[list[bytes]]) -> tuple[list[bytes], int] | None:
-        end = buffer.find(b"\n")
-        if end < 0:
-            if len(buffer) > 1 << 16:
-                raise ProtocolError("too big inline request", commands)
+    def _next(self) -> list[bytes] | None:
+        """A command, an empty one (nothing to answer), or None: more bytes are needed."""
+        if self._missing:
+            return self._array()
+        if self._buffer[0] != ord("*"):
+            return self._line()
+        count = self._header("invalid multibulk length", "too big mbulk count string")
+        if count is None:
             return None
+        if count > MAX_ARGUMENTS:
+            raise _Bad("invalid multibulk length")
+        self._words, self._missing = [], max(0, count)
+        return self._array() if count > 0 else []
+
+    def _array(self) -> list[bytes] | None:
+        buffer, at = self._buffer, 0
         try:
-            words = shlex.split(bytes(buffer[:end]).rstrip(b"\r").decode("latin-1"))
-        except ValueError:
-            raise ProtocolError("unbalanced quotes in request", commands) from None
-        return [word.encode("latin-1") for word in words], end + 1
+            while self._missing:
+                if self._size < 0:
+                    found = self._bulk_header(at)
+                    if found is None:
+                        return None
+                    self._size, at = found
+                end = at + self._size
+                if len(buffer) < end + 2:
+                    return None
+                self._words.append(bytes(buffer[at:end]))
+                at = end + 2
+                self._missing -= 1
+                self._size = -1
+        finally:
+            del buffer[:at]
+            self._used += at
+        words, self._words = self._words, []
+        return words
 
-    @staticmethod
-    def _array(buffer: bytearray, commands: list[list[bytes]]) -> tuple[list[bytes], int] | None:
-        def number(start: int, most: int, what: str) -> tuple[int, int] | None:
-            end = buffer.find(b"\r\n", start)
-            if end < 0:
-                return None
-            text = bytes(buffer[start + 1 : end])
-            if not text.isdigit() or int(text) > most:
-                raise ProtocolError(what, commands)
-            return int(text), end + 2
-
-        head = number(0, MAX_ARGUMENTS, "invalid multibulk length")
-        if head is None:
+    def _bulk_header(self, at: int) -> tuple[int, int] | None:
+        """Size of the next word, and where it begins."""
+        buffer = self._buffer
+        if at < len(buffer) and buffer[at] != ord("$"):
+            raise _Bad(f"expected '$', got '{chr(buffer[at])}'")
+        end = buffer.find(b"\r", at)
+        if end < 0 or end + 2 > len(buffer):
+            if end < 0 and len(buffer) - at > MAX_LINE_BYTES:
+                raise _Bad("too big bulk count string")
             return None
-        count, at = head
-        words: list[bytes] = []
-        for _ in range(count):
-            if at < len(buffer) and buffer[at : at + 1] != b"$":
-                raise ProtocolError(f"expected '$', got '{chr(buffer[at])}'", commands)
-            size = number(at, MAX_REQUEST_BYTES, "invalid bulk length")
-            if size is None or len(buffer) < size[1] + size[0] + 2:
-                return None
-            words.append(bytes(buffer[size[1] : size[1] + size[0]]))
-            at = size[1] + size[0] + 2
-        return words, at
+        size = _integer(bytes(buffer[at + 1 : end]))
+        if size is None or not 0 <= size <= MAX_REQUEST_BYTES:
+            raise _Bad("invalid bulk length")
+        if self._used + at + size > MAX_REQUEST_BYTES:
+            raise _Bad(f"request over {MAX_REQUEST_BYTES} bytes")
+        return size, end + 2
+
+    def _header(self, wrong: str, too_long: str) -> int | None:
+        """The number in the buffer's first line, which is used up."""
+        buffer = self._buffer
+        end = buffer.find(b"\r")
+        if end < 0 or end + 2 > len(buffer):
+            if end < 0 and len(buffer) > MAX_LINE_BYTES:
+                raise _Bad(too_long)
+            return None
+        number = _integer(bytes(buffer[1:end]))
+        if number is None:
+            raise _Bad(wrong)
+        del buffer[: end + 2]
+        self._used += end + 2
+        return number
+
+    def _line(self) -> list[bytes] | None:
+        """An inline command: a person at the other end."""
+        end = self._buffer.find(b"\n")
+        if end < 0:
+            if len(self._buffer) > MAX_LINE_BYTES:
+                raise _Bad("too big inline request")
+            return None
+        line = bytes(self._buffer[:end]).removesuffix(b"\r")
+        del self._buffer[: end + 1]
+        return split_line(line)
+
+
+def _plain(data: bytes) -> bool:
+    """Whether hiredis may have it: no array header of five digits or more, and nothing that it would take for a bulk string. (A word that looks like
+    one of these only makes its neighbours take the careful way.)"""
+    if _long_header(data) is not None:
+        return False
+    if len(data) > 256 and b"+" not in data and b"(" not in data and b"=" not in data:
+        return True  # cheaper for many commands
+    return _odd(data) is None
+
+
+def _wire_length(command: list[bytes]) -> int:
+    """How long it was: hiredis accepts numbers in one spelling only."""
+    return 3 + len(str(len(command))) + sum([5 + len(str(len(word))) + len(word) for word in command])
+
+
+def _integer(text: bytes) -> int | None:
+    """As Redis reads it: a sign only if negative, no zeros in front."""
+    digits = text.removeprefix(b"-")
+    if not digits.isdigit() or len(digits) > 19 or (digits[:1] == b"0" and text != b"0"):
+        return None
+    return int(text)
+
+
+def split_line(line: bytes) -> list[bytes]:
+    """Words of an inline command; "…" may hold escapes, '…' only \\'. Raises _Bad for quotes that do not fit."""
+    words: list[bytes] = []
+    at, length = 0, len(line)
+    while True:
+        while at < length and line[at : at + 1].isspace():
+            at += 1
+        if at == length:
+            return words
+        word = bytearray()
+        while at < length and not line[at : at + 1].isspace():
+            quote = line[at]
+            if quote in b"\"'":
+                at = _quoted(line, at + 1, quote, word)
+                if at < length and not line[at : at + 1].isspace():
+                    raise _Bad("unbalanced quotes in request")
+            else:
+                word.append(quote)
+                at += 1
+        words.append(bytes(word))
+
+
+def _quoted(line: bytes, at: int, quote: int, word: bytearray) -> int:
+    """Adds to `word` what stands between quotes; returns where it ends."""
+    length = len(line)
+    while at < length:
+        byte = line[at]
+        if byte == quote:
+            return at + 1
+        following = line[at + 1] if at + 1 < length else -1
+        if byte == ord("\\") and quote == ord('"') and following >= 0:
+            if following == ord("x") and len(line) > at + 3 and line[at + 2] in _HEX and line[at + 3] in _HEX:
+                word.append(int(line[at + 2 : at + 4], 16))
+                at += 4
+                continue
+            word.append(_ESCAPES.get(following, following))
+            at += 2
+        elif byte == ord("\\") and following == quote:
+            word.append(quote)
+            at += 2
+        else:
+            word.append(byte)
+            at += 1
+    raise _Bad("unbalanced quotes in request")
