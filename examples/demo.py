@@ -48,7 +48,7 @@ The cluster stays up, in namespace demo. Go on with
 class Screen:
     """Headlines, figures, and what a wait is waiting for: a spinner on a terminal, a line now and then elsewhere."""
 
-    every_s = 5.0
+    every_s = 10.0
 
     def __init__(self) -> None:
         self._console = Console(highlight=False, soft_wrap=True)
