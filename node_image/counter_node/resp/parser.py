@@ -5,8 +5,8 @@ There are two ways through here, which agree on everything (the tests feed both)
     fast     hiredis, for what clients really send: whole commands, each an array of bulk strings
     careful  Redis's own rules, one header after the other: inline commands, commands that arrive in pieces, and whatever looks odd
 
-1. The fast way is taken only from the beginning of a command on, and only for data in which hiredis cannot go wrong: it would reserve memory for
-   an array of a billion elements as soon as it reads `*1000000000`, and would take `+PING` or `(1` in an array for a bulk string.
+1. The fast way is taken only from the beginning of a command on, and only for data in which hiredis cannot go wrong: it reserves 8 GB of addresses
+   as soon as it reads `*1000000000`, and takes `+PING` or `(1` in an array for a bulk string.
 2. What a piece of data leaves unfinished goes the careful way, which remembers how far it came: a command costs the same however it is cut.
 3. Commands that were complete before a protocol error are answered before the connection ends.
 """
@@ -24,7 +24,9 @@ MAX_LINE_BYTES: Final = 1 << 16
 _MORE = object()
 _join = b"".join
 _long_header = re.compile(rb"\*\d{5}").search
-_odd = re.compile(rb"\n[+(=]").search
+_odd = re.compile(rb"\n[+(=,]").search
+_MARK, _MARK_READ = b",1.25\r\n", 1.25
+"""Fed after the data, and read back only if the data ended between two commands: hiredis itself does not tell."""
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 _ESCAPES = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
 
@@ -58,16 +60,17 @@ class Parser:
             gets, add = reader.gets, commands.append
             try:
                 reader.feed(data)
-                while (command := gets()) is not _MORE:
-                    _join(command)  # raises TypeError unless it is a list of bytes
+                reader.feed(_MARK)
+                while type(command := gets()) is list:
+                    _join(command)  # raises TypeError unless all are bytes
                     add(command)
-                if not reader.has_data():
+                if command == _MARK_READ and gets() is _MORE:
                     return [command for command in commands if command] if [] in commands else commands
             except (TypeError, hiredis.ProtocolError):
                 pass
-            self._reader = hiredis.Reader(notEnoughData=_MORE)  # the old one holds what was not used
-            data = data[sum([_wire_length(command) for command in commands]) :]
-            commands = [command for command in commands if command]
+            self._reader = hiredis.Reader(notEnoughData=_MORE)
+            commands, used = _within(commands, len(data))
+            data = data[used:]
         self._buffer += data
         self._careful(commands)
         return commands
@@ -173,16 +176,26 @@ class Parser:
 def _plain(data: bytes) -> bool:
     """Whether hiredis may have it: no array header of five digits or more, and nothing that it would take for a bulk string. (A word that looks like
     one of these only makes its neighbours take the careful way.)"""
-    if _long_header(data) is not None:
+    if _long_header(data) is not None or len(data) > MAX_REQUEST_BYTES:
         return False
-    if len(data) > 256 and b"+" not in data and b"(" not in data and b"=" not in data:
+    if len(data) > 256 and b"+" not in data and b"(" not in data and b"=" not in data and b"," not in data:
         return True  # cheaper for many commands
     return _odd(data) is None
 
 
-def _wire_length(command: list[bytes]) -> int:
-    """How long it was: hiredis accepts numbers in one spelling only."""
-    return 3 + len(str(len(command))) + sum([5 + len(str(len(word))) + len(word) for word in command])
+def _within(commands: list[list[bytes]], length: int) -> tuple[list[list[bytes]], int]:
+    """Those that end within `length` bytes (the last may have swallowed the mark), without empty ones, and where they end. hiredis accepts numbers
+    in one spelling only, so their length on the wire is known."""
+    found: list[list[bytes]] = []
+    used = 0
+    for command in commands:
+        end = used + 3 + len(str(len(command))) + sum([5 + len(str(len(word))) + len(word) for word in command])
+        if end > length:
+            break
+        used = end
+        if command:
+            found.append(command)
+    return found, used
 
 
 def _integer(text: bytes) -> int | None:
