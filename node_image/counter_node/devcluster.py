@@ -2,9 +2,9 @@
 
     python -m counter_node.devcluster --nodes 3 --port 7001 --dir DIR
 
-Runs in the foreground until SIGTERM or Ctrl-C. Node i (from 0) serves the Redis protocol on port + i; its other ports are chosen free ones and kept
-in DIR/node-i/ports.json, so that a second start over the same DIR is the same cluster. When all nodes are voters it has printed one line for each,
-`node I pid PID resp 127.0.0.1:PORT`, and then `ready`. A node that dies is started again after a second and its line is printed anew;
+Runs in the foreground until SIGTERM or Ctrl-C. Node i (from 0) serves the Redis protocol on port + i; its other ports are chosen free ones and
+kept in DIR/node-i/ports.json, so that a second start over the same DIR is the same cluster. When all nodes are voters it has printed one line for
+each, `node I pid PID resp 127.0.0.1:PORT`, and then `ready`. A node that dies is started again after a second and its line is printed anew;
 `--no-restart` turns that off. Options after `--` go to every node, e.g. `-- --tick-ms 20`. Logs: DIR/node-i/log.
 """
 

@@ -1,10 +1,9 @@
 """Runs disk jobs: inside the loop while the disk is quick, on a thread while it is not.
 
 Waiting for fdatasync on a thread costs several milliseconds at the 99th percentile, because the thread must get the GIL back from a busy loop
-before it
-can say that it is done; inside the loop it costs the sync itself, about 0.2 ms on a fast disk. But a slow disk inside the loop stops heartbeats. So:
-inline by default; one sync over `SLOW_S`, or an average over `SLOW_AVERAGE_S`, moves the work to a thread for the next `CAREFUL_JOBS` jobs.
-See docs/decisions/0005-disk-inline-or-thread.md.
+before it can say that it is done; inside the loop it costs the sync itself, about 0.2 ms on a fast disk. But a slow disk inside the loop stops
+heartbeats. So: inline by default; one sync over `SLOW_S`, or an average over `SLOW_AVERAGE_S`, moves the work to a thread for the next
+`CAREFUL_JOBS` jobs. See docs/decisions/0005-disk-inline-or-thread.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A node inside a Python program: `RaftNode("127.0.0.1:8080")`, `start`, `join_cluster`, `set`, `get`, `incr`, `stop`.
 
 It is the real node, with its disk and its elections, on a thread of its own; it also serves the Redis protocol on the given address. Meant for
-learning
-and for tests of applications; in production run nodes as processes, so that a busy application never delays heartbeats.
+learning and for tests of applications; in production run nodes as processes, so that a busy application never delays heartbeats.
 """
 
 from __future__ import annotations

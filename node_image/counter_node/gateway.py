@@ -3,15 +3,15 @@
 A gateway is the part of a node that its clients talk to; every node has one, whether it leads or not.
 
 1. It registers once through the log. The index of that entry is its session, which nobody else ever gets.
-2. All writes gathered while a batch is in flight become the next batch: one batch in flight, numbered 1, 2, 3, …. The state machine
-   executes number n only after n-1 and only once, so the order of each connection survives a change of leader, and repeating is always safe.
+2. All writes gathered while a batch is in flight become the next batch: one batch in flight, numbered 1, 2, 3, …. The state machine executes
+   number n only after n-1 and only once, so the order of each connection survives a change of leader, and repeating is always safe.
 3. The batch is sent again, as it is, whenever the leader, the term or the link changed, and after `retry_ticks` of silence.
 4. The replies come from applying the batch here. Reads that must see the writes before them on their connection travel *beside* their batch: they
    are not in the log, and are computed between its writes when it is applied.
 5. Other reads are gathered too: one ReadIndex round answers all of them.
-6. What has not been sent to any leader within `patience_ticks` is answered LOADING, which is certain: it was not and will not be executed.
-   What was sent and is still unanswered then gets UNKNOWN. The batch itself stays in flight until its fate is known, so that later ones keep
-   their order.
+6. What has not been sent to any leader within `patience_ticks` is answered LOADING, which is certain: it was not and will not be executed. What
+   was sent and is still unanswered then gets UNKNOWN. The batch itself stays in flight until its fate is known, so that later ones keep their
+   order.
 """
 
 from __future__ import annotations

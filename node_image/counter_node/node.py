@@ -1,8 +1,7 @@
 """Wires the rooms together: sockets and timers on one side, the pure replica in the middle, disk and cache on the other.
 
-One turn of the loop: whatever the sockets delivered was handed to the replica; then `_turn` runs once, sends one message to each peer, starts
-the disk job,
-and writes each client's replies. Nothing here decides about Raft or counters.
+One turn of the loop: whatever the sockets delivered was handed to the replica; then `_turn` runs once, sends one message to each peer, starts the
+disk job, and writes each client's replies. Nothing here decides about Raft or counters.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""One node without its sockets and disk: Raft core, state machine and gateway joined. Pure, so that the simulator runs exactly what production runs.
+"""One node without its sockets and disk: Raft core, state machine and gateway joined. Pure, so that the simulator runs exactly what production
+runs.
 
-The driver (node.py, or the simulator) feeds `tick`, `receive`, `submit_write`, `submit_read`; then calls `turn` once per turn of its loop, sends the
-messages, delivers the replies, and writes the disk job if there is one. At most one job is being written at a time; when it is durable the
-driver calls
-`persisted`. Everything that came in meanwhile is in the next job: that is the group commit.
+The driver (node.py, or the simulator) feeds `tick`, `receive`, `submit_write`, `submit_read`; then calls `turn` once per turn of its loop, sends
+the messages, delivers the replies, and writes the disk job if there is one. At most one job is being written at a time; when it is durable the
+driver calls `persisted`. Everything that came in meanwhile is in the next job: that is the group commit.
 """
 
 from __future__ import annotations

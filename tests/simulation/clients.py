@@ -1,8 +1,7 @@
 """Clients of the simulated cluster and what they know afterwards.
 
 An exactly-once client repeats its command under the same producer and sequence, through any node, until it has an answer; a plain client asks
-once and
-notes "unknown" when it gets none. Both check every value they see against what real time allows.
+once and notes "unknown" when it gets none. Both check every value they see against what real time allows.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """A whole cluster in one process, in virtual time, from one seed: what is simulated is the network, the disks, the clocks and the clients; what
-runs on them
-is the production code (Replica: Raft core, state machine, gateway).
+runs on them is the production code (Replica: Raft core, state machine, gateway).
 
 Everything happens as an event in one heap ordered by (time, sequence); all randomness comes from one generator. The same seed gives the same run
-to the byte
-(`World.trace_hash`). Messages are encoded and decoded as on the wire, so no object is ever shared between two nodes.
+to the byte (`World.trace_hash`). Messages are encoded and decoded as on the wire, so no object is ever shared between two nodes.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
 Rules:
 1. A plain `GET key` in Redis gives the plain integer; a key that is not there (evicted, expired, never written) means "ask a node".
-2. Latest value per key per turn: a burst of increments of one key is one write. Redis slow or dead never slows an increment: at most one
-   request per Redis is under way, and what changes meanwhile is merged by key.
-3. Every write goes through a script that compares (term, index) with the fence kept in that same Redis. A deposed leader, whose term is older,
-   is refused.
-4. The script also answers what the fence was. If it is not exactly what this leader wrote last, somebody else wrote, or Redis lost its
-   memory: the leader refills everything. An empty Redis is noticed in the same way.
+2. Latest value per key per turn: a burst of increments of one key is one write. Redis slow or dead never slows an increment: at most one request
+   per Redis is under way, and what changes meanwhile is merged by key.
+3. Every write goes through a script that compares (term, index) with the fence kept in that same Redis. A deposed leader, whose term is older, is
+   refused.
+4. The script also answers what the fence was. If it is not exactly what this leader wrote last, somebody else wrote, or Redis lost its memory:
+   the leader refills everything. An empty Redis is noticed in the same way.
 5. The heartbeat key tells index, term and time of the last publication, at least once a second, so that a reader can bound staleness.
 """
 

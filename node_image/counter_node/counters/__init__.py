@@ -1,4 +1,5 @@
-"""The replicated state machine: counters, expiry, and the tables that make every batch and every repeated request count once. Pure and deterministic.
+"""The replicated state machine: counters, expiry, and the tables that make every batch and every repeated request count once. Pure and
+deterministic.
 
 Rules:
 1. The state after an entry depends on the entries up to it and on nothing else: no clock, no randomness, no order of hashing.

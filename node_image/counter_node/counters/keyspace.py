@@ -4,8 +4,8 @@ A key's place is the CRC-32 of its name. SCAN walks the places upwards, and its 
 
 1. A key that is there during the whole walk is told, exactly once.
 2. A cursor means the same on every node, and after a restart.
-3. What a page holds follows from the keys, the cursor and the count alone; it does not matter when the index was made. (A reply may be kept in the
-   replicated state, see producers.py.)
+3. What a page holds follows from the keys, the cursor and the count alone; it does not matter when the index was made. (A reply may be kept in
+   the replicated state, see producers.py.)
 
 Keys are kept in buckets of neighbouring places, as finding a page in an unordered table would mean looking at all of it.
 """

@@ -1,5 +1,5 @@
-"""Clients that repeat their requests: `IDMP <producer> <sequence> <command…>`. Which sequences of each producer were executed, and what they
-were answered.
+"""Clients that repeat their requests: `IDMP <producer> <sequence> <command…>`. Which sequences of each producer were executed, and what they were
+answered.
 
     A sequence is executed if, and only if, it was not executed before; who sends it again gets the first answer.
 
@@ -10,8 +10,8 @@ What makes this true with a table of bounded size:
 2. For the same reason a producer that is not known must begin with 1: with any other number it may have been known once. (With 1 as well; but who
    repeats its very first request a day later cannot be told from who begins.)
 3. A producer is forgotten after `TTL_MS` of log time without a request, and never before: at a limit, new ones are refused.
-4. An answer is remembered whatever it is, a refusal such as an overflow too: the request had its turn. One that is too large to keep is replaced by
-   an error that says so, and the request still counts once.
+4. An answer is remembered whatever it is, a refusal such as an overflow too: the request had its turn. One that is too large to keep is replaced
+   by an error that says so, and the request still counts once.
 """
 
 from __future__ import annotations

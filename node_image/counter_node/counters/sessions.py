@@ -2,8 +2,8 @@
 
     A batch is executed if, and only if, its session is known and its number follows the last one.
 
-A session's name is the index of the entry that opened it, so it is never given twice, and a session that is gone never comes back: a batch of it is
-refused for ever. A session is forgotten after `TTL_MS` of log time without a batch, or when there are too many, the one idle longest first.
+A session's name is the index of the entry that opened it, so it is never given twice, and a session that is gone never comes back: a batch of it
+is refused for ever. A session is forgotten after `TTL_MS` of log time without a batch, or when there are too many, the one idle longest first.
 """
 
 from __future__ import annotations

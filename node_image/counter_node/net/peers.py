@@ -5,9 +5,8 @@ dialled.
               ←  Welcome()  or  Refusal(reason), then the end
     dialler:  frame, frame, …                              each = length, CRC-32C, one MessagePack list of messages
 
-A node is known by its id, never by its address: names are looked up at every connect, a node of another cluster is refused, and so is a
-dialler that expects another id at this address (the disk was replaced) or whose id was removed. What cannot be sent at once is dropped; Raft
-sends again.
+A node is known by its id, never by its address: names are looked up at every connect, a node of another cluster is refused, and so is a dialler
+that expects another id at this address (the disk was replaced) or whose id was removed. What cannot be sent at once is dropped; Raft sends again.
 A snapshot is cut into chunks which go out as the socket drains, so that heartbeats never wait behind it.
 """
 

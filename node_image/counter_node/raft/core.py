@@ -1,18 +1,16 @@
 """One node's Raft: the common door, elections and the follower's side. What only a leader does is in leadership.py.
 
-Roles: FOLLOWER → PRECANDIDATE → CANDIDATE → LEADER, and back to FOLLOWER on any higher term. A node that is no voter (a learner, or one that waits to
-be joined) is a FOLLOWER that never campaigns.
+Roles: FOLLOWER → PRECANDIDATE → CANDIDATE → LEADER, and back to FOLLOWER on any higher term. A node that is no voter (a learner, or one that
+waits to be joined) is a FOLLOWER that never campaigns.
 
-Safety rests on five sentences, each asserted or tested:
-  a vote is durable before it is told (`after`), and there is one per term;
-  an entry is durable before it is acknowledged (`after`);
-  a committed entry is never overwritten (log.py);
-  only an entry of the leader's own term is committed by counting (leadership.py, thesis 3.6.2);
-  membership changes one member at a time, takes effect when applied, and nobody campaigns with an unapplied committed change.
+Safety rests on five sentences, each asserted or tested: a vote is durable before it is told (`after`), and there is one per term; an entry is
+durable before it is acknowledged (`after`); a committed entry is never overwritten (log.py); only an entry of the leader's own term is committed
+by counting (leadership.py, thesis 3.6.2); membership changes one member at a time, takes effect when applied, and nobody campaigns with an
+unapplied committed change.
 
-Why taking effect at apply is safe: a leader proposes a change only after it applied the one before, so the message that carries change j also tells
-that change i before it is committed; and whatever is durable of the log is written together with the commit index (`take_persist`). So a node that
-has j, even after a crash, has i in force, and two nodes' configurations differ by one member at most: their majorities meet.
+Why taking effect at apply is safe: a leader proposes a change only after it applied the one before, so the message that carries change j also
+tells that change i before it is committed; and whatever is durable of the log is written together with the commit index (`take_persist`). So a
+node that has j, even after a crash, has i in force, and two nodes' configurations differ by one member at most: their majorities meet.
 """
 
 from __future__ import annotations

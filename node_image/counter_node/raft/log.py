@@ -2,8 +2,8 @@
 
     offset < applied <= committed <= last_index          offset < unstable <= last_index + 1
 
-Entries at or below `offset` live in a snapshot only. Entries from `unstable` on were not handed to the storage yet.
-The committed prefix never changes: truncating it is an assertion, not an error.
+Entries at or below `offset` live in a snapshot only. Entries from `unstable` on were not handed to the storage yet. The committed prefix never
+changes: truncating it is an assertion, not an error.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The values that Raft persists and exchanges, shared by the core, the storage and the wire.
 
-All are immutable `msgspec.Struct`s encoded as MessagePack arrays (`array_like`), so that one definition serves the log file, the
-snapshot file and the peer link. Adding a field at the end with a default keeps old files readable; anything else is a new format.
+All are immutable `msgspec.Struct`s encoded as MessagePack arrays (`array_like`), so that one definition serves the log file, the snapshot file
+and the peer link. Adding a field at the end with a default keeps old files readable; anything else is a new format.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """THE table of commands. COMMAND, the reference page and the dispatch all come from it.
 
-`take` turns the words of a command (arity is checked already) into an action; it raises Refusal for what is wrong with them. Keyed commands are in
-keyed.py, those about the connection and the server in serving.py.
+`take` turns the words of a command (arity is checked already) into an action; it raises Refusal for what is wrong with them. Keyed commands are
+in keyed.py, those about the connection and the server in serving.py.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Commands about counters: words in, one operation out. Only spelling is checked here; what depends on the state is decided when the operation
-is applied."""
+"""Commands about counters: words in, one operation out. Only spelling is checked here; what depends on the state is decided when the operation is
+applied."""
 
 from __future__ import annotations
 

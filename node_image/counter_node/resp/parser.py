@@ -5,8 +5,8 @@ There are two ways through here, which agree on everything (the tests feed both)
     fast     hiredis, for what clients really send: whole commands, each an array of bulk strings
     careful  Redis's own rules, one header after the other: inline commands, commands that arrive in pieces, and whatever looks odd
 
-1. The fast way is taken only from the beginning of a command on, and only for data in which hiredis cannot go wrong: it reserves 8 GB of addresses
-   as soon as it reads `*1000000000`, and takes `+PING` or `(1` in an array for a bulk string.
+1. The fast way is taken only from the beginning of a command on, and only for data in which hiredis cannot go wrong: it reserves 8 GB of
+   addresses as soon as it reads `*1000000000`, and takes `+PING` or `(1` in an array for a bulk string.
 2. What a piece of data leaves unfinished goes the careful way, which remembers how far it came: a command costs the same however it is cut.
 3. Commands that were complete before a protocol error are answered before the connection ends.
 """

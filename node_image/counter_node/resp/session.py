@@ -1,8 +1,7 @@
 """One connection's protocol state, and the way from a command's words to an action.
 
 MULTI queues until EXEC makes one operation of the queue, so a transaction is one entry of the log: all of it or nothing, and nothing in between.
-A command
-that is refused while it is queued makes EXEC fail, as in Redis.
+A command that is refused while it is queued makes EXEC fail, as in Redis.
 """
 
 from __future__ import annotations
