@@ -59,6 +59,7 @@ async def observe(api: Kubernetes, cluster: Cluster, status: dict[str, Any]) -> 
         pods=tuple(sorted(found, key=lambda p: p.ordinal)),
         **_stateful_set(stateful_set),
         claims=tuple(sorted(_claim_ordinals(cluster, claims))),
+        owned_claims=tuple(sorted(_claim_ordinals(cluster, [c for c in claims if _is_owned(cluster, c)]))),
         cache_ready=((cache or {}).get("status") or {}).get("availableReplicas", 0),
         target=status.get("target"),
         bootstrap=(bootstrap["pod"], bootstrap["nodeId"]) if bootstrap.get("nodeId") else None,
@@ -111,6 +112,10 @@ def _stateful_set(found: dict[str, Any] | None) -> dict[str, Any]:
         "set_current": status.get("observedGeneration") == found["metadata"]["generation"],
         "revision": status.get("updateRevision", ""),
     }
+
+
+def _is_owned(cluster: Cluster, claim: dict[str, Any]) -> bool:
+    return any(owner["uid"] == cluster.uid for owner in claim["metadata"].get("ownerReferences") or [])
 
 
 def _claim_ordinals(cluster: Cluster, claims: list[dict[str, Any]]) -> list[int]:

@@ -51,6 +51,7 @@ class Observed:
     set_current: bool = False  # its controller has seen its newest spec
     revision: str = ""  # what a new pod would be made from
     claims: tuple[int, ...] = ()  # ordinals that have a volume claim
+    owned_claims: tuple[int, ...] = ()  # those that go when the CounterCluster goes
     cache_ready: int = 0
     target: int | None = None  # recorded in status
     bootstrap: tuple[str, str] | None = None  # (pod, node id), recorded in status

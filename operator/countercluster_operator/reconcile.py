@@ -17,6 +17,7 @@ from countercluster_operator.events import Recorder, timestamp
 from countercluster_operator.model import Cluster, InvalidSpec, decode
 from countercluster_operator.observe import observe
 from countercluster_operator.plan import Plan, plan
+from countercluster_operator.resources import claims
 from countercluster_operator.settings import Settings
 
 log = logging.getLogger("countercluster_operator")
@@ -62,6 +63,7 @@ class Reconciler:
             log.info("applied", extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run, "children": written})
         act = Act(self._api, cluster, seen, addresses)
         await asyncio.gather(*(act.delete_claim(ordinal) for ordinal in todo.excess_claims))
+        await asyncio.gather(*(self._api.apply(claim) for claim in claims.to_write(cluster, seen)))
         return await self._act(cluster, todo, act, run)
 
     async def _act(self, cluster: Cluster, todo: Plan, act: Act, run: str) -> float:

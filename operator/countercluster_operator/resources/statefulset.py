@@ -1,5 +1,5 @@
-"""The pods of the nodes. On scale-in the operator removes a claim itself, after its member was removed. Parallel, because who may join is
-decided by Raft and not by the order of starting; OnDelete, because the operator rolls, leader last."""
+"""The pods of the nodes. Claims are never left to the StatefulSet: a deleted StatefulSet comes back and must find its data (claims.py). Parallel,
+because who may join is decided by Raft and not by the order of starting; OnDelete, because the operator rolls, leader last."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def desired(cluster: Cluster, replicas: int) -> dict[str, Any]:
             "podManagementPolicy": "Parallel",
             "updateStrategy": {"type": "OnDelete"},
             "revisionHistoryLimit": 3,
-            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": cluster.spec.storage.retain, "whenScaled": "Retain"},
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
             "selector": {"matchLabels": names.selector(cluster.name, names.NODE)},
             "template": _template(cluster),
             "volumeClaimTemplates": [_claim(cluster)],
