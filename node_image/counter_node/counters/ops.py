@@ -17,9 +17,9 @@ from counter_node.counters.state import MAX, MIN, State
 
 INCRBY, GET, SET, DEL, MGET, EXISTS, EXPIRE, TTL, PERSIST, INCREX = range(1, 11)
 MULTI, IDMP, FLUSH, DBSIZE, SCAN, KEYS, MSET, GETDEL, GETEX, TYPE = range(11, 21)
-CONSTANT, DECRBY, STRLEN = 21, 22, 23
+CONSTANT, DECRBY, STRLEN, RANDOMKEY = 21, 22, 23, 24
 
-READS: Final = frozenset({GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT, STRLEN})
+READS: Final = frozenset({GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT, STRLEN, RANDOMKEY})
 
 OVERFLOW = Failure(b"ERR increment or decrement would overflow")
 DELTA_OVERFLOW = Failure(b"ERR applied increment would overflow")
@@ -185,6 +185,13 @@ def _scan(state: State, op: Op) -> list[Any]:
     return [b"%d" % following, matching(keys, pattern)]
 
 
+def _randomkey(state: State, op: Op) -> bytes | None:
+    """[RANDOMKEY, place]: the first key from that place on."""
+    index = state.ordered()
+    keys = index.page(op[1], 1)[1] or index.page(0, 1)[1]
+    return keys[0] if keys else None
+
+
 def _keys(state: State, op: Op) -> list[bytes]:
     return matching(state.values, op[1])
 
@@ -257,5 +264,6 @@ EXECUTE: dict[int, Callable[[State, Op], Any]] = {
     CONSTANT: _constant,
     DECRBY: _decrby,
     STRLEN: _strlen,
+    RANDOMKEY: _randomkey,
 }
 """MULTI and IDMP are the machine's (machine.py), as they execute others."""

@@ -17,6 +17,10 @@ class Simple(str):
     __slots__ = ()
 
 
+class Set(list[Any]):
+    """A list that RESP3 calls a set."""
+
+
 OK = Simple("OK")
 _FAILURE, _SIMPLE, _LIST, _MAP = 1, 2, 3, 4
 
@@ -36,7 +40,7 @@ def _tagged(reply: Any) -> Any:
         return [_FAILURE, bytes(reply)]
     if kind is Simple:
         return [_SIMPLE, str(reply)]
-    if kind is list:
+    if isinstance(reply, list):
         return [_LIST, [_tagged(r) for r in reply]]
     if kind is dict:
         return [_MAP, [_tagged(x) for pair in reply.items() for x in pair]]

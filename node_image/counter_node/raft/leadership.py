@@ -98,7 +98,9 @@ class Leadership:
     def _require_caught_up(self, node: NodeId) -> None:
         progress = self.progress[node]
         lag = self._raft.log.last_index - progress.match
-        if progress.pace is not Pace.REPLICATE or lag > self._config.promote_lag:
+        if progress.pace is not Pace.REPLICATE:
+            raise NotReady(f"learner {node:016x} has not answered yet, or installs a snapshot ({progress.pace.value}); it is {lag} entries behind")
+        if lag > self._config.promote_lag:
             raise NotReady(f"learner {node:016x} is {lag} entries behind; at most {self._config.promote_lag} to vote")
 
     # --- the clock ----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from counter_node.resp.actions import Refusal
 
 MAX_KEY_BYTES: Final = 1_024
 MAX_PRODUCER_BYTES: Final = 128
+LATEST_MS: Final = 1 << 42
+"""The time in the log is taken to stay below this; it is the year 2109."""
 NOT_AN_INTEGER = "ERR value is not an integer or out of range"
 SYNTAX = "ERR syntax error"
 _INTEGER = re.compile(rb"-?(?:0|[1-9]\d{0,18})\Z")
@@ -40,10 +42,18 @@ def keys(words: list[bytes]) -> list[bytes]:
 def expiry(name: str, option: bytes, word: bytes) -> tuple[int, int]:
     """Kind and milliseconds of EX, PX, EXAT, PXAT."""
     value = integer(word)
-    ms = value * _UNITS_MS[option]
-    if value <= 0 or ms > MAX // 2:
+    kind = o.EX_AT if option.endswith(b"AT") else o.EX_IN
+    if value <= 0:
         raise Refusal(f"ERR invalid expire time in '{name}' command")
-    return (o.EX_AT if option.endswith(b"AT") else o.EX_IN), ms
+    return kind, deadline_ms(name, kind, value, _UNITS_MS[option])
+
+
+def deadline_ms(name: str, kind: int, value: int, unit_ms: int) -> int:
+    """Milliseconds such that the deadline, added to the time in the log if it is relative, stays a signed 64-bit integer."""
+    ms = value * unit_ms
+    if not MIN <= ms <= MAX - (LATEST_MS if kind == o.EX_IN else 0):
+        raise Refusal(f"ERR invalid expire time in '{name}' command")
+    return ms
 
 
 class Options:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from counter_node.counters.replies import OK, Failure, Simple
+from counter_node.counters.replies import OK, Failure, Set, Simple
 
 _INTEGERS = [b":%d\r\n" % n for n in range(10_000)]
 _OK = b"+OK\r\n"
@@ -47,6 +47,10 @@ def _list(reply: list[Any], protocol: int) -> bytes:
     return b"*%d\r\n%s" % (len(reply), encode_many(reply, protocol))
 
 
+def _set(reply: Set, protocol: int) -> bytes:
+    return b"%s%d\r\n%s" % (b"~" if protocol == 3 else b"*", len(reply), encode_many(reply, protocol))
+
+
 def _map(reply: dict[Any, Any], protocol: int) -> bytes:
     pairs = encode_many((x for pair in reply.items() for x in pair), protocol)
     return b"%%%d\r\n%s" % (len(reply), pairs) if protocol == 3 else b"*%d\r\n%s" % (2 * len(reply), pairs)
@@ -60,5 +64,6 @@ _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
     Failure: _failure,
     Simple: _simple,
     list: _list,
+    Set: _set,
     dict: _map,
 }

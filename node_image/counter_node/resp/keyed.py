@@ -7,15 +7,27 @@ from typing import TYPE_CHECKING
 
 from counter_node.counters import ops as o
 from counter_node.counters.batches import Op
+from counter_node.counters.keyspace import PLACES
+from counter_node.counters.replies import pack
 from counter_node.counters.state import MAX, MIN
 from counter_node.resp.actions import Action, Read, Refusal, Reply, Write
-from counter_node.resp.arguments import MAX_PRODUCER_BYTES, SYNTAX, Options, expiry, integer, key, keys
+from counter_node.resp.arguments import MAX_PRODUCER_BYTES, SYNTAX, Options, deadline_ms, expiry, integer, key, keys
 
 if TYPE_CHECKING:
     from counter_node.resp.session import Session
 
+MAX_PAGE = 10_000
+"""Keys in one answer of SCAN."""
 _EXPIRIES = frozenset({b"EX", b"PX", b"EXAT", b"PXAT"})
-_EXPIRE_IF = {b"NX": o.IF_ABSENT, b"XX": o.IF_PRESENT, b"GT": o.IF_GREATER, b"LT": o.IF_LESS}
+_EXPIRE_IF = {
+    frozenset[bytes](): o.ALWAYS,
+    frozenset({b"NX"}): o.IF_ABSENT,
+    frozenset({b"XX"}): o.IF_PRESENT,
+    frozenset({b"GT"}): o.IF_GREATER,
+    frozenset({b"LT"}): o.IF_LESS,
+    frozenset({b"XX", b"GT"}): o.IF_GREATER,  # which asks for an expiry anyway
+    frozenset({b"XX", b"LT"}): o.IF_LESS_THAN_PRESENT,
+}
 
 
 def incr(_: Session, words: list[bytes]) -> Action:
@@ -38,31 +50,42 @@ def decrby(_: Session, words: list[bytes]) -> Action:
 
 
 def increx(_: Session, words: list[bytes]) -> Action:
-    delta, lower, upper, saturate, kind, ms, only_new = 1, MIN, MAX, False, o.EX_KEEP, 0, False
+    delta, lower, upper, kind, ms, condition = 1, MIN, MAX, o.EX_KEEP, 0, o.ALWAYS
+    seen: set[bytes] = set()
     options = Options(words[2:])
     while options:
         option = options.word()
-        if option == b"BYINT":
-            delta = integer(options.value())
-        elif option == b"LBOUND":
-            lower = integer(options.value())
-        elif option == b"UBOUND":
-            upper = integer(options.value())
-        elif option == b"SATURATE":
-            saturate = True
-        elif option == b"ENX":
-            only_new = True
-        elif option == b"PERSIST" and kind == o.EX_KEEP:
-            kind = o.EX_NONE
-        elif option in _EXPIRIES and kind == o.EX_KEEP:
-            kind, ms = expiry("increx", option, options.value())
-        else:
+        group = _INCREX_OPTIONS.get(option)
+        if group is None or group in seen:
             raise Refusal(SYNTAX)
-    if lower > upper:
-        raise Refusal("ERR lower bound is above the upper bound")
-    if only_new and kind in (o.EX_KEEP, o.EX_NONE):
+        seen.add(group)
+        if option == b"BYINT":
+            delta = integer(options.value(), "ERR Increment is not an integer or out of range")
+        elif option == b"BYFLOAT":
+            raise Refusal("ERR BYFLOAT is not supported; counters are integers")
+        elif option == b"LBOUND":
+            lower = integer(options.value(), "ERR LBOUND is not an integer or out of range")
+        elif option == b"UBOUND":
+            upper = integer(options.value(), "ERR UBOUND is not an integer or out of range")
+        elif group == b"expiry":
+            kind, ms = (o.EX_NONE, 0) if option == b"PERSIST" else expiry("increx", option, options.value())
+        elif group == b"condition":
+            condition = o.IF_ABSENT if option == b"NX" else o.IF_PRESENT
+    if b"ENX" in seen and kind == o.EX_NONE:
         raise Refusal(SYNTAX)
-    return Write([o.INCREX, key(words[1]), delta, lower, upper, saturate, kind, ms, only_new])
+    if b"ENX" in seen and kind == o.EX_KEEP:
+        raise Refusal("ERR ENX flag requires an expiration")
+    if lower > upper:
+        raise Refusal("ERR LBOUND can't be greater than UBOUND")
+    op = [o.INCREX, key(words[1]), delta, lower, upper, b"SATURATE" in seen, kind, ms, b"ENX" in seen]
+    return Write(op if condition == o.ALWAYS else [*op, condition])
+
+
+_INCREX_OPTIONS = {
+    b"BYINT": b"increment", b"BYFLOAT": b"increment", b"LBOUND": b"LBOUND", b"UBOUND": b"UBOUND", b"SATURATE": b"SATURATE", b"ENX": b"ENX",
+    b"EX": b"expiry", b"PX": b"expiry", b"EXAT": b"expiry", b"PXAT": b"expiry", b"PERSIST": b"expiry", b"NX": b"condition", b"XX": b"condition",
+}  # fmt: skip
+"""Option → what may be given only once."""
 
 
 def get(_: Session, words: list[bytes]) -> Action:
@@ -70,26 +93,45 @@ def get(_: Session, words: list[bytes]) -> Action:
 
 
 def set_(_: Session, words: list[bytes]) -> Action:
-    condition, expected, kind, ms, give_old = o.ALWAYS, 0, o.EX_NONE, 0, False
+    kind, give_old = o.EX_NONE, False
+    condition = seen = b""
+    expected: bytes | None = None
+    unit, amount = b"", b""
     options = Options(words[3:])
     while options:
         option = options.word()
-        if option in (b"NX", b"XX") and condition == o.ALWAYS:
-            condition = o.IF_ABSENT if option == b"NX" else o.IF_PRESENT
-        elif option == b"IFEQ" and condition == o.ALWAYS:
-            condition, expected = o.IF_EQUAL, integer(options.value())
+        if option in (b"NX", b"XX", b"IFEQ", b"IFNE") and condition in (b"", option) and expected is None:
+            condition = option
+            expected = options.value() if option.startswith(b"IF") else None
         elif option == b"GET":
             give_old = True
-        elif option == b"KEEPTTL" and kind == o.EX_NONE:
-            kind = o.EX_KEEP
-        elif option in _EXPIRIES and kind == o.EX_NONE:
-            kind, ms = expiry("set", option, options.value())
+        elif option == b"KEEPTTL" and seen in (b"", option):
+            kind, seen = o.EX_KEEP, option
+        elif option in _EXPIRIES and seen == b"":
+            seen, unit, amount = option, option, options.value()
         else:
             raise Refusal(SYNTAX)
-    return Write(_set(words[1], words[2], condition, expected, kind, ms, give_old))
+    ms = 0
+    if unit:
+        kind, ms = expiry("set", unit, amount)
+    op = _set(words[1], words[2], _SET_IF[condition], None if expected is None else _integer_or_none(expected), kind, ms, give_old)
+    return Write(op)
 
 
-def _set(name: bytes, value: bytes, condition: int = o.ALWAYS, expected: int = 0, kind: int = o.EX_NONE, ms: int = 0, give_old: bool = False) -> Op:
+_SET_IF = {b"": o.ALWAYS, b"NX": o.IF_ABSENT, b"XX": o.IF_PRESENT, b"IFEQ": o.IF_EQUAL, b"IFNE": o.IF_NOT_EQUAL}
+
+
+def _integer_or_none(word: bytes) -> int | None:
+    """What a counter is compared with; no counter is like a word that is no integer."""
+    try:
+        return integer(word)
+    except Refusal:
+        return None
+
+
+def _set(
+    name: bytes, value: bytes, condition: int = o.ALWAYS, expected: int | None = None, kind: int = o.EX_NONE, ms: int = 0, give_old: bool = False
+) -> Op:
     return [o.SET, key(name), integer(value), condition, expected, kind, ms, give_old]
 
 
@@ -157,22 +199,30 @@ def exists(_: Session, words: list[bytes]) -> Action:
     return Read([o.EXISTS, keys(words[1:])])
 
 
+def strlen(_: Session, words: list[bytes]) -> Action:
+    return Read([o.STRLEN, key(words[1])])
+
+
+def randomkey(session: Session, _: list[bytes]) -> Action:
+    return Read([o.RANDOMKEY, session.next_place()])
+
+
 def type_(_: Session, words: list[bytes]) -> Action:
     return Read([o.TYPE, key(words[1])])
 
 
 def _expire(name: str, words: list[bytes], kind: int, unit_ms: int) -> Action:
-    ms = integer(words[2]) * unit_ms
-    if not MIN // 2 < ms < MAX // 2:
-        raise Refusal(f"ERR invalid expire time in '{name}' command")
-    conditions = {word.upper() for word in words[3:]}
-    unknown = conditions - _EXPIRE_IF.keys()
-    if unknown:
-        raise Refusal(f"ERR Unsupported option {min(unknown).decode(errors='replace')}")
-    if len(conditions) > 1:
+    conditions = set()
+    for word in words[3:]:
+        if word.upper() not in (b"NX", b"XX", b"GT", b"LT"):
+            raise Refusal(f"ERR Unsupported option {word.decode('latin-1')}")
+        conditions.add(word.upper())
+    if b"NX" in conditions and len(conditions) > 1:
         raise Refusal("ERR NX and XX, GT or LT options at the same time are not compatible")
-    condition = _EXPIRE_IF[conditions.pop()] if conditions else o.ALWAYS
-    return Write([o.EXPIRE, key(words[1]), kind, ms, condition])
+    if {b"GT", b"LT"} <= conditions:
+        raise Refusal("ERR GT and LT options at the same time are not compatible")
+    ms = deadline_ms(name, kind, integer(words[2]), unit_ms)
+    return Write([o.EXPIRE, key(words[1]), kind, ms, _EXPIRE_IF[frozenset(conditions)]])
 
 
 def expire(_: Session, words: list[bytes]) -> Action:
@@ -212,7 +262,7 @@ def persist(_: Session, words: list[bytes]) -> Action:
 
 
 def scan(_: Session, words: list[bytes]) -> Action:
-    if not words[1].isdigit() or int(words[1]) > MAX:
+    if not words[1].isdigit() or len(words[1]) > 20:
         raise Refusal("ERR invalid cursor")
     pattern, count, wanted = None, 10, b"string"
     options = Options(words[2:])
@@ -230,7 +280,7 @@ def scan(_: Session, words: list[bytes]) -> Action:
             raise Refusal(SYNTAX)
     if wanted != b"string":
         return Reply([b"0", []])
-    return Read([o.SCAN, int(words[1]), min(count, 100_000), pattern])
+    return Read([o.SCAN, min(int(words[1]), PLACES), min(count, MAX_PAGE), pattern])
 
 
 def keys_(_: Session, words: list[bytes]) -> Action:
@@ -248,17 +298,14 @@ def flush(_: Session, words: list[bytes]) -> Action:
 
 
 def idmp(session: Session, words: list[bytes]) -> Action:
-    """IDMP producer sequence command…: the command is taken apart as if it stood alone."""
+    """IDMP producer sequence command…: the command is taken apart as if it stood alone. Whatever it answers, be it an error in its words, takes the
+    sequence, so that a producer's sequences have no holes."""
     if not 0 < len(words[1]) <= MAX_PRODUCER_BYTES:
         raise Refusal(f"ERR producer id of {len(words[1])} bytes; 1 to {MAX_PRODUCER_BYTES}")
     sequence = integer(words[2], "ERR sequence is not a positive integer")
     if sequence < 1:
         raise Refusal("ERR sequence is not a positive integer")
-    if session.queue is not None:
-        raise Refusal("ERR IDMP is not allowed in a transaction")
-    inner = session.handle(words[3:])
+    inner = session.once(words[3:])
     if isinstance(inner, Reply):
-        return inner
-    if not isinstance(inner, Write) or inner.op[0] == o.IDMP:
-        raise Refusal("ERR IDMP takes one command that writes")
+        return Write([o.IDMP, words[1], sequence, [o.CONSTANT, pack(inner.value)]])
     return Write([o.IDMP, words[1], sequence, inner.op])
