@@ -7,6 +7,7 @@ A failure leaves pods, events, logs and node status in a folder whose name is pr
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -72,7 +73,8 @@ def operator_unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def space(request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """A namespace of the test's own."""
-    space = Namespace("e2e-" + request.node.name.removeprefix("test_").split("[")[0].replace("_", "-")[:50].rstrip("-"))
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
+    space = Namespace(f"e2e-{words[:24]}-{words[-20:]}".replace("--", "-"))
     if API.get(f"/api/v1/namespaces/{space.name}"):
         kubectl("delete", "namespace", space.name, "--wait=false")
     space.make()

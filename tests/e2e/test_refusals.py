@@ -12,7 +12,6 @@ REFUSED: list[tuple[str, Object, list[str]]] = [
     ("too-many", {"replicas": 8}, ["spec.replicas", "7"]),
     ("replicas-in-words", {"replicas": "three"}, ["spec.replicas", "integer"]),
     ("image-a-number", {"image": 5}, ["spec.image", "string"]),
-    ("image-empty", {"image": ""}, ["spec.image"]),
     ("storage-no-size", {"storage": {"size": "big"}}, ["spec.storage.size"]),
     ("storage-retain", {"storage": {"retain": "Perhaps"}}, ["spec.storage.retain", "Retain", "Delete"]),
     ("cache-replicas", {"cache": {"replicas": -1}}, ["spec.cache.replicas"]),
