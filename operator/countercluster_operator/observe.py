@@ -62,6 +62,7 @@ async def observe(api: Kubernetes, cluster: Cluster, status: dict[str, Any]) -> 
         owned_claims=tuple(sorted(_claim_ordinals(cluster, [c for c in claims if _is_owned(cluster, c)]))),
         cache_ready=((cache or {}).get("status") or {}).get("availableReplicas", 0),
         target=status.get("target"),
+        recorded=tuple(m["name"] for m in status.get("members") or [] if m.get("name")),
         bootstrap=(bootstrap["pod"], bootstrap["nodeId"]) if bootstrap.get("nodeId") else None,
     )
     return seen, addresses

@@ -55,6 +55,7 @@ class Observed:
     cache_ready: int = 0
     target: int | None = None  # recorded in status
     bootstrap: tuple[str, str] | None = None  # (pod, node id), recorded in status
+    recorded: tuple[str, ...] = ()  # names of the members, as recorded in status
 
     def pod(self, ordinal: int) -> Pod | None:
         return next((p for p in self.pods if p.ordinal == ordinal), None)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 
 from countercluster_operator import names
 from countercluster_operator.model import Cluster
-from countercluster_operator.observed import Member, Observed, Pod
+from countercluster_operator.observed import Member, NodeStatus, Observed, Pod
 from countercluster_operator.resources.disruption import quorum
 
 MAX_LAG = 200
@@ -54,11 +54,11 @@ class Plan:
 
 def plan(cluster: Cluster, seen: Observed) -> Plan:
     target = _target(cluster, seen)
-    replicas = _replicas(seen, target)
+    replicas = _replicas(cluster, seen, target)
     voters = max(target, sum(m.voter for m in seen.members))
     claims = tuple(o for o in seen.claims if o >= replicas and seen.pod(o) is None) if seen.members else ()
     base = Plan(replicas, target, voters, excess_claims=claims)
-    for rule in (_form, _without_leader, _heal, _arrive, _leave, _join, _roll):
+    for rule in (_replace_dead, _form, _without_leader, _heal, _arrive, _leave, _join, _roll):
         outcome = rule(cluster, seen, base)
         if isinstance(outcome, Step):
             return dataclasses.replace(base, step=outcome)
@@ -77,14 +77,12 @@ def _target(cluster: Cluster, seen: Observed) -> int:
     return seen.target if arriving else wanted
 
 
-def _replicas(seen: Observed, target: int) -> int:
-    """A pod goes only after its member is gone."""
-    if seen.set_replicas is None:
-        return target
-    if not seen.members:
-        return max(target, seen.set_replicas)
-    ordinals = [int(m.name.rpartition("-")[2]) for m in seen.members if m.name.rpartition("-")[2].isdigit()]
-    return max([target, *(o + 1 for o in ordinals if o < seen.set_replicas)])
+def _replicas(cluster: Cluster, seen: Observed, target: int) -> int:
+    """A pod goes only after its member is gone: every member keeps its pod. Without a leader those members count which the status recorded."""
+    members = [m.name for m in seen.members] or list(seen.recorded)
+    ordinals = [o for name in members if (o := names.ordinal(cluster.name, name)) is not None]
+    kept = 0 if seen.members else seen.set_replicas or 0
+    return max([target, kept, *(o + 1 for o in ordinals)])
 
 
 def _ordinal(cluster: Cluster, member: Member) -> int | None:
@@ -137,14 +135,17 @@ def _form(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
     return "some volumes hold members of a cluster: waiting for them to elect a leader"
 
 
-def _without_leader(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
-    """Rule 7."""
-    if seen.leader is not None:
-        return None
+def _replace_dead(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
+    """What does not run and is made from an old template is in nobody's way: a mended image reaches it before anything else is looked at."""
     for pod in _outdated(seen):
         if not pod.running and not pod.terminating:
             return Step("DeletePod", f"{pod.name} does not run ({pod.trouble or 'not started'}) and its template is outdated", pod.name)
-    return "no leader: a majority of the members is not reachable"
+    return None
+
+
+def _without_leader(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
+    """Rule 7."""
+    return None if seen.leader is not None else "no leader: a majority of the members is not reachable"
 
 
 def _heal(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
@@ -158,9 +159,18 @@ def _heal(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
             return Step("RemoveMember", f"{member.name} lost its disk: its old id leaves, the new one joins", member.name, member.node_id)
         return f"{member.name} lost its disk, but the other members have no majority without it"
     for pod in seen.pods:
-        if pod.status is not None and pod.status.role == "removed" and pod.status.node_id not in ids and not pod.terminating:
+        if pod.status is not None and not pod.terminating and pod.status.node_id not in ids and _is_gone(seen, pod.status):
             return Step("ReplaceDisk", f"{pod.name} holds the data of a removed member; it starts anew", pod.name)
     return None
+
+
+def _is_gone(seen: Observed, status: NodeStatus) -> bool:
+    """The node was a member once and is none now. Believed only of a leader that a majority follows, and that is not older than the node's term."""
+    leader = seen.leader
+    if status.role in ("waiting", "learner") or leader is None or leader.status is None:
+        return False
+    followed = len(_active(seen)) >= quorum(sum(m.voter for m in seen.members))
+    return status.role == "removed" or (followed and status.term <= leader.status.term)
 
 
 def _arrive(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
@@ -181,7 +191,8 @@ def _leave(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
     leaving = [(o, m) for m in seen.members if (o := _ordinal(cluster, m)) is not None and o >= base.target]
     if not leaving:
         return None
-    _, member = max(leaving, key=lambda pair: pair[0])
+    active = _active(seen)
+    _, member = max(leaving, key=lambda pair: (pair[1].node_id not in active, pair[0]))  # the dead first: that costs nobody's vote
     leader = seen.leader
     if leader is not None and leader.status is not None and leader.status.node_id == member.node_id:
         return Step("Transfer", f"{member.name} leads and is to leave", member.name, member.node_id)
@@ -219,7 +230,7 @@ def _roll(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
         return f"waiting for {', '.join(going)} to end"
     for what, test in _BROKEN:
         for pod in outdated:
-            if not pod.ready and test(pod):
+            if not pod.ready and test(pod) and _can_spare(seen, pod):
                 return Step("DeletePod", f"restarting {pod.name}: its template is outdated and it {what}", pod.name)
     if broken:
         return "; ".join(f"waiting for {p.name}: {p.trouble or (p.status.reason if p.status else 'not running')}" for p in broken)
@@ -233,8 +244,15 @@ def _roll(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
     return _next_to_roll(seen, outdated)
 
 
+def _can_spare(seen: Observed, pod: Pod) -> bool:
+    """A pod that runs but is not ready may be about to be: it goes only if it does not lead and the others keep the majority."""
+    if seen.leader is not None and pod.name == seen.leader.name:
+        return False
+    others = _active(seen) - ({pod.status.node_id} if pod.status is not None else set())
+    return len(others) >= quorum(sum(m.voter for m in seen.members))
+
+
 _BROKEN: list[tuple[str, Callable[[Pod], bool]]] = [
-    ("does not run", lambda p: not p.running),
     ("is starting", lambda p: p.status is None),
     ("is not ready", lambda p: True),
 ]

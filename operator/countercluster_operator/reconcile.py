@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import secrets
 from typing import Any
@@ -54,13 +55,14 @@ class Reconciler:
     async def _pass(self, cluster: Cluster, old: dict[str, Any], run: str) -> float:
         seen, addresses = await observe(self._api, cluster, old)
         todo = plan(cluster, seen)
-        # The status goes first: what must be remembered (target, who bootstraps) is remembered before it is acted upon.
-        await self._write_status(cluster.namespace, cluster.name, old, report.status(cluster, seen, todo, old, _now()))
-        if cluster.spec.paused:
-            return AT_REST_S
-        written = await self._children.keep(cluster, todo.replicas, todo.voters)
+        written = [] if cluster.spec.paused else await self._children.keep(cluster, todo.replicas, todo.voters)
         if written:
             log.info("applied", extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run, "children": written})
+            todo = dataclasses.replace(todo, step=None, waiting=f"applied {', '.join(written)}")  # what was observed is outdated
+        # The status before the act: what must be remembered (target, who bootstraps) is remembered before it is acted upon.
+        await self._write_status(cluster.namespace, cluster.name, old, report.status(cluster, seen, todo, old, _now()))
+        if cluster.spec.paused or written:
+            return AT_REST_S if cluster.spec.paused else AT_ONCE_S
         act = Act(self._api, cluster, seen, addresses)
         await asyncio.gather(*(act.delete_claim(ordinal) for ordinal in todo.excess_claims))
         await asyncio.gather(*(self._api.apply(claim) for claim in claims.to_write(cluster, seen)))

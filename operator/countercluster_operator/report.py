@@ -79,15 +79,24 @@ def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]
     voters = [m for m in seen.members if m.voter]
     ready_voters = [m for m in voters if m.name in ready_names]
     lost = sorted(m.name for m in voters if m.name not in ready_names)
+    formed_but_headless = seen.leader is None and seen.bootstrap is not None
     return [
         _ready(cluster, plan, len(ready_voters), reason, doing),
         _quorum(seen, len(voters), len(ready_voters)),
         _available(seen, len(ready_names), doing),
         ("Progressing", True, reason, doing) if not plan.settled else ("Progressing", False, "AtRest", ""),
-        ("Degraded", True, "MembersNotReady", f"not ready: {', '.join(lost)}") if lost else ("Degraded", False, "AllMembersReady", ""),
+        _degraded(lost, "NoLeader" if formed_but_headless else ""),
         _cache(cluster, seen),
         ("ReconcilePaused", cluster.spec.paused, "PausedBySpec" if cluster.spec.paused else "NotPaused", ""),
     ]
+
+
+def _degraded(lost: list[str], headless: str) -> Condition:
+    if headless:
+        return ("Degraded", True, headless, "no member leads")
+    if lost:
+        return ("Degraded", True, "MembersNotReady", f"not ready: {', '.join(lost)}")
+    return ("Degraded", False, "AllMembersReady", "")
 
 
 def _available(seen: Observed, ready: int, doing: str) -> Condition:

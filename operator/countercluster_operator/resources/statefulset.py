@@ -78,6 +78,7 @@ def _container(cluster: Cluster) -> dict[str, Any]:
         "startupProbe": _probe("/startupz", period=1, failures=300),
         "readinessProbe": _probe("/readyz", period=1, failures=2),
         "livenessProbe": _probe("/livez", period=10, failures=6),
+        "lifecycle": {"preStop": {"sleep": {"seconds": 2}}},  # until every proxy has heard that this pod is no endpoint any more
         "volumeMounts": [{"name": "data", "mountPath": DATA}],
     }
 
