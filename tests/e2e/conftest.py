@@ -6,6 +6,7 @@ A failure leaves pods, events, logs and node status in a folder whose name is pr
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import tempfile
@@ -21,7 +22,8 @@ from tests.e2e import waits
 from tests.e2e.rig import Rig, manifest, operator_lack, operator_pods
 
 HERE = Path(__file__).resolve().parent
-SHARED = Namespace("e2e-shared")
+SHARED = Namespace(f"e2e-shared-{os.getpid()}")
+LOCK = Path(tempfile.gettempdir(), "countercluster-e2e.lock")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,8 +44,16 @@ def kubernetes() -> Iterator[None]:
         pytest.skip("no KUBECONFIG: run `make e2e`, which brings a cluster up")
     if "counterclusters" not in kubectl("api-resources", "--api-group=countercluster.io", check=False, seconds=30):
         pytest.fail("the cluster has no CounterCluster resource: run `make cluster`", pytrace=False)
-    wait("the operator", waits.OPERATOR, operator_lack)
-    yield
+    with LOCK.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.fail(f"another run of these tests is using the cluster ({LOCK} is locked)", pytrace=False)
+        for left in API.items("/api/v1/namespaces"):
+            if left["metadata"]["name"].startswith("e2e-"):  # of a run that was interrupted
+                kubectl("delete", "namespace", left["metadata"]["name"], "--wait=false", "--ignore-not-found")
+        wait("the operator", waits.OPERATOR, operator_lack)
+        yield
     API.stop()
 
 
@@ -75,18 +85,14 @@ def space(request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """A namespace of the test's own."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
     space = Namespace(f"e2e-{words[:24]}-{words[-20:]}".replace("--", "-"))
-    if API.get(f"/api/v1/namespaces/{space.name}"):
-        kubectl("delete", "namespace", space.name, "--wait=false")
     space.make()
     yield space
-    kubectl("delete", "namespace", space.name, "--wait=false")
+    kubectl("delete", "namespace", space.name, "--wait=false", "--ignore-not-found")
 
 
 @pytest.fixture(scope="session")
 def fresh(kubernetes: None) -> Iterator[tuple[Rig, float]]:
     """The shared CounterCluster, made from `spec: {}`, and how long that took."""
-    if API.get(f"/api/v1/namespaces/{SHARED.name}"):
-        kubectl("delete", "namespace", SHARED.name, "--wait=false")
     SHARED.make()
     rig = Rig(SHARED, CounterCluster(SHARED, "clicks"), Tools(SHARED), [])
     rig.tools.start()
@@ -94,7 +100,7 @@ def fresh(kubernetes: None) -> Iterator[tuple[Rig, float]]:
     seconds = rig.counters.wait_settled(3, waits.READY, cache=True)
     rig.tools.wait()
     yield rig, seconds
-    kubectl("delete", "namespace", SHARED.name, "--wait=false")
+    kubectl("delete", "namespace", SHARED.name, "--wait=false", "--ignore-not-found")
 
 
 @pytest.fixture
