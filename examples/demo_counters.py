@@ -1,7 +1,7 @@
 """A CounterCluster as its pods and nodes tell it, and loads that run inside the cluster: shared by the demo and the end-to-end tests.
 
-Nothing here trusts the operator: "settled" means that the pods are ready, that the leader names exactly them as voters, and that the
-conditions say so as well.
+Nothing here trusts the operator: "settled" means that the pods are ready, that the leader names exactly them as voters who have
+caught up, and that the conditions say so as well.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from examples.demo_kube import Broken, Namespace, Object, condition, node_status
 
 NODE_IMAGE = "countercluster/node:dev"
 NODE_IMAGE_NEXT = "countercluster/node:dev-next"
+CAUGHT_UP = 500
+"""Entries: about two seconds of the load that runs meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,10 @@ class CounterCluster:
         voters = {member["name"] for member in members if member["voter"]}
         if voters != set(ready) or len(members) != replicas:
             return f"voters are {', '.join(sorted(voters)) or 'unknown'}"
+        end = max(member["matchIndex"] for member in members)
+        behind = [member["name"] for member in members if end - member["matchIndex"] > CAUGHT_UP]
+        if behind:
+            return f"{', '.join(behind)} is behind"
         for which, wanted in (("Ready", "True"), ("Progressing", "False")):
             now = condition(resource, which)
             if now.get("status") != wanted:
