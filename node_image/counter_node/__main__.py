@@ -11,7 +11,7 @@ from counter_node import logs, settings
 from counter_node.node import serve
 from counter_node.storage import DamagedError, DiskFailedError, StorageError
 
-EXIT_SETTINGS, EXIT_DAMAGED, EXIT_DISK = 2, 3, 4
+EXIT_SETTINGS, EXIT_DAMAGED, EXIT_DISK, EXIT_BUG = 2, 3, 4, 70
 
 
 def main() -> int:
@@ -32,6 +32,9 @@ def main() -> int:
     except (StorageError, OSError) as error:
         logs.log.critical("cannot start: %s", error)
         return EXIT_SETTINGS
+    except Exception:
+        logs.log.critical("ended by an error of its own; please report it", exc_info=True)
+        return EXIT_BUG
     finally:
         listener.stop()
     return 0

@@ -13,7 +13,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ class Node:
         self.admin = Admin(self)
         self.cache: Publisher | None = Publisher(settings.cache, self) if settings.cache else None
         self._loop = asyncio.get_running_loop()
+        self.fatal: asyncio.Future[None] = self._loop.create_future()  # gets the error that ends the node
         self._storage, recovered = Storage.open(Path(settings.data_dir), settings.cluster_id, segment_bytes=settings.segment_bytes)
         if recovered.repaired:
             log.warning("the log's torn tail was repaired: %s", recovered.repaired)
@@ -168,7 +169,8 @@ class Node:
         if lag > self.settings.election_ticks * self.settings.tick_ms / 2000:
             log.warning("the loop stalled", extra={"seconds": round(lag, 3)})
         self._tick_later()
-        self.replica.tick()
+        with self._fatal_errors():
+            self.replica.tick()
         self.clients.tick()
         self._sync_links()
         self.wake()
@@ -182,6 +184,21 @@ class Node:
     # --- the turn -----------------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
+        with self._fatal_errors():
+            self._one_turn()
+
+    @contextlib.contextmanager
+    def _fatal_errors(self) -> Iterator[None]:
+        """An error in the middle of a turn leaves a node that looks alive and is not (a disk job that is never written, say). It ends the node:
+        started anew from its disk, it is whole again."""
+        try:
+            yield
+        except Exception as error:
+            log.critical("the node ends: a turn failed", exc_info=True)
+            if not self.fatal.done():
+                self.fatal.set_exception(error)
+
+    def _one_turn(self) -> None:
         self._turn_due = False
         turn = self.replica.turn()
         if turn.messages:
@@ -264,7 +281,8 @@ class Node:
             if error is not None:
                 self._disk_failed(error)
                 return
-            self._compact_to = self.replica.persisted(job) or self._compact_to
+            with self._fatal_errors():
+                self._compact_to = self.replica.persisted(job) or self._compact_to
             if storage.log_bytes > self.settings.snapshot_bytes:
                 self.snapshot_soon()
             self.wake()
@@ -335,8 +353,9 @@ class Node:
         return ""
 
     def peer_messages(self, sender: NodeId, messages: list[PeerMessage]) -> None:
-        for message in messages:
-            self.replica.receive(sender, message)
+        with self._fatal_errors():
+            for message in messages:
+                self.replica.receive(sender, message)
         self.wake()
 
     def peer_lost(self, node: NodeId) -> None:
@@ -381,16 +400,19 @@ def _member(node_id: NodeId, s: Settings) -> Member:
     return Member(node_id, s.name, s.advertise_peer, s.advertise_resp, True)
 
 
-async def serve(settings: Settings, on_start: Callable[[Node], None] | None = None) -> None:
-    """Runs a node until it is told to stop."""
+async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
+    """Runs a node until `stop` is set, by default by SIGTERM or SIGINT. Raises what ended it before its time."""
     sys.setswitchinterval(0.0005)  # a disk thread that is done should not wait 5 ms for the loop
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop.set)
+    if stop is None:
+        stop = asyncio.Event()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, stop.set)
     node = Node(settings)
     await node.start()
-    if on_start is not None:
-        on_start(node)
-    await stop.wait()
+    stopping: asyncio.Future[Any] = loop.create_task(stop.wait())
+    ends: list[asyncio.Future[Any]] = [stopping, node.fatal]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    if node.fatal.done():
+        node.fatal.result()
     await node.stop()

@@ -180,13 +180,16 @@ class ClientConnection(asyncio.Protocol):
     def flush(self) -> None:
         """Writes the answered head of the queue, in one piece."""
         slots, transport = self._slots, self._transport
-        if self._closed or transport is None or self.session is None:
+        if self._closed or transport is None or self.session is None or transport.is_closing():
             return
         replies = []
         while slots and slots[0].done:
             replies.append(slots.popleft().reply)
         if replies:
-            transport.write(encode_many(replies, self.session.protocol))
+            try:
+                transport.write(encode_many(replies, self.session.protocol))
+            except RuntimeError:  # uvloop: closed, although `connection_lost` has not been told yet
+                return
             if transport.get_write_buffer_size() > self._server.max_reply_bytes:
                 self._server.cut += 1
                 transport.abort()
@@ -197,14 +200,14 @@ class ClientConnection(asyncio.Protocol):
             self._resume("pipeline")
 
     def _pause(self, reason: str) -> None:
-        if not self._reasons_to_pause and self._transport is not None:
+        if not self._reasons_to_pause and self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
         self._reasons_to_pause.add(reason)
 
     def _resume(self, reason: str) -> None:
         if reason in self._reasons_to_pause:
             self._reasons_to_pause.remove(reason)
-            if not self._reasons_to_pause and self._transport is not None and not self._closed:
+            if not self._reasons_to_pause and self._transport is not None and not self._closed and not self._transport.is_closing():
                 self._transport.resume_reading()
 
     def hold_back(self, hold: bool) -> None:

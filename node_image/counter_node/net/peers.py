@@ -200,6 +200,16 @@ class Outbound(asyncio.Protocol):
             if not self._welcome.done():
                 self._welcome.set_exception(ConnectionError(f"the peer's greeting makes no sense: {error}"))
 
+    def write(self, data: bytes) -> bool:
+        """False when the connection is closed already, although `connection_lost` has not been told yet."""
+        if self.transport is None or self.transport.is_closing():
+            return False
+        try:
+            self.transport.write(data)
+        except RuntimeError:  # uvloop: the handle is closed
+            return False
+        return True
+
     def resume_writing(self) -> None:
         if self.drained is not None:
             self.drained()
@@ -277,8 +287,7 @@ class Link:
         if connection.transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
             connection.transport.abort()
             return False
-        connection.transport.write(frame(messages))
-        return True
+        return connection.write(frame(messages))
 
     def send_snapshot(self, message: InstallSnapshot) -> bool:
         """Starts to stream it, unless a stream is under way. False when there is no connection."""
@@ -298,7 +307,8 @@ class Link:
         while self._chunks and connection is not None and connection.transport is not None:
             if connection.transport.get_write_buffer_size() > CHUNK_BYTES:
                 return
-            connection.transport.write(frame([self._chunks.pop()]))
+            if not connection.write(frame([self._chunks.pop()])):
+                return
 
     def close(self) -> None:
         self._task.cancel()

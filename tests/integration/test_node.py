@@ -1,0 +1,49 @@
+"""A node in this process: what happens when it goes wrong inside."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import uvloop
+from counter_node import settings
+from counter_node.net.peers import Outbound
+from counter_node.node import serve
+from counter_node.replica import Replica
+
+from tests.support.devcluster import free_port_range
+
+
+def _settings(directory: Path) -> settings.Settings:
+    port = free_port_range(4)
+    names = ("resp", "peer", "admin", "http")
+    ports = [word for n, name in enumerate(names) for word in (f"--{name}-port", str(port + n))]
+    return settings.load(["--cluster-id", "c", "--data-dir", str(directory), "--bind", "127.0.0.1", *ports], {})
+
+
+def test_an_error_in_the_middle_of_a_turn_ends_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found on kind: a turn that failed halfway left a node that looked alive and never wrote to its disk again."""
+
+    def broken(self: Replica) -> None:
+        raise AssertionError("an invariant does not hold")
+
+    monkeypatch.setattr(Replica, "turn", broken)
+    with pytest.raises(AssertionError, match="an invariant does not hold"):
+        asyncio.run(asyncio.wait_for(serve(_settings(tmp_path), asyncio.Event()), 10))
+
+
+def test_a_connection_that_was_closed_under_the_writer_loses_the_message_and_nothing_else() -> None:
+    async def scenario() -> bool:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        _, connection = await loop.create_connection(lambda: Outbound(loop.create_future()), host, port)
+        assert connection.transport is not None
+        assert connection.write(b"x")
+        connection.transport.abort()
+        sent = connection.write(b"y")
+        server.close()
+        return sent
+
+    assert not uvloop.run(scenario())
