@@ -60,6 +60,6 @@ Action = Reply | Read | Write | NodeQuestion | Close
 class Refusal(Exception):
     """Raised while a command is taken apart; becomes the error reply."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str | Failure) -> None:
         super().__init__(text)
-        self.reply = Failure(text.encode())
+        self.reply = text if isinstance(text, Failure) else Failure(text.encode("latin-1", "replace"))

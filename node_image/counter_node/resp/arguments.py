@@ -66,6 +66,9 @@ class Options:
     def __bool__(self) -> bool:
         return self._at < len(self._words)
 
+    def left(self) -> int:
+        return len(self._words) - self._at
+
     def word(self) -> bytes:
         """The next option, in upper case."""
         return self.value().upper()
@@ -75,3 +78,42 @@ class Options:
             raise Refusal(SYNTAX)
         self._at += 1
         return self._words[self._at - 1]
+
+
+class Expiry:
+    """EX, PX, EXAT, PXAT and one word more (KEEPTTL or PERSIST) among the options of a command: at most one of them, though it may be repeated. Their
+    values are looked at when all options were read, as Redis does."""
+
+    def __init__(self, name: str, default: int, word: bytes, meaning: int) -> None:
+        self._name = name
+        self._default = default
+        self._word, self._meaning = word, meaning
+        self._seen = b""
+        self._value = b""
+
+    def takes(self, option: bytes, options: Options) -> bool:
+        """False when the option is about something else."""
+        if option != self._word and option not in _UNITS_MS:
+            return False
+        if self._seen not in (b"", option):
+            raise Refusal(SYNTAX)
+        self._seen = option
+        if option != self._word:
+            self._value = options.value()
+        return True
+
+    @property
+    def given(self) -> bool:
+        return self._seen != b""
+
+    @property
+    def relative_or_absolute(self) -> bool:
+        return self._seen in _UNITS_MS
+
+    def result(self) -> tuple[int, int]:
+        """Kind and milliseconds for the operation."""
+        if not self._seen:
+            return self._default, 0
+        if self._seen == self._word:
+            return self._meaning, 0
+        return expiry(self._name, self._seen, self._value)

@@ -1,7 +1,7 @@
 """THE table of commands. COMMAND, the reference page and the dispatch all come from it.
 
-`take` turns the words of a command (arity is checked already) into an action; it raises Refusal for what is wrong with them. Keyed commands are
-in keyed.py, those about the connection and the server in serving.py.
+`take` turns the words of a command (their number is checked already) into an action; it raises Refusal for what is wrong with them. Keyed commands
+are in keyed.py, those about the connection in serving.py, those about the server itself in introspection.py. RAFT.* exist on the admin port only.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from counter_node.resp import keyed, serving
+from counter_node.resp import introspection, keyed, serving
 from counter_node.resp.actions import Action
 
 if TYPE_CHECKING:
     from counter_node.resp.session import Session
 
 
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Command:
-    """`arity` as in COMMAND: with the name; negative = at least. `keys` = (first, last, step)."""
+    """`arity` as in COMMAND: with the name; negative = at least. `keys` = (first, last, step). `since`: the version of Redis that brought it."""
 
     name: str
     arity: int
@@ -32,6 +30,11 @@ class Command:
     summary: str
     take: Callable[[Session, list[bytes]], Action]
     admin_only: bool = False
+    at_once: bool = False
+    """In a transaction it is executed instead of being queued."""
+    door: Callable[[list[bytes]], None] | None = None
+    """Raises Refusal for what spoils a transaction."""
+    since: str = "1.0.0"
 
 
 NO_KEYS, ONE_KEY, ALL_KEYS, PAIRS = (0, 0, 0), (1, 1, 1), (1, -1, 1), (1, -1, 2)
@@ -43,12 +46,13 @@ _KEYED = [
     ("decrby", 3, "write denyoom fast", ONE_KEY, "key decrement", "Subtracts an integer.", keyed.decrby),
     (
         "increx", -2, "write denyoom fast", ONE_KEY,
-        "key [BYINT n] [LBOUND n] [UBOUND n] [SATURATE] [EX s | PX ms | EXAT s | PXAT ms | PERSIST] [ENX]",
-        "Adds within bounds; the reply is the new value and what was really added.", keyed.increx,
+        "key [BYINT n] [LBOUND n] [UBOUND n] [SATURATE] [NX | XX] [EX s | PX ms | EXAT s | PXAT ms | PERSIST] [ENX]",
+        "Adds within bounds; the reply is the new value and what was really added. Out of bounds adds nothing, or with SATURATE up to the bound.",
+        keyed.increx,
     ),
     ("get", 2, "readonly fast", ONE_KEY, "key", "The value, linearizable on every node.", keyed.get),
     (
-        "set", -3, "write denyoom", ONE_KEY, "key integer [NX | XX | IFEQ n] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]",
+        "set", -3, "write denyoom", ONE_KEY, "key integer [NX | XX | IFEQ n | IFNE n] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]",
         "Sets a counter. The value must be an integer.", keyed.set_,
     ),
     ("getset", 3, "write denyoom fast", ONE_KEY, "key integer", "Sets a counter; the reply is the old value.", keyed.getset),
@@ -63,6 +67,8 @@ _KEYED = [
     ("del", -2, "write", ALL_KEYS, "key [key …]", "Removes counters.", keyed.delete),
     ("unlink", -2, "write fast", ALL_KEYS, "key [key …]", "The same as DEL.", keyed.delete),
     ("exists", -2, "readonly fast", ALL_KEYS, "key [key …]", "How many of the keys exist.", keyed.exists),
+    ("touch", -2, "readonly fast", ALL_KEYS, "key [key …]", "The same as EXISTS.", keyed.exists),
+    ("strlen", 2, "readonly fast", ONE_KEY, "key", "How many characters the value has when written out.", keyed.strlen),
     ("type", 2, "readonly fast", ONE_KEY, "key", "`string`, or `none`.", keyed.type_),
     ("expire", -3, "write fast", ONE_KEY, "key seconds [NX | XX | GT | LT]", "Expires by the time in the log.", keyed.expire),
     ("pexpire", -3, "write fast", ONE_KEY, "key milliseconds [NX | XX | GT | LT]", "The same in ms.", keyed.pexpire),
@@ -75,12 +81,13 @@ _KEYED = [
     ("persist", 2, "write fast", ONE_KEY, "key", "Clears the expiry.", keyed.persist),
     ("scan", -2, "readonly", NO_KEYS, "cursor [MATCH pattern] [COUNT n] [TYPE string]", "Keys page by page, stable under writes.", keyed.scan),
     ("keys", 2, "readonly", NO_KEYS, "pattern", "All keys that match.", keyed.keys_),
+    ("randomkey", 1, "readonly", NO_KEYS, "", "Some key, or null when there is none.", keyed.randomkey),
     ("dbsize", 1, "readonly fast", NO_KEYS, "", "How many counters there are.", keyed.dbsize),
     ("flushdb", -1, "write", NO_KEYS, "[ASYNC | SYNC]", "Removes every counter.", keyed.flush),
     ("flushall", -1, "write", NO_KEYS, "[ASYNC | SYNC]", "The same as FLUSHDB.", keyed.flush),
     (
         "idmp", -4, "write denyoom", NO_KEYS, "producer sequence command [argument …]",
-        "Executes the command once, however often it is sent with this sequence.", keyed.idmp,
+        "Executes the command once, however often it is sent with this sequence. With EXEC the whole transaction counts once.", keyed.idmp,
     ),
 ]
 _SERVING = [
@@ -94,14 +101,13 @@ _SERVING = [
     ("hello", -1, "fast", "connection", "[version [AUTH user password] [SETNAME name]]", "Chooses RESP 2 or 3.", serving.hello),
     ("auth", -2, "fast", "connection", "[user] password", "There is no password to give.", serving.auth),
     ("select", 2, "fast", "connection", "index", "There is database 0 only.", serving.select),
-    ("client", -2, "", "connection", "subcommand [argument …]", "ID, GETNAME, SETNAME, SETINFO, INFO, LIST, KILL, NO-EVICT, NO-TOUCH.",
-    serving.client),
+    ("client", -2, "", "connection", "subcommand [argument …]", "About connections; CLIENT HELP tells more.", serving.CLIENT.take),
     ("reset", 1, "fast", "connection", "", "The connection as it was when it began.", serving.reset),
     ("quit", -1, "fast", "connection", "", "OK, and the end.", serving.quit_),
     ("readonly", 1, "fast", "connection", "", "OK: reads are linearizable on every node.", serving.ok),
     ("readwrite", 1, "fast", "connection", "", "OK.", serving.ok),
-    ("command", -1, "", "server", "[COUNT | LIST | INFO | DOCS | GETKEYS …]", "This table.", serving.command),
-    ("config", -2, "", "server", "GET pattern [pattern …]", "What clients ask for; nothing can be set here.", serving.config),
+    ("command", -1, "", "server", "[subcommand [argument …]]", "This table; COMMAND HELP tells more.", introspection.command),
+    ("config", -2, "", "server", "GET pattern [pattern …]", "What clients ask for; nothing can be set here.", introspection.CONFIG.take),
     ("info", -1, "", "server", "[section …]", "About the node.", serving.ask_node),
     ("role", 1, "fast", "server", "", "`master` on the leader, `slave` elsewhere.", serving.ask_node),
     ("time", 1, "fast", "server", "", "The node's clock.", serving.ask_node),
@@ -119,14 +125,40 @@ _ADMIN = [
 ]
 
 
-def _table() -> dict[bytes, Command]:
-    commands = [Command(n, a, f, k, "counters", syntax, text, take) for n, a, f, k, syntax, text, take in _KEYED]
-    commands += [Command(n, a, f, NO_KEYS, g, syntax, text, take) for n, a, f, g, syntax, text, take in _SERVING]
-    commands += [Command(n, -1, "admin", NO_KEYS, "administration", syntax, text, serving.ask_node, True) for n, syntax, text in _ADMIN]
-    found = {}
-    for command in commands:
-        found[command.name.encode()] = found[command.name.upper().encode()] = command
-    return found
+_EXPIRY = frozenset({"expire", "pexpire", "expireat", "pexpireat", "ttl", "pttl", "expiretime", "pexpiretime", "persist"})
+_KEYSPACE = frozenset({"scan", "keys", "randomkey", "dbsize", "flushdb", "flushall", "exists", "touch", "del", "unlink", "type"})
+_AT_ONCE = frozenset({"multi", "exec", "discard", "watch", "reset", "quit", "idmp"})
+_DOORS = {"client": serving.CLIENT.door, "config": introspection.CONFIG.door, "command": introspection.command_door}
+_SINCE = {
+    "increx": "8.8.0", "getdel": "6.2.0", "getex": "6.2.0", "psetex": "2.6.0", "setex": "2.0.0", "mset": "1.0.1", "msetnx": "1.0.1",
+    "unlink": "4.0.0",
+    "pexpire": "2.6.0", "pexpireat": "2.6.0", "expireat": "1.2.0", "pttl": "2.6.0", "expiretime": "7.0.0", "pexpiretime": "7.0.0", "persist": "2.2.0",
+    "touch": "3.2.1", "strlen": "2.2.0", "scan": "2.8.0", "multi": "1.2.0", "exec": "1.2.0", "discard": "2.0.0", "watch": "2.2.0", "unwatch": "2.2.0",
+    "hello": "6.0.0", "client": "2.4.0", "reset": "6.2.0", "readonly": "3.0.0", "readwrite": "3.0.0", "command": "2.8.13", "config": "2.0.0",
+    "role": "2.8.12", "time": "2.6.0", "wait": "3.0.0",
+}  # fmt: skip
 
 
-TABLE = _table()
+def _group(name: str) -> str:
+    return "expiry" if name in _EXPIRY else "keyspace" if name in _KEYSPACE else "counters"
+
+
+def _commands() -> dict[str, Command]:
+    rows = [(n, a, f, k, _group(n), syntax, text, take, False) for n, a, f, k, syntax, text, take in _KEYED]
+    rows += [(n, a, f, NO_KEYS, group, syntax, text, take, False) for n, a, f, group, syntax, text, take in _SERVING]
+    rows += [(n, -1, "admin", NO_KEYS, "administration", syntax, text, serving.ask_node, True) for n, syntax, text in _ADMIN]
+    return {row[0]: Command(*row, at_once=row[0] in _AT_ONCE, door=_DOORS.get(row[0]), since=_SINCE.get(row[0], "1.0.0")) for row in rows}
+
+
+BY_NAME = _commands()
+ON_ADMIN_PORT = frozenset({"administration", "connection", "server"})
+"""Groups; all but the first are on the clients' port, together with all others."""
+
+
+def _table(*, admin: bool) -> dict[bytes, Command]:
+    """By name as clients spell it; other spellings are put into upper case first."""
+    served = [command for command in BY_NAME.values() if (command.group in ON_ADMIN_PORT if admin else not command.admin_only)]
+    return {word: command for command in served for word in (command.name.encode(), command.name.upper().encode())}
+
+
+TABLE, ADMIN_TABLE = _table(admin=False), _table(admin=True)

@@ -3,6 +3,7 @@ applied."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from counter_node.counters import ops as o
@@ -11,14 +12,14 @@ from counter_node.counters.keyspace import PLACES
 from counter_node.counters.replies import pack
 from counter_node.counters.state import MAX, MIN
 from counter_node.resp.actions import Action, Read, Refusal, Reply, Write
-from counter_node.resp.arguments import MAX_PRODUCER_BYTES, SYNTAX, Options, deadline_ms, expiry, integer, key, keys
+from counter_node.resp.arguments import MAX_PRODUCER_BYTES, SYNTAX, Expiry, Options, deadline_ms, expiry, integer, key, keys
 
 if TYPE_CHECKING:
     from counter_node.resp.session import Session
 
+_CURSOR = re.compile(rb"[+-]?\d{1,19}\Z|\Z")
 MAX_PAGE = 10_000
 """Keys in one answer of SCAN."""
-_EXPIRIES = frozenset({b"EX", b"PX", b"EXAT", b"PXAT"})
 _EXPIRE_IF = {
     frozenset[bytes](): o.ALWAYS,
     frozenset({b"NX"}): o.IF_ABSENT,
@@ -50,8 +51,9 @@ def decrby(_: Session, words: list[bytes]) -> Action:
 
 
 def increx(_: Session, words: list[bytes]) -> Action:
-    delta, lower, upper, kind, ms, condition = 1, MIN, MAX, o.EX_KEEP, 0, o.ALWAYS
+    delta, lower, upper, condition = 1, MIN, MAX, o.ALWAYS
     seen: set[bytes] = set()
+    expires = Expiry("increx", o.EX_KEEP, b"PERSIST", o.EX_NONE)
     options = Options(words[2:])
     while options:
         option = options.word()
@@ -67,17 +69,16 @@ def increx(_: Session, words: list[bytes]) -> Action:
             lower = integer(options.value(), "ERR LBOUND is not an integer or out of range")
         elif option == b"UBOUND":
             upper = integer(options.value(), "ERR UBOUND is not an integer or out of range")
-        elif group == b"expiry":
-            kind, ms = (o.EX_NONE, 0) if option == b"PERSIST" else expiry("increx", option, options.value())
         elif group == b"condition":
             condition = o.IF_ABSENT if option == b"NX" else o.IF_PRESENT
-    if b"ENX" in seen and kind == o.EX_NONE:
-        raise Refusal(SYNTAX)
-    if b"ENX" in seen and kind == o.EX_KEEP:
-        raise Refusal("ERR ENX flag requires an expiration")
+        else:
+            expires.takes(option, options)
+    only_new = b"ENX" in seen
+    if only_new and not expires.relative_or_absolute:
+        raise Refusal(SYNTAX if expires.given else "ERR ENX flag requires an expiration")
     if lower > upper:
         raise Refusal("ERR LBOUND can't be greater than UBOUND")
-    op = [o.INCREX, key(words[1]), delta, lower, upper, b"SATURATE" in seen, kind, ms, b"ENX" in seen]
+    op = [o.INCREX, key(words[1]), delta, lower, upper, b"SATURATE" in seen, *expires.result(), only_new]
     return Write(op if condition == o.ALWAYS else [*op, condition])
 
 
@@ -93,32 +94,26 @@ def get(_: Session, words: list[bytes]) -> Action:
 
 
 def set_(_: Session, words: list[bytes]) -> Action:
-    kind, give_old = o.EX_NONE, False
-    condition = seen = b""
+    condition, give_old = b"", False
     expected: bytes | None = None
-    unit, amount = b"", b""
+    expires = Expiry("set", o.EX_NONE, b"KEEPTTL", o.EX_KEEP)
     options = Options(words[3:])
     while options:
         option = options.word()
-        if option in (b"NX", b"XX", b"IFEQ", b"IFNE") and condition in (b"", option) and expected is None:
+        if option in _SET_IF:
+            if condition not in (b"", option):
+                raise Refusal(SYNTAX)
             condition = option
-            expected = options.value() if option.startswith(b"IF") else None
+            expected = options.value() if option in (b"IFEQ", b"IFNE") else None
         elif option == b"GET":
             give_old = True
-        elif option == b"KEEPTTL" and seen in (b"", option):
-            kind, seen = o.EX_KEEP, option
-        elif option in _EXPIRIES and seen == b"":
-            seen, unit, amount = option, option, options.value()
-        else:
+        elif not expires.takes(option, options):
             raise Refusal(SYNTAX)
-    ms = 0
-    if unit:
-        kind, ms = expiry("set", unit, amount)
-    op = _set(words[1], words[2], _SET_IF[condition], None if expected is None else _integer_or_none(expected), kind, ms, give_old)
-    return Write(op)
+    compared = None if expected is None else _integer_or_none(expected)
+    return Write(_set(words[1], words[2], _SET_IF.get(condition, o.ALWAYS), compared, *expires.result(), give_old))
 
 
-_SET_IF = {b"": o.ALWAYS, b"NX": o.IF_ABSENT, b"XX": o.IF_PRESENT, b"IFEQ": o.IF_EQUAL, b"IFNE": o.IF_NOT_EQUAL}
+_SET_IF = {b"NX": o.IF_ABSENT, b"XX": o.IF_PRESENT, b"IFEQ": o.IF_EQUAL, b"IFNE": o.IF_NOT_EQUAL}
 
 
 def _integer_or_none(word: bytes) -> int | None:
@@ -144,19 +139,14 @@ def getdel(_: Session, words: list[bytes]) -> Action:
 
 
 def getex(_: Session, words: list[bytes]) -> Action:
-    kind, ms = o.EX_KEEP, 0
+    expires = Expiry("getex", o.EX_KEEP, b"PERSIST", o.EX_NONE)
     options = Options(words[2:])
     while options:
-        option = options.word()
-        if option == b"PERSIST" and kind == o.EX_KEEP:
-            kind = o.EX_NONE
-        elif option in _EXPIRIES and kind == o.EX_KEEP:
-            kind, ms = expiry("getex", option, options.value())
-        else:
+        if not expires.takes(options.word(), options):
             raise Refusal(SYNTAX)
-    if kind == o.EX_KEEP:
+    if not expires.given:
         return Read([o.GET, key(words[1])])
-    return Write([o.GETEX, key(words[1]), kind, ms])
+    return Write([o.GETEX, key(words[1]), *expires.result()])
 
 
 def setnx(_: Session, words: list[bytes]) -> Action:
@@ -262,8 +252,9 @@ def persist(_: Session, words: list[bytes]) -> Action:
 
 
 def scan(_: Session, words: list[bytes]) -> Action:
-    if not words[1].isdigit() or len(words[1]) > 20:
+    if not _CURSOR.match(words[1]):
         raise Refusal("ERR invalid cursor")
+    cursor = int(words[1] or b"0") % (1 << 64)  # as unsigned numbers go in C
     pattern, count, wanted = None, 10, b"string"
     options = Options(words[2:])
     while options:
@@ -280,7 +271,7 @@ def scan(_: Session, words: list[bytes]) -> Action:
             raise Refusal(SYNTAX)
     if wanted != b"string":
         return Reply([b"0", []])
-    return Read([o.SCAN, min(int(words[1]), PLACES), min(count, MAX_PAGE), pattern])
+    return Read([o.SCAN, min(cursor, PLACES), min(count, MAX_PAGE), pattern])
 
 
 def keys_(_: Session, words: list[bytes]) -> Action:

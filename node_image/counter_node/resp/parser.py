@@ -24,7 +24,8 @@ MAX_LINE_BYTES: Final = 1 << 16
 _MORE = object()
 _join = b"".join
 _long_header = re.compile(rb"\*\d{5}").search
-_odd = re.compile(rb"\n[+(=,]").search
+_ODD_SIGNS = b"+(=,~>|"
+_odd = re.compile(rb"\n[%b]" % _ODD_SIGNS).search
 _MARK, _MARK_READ = b",1.25\r\n", 1.25
 """Fed after the data, and read back only if the data ended between two commands: hiredis itself does not tell."""
 _HEX = frozenset(b"0123456789abcdefABCDEF")
@@ -178,7 +179,7 @@ def _plain(data: bytes) -> bool:
     one of these only makes its neighbours take the careful way.)"""
     if _long_header(data) is not None or len(data) > MAX_REQUEST_BYTES:
         return False
-    if len(data) > 256 and b"+" not in data and b"(" not in data and b"=" not in data and b"," not in data:
+    if len(data) > 256 and not any(sign in data for sign in _ODD_SIGNS):
         return True  # cheaper for many commands
     return _odd(data) is None
 
@@ -209,6 +210,7 @@ def _integer(text: bytes) -> int | None:
 def split_line(line: bytes) -> list[bytes]:
     """Words of an inline command; "…" may hold escapes, '…' only \\'. Raises _Bad for quotes that do not fit."""
     words: list[bytes] = []
+    line = line.split(b"\0")[0]
     at, length = 0, len(line)
     while True:
         while at < length and line[at : at + 1].isspace():
@@ -216,15 +218,15 @@ def split_line(line: bytes) -> list[bytes]:
         if at == length:
             return words
         word = bytearray()
-        while at < length and not line[at : at + 1].isspace():
+        while at < length and line[at] not in b" \t\r\n":
             quote = line[at]
             if quote in b"\"'":
                 at = _quoted(line, at + 1, quote, word)
                 if at < length and not line[at : at + 1].isspace():
                     raise _Bad("unbalanced quotes in request")
-            else:
-                word.append(quote)
-                at += 1
+                break
+            word.append(quote)
+            at += 1
         words.append(bytes(word))
 
 

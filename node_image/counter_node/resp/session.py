@@ -1,22 +1,30 @@
 """One connection's protocol state, and the way from a command's words to an action.
 
-MULTI queues until EXEC makes one operation of the queue, so a transaction is one entry of the log: all of it or nothing, and nothing in between.
-A command that is refused while it is queued makes EXEC fail, as in Redis.
+1. `handle` gives exactly one action for each command, and never raises: whatever is wrong with the words becomes the error reply.
+2. MULTI queues until EXEC makes one operation of the queue, so a transaction is one entry of the log: all of it or nothing, and nothing in between.
+   As in Redis, what is refused at the door (an unknown command, a wrong number of words) spoils the transaction; a command that fails when it is
+   executed does not, its error is one of EXEC's replies.
+3. `IDMP producer sequence EXEC` makes a transaction that may be sent again.
 """
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Callable
+from typing import Any, Final
+
 from counter_node.counters import ops as o
 from counter_node.counters.batches import Op
-from counter_node.counters.replies import OK, Failure, Simple, pack
+from counter_node.counters.replies import OK, Failure, Simple, pack, unpack
 from counter_node.resp.actions import Action, Close, NodeQuestion, Read, Refusal, Reply, Write
-from counter_node.resp.commands import TABLE, Command
+from counter_node.resp.commands import ADMIN_TABLE, TABLE, Command
 
 __all__ = ["Action", "Close", "NodeQuestion", "Read", "Reply", "Session", "Write"]
 
 QUEUED = Reply(Simple("QUEUED"))
-MAX_QUEUED = 10_000
-_WHILE_QUEUING = frozenset({"exec", "discard", "multi", "reset", "quit", "watch", "unwatch"})
+MAX_QUEUED: Final = 10_000
+MAX_QUEUED_BYTES: Final = 4 << 20
+ABORTED = Failure(b"EXECABORT Transaction discarded because of previous errors.")
 
 
 class Session:
@@ -25,73 +33,129 @@ class Session:
         self.peer = peer
         self.local = local
         self.admin = admin
+        self.commands = ADMIN_TABLE if admin else TABLE
         self.protocol = 2
         self.name = b""
         self.library = b""
         self.library_version = b""
         self.last_command = ""
-        self.queue: list[Op] | None = None  # None: not in MULTI
-        self.spoilt = False  # a queued command was refused
+        self.queue: list[tuple[Command, list[bytes]]] | None = None  # None: not in MULTI
+        self.spoilt = False  # a command was refused at the door
+        self.ask: Callable[[NodeQuestion], Any] | None = None
+        """Answers what only the node knows, for commands in a transaction. Without it they are refused there."""
+        self._queued_bytes = 0
+        self._places = 0
 
     def handle(self, words: list[bytes]) -> Action:
-        command = TABLE.get(words[0]) or TABLE.get(words[0].upper())
-        if command is None or command.admin_only > self.admin:
-            return self._refused(self._unknown(words))
+        command = self.commands.get(words[0]) or self.commands.get(words[0].upper())
+        if command is None:
+            return self._refused(_unknown(words))
         count = len(words)
         if count != command.arity and (command.arity > 0 or count < -command.arity):
-            return self._refused(Failure(f"ERR wrong number of arguments for '{command.name}' command".encode()))
+            return self._miscounted(command)
         self.last_command = command.name
         try:
-            action = command.take(self, words)
+            if self.queue is None or command.at_once:
+                return command.take(self, words)
+            return self._queue(command, words)
         except Refusal as refusal:
-            return self._refused(refusal.reply)
-        if self.queue is None or command.name in _WHILE_QUEUING:
-            return action
-        return self._queue(command, action)
+            return Reply(refusal.reply)
 
     def _refused(self, failure: Failure) -> Action:
-        if self.queue is not None:
-            self.spoilt = True
+        self.spoilt = True  # of no meaning outside MULTI, which resets it
         return Reply(failure)
 
-    def _unknown(self, words: list[bytes]) -> Failure:
-        given = b"".join(b"'%s' " % word[:128] for word in words[1:20])
-        return Failure(b"ERR unknown command '%s', with args beginning with: %s" % (words[0][:128], given))
+    def _miscounted(self, command: Command) -> Action:
+        text = f"wrong number of arguments for '{command.name}' command"
+        if command.name == "exec":
+            self.queue = None
+            return Reply(Failure(f"EXECABORT Transaction discarded because of: {text}".encode()))
+        return self._refused(Failure(f"ERR {text}".encode()))
+
+    def next_place(self) -> int:
+        """Pseudo-random, for RANDOMKEY: another one for each call."""
+        self._places += 1
+        return zlib.crc32(b"%d %d" % (self.number, self._places))
 
     # --- transactions -------------------------------------------------------------------------------------------------------
 
-    def _queue(self, command: Command, action: Action) -> Action:
+    def _queue(self, command: Command, words: list[bytes]) -> Action:
         assert self.queue is not None
-        if isinstance(action, Read | Write):
-            self.queue.append(action.op)
-        elif isinstance(action, Reply):
-            self.queue.append([o.CONSTANT, pack(action.value)])
-        else:
-            return self._refused(Failure(f"ERR '{command.name}' is not allowed in a transaction".encode()))
-        if len(self.queue) > MAX_QUEUED:
+        size = sum(map(len, words))
+        if len(self.queue) >= MAX_QUEUED:
             return self._refused(Failure(b"ERR transaction of more than %d commands" % MAX_QUEUED))
+        if self._queued_bytes + size > MAX_QUEUED_BYTES:
+            return self._refused(Failure(b"ERR transaction of more than %d bytes" % MAX_QUEUED_BYTES))
+        if command.door is not None:
+            try:
+                command.door(words)
+            except Refusal as refusal:
+                return self._refused(refusal.reply)
+        self.queue.append((command, words))
+        self._queued_bytes += size
         return QUEUED
 
     def multi(self) -> Action:
         if self.queue is not None:
-            return Reply(Failure(b"ERR MULTI calls can not be nested"))
-        self.queue, self.spoilt = [], False
+            raise Refusal("ERR MULTI calls can not be nested")
+        self.queue, self.spoilt, self._queued_bytes = [], False, 0
         return Reply(OK)
 
-    def execute(self) -> Action:
+    def execute(self) -> Read | Write | Reply:
         if self.queue is None:
-            return Reply(Failure(b"ERR EXEC without MULTI"))
+            raise Refusal("ERR EXEC without MULTI")
         queue, self.queue = self.queue, None
         if self.spoilt:
-            return Reply(Failure(b"EXECABORT Transaction discarded because of previous errors."))
-        op: Op = [o.MULTI, queue]
-        return Write(op) if o.is_write(op) else Read(op)
+            return Reply(ABORTED)
+        ops = [self._operation(command, words) for command, words in queue]
+        if all(op[0] == o.CONSTANT for op in ops):
+            return Reply([unpack(op[1]) for op in ops])
+        whole: Op = [o.MULTI, ops]
+        return Write(whole) if o.is_write(whole) else Read(whole)
+
+    def _operation(self, command: Command, words: list[bytes]) -> Op:
+        """A command of a transaction. What the connection or the node answers by itself is answered now, and takes its place as a constant."""
+        try:
+            action = command.take(self, words)
+        except Refusal as refusal:
+            return [o.CONSTANT, pack(refusal.reply)]
+        if isinstance(action, Read | Write):
+            return action.op
+        if isinstance(action, Reply):
+            return [o.CONSTANT, pack(action.value)]
+        if isinstance(action, NodeQuestion) and self.ask is not None:
+            return [o.CONSTANT, pack(self.ask(action))]
+        return [o.CONSTANT, pack(Failure(f"ERR '{command.name}' is not allowed in a transaction".encode()))]
 
     def discard(self) -> Action:
         if self.queue is None:
-            return Reply(Failure(b"ERR DISCARD without MULTI"))
+            raise Refusal("ERR DISCARD without MULTI")
         self.queue = None
         return Reply(OK)
+
+    def once(self, words: list[bytes]) -> Read | Write | Reply:
+        """The command inside IDMP: one that writes, or EXEC. Raises Refusal for what could not be executed at all."""
+        command = self.commands.get(words[0].upper())
+        if command is None:
+            raise Refusal(_unknown(words))
+        if command.name == "exec" and len(words) == 1:
+            return self.execute()
+        if self.queue is not None:
+            self.spoilt = True
+            raise Refusal("ERR IDMP in a transaction must end it: IDMP producer sequence EXEC")
+        if "write" not in command.flags or command.name == "idmp":
+            raise Refusal("ERR IDMP takes one command that writes")
+        count = len(words)
+        if count != command.arity and (command.arity > 0 or count < -command.arity):
+            raise Refusal(f"ERR wrong number of arguments for '{command.name}' command")
+        try:
+            action = command.take(self, words)
+        except Refusal as refusal:
+            return Reply(refusal.reply)
+        assert isinstance(action, Read | Write)
+        return action
+
+    # --- the connection -----------------------------------------------------------------------------------------------------
 
     def reset(self) -> Action:
         self.queue, self.protocol, self.name = None, 2, b""
@@ -104,3 +168,12 @@ class Session:
             f"multi={-1 if self.queue is None else len(self.queue)} cmd={self.last_command or 'NULL'} user=default resp={self.protocol} "
             f"lib-name={self.library.decode('latin-1')} lib-ver={self.library_version.decode('latin-1')}"
         )
+
+
+def _unknown(words: list[bytes]) -> Failure:
+    given = b""
+    for word in words[1:]:
+        if len(given) >= 128:
+            break
+        given += b"'%s' " % word.split(b"\0")[0][: 128 - len(given)]
+    return Failure(b"ERR unknown command '%s', with args beginning with: %s" % (words[0].split(b"\0")[0][:128], given))

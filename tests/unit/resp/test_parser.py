@@ -61,7 +61,8 @@ FRAGMENTS = st.sampled_from(
         b"*1\r\n*1\r\n$1\r\na\r\n", b"*01\r\n", b"*1\n$1\na\n", b"*1000000000\r\n", b"*70000\r\n", b"*65536\r\n", b"$", b"*", b"\r",
         b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\nfooz\r\n", b'set "a b" \'c\\\'d\' "\\x41\\n\\"" e\r\n', b'set "a"b\r\n', b"set 'a\r\n", b"*a\r\n",
         b"$99999999\r\n", b"*1\r\n$99999999\r\n", b"*1\r\n$blabla\r\n", b"\x00\xff\r\n", b"*1\r\n=5\r\ntxt:a\r\n", b"*1\r\n,1.5\r\n",
-        b"*1\r\n|1\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n", b"*2\r\n$1\r\na\r\n", b"$30\r\nab", b"*1\r\n$6\r\nab", b"*1\r\n$2\r\nab",
+        b"*1\r\n|1\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n", b"*2\r\n$1\r\na\r\n", b"$30\r\nab", b">1\r\n$1\r\na\r\n",
+        b"|1\r\n$1\r\na\r\n$1\r\nb\r\n", b"*1\r\n$6\r\nab", b"*1\r\n$2\r\nab",
     ]
 )  # fmt: skip
 
@@ -69,6 +70,8 @@ FRAGMENTS = st.sampled_from(
 @settings(max_examples=600)
 @given(st.lists(st.one_of(FRAGMENTS, st.binary(max_size=6)), max_size=8), PLACES)
 @example([b"*0\r\n", wire(b"INCR", b"k"), b"*1\r\n$4\r\nPI"], [])
+@example([wire(b"INCR", b"k"), b"~1\r\n$1\r\na\r\n"], [])
+@example([wire(b"INCR", b"k"), b"|1\r\n$1\r\na\r\n$1\r\nb\r\n", wire(b"PING")], [])
 @example([wire(b"INCR", b"k"), b"#f\r\n", wire(b"PING")], [])
 def test_nonsense_is_understood_alike_however_it_is_cut(fragments: list[bytes], places: list[int]) -> None:
     """In one piece it may go the fast way; byte by byte it never does."""

@@ -1,0 +1,177 @@
+"""COMMAND and CONFIG: what tools and clients ask a server about itself. All of it comes from the table of commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from counter_node.counters.keyspace import matching
+from counter_node.counters.replies import Set, Simple
+from counter_node.resp.actions import Action, Refusal, Reply
+from counter_node.resp.arguments import SYNTAX
+from counter_node.resp.parser import MAX_REQUEST_BYTES
+from counter_node.resp.subcommands import Family
+
+if TYPE_CHECKING:
+    from counter_node.resp.commands import Command
+    from counter_node.resp.session import Session
+
+CONFIG_VALUES = {
+    b"save": b"",
+    b"appendonly": b"yes",
+    b"appendfsync": b"always",
+    b"databases": b"1",
+    b"maxmemory": b"0",
+    b"maxmemory-policy": b"noeviction",
+    b"timeout": b"0",
+    b"cluster-enabled": b"no",
+    b"proto-max-bulk-len": b"%d" % MAX_REQUEST_BYTES,
+}
+"""What redis-benchmark and others look at, as it would be for a Redis that behaves like this node."""
+
+
+# --- COMMAND ----------------------------------------------------------------------------------------------------------------
+
+
+def _public(session: Session) -> dict[str, Command]:
+    return {command.name: command for command in session.commands.values()}
+
+
+def _asked(session: Session, words: list[bytes]) -> list[tuple[str, Command | None]]:
+    public = _public(session)
+    names = [word.decode("latin-1").lower() for word in words[2:]] or list(public)
+    return [(name, public.get(name)) for name in names]
+
+
+def _count(session: Session, words: list[bytes]) -> Action:
+    return Reply(len(_public(session)))
+
+
+def _list(session: Session, words: list[bytes]) -> Action:
+    names = [name.encode() for name in _public(session)]
+    if len(words) == 2:
+        return Reply(Set(names))
+    if len(words) != 5 or words[2].upper() != b"FILTERBY":
+        raise Refusal(SYNTAX)
+    kind, wanted = words[3].upper(), words[4]
+    if kind == b"PATTERN":
+        return Reply(Set(matching(names, wanted.lower())))
+    if kind == b"ACLCAT":
+        text = "@" + wanted.decode("latin-1").lower()
+        return Reply(Set(name.encode() for name, command in _public(session).items() if text in _categories(command)))
+    if kind == b"MODULE":
+        return Reply(Set())
+    raise Refusal(SYNTAX)
+
+
+def _info(session: Session, words: list[bytes]) -> Action:
+    return Reply([None if command is None else describe(command) for _, command in _asked(session, words)])
+
+
+def _docs(session: Session, words: list[bytes]) -> Action:
+    return Reply({name.encode(): _documentation(command) for name, command in _asked(session, words) if command is not None})
+
+
+def _getkeys(session: Session, words: list[bytes]) -> Action:
+    return Reply(_keys_of(session, words[2:])[1])
+
+
+def _getkeysandflags(session: Session, words: list[bytes]) -> Action:
+    command, keys = _keys_of(session, words[2:])
+    return Reply([[key, Set(_key_flags(command))] for key in keys])
+
+
+def _keys_of(session: Session, words: list[bytes]) -> tuple[Command, list[bytes]]:
+    command = _public(session).get(words[0].decode("latin-1").lower())
+    if command is None:
+        raise Refusal("ERR Invalid command specified")
+    first, last, step = command.keys
+    if not first:
+        raise Refusal("ERR The command has no key arguments")
+    if len(words) != command.arity and (command.arity > 0 or len(words) < -command.arity):
+        raise Refusal("ERR Invalid number of arguments specified for command")
+    return command, words[first : (len(words) if last < 0 else last + 1) : step]
+
+
+def describe(command: Command) -> list[Any]:
+    """One element of COMMAND INFO."""
+    first, last, step = command.keys
+    flags = Set(Simple(flag) for flag in command.flags.split())
+    return [command.name.encode(), command.arity, flags, first, last, step, Set(map(Simple, _categories(command))), [], _key_specs(command), []]
+
+
+def _categories(command: Command) -> list[str]:
+    flags = command.flags.split()
+    found = ["@write"] if "write" in flags else ["@read"] if "readonly" in flags else []
+    found += {"counters": ["@string"], "expiry": ["@keyspace"], "keyspace": ["@keyspace"], "transactions": ["@transaction"],
+              "connection": ["@connection"], "administration": ["@admin", "@dangerous"]}.get(command.group, [])  # fmt: skip
+    return [*found, "@fast" if "fast" in flags else "@slow"]
+
+
+def _key_flags(command: Command) -> list[Simple]:
+    if "readonly" in command.flags:
+        return [Simple("RO"), Simple("access")]
+    return [Simple("RW"), Simple("access"), Simple("update")]
+
+
+def _key_specs(command: Command) -> list[Any]:
+    first, last, step = command.keys
+    if not first:
+        return []
+    where = {b"lastkey": last if last < 0 else last - first, b"keystep": step, b"limit": 0}
+    return [
+        {
+            b"flags": Set(_key_flags(command)),
+            b"begin_search": {b"type": b"index", b"spec": {b"index": first}},
+            b"find_keys": {b"type": b"range", b"spec": where},
+        }
+    ]
+
+
+def _documentation(command: Command) -> dict[bytes, Any]:
+    text = {b"summary": command.summary.encode(), b"since": command.since.encode(), b"group": command.group.encode()}
+    return {**text, b"syntax": f"{command.name.upper()} {command.syntax}".strip().encode()}
+
+
+COMMAND = Family(
+    "command",
+    {
+        "COUNT": (2, _count, ": How many commands there are."),
+        "LIST": (-2, _list, "[FILTERBY (PATTERN <pattern>|ACLCAT <category>|MODULE <name>)]: Their names."),
+        "INFO": (-2, _info, "[<command> ...]: Arity, flags and keys."),
+        "DOCS": (-2, _docs, "[<command> ...]: What they do."),
+        "GETKEYS": (-3, _getkeys, "<command> [<arg> ...]: The keys in a command."),
+        "GETKEYSANDFLAGS": (-3, _getkeysandflags, "<command> [<arg> ...]: The keys in a command, and what happens to them."),
+    },
+)
+
+
+def command(session: Session, words: list[bytes]) -> Action:
+    return COMMAND.take(session, words) if len(words) > 1 else _info(session, words)
+
+
+def command_door(words: list[bytes]) -> None:
+    if len(words) > 1:
+        COMMAND.door(words)
+
+
+# --- CONFIG -----------------------------------------------------------------------------------------------------------------
+
+
+def _get(session: Session, words: list[bytes]) -> Action:
+    names = {name for word in words[2:] for name in matching(CONFIG_VALUES, word.lower())}
+    return Reply({name: value for name, value in CONFIG_VALUES.items() if name in names})
+
+
+def _refuse(session: Session, words: list[bytes]) -> Action:
+    raise Refusal(f"ERR CONFIG {words[1].decode('latin-1').upper()} is not supported; settings come from the CounterCluster resource")
+
+
+CONFIG = Family(
+    "config",
+    {
+        "GET": (-3, _get, "<pattern> [<pattern> ...]: The settings that clients ask for."),
+        "SET": (-4, _refuse, "<directive> <value>: Refused; settings come from the CounterCluster resource."),
+        "RESETSTAT": (2, _refuse, ": Refused; the metrics of a node only grow."),
+        "REWRITE": (2, _refuse, ": Refused; there is no file."),
+    },
+)
