@@ -195,6 +195,8 @@ def _leave(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
     _, member = max(leaving, key=lambda pair: (pair[1].node_id not in active, pair[0]))  # the dead first: that costs nobody's vote
     leader = seen.leader
     if leader is not None and leader.status is not None and leader.status.node_id == member.node_id:
+        if len(active) < 2:
+            return None  # nobody could take over: the members that are to stay join first
         return Step("Transfer", f"{member.name} leads and is to leave", member.name, member.node_id)
     if not _has_quorum_without(seen, member.node_id):
         return f"{member.name} is to leave, but the other members have no majority without it"

@@ -1,0 +1,226 @@
+"""Tables: one situation a test, and the one step (or the reason to wait) that plan() must answer with."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from countercluster_operator.model import Cluster, Spec
+from countercluster_operator.observed import Member, NodeStatus, Observed, Pod
+from countercluster_operator.plan import Plan, plan
+
+NEW, OLD = "new", "old"
+
+
+def cluster(replicas: int = 3) -> Cluster:
+    return Cluster("c", "ns", "uid", 1, Spec(replicas=replicas), "image", "redis")
+
+
+def node(ordinal: int) -> str:
+    return f"id{ordinal}"
+
+
+def waiting_pod(ordinal: int) -> Pod:
+    return Pod(f"c-{ordinal}", ordinal, running=True, revision=NEW, status=NodeStatus(node(ordinal), "waiting"))
+
+
+def formed(count: int = 3, *, leader: int = 0, learners: tuple[int, ...] = (), members: int | None = None, **more: Any) -> Observed:
+    """A healthy cluster of `count` pods, whose first `members` are members."""
+    inside = count if members is None else members
+    known = tuple(Member(node(o), f"c-{o}", o not in learners, 100, True) for o in range(inside))
+    pods = []
+    for o in range(count):
+        role = "leader" if o == leader else "waiting" if o >= inside else "learner" if o in learners else "follower"
+        status = NodeStatus(node(o), role, 3, node(leader), 100, 100, role in ("leader", "follower"), "", known if o < inside else ())
+        pods.append(Pod(f"c-{o}", o, ready=status.ready, running=True, revision=NEW, status=status))
+    seen = Observed(
+        tuple(pods), count, True, NEW, tuple(range(count)), tuple(range(count)), 1, count, ("c-0", node(0)), tuple(m.name for m in known)
+    )
+    return dataclasses.replace(seen, **more)
+
+
+def change(seen: Observed, ordinal: int, **fields: Any) -> Observed:
+    return dataclasses.replace(seen, pods=tuple(dataclasses.replace(p, **fields) if p.ordinal == ordinal else p for p in seen.pods))
+
+
+def kill(seen: Observed, ordinal: int, **fields: Any) -> Observed:
+    """The pod's process is gone, and the leader hears it no more."""
+    seen = change(seen, ordinal, ready=False, running=False, status=None, **fields)
+    pods = []
+    for pod in seen.pods:
+        if pod.status is not None:
+            members = tuple(dataclasses.replace(m, active=False) if m.node_id == node(ordinal) else m for m in pod.status.members)
+            pod = dataclasses.replace(pod, status=dataclasses.replace(pod.status, members=members))
+        pods.append(pod)
+    return dataclasses.replace(seen, pods=tuple(pods))
+
+
+def outdated(seen: Observed, *ordinals: int) -> Observed:
+    for ordinal in ordinals:
+        seen = change(seen, ordinal, revision=OLD)
+    return seen
+
+
+def did(found: Plan) -> tuple[str, str] | None:
+    return None if found.step is None else (found.step.kind, found.step.pod)
+
+
+def step(replicas: int, seen: Observed) -> tuple[str, str] | None:
+    return did(plan(cluster(replicas), seen))
+
+
+def test_a_healthy_cluster_is_left_alone() -> None:
+    assert plan(cluster(), formed()).settled
+
+
+# --- forming -----------------------------------------------------------------------------------------------------------------
+
+
+def test_who_forms_the_cluster_is_recorded_before_it_is_told_to() -> None:
+    empty = Observed(tuple(waiting_pod(o) for o in range(3)), 3, True, NEW)
+    assert step(3, empty) == ("RecordBootstrap", "c-0")
+    assert step(3, dataclasses.replace(empty, bootstrap=("c-0", node(0)))) == ("Bootstrap", "c-0")
+
+
+def test_a_cluster_is_not_formed_while_a_pod_is_silent() -> None:
+    found = plan(cluster(), Observed(tuple(waiting_pod(o) for o in range(2)), 3, True, NEW))
+    assert found.step is None
+    assert "c-2" in found.waiting
+
+
+def test_a_recorded_node_that_lost_its_disk_never_lets_another_form_the_cluster() -> None:
+    seen = Observed(tuple(waiting_pod(o) for o in range(3)), 3, True, NEW, bootstrap=("c-0", "another id"))
+    found = plan(cluster(), seen)
+    assert found.step is None
+    assert found.waiting
+
+
+def test_volumes_that_hold_a_cluster_are_taken_over() -> None:
+    assert step(3, formed(leader=1, bootstrap=None)) == ("RecordBootstrap", "c-1")
+
+
+def test_some_volumes_with_members_and_some_empty_do_not_form_a_cluster() -> None:
+    pods = (waiting_pod(0), waiting_pod(1), Pod("c-2", 2, running=True, revision=NEW, status=NodeStatus("id2", "follower")))
+    found = plan(cluster(), Observed(pods, 3, True, NEW))
+    assert found.step is None
+    assert "elect" in found.waiting
+
+
+# --- growing and shrinking -----------------------------------------------------------------------------------------------------
+
+
+def test_a_new_pod_joins_as_a_learner_and_then_becomes_a_voter() -> None:
+    assert step(3, formed(members=1)) == ("AddLearner", "c-1")
+    assert step(3, formed(members=2, learners=(1,))) == ("Promote", "c-1")
+
+
+def test_the_highest_ordinal_leaves_first() -> None:
+    assert step(3, formed(5)) == ("RemoveMember", "c-4")
+
+
+def test_a_leader_that_is_to_leave_hands_over_first() -> None:
+    assert step(3, formed(5, leader=4)) == ("Transfer", "c-4")
+
+
+def test_a_pod_stays_until_its_member_has_left() -> None:
+    assert plan(cluster(3), formed(5)).replicas == 5
+    assert plan(cluster(3), formed(5, members=3)).replicas == 3
+
+
+def test_nobody_leaves_when_the_others_would_have_no_majority() -> None:
+    seen = kill(kill(formed(5), 1), 2)
+    found = plan(cluster(3), seen)
+    assert found.step is None
+    assert "majority" in found.waiting
+
+
+def test_claims_go_only_without_their_pod_and_never_without_a_leader() -> None:
+    seen = formed(3, claims=(0, 1, 2, 3, 4))
+    assert plan(cluster(), seen).excess_claims == (3, 4)
+    still_there = dataclasses.replace(seen, pods=(*seen.pods, Pod("c-3", 3, terminating=True)))
+    assert plan(cluster(), still_there).excess_claims == (4,)
+    headless = dataclasses.replace(kill(seen, 0), target=3)
+    assert plan(cluster(), headless).excess_claims == ()
+
+
+def test_an_edit_waits_for_the_member_in_flight() -> None:
+    assert plan(cluster(4), formed(5, members=3, learners=(2,), target=3)).target == 3
+    assert plan(cluster(4), formed(5, members=3, target=3)).target == 4
+
+
+# --- disks ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_member_whose_disk_is_gone_leaves_by_its_old_id() -> None:
+    seen = change(formed(), 2, ready=False, status=NodeStatus("fresh", "waiting"))
+    found = plan(cluster(), seen)
+    assert did(found) == ("RemoveMember", "c-2")
+    assert found.step is not None
+    assert found.step.node_id == node(2)
+
+
+def test_a_lost_disk_waits_for_a_majority() -> None:
+    seen = change(kill(formed(), 1), 2, ready=False, status=NodeStatus("fresh", "waiting"))
+    found = plan(cluster(), seen)
+    assert found.step is None
+    assert "no majority" in found.waiting
+
+
+def test_the_data_of_a_removed_member_is_replaced() -> None:
+    seen = formed(members=2)
+    assert step(3, change(seen, 2, ready=False, status=NodeStatus(node(2), "removed", 3))) == ("ReplaceDisk", "c-2")
+
+
+def test_a_node_of_a_newer_term_than_the_leader_keeps_its_disk() -> None:
+    seen = formed(members=2)
+    found = plan(cluster(), change(seen, 2, ready=False, status=NodeStatus(node(2), "follower", 9)))
+    assert found.step is None or found.step.kind != "ReplaceDisk"
+
+
+# --- rolling -------------------------------------------------------------------------------------------------------------------
+
+
+def test_followers_restart_from_the_highest_ordinal_down() -> None:
+    assert step(3, outdated(formed(leader=2), 0, 1, 2)) == ("DeletePod", "c-1")
+    assert step(3, outdated(formed(leader=2), 0, 2)) == ("DeletePod", "c-0")
+
+
+def test_the_leader_restarts_last_and_hands_over_first() -> None:
+    assert step(3, outdated(formed(leader=2), 2)) == ("Transfer", "c-2")
+    assert step(1, outdated(formed(1), 0)) == ("DeletePod", "c-0")
+
+
+def test_an_outdated_pod_that_does_not_run_goes_before_all_others() -> None:
+    seen = kill(outdated(formed(leader=2), 0, 1, 2), 0, trouble="ImagePullBackOff")
+    assert step(3, seen) == ("DeletePod", "c-0")
+
+
+def test_a_bad_image_stops_the_roll_at_the_first_pod_and_rolling_back_mends_it() -> None:
+    bad = kill(outdated(formed(), 0, 1), 2, trouble="ErrImagePull")
+    found = plan(cluster(), bad)
+    assert found.step is None
+    assert "ErrImagePull" in found.waiting
+    back = dataclasses.replace(change(change(bad, 0, revision="back"), 1, revision="back"), revision="back")
+    assert step(3, back) == ("DeletePod", "c-2")
+
+
+def test_the_next_pod_waits_until_the_last_one_has_caught_up() -> None:
+    seen = outdated(formed(), 0, 1)
+    late = []
+    for pod in seen.pods:
+        assert pod.status is not None
+        members = tuple(dataclasses.replace(m, match_index=5) if m.node_id == node(2) else m for m in pod.status.members)
+        late.append(dataclasses.replace(pod, status=dataclasses.replace(pod.status, last_index=1000, members=members)))
+    found = plan(cluster(), dataclasses.replace(seen, pods=tuple(late)))
+    assert found.step is None
+    assert "catch up" in found.waiting
+
+
+def test_nothing_rolls_before_the_statefulset_controller_has_seen_the_template() -> None:
+    assert step(3, outdated(formed(set_current=False), 0, 1, 2)) is None
+
+
+def test_nothing_is_done_without_a_leader() -> None:
+    found = plan(cluster(5), kill(outdated(formed(), 1, 2), 0))
+    assert found.step is None
+    assert "no leader" in found.waiting
