@@ -1,4 +1,5 @@
-"""The plan against a world in which things go wrong: never below the majority, the leader last, one cluster ever, and in the end what was asked for."""
+"""The plan against a world in which things go wrong: never below the majority, the leader last, one cluster ever, and in the end what was asked
+for."""
 
 from __future__ import annotations
 

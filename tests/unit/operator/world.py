@@ -1,4 +1,5 @@
-"""A small world for the plan: pods, disks, members, a leader and a StatefulSet controller. Nothing but what plan() can see and its steps can change."""
+"""A small world for the plan: pods, disks, members, a leader and a StatefulSet controller. Nothing but what plan() can see and its steps can
+change."""
 
 from __future__ import annotations
 

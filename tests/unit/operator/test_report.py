@@ -1,0 +1,65 @@
+"""The status by the API conventions, and quiet at rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from countercluster_operator import report
+
+from tests.unit.operator.test_plan_world import settle
+from tests.unit.operator.world import World
+
+
+def _status(world: World, old: dict[str, Any], now: str) -> dict[str, Any]:
+    return report.status(world.cluster(), world.observe(), world.operate(), old, now)
+
+
+def _condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(c for c in status["conditions"] if c["type"] == kind)
+    return found
+
+
+def test_at_rest_the_status_does_not_change_whatever_time_it_is() -> None:
+    world = World(1, 3)
+    settle(world)
+    first = _status(world, {}, "2026-01-01T00:00:00Z")
+    assert _status(world, first, "2027-01-01T00:00:00Z") == first
+
+
+def test_the_time_of_a_transition_moves_with_the_status_of_its_condition_only() -> None:
+    world = World(1, 3)
+    settle(world)
+    before = _status(world, {}, "t1")
+    assert _condition(before, "Ready")["status"] == "True"
+    del world.pods[2]
+    after = _status(world, before, "t2")
+    assert (_condition(after, "Ready")["status"], _condition(after, "Ready")["lastTransitionTime"]) == ("False", "t2")
+    assert _condition(after, "QuorumHealthy")["lastTransitionTime"] == "t1"
+    assert _condition(after, "Degraded")["message"] == "not ready: c-2"
+
+
+def test_every_known_condition_is_there_from_the_first_visit_with_a_reason() -> None:
+    status = _status(World(1, 3), {}, "t")
+    kinds = {c["type"] for c in status["conditions"]}
+    assert kinds == {"Ready", "QuorumHealthy", "Available", "Progressing", "Degraded", "CacheAvailable", "ReconcilePaused"}
+    assert all(c["reason"] for c in status["conditions"])
+    assert _condition(status, "QuorumHealthy")["status"] == "Unknown"
+
+
+def test_a_lost_quorum_is_said_in_words() -> None:
+    world = World(1, 3)
+    settle(world)
+    world.pods, world.leader = {0: world.pods[0]}, None
+    status = _status(world, {}, "t")
+    assert _condition(status, "QuorumHealthy")["reason"] == "QuorumLost"
+    assert _condition(status, "Degraded")["status"] == "True"
+
+
+def test_an_invalid_spec_keeps_what_was_known() -> None:
+    world = World(1, 3)
+    settle(world)
+    before = _status(world, {}, "t1")
+    after = report.invalid(before, 2, "spec.replicas is 9; 1 to 7", "t2")
+    assert _condition(after, "Ready")["reason"] == "InvalidSpec"
+    assert after["members"] == before["members"]
+    assert len(after["conditions"]) == len(before["conditions"])
