@@ -1,0 +1,128 @@
+"""The reference page of the commands, made from the table: `python -m counter_node.resp.reference` prints it, a test fails when the page is stale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from counter_node.counters import producers, sessions
+from counter_node.counters.state import MAX_KEYS
+from counter_node.resp import arguments, keyed, parser, serving, session
+from counter_node.resp.commands import BY_NAME, Command
+
+GROUPS: Final = {
+    "counters": "Counters",
+    "expiry": "Expiry",
+    "keyspace": "Keys",
+    "transactions": "Transactions",
+    "connection": "The connection",
+    "server": "The server",
+    "administration": "Administration (admin port only)",
+}
+
+INTRODUCTION: Final = """\
+# Commands
+
+Made from the table in `node_image/counter_node/resp/commands.py`; a test fails when this page is stale.
+
+A node speaks the Redis protocol, RESP2 and RESP3, on its client port. Connect any Redis client to any node: every node answers everything, and what
+it tells of a counter is linearizable. Names, replies and error texts are those of Redis, compared with a real one byte for byte
+(`tests/unit/resp/test_differential.py`). "Since" is the version of Redis that brought a command.
+
+## Errors
+
+| reply | meaning | what to do |
+|---|---|---|
+| `-LOADING …` | certainly not executed: no leader was known for some seconds | send it again; most clients do by themselves |
+| `-UNKNOWN …` | sent to the leader, and not known whether it was executed; always within 4 s | send it again only if it went as `IDMP` |
+| `-OOM …` | refused: the limit that it names is reached | make room |
+| `-IDMPEXPIRED …` | not executed now; the producer or the sequence is not remembered (any more) | begin as a new producer at 1 |
+| `-ERR …` and Redis's other errors | refused for the reason given | change the command |
+
+A protocol error (`-ERR Protocol error: …`) ends the connection, as in Redis; no other error does.
+
+## Counting once
+
+`IDMP <producer> <sequence> <command…>` executes a command that writes once, however often it is sent, to whichever node. The same producer and
+sequence get the first reply again, be it an error. `IDMP <producer> <sequence> EXEC` does so for the transaction that it ends.
+
+- A producer is any name that nobody else uses; a random one for each process is best. It starts with sequence 1.
+- Sequences may arrive in any order within the newest {window:,}. An older one is refused with `-IDMPEXPIRED`.
+- A producer is remembered until it has sent nothing for {producer_hours} hours of the cluster's time. Do not repeat a request after that.
+- What is refused before its place is looked at takes no sequence: an unknown command, a wrong number of words, a command that only reads.
+"""
+
+LIMITS: Final = """\
+## Limits
+
+| what | most | beyond it |
+|---|---|---|
+| counters | {keys:,} | `-OOM too many counters` |
+| bytes of a key | {key_bytes:,} | `-ERR key of … bytes` |
+| bytes of a request | {request_bytes:,} | protocol error |
+| words of a request | {words:,} | protocol error |
+| commands in a transaction | {queued:,} | `-ERR transaction of more than … commands` |
+| bytes in a transaction | {queued_bytes:,} | `-ERR transaction of more than … bytes` |
+| keys in one answer of SCAN | {page:,} | fewer are told than COUNT asks for |
+| producers | {producers:,} | `-OOM too many producers`; a living one is never forgotten |
+| remembered requests | {window:,} for each producer, {slots:,} in all | `-OOM too many remembered requests` |
+| bytes of a remembered reply | {reply_bytes:,}, {other_mib} MiB in all | executed once; when repeated, an error says that the reply was not kept |
+| bytes of a connection's name | {name_bytes} | `-ERR Client names of … bytes` |
+| gateways (nodes and their restarts) | {sessions:,}, {session_hours} h after the last batch | the one idle longest registers again |
+"""
+
+DIFFERENCES: Final = """\
+## Where it differs from Redis
+
+- A value is a signed 64-bit integer. What would store anything else is refused: `-ERR value is not an integer or out of range`. There are no other
+  types, and one database.
+- The time that decides about expiry is the leader's, carried in the log. `TTL` and `PTTL` are as of the newest entry of the log.
+- `WATCH` is refused for now. `SET key value IFEQ expected` compares and sets.
+- `SCAN` tells a key that is there during the whole walk exactly once. A cursor means the same on every node.
+- `GETEX` of a key that is not there refuses an expiry that is out of range; Redis answers null.
+- `READONLY` and `READWRITE` answer `OK`; reads are linearizable on every node anyway.
+- `CONFIG SET`, `RESETSTAT` and `REWRITE` are refused; settings come from the CounterCluster resource.
+- `CLIENT REPLY OFF` and `SKIP` are refused; every command is answered.
+- `COMMAND DOCS` tells the `syntax` in one line instead of `arguments`.
+- `HELLO` in a transaction changes the protocol of the whole reply of EXEC.
+"""
+
+
+def _row(command: Command) -> str:
+    usage = f"{command.name.upper()} {command.syntax}".strip().replace("|", "\\|")
+    since = "" if command.name in ("idmp",) or command.admin_only else command.since
+    return f"| `{usage}` | {command.summary} | {since} |"
+
+
+def _parts() -> Iterator[str]:
+    hour_ms = 3_600_000
+    yield INTRODUCTION.format(window=producers.WINDOW, producer_hours=producers.TTL_MS // hour_ms)
+    for group, title in GROUPS.items():
+        rows = [_row(command) for command in BY_NAME.values() if command.group == group]
+        yield "\n".join([f"## {title}", "", "| command | meaning | since |", "|---|---|---|", *rows]) + "\n"
+    yield LIMITS.format(
+        keys=MAX_KEYS,
+        key_bytes=arguments.MAX_KEY_BYTES,
+        request_bytes=parser.MAX_REQUEST_BYTES,
+        words=parser.MAX_ARGUMENTS,
+        queued=session.MAX_QUEUED,
+        queued_bytes=session.MAX_QUEUED_BYTES,
+        page=keyed.MAX_PAGE,
+        producers=producers.MOST,
+        window=producers.WINDOW,
+        slots=producers.MOST_SLOTS,
+        reply_bytes=producers.LARGEST_REPLY,
+        other_mib=producers.MOST_OTHER_BYTES >> 20,
+        name_bytes=serving.MAX_NAME_BYTES,
+        sessions=sessions.MOST,
+        session_hours=sessions.TTL_MS // hour_ms,
+    )
+    yield DIFFERENCES
+
+
+def page() -> str:
+    return "\n".join(_parts())
+
+
+if __name__ == "__main__":
+    print(page(), end="")
