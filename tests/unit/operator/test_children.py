@@ -7,6 +7,7 @@ import copy
 from typing import Any
 
 from countercluster_operator.children import Children
+
 from tests.unit.operator.test_plan import cluster
 
 Key = tuple[str, str]

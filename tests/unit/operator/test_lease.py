@@ -6,9 +6,8 @@ import asyncio
 import copy
 from typing import Any
 
-from kubernetes.aio.client.exceptions import ApiException
-
 from countercluster_operator.lease import DURATION_S, Lease
+from kubernetes.aio.client.exceptions import ApiException
 
 
 class FakeApi:
