@@ -1,4 +1,4 @@
-"""docs/reference/countercluster.md from the CRD's schema: `python crds/reference.py`. A test fails while the page is stale, or a field has no description."""
+"""docs/reference/countercluster.md from the CRD's schema: `python crds/reference.py`. A test fails while the page is stale."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reference" / "countercluster.md"
 HEAD = """# The CounterCluster resource
 
-Made from `crds/countercluster.yaml` by `crds/reference.py`. Group `countercluster.io`, version `v1alpha1`, short name `cc`; `spec: {}` is a whole cluster.
+Made from `crds/countercluster.yaml` by `crds/reference.py`.
+Group `countercluster.io`, version `v1alpha1`, short name `cc`; `spec: {}` is a whole cluster.
 
-For a CounterCluster `clicks` there are: StatefulSet `clicks` with pods `clicks-0`…, client Service `clicks` (6379), headless Service `clicks-peers`, Redis
-Deployment and Service `clicks-cache` (6379), connection Secret `clicks-client` (keys type, host, port, uri).
+For a CounterCluster `clicks` there are: StatefulSet `clicks` with pods `clicks-0`…, client Service `clicks` (6379), headless Service `clicks-peers`,
+Redis Deployment and Service `clicks-cache` (6379), connection Secret `clicks-client` (keys type, host, port, uri).
 """
 
 
@@ -43,9 +44,13 @@ def rendered() -> str:
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     parts = [HEAD]
     for part in ("spec", "status"):
-        rows = [f"| `{path}` | {field['type']} | {field.get('description', '')} | {_limits(field)} |" for path, field in fields(schema["properties"][part])]
+        rows = [
+            f"| `{path}` | {field['type']} | {field.get('description', '')} | {_limits(field)} |"
+            for path, field in fields(schema["properties"][part])
+        ]
         parts.append(f"## {part}\n\n| field | type | meaning | limits and default |\n|---|---|---|---|\n" + "\n".join(rows) + "\n")
-    rules = [rule["message"] for owner in (schema, *(f for _, f in fields(schema))) for rule in owner.get("x-kubernetes-validations", [])]
+    owners = (schema, *(field for _, field in fields(schema)))
+    rules = [rule["message"] for owner in owners for rule in owner.get("x-kubernetes-validations", [])]
     parts.append("## Refused at apply\n\nBesides the limits above:\n\n" + "".join(f"- {message}\n" for message in rules))
     return "\n".join(parts)
 
