@@ -8,6 +8,7 @@ import contextlib
 import uvloop
 from counter_node.net.peers import Hello, Inbound, Link
 from counter_node.raft.messages import Heartbeat
+from counter_node.replica import PeerMessage
 
 
 class Owner:
@@ -17,7 +18,7 @@ class Owner:
     def peer_hello(self, hello: Hello) -> str:
         return ""
 
-    def peer_messages(self, sender: int, messages: list[object]) -> None: ...
+    def peer_messages(self, sender: int, messages: list[PeerMessage]) -> None: ...
 
     def peer_lost(self, node: int) -> None: ...
 
