@@ -56,7 +56,7 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=180.0, metavar="S")
     options = parser.parse_args()
 
-    config.load_config()  # type: ignore[no-untyped-call]
+    config.load_config()
     api = client.CustomObjectsApi()
     spec: dict[str, Any] = {"replicas": options.replicas}
     if options.image:

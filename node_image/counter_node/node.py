@@ -400,10 +400,19 @@ def _member(node_id: NodeId, s: Settings) -> Member:
     return Member(node_id, s.name, s.advertise_peer, s.advertise_resp, True)
 
 
+def _quieter(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A name that was not found by a connect that nobody waits for any more is no error of ours."""
+    if isinstance(context.get("exception"), OSError):
+        log.debug("%s: %s", context.get("message"), context["exception"])
+    else:
+        loop.default_exception_handler(context)
+
+
 async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
     """Runs a node until `stop` is set, by default by SIGTERM or SIGINT. Raises what ended it before its time."""
     sys.setswitchinterval(0.0005)  # a disk thread that is done should not wait 5 ms for the loop
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_quieter)
     if stop is None:
         stop = asyncio.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):

@@ -109,6 +109,11 @@ class Replica:
     def is_voter(self) -> bool:
         return self.raft.id in self.raft.voters
 
+    @property
+    def disk_is_late(self) -> bool:
+        """The job under way has taken an election timeout: this node cannot vote, acknowledge or lead."""
+        return self._job is not None and self._job_ticks >= self.raft.config.election_ticks
+
     def role_name(self) -> str:
         raft = self.raft
         if not raft.membership.members:
@@ -124,7 +129,7 @@ class Replica:
         self.gateway.tick()
         if self._job is not None:
             self._job_ticks += 1
-            if self._job_ticks >= self.raft.config.election_ticks:
+            if self.disk_is_late:
                 self.raft.step_down()  # disk latency is part of a leader's liveness
         if self.is_leader:
             due = self.machine.next_expiry_ms()

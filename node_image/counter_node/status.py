@@ -24,6 +24,8 @@ def unready_reason(node: Node) -> str:
     replica = node.replica
     if node.failed:
         return node.failed
+    if replica.disk_is_late:
+        return "the disk has not answered for an election timeout"
     if node.stopping:
         return "shutting down"
     if node.removed or replica.role_name() == "removed":
