@@ -235,7 +235,7 @@ def _roll(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
             if not pod.ready and test(pod) and _can_spare(seen, pod):
                 return Step("DeletePod", f"restarting {pod.name}: its template is outdated and it {what}", pod.name)
     if broken:
-        return "; ".join(f"waiting for {p.name}: {p.trouble or (p.status.reason if p.status else 'not running')}" for p in broken)
+        return "; ".join(f"waiting for {p.name}: {_why_not_ready(p)}" for p in broken)
     if len(seen.pods) < base.replicas:
         return f"waiting for {base.replicas - len(seen.pods)} more pods"
     if not outdated:
@@ -244,6 +244,11 @@ def _roll(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
     if behind:
         return f"rolling: waiting for {behind} to catch up"
     return _next_to_roll(seen, outdated)
+
+
+def _why_not_ready(pod: Pod) -> str:
+    said = pod.status.reason if pod.status is not None else "not running"
+    return pod.trouble or said or "its probe has not seen yet that it is ready"
 
 
 def _can_spare(seen: Observed, pod: Pod) -> bool:
