@@ -133,8 +133,7 @@ class RaftNode:
         node = Node(self._settings)
         await node.start()
         self._started.set()
-        await self._stop.wait()
-        await node.stop()
+        await node.run_until(self._stop)
 
 
 def _connect(address: str) -> redis.Redis:

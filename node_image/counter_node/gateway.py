@@ -192,7 +192,7 @@ class Gateway:
             self._in_flight.route = (NONE, 0, 0)
 
     def read_to_ask(self, route: Route) -> int | None:
-        """Id of a read index to ask the leader of `route` for now, if any. One that finds a place to go; `read_not_asked` takes it back."""
+        """Id of a read index to ask the leader of `route` for at this moment, if any. One is under way at most: it serves all that wait."""
         if route[0] == NONE:
             return None
         for group in self._asked:

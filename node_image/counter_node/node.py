@@ -106,6 +106,14 @@ class Node:
         self.wake()
         log.info("node started", extra={"node_id": f"{self.id:016x}", "role": self.replica.role_name(), "version": __version__})
 
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Serves until `stop` is set, then ends politely. Raises the error that ended the node before its time."""
+        ends: list[asyncio.Future[Any]] = [self._loop.create_task(stop.wait()), self.fatal]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if self.fatal.done():
+            self.fatal.result()
+        await self.stop()
+
     async def stop(self) -> None:
         """SIGTERM: hand leadership over, answer what is in flight, then end; bounded by `shutdown_ms`."""
         self.stopping = True
@@ -419,9 +427,4 @@ async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
             loop.add_signal_handler(signum, stop.set)
     node = Node(settings)
     await node.start()
-    stopping: asyncio.Future[Any] = loop.create_task(stop.wait())
-    ends: list[asyncio.Future[Any]] = [stopping, node.fatal]
-    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    if node.fatal.done():
-        node.fatal.result()
-    await node.stop()
+    await node.run_until(stop)

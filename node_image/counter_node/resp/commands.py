@@ -94,7 +94,7 @@ _SERVING = [
     ("multi", 1, "fast", "transactions", "", "Begins a transaction.", serving.multi),
     ("exec", 1, "", "transactions", "", "Executes it as one entry of the log.", serving.execute),
     ("discard", 1, "fast", "transactions", "", "Forgets it.", serving.discard),
-    ("watch", -2, "fast", "transactions", "key [key …]", "Refused for now; SET … IFEQ compares and sets.", serving.watch),
+    ("watch", -2, "fast", "transactions", "key [key …]", "Refused; SET … IFEQ compares and sets.", serving.watch),
     ("unwatch", 1, "fast", "transactions", "", "Nothing is ever watched.", serving.ok),
     ("ping", -1, "fast", "connection", "[text]", "PONG, or the text.", serving.ping),
     ("echo", 2, "fast", "connection", "text", "The text.", serving.echo),
