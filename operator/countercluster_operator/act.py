@@ -38,6 +38,8 @@ class Act:
             await self._ask_leader("RAFT.TRANSFER", NOBODY)
         elif step.kind == "DeletePod":
             await self._api.delete("v1", "Pod", self._cluster.namespace, step.pod)
+        elif step.kind == "RenewStatefulSet":
+            await self._api.delete("apps/v1", "StatefulSet", self._cluster.namespace, self._cluster.name, orphan=True)
         elif step.kind == "ReplaceDisk":
             ordinal = names.ordinal(self._cluster.name, step.pod)
             assert ordinal is not None

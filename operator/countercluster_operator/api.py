@@ -89,11 +89,11 @@ class Kubernetes:
         async with asyncio.timeout(TIMEOUT_S):
             return _plain(await self._dynamic.replace(resource, body=manifest, name=meta["name"], namespace=meta["namespace"]))
 
-    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str | None = None) -> None:
-        """Absent is fine. With `uid` only that very object."""
+    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str | None = None, *, orphan: bool = False) -> None:
+        """Absent is fine. With `uid` only that very object. `orphan`: what it owns stays."""
         self.calls += 1
         resource = await self._resource(api_version, kind)
-        body: dict[str, Any] = {"propagationPolicy": "Background"}
+        body: dict[str, Any] = {"propagationPolicy": "Orphan" if orphan else "Background"}
         if uid:
             body["preconditions"] = {"uid": uid}
         try:

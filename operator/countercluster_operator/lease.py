@@ -95,5 +95,3 @@ class Lease:
             "metadata": {"name": NAME, "namespace": self._namespace},
             "spec": {"holderIdentity": self._identity, "leaseDurationSeconds": DURATION_S, "renewTime": timestamp()},
         }
-
-

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+MAX_REPLICAS = 7
+
 
 class InvalidSpec(Exception):
     """The spec makes no sense; the message names the field, its value and what is allowed."""
@@ -85,8 +87,8 @@ def decode(body: dict[str, Any], default_image: str, default_cache_image: str) -
         spec = msgspec.convert(body.get("spec") or {}, Spec)
     except msgspec.ValidationError as error:
         raise InvalidSpec(f"spec: {error}") from None
-    if not 1 <= spec.replicas <= 7:
-        raise InvalidSpec(f"spec.replicas is {spec.replicas}; 1 to 7")
+    if not 1 <= spec.replicas <= MAX_REPLICAS:
+        raise InvalidSpec(f"spec.replicas is {spec.replicas}; 1 to {MAX_REPLICAS}")
     return Cluster(
         name=meta["name"],
         namespace=meta["namespace"],

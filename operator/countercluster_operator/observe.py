@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import redis.asyncio
@@ -15,7 +16,7 @@ from redis.exceptions import RedisError
 from countercluster_operator import names
 from countercluster_operator.api import Kubernetes
 from countercluster_operator.model import Cluster
-from countercluster_operator.observed import NodeStatus, Observed, Pod, node_status
+from countercluster_operator.observed import Claim, NodeStatus, Observed, Pod, node_status
 
 ASK_S = 2.0
 COMMAND_S = 15.0
@@ -58,8 +59,7 @@ async def observe(api: Kubernetes, cluster: Cluster, status: dict[str, Any]) -> 
     seen = Observed(
         pods=tuple(sorted(found, key=lambda p: p.ordinal)),
         **_stateful_set(stateful_set),
-        claims=tuple(sorted(_claim_ordinals(cluster, claims))),
-        owned_claims=tuple(sorted(_claim_ordinals(cluster, [c for c in claims if _is_owned(cluster, c)]))),
+        claims=tuple(sorted(_claims(cluster, claims), key=lambda c: c.ordinal)),
         cache_ready=((cache or {}).get("status") or {}).get("availableReplicas", 0),
         target=status.get("target"),
         recorded=tuple(m["name"] for m in status.get("members") or [] if m.get("name")),
@@ -112,14 +112,19 @@ def _stateful_set(found: dict[str, Any] | None) -> dict[str, Any]:
         "set_replicas": found["spec"]["replicas"],
         "set_current": status.get("observedGeneration") == found["metadata"]["generation"],
         "revision": status.get("updateRevision", ""),
+        "template_size": found["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"],
     }
 
 
-def _is_owned(cluster: Cluster, claim: dict[str, Any]) -> bool:
-    return any(owner["uid"] == cluster.uid for owner in claim["metadata"].get("ownerReferences") or [])
-
-
-def _claim_ordinals(cluster: Cluster, claims: list[dict[str, Any]]) -> list[int]:
+def _claims(cluster: Cluster, found: list[dict[str, Any]]) -> Iterator[Claim]:
     prefix = names.claim(cluster.name, 0)[:-1]
-    found = [c["metadata"]["name"].removeprefix(prefix) for c in claims if "deletionTimestamp" not in c["metadata"]]
-    return [int(number) for number in found if number.isdigit()]
+    for claim in found:
+        meta = claim["metadata"]
+        number = meta["name"].removeprefix(prefix)
+        if number.isdigit() and "deletionTimestamp" not in meta:
+            yield Claim(
+                ordinal=int(number),
+                owned=any(owner["uid"] == cluster.uid for owner in meta.get("ownerReferences") or []),
+                bound=(claim.get("status") or {}).get("phase") == "Bound",
+                size=claim["spec"]["resources"]["requests"]["storage"],
+            )

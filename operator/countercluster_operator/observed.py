@@ -45,17 +45,27 @@ class Pod:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Claim:
+    """The volume claim of one ordinal."""
+
+    ordinal: int
+    owned: bool = True  # it goes when the CounterCluster goes
+    bound: bool = True  # there is a volume, which may hold data
+    size: str = "1Gi"  # as requested
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Observed:
     pods: tuple[Pod, ...] = ()
     set_replicas: int | None = None  # of the StatefulSet; None: there is none
     set_current: bool = False  # its controller has seen its newest spec
     revision: str = ""  # what a new pod would be made from
-    claims: tuple[int, ...] = ()  # ordinals that have a volume claim
-    owned_claims: tuple[int, ...] = ()  # those that go when the CounterCluster goes
+    claims: tuple[Claim, ...] = ()
     cache_ready: int = 0
     target: int | None = None  # recorded in status
     bootstrap: tuple[str, str] | None = None  # (pod, node id), recorded in status
     recorded: tuple[str, ...] = ()  # names of the members, as recorded in status
+    template_size: str = ""  # of new claims, as the StatefulSet has it
 
     def pod(self, ordinal: int) -> Pod | None:
         return next((p for p in self.pods if p.ordinal == ordinal), None)

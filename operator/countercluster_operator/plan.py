@@ -18,9 +18,11 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 from countercluster_operator import names
-from countercluster_operator.model import Cluster
+from countercluster_operator.model import MAX_REPLICAS, Cluster
 from countercluster_operator.observed import Member, NodeStatus, Observed, Pod
+from countercluster_operator.resources.claims import is_small
 from countercluster_operator.resources.disruption import quorum
+from countercluster_operator.resources.quantity import in_bytes
 
 MAX_LAG = 200
 """Entries that a voter may be behind and still count as caught up; under load it is never quite at the end."""
@@ -46,19 +48,20 @@ class Plan:
     step: Step | None = None
     waiting: str = ""
     excess_claims: tuple[int, ...] = ()
+    refused: str = ""  # children that the API server does not take, and why; filled in after they were applied
 
     @property
     def settled(self) -> bool:
-        return self.step is None and not self.waiting
+        return self.step is None and not self.waiting and not self.refused
 
 
 def plan(cluster: Cluster, seen: Observed) -> Plan:
     target = _target(cluster, seen)
     replicas = _replicas(cluster, seen, target)
     voters = max(target, sum(m.voter for m in seen.members))
-    claims = tuple(o for o in seen.claims if o >= replicas and seen.pod(o) is None) if seen.members else ()
+    claims = tuple(c.ordinal for c in seen.claims if c.ordinal >= replicas and seen.pod(c.ordinal) is None) if seen.members else ()
     base = Plan(replicas, target, voters, excess_claims=claims)
-    for rule in (_replace_dead, _form, _without_leader, _heal, _arrive, _leave, _join, _roll):
+    for rule in (_replace_dead, _form, _without_leader, _heal, _arrive, _leave, _join, _roll, _grow):
         outcome = rule(cluster, seen, base)
         if isinstance(outcome, Step):
             return dataclasses.replace(base, step=outcome)
@@ -78,11 +81,13 @@ def _target(cluster: Cluster, seen: Observed) -> int:
 
 
 def _replicas(cluster: Cluster, seen: Observed, target: int) -> int:
-    """A pod goes only after its member is gone: every member keeps its pod. Without a leader those members count which the status recorded."""
+    """A pod goes only after its member is gone: every member keeps its pod. Without a leader those members count which the status recorded, and
+    before the cluster is known every volume, as it may hold a member of a cluster that was here before."""
     members = [m.name for m in seen.members] or list(seen.recorded)
     ordinals = [o for name in members if (o := names.ordinal(cluster.name, name)) is not None]
     kept = 0 if seen.members else seen.set_replicas or 0
-    return max([target, kept, *(o + 1 for o in ordinals)])
+    volumes = [] if seen.members or seen.bootstrap else [c.ordinal for c in seen.claims if c.bound and c.ordinal < MAX_REPLICAS]
+    return max([target, kept, *(o + 1 for o in (*ordinals, *volumes))])
 
 
 def _ordinal(cluster: Cluster, member: Member) -> int | None:
@@ -123,7 +128,7 @@ def _form(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
         if chosen is not None and chosen.status is not None and chosen.status.node_id == node_id and chosen.status.role == "waiting":
             return Step("Bootstrap", f"{pod} forms the cluster", pod, node_id)
         return None
-    pods = [seen.pod(o) for o in range(base.target)]
+    pods = [seen.pod(o) for o in range(base.replicas)]
     silent = [names.pod(cluster.name, o) for o, p in enumerate(pods) if p is None or p.status is None]
     if silent:
         return f"waiting for {', '.join(silent)} to start; then the cluster is formed"
@@ -284,3 +289,14 @@ def _next_to_roll(seen: Observed, outdated: list[Pod]) -> Step:
     if len([m for m in seen.members if m.voter]) > 1:
         return Step("Transfer", f"{last.name} leads and is the last to restart: leadership is handed over first", last.name)
     return Step("DeletePod", f"restarting {last.name}: its template is outdated", last.name)
+
+
+def _grow(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
+    """claims.py enlarges the claims; then the StatefulSet follows."""
+    size = cluster.spec.storage.size
+    small = [names.claim(cluster.name, c.ordinal) for c in seen.claims if is_small(cluster, c)]
+    if small:
+        return f"enlarging {', '.join(small)} to {size}"
+    if seen.template_size and in_bytes(seen.template_size) != in_bytes(size):
+        return Step("RenewStatefulSet", f"the StatefulSet is made anew around its pods, for new claims of {size}")
+    return None

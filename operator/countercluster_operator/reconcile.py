@@ -17,6 +17,7 @@ from countercluster_operator.children import Children
 from countercluster_operator.events import Recorder, timestamp
 from countercluster_operator.model import Cluster, InvalidSpec, decode
 from countercluster_operator.observe import observe
+from countercluster_operator.observed import Observed
 from countercluster_operator.plan import Plan, plan
 from countercluster_operator.resources import claims
 from countercluster_operator.settings import Settings
@@ -24,6 +25,7 @@ from countercluster_operator.settings import Settings
 log = logging.getLogger("countercluster_operator")
 
 AT_REST_S = 60.0
+REFUSED_S = 10.0
 SOON_S = 1.0
 AT_ONCE_S = 0.2
 
@@ -55,24 +57,35 @@ class Reconciler:
     async def _pass(self, cluster: Cluster, old: dict[str, Any], run: str) -> float:
         seen, addresses = await observe(self._api, cluster, old)
         todo = plan(cluster, seen)
-        written = [] if cluster.spec.paused else await self._children.keep(cluster, todo.replicas, todo.voters)
+        written, refused = ([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, run)
         if written:
-            log.info("applied", extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run, "children": written})
             todo = dataclasses.replace(todo, step=None, waiting=f"applied {', '.join(written)}")  # what was observed is outdated
+        todo = dataclasses.replace(todo, refused="; ".join(refused))
         # The status before the act: what must be remembered (target, who bootstraps) is remembered before it is acted upon.
         await self._write_status(cluster.namespace, cluster.name, old, report.status(cluster, seen, todo, old, _now()))
         if cluster.spec.paused or written:
             return AT_REST_S if cluster.spec.paused else AT_ONCE_S
         act = Act(self._api, cluster, seen, addresses)
         await asyncio.gather(*(act.delete_claim(ordinal) for ordinal in todo.excess_claims))
-        await asyncio.gather(*(self._api.apply(claim) for claim in claims.to_write(cluster, seen)))
         return await self._act(cluster, todo, act, run)
+
+    async def _keep(self, cluster: Cluster, seen: Observed, todo: Plan, run: str) -> tuple[list[str], list[str]]:
+        """Names of the children that were written, and what the API server refused."""
+        volumes = claims.to_write(cluster, seen, todo.excess_claims)
+        kept = await self._children.keep(cluster, todo.replicas, todo.voters, seen.template_size, volumes)
+        where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
+        if kept.written:
+            log.info("applied", extra={**where, "children": kept.written})
+        for refusal in kept.refused:
+            log.warning("refused: %s", refusal, extra=where)
+            await self._events.tell(cluster, "ChildRefused", "Apply", refusal, warning=True)
+        return kept.written, kept.refused
 
     async def _act(self, cluster: Cluster, todo: Plan, act: Act, run: str) -> float:
         step = todo.step
         where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
         if step is None:
-            return AT_REST_S if todo.settled else SOON_S
+            return AT_REST_S if todo.settled else REFUSED_S if todo.refused else SOON_S
         try:
             await act.do(step)
         except NotNow as error:

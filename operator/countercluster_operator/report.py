@@ -41,7 +41,7 @@ def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], no
         "selector": ",".join(f"{k}={v}" for k, v in names.selector(cluster.name, names.NODE).items()),
         "replicas": len([p for p in seen.pods if not p.terminating]),
         "readyReplicas": len([p for p in seen.pods if p.ready and not p.terminating]),
-        "step": plan.step.reason if plan.step is not None else plan.waiting,
+        "step": plan.step.reason if plan.step is not None else plan.waiting or plan.refused,
     }
     bootstrap = _bootstrap(seen, plan.step)
     if bootstrap is not None:
@@ -84,11 +84,17 @@ def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]
         _ready(cluster, plan, len(ready_voters), reason, doing),
         _quorum(seen, len(voters), len(ready_voters)),
         _available(seen, len(ready_names), doing),
-        ("Progressing", True, reason, doing) if not plan.settled else ("Progressing", False, "AtRest", ""),
+        _progressing(plan, reason, doing),
         _degraded(lost, "NoLeader" if formed_but_headless else ""),
         _cache(cluster, seen),
         ("ReconcilePaused", cluster.spec.paused, "PausedBySpec" if cluster.spec.paused else "NotPaused", ""),
     ]
+
+
+def _progressing(plan: Plan, reason: str, doing: str) -> Condition:
+    if doing:
+        return ("Progressing", True, reason, doing)
+    return ("Progressing", False, "ChildRefused" if plan.refused else "AtRest", plan.refused)
 
 
 def _degraded(lost: list[str], headless: str) -> Condition:
@@ -106,6 +112,8 @@ def _available(seen: Observed, ready: int, doing: str) -> Condition:
 
 
 def _ready(cluster: Cluster, plan: Plan, ready_voters: int, reason: str, doing: str) -> Condition:
+    if plan.refused:
+        return ("Ready", False, "ChildRefused", f"the API server refuses {plan.refused}")
     if plan.settled and ready_voters == plan.target == cluster.spec.replicas:
         return ("Ready", True, "AllMembersReady", f"{ready_voters} of {plan.target} members serve")
     return ("Ready", False, reason, doing or f"{ready_voters} of {cluster.spec.replicas} members serve")

@@ -13,11 +13,12 @@ from countercluster_operator.resources import access, cache, disruption, network
 Manifest = dict[str, Any]
 
 
-def all_children(cluster: Cluster, replicas: int, voters: int) -> list[Manifest]:
-    """In the order in which they are applied. `replicas`: pods there should be now; `voters`: members that vote, or will."""
+def all_children(cluster: Cluster, replicas: int, voters: int, claim_size: str = "") -> list[Manifest]:
+    """In the order in which they are applied. `replicas`: pods there should be now; `voters`: members that vote, or will; `claim_size`: of the
+    StatefulSet that there is."""
     children = [access.service_account(cluster), services.peers(cluster), services.clients(cluster), services.secret(cluster)]
     children += [network.policy(cluster), network.cache_policy(cluster)]
-    children.append(statefulset.desired(cluster, replicas))
+    children.append(statefulset.desired(cluster, replicas, claim_size))
     if (budget := disruption.desired(cluster, voters)) is not None:
         children.append(budget)
     if cluster.spec.cache.enabled:

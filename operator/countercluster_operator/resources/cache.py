@@ -7,15 +7,10 @@ from typing import Any
 from countercluster_operator import names
 from countercluster_operator.model import Cluster
 from countercluster_operator.resources.common import container_security, metadata, pod_security
+from countercluster_operator.resources.quantity import in_bytes
 
-_UNITS = {"Mi": 1 << 20, "Gi": 1 << 30}
 HEADROOM = 1.5
 """Memory limit of the container, as a multiple of maxmemory."""
-
-
-def memory_bytes(quantity: str) -> int:
-    """`64Mi` → bytes."""
-    return int(quantity[:-2]) * _UNITS[quantity[-2:]]
 
 
 def service(cluster: Cluster) -> dict[str, Any]:
@@ -66,7 +61,7 @@ def deployment(cluster: Cluster) -> dict[str, Any]:
 
 
 def _container(cluster: Cluster) -> dict[str, Any]:
-    limit = memory_bytes(cluster.spec.cache.memory)
+    limit = in_bytes(cluster.spec.cache.memory)
     options = {
         "--port": str(names.REDIS),
         "--save": "",

@@ -1,32 +1,44 @@
-"""What becomes of the volume claims, which the StatefulSet makes, when the CounterCluster goes.
+"""The volume claims, which the StatefulSet makes: who owns them, and their size.
 
 With spec.storage.retain=Delete they are owned by the CounterCluster, and so are collected with it; with Retain they are owned by nobody. The
 StatefulSet's own retention policy is not used: it would delete the data with a StatefulSet that somebody deleted by mistake.
+
+A claim may only grow, and only where its StorageClass allows it. The StatefulSet's claim template cannot be changed at all: once all claims have
+the new size, plan.py lets the StatefulSet be made anew around its pods.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from countercluster_operator import names
 from countercluster_operator.model import Cluster
-from countercluster_operator.observed import Observed
+from countercluster_operator.observed import Claim, Observed
+from countercluster_operator.resources.quantity import in_bytes
 
 
-def to_write(cluster: Cluster, seen: Observed) -> list[dict[str, Any]]:
-    """The claims whose owner is not as the spec wants it."""
-    delete = cluster.spec.storage.retain == "Delete"
-    return [_claim(cluster, ordinal, owned=delete) for ordinal in seen.claims if (ordinal in seen.owned_claims) != delete]
+def to_write(cluster: Cluster, seen: Observed, going: Collection[int]) -> list[dict[str, Any]]:
+    """The claims that are not as the spec wants them. `going`: ordinals whose claim is about to be deleted."""
+    own = cluster.spec.storage.retain == "Delete"
+    differing = [c for c in seen.claims if c.ordinal not in going and (c.owned != own or is_small(cluster, c))]
+    return [_claim(cluster, c, owned=own) for c in differing]
 
 
-def _claim(cluster: Cluster, ordinal: int, *, owned: bool) -> dict[str, Any]:
+def is_small(cluster: Cluster, claim: Claim) -> bool:
+    return in_bytes(claim.size) < in_bytes(cluster.spec.storage.size)
+
+
+def _claim(cluster: Cluster, claim: Claim, *, owned: bool) -> dict[str, Any]:
+    """The size is in every write: server-side apply takes away what its owner leaves out."""
     owner = {**cluster.owner, "controller": False}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {
-            "name": names.claim(cluster.name, ordinal),
+            "name": names.claim(cluster.name, claim.ordinal),
             "namespace": cluster.namespace,
             "ownerReferences": [owner] if owned else [],
         },
+        "spec": {"resources": {"requests": {"storage": cluster.spec.storage.size if is_small(cluster, claim) else claim.size}}},
     }

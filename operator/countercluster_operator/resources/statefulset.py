@@ -12,7 +12,8 @@ from countercluster_operator.resources.common import container_security, metadat
 DATA = "/data"
 
 
-def desired(cluster: Cluster, replicas: int) -> dict[str, Any]:
+def desired(cluster: Cluster, replicas: int, claim_size: str = "") -> dict[str, Any]:
+    """`claim_size`: what the StatefulSet's claim template says already, which cannot be changed; empty means that it is new."""
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
@@ -26,7 +27,7 @@ def desired(cluster: Cluster, replicas: int) -> dict[str, Any]:
             "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
             "selector": {"matchLabels": names.selector(cluster.name, names.NODE)},
             "template": _template(cluster),
-            "volumeClaimTemplates": [_claim(cluster)],
+            "volumeClaimTemplates": [_claim(cluster, claim_size or cluster.spec.storage.size)],
         },
     }
 
@@ -106,9 +107,9 @@ def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
     return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "timeoutSeconds": 3, "failureThreshold": failures}
 
 
-def _claim(cluster: Cluster) -> dict[str, Any]:
+def _claim(cluster: Cluster, size: str) -> dict[str, Any]:
     storage = cluster.spec.storage
-    spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage.size}}}
+    spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
     if storage.storage_class_name:
         spec["storageClassName"] = storage.storage_class_name
     return {"metadata": {"name": "data", "labels": names.selector(cluster.name, names.NODE)}, "spec": spec}

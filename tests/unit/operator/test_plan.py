@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from countercluster_operator.model import Cluster, Spec
-from countercluster_operator.observed import Member, NodeStatus, Observed, Pod
+from countercluster_operator.model import Cluster, Spec, Storage
+from countercluster_operator.observed import Claim, Member, NodeStatus, Observed, Pod
 from countercluster_operator.plan import Plan, plan
 
 NEW, OLD = "new", "old"
@@ -33,7 +33,7 @@ def formed(count: int = 3, *, leader: int = 0, learners: tuple[int, ...] = (), m
         role = "leader" if o == leader else "waiting" if o >= inside else "learner" if o in learners else "follower"
         status = NodeStatus(node(o), role, 3, node(leader), 100, 100, role in ("leader", "follower"), "", known if o < inside else ())
         pods.append(Pod(f"c-{o}", o, ready=status.ready, running=True, revision=NEW, status=status))
-    seen = Observed(tuple(pods), count, True, NEW, tuple(range(count)), tuple(range(count)), 1, count, ("c-0", node(0)), tuple(m.name for m in known))
+    seen = Observed(tuple(pods), count, True, NEW, tuple(Claim(o) for o in range(count)), 1, count, ("c-0", node(0)), tuple(m.name for m in known))
     return dataclasses.replace(seen, **more)
 
 
@@ -133,7 +133,7 @@ def test_nobody_leaves_when_the_others_would_have_no_majority() -> None:
 
 
 def test_claims_go_only_without_their_pod_and_never_without_a_leader() -> None:
-    seen = formed(3, claims=(0, 1, 2, 3, 4))
+    seen = formed(3, claims=tuple(Claim(o) for o in range(5)))
     assert plan(cluster(), seen).excess_claims == (3, 4)
     still_there = dataclasses.replace(seen, pods=(*seen.pods, Pod("c-3", 3, terminating=True)))
     assert plan(cluster(), still_there).excess_claims == (4,)
@@ -222,3 +222,29 @@ def test_nothing_is_done_without_a_leader() -> None:
     found = plan(cluster(5), kill(outdated(formed(), 1, 2), 0))
     assert found.step is None
     assert "no leader" in found.waiting
+
+
+# --- volumes -----------------------------------------------------------------------------------------------------------------
+
+
+def test_more_volumes_than_replicas_all_get_their_pod_before_a_cluster_is_formed() -> None:
+    kept = tuple(Claim(o, owned=False) for o in range(5))
+    assert plan(cluster(1), Observed(claims=kept)).replicas == 5
+    partly = Observed((waiting_pod(0),), 5, True, NEW, claims=kept)
+    assert "c-4" in plan(cluster(1), partly).waiting  # its volume may hold a member
+    unscheduled = (*kept[:3], Claim(3, bound=False))
+    assert plan(cluster(3), Observed(claims=unscheduled)).replicas == 3
+
+
+def test_the_stateful_set_is_made_anew_when_all_claims_have_grown() -> None:
+    wanted = Cluster("c", "ns", "uid", 1, Spec(replicas=3, storage=Storage(size="2Gi")), "image", "redis")
+    small = formed(template_size="1Gi")
+    assert plan(wanted, small).waiting == "enlarging data-c-0, data-c-1, data-c-2 to 2Gi"
+    grown = dataclasses.replace(small, claims=tuple(Claim(o, size="2Gi") for o in range(3)))
+    assert did(plan(wanted, grown)) == ("RenewStatefulSet", "")
+    assert plan(wanted, dataclasses.replace(grown, template_size="2048Mi")).settled
+
+
+def test_claims_that_cannot_grow_do_not_keep_a_template_from_being_rolled() -> None:
+    wanted = Cluster("c", "ns", "uid", 1, Spec(replicas=3, storage=Storage(size="2Gi")), "image", "redis")
+    assert did(plan(wanted, outdated(formed(template_size="1Gi"), 1))) == ("DeletePod", "c-1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from countercluster_operator import report
@@ -63,3 +64,14 @@ def test_an_invalid_spec_keeps_what_was_known() -> None:
     assert _condition(after, "Ready")["reason"] == "InvalidSpec"
     assert after["members"] == before["members"]
     assert len(after["conditions"]) == len(before["conditions"])
+
+
+def test_a_refused_child_is_said_although_all_members_serve() -> None:
+    world = World(1, 3)
+    settle(world)
+    refused = dataclasses.replace(world.operate(), refused="StatefulSet c: no such priority class")
+    status = report.status(world.cluster(), world.observe(), refused, {}, "t")
+    assert (_condition(status, "Ready")["status"], _condition(status, "Ready")["reason"]) == ("False", "ChildRefused")
+    assert _condition(status, "Progressing")["status"] == "False"
+    assert _condition(status, "Available")["status"] == "True"
+    assert status["step"] == "StatefulSet c: no such priority class"

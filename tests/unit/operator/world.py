@@ -8,7 +8,7 @@ import itertools
 import random
 
 from countercluster_operator.model import Cluster, Spec
-from countercluster_operator.observed import Member, NodeStatus, Observed, Pod
+from countercluster_operator.observed import Claim, Member, NodeStatus, Observed, Pod
 from countercluster_operator.plan import Plan, Step, plan
 from countercluster_operator.resources.disruption import quorum
 
@@ -87,7 +87,7 @@ class World:
             set_replicas=self.set_replicas,
             set_current=self.set_replicas is not None,
             revision=self.revision if self.set_replicas is not None else "",
-            claims=tuple(sorted(self.disks)),
+            claims=tuple(Claim(o) for o in sorted(self.disks)),
             target=self.target,
             bootstrap=self.bootstrap,
             recorded=self.recorded,
