@@ -183,11 +183,18 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         yield running
 
 
+def _still(reply: object) -> object:
+    """The seconds left until FAR depend on when one asks, and the two servers are asked one after the other; EXPIRETIME compares the moment itself."""
+    if isinstance(reply, list):
+        return [_still(part) for part in reply]
+    return "seconds left" if isinstance(reply, int) and 10**10 < reply < int(FAR) else reply
+
+
 def replies(port: int, resp: int, session: list[str]) -> list[object]:
     with Wire(port, resp) as wire:
         wire("FLUSHALL")
         told = [wire(*(("" if word == "''" else word) for word in line.split())) for line in session]
-    return [sorted(reply) if line.startswith("KEYS") else reply for line, reply in zip(session, told, strict=True)]
+    return [sorted(reply) if line.startswith("KEYS") else _still(reply) for line, reply in zip(session, told, strict=True)]
 
 
 @pytest.mark.parametrize("resp", [2, 3])
