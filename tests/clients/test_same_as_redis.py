@@ -184,7 +184,7 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 def _still(reply: object) -> object:
-    """The seconds left until FAR depend on when one asks, and the two servers are asked one after the other; EXPIRETIME compares the moment itself."""
+    """The seconds left until FAR depend on when one asks, and two servers are asked one after the other; EXPIRETIME compares the moment."""
     if isinstance(reply, list):
         return [_still(part) for part in reply]
     return "seconds left" if isinstance(reply, int) and 10**10 < reply < int(FAR) else reply
