@@ -58,7 +58,7 @@ class Children:
         wanted = [*all_children(cluster, replicas, voters, claim_size), *claims]
         await asyncio.gather(*(self._keep_one(manifest, kept) for manifest in wanted))
         await asyncio.gather(*(self._remove(cluster, *gone) for gone in unwanted(cluster, voters)))
-        return kept
+        return Kept(sorted(kept.written), sorted(kept.refused))  # they ended in any order, and the status must not change with it
 
     async def _keep_one(self, manifest: Manifest, kept: Kept) -> None:
         meta = manifest["metadata"]
@@ -67,6 +67,8 @@ class Children:
         digest = _digest(manifest)
         if live is None and manifest["kind"] == "PersistentVolumeClaim":
             return
+        if live is not None and "deletionTimestamp" in live["metadata"]:
+            return  # it is made again when it is gone
         if live is not None and self._applied.get(key) == (digest, _mark(live)):
             return
         before = None if live is None else live["metadata"]["resourceVersion"]

@@ -27,11 +27,12 @@ class Recorder:
         self._api, self._identity, self._clock = api, identity, clock
         self._told: dict[tuple[str, str, str], float] = {}
 
-    async def tell(self, cluster: Cluster, reason: str, action: str, note: str, *, warning: bool = False) -> None:
+    async def tell(self, cluster: Cluster, reason: str, action: str, note: str, *, warning: bool = False) -> bool:
+        """False when it was told lately."""
         key = (cluster.uid, reason, note)
         now = self._clock()
         if now - self._told.get(key, -QUIET_S) < QUIET_S:
-            return
+            return False
         if len(self._told) > MAX_REMEMBERED:
             self._told.clear()
         self._told[key] = now
@@ -59,3 +60,4 @@ class Recorder:
         except ApiException as error:
             if error.status not in (403, 404):  # the namespace is being deleted
                 raise
+        return True

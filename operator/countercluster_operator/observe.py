@@ -105,7 +105,7 @@ def _trouble(pod: dict[str, Any]) -> str:
 
 
 def _stateful_set(found: dict[str, Any] | None) -> dict[str, Any]:
-    if found is None:
+    if found is None or "deletionTimestamp" in found["metadata"]:
         return {"set_replicas": None}
     status = found.get("status") or {}
     return {

@@ -293,6 +293,8 @@ def _next_to_roll(seen: Observed, outdated: list[Pod]) -> Step:
 
 def _grow(cluster: Cluster, seen: Observed, base: Plan) -> Step | str | None:
     """claims.py enlarges the claims; then the StatefulSet follows."""
+    if seen.set_replicas is None:
+        return "waiting for the StatefulSet to be made"
     size = cluster.spec.storage.size
     small = [names.claim(cluster.name, c.ordinal) for c in seen.claims if is_small(cluster, c)]
     if small:

@@ -77,8 +77,8 @@ class Reconciler:
         if kept.written:
             log.info("applied", extra={**where, "children": kept.written})
         for refusal in kept.refused:
-            log.warning("refused: %s", refusal, extra=where)
-            await self._events.tell(cluster, "ChildRefused", "Apply", refusal, warning=True)
+            if await self._events.tell(cluster, "ChildRefused", "Apply", refusal, warning=True):
+                log.warning("refused: %s", refusal, extra=where)
         return kept.written, kept.refused
 
     async def _act(self, cluster: Cluster, todo: Plan, act: Act, run: str) -> float:

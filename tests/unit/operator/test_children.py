@@ -94,3 +94,18 @@ def test_claims_grow_and_change_hands_but_are_never_made() -> None:
         assert not [name for name in kept.written if "Claim" in name]
 
     asyncio.run(run())
+
+
+def test_a_child_that_is_being_deleted_is_made_again_when_it_is_gone() -> None:
+    async def run() -> None:
+        api = FakeApi()
+        children = Children(api)  # type: ignore[arg-type]
+        await children.keep(cluster(), 3, 3)
+        api.live["StatefulSet", "c"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        api.applies = 0
+        assert (await children.keep(cluster(), 3, 3, "2Gi")).written == []
+        assert api.applies == 0
+        del api.live["StatefulSet", "c"]
+        assert (await children.keep(cluster(), 3, 3, "2Gi")).written == ["StatefulSet c"]
+
+    asyncio.run(run())
