@@ -7,7 +7,7 @@ import zlib
 import pytest
 from counter_node.counters.keyspace import KeyIndex, compiled, matching
 from counter_node.counters.state import State
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -20,6 +20,7 @@ def walk(state: State, count: int) -> list[list[bytes]]:
             return pages
 
 
+@settings(deadline=None)
 @given(st.sets(st.binary(max_size=8), max_size=200), st.integers(1, 30))
 def test_a_walk_tells_every_key_once(keys: set[bytes], count: int) -> None:
     state = State()
@@ -100,6 +101,7 @@ def test_patterns(pattern: bytes, text: bytes, expected: bool) -> None:
     assert matching([text], pattern) == ([text] if expected else [])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=12).map(lambda b: bytes(b"*?[]^-\\ab"[c % 9] for c in b)))
 def test_every_pattern_can_be_compiled(pattern: bytes) -> None:
     compiled(pattern).match(b"abab-]")

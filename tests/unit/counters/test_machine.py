@@ -163,6 +163,22 @@ def test_a_deadline_that_moves_again_and_again_needs_no_more_memory() -> None:
     assert state.next_deadline() == 1_099_999
 
 
+def test_a_deadline_that_was_moved_counts_where_it_is_now(log: Log) -> None:
+    log.run(set_(b"later", 1, o.EX_IN, 100), set_(b"sooner", 1, o.EX_IN, 300))
+    log.run([o.EXPIRE, b"later", o.EX_IN, 300, o.ALWAYS], [o.EXPIRE, b"sooner", o.EX_IN, 100, o.ALWAYS])
+    log.tick(100)
+    assert log.machine.values == {b"later": 1}
+    log.tick(200)
+    assert log.machine.values == {}
+
+
+def test_what_increx_refuses_keeps_its_deadline(log: Log) -> None:
+    log.run(set_(b"k", 10, o.EX_IN, 500))
+    for kind, ms in ((o.EX_IN, 9_000), (o.EX_NONE, 0), (o.EX_AT, 1)):
+        assert log.run([o.INCREX, b"k", 5, MIN, 12, False, kind, ms, False]) == [[10, 0]]
+        assert log.machine.read([[o.TTL, b"k", 1, False]]) == [500]
+
+
 def test_a_key_that_lost_its_deadline_stays(log: Log) -> None:
     log.run(set_(b"k", 1, o.EX_IN, 100), set_(b"l", 1, o.EX_IN, 100), [o.PERSIST, b"k"], set_(b"l", 2))
     log.tick(200)

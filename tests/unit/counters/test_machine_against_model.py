@@ -22,9 +22,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.unit.counters.model import MAX, MIN, Model
 
 MAX_KEYS = 5
-KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f", b"g"])
+KEYS = st.sampled_from([b"a", b"a", b"a", b"b", b"c", b"d", b"e", b"f", b"g"])
 NUMBERS = st.one_of(st.integers(-3, 3), st.sampled_from([MIN, MIN + 1, MAX - 1, MAX]))
-MS = st.one_of(st.integers(-5, 50), st.integers(1, 10_000_000))
+MS = st.one_of(st.integers(-5, 50), st.sampled_from([10, 20, 30]), st.integers(1, 10_000_000))
 EXPIRIES = st.one_of(
     st.tuples(st.just(o.EX_IN), MS),
     st.tuples(st.just(o.EX_AT), st.integers(-5, 100_000_000)),
@@ -133,7 +133,7 @@ class ReplicasAndModel(RuleBasedStateMachine):
         written = [reply for op, reply in zip(ops, outcomes[0].replies, strict=True) if o.is_write(op)]
         assert written == outcomes[1].replies
 
-    @rule(ms=st.one_of(st.integers(0, 40), st.sampled_from([1_000, 3_599_999, 3_600_000, 86_400_000])))
+    @rule(ms=st.one_of(st.integers(0, 40), st.sampled_from([10, 20]), st.sampled_from([1_000, 3_599_999, 3_600_000, 86_400_000])))
     def time_passes(self, ms: int) -> None:
         self.clock_ms += ms
         self._append(batches.encode_tick(), None)
@@ -201,6 +201,6 @@ def small_tables() -> Any:
 
 
 ReplicasAndModel.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 TestReplicasAndModel = pytest.mark.usefixtures("small_tables")(ReplicasAndModel.TestCase)

@@ -7,7 +7,7 @@ import pytest
 from counter_node.counters import producers
 from counter_node.counters.producers import LARGEST_REPLY, TTL_MS, WINDOW, Producers
 from counter_node.counters.replies import OK, Failure, Simple
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -69,6 +69,7 @@ def test_sequences_may_come_in_any_order_within_the_window() -> None:
     assert producer.executed == [1, 5, 3, 1 + WINDOW, 4, 2]
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.integers(1, 8), st.integers(1_000, 1_040), st.integers(2_040, 2_060), st.integers(1, 2**63 - 1)), max_size=60))
 def test_nothing_is_executed_twice_and_nothing_in_the_window_is_refused(sequences: list[int]) -> None:
     producer = Counted()

@@ -6,7 +6,7 @@ import hiredis
 import pytest
 from counter_node.counters.replies import OK, Failure, Set, Simple, pack, unpack
 from counter_node.resp.encode import encode, encode_many
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis._parsers import _RESP2Parser, _RESP3Parser
 from redis.exceptions import ResponseError
@@ -50,6 +50,7 @@ def seen(reply: Any) -> Any:
     return reply
 
 
+@settings(deadline=None)
 @given(st.lists(REPLIES, min_size=1, max_size=5), st.sampled_from([2, 3]))
 def test_hiredis_reads_what_was_meant(replies: list[Any], protocol: int) -> None:
     reader = hiredis.Reader()
@@ -111,6 +112,7 @@ def test_the_two_protocols(reply: Any, resp2: bytes, resp3: bytes) -> None:
     assert (encode(reply, 2), encode(reply, 3)) == (resp2, resp3)
 
 
+@settings(deadline=None)
 @given(REPLIES)
 def test_a_kept_reply_is_the_same_reply(reply: Any) -> None:
     again = unpack(pack(reply))

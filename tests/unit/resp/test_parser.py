@@ -41,6 +41,7 @@ COMMANDS = st.lists(WORDS, min_size=1, max_size=4)
 PLACES = st.lists(st.integers(0, 20_000), max_size=12)
 
 
+@settings(deadline=None)
 @given(st.lists(COMMANDS, max_size=12), PLACES)
 def test_commands_arrive_whole_however_they_are_cut(commands: list[list[bytes]], places: list[int]) -> None:
     data = b"".join(wire(*words) for words in commands)
@@ -67,7 +68,7 @@ FRAGMENTS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(st.lists(st.one_of(FRAGMENTS, st.binary(max_size=6)), max_size=8), PLACES)
 @example([b"*0\r\n", wire(b"INCR", b"k"), b"*1\r\n$4\r\nPI"], [])
 @example([wire(b"INCR", b"k"), b"~1\r\n$1\r\na\r\n"], [])
