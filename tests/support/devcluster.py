@@ -113,6 +113,17 @@ class DevCluster:
         found: dict[str, Any] = json.loads(self.admin(node, "RAFT.STATUS"))
         return found
 
+    def wait_answer(self, node: int, *, other_than: str = "", timeout_s: float = 20) -> dict[str, Any]:
+        """The status of a node that is being started, as soon as it answers; with `other_than`, under another id than that."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            with contextlib.suppress(redis.RedisError, OSError):
+                status = self.status(node)
+                if status["nodeId"] != other_than:
+                    return status
+            time.sleep(0.05)
+        raise AssertionError(f"node {node} does not answer within {timeout_s} s\n{self.logs()}")
+
     def leader(self, timeout_s: float = 10) -> int:
         """The node that leads the newest term."""
         end = time.monotonic() + timeout_s
