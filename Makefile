@@ -68,6 +68,11 @@ sim: setup ## simulated clusters; SEEDS=2000 runs more of them, SEEDS=17-17 one 
 integration: setup ## real processes on loopback: crashes, partitions, disk errors, stock clients
 	@$(call pytest,tests/integration tests/clients)
 
+.PHONY: apiserver
+apiserver: setup ## the resource, its permissions and the operator against a real API server without nodes
+	@$(CLUSTER) programs >/dev/null
+	@$(call pytest,tests/apiserver)
+
 .PHONY: e2e
 e2e: setup cluster ## the real images on the local cluster
 	@$(IN_CLUSTER) $(call pytest,tests/e2e -m e2e)
@@ -76,7 +81,7 @@ e2e: setup cluster ## the real images on the local cluster
 test-fast: lint unit sim ## what needs no cluster and no network
 
 .PHONY: test
-test: setup lint unit sim integration e2e ## everything, from a bare machine
+test: setup lint unit sim integration cluster apiserver e2e ## everything, from a bare machine
 
 .PHONY: bench
 bench: setup ## throughput and latency of a cluster on loopback

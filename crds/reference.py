@@ -50,7 +50,7 @@ def rendered() -> str:
         ]
         parts.append(f"## {part}\n\n| field | type | meaning | limits and default |\n|---|---|---|---|\n" + "\n".join(rows) + "\n")
     owners = (schema, *(field for _, field in fields(schema)))
-    rules = [rule["message"] for owner in owners for rule in owner.get("x-kubernetes-validations", [])]
+    rules = dict.fromkeys(rule["message"] for owner in owners for rule in owner.get("x-kubernetes-validations", []))
     parts.append("## Refused at apply\n\nBesides the limits above:\n\n" + "".join(f"- {message}\n" for message in rules))
     return "\n".join(parts)
 

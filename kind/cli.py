@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 
-from kind import apps, cluster, engine, plan, state
+from kind import apps, cluster, engine, plan, programs, state
 from kind.doctor import findings
 from kind.progress import Lane, Step, estimate_s, perform, remaining, run_all, say, spoken
 from kind.settings import APP_IMAGES, bin_folder, cache_root, kubeconfig
@@ -19,6 +19,7 @@ load        builds the project's images and brings what changed to the running n
 status      engine, nodes, images; exits with 1 when something is wrong
 doctor      what this machine has and lacks
 kubeconfig  prints the path of the cluster's kubeconfig
+programs    etcd and the Kubernetes programs for tests without a cluster; prints how each is called
 env         prints shell lines that put kubectl, kind and KUBECONFIG in place: eval "$(python3 kind/local.py env)"
 down        deletes the cluster, ends the engine if it was started here, keeps the cache
 clean       down, and removes the cache as well
@@ -28,7 +29,7 @@ clean       down, and removes the cache as well
 def main(arguments: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[[Store], int]] = {
         "up": up, "load": load, "status": status, "doctor": doctor, "kubeconfig": print_kubeconfig, "env": print_env,
-        "down": down, "clean": clean,
+        "programs": print_programs, "down": down, "clean": clean,
     }  # fmt: skip
     parser = argparse.ArgumentParser(prog="kind/local.py", epilog=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=commands)
@@ -106,6 +107,15 @@ def print_kubeconfig(_: Store) -> int:
 def print_env(_: Store) -> int:
     print(f"export KUBECONFIG={kubeconfig()}")
     print(f'export PATH="{bin_folder()}:$PATH"')
+    return 0
+
+
+def print_programs(store: Store) -> int:
+    if not programs.are_here(store):
+        with store.exclusive():
+            programs.make(store)
+    for name in programs.NAMES:
+        print(" ".join(programs.command(name)))
     return 0
 
 

@@ -1,0 +1,291 @@
+"""A real kube-apiserver with its etcd on loopback, in a few seconds and without a node: for everything that the API server decides.
+
+The programs are those of the local cluster (kind/programs.py); `make apiserver` sees to it that they are there. State is in a folder of the
+test's own; etcd does not sync to disk. There are no controllers unless asked for: `controllers` names those of the kube-controller-manager that
+shall run.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import time
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Self
+
+import yaml
+
+from kind import programs
+from kind.settings import KUBERNETES
+
+ADMIN_TOKEN = "admin-of-the-tests"
+START_S = 60.0
+SERVICE_ACCOUNTS = "system:serviceaccounts"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What the API server said to one request."""
+
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def message(self) -> str:
+        return str(self.body.get("message", ""))
+
+    def ok(self) -> dict[str, Any]:
+        """The body. Raises AssertionError when the request was refused."""
+        assert self.status < 300, f"{self.status}: {self.message}"
+        return self.body
+
+
+class ApiServer:
+    """Use as a context manager. Raises AssertionError with the end of the logs when it does not come up."""
+
+    def __init__(self, folder: Path, controllers: Sequence[str] = ()) -> None:
+        self._folder = folder
+        self._controllers = controllers
+        self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._open: list[IO[bytes]] = []
+        self._kept: http.client.HTTPSConnection | None = None
+        self.port = 0
+        self.kubeconfig = folder / "kubeconfig"
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._kept is not None:
+            self._kept.close()
+        for _name, process in reversed(self._running):
+            process.kill()  # nothing of it is kept
+            process.wait()
+        for log in self._open:
+            log.close()
+        self._running, self._open = [], []
+
+    def _start(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        pki = self._folder / "pki"
+        self._make_key(pki)
+        client, peer, self.port = _free_ports(3)
+        etcd = f"http://127.0.0.1:{client}"
+        self._run(
+            "etcd",
+            f"--data-dir={self._folder / 'etcd'}",
+            "--unsafe-no-fsync",
+            f"--listen-client-urls={etcd}",
+            f"--advertise-client-urls={etcd}",
+            f"--listen-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-cluster=default=http://127.0.0.1:{peer}",
+            "--log-level=error",
+        )
+        (self._folder / "tokens.csv").write_text(f'{ADMIN_TOKEN},admin,admin,"system:masters"\n')
+        self._run(
+            "kube-apiserver",
+            f"--etcd-servers={etcd}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            "--endpoint-reconciler-type=none",
+            f"--secure-port={self.port}",
+            f"--cert-dir={pki}",
+            f"--service-account-key-file={pki / 'sa.pub'}",
+            f"--service-account-signing-key-file={pki / 'sa.key'}",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--token-auth-file={self._folder / 'tokens.csv'}",
+            "--authorization-mode=RBAC",
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
+            "--disable-admission-plugins=ServiceAccount",  # it refuses pods until a controller made the default account
+            "--service-cluster-ip-range=10.0.0.0/16",
+            "--enable-priority-and-fairness=false",
+            "--profiling=false",
+        )
+        self._wait()
+        self.write_kubeconfig(self.kubeconfig, ADMIN_TOKEN)
+        if self._controllers:
+            self._run(
+                "kube-controller-manager",
+                f"--kubeconfig={self.kubeconfig}",
+                f"--controllers={','.join(self._controllers)}",
+                "--leader-elect=false",
+                "--secure-port=0",
+                "--use-service-account-credentials=false",
+                f"--service-account-private-key-file={pki / 'sa.key'}",
+            )
+
+    def _make_key(self, pki: Path) -> None:
+        """The key that signs ServiceAccount tokens."""
+        version = ("--kubernetes-version", KUBERNETES)  # else it asks the internet for the newest
+        command = [*programs.command("kubeadm"), "init", "phase", "certs", "sa", "--cert-dir", str(pki), *version]
+        subprocess.run(command, check=True, capture_output=True, timeout=START_S)
+
+    def _run(self, name: str, *arguments: str) -> None:
+        log = (self._folder / f"{name}.log").open("ab")
+        self._open.append(log)
+        command = [*programs.command(name), *arguments]
+        self._running.append((name, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)))
+
+    def _wait(self) -> None:
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
+            for name, process in self._running:
+                assert process.poll() is None, f"{name} ended with {process.returncode}:\n{self.logs()}"
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+                if self.request("GET", "/readyz").status == 200:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"the API server is not ready after {START_S:.0f} s:\n{self.logs()}")
+
+    def logs(self, lines: int = 15) -> str:
+        ends = {log.name: log.read_text(errors="replace").splitlines()[-lines:] for log in sorted(self._folder.glob("*.log"))}
+        return "\n".join(f"--- {name}\n" + "\n".join(end) for name, end in ends.items())
+
+    def pid(self, name: str) -> int:
+        return next(process.pid for known, process in self._running if known == name)
+
+    def write_kubeconfig(self, path: Path, token: str) -> Path:
+        """A kubeconfig for whoever has `token`."""
+        certificate = base64.b64encode((self._folder / "pki" / "apiserver.crt").read_bytes()).decode()
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "it", "cluster": {"server": f"https://127.0.0.1:{self.port}", "certificate-authority-data": certificate}}],
+            "users": [{"name": "it", "user": {"token": token}}],
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+            "current-context": "it",
+        }
+        path.write_text(yaml.safe_dump(config))
+        path.chmod(0o600)
+        return path
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str = ADMIN_TOKEN,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        **query: str,
+    ) -> Answer:
+        """One request, by default as the administrator."""
+        if query:
+            path += "?" + urllib.parse.urlencode(query)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type, "Accept": accept}
+        if self._kept is None:
+            context = ssl.create_default_context(cafile=str(self._folder / "pki" / "apiserver.crt"))
+            self._kept = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
+        try:
+            self._kept.request(method, path, None if body is None else json.dumps(body), headers)
+            found = self._kept.getresponse()
+            raw = found.read()
+        except (OSError, http.client.HTTPException):
+            self._kept.close()
+            self._kept = None
+            raise
+        try:
+            parsed = json.loads(raw) if raw else {}
+        except ValueError:
+            parsed = {}
+        return Answer(found.status, parsed if isinstance(parsed, dict) else {"items": parsed})
+
+    def get(self, path: str) -> dict[str, Any]:
+        return self.request("GET", path).ok()
+
+    def apply(self, manifest: dict[str, Any], *, token: str = ADMIN_TOKEN, **query: str) -> Answer:
+        """Server-side apply, as kubectl does it."""
+        query = {"fieldManager": "tests", "force": "true", **query}
+        return self.request("PATCH", path_of(manifest), manifest, token=token, content_type="application/apply-patch+yaml", **query)
+
+    def merge(self, path: str, patch: dict[str, Any], *, token: str = ADMIN_TOKEN) -> Answer:
+        return self.request("PATCH", path, patch, token=token, content_type="application/merge-patch+json")
+
+    def install(self, *paths: Path) -> None:
+        """Applies every document of these files, and waits until custom resources are served."""
+        for path in paths:
+            for manifest in yaml.safe_load_all(path.read_text()):
+                self.apply(manifest).ok()
+        end = time.monotonic() + START_S
+        while self.request("GET", "/apis/countercluster.io/v1alpha1/counterclusters").status != 200:
+            assert time.monotonic() < end, "the CounterCluster resource is not served"
+            time.sleep(0.02)
+
+    def namespace(self, name: str, **labels: str) -> str:
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}).ok()
+        return name
+
+    def token(self, namespace: str, account: str) -> str:
+        """A token of a ServiceAccount, good for an hour."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+        return str(self.request("POST", path, request).ok()["status"]["token"])
+
+    def kubectl(self, *arguments: str) -> str:
+        """What a user sees. Raises AssertionError with kubectl's own words."""
+        command = [*programs.command("kubectl"), f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self._folder / 'kubectl'}", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "HOME": str(self._folder)})
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+_PLURALS = {
+    "NetworkPolicy": "networkpolicies",
+    "StorageClass": "storageclasses",
+    "PriorityClass": "priorityclasses",
+}
+_CLUSTER_WIDE = {
+    "Namespace",
+    "Node",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "PersistentVolume",
+    "StorageClass",
+    "PriorityClass",
+    "ValidatingAdmissionPolicy",
+}
+
+
+def plural(kind: str) -> str:
+    return _PLURALS.get(kind, f"{kind.lower()}s")
+
+
+def path_of(manifest: dict[str, Any], *, collection: bool = False) -> str:
+    """The path of an object, or of the collection it is made in."""
+    version, kind, meta = manifest["apiVersion"], manifest["kind"], manifest["metadata"]
+    path = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    if kind not in _CLUSTER_WIDE:
+        path += f"/namespaces/{meta.get('namespace', 'default')}"
+    path += f"/{plural(kind)}"
+    return path if collection else f"{path}/{meta['name']}"
+
+
+@contextlib.contextmanager
+def running(folder: Path, controllers: Sequence[str] = ()) -> Iterator[ApiServer]:
+    with ApiServer(folder, controllers) as server:
+        yield server
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
