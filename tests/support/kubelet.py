@@ -1,0 +1,244 @@
+"""A machine for the pods of an API server that has none: `python -m tests.support.kubelet KUBECONFIG FOLDER`.
+
+Each pod of a StatefulSet of nodes is a real node (counter_node.node), with its own loopback address, its own disk in the folder of its claim, and
+the environment of its container; all of them share this one process. What a kubelet, a volume provisioner and the DNS of a cluster do besides is
+done here: claims are bound, pods get addresses and become ready by their own `/readyz`, names of pods resolve. Containers of other images are not
+run, and their pods never become ready. Linux only: all of 127.0.0.0/8 is this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import yaml
+from counter_node import settings
+from counter_node.node import Node
+
+PROBE_S = 0.3
+ROOT = Path(__file__).resolve().parents[2]
+log = logging.getLogger("kubelet")
+
+Object = dict[str, Any]
+
+
+class Api:
+    """The few requests of a kubelet."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        import base64
+
+        config = yaml.safe_load(kubeconfig.read_text())
+        cluster = config["clusters"][0]["cluster"]
+        context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+        headers = {"Authorization": f"Bearer {config['users'][0]['user']['token']}"}
+        self.http = aiohttp.ClientSession(cluster["server"], headers=headers, connector=aiohttp.TCPConnector(ssl=context, limit=0))
+
+    async def patch_status(self, path: str, status: Object) -> None:
+        """Somebody may have deleted it meanwhile, which is fine."""
+        headers = {"Content-Type": "application/strategic-merge-patch+json"}
+        async with self.http.patch(f"{path}/status", json={"status": status}, headers=headers) as answer:
+            if answer.status not in (200, 404):
+                raise RuntimeError(await answer.text())
+
+    async def follow(self, path: str) -> AsyncIterator[tuple[str, Object]]:
+        """Everything that there is, then every change; for ever, and anew after an error."""
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with self.http.get(path) as answer:
+                    found = await answer.json()
+                yield "LISTED", found
+                query = {"watch": "true", "resourceVersion": found["metadata"]["resourceVersion"], "timeoutSeconds": "600"}
+                async with self.http.get(path, params=query, timeout=aiohttp.ClientTimeout(total=None), read_bufsize=1 << 22) as answer:
+                    async for line in answer.content:
+                        event = json.loads(line)
+                        if event["type"] == "ERROR":
+                            break
+                        yield event["type"], event["object"]
+            await asyncio.sleep(0.2)
+
+
+class Kubelet:
+    def __init__(self, api: Api, folder: Path) -> None:
+        self._api, self._folder = api, folder
+        self._addresses: dict[str, str] = {}  # of a pod, as DNS has it: name.subdomain.namespace.svc
+        self._numbers = itertools.count(1)
+        self._claims: dict[str, Object] = {}  # by namespace/name
+        self._pods: dict[str, asyncio.Task[None]] = {}  # by uid
+        self._disks: dict[str, asyncio.Lock] = {}  # by uid of the claim: one node at a time opens it
+        self._claims_changed = asyncio.Condition()
+        self._resolve = socket.getaddrinfo
+        socket.getaddrinfo = self._getaddrinfo  # type: ignore[assignment]  # the only DNS here
+
+    def _getaddrinfo(self, host: Any, *rest: Any, **more: Any) -> Any:
+        if isinstance(host, str) and host.endswith(".svc"):
+            if host not in self._addresses:
+                raise socket.gaierror(socket.EAI_NONAME, f"no pod has the name {host}")
+            host = self._addresses[host]
+        return self._resolve(host, *rest, **more)
+
+    async def run(self) -> None:
+        await asyncio.gather(
+            self._follow("/api/v1/persistentvolumeclaims", self._claim),
+            self._follow("/api/v1/pods", self._pod),
+        )
+
+    async def _follow(self, path: str, handle: Callable[[str, Object], Any]) -> None:
+        async for kind, found in self._api.follow(path):
+            for item in found["items"] if kind == "LISTED" else [found]:
+                await handle(kind, item)
+
+    async def _claim(self, kind: str, claim: Object) -> None:
+        meta = claim["metadata"]
+        key = f"{meta['namespace']}/{meta['name']}"
+        if kind == "DELETED":
+            self._claims.pop(key, None)
+            shutil.rmtree(self._folder / meta["uid"], ignore_errors=True)
+            return
+        size = claim["spec"]["resources"]["requests"]["storage"]
+        if claim.get("status", {}).get("capacity", {}).get("storage") != size:
+            path = f"/api/v1/namespaces/{meta['namespace']}/persistentvolumeclaims/{meta['name']}"
+            await self._api.patch_status(path, {"phase": "Bound", "capacity": {"storage": size}, "accessModes": claim["spec"]["accessModes"]})
+        async with self._claims_changed:
+            self._claims[key] = claim
+            self._claims_changed.notify_all()
+
+    async def _pod(self, kind: str, pod: Object) -> None:
+        uid = pod["metadata"]["uid"]
+        if kind == "DELETED":
+            if (task := self._pods.pop(uid, None)) is not None:
+                task.cancel()
+        elif uid not in self._pods and pod["spec"]["containers"][0]["name"] == "node":
+            self._pods[uid] = asyncio.create_task(self._live(pod))
+
+    async def _live(self, pod: Object) -> None:
+        try:
+            await self._run_pod(pod)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("pod %s", pod["metadata"]["name"])
+
+    async def _run_pod(self, pod: Object) -> None:
+        meta = pod["metadata"]
+        claim = await self._claim_of(pod)
+        number = next(self._numbers)
+        ip = f"127.{64 + number // 65536}.{number // 256 % 256}.{number % 256}"
+        self._addresses[f"{meta['name']}.{pod['spec'].get('subdomain', '')}.{meta['namespace']}.svc"] = ip
+        disk = self._disks.setdefault(claim, asyncio.Lock())
+        path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
+        async with disk:
+            node = Node(self._settings(pod, ip, self._folder / claim))
+            await node.start()
+            try:
+                await self._report(path, pod, ip, ready=False)
+                await self._probe(path, pod, ip, node)
+            finally:
+                await asyncio.shield(asyncio.create_task(node.stop()))
+
+    async def _claim_of(self, pod: Object) -> str:
+        """The UID of the pod's claim, as soon as there is one."""
+        meta = pod["metadata"]
+        name = next(v["persistentVolumeClaim"]["claimName"] for v in pod["spec"]["volumes"] if "persistentVolumeClaim" in v)
+        key = f"{meta['namespace']}/{name}"
+        async with self._claims_changed:
+            await self._claims_changed.wait_for(lambda: key in self._claims and "deletionTimestamp" not in self._claims[key]["metadata"])
+            return str(self._claims[key]["metadata"]["uid"])
+
+    def _settings(self, pod: Object, ip: str, disk: Path) -> settings.Settings:
+        environment: dict[str, str] = {}
+        for variable in pod["spec"]["containers"][0]["env"]:
+            if "valueFrom" in variable:
+                value = pod["metadata"]["name"] if variable["valueFrom"].get("fieldRef", {}).get("fieldPath") == "metadata.name" else ""
+            else:
+                value = re.sub(r"\$\((\w+)\)", lambda m: environment[m[1]], variable.get("value", ""))
+            environment[variable["name"]] = value
+        disk.mkdir(parents=True, exist_ok=True)
+        return settings.load(["--data-dir", str(disk / "node"), "--bind", ip], environment)
+
+    async def _probe(self, path: str, pod: Object, ip: str, node: Node) -> None:
+        """Tells the API server whenever readiness changes; until the pod goes or its node ends."""
+        known = False
+        while not node.fatal.done():
+            await asyncio.sleep(PROBE_S)
+            ready = await self._ready(ip)
+            if ready != known:
+                await self._report(path, pod, ip, ready=ready)
+                known = ready
+        node.fatal.result()
+
+    async def _ready(self, ip: str) -> bool:
+        """A GET by hand: a session of an HTTP library for each pod and probe would be most of this process's work."""
+        try:
+            reader, writer = await asyncio.open_connection(ip, 8080)
+        except OSError:
+            return False
+        try:
+            writer.write(b"GET /readyz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")
+            return b" 200 " in await asyncio.wait_for(reader.readline(), 3)
+        except (OSError, TimeoutError):
+            return False
+        finally:
+            writer.close()
+
+    async def _report(self, path: str, pod: Object, ip: str, *, ready: bool) -> None:
+        container = pod["spec"]["containers"][0]
+        state = {"running": {"startedAt": pod["metadata"]["creationTimestamp"]}}
+        status = {
+            "phase": "Running",
+            "podIP": ip,
+            "podIPs": [{"ip": ip}],
+            "conditions": [{"type": kind, "status": "True" if ready else "False"} for kind in ("ContainersReady", "Ready")],
+            "containerStatuses": [
+                {"name": container["name"], "image": container["image"], "imageID": "", "ready": ready, "restartCount": 0, "state": state}
+            ],
+        }
+        await self._api.patch_status(path, status)
+
+
+class Machine:
+    """The process, for a test."""
+
+    def __init__(self, kubeconfig: Path, folder: Path) -> None:
+        self._command = [sys.executable, "-m", "tests.support.kubelet", str(kubeconfig), str(folder)]
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = folder / "log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        path = os.pathsep.join(str(p) for p in (ROOT, ROOT / "node_image", ROOT / "client"))
+        with self.log.open("ab") as file:
+            self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env={**os.environ, "PYTHONPATH": path})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
+async def _main(kubeconfig: Path, folder: Path) -> None:
+    kubelet = asyncio.create_task(Kubelet(Api(kubeconfig), folder).run())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, kubelet.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await kubelet
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    asyncio.run(_main(Path(sys.argv[1]), Path(sys.argv[2])))
