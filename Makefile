@@ -6,10 +6,12 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 SEEDS ?=
+ROUNDS ?= 3
 CLUSTER := $(PYTHON) kind/local.py
 PY := .venv/bin/python
 # Named after the content of the lock file: another lock file makes another environment.
 VENV := .venv/.made-from-$(shell cat requirements/dev.txt pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
+BENCH := .venv/.bench-from-$(shell cat requirements/bench.txt 2>/dev/null | cksum | cut -d' ' -f1)
 IN_CLUSTER = eval "$$($(CLUSTER) env)" &&
 
 .PHONY: help
@@ -54,7 +56,7 @@ demo: setup cluster ## shows a cluster that counts through crashes, scaling and 
 .PHONY: lint
 lint: setup ## ruff and mypy --strict
 	@.venv/bin/ruff check .
-	@.venv/bin/mypy node_image operator client kind
+	@.venv/bin/mypy node_image operator client kind benchmarks
 
 .PHONY: unit
 unit: setup ## tests of the pure rooms
@@ -84,8 +86,13 @@ test-fast: lint unit sim ## what needs no cluster and no network
 test: setup lint unit sim integration cluster apiserver e2e ## everything, from a bare machine
 
 .PHONY: bench
-bench: setup ## throughput and latency of a cluster on loopback
-	@$(PY) -m benchmarks
+bench: $(BENCH) ## throughput and latency beside etcd, Redis, hashicorp/raft and PySyncObj, on loopback; ROUNDS=1 for a first look
+	@$(PY) -m benchmarks --rounds $(ROUNDS)
+
+$(BENCH): $(VENV)
+	@echo "setup: installing requirements/bench.txt into .venv"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
 
 .PHONY: down
 down: ## deletes the local cluster and ends the engine if it was started here; keeps the cache

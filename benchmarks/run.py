@@ -1,0 +1,106 @@
+"""Runs the scenarios: rounds of all systems in turn, so that a slow minute of the machine hits all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from benchmarks.scenarios import Scenario
+from benchmarks.systems import System
+from benchmarks.tools import Tools
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Sample:
+    system: str
+    scenario: str
+    round: int
+    rate: float  # operations per second
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    p999_ms: float
+    errors: int
+    first_error: str
+    cpu_us: dict[str, float] = field(default_factory=dict)  # process -> CPU microseconds per operation
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and its threads."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def measure(system: System, scenario: Scenario, round_: int, seconds: float, rate: float) -> Sample:
+    """One scenario on a running system.
+
+    Raises:
+        subprocess.CalledProcessError: the load generator failed; its stderr is in the error.
+    """
+    command = system.load_command(scenario, seconds, rate)
+    with system.disturbed(scenario):
+        before = {name: cpu_seconds(pid) for name, pid in system.processes.items()}
+        start = time.monotonic()
+        answer = subprocess.run(command, capture_output=True, timeout=seconds + 60, check=True, text=True)
+        took = time.monotonic() - start
+        used = {name: cpu_seconds(pid) - before[name] for name, pid in system.processes.items()}
+    found = json.loads(answer.stdout)
+    operations = max(1.0, found["rate"] * took)  # also those of the warm-up
+    used["generator"] = found["cpu_s"]
+    cpu_us = {name: round(value / operations * 1e6, 2) for name, value in used.items()}
+    return Sample(
+        system.name, scenario.name, round_, found["rate"], found["p50_ms"], found["p90_ms"], found["p99_ms"], found["p999_ms"],
+        found["errors"], found["first_error"], cpu_us,
+    )  # fmt: skip
+
+
+class Run:
+    def __init__(self, tools: Tools, directory: Path, seconds: float) -> None:
+        self.tools, self.directory, self.seconds = tools, directory, seconds
+        self.samples: list[Sample] = []
+
+    def round(self, number: int, kind: type[System], scenarios: list[Scenario]) -> None:
+        """All scenarios of one system, those with the same number of nodes on the same cluster."""
+        possible = [s for s in scenarios if kind.can(s)]
+        for nodes in sorted({s.nodes for s in possible}):
+            directory = Path(tempfile.mkdtemp(dir=self.directory, prefix=f"{kind.name}-")) / "system"
+            system = kind(self.tools, nodes, directory)
+            try:
+                system.start()
+                time.sleep(0.5)
+                for scenario in (s for s in possible if s.nodes == nodes):
+                    self._one(system, scenario, number)
+            finally:
+                system.stop()
+                shutil.rmtree(directory.parent, ignore_errors=True)
+
+    def _one(self, system: System, scenario: Scenario, number: int) -> None:
+        rate = 0.0
+        if scenario.half_rate_of:
+            rates = [s.rate for s in self.samples if (s.system, s.scenario, s.round) == (system.name, scenario.half_rate_of, number)]
+            if not rates:
+                return
+            rate = rates[0] / 2
+        try:
+            sample = measure(system, scenario, number, self.seconds, rate)
+        except subprocess.CalledProcessError as error:
+            print(f"  {system.name:11} {scenario.name:12} failed: {error.stderr.strip()}", flush=True)
+            return
+        self.samples.append(sample)
+        trouble = f"  {sample.errors} errors: {sample.first_error}" if sample.errors else ""
+        latency = f"p50 {sample.p50_ms:7.2f}  p99 {sample.p99_ms:7.2f} ms"
+        print(f"  {system.name:11} {scenario.name:12} {sample.rate:>10,.0f}/s  {latency}{trouble}", flush=True)
+
+    def save(self, path: Path, about: dict[str, object]) -> None:
+        path.write_text(json.dumps({"about": about, "samples": [asdict(s) for s in self.samples]}, indent=1) + "\n")

@@ -1,0 +1,305 @@
+"""The systems under test: each is started in a folder of its own on the real disk, with free ports of loopback, and ended again."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from benchmarks.scenarios import Scenario
+from benchmarks.tools import Tools
+
+HOST = "127.0.0.1"
+START_S = 60.0
+
+
+class NotStarted(Exception):
+    """A system did not start; the message says which and where its log is."""
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for s in sockets:
+            s.bind((HOST, 0))
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
+
+
+def leads(port: int) -> bool:
+    """Asks a peer whose thin server knows no handshake of redis-py."""
+    with socket.create_connection((HOST, port), timeout=5) as s:
+        s.sendall(b"*1\r\n$7\r\nLEADING\r\n")
+        return s.recv(64) == b"+LEADER\r\n"
+
+
+def address(port: int) -> str:
+    return f"{HOST}:{port}"
+
+
+def connect(port: int) -> redis.Redis:
+    return redis.Redis(host=HOST, port=port, socket_timeout=5, retry=Retry(NoBackoff(), 0), single_connection_client=True)
+
+
+def wait_for(what: str, ready: Callable[[], bool]) -> None:
+    end = time.monotonic() + START_S
+    while True:
+        with contextlib.suppress(RedisError, OSError, KeyError, ValueError, subprocess.SubprocessError):
+            if ready():
+                return
+        if time.monotonic() > end:
+            raise NotStarted(f"{what}: not ready within {START_S:.0f} s")
+        time.sleep(0.05)
+
+
+class System:
+    """One running cluster. `leader` and `ports` are of the clients' protocol; `processes` is named after what each process does."""
+
+    name = ""
+    title = ""
+    increment = "incr"  # mode of the load generator that makes one acknowledged increment
+
+    def __init__(self, tools: Tools, nodes: int, directory: Path) -> None:
+        self.tools, self.nodes, self.directory = tools, nodes, directory
+        self.processes: dict[str, int] = {}  # name -> pid
+        self.ports: list[int] = []
+        self.leader = 0  # index into ports
+        self._children: list[subprocess.Popen[bytes]] = []
+        directory.mkdir(parents=True)
+
+    @classmethod
+    def can(cls, scenario: Scenario) -> bool:
+        """Whether the scenario makes sense for this system."""
+        return scenario.mode in {"incr", "get", "mixed"} and scenario.through != "follower" and not scenario.disturb
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def spawn(self, name: str, *command: str | Path) -> subprocess.Popen[bytes]:
+        with (self.directory / f"{name}.log").open("ab") as log:
+            child = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory)
+        self._children.append(child)
+        self.processes[name] = child.pid
+        return child
+
+    def targets(self, scenario: Scenario) -> list[str]:
+        return [address(self.ports[self.leader])]
+
+    def load_command(self, scenario: Scenario, seconds: float, rate: float) -> list[str]:
+        mode = {"incr": self.increment}.get(scenario.mode, scenario.mode)
+        words = [str(self.tools.loadgen), "-a", ",".join(self.targets(scenario)), "-c", str(scenario.connections), "-P", str(scenario.pipeline)]
+        return [*words, "-k", str(scenario.keys), "-m", mode, "-g", "90", "-t", str(seconds), "-r", str(rate)]
+
+    @contextlib.contextmanager
+    def disturbed(self, scenario: Scenario) -> Iterator[None]:
+        yield
+
+    def find_leader(self) -> bool:
+        self.leader = next((index for index, port in enumerate(self.ports) if leads(port)), -1)
+        return self.leader >= 0
+
+    def stop(self) -> None:
+        for child in self._children:
+            with contextlib.suppress(ProcessLookupError):
+                child.terminate()
+        for child in self._children:
+            try:
+                child.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+class Ours(System):
+    name, title = "ours", "CounterCluster"
+
+    @classmethod
+    def can(cls, scenario: Scenario) -> bool:
+        return scenario.mode != "cas"
+
+    def start(self) -> None:
+        first = free_ports(1)[0]
+        while not _all_free(range(first, first + self.nodes)):
+            first = free_ports(1)[0]
+        self.ports = list(range(first, first + self.nodes))
+        where = ("--nodes", str(self.nodes), "--port", str(first), "--dir", self.directory / "data")
+        self.spawn("devcluster", sys.executable, "-m", "counter_node.devcluster", *where, "--no-restart")
+        log = self.directory / "devcluster.log"
+        wait_for(f"CounterCluster, see {log}", lambda: log.read_text().endswith("ready\n"))
+        pids = [int(line.split()[3]) for line in log.read_text().splitlines() if line.startswith("node ")]
+        self.processes = {}
+        for index in range(self.nodes):
+            if self._status(index)["role"] == "leader":
+                self.leader = index
+        followers = itertools.count(1)
+        for index, pid in enumerate(pids[: self.nodes]):
+            self.processes["leader" if index == self.leader else f"follower {next(followers)}"] = pid
+
+    def _admin_port(self, index: int) -> int:
+        found: dict[str, int] = json.loads((self.directory / "data" / f"node-{index}" / "ports.json").read_text())
+        return found["admin"]
+
+    def _status(self, index: int) -> dict[str, object]:
+        with connect(self._admin_port(index)) as client:
+            found: dict[str, object] = json.loads(client.execute_command("RAFT.STATUS"))
+            return found
+
+    def targets(self, scenario: Scenario) -> list[str]:
+        if scenario.through == "spread":
+            return [address(port) for port in self.ports]
+        if scenario.through == "follower":
+            return [address(self.ports[(self.leader + 1) % self.nodes])]
+        return super().targets(scenario)
+
+    @contextlib.contextmanager
+    def disturbed(self, scenario: Scenario) -> Iterator[None]:
+        if scenario.disturb != "snapshot":
+            yield
+            return
+        over = threading.Event()
+
+        def snapshots() -> None:
+            while not over.wait(0.2):
+                for index in range(self.nodes):
+                    with contextlib.suppress(RedisError), connect(self._admin_port(index)) as client:
+                        client.execute_command("RAFT.SNAPSHOT")
+
+        thread = threading.Thread(target=snapshots)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def _all_free(ports: range) -> bool:
+    for port in ports:
+        with socket.socket() as s:
+            try:
+                s.bind((HOST, port))
+            except OSError:
+                return False
+    return True
+
+
+class Redis(System):
+    name, title = "redis", "Redis, AOF always (single: the ceiling)"
+
+    @classmethod
+    def can(cls, scenario: Scenario) -> bool:
+        return super().can(scenario) and scenario.nodes <= 3
+
+    def start(self) -> None:
+        self.ports = [self._server("redis")]
+
+    def _server(self, name: str, *options: str) -> int:
+        port = free_ports(1)[0]
+        data = self.directory / name
+        data.mkdir()
+        durable = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
+        self.spawn(name, "redis-server", "--port", str(port), "--bind", HOST, "--dir", data, *durable, *options)
+        wait_for(f"redis, see {self.directory / name}.log", lambda: bool(connect(port).ping()))
+        return port
+
+
+class RedisWait(Redis):
+    name, title, increment = "redis-wait", "Redis, AOF always, INCR + WAIT 1", "incrwait"
+
+    @classmethod
+    def can(cls, scenario: Scenario) -> bool:
+        return System.can(scenario) and scenario.mode != "mixed" and not scenario.reads and scenario.nodes == 3
+
+    def start(self) -> None:
+        self.ports = [self._server("leader")]
+        for index in range(1, self.nodes):
+            self._server(f"follower {index}", "--replicaof", f"{HOST} {self.ports[0]}")
+        master = connect(self.ports[0])
+        wait_for("the replicas of redis", lambda: bool(master.incr("started")) and master.wait(self.nodes - 1, 100) == self.nodes - 1)
+
+
+class Etcd(System):
+    name, title, increment = "etcd", "etcd 3.7", "put"
+
+    @classmethod
+    def can(cls, scenario: Scenario) -> bool:
+        return scenario.pipeline == 1 and not scenario.disturb and scenario.through != "follower"
+
+    def start(self) -> None:
+        self.ports = free_ports(self.nodes)
+        peers = free_ports(self.nodes)
+        cluster = ",".join(f"n{i}=http://{address(port)}" for i, port in enumerate(peers))
+        for i, (client, peer) in enumerate(zip(self.ports, peers, strict=True)):
+            self.spawn(
+                f"node {i}", self.tools.etcd, "--name", f"n{i}", "--data-dir", self.directory / f"n{i}", "--log-level", "error",
+                "--listen-client-urls", f"http://{address(client)}", "--advertise-client-urls", f"http://{address(client)}",
+                "--listen-peer-urls", f"http://{address(peer)}", "--initial-advertise-peer-urls", f"http://{address(peer)}",
+                "--initial-cluster", cluster,
+            )  # fmt: skip
+        words = [str(self.tools.etcdload), "-a", ",".join(map(address, self.ports)), "-c", "1", "-t", "0.2", "-u", "0", "-m", "put"]
+
+        def ready() -> bool:
+            answer = subprocess.run(words, capture_output=True, timeout=10, check=True)
+            return bool(json.loads(answer.stdout)["operations"] > 0)
+
+        wait_for(f"etcd, see {self.directory}", ready)
+
+    def load_command(self, scenario: Scenario, seconds: float, rate: float) -> list[str]:
+        mode = {"incr": self.increment}.get(scenario.mode, scenario.mode)
+        words = [str(self.tools.etcdload), "-a", ",".join(map(address, self.ports)), "-c", str(scenario.connections), "-k", str(scenario.keys)]
+        return [*words, "-m", mode, "-t", str(seconds), "-r", str(rate)]
+
+
+class Hashicorp(System):
+    name, title = "hashicorp", "hashicorp/raft 1.8, raft-wal"
+
+    @classmethod
+    def can(cls, scenario: Scenario) -> bool:
+        return super().can(scenario) and scenario.mode != "mixed"
+
+    def start(self) -> None:
+        self.ports = free_ports(self.nodes)
+        peers = ",".join(map(address, free_ports(self.nodes)))
+        for i in reversed(range(self.nodes)):  # the first makes the cluster when the others listen
+            data = self.directory / f"n{i}"
+            self.spawn(f"node {i}", self.tools.hashicorp, "-i", str(i), "-peers", peers, "-listen", address(self.ports[i]), "-dir", data)
+        wait_for(f"hashicorp/raft, see {self.directory}", self.find_leader)
+
+
+class PySyncObj(System):
+    name, title = "pysyncobj", "PySyncObj 0.3 (no fsync)"
+
+    @classmethod
+    def can(cls, scenario: Scenario) -> bool:
+        return super().can(scenario) and scenario.mode == "incr" and scenario.nodes == 3
+
+    def start(self) -> None:
+        self.ports = free_ports(self.nodes)
+        peers = ",".join(map(address, free_ports(self.nodes)))
+        for i in range(self.nodes):
+            self.spawn(
+                f"node {i}", sys.executable, Path(__file__).parent / "peers" / "pysyncobj_node.py",
+                str(i), peers, address(self.ports[i]), self.directory / f"n{i}.journal",
+            )  # fmt: skip
+        wait_for(f"PySyncObj, see {self.directory}", self.find_leader)
+
+
+SYSTEMS: tuple[type[System], ...] = (Ours, Etcd, RedisWait, Redis, Hashicorp, PySyncObj)
+BY_NAME = {s.name: s for s in SYSTEMS}
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
