@@ -59,6 +59,7 @@ class Act:
         ip = self._addresses.get(pod)
         if not ip:
             raise NotNow(f"{pod} has no address yet")
+        self._api.may_write()
         try:
             await admin(ip, *command)
         except (RedisError, OSError, TimeoutError) as error:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.dynamic import DynamicClient
@@ -13,14 +16,24 @@ from kubernetes.aio.dynamic import DynamicClient
 from countercluster_operator import names
 
 TIMEOUT_S = 15
+UNREACHABLE = (ApiException, aiohttp.ClientError, OSError, TimeoutError)
+"""What a call may raise when there is nothing wrong with this program."""
 
 
 class Kubernetes:
-    def __init__(self, api: client.ApiClient, dynamic: Any) -> None:
+    def __init__(self, api: client.ApiClient, dynamic: Any, may_write: Callable[[], None] = lambda: None) -> None:
+        """`may_write` is asked right before each write and raises where there must be none."""
         self._api = api
         self._dynamic = dynamic
         self._resources: dict[tuple[str, str], Any] = {}
-        self.calls = 0
+        self.may_write = may_write
+        self.calls: Counter[str] = Counter()  # by verb
+
+    def guarded(self, may_write: Callable[[], None]) -> Kubernetes:
+        """The same client, with another opinion on writing."""
+        other = Kubernetes(self._api, self._dynamic, may_write)
+        other._resources, other.calls = self._resources, self.calls
+        return other
 
     @classmethod
     async def connect(cls) -> Kubernetes:
@@ -42,7 +55,7 @@ class Kubernetes:
         return self._resources[key]
 
     async def get(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-        self.calls += 1
+        self.calls["get"] += 1
         resource = await self._resource(api_version, kind)
         try:
             async with asyncio.timeout(TIMEOUT_S):
@@ -53,10 +66,11 @@ class Kubernetes:
             raise
         return _plain(found)
 
-    async def list(self, api_version: str, kind: str, namespace: str, selector: dict[str, str]) -> list[dict[str, Any]]:
-        self.calls += 1
+    async def list(self, api_version: str, kind: str, namespace: str | None, selector: dict[str, str]) -> list[dict[str, Any]]:
+        """Without a namespace those of all."""
+        self.calls["list"] += 1
         resource = await self._resource(api_version, kind)
-        text = ",".join(f"{k}={v}" for k, v in selector.items())
+        text = ",".join(f"{k}={v}" for k, v in selector.items()) or None
         async with asyncio.timeout(TIMEOUT_S):
             found = await self._dynamic.get(resource, namespace=namespace, label_selector=text)
         items: list[dict[str, Any]] = _plain(found)["items"]
@@ -64,11 +78,12 @@ class Kubernetes:
 
     async def apply(self, manifest: dict[str, Any], *, subresource: str = "") -> dict[str, Any]:
         """Server-side apply, as the one owner of the fields in `manifest`."""
-        self.calls += 1
+        self.calls["apply"] += 1
         meta = manifest["metadata"]
         resource = await self._resource(manifest["apiVersion"], manifest["kind"])
         if subresource:
             resource = resource.subresources[subresource]
+        self.may_write()
         async with asyncio.timeout(TIMEOUT_S):
             found = await self._dynamic.server_side_apply(
                 resource, body=manifest, name=meta["name"], namespace=meta["namespace"], field_manager=names.FIELD_MANAGER, force_conflicts=True
@@ -76,26 +91,29 @@ class Kubernetes:
         return _plain(found)
 
     async def create(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        self.calls += 1
+        self.calls["create"] += 1
         resource = await self._resource(manifest["apiVersion"], manifest["kind"])
+        self.may_write()
         async with asyncio.timeout(TIMEOUT_S):
             return _plain(await self._dynamic.create(resource, body=manifest, namespace=manifest["metadata"]["namespace"]))
 
     async def replace(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Fails with a conflict when somebody changed it since it was read."""
-        self.calls += 1
+        self.calls["replace"] += 1
         meta = manifest["metadata"]
         resource = await self._resource(manifest["apiVersion"], manifest["kind"])
+        self.may_write()
         async with asyncio.timeout(TIMEOUT_S):
             return _plain(await self._dynamic.replace(resource, body=manifest, name=meta["name"], namespace=meta["namespace"]))
 
     async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str | None = None, *, orphan: bool = False) -> None:
         """Absent is fine. With `uid` only that very object. `orphan`: what it owns stays."""
-        self.calls += 1
+        self.calls["delete"] += 1
         resource = await self._resource(api_version, kind)
         body: dict[str, Any] = {"propagationPolicy": "Orphan" if orphan else "Background"}
         if uid:
             body["preconditions"] = {"uid": uid}
+        self.may_write()
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 await self._dynamic.delete(resource, name=name, namespace=namespace, body=body)

@@ -9,9 +9,22 @@ from typing import Any
 import kopf
 
 from countercluster_operator import names
+from countercluster_operator.health import RELIST_S
 from countercluster_operator.runtime import Runtime
 
-MANAGED = {names.LABEL_NAME: names.APP, names.LABEL_MANAGED: names.FIELD_MANAGER}
+MANAGED = f"{names.LABEL_NAME}={names.APP},{names.LABEL_MANAGED}={names.FIELD_MANAGER}"
+"""Selects, in the API server, what belongs to a CounterCluster: the Pods and Secrets of others are none of the operator's business."""
+
+CHILDREN = (
+    ("", "v1", "pods"),
+    ("", "v1", "services"),
+    ("", "v1", "secrets"),
+    ("", "v1", "serviceaccounts"),
+    ("apps", "v1", "statefulsets"),
+    ("apps", "v1", "deployments"),
+    ("policy", "v1", "poddisruptionbudgets"),
+    ("networking.k8s.io", "v1", "networkpolicies"),
+)
 
 
 def register(registry: kopf.OperatorRegistry, runtime: Runtime) -> None:
@@ -29,30 +42,25 @@ def register(registry: kopf.OperatorRegistry, runtime: Runtime) -> None:
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
     async def cluster(namespace: str | None, name: str, **_: Any) -> None:
         assert namespace is not None
+        runtime.health.event()
         runtime.queue.add((namespace, name))
 
     async def child(namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
+        runtime.health.event()
         owner = labels.get(names.LABEL_INSTANCE)
         if owner and namespace is not None:
             runtime.queue.add_after((namespace, owner), 0.05)  # a burst of events is one look
 
-    for group, version, plural in (
-        ("", "v1", "pods"),
-        ("", "v1", "services"),
-        ("", "v1", "secrets"),
-        ("", "v1", "serviceaccounts"),
-        ("apps", "v1", "statefulsets"),
-        ("apps", "v1", "deployments"),
-        ("policy", "v1", "poddisruptionbudgets"),
-        ("networking.k8s.io", "v1", "networkpolicies"),
-    ):
-        kopf.on.event(group, version, plural, labels=MANAGED, registry=registry, id=f"child-{plural}")(child)
+    for group, version, plural in CHILDREN:
+        kopf.on.event(group, version, plural, registry=registry, id=f"child-{plural}")(child)
 
 
 def configure(settings: kopf.OperatorSettings) -> None:
     """kopf writes nothing: no events, no annotations, no finalizers."""
     settings.posting.enabled = False
     settings.scanning.disabled = True
-    settings.watching.server_timeout = 300
+    settings.watching.server_timeout = RELIST_S
+    for group, version, plural in CHILDREN:
+        settings.watching.label_selectors[group, version, plural] = MANAGED
     settings.networking.request_timeout = 30
     settings.persistence.finalizer = f"{names.GROUP}/kopf-is-not-used-for-this"

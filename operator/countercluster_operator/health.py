@@ -3,35 +3,66 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 STUCK_S = 120.0
 """A key that waits longer than this, or workers that end, make the operator unhealthy."""
+RELIST_S = 300
+"""How often the watches begin anew with everything that there is: an event for each object."""
+DEAF_S = 3 * RELIST_S
+"""No event for so long, while there are CounterClusters: the watches are broken, whatever they say."""
+
+
+class _Calls(Collector):
+    """Calls of the Kubernetes API, by verb; watches are not counted."""
+
+    def __init__(self, calls: Callable[[], Mapping[str, int]]) -> None:
+        self._calls = calls
+
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily("countercluster_operator_api_calls", "Calls of the Kubernetes API, without watches", labels=["verb"])
+        for verb, count in sorted(self._calls().items()):
+            family.add_metric([verb], count)
+        yield family
 
 
 class Health:
-    def __init__(self, queue_age_s: Callable[[], float], queue_depth: Callable[[], int]) -> None:
+    def __init__(self, queue_age_s: Callable[[], float], queue_depth: Callable[[], int], calls: Callable[[], Mapping[str, int]]) -> None:
         self.registry = CollectorRegistry()
-        self.started = time.monotonic()
         self.broken = ""
-        self.last_event = time.monotonic()
+        self.clusters = 0  # that there are, as listed lately
+        self._last_event = time.monotonic()
         self._queue_age_s = queue_age_s
         self.reconciles = Counter("countercluster_operator_reconciles", "Passes by result", ["result"], registry=self.registry)
         self.seconds = Histogram("countercluster_operator_reconcile_seconds", "Time of a pass", registry=self.registry)
         Gauge("countercluster_operator_queue_depth", "Keys that wait", registry=self.registry).set_function(queue_depth)
         Gauge("countercluster_operator_queue_oldest_seconds", "Age of the key that waits longest", registry=self.registry).set_function(queue_age_s)
         self.leading = Gauge("countercluster_operator_leading", "1 on the active operator", registry=self.registry)
-        self.api_calls = Gauge("countercluster_operator_api_calls", "Calls of the Kubernetes API since the start", registry=self.registry)
+        self.registry.register(_Calls(calls))
+        Gauge("countercluster_operator_last_event_seconds", "Age of the last event", registry=self.registry).set_function(self.event_age_s)
+
+    def event(self) -> None:
+        """The API server told something."""
+        self._last_event = time.monotonic()
+
+    def event_age_s(self) -> float:
+        return time.monotonic() - self._last_event
 
     def complaint(self) -> str:
         """Empty when healthy."""
         if self.broken:
             return self.broken
         age_s = self._queue_age_s()
-        return f"a key has waited for {age_s:.0f} s" if age_s > STUCK_S else ""
+        if age_s > STUCK_S:
+            return f"a key has waited for {age_s:.0f} s; at most {STUCK_S:.0f}"
+        if self.clusters and self.event_age_s() > DEAF_S:
+            return f"no event for {self.event_age_s():.0f} s from {self.clusters} CounterClusters; they are listed every {RELIST_S} s"
+        return ""
 
     async def serve(self, port: int) -> web.AppRunner:
         app = web.Application()

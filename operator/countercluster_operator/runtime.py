@@ -7,15 +7,17 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import time
 from collections.abc import Coroutine
 from typing import Any
 
 from aiohttp import web
 
-from countercluster_operator.api import Kubernetes
+from countercluster_operator import names
+from countercluster_operator.api import UNREACHABLE, Kubernetes
 from countercluster_operator.health import Health
-from countercluster_operator.lease import Lease
+from countercluster_operator.lease import NAME, Lease, NotLeading
 from countercluster_operator.reconcile import Key, Reconciler
 from countercluster_operator.settings import Settings
 from countercluster_operator.workqueue import WorkQueue
@@ -23,15 +25,19 @@ from countercluster_operator.workqueue import WorkQueue
 log = logging.getLogger("countercluster_operator")
 
 EXIT_BROKEN = 1
+RESYNC_S = 120.0
+FINISH_S = 8.0
+"""What a pass may take when the operator ends; the pod's grace period is longer."""
 
 
 class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.queue: WorkQueue[Key] = WorkQueue()
-        self.health = Health(self.queue.oldest_age_s, lambda: self.queue.depth)
+        self.health = Health(self._queue_age_s, lambda: self.queue.depth, lambda: self._api.calls if self._api is not None else {})
         self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._workers: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
         self._api: Kubernetes | None = None
         self._lease: Lease | None = None
         self._runner: web.AppRunner | None = None
@@ -43,25 +49,35 @@ class Runtime:
         self._watch(self._lead())
 
     async def stop(self) -> None:
-        self._stopping = True
+        """What is being done is finished, then the Lease is given back: not before, as the next operator begins at once."""
+        self._stopping.set()
+        finished = True
+        if self._workers:
+            _, unfinished = await asyncio.wait(self._workers, timeout=FINISH_S)
+            finished = not unfinished
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._lease is not None:
-            with contextlib.suppress(Exception):
+        if self._lease is not None and finished:
+            with contextlib.suppress(*UNREACHABLE):
                 await self._lease.release()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._api is not None:
             await self._api.close()
 
-    def _watch(self, work: Coroutine[Any, Any, None]) -> None:
+    def _queue_age_s(self) -> float:
+        """Who stands by works on nothing, and that is as it should be."""
+        return self.queue.oldest_age_s() if self._workers else 0.0
+
+    def _watch(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.append(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if self._stopping or task.cancelled():
+        if self._stopping.is_set() or task.cancelled():
             return
         self.health.broken = f"a task ended: {task.exception() or 'without an error'}"
         log.critical("%s", self.health.broken, exc_info=task.exception())
@@ -71,23 +87,57 @@ class Runtime:
         """Waits for the lease, starts the workers, returns (and so ends the process) when it is lost."""
         assert self._api is not None
         assert self._lease is not None
+        api = self._api
         if self.settings.elect:
             await self._lease.acquire()
+            api = api.guarded(self._lease.check)
         self.health.leading.set(1)
-        reconciler = Reconciler(self._api, self.settings)
-        for _ in range(self.settings.workers):
-            self._watch(self._work(reconciler))
+        self._watch(self._resync())
+        reconciler = Reconciler(api, self.settings)
+        self._workers = [self._watch(self._work(reconciler)) for _ in range(self.settings.workers)]
         if self.settings.elect:
             await self._lease.keep()
-            raise RuntimeError("the lease was lost")
+            raise NotLeading(f"the Lease {NAME} was lost; another operator goes on")
         await asyncio.Event().wait()
 
-    async def _work(self, reconciler: Reconciler) -> None:
+    async def _resync(self) -> None:
+        """A CounterCluster whose event was lost is found all the same."""
+        assert self._api is not None
         while True:
-            key = await self.queue.get()
+            try:
+                keys = [key for namespace in self.settings.namespaces or (None,) for key in await self._keys(namespace)]
+            except UNREACHABLE as error:
+                log.warning("CounterClusters not listed: %s", error or type(error).__name__)
+            else:
+                self.health.clusters = len(keys)
+                for key in keys:
+                    self.queue.add_after(key, random.uniform(0, RESYNC_S))  # not all at once
+            await asyncio.sleep(RESYNC_S)
+
+    async def _keys(self, namespace: str | None) -> list[Key]:
+        assert self._api is not None
+        found = await self._api.list(names.API_VERSION, names.KIND, namespace, {})
+        return [(body["metadata"]["namespace"], body["metadata"]["name"]) for body in found]
+
+    async def _next(self) -> Key | None:
+        """None when the operator ends."""
+        waiting = asyncio.ensure_future(self.queue.get())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if waiting.done():
+            return waiting.result()
+        waiting.cancel()
+        return None
+
+    async def _work(self, reconciler: Reconciler) -> None:
+        while (key := await self._next()) is not None:
             start = time.monotonic()
             try:
                 again_s = await reconciler.reconcile(key)
+            except NotLeading as error:
+                self.queue.failed(key)
+                log.info("pass given up: %s", error, extra={"cluster": "/".join(key)})
             except Exception as error:
                 delay_s = self.queue.failed(key)
                 self.health.reconciles.labels("error").inc()
@@ -100,5 +150,3 @@ class Runtime:
                 else:
                     self.queue.add_after(key, again_s)
             self.health.seconds.observe(time.monotonic() - start)
-            assert self._api is not None
-            self.health.api_calls.set(self._api.calls)
