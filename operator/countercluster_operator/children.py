@@ -1,8 +1,10 @@
 """Keeps the children as they should be, and writes only what differs.
 
 A child is applied when what is wanted changed since it was last applied, or when somebody touched it since: its generation (which the API server
-moves on
-every change of a spec), labels or owners are not those that the last apply returned. Status changes of a child cause no write.
+moves on every change of a spec), labels or owners are not those that the last apply returned. Status changes of a child cause no write. While the
+watch shows a child as the last apply left it, it is not even read; every ten minutes it is, in case the watch is wrong.
+
+An object of the same name that belongs to somebody else is left alone, and that is told: server-side apply would take it over without a word.
 
 What the API server refuses (a template that makes no sense, a quota, a policy) is an answer and not a failure: the other children are kept all the
 same, and the cluster is looked after as it is.
@@ -14,26 +16,31 @@ import asyncio
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
 
+from countercluster_operator import names
 from countercluster_operator.api import Kubernetes
 from countercluster_operator.model import Cluster
 from countercluster_operator.resources import Manifest, all_children, unwanted
 
 Key = tuple[str, str, str]  # kind, namespace, name
+TRUST_S = 600.0
+"""How long a watch is believed."""
 REFUSALS = frozenset({400, 403, 422})
 """HTTP status codes by which the API server says that it understood and will not."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kept:
-    """What one round came to: names of the children that were written, and what was refused with the reason."""
+    """What one round came to: names of the children that were written, what was refused with the reason, and kinds that belong to others."""
 
     written: list[str]
     refused: list[str]
+    foreign: list[str] = dataclasses.field(default_factory=list)
 
 
 def _digest(value: Any) -> str:
@@ -47,29 +54,60 @@ def _mark(live: Manifest) -> str:
     return _digest([meta["uid"], moving, meta.get("labels"), meta.get("ownerReferences")])
 
 
+def _stranger(live: Manifest, cluster: Cluster) -> str:
+    """Whose it is, where it is not this cluster's; else empty. What has lost its owner, but still our labels, is taken in again."""
+    meta = live["metadata"]
+    owner = next((o for o in meta.get("ownerReferences") or [] if o.get("controller")), None)
+    if owner is not None:
+        return "" if owner["uid"] == cluster.uid else f"belongs to {owner['kind']} {owner['name']}"
+    ours = names.selector(cluster.name, "").items() - {(names.LABEL_COMPONENT, "")}
+    own = any(o["uid"] == cluster.uid for o in meta.get("ownerReferences") or [])
+    return "" if own or ours <= (meta.get("labels") or {}).items() else "was there already and is not the operator's"
+
+
 class Children:
-    def __init__(self, api: Kubernetes) -> None:
-        self._api = api
+    def __init__(self, api: Kubernetes, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api, self._clock = api, clock
         self._applied: dict[Key, tuple[str, str]] = {}  # what was wanted, the mark it left
+        self._watched: dict[Key, str] = {}  # the mark of what the watch showed last
+        self._read: dict[Key, float] = {}  # when it was last read
+        self._absent: dict[Key, float] = {}  # when it was last looked for in vain
+
+    def watched(self, kind: str, live: Manifest, *, gone: bool) -> None:
+        """The watch shows this."""
+        key = (kind, live["metadata"]["namespace"], live["metadata"]["name"])
+        self._absent.pop(key, None)
+        if gone or "deletionTimestamp" in live["metadata"]:
+            self._watched.pop(key, None)
+        elif key in self._applied:
+            self._watched[key] = _mark(live)
 
     async def keep(self, cluster: Cluster, replicas: int, voters: int, claim_size: str = "", claims: Sequence[Manifest] = ()) -> Kept:
         """`claim_size`: of the StatefulSet that there is. `claims`: volume claims that differ; they are changed and never made."""
-        kept = Kept([], [])
+        kept = Kept([], [], [])
         wanted = [*all_children(cluster, replicas, voters, claim_size), *claims]
-        await asyncio.gather(*(self._keep_one(manifest, kept) for manifest in wanted))
+        await asyncio.gather(*(self._keep_one(cluster, manifest, kept) for manifest in wanted))
         await asyncio.gather(*(self._remove(cluster, *gone) for gone in unwanted(cluster, voters)))
-        return Kept(sorted(kept.written), sorted(kept.refused))  # they ended in any order, and the status must not change with it
+        # They ended in any order, and the status must not change with it.
+        return Kept(sorted(kept.written), sorted(kept.refused), sorted(kept.foreign))
 
-    async def _keep_one(self, manifest: Manifest, kept: Kept) -> None:
+    async def _keep_one(self, cluster: Cluster, manifest: Manifest, kept: Kept) -> None:
         meta = manifest["metadata"]
         key = (manifest["kind"], meta["namespace"], meta["name"])
-        live = await self._api.get(manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"])
         digest = _digest(manifest)
+        if key in self._watched and self._applied.get(key) == (digest, self._watched[key]) and self._clock() - self._read[key] < TRUST_S:
+            return
+        live = await self._api.get(manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"])
+        self._read[key] = self._clock()
         if live is None and manifest["kind"] == "PersistentVolumeClaim":
             return
         if live is not None and "deletionTimestamp" in live["metadata"]:
             return  # it is made again when it is gone
         if live is not None and self._applied.get(key) == (digest, _mark(live)):
+            return
+        if live is not None and (whose := _stranger(live, cluster)):
+            kept.foreign.append(manifest["kind"])
+            kept.refused.append(f"{manifest['kind']} {meta['name']} {whose}: it is left alone; delete or rename it, or the CounterCluster")
             return
         before = None if live is None else live["metadata"]["resourceVersion"]
         try:
@@ -77,20 +115,27 @@ class Children:
         except ApiException as error:
             if error.status not in REFUSALS:
                 raise
-            kept.refused.append(f"{manifest['kind']} {meta['name']}: {_reason(error)}")
+            kept.refused.append(f"the API server refuses {manifest['kind']} {meta['name']}: {_reason(error)}")
             return
         self._applied[key] = (digest, _mark(after))
         if after["metadata"]["resourceVersion"] != before:
             kept.written.append(f"{manifest['kind']} {meta['name']}")
 
     async def _remove(self, cluster: Cluster, api_version: str, kind: str, name: str) -> None:
+        key = (kind, cluster.namespace, name)
+        if self._clock() - self._absent.get(key, -TRUST_S) < TRUST_S:
+            return
         live = await self._api.get(api_version, kind, cluster.namespace, name)
         if live is not None and any(o["uid"] == cluster.uid for o in live["metadata"].get("ownerReferences") or []):
             await self._api.delete(api_version, kind, cluster.namespace, name, live["metadata"]["uid"])
-        self._applied.pop((kind, cluster.namespace, name), None)
+        else:
+            self._absent[key] = self._clock()
+        self._applied.pop(key, None)
 
     def forget(self, namespace: str, cluster: str) -> None:
-        self._applied = {k: v for k, v in self._applied.items() if not (k[1] == namespace and (k[2] == cluster or k[2].startswith(f"{cluster}-")))}
+        for known in (self._applied, self._watched, self._read, self._absent):
+            for key in [k for k in known if k[1] == namespace and (k[2] == cluster or k[2].startswith(f"{cluster}-"))]:
+                del known[key]
 
 
 def _reason(error: ApiException) -> str:

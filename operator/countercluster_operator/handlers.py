@@ -45,11 +45,10 @@ def register(registry: kopf.OperatorRegistry, runtime: Runtime) -> None:
         runtime.health.event()
         runtime.queue.add((namespace, name))
 
-    async def child(namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
-        runtime.health.event()
+    async def child(body: kopf.Body, labels: Mapping[str, str], type: str | None, resource: kopf.Resource, **_: Any) -> None:
         owner = labels.get(names.LABEL_INSTANCE)
-        if owner and namespace is not None:
-            runtime.queue.add_after((namespace, owner), 0.05)  # a burst of events is one look
+        if owner:
+            runtime.saw(owner, resource.kind or "", dict(body), gone=type == "DELETED")
 
     for group, version, plural in CHILDREN:
         kopf.on.event(group, version, plural, registry=registry, id=f"child-{plural}")(child)

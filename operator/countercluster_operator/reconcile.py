@@ -13,7 +13,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from countercluster_operator import names, report
 from countercluster_operator.act import Act, NotNow
 from countercluster_operator.api import Kubernetes
-from countercluster_operator.children import Children
+from countercluster_operator.children import Children, Kept
 from countercluster_operator.events import Recorder, timestamp
 from countercluster_operator.model import Cluster, InvalidSpec, decode
 from countercluster_operator.observe import observe
@@ -38,6 +38,10 @@ class Reconciler:
         self._children = Children(api)
         self._events = Recorder(api, settings.identity)
 
+    def watched(self, kind: str, live: dict[str, Any], *, gone: bool) -> None:
+        """The watch shows this child."""
+        self._children.watched(kind, live, gone=gone)
+
     async def reconcile(self, key: Key) -> float | None:
         """Seconds until the next look; None when the cluster is gone."""
         namespace, name = key
@@ -57,7 +61,10 @@ class Reconciler:
     async def _pass(self, cluster: Cluster, old: dict[str, Any], run: str) -> float:
         seen, addresses = await observe(self._api, cluster, old)
         todo = plan(cluster, seen)
-        written, refused = ([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, run)
+        kept = Kept([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, run)
+        if "StatefulSet" in kept.foreign:
+            todo = dataclasses.replace(todo, step=None, excess_claims=())  # its pods and volumes are not ours to touch
+        written, refused = kept.written, kept.refused
         if written:
             todo = dataclasses.replace(todo, step=None, waiting=f"applied {', '.join(written)}")  # what was observed is outdated
         todo = dataclasses.replace(todo, refused="; ".join(refused))
@@ -69,8 +76,8 @@ class Reconciler:
         await asyncio.gather(*(act.delete_claim(ordinal) for ordinal in todo.excess_claims))
         return await self._act(cluster, todo, act, run)
 
-    async def _keep(self, cluster: Cluster, seen: Observed, todo: Plan, run: str) -> tuple[list[str], list[str]]:
-        """Names of the children that were written, and what the API server refused."""
+    async def _keep(self, cluster: Cluster, seen: Observed, todo: Plan, run: str) -> Kept:
+        """Sees to the children, and tells what could not be done."""
         volumes = claims.to_write(cluster, seen, todo.excess_claims)
         kept = await self._children.keep(cluster, todo.replicas, todo.voters, seen.template_size, volumes)
         where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
@@ -78,8 +85,8 @@ class Reconciler:
             log.info("applied", extra={**where, "children": kept.written})
         for refusal in kept.refused:
             if await self._events.tell(cluster, "ChildRefused", "Apply", refusal, warning=True):
-                log.warning("refused: %s", refusal, extra=where)
-        return kept.written, kept.refused
+                log.warning("%s", refusal, extra=where)
+        return kept
 
     async def _act(self, cluster: Cluster, todo: Plan, act: Act, run: str) -> float:
         step = todo.step

@@ -113,7 +113,7 @@ def _available(seen: Observed, ready: int, doing: str) -> Condition:
 
 def _ready(cluster: Cluster, plan: Plan, ready_voters: int, reason: str, doing: str) -> Condition:
     if plan.refused:
-        return ("Ready", False, "ChildRefused", f"the API server refuses {plan.refused}")
+        return ("Ready", False, "ChildRefused", plan.refused)
     if plan.settled and ready_voters == plan.target == cluster.spec.replicas:
         return ("Ready", True, "AllMembersReady", f"{ready_voters} of {plan.target} members serve")
     return ("Ready", False, reason, doing or f"{ready_voters} of {cluster.spec.replicas} members serve")

@@ -26,6 +26,8 @@ log = logging.getLogger("countercluster_operator")
 
 EXIT_BROKEN = 1
 RESYNC_S = 120.0
+BURST_S = 0.05
+"""A burst of events is one look."""
 FINISH_S = 8.0
 """What a pass may take when the operator ends; the pod's grace period is longer."""
 
@@ -40,6 +42,7 @@ class Runtime:
         self._stopping = asyncio.Event()
         self._api: Kubernetes | None = None
         self._lease: Lease | None = None
+        self._reconciler: Reconciler | None = None
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -65,6 +68,13 @@ class Runtime:
             await self._runner.cleanup()
         if self._api is not None:
             await self._api.close()
+
+    def saw(self, owner: str, kind: str, child: dict[str, Any], *, gone: bool) -> None:
+        """The watch shows a child of the CounterCluster `owner`."""
+        self.health.event()
+        if self._reconciler is not None:
+            self._reconciler.watched(kind, child, gone=gone)
+        self.queue.add_after((child["metadata"]["namespace"], owner), BURST_S)
 
     def _queue_age_s(self) -> float:
         """Who stands by works on nothing, and that is as it should be."""
@@ -93,8 +103,8 @@ class Runtime:
             api = api.guarded(self._lease.check)
         self.health.leading.set(1)
         self._watch(self._resync())
-        reconciler = Reconciler(api, self.settings)
-        self._workers = [self._watch(self._work(reconciler)) for _ in range(self.settings.workers)]
+        self._reconciler = Reconciler(api, self.settings)
+        self._workers = [self._watch(self._work(self._reconciler)) for _ in range(self.settings.workers)]
         if self.settings.elect:
             await self._lease.keep()
             raise NotLeading(f"the Lease {NAME} was lost; another operator goes on")

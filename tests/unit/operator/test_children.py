@@ -7,6 +7,8 @@ import copy
 import dataclasses
 from typing import Any
 
+import pytest
+from countercluster_operator import names
 from countercluster_operator.children import Children
 from countercluster_operator.observed import Claim
 from countercluster_operator.resources.claims import to_write
@@ -24,8 +26,10 @@ class FakeApi:
         self.live: dict[Key, dict[str, Any]] = {}
         self.wanted: dict[Key, dict[str, Any]] = {}
         self.applies = 0
+        self.reads = 0
 
     async def get(self, _version: str, kind: str, _namespace: str, name: str) -> dict[str, Any] | None:
+        self.reads += 1
         return copy.deepcopy(self.live.get((kind, name)))
 
     async def apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +79,7 @@ def test_what_the_api_server_refuses_is_told_and_keeps_nothing_else_from_being_a
 
     async def run() -> None:
         kept = await Children(Strict()).keep(cluster(), 3, 3)  # type: ignore[arg-type]
-        assert kept.refused == ["StatefulSet c: memory request must be less than its limit"]
+        assert kept.refused == ["the API server refuses StatefulSet c: memory request must be less than its limit"]
         assert "PodDisruptionBudget c" in kept.written
 
     asyncio.run(run())
@@ -107,5 +111,82 @@ def test_a_child_that_is_being_deleted_is_made_again_when_it_is_gone() -> None:
         assert api.applies == 0
         del api.live["StatefulSet", "c"]
         assert (await children.keep(cluster(), 3, 3, "2Gi")).written == ["StatefulSet c"]
+
+    asyncio.run(run())
+
+
+OTHER = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop", "uid": "other", "controller": True}
+
+
+@pytest.mark.parametrize(
+    ("meta", "why"),
+    [
+        ({"labels": names.labels("c", "node"), "ownerReferences": [OTHER]}, "belongs to Deployment shop"),
+        ({"labels": {"app": "shop"}}, "was there already"),
+        ({"labels": names.labels("another", "node")}, "was there already"),
+    ],
+)
+def test_what_belongs_to_somebody_else_is_left_alone_and_told(meta: dict[str, Any], why: str) -> None:
+    async def run() -> None:
+        api = FakeApi()
+        live = {"kind": "Service", "metadata": {"name": "c", "namespace": "ns", "uid": "theirs", "generation": 1, "resourceVersion": "1", **meta}}
+        api.live["Service", "c"] = copy.deepcopy(live)
+        kept = await Children(api).keep(cluster(), 3, 3)  # type: ignore[arg-type]
+        assert kept.foreign == ["Service"]
+        assert len(kept.refused) == 1
+        assert kept.refused[0].startswith("Service c ")
+        assert why in kept.refused[0]
+        assert api.live["Service", "c"] == live
+        assert "StatefulSet c" in kept.written, "the others are kept all the same"
+
+    asyncio.run(run())
+
+
+def test_a_child_that_lost_its_owner_or_its_labels_is_taken_in_again() -> None:
+    async def run() -> None:
+        for field in ("labels", "ownerReferences"):
+            api = FakeApi()
+            children = Children(api)  # type: ignore[arg-type]
+            await children.keep(cluster(), 3, 3)
+            api.live["Service", "c"]["metadata"].pop(field)
+            api.wanted.pop(("Service", "c"))
+            kept = await children.keep(cluster(), 3, 3)
+            assert kept.written == ["Service c"]
+            assert api.live["Service", "c"]["metadata"][field]
+
+    asyncio.run(run())
+
+
+def test_what_the_watch_shows_unchanged_is_not_read_for_ten_minutes() -> None:
+    async def run() -> None:
+        api, now = FakeApi(), [0.0]
+        children = Children(api, lambda: now[0])  # type: ignore[arg-type]
+
+        async def reads() -> int:
+            api.reads = 0
+            await children.keep(cluster(), 3, 3)
+            return api.reads
+
+        first = await reads()
+        assert await reads() == first, "the watch has not shown anything yet"
+        for live in api.live.values():
+            children.watched(live["kind"], live, gone=False)
+        assert await reads() == 0
+
+        touched = copy.deepcopy(api.live["Service", "c"])
+        touched["metadata"]["generation"] += 1
+        children.watched("Service", touched, gone=False)
+        assert await reads() == 1, "only what looks different is read, and it turns out to be as it was"
+        children.watched("Service", api.live["Service", "c"], gone=False)
+        assert await reads() == 0
+
+        children.watched("Service", api.live.pop(("Service", "c")), gone=True)
+        api.wanted.pop(("Service", "c"))
+        assert await reads() == 1
+        assert ("Service", "c") in api.live, "it is made again"
+
+        children.watched("Service", api.live["Service", "c"], gone=False)
+        now[0] += 601
+        assert await reads() == first, "a watch is not believed for ever"
 
     asyncio.run(run())
