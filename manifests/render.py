@@ -1,17 +1,40 @@
-"""Joins the CRD and the operator's manifests to install.yaml: `python3 manifests/render.py`. A test fails while install.yaml is stale."""
+"""Joins the CRD and the operator's manifests: `python3 manifests/render.py`. A test fails while what it made is stale.
+
+- install.yaml: an operator in countercluster-system for every namespace.
+- install-namespaced.yaml: an operator for its own namespace, with a Role and nothing cluster-wide; the definition of the resource is installed apart.
+  It says my-namespace wherever the namespace belongs.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PARTS = (HERE.parent / "crds" / "countercluster.yaml", HERE / "namespace.yaml", HERE / "rbac.yaml", HERE / "operator.yaml")
+CRD = HERE.parent / "crds" / "countercluster.yaml"
 HEAD = "# Made by manifests/render.py from crds/ and this folder; change those.\n"
+WATCH = """        - {name: POD_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+"""
 
 
-def rendered() -> str:
-    return HEAD + "---\n".join(part.read_text() for part in PARTS)
+def cluster_wide() -> str:
+    return HEAD + "---\n".join(part.read_text() for part in (CRD, *(HERE / name for name in ("namespace.yaml", "rbac.yaml", "operator.yaml"))))
+
+
+def namespaced() -> str:
+    """The same rules as a Role."""
+    operator = (HERE / "operator.yaml").read_text()
+    assert WATCH in operator
+    operator = operator.replace(WATCH, WATCH + WATCH.replace("POD_NAMESPACE", "WATCH_NAMESPACES"))
+    rbac = (HERE / "rbac.yaml").read_text().replace("ClusterRole", "Role")
+    rbac = rbac.replace("metadata: {name: countercluster-operator}", "metadata: {name: countercluster-operator, namespace: my-namespace}")
+    return HEAD + f"{rbac}---\n{operator}".replace("countercluster-system", "my-namespace")
+
+
+def rendered() -> dict[str, str]:
+    """The content of each file, by its name."""
+    return {"install.yaml": cluster_wide(), "install-namespaced.yaml": namespaced()}
 
 
 if __name__ == "__main__":
-    (HERE / "install.yaml").write_text(rendered())
+    for name, text in rendered().items():
+        (HERE / name).write_text(text)

@@ -49,6 +49,39 @@ class Answer:
         return self.body
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """One line of the audit log."""
+
+    user: str  # of a ServiceAccount: its name
+    verb: str
+    group: str
+    resource: str  # with its subresource, as in a Role
+    name: str
+    status: int
+    begin: str
+    end: str  # RFC 3339 with microseconds: can be compared
+
+    @property
+    def writes(self) -> bool:
+        return self.verb not in ("get", "list", "watch")
+
+
+def _request(line: dict[str, Any]) -> Request:
+    what = line.get("objectRef") or {}
+    resource = what.get("resource", "") + (f"/{what['subresource']}" if "subresource" in what else "")
+    return Request(
+        user=line["user"]["username"].rpartition(":")[2],
+        verb=line["verb"],
+        group=what.get("apiGroup", ""),
+        resource=resource,
+        name=what.get("name", ""),
+        status=line.get("responseStatus", {}).get("code", 0),
+        begin=line["requestReceivedTimestamp"],
+        end=line["stageTimestamp"],
+    )
+
+
 class ApiServer:
     """Use as a context manager. Raises AssertionError with the end of the logs when it does not come up."""
 
@@ -115,6 +148,9 @@ class ApiServer:
             "--service-cluster-ip-range=10.0.0.0/16",
             "--enable-priority-and-fairness=false",
             "--profiling=false",
+            f"--audit-policy-file={self._audit_policy()}",
+            f"--audit-log-path={self._folder / 'audit.log'}",
+            "--audit-log-mode=blocking",  # in order, and complete when an answer is there
         )
         self._wait()
         self.write_kubeconfig(self.kubeconfig, ADMIN_TOKEN)
@@ -128,6 +164,17 @@ class ApiServer:
                 "--use-service-account-credentials=false",
                 f"--service-account-private-key-file={pki / 'sa.key'}",
             )
+
+    def _audit_policy(self) -> Path:
+        """Who asked for what, when it was answered: of the tests' own ServiceAccounts."""
+        rules = [
+            {"level": "None", "users": ["admin"]},
+            {"level": "Metadata", "userGroups": [SERVICE_ACCOUNTS], "omitStages": ["RequestReceived", "ResponseStarted"]},
+            {"level": "None"},
+        ]
+        path = self._folder / "audit.yaml"
+        path.write_text(yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules}))
+        return path
 
     def _make_key(self, pki: Path) -> None:
         """The key that signs ServiceAccount tokens."""
@@ -155,6 +202,11 @@ class ApiServer:
     def logs(self, lines: int = 15) -> str:
         ends = {log.name: log.read_text(errors="replace").splitlines()[-lines:] for log in sorted(self._folder.glob("*.log"))}
         return "\n".join(f"--- {name}\n" + "\n".join(end) for name, end in ends.items())
+
+    def requests(self) -> list[Request]:
+        """What ServiceAccounts asked for so far, in the order of the answers."""
+        lines = (self._folder / "audit.log").read_text().splitlines()
+        return [_request(json.loads(line)) for line in lines]
 
     def pid(self, name: str) -> int:
         return next(process.pid for known, process in self._running if known == name)
