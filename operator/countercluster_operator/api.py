@@ -90,6 +90,17 @@ class Kubernetes:
             )
         return _plain(found)
 
+    async def overwrite(self, manifest: dict[str, Any]) -> None:
+        """Puts whole lists in the place of those that there are, which apply would merge with what others added (RFC 7386)."""
+        self.calls["patch"] += 1
+        meta = manifest["metadata"]
+        resource = await self._resource(manifest["apiVersion"], manifest["kind"])
+        self.may_write()
+        async with asyncio.timeout(TIMEOUT_S):
+            await self._dynamic.patch(
+                resource, body=manifest, name=meta["name"], namespace=meta["namespace"], content_type="application/merge-patch+json"
+            )
+
     async def create(self, manifest: dict[str, Any]) -> dict[str, Any]:
         self.calls["create"] += 1
         resource = await self._resource(manifest["apiVersion"], manifest["kind"])

@@ -30,7 +30,8 @@ from countercluster_operator.resources import Manifest, all_children, unwanted
 Key = tuple[str, str, str]  # kind, namespace, name
 TRUST_S = 600.0
 """How long a watch is believed."""
-REFUSALS = frozenset({400, 403, 422})
+INVALID = 422
+REFUSALS = frozenset({400, 403, INVALID})
 """HTTP status codes by which the API server says that it understood and will not."""
 
 
@@ -52,6 +53,12 @@ def _mark(live: Manifest) -> str:
     meta = live["metadata"]
     moving = meta.get("generation") or _digest({k: v for k, v in live.items() if k not in ("metadata", "status")})
     return _digest([meta["uid"], moving, meta.get("labels"), meta.get("ownerReferences")])
+
+
+def _edited(live: Manifest) -> bool:
+    """Somebody else owns a field of it, besides its status."""
+    fields = live["metadata"].get("managedFields") or []
+    return any(f["manager"] != names.FIELD_MANAGER and f.get("subresource") != "status" for f in fields)
 
 
 def _stranger(live: Manifest, cluster: Cluster) -> str:
@@ -111,7 +118,7 @@ class Children:
             return
         before = None if live is None else live["metadata"]["resourceVersion"]
         try:
-            after = await self._api.apply(manifest)
+            after = await self._write(manifest, live)
         except ApiException as error:
             if error.status not in REFUSALS:
                 raise
@@ -120,6 +127,16 @@ class Children:
         self._applied[key] = (digest, _mark(after))
         if after["metadata"]["resourceVersion"] != before:
             kept.written.append(f"{manifest['kind']} {meta['name']}")
+
+    async def _write(self, manifest: Manifest, live: Manifest | None) -> Manifest:
+        """What somebody else put into a list stays beside ours, and may make nonsense of it: then it goes."""
+        try:
+            return await self._api.apply(manifest)
+        except ApiException as error:
+            if error.status != INVALID or live is None or not _edited(live):
+                raise
+        await self._api.overwrite(manifest)
+        return await self._api.apply(manifest)
 
     async def _remove(self, cluster: Cluster, api_version: str, kind: str, name: str) -> None:
         key = (kind, cluster.namespace, name)

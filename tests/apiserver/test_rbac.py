@@ -15,18 +15,18 @@ ROOT = Path(__file__).resolve().parents[2]
 SYSTEM = "countercluster-system"
 ALL = "*"
 
-READ, KEEP = {"get", "list", "watch"}, {"get", "list", "watch", "create", "patch", "delete"}
+READ, KEEP = {"get", "list", "watch"}, {"get", "list", "watch", "create", "patch"}
 ALLOWED: dict[tuple[str, str], set[str]] = {
     ("countercluster.io", "counterclusters"): READ,
     ("countercluster.io", "counterclusters/status"): {"get", "patch"},
-    ("", "services"): KEEP,
     ("", "secrets"): KEEP,
     ("", "serviceaccounts"): KEEP,
-    ("", "pods"): READ | {"delete"},
-    ("", "persistentvolumeclaims"): READ | {"patch", "delete"},
-    ("apps", "statefulsets"): KEEP,
-    ("apps", "deployments"): KEEP,
-    ("policy", "poddisruptionbudgets"): KEEP,
+    ("", "services"): KEEP | {"delete"},
+    ("", "pods"): {"list", "watch", "delete"},
+    ("", "persistentvolumeclaims"): {"get", "list", "patch", "delete"},
+    ("apps", "statefulsets"): KEEP | {"delete"},
+    ("apps", "deployments"): KEEP | {"delete"},
+    ("policy", "poddisruptionbudgets"): KEEP | {"delete"},
     ("networking.k8s.io", "networkpolicies"): KEEP,
     ("events.k8s.io", "events"): {"create"},
 }
