@@ -17,7 +17,6 @@ A gateway is the part of a node that its clients talk to; every node has one, wh
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,12 +36,20 @@ RESTORED = Failure(b"UNKNOWN the node caught up by a snapshot that holds the eff
 
 
 @dataclasses.dataclass(slots=True)
+class Bundle:
+    """Commands that one connection gave at once, and that are answered at once."""
+
+    token: Token
+    count: int
+    born: int  # tick
+
+
+@dataclasses.dataclass(slots=True)
 class Batch:
     number: int
-    tokens: list[Token]
+    bundles: list[Bundle]
     ops: list[Op]  # writes and the reads between them
     body: bytes
-    born: int  # tick of its oldest command
     route: Route
     sent: int  # tick
     answered: bool = False  # with UNKNOWN
@@ -51,57 +58,51 @@ class Batch:
 @dataclasses.dataclass(slots=True)
 class Reads:
     id: int
-    tokens: list[Token]
+    bundles: list[Bundle]
     ops: list[Op]
-    born: int
     route: Route
     asked: int  # tick
     index: int | None = None  # confirmed: answer once this index is applied
 
 
 class Gathered:
-    """Commands that wait to be sent, with their age in ticks."""
+    """Commands that wait to be sent, oldest first."""
 
     def __init__(self) -> None:
-        self.tokens: list[Token] = []
         self.ops: list[Op] = []
-        self._marks: deque[tuple[int, int]] = deque()  # (tick, how many were there before it)
+        self.bundles: list[Bundle] = []
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        return len(self.ops)
 
-    def add(self, token: Token, op: Op, tick: int) -> None:
-        if not self._marks or self._marks[-1][0] != tick:
-            self._marks.append((tick, len(self.tokens)))
-        self.tokens.append(token)
-        self.ops.append(op)
+    def add(self, bundle: Bundle, ops: list[Op]) -> None:
+        self.bundles.append(bundle)
+        self.ops += ops
 
-    def oldest(self) -> int:
-        return self._marks[0][0]
+    def take(self, most: int) -> tuple[list[Bundle], list[Op]]:
+        """The oldest bundles, until `most` commands are reached. A bundle is never parted."""
+        if len(self.ops) <= most:
+            bundles, ops = self.bundles, self.ops
+            self.bundles, self.ops = [], []
+            return bundles, ops
+        commands = number = 0
+        while commands < most:
+            commands += self.bundles[number].count
+            number += 1
+        return self._first(number, commands)
 
-    def take(self, most: int) -> tuple[list[Token], list[Op], int]:
-        """The `most` oldest, and the tick of the first of them."""
-        born = self._marks[0][0]
-        tokens, ops = self.tokens[:most], self.ops[:most]
-        del self.tokens[:most], self.ops[:most]
-        marks = deque((tick, max(0, before - most)) for tick, before in self._marks)
-        while len(marks) > 1 and marks[1][1] == 0:
-            marks.popleft()
-        self._marks = marks if self.tokens else deque()
-        return tokens, ops, born
+    def older_than(self, tick: int) -> list[Bundle]:
+        """Takes those that were added at or before `tick`."""
+        old = [bundle for bundle in self.bundles if bundle.born <= tick]
+        return self._first(len(old), sum(bundle.count for bundle in old))[0]
 
-    def put_back(self, tokens: list[Token], ops: list[Op], born: int) -> None:
-        self._marks = deque([(born, 0), *((tick, before + len(tokens)) for tick, before in self._marks)])
-        self.tokens[:0], self.ops[:0] = tokens, ops
+    def _first(self, number: int, commands: int) -> tuple[list[Bundle], list[Op]]:
+        bundles, ops = self.bundles[:number], self.ops[:commands]
+        del self.bundles[:number], self.ops[:commands]
+        return bundles, ops
 
-    def older_than(self, tick: int) -> int:
-        """How many were added at or before `tick`."""
-        count = 0
-        for position, (born, _) in enumerate(self._marks):
-            if born > tick:
-                break
-            count = self._marks[position + 1][1] if position + 1 < len(self._marks) else len(self.tokens)
-        return count
+    def put_back(self, bundles: list[Bundle], ops: list[Op]) -> None:
+        self.bundles[:0], self.ops[:0] = bundles, ops
 
 
 class Gateway:
@@ -110,7 +111,7 @@ class Gateway:
     ) -> None:
         """`nonce`: random, fresh for each start of the process; it makes the registration and the read ids unmistakable."""
         self.session: int | None = None
-        self.replies: list[tuple[Token, Any]] = []
+        self.replies: list[tuple[Token, list[Any]]] = []  # as many for each token as it gave commands
         self.writes = Gathered()
         self.reads = Gathered()
         self._nonce = nonce
@@ -122,6 +123,7 @@ class Gateway:
         self._unknown = Failure(UNKNOWN % (patience_ticks * tick_ms))
         self._tick = 0
         self._number = 0
+        self._mixed = False  # there may be reads among the gathered writes
         self._opening: tuple[Route, int] | None = None
         self._in_flight: Batch | None = None
         self._asked: list[Reads] = []
@@ -139,12 +141,13 @@ class Gateway:
 
     # --- from clients -------------------------------------------------------------------------------------------------------
 
-    def write(self, token: Token, op: Op) -> None:
-        """A write, or a read that must come after writes of the same connection which are still unanswered."""
-        self.writes.add(token, op, self._tick)
+    def write(self, token: Token, ops: list[Op], *, mixed: bool = False) -> None:
+        """Writes. `mixed`: reads are among them, which must come after writes of the same connection that are still unanswered."""
+        self.writes.add(Bundle(token, len(ops), self._tick), ops)
+        self._mixed = self._mixed or mixed
 
-    def read(self, token: Token, op: Op) -> None:
-        self.reads.add(token, op, self._tick)
+    def read(self, token: Token, ops: list[Op]) -> None:
+        self.reads.add(Bundle(token, len(ops), self._tick), ops)
 
     # --- to the leader ------------------------------------------------------------------------------------------------------
 
@@ -172,16 +175,20 @@ class Gateway:
     def _form(self, route: Route) -> Batch | None:
         if not self.writes:
             return None
-        tokens, ops, born = self.writes.take(self._max_batch)
-        only_writes = [op for op in ops if self._is_write(op)]
+        bundles, ops = self.writes.take(self._max_batch)
+        only_writes = [op for op in ops if self._is_write(op)] if self._mixed else ops
+        if not self.writes:
+            self._mixed = False
         if not only_writes:  # the writes that these reads had to follow are answered
-            for token, op in zip(tokens, ops, strict=True):
-                self.reads.add(token, op, self._tick)
+            for bundle in bundles:
+                bundle.born = self._tick  # as if they came now: the oldest stays first
+            self.reads.bundles += bundles
+            self.reads.ops += ops
             return None
         assert self.session is not None
         self._number += 1
         body = batches.encode_batch(self.session, self._number, only_writes)
-        self._in_flight = Batch(self._number, tokens, ops, body, born, route, self._tick)
+        self._in_flight = Batch(self._number, bundles, ops, body, route, self._tick)
         return self._in_flight
 
     def not_sent(self) -> None:
@@ -203,8 +210,8 @@ class Gateway:
                 return group.id
         if not self.reads:
             return None
-        tokens, ops, born = self.reads.take(len(self.reads))
-        group = Reads(self._fresh_read_id(), tokens, ops, born, route, self._tick)
+        bundles, ops = self.reads.take(len(self.reads))
+        group = Reads(self._fresh_read_id(), bundles, ops, route, self._tick)
         self._asked.append(group)
         return group.id
 
@@ -233,7 +240,7 @@ class Gateway:
         if outcome.kind is OutcomeKind.EXECUTED:
             self._in_flight = None
             if not batch.answered:
-                self.replies.extend(zip(batch.tokens, outcome.replies, strict=True))
+                self._answer(batch.bundles, outcome.replies)
         elif outcome.kind is OutcomeKind.UNKNOWN_SESSION:
             self._session_lost(batch)
 
@@ -242,7 +249,8 @@ class Gateway:
         one."""
         self.session, self._in_flight, self._opening = None, None, None
         if not batch.answered:
-            self.writes.put_back(batch.tokens, batch.ops, batch.born)
+            self.writes.put_back(batch.bundles, batch.ops)
+            self._mixed = True
 
     def read_confirmed(self, read_id: int, index: int) -> None:
         for group in self._asked:
@@ -259,7 +267,18 @@ class Gateway:
         return due
 
     def answer(self, group: Reads, replies: list[Any]) -> None:
-        self.replies.extend(zip(group.tokens, replies, strict=True))
+        self._answer(group.bundles, replies)
+
+    def _answer(self, bundles: list[Bundle], replies: list[Any]) -> None:
+        at = 0
+        for bundle in bundles:
+            end = at + bundle.count
+            self.replies.append((bundle.token, replies[at:end]))
+            at = end
+        assert at == len(replies), "as many replies as commands"
+
+    def _fail(self, bundles: list[Bundle], failure: Failure) -> None:
+        self.replies.extend((bundle.token, [failure] * bundle.count) for bundle in bundles)
 
     def restored(self, last_number: int | None) -> None:
         """The state machine was replaced by a snapshot, in which our session is at `last_number` (None: gone)."""
@@ -267,7 +286,7 @@ class Gateway:
         if batch is not None and (last_number is None or last_number >= batch.number):
             self._in_flight = None
             if not batch.answered:
-                self.replies.extend((token, RESTORED) for token in batch.tokens)
+                self._fail(batch.bundles, RESTORED)
         if self.session is not None and last_number is None:
             self.session, self._opening = None, None
 
@@ -277,14 +296,14 @@ class Gateway:
         self._tick += 1
         limit = self._tick - self._patience
         for gathered in (self.writes, self.reads):
-            if gathered and gathered.oldest() <= limit:
-                tokens, _, _ = gathered.take(gathered.older_than(limit))
-                self.replies.extend((token, self._loading) for token in tokens)
+            if gathered and gathered.bundles[0].born <= limit:
+                self._fail(gathered.older_than(limit), self._loading)
         batch = self._in_flight
-        if batch is not None and not batch.answered and batch.born <= limit:
+        if batch is not None and not batch.answered and batch.bundles[0].born <= limit:
             batch.answered = True
-            self.replies.extend((t, self._unknown if self._is_write(op) else self._loading) for t, op in zip(batch.tokens, batch.ops, strict=True))
-        late = [g for g in self._asked if g.born <= limit]
+            self._answer(batch.bundles, [self._unknown if self._is_write(op) else self._loading for op in batch.ops])
+        late = [group for group in self._asked if group.bundles[0].born <= limit]
         if late:
-            self._asked = [g for g in self._asked if g.born > limit]
-            self.replies.extend((token, self._loading) for group in late for token in group.tokens)
+            self._asked = [group for group in self._asked if group.bundles[0].born > limit]
+            for group in late:
+                self._fail(group.bundles, self._loading)

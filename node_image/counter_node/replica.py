@@ -62,7 +62,7 @@ class DiskJob:
 class Turn:
     messages: list[tuple[NodeId, PeerMessage]]
     job: DiskJob | None
-    replies: list[tuple[Token, Any]]
+    replies: list[tuple[Token, list[Any]]]
 
 
 def first_snapshot(node: Member) -> Snapshot:
@@ -159,11 +159,11 @@ class Replica:
         if self.raft.leadership is not None:
             self.raft.leadership.unreachable(node)
 
-    def submit_write(self, token: Token, op: Op) -> None:
-        self.gateway.write(token, op)
+    def submit_write(self, token: Token, ops: list[Op], *, mixed: bool = False) -> None:
+        self.gateway.write(token, ops, mixed=mixed)
 
-    def submit_read(self, token: Token, op: Op) -> None:
-        self.gateway.read(token, op)
+    def submit_read(self, token: Token, ops: list[Op]) -> None:
+        self.gateway.read(token, ops)
 
     # --- the turn -----------------------------------------------------------------------------------------------------------
 

@@ -83,11 +83,11 @@ class Client:
             self._answer(attempt, reply)
 
         if self._doing == "get":
-            node.replica.submit_read(token, self._ops.get(self.key))
+            node.replica.submit_read(token, [self._ops.get(self.key)])
         elif self.exactly_once:
-            node.replica.submit_write(token, self._ops.idmp(self.name.encode(), self._sequence, self._ops.incr(self.key)))
+            node.replica.submit_write(token, [self._ops.idmp(self.name.encode(), self._sequence, self._ops.incr(self.key))])
         else:
-            node.replica.submit_write(token, self._ops.incr(self.key))
+            node.replica.submit_write(token, [self._ops.incr(self.key)])
 
     def _answer(self, attempt: int, reply: Any) -> None:
         if attempt != self._attempt:

@@ -169,8 +169,8 @@ class Node:
         self.world.invariants.after_turn(self)
         for to, message in turn.messages:
             self.world.send(self, to, self._with_state(message))
-        for token, reply in turn.replies:
-            token(reply)
+        for token, replies in turn.replies:
+            token(*replies)
         if turn.job is not None:
             self._write(turn.job, incarnation)
         if self.replica is not None and self.replica.busy:

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-Op = list[Any]
-"""One command: [opcode, arguments…] (ops.py)."""
+Op = Any
+"""One command: a list, [opcode, arguments…] (ops.py); or bytes, a key alone, the increment by one of that counter. Nearly all commands are such."""
 
 
 class Batch(msgspec.Struct, array_like=True, tag=0, frozen=True, gc=False):
@@ -16,7 +16,7 @@ class Batch(msgspec.Struct, array_like=True, tag=0, frozen=True, gc=False):
 
     session: int
     number: int
-    ops: list[Any]
+    ops: msgspec.Raw  # a list of Op; decoded only where the gateway is another node
 
 
 class OpenSession(msgspec.Struct, array_like=True, tag=1, frozen=True, gc=False):
@@ -34,10 +34,11 @@ TIME_BYTES = 8
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Body).decode
+decode_ops = msgspec.msgpack.Decoder(list[Any]).decode
 
 
 def encode_batch(session: int, number: int, ops: list[Op]) -> bytes:
-    return encode(Batch(session, number, ops))
+    return encode(Batch(session, number, msgspec.Raw(encode(ops))))
 
 
 def encode_open(nonce: int) -> bytes:

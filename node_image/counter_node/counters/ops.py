@@ -31,14 +31,18 @@ ALWAYS, IF_ABSENT, IF_PRESENT, IF_EQUAL, IF_GREATER, IF_LESS, IF_LESS_THAN_PRESE
 
 
 def is_write(op: Op) -> bool:
-    code = op[0]
+    code = code_of(op)
     if code == MULTI:
         return any(is_write(inner) for inner in op[1])
     return code not in READS
 
 
+def code_of(op: Op) -> int:
+    return INCRBY if type(op) is bytes else int(op[0])
+
+
 def incr(key: bytes) -> Op:
-    return [INCRBY, key, 1]
+    return key
 
 
 def get(key: bytes) -> Op:

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from counter_node.counters.batches import Op
 from counter_node.counters.replies import Failure
 from counter_node.net.questions import answer
 from counter_node.resp.actions import Action, NodeQuestion, Read, Reply, Write
@@ -32,15 +33,14 @@ READ_AGAIN_AT = 0.5
 
 
 class Slot:
-    """The place of one command's reply in its connection's order."""
+    """The place of some replies in their connection's order: of one command, or of a bundle that went to the gateway whole."""
 
-    __slots__ = ("connection", "done", "reply", "write")
+    __slots__ = ("connection", "replies", "write")
 
     def __init__(self, connection: ClientConnection, *, write: bool) -> None:
         self.connection = connection
         self.write = write
-        self.done = False
-        self.reply: Any = None
+        self.replies: list[Any] | None = None
 
 
 class ClientConnection(asyncio.Protocol):
@@ -51,8 +51,9 @@ class ClientConnection(asyncio.Protocol):
         self._parser = Parser()
         self._slots: deque[Slot] = deque()
         self._held: deque[Action] = deque()  # must wait for the reads before them
-        self._writes = 0  # unanswered, in the gateway's batches
-        self._reads = 0  # unanswered, by ReadIndex
+        self._unanswered = 0  # commands
+        self._writes = 0  # bundles unanswered, in the gateway's batches
+        self._reads = 0  # bundles unanswered, by ReadIndex
         self._closed = False
         self._last = False  # close when everything is answered
         self._reasons_to_pause: set[str] = set()
@@ -100,62 +101,88 @@ class ClientConnection(asyncio.Protocol):
     # --- commands -----------------------------------------------------------------------------------------------------------
 
     def _take(self, commands: list[list[bytes]]) -> None:
-        assert self.session is not None
+        session = self.session
+        assert session is not None
         self._server.commands += len(commands)
-        handle = self.session.handle
-        actions = [handle(command) for command in commands]
-        if self._held:
-            self._held.extend(actions)
+        keys = session.increments(commands) if len(commands) > 1 and not (self._held or self._reads) else None
+        if keys is not None:
+            self._write(keys, mixed=False)
+            self._node.wake()
         else:
-            self._act(actions)
-        if len(self._slots) > self._server.max_pipeline:
+            handle = session.handle
+            actions = [handle(command) for command in commands]
+            if self._held:
+                self._held.extend(actions)
+            else:
+                self._act(actions)
+        if self._unanswered > self._server.max_pipeline:
             self._pause("pipeline")
 
     def _act(self, actions: Sequence[Action]) -> None:
-        """In order; from a write that must wait for reads on, everything is held."""
-        node = self._node
+        """In order; from a write that must wait for reads on, everything is held. What goes the same way without a break goes as one bundle."""
         together = self._writes > 0 or (self._reads == 0 and len(actions) > 1 and any(type(a) is Write for a in actions))
+        batch: list[Op] = []
+        mixed = False
+        reads: list[Op] = []
         for position, action in enumerate(actions):
             if isinstance(action, Write) or (together and isinstance(action, Read)):
-                if self._reads:
+                if self._reads or reads:
                     self._held.extend(itertools.islice(actions, position, None))
                     break
-                self._writes += 1
-                node.replica.submit_write(self._slot(write=True), action.op)
-            elif isinstance(action, Read):
-                self._reads += 1
-                node.replica.submit_read(self._slot(write=False), action.op)
-            elif isinstance(action, Reply):
+                mixed = mixed or isinstance(action, Read)
+                batch.append(action.op)
+                continue
+            if isinstance(action, Read):
+                reads.append(action.op)
+                continue
+            if batch:
+                self._write(batch, mixed=mixed)
+                batch, mixed = [], False
+            if reads:
+                self._read(reads)
+                reads = []
+            if isinstance(action, Reply):
                 self._answer(action.value)
             elif isinstance(action, NodeQuestion):
                 self._ask_node(action)
             else:
                 self._finish(action.value)
                 break
+        if batch:
+            self._write(batch, mixed=mixed)
+        if reads:
+            self._read(reads)
         if self._writes or self._reads:
-            node.wake()
+            self._node.wake()
+
+    def _write(self, ops: list[Op], *, mixed: bool) -> None:
+        self._writes += 1
+        self._node.replica.submit_write(self._slot(len(ops), write=True), ops, mixed=mixed)
+
+    def _read(self, ops: list[Op]) -> None:
+        self._reads += 1
+        self._node.replica.submit_read(self._slot(len(ops), write=False), ops)
 
     def _ask_node(self, question: NodeQuestion) -> None:
         if self._admin and question.name.startswith("raft."):
-            slot = self._slot(write=False)
+            slot = self._slot(1, write=False)
             self._server.spawn(self._administrate(slot, question.args))
         else:
             assert self.session is not None
             self._answer(self._server.answer(question, self.session))
 
     async def _administrate(self, slot: Slot, words: list[bytes]) -> None:
-        slot.reply = await self._node.admin.execute(words)
-        slot.done = True
+        slot.replies = [await self._node.admin.execute(words)]
         self.flush()
 
-    def _slot(self, *, write: bool) -> Slot:
+    def _slot(self, count: int, *, write: bool) -> Slot:
         slot = Slot(self, write=write)
         self._slots.append(slot)
+        self._unanswered += count
         return slot
 
     def _answer(self, reply: Any) -> None:
-        slot = self._slot(write=False)
-        slot.reply, slot.done = reply, True
+        self._slot(1, write=False).replies = [reply]
 
     def _finish(self, reply: Any) -> None:
         """The last answer of this connection; nothing more is read."""
@@ -164,9 +191,9 @@ class ClientConnection(asyncio.Protocol):
         self._held.clear()
         self._pause("closing")
 
-    def answered(self, slot: Slot, reply: Any) -> None:
+    def answered(self, slot: Slot, replies: list[Any]) -> None:
         """From the gateway. The server calls `flush` once for all of a turn."""
-        slot.reply, slot.done = reply, True
+        slot.replies = replies
         if slot.write:
             self._writes -= 1
         else:
@@ -182,10 +209,12 @@ class ClientConnection(asyncio.Protocol):
         slots, transport = self._slots, self._transport
         if self._closed or transport is None or self.session is None or transport.is_closing():
             return
-        replies = []
-        while slots and slots[0].done:
-            replies.append(slots.popleft().reply)
+        replies: list[Any] = []
+        while slots and (found := slots[0].replies) is not None:
+            slots.popleft()
+            replies += found
         if replies:
+            self._unanswered -= len(replies)
             try:
                 transport.write(encode_many(replies, self.session.protocol))
             except RuntimeError:  # uvloop: closed, although `connection_lost` has not been told yet
@@ -196,7 +225,7 @@ class ClientConnection(asyncio.Protocol):
                 return
         if self._last and not slots:
             transport.close()
-        elif len(slots) <= self._server.max_pipeline * READ_AGAIN_AT:
+        elif self._unanswered <= self._server.max_pipeline * READ_AGAIN_AT:
             self._resume("pipeline")
 
     def _pause(self, reason: str) -> None:
@@ -277,11 +306,11 @@ class ClientServer:
     def answer(self, question: NodeQuestion, session: Session) -> Any:
         return answer(self.node, question, session)
 
-    def deliver(self, replies: Sequence[tuple[Slot, Any]]) -> None:
+    def deliver(self, answers: Sequence[tuple[Slot, list[Any]]]) -> None:
         touched: dict[ClientConnection, None] = {}
-        for slot, reply in replies:
+        for slot, replies in answers:
             connection = slot.connection
-            connection.answered(slot, reply)
+            connection.answered(slot, replies)
             touched[connection] = None
         for connection in touched:
             connection.flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from counter_node.counters.replies import OK, Failure, Set, Simple
@@ -11,7 +11,9 @@ _INTEGERS = [b":%d\r\n" % n for n in range(10_000)]
 _OK = b"+OK\r\n"
 
 
-def encode_many(replies: Iterable[Any], protocol: int) -> bytes:
+def encode_many(replies: Sequence[Any], protocol: int) -> bytes:
+    if len(replies) > 3 and set(map(type, replies)) == {int}:  # a pipeline of increments
+        return (b":%d\r\n" * len(replies)) % tuple(replies)
     return b"".join([encode(reply, protocol) for reply in replies])
 
 
@@ -52,7 +54,7 @@ def _set(reply: Set, protocol: int) -> bytes:
 
 
 def _map(reply: dict[Any, Any], protocol: int) -> bytes:
-    pairs = encode_many((x for pair in reply.items() for x in pair), protocol)
+    pairs = encode_many([x for pair in reply.items() for x in pair], protocol)
     return b"%%%d\r\n%s" % (len(reply), pairs) if protocol == 3 else b"*%d\r\n%s" % (2 * len(reply), pairs)
 
 

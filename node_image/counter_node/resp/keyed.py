@@ -32,7 +32,7 @@ _EXPIRE_IF = {
 
 
 def incr(_: Session, words: list[bytes]) -> Action:
-    return Write([o.INCRBY, key(words[1]), 1])
+    return Write(key(words[1]))
 
 
 def decr(_: Session, words: list[bytes]) -> Action:

@@ -14,6 +14,7 @@ There are two ways through here, which agree on everything (the tests feed both)
 from __future__ import annotations
 
 import re
+from itertools import chain, takewhile
 from typing import Final
 
 import hiredis
@@ -63,14 +64,14 @@ class Parser:
                 reader.feed(data)
                 reader.feed(_MARK)
                 while type(command := gets()) is list:
-                    _join(command)  # raises TypeError unless all are bytes
                     add(command)
+                _join(chain.from_iterable(commands))  # raises TypeError unless all are bytes
                 if command == _MARK_READ and gets() is _MORE:
                     return [command for command in commands if command] if [] in commands else commands
             except (TypeError, hiredis.ProtocolError):
                 pass
             self._reader = hiredis.Reader(notEnoughData=_MORE)
-            commands, used = _within(commands, len(data))
+            commands, used = _within(list(takewhile(_all_bytes, commands)), len(data))
             data = data[used:]
         self._buffer += data
         self._careful(commands)
@@ -182,6 +183,10 @@ def _plain(data: bytes) -> bool:
     if len(data) > 256 and not any(sign in data for sign in _ODD_SIGNS):
         return True  # cheaper for many commands
     return _odd(data) is None
+
+
+def _all_bytes(command: list[bytes]) -> bool:
+    return all(type(word) is bytes for word in command)
 
 
 def _within(commands: list[list[bytes]], length: int) -> tuple[list[list[bytes]], int]:

@@ -17,11 +17,13 @@ from counter_node.counters import ops as o
 from counter_node.counters.batches import Op
 from counter_node.counters.replies import OK, Failure, Simple, pack, unpack
 from counter_node.resp.actions import Action, Close, NodeQuestion, Read, Refusal, Reply, Write
+from counter_node.resp.arguments import MAX_KEY_BYTES
 from counter_node.resp.commands import ADMIN_TABLE, TABLE, Command
 
 __all__ = ["Action", "Close", "NodeQuestion", "Read", "Reply", "Session", "Write"]
 
 QUEUED = Reply(Simple("QUEUED"))
+_INCR: Final = frozenset({b"INCR", b"incr"})
 MAX_QUEUED: Final = 10_000
 MAX_QUEUED_BYTES: Final = 4 << 20
 ABORTED = Failure(b"EXECABORT Transaction discarded because of previous errors.")
@@ -60,6 +62,16 @@ class Session:
             return self._queue(command, words)
         except Refusal as refusal:
             return Reply(refusal.reply)
+
+    def increments(self, commands: list[list[bytes]]) -> list[Op] | None:
+        """The operations of a pipeline of nothing but INCR, without a call for each; None for all others, which go through `handle`."""
+        if self.queue is not None or self.admin or set(map(len, commands)) != {2}:
+            return None
+        names, keys = zip(*commands, strict=True)
+        if not _INCR.issuperset(names) or max(map(len, keys)) > MAX_KEY_BYTES:
+            return None
+        self.last_command = "incr"
+        return list(keys)
 
     def _refused(self, failure: Failure) -> Action:
         self.spoilt = True  # of no meaning outside MULTI, which resets it
@@ -108,7 +120,7 @@ class Session:
         if self.spoilt:
             return Reply(ABORTED)
         ops = [self._operation(command, words) for command, words in queue]
-        if all(op[0] == o.CONSTANT for op in ops):
+        if all(o.code_of(op) == o.CONSTANT for op in ops):
             return Reply([unpack(op[1]) for op in ops])
         whole: Op = [o.MULTI, ops]
         return Write(whole) if o.is_write(whole) else Read(whole)

@@ -58,7 +58,7 @@ class Model:
     # --- operations ---------------------------------------------------------------------------------------------------------
 
     def run(self, op: list[Any]) -> Any:
-        code = op[0]
+        code = o.code_of(op)
         if code == o.MULTI:
             return [self.run(inner) for inner in op[1]]
         if code == o.IDMP:
