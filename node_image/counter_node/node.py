@@ -13,7 +13,6 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +176,10 @@ class Node:
         if lag > self.settings.election_ticks * self.settings.tick_ms / 2000:
             log.warning("the loop stalled", extra={"seconds": round(lag, 3)})
         self._tick_later()
-        with self._fatal_errors():
+        try:
             self.replica.tick()
+        except Exception as error:
+            self._end_with(error)
         self.clients.tick()
         self._sync_links()
         self.wake()
@@ -192,19 +193,17 @@ class Node:
     # --- the turn -----------------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        with self._fatal_errors():
+        try:
             self._one_turn()
+        except Exception as error:
+            self._end_with(error)
 
-    @contextlib.contextmanager
-    def _fatal_errors(self) -> Iterator[None]:
+    def _end_with(self, error: Exception) -> None:
         """An error in the middle of a turn leaves a node that looks alive and is not (a disk job that is never written, say). It ends the node:
         started anew from its disk, it is whole again."""
-        try:
-            yield
-        except Exception as error:
-            log.critical("the node ends: a turn failed", exc_info=True)
-            if not self.fatal.done():
-                self.fatal.set_exception(error)
+        log.critical("the node ends: a turn failed", exc_info=error)
+        if not self.fatal.done():
+            self.fatal.set_exception(error)
 
     def _one_turn(self) -> None:
         self._turn_due = False
@@ -289,8 +288,10 @@ class Node:
             if error is not None:
                 self._disk_failed(error)
                 return
-            with self._fatal_errors():
+            try:
                 self._compact_to = self.replica.persisted(job) or self._compact_to
+            except Exception as failed:
+                self._end_with(failed)
             if storage.log_bytes > self.settings.snapshot_bytes:
                 self.snapshot_soon()
             self.wake()
@@ -361,9 +362,11 @@ class Node:
         return ""
 
     def peer_messages(self, sender: NodeId, messages: list[PeerMessage]) -> None:
-        with self._fatal_errors():
+        try:
             for message in messages:
                 self.replica.receive(sender, message)
+        except Exception as error:
+            self._end_with(error)
         self.wake()
 
     def peer_lost(self, node: NodeId) -> None:

@@ -140,7 +140,7 @@ class Replica:
     def receive(self, sender: NodeId, message: PeerMessage) -> None:
         if isinstance(message, Forward):
             if self.is_leader:
-                self.raft.propose(batches.stamp(self._clock_ms(), message.body))
+                self.raft.propose(batches.stamp(self._clock_ms(), message.body), sender)
         else:
             self.raft.step(sender, message)
 

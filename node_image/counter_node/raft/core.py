@@ -172,9 +172,10 @@ class Raft:
         elif self.leadership is not None:
             self.leadership.step(sender, message)
 
-    def propose(self, data: bytes) -> bool:
-        """Leader only: one DATA entry. False when it was certainly not taken (not leader, handing over, too much uncommitted)."""
-        return self.leadership is not None and self.leadership.propose(EntryKind.DATA, data)
+    def propose(self, data: bytes, origin: NodeId = NONE) -> bool:
+        """Leader only: one DATA entry, sent here by `origin` or our own. False when it was certainly not taken (no leader, handing over, uncommitted
+        too much)."""
+        return self.leadership is not None and self.leadership.propose(EntryKind.DATA, data, origin)
 
     def read(self, read_id: int) -> bool:
         """Ask for a read index; the answer appears in `reads`, or never. False when no leader is known."""

@@ -21,7 +21,7 @@ class Pace(enum.Enum):
 
 
 class Progress:
-    __slots__ = ("inflight", "inflight_bytes", "match", "next", "pace", "pending", "probed", "recently_active", "sent_commit", "waited")
+    __slots__ = ("inflight", "inflight_bytes", "match", "next", "pace", "pending", "probed", "recently_active", "sent_commit", "waited", "wants")
 
     def __init__(self, following: int) -> None:
         self.match = 0
@@ -33,6 +33,7 @@ class Progress:
         self.inflight_bytes = 0
         self.waited = 0  # SNAPSHOT: heartbeats answered since it was sent
         self.sent_commit = 0  # newest commit index told to this member
+        self.wants = 0  # the member waits for the commit index to reach this
         self.recently_active = False  # heard from since the last check of the quorum
 
     def probe(self) -> None:

@@ -35,8 +35,32 @@ def test_what_is_proposed_is_applied_everywhere_in_order() -> None:
     leader = net.elect(2)
     for data in (b"a", b"b", b"c"):
         assert leader.propose(data)
-    net.settle()
+    net.tick()  # that the last is committed is told by then
     assert all(applied == [b"a", b"b", b"c"] for applied in net.applied.values())
+
+
+def test_who_waits_for_an_entry_hears_at_once_that_it_is_committed_others_by_the_next_tick() -> None:
+    net = Network(3)
+    leader = net.elect(1)
+    assert leader.propose(b"mine")
+    net.settle()
+    assert net.applied == {1: [b"mine"], 2: [], 3: []}
+    assert leader.propose(b"forwarded", origin=3)
+    net.settle()
+    assert net.applied == {1: [b"mine", b"forwarded"], 2: [b"mine"], 3: [b"mine", b"forwarded"]}
+    net.tick(1, 1)
+    assert net.applied[2] == [b"mine", b"forwarded"]
+
+
+def test_who_reads_hears_at_once_what_was_committed_before() -> None:
+    net = Network(3)
+    leader = net.elect(1)
+    assert leader.propose(b"a")
+    net.settle()
+    net.nodes[2].read(7)
+    net.settle()
+    assert net.nodes[2].take_reads() == [(7, leader.log.committed)]
+    assert net.applied[2] == [b"a"]
 
 
 def test_a_vote_leaves_only_after_it_is_durable() -> None:
