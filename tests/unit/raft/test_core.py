@@ -35,6 +35,7 @@ def test_what_is_proposed_is_applied_everywhere_in_order() -> None:
     leader = net.elect(2)
     for data in (b"a", b"b", b"c"):
         assert leader.propose(data)
+    net.settle()
     net.tick()  # that the last is committed is told by then
     assert all(applied == [b"a", b"b", b"c"] for applied in net.applied.values())
 
