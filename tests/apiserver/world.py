@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import time
@@ -121,9 +122,11 @@ def _lasting(item: Object) -> Object:
     meta = item["metadata"]
     kept = {"labels": dict(meta["labels"]), "owners": sorted(o["kind"] for o in meta.get("ownerReferences", []))}
     kept["labels"].pop("controller-revision-hash", None)
-    if item.get("kind") == "Pod" or "nodeName" in item.get("spec", {}) or "containers" in item.get("spec", {}):
+    if "containers" in item.get("spec", {}):
         return kept
     content = {k: v for k, v in item.items() if k not in ("metadata", "status", "kind", "apiVersion")}
+    if isinstance(content.get("data"), dict):
+        content["data"] = {k: base64.b64decode(v).decode() for k, v in content["data"].items()}
     for assigned in ("clusterIP", "clusterIPs"):
         if content.get("spec", {}).get(assigned) not in (None, "None", ["None"]):
             content["spec"].pop(assigned)

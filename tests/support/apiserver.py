@@ -241,22 +241,30 @@ class ApiServer:
         if query:
             path += "?" + urllib.parse.urlencode(query)
         headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type, "Accept": accept}
-        if self._kept is None:
-            context = ssl.create_default_context(cafile=str(self._folder / "pki" / "apiserver.crt"))
-            self._kept = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
+        text = None if body is None else json.dumps(body)
         try:
-            self._kept.request(method, path, None if body is None else json.dumps(body), headers)
-            found = self._kept.getresponse()
-            raw = found.read()
+            status, raw = self._send(method, path, text, headers)
         except (OSError, http.client.HTTPException):
-            self._kept.close()
-            self._kept = None
-            raise
+            if self._kept is None:
+                raise
+            self._kept = None  # it was closed while nobody used it
+            status, raw = self._send(method, path, text, headers)
         try:
             parsed = json.loads(raw) if raw else {}
         except ValueError:
             parsed = {}
-        return Answer(found.status, parsed if isinstance(parsed, dict) else {"items": parsed})
+        return Answer(status, parsed if isinstance(parsed, dict) else {"items": parsed})
+
+    def _send(self, method: str, path: str, text: str | None, headers: dict[str, str]) -> tuple[int, bytes]:
+        connection = self._kept
+        if connection is None:
+            context = ssl.create_default_context(cafile=str(self._folder / "pki" / "apiserver.crt"))
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
+        connection.request(method, path, text, headers)
+        answer = connection.getresponse()
+        raw = answer.read()
+        self._kept = connection
+        return answer.status, raw
 
     def get(self, path: str) -> dict[str, Any]:
         return self.request("GET", path).ok()

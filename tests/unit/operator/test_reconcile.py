@@ -1,0 +1,255 @@
+"""One pass: what is written, in which order, and when the next look is due. The API and the nodes are in memory; tests/apiserver/ has real ones."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from countercluster_operator import act, names, reconcile
+from countercluster_operator.api import Kubernetes
+from countercluster_operator.lease import NotLeading
+from countercluster_operator.observed import Observed
+from countercluster_operator.reconcile import AT_ONCE_S, AT_REST_S, REFUSED_S, SOON_S, Reconciler
+from countercluster_operator.settings import load
+from kubernetes.aio.client.exceptions import ApiException
+
+from tests.unit.operator.test_children import FakeApi
+from tests.unit.operator.test_plan import formed, kill, outdated
+
+KEY = ("ns", "c")
+Object = dict[str, Any]
+
+
+class World(FakeApi):
+    """Children as in FakeApi; besides one CounterCluster, its status, events, and a list of everything that was written."""
+
+    def __init__(self, spec: Object | None = None, seen: Observed | None = None) -> None:
+        super().__init__()
+        meta = {"name": "c", "namespace": "ns", "uid": "uid", "generation": 1}
+        self.cluster: Object | None = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": meta, "spec": spec or {}}
+        self.seen = seen or formed()
+        self.said: list[str] = []
+        self.failing: Exception | None = None
+        self.reconciler = Reconciler(self, load({"POD_NAMESPACE": "system"}))  # type: ignore[arg-type]
+
+    async def get(self, version: str, kind: str, namespace: str, name: str) -> Object | None:
+        return self.cluster if kind == names.KIND else await super().get(version, kind, namespace, name)
+
+    async def apply(self, manifest: Object, *, subresource: str = "") -> Object:
+        if not subresource:
+            self.said.append(f"apply {manifest['kind']}")
+            return await super().apply(manifest)
+        assert self.cluster is not None
+        self.said.append("status")
+        self.cluster = {**self.cluster, "status": manifest["status"]}
+        return self.cluster
+
+    async def create(self, manifest: Object) -> Object:
+        self.said.append(f"event {manifest['reason']}")
+        return manifest
+
+    async def delete(self, _version: str, kind: str, _namespace: str, name: str, uid: str | None = None, *, orphan: bool = False) -> None:
+        self.said.append(f"delete {kind} {name}")
+
+    def may_write(self) -> None:
+        if self.failing is not None:
+            raise self.failing
+
+    @property
+    def status(self) -> Object:
+        assert self.cluster is not None
+        found: Object = self.cluster["status"]
+        return found
+
+    def ready(self) -> Object:
+        return next(c for c in self.status["conditions"] if c["type"] == "Ready")
+
+    def look(self, times: int = 1) -> float | None:
+        """Passes, and what the last one wrote is in `said`."""
+
+        async def looks() -> float | None:
+            again = None
+            for _ in range(times):
+                self.said.clear()
+                again = await self.reconciler.reconcile(KEY)
+            return again
+
+        return asyncio.run(looks())
+
+
+@pytest.fixture(autouse=True)
+def nodes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """What was asked of nodes. The world answers observe()."""
+    asked: list[tuple[str, ...]] = []
+
+    async def observe(api: World, *_: Any) -> tuple[Observed, dict[str, str]]:
+        return api.seen, {p.name: "192.0.2.1" for p in api.seen.pods}
+
+    async def admin(ip: str, *command: str) -> None:
+        asked.append(command)
+
+    monkeypatch.setattr(reconcile, "observe", observe)
+    monkeypatch.setattr(act, "admin", admin)
+    return asked
+
+
+def test_at_rest_nothing_is_written_and_the_next_look_is_in_a_minute() -> None:
+    world = World()
+    assert world.look() == AT_ONCE_S, "children were made: what was observed is outdated"
+    assert "apply StatefulSet" in world.said
+    assert world.look(2) == AT_REST_S
+    assert world.said == []
+    assert world.ready()["status"] == "True"
+
+
+def test_a_cluster_that_is_gone_or_going_is_forgotten() -> None:
+    world = World()
+    world.look(2)
+    assert world.cluster is not None
+    world.cluster["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert world.look() is None
+    world.cluster = None
+    assert world.look() is None
+    assert world.said == []
+
+
+def test_an_invalid_spec_is_told_and_nothing_is_done_about_it() -> None:
+    world = World({"replicas": 9})
+    assert world.look() == AT_REST_S
+    assert world.said == ["status"]
+    assert (world.ready()["reason"], world.ready()["message"]) == ("InvalidSpec", "spec.replicas is 9; 1 to 7")
+    world.look()
+    assert world.said == [], "told once"
+
+
+def test_a_paused_cluster_is_reported_and_left_alone() -> None:
+    world = World({"paused": True}, outdated(formed(), 1))
+    assert world.look() == AT_REST_S
+    assert world.said == ["status"]
+    world.seen = kill(world.seen, 2)
+    world.look()
+    assert world.said == ["status"]
+
+
+def test_the_status_is_written_before_the_step_and_the_event_after_it() -> None:
+    world = World(seen=outdated(formed(), 2))
+    world.look()
+    assert world.look() == AT_ONCE_S
+    assert world.said == ["status", "delete Pod c-2", "event DeletePod"]
+    world.look()
+    assert world.said == ["delete Pod c-2"], "the same decision is told once, and its status rests"
+
+
+def test_a_command_goes_to_the_leader_and_one_that_cannot_be_done_comes_back(nodes: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World({"replicas": 3}, formed(4, leader=1))
+    world.look()
+    world.look()
+    assert nodes == [("RAFT.REMOVE", "id3")]
+
+    async def refuse(*_: Any) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(act, "admin", refuse)
+    assert world.look() == SOON_S
+    assert not [said for said in world.said if said.startswith("event")], "what was not done is not told as done"
+
+
+def test_what_is_refused_is_told_once_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    async def strict(manifest: Object, *, subresource: str = "") -> Object:
+        if manifest["kind"] == "Service":
+            raise ApiException(status=403, reason="Forbidden")
+        return await World.apply(world, manifest, subresource=subresource)
+
+    monkeypatch.setattr(world, "apply", strict)
+    world.look()
+    assert len([said for said in world.said if said == "event ChildRefused"]) == 4, "one for each Service"
+    assert world.look() == REFUSED_S
+    assert world.ready()["reason"] == "ChildRefused"
+    assert "the API server refuses Service c: Forbidden" in world.ready()["message"]
+    world.look()
+    assert world.said == []
+
+
+def test_the_pods_of_somebody_elses_stateful_set_are_not_touched() -> None:
+    world = World(seen=outdated(formed(), 2))
+    theirs = {"name": "c", "namespace": "ns", "uid": "theirs", "generation": 1, "resourceVersion": "1"}
+    world.live["StatefulSet", "c"] = {"kind": "StatefulSet", "metadata": theirs, "spec": {}}
+    world.look(3)
+    assert not [said for said in world.said if said.startswith("delete")]
+    assert world.ready()["reason"] == "ChildRefused"
+
+
+def test_a_cluster_that_vanishes_during_the_pass_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    async def apply(manifest: Object, *, subresource: str = "") -> Object:
+        if subresource:
+            raise ApiException(status=404)
+        return await World.apply(world, manifest)
+
+    monkeypatch.setattr(world, "apply", apply)
+    assert world.look() == AT_ONCE_S
+
+
+def test_without_the_lease_no_command_goes_out(nodes: list[tuple[str, ...]]) -> None:
+    world = World({"replicas": 3}, formed(4, leader=1))
+    world.look()
+    world.failing = NotLeading("not any more")
+    with pytest.raises(NotLeading):
+        world.look()
+    assert nodes == []
+
+
+class Dynamic:
+    """In the place of the official client: whatever is called is noted."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+        self.resources = self
+        self.subresources = {"status": object()}
+
+    async def get(self, *_: Any, **more: Any) -> Any:
+        return self if "kind" in more else {"items": []}
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*_: Any, **__: Any) -> Object:
+            self.called.append(name)
+            return {}
+
+        return call
+
+
+def test_every_write_asks_for_the_lease_right_before_it() -> None:
+    def refuse() -> None:
+        raise NotLeading("not any more")
+
+    manifest = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "c", "namespace": "ns"}}
+
+    async def run(dynamic: Dynamic, api: Kubernetes) -> int:
+        writes = (
+            lambda: api.apply(manifest),
+            lambda: api.apply(manifest, subresource="status"),
+            lambda: api.overwrite(manifest),
+            lambda: api.create(manifest),
+            lambda: api.replace(manifest),
+            lambda: api.delete("v1", "Service", "ns", "c"),
+        )
+        refused = 0
+        for write in writes:
+            try:
+                await write()
+            except NotLeading:
+                refused += 1
+        await api.list("v1", "Service", "ns", {})
+        return refused
+
+    dynamic = Dynamic()
+    free = Kubernetes(None, dynamic)  # type: ignore[arg-type]
+    assert asyncio.run(run(dynamic, free.guarded(refuse))) == 6
+    assert dynamic.called == []
+    assert asyncio.run(run(dynamic, free)) == 0
+    assert len(dynamic.called) == 6
+    assert free.calls["apply"] == 4, "counted together"
