@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import random
 import secrets
 import signal
@@ -430,4 +431,5 @@ async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
             loop.add_signal_handler(signum, stop.set)
     node = Node(settings)
     await node.start()
+    gc.freeze()  # what was loaded stays: the collector need not look at it again
     await node.run_until(stop)
