@@ -317,7 +317,13 @@ class Node:
     async def _take_snapshot(self) -> None:
         try:
             start = time.monotonic()
-            snapshot = self.replica.take_snapshot()
+            meta, dump = self.replica.begin_snapshot()
+            try:
+                while not dump.step():
+                    await asyncio.sleep(0)
+            finally:
+                dump.close()
+            snapshot = Snapshot(meta, dump.finish())
             await asyncio.to_thread(self._storage.save_snapshot, snapshot)
             self.replica.snapshot_saved(snapshot.meta)
             took = round(time.monotonic() - start, 3)

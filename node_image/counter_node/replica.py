@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from counter_node.counters import batches
+from counter_node.counters.dump import Dump
 from counter_node.counters.machine import Machine
 from counter_node.gateway import Gateway, Op, Token
 from counter_node.raft.core import Config, Persist, Raft, Role
@@ -270,8 +271,14 @@ class Replica:
 
     def take_snapshot(self) -> Snapshot:
         """The state now. Its file is to be saved, then `snapshot_saved` called."""
-        meta = SnapshotMeta(self.applied, self.applied_term, self.raft.membership)
-        return Snapshot(meta, self.machine.snapshot())
+        return Snapshot(self._meta(), self.machine.snapshot())
+
+    def begin_snapshot(self) -> tuple[SnapshotMeta, Dump]:
+        """The same in pieces, so that a large state stops no turn: the dump's `step` until it is done, and turns in between."""
+        return self._meta(), self.machine.dump()
+
+    def _meta(self) -> SnapshotMeta:
+        return SnapshotMeta(self.applied, self.applied_term, self.raft.membership)
 
     def snapshot_saved(self, meta: SnapshotMeta) -> None:
         """The file is durable; the log names it in the next job, and from then on it counts."""

@@ -19,8 +19,12 @@ MAX_KEYS: Final = 10_000_000
 _WASTE: Final = 1_000
 
 
+Notes = dict[bytes, tuple[int | None, int | None]]
+"""Key → its value and its deadline at the moment of a dump; None: there was none."""
+
+
 class State:
-    __slots__ = ("_due", "deadlines", "dirty", "index", "max_keys", "time_ms", "values")
+    __slots__ = ("_due", "deadlines", "dirty", "index", "max_keys", "notes", "time_ms", "values")
 
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self.values: dict[bytes, int] = {}
@@ -29,6 +33,7 @@ class State:
         self.max_keys = max_keys
         self.dirty: set[bytes] | None = None  # None: nobody wants to know
         self.index: KeyIndex | None = None  # no part of the state: it follows from `values`
+        self.notes: Notes | None = None  # None: no dump is being made
         self._due: list[tuple[int, bytes]] = []  # heap; an element counts only while `deadlines` agrees with it
 
     def advance(self, time_ms: int) -> None:
@@ -48,8 +53,27 @@ class State:
             heapq.heappop(due)
         return due[0][0] if due else None
 
+    # --- notes for a dump (dump.py) -----------------------------------------------------------------------------------------
+
+    def begin_notes(self) -> Notes:
+        assert self.notes is None, "one dump at a time"
+        self.notes = {}
+        return self.notes
+
+    def end_notes(self, notes: Notes) -> None:
+        if self.notes is notes:
+            self.notes = None
+
+    def keep(self, key: bytes) -> None:
+        """Must be called before the first change of a counter or its deadline, while a dump is being made."""
+        if self.notes is not None and key not in self.notes:
+            self.notes[key] = (self.values.get(key), self.deadlines.get(key))
+
+    # --- changes ------------------------------------------------------------------------------------------------------------
+
     def put(self, key: bytes, value: int) -> None:
         """Keeps the deadline, if there is one."""
+        self.keep(key)
         if self.index is not None and key not in self.values:
             self.index.add(key)
         self.values[key] = value
@@ -57,6 +81,7 @@ class State:
             self.dirty.add(key)
 
     def remove(self, key: bytes) -> bool:
+        self.keep(key)
         self.deadlines.pop(key, None)
         if self.values.pop(key, None) is None:
             return False
@@ -71,6 +96,7 @@ class State:
         if deadline_ms <= self.time_ms:
             self.remove(key)
             return
+        self.keep(key)
         self.deadlines[key] = deadline_ms
         heapq.heappush(self._due, (deadline_ms, key))
         if len(self._due) > 2 * len(self.deadlines) + _WASTE:  # a key whose deadline moves again and again
@@ -78,13 +104,13 @@ class State:
             heapq.heapify(self._due)
 
     def persist(self, key: bytes) -> bool:
+        self.keep(key)
         return self.deadlines.pop(key, None) is not None
 
     def clear(self) -> None:
         if self.dirty is not None:
             self.dirty.update(self.values)
-        self.values.clear()  # in place: whoever applies a batch holds on to it
-        self.deadlines.clear()
+        self.values, self.deadlines, self.notes = {}, {}, None  # a dump goes on with the old tables
         self._due.clear()
         self.index = None
 

@@ -1,0 +1,110 @@
+"""A dump in pieces is the state of its moment, whatever happens in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from counter_node.counters import batches, dump
+from counter_node.counters import ops as o
+from counter_node.counters.machine import Machine
+from counter_node.counters.state import MAX, MIN
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+KEYS = st.sampled_from([b"%d" % n for n in range(12)])
+OPS = st.one_of(
+    KEYS,
+    st.tuples(st.just(o.INCRBY), KEYS, st.integers(-5, 5)),
+    st.tuples(st.just(o.SET), KEYS, st.integers(0, 9), st.just(o.ALWAYS), st.none(), st.just(o.EX_IN), st.integers(1, 40), st.just(False)),
+    st.tuples(st.just(o.DEL), st.lists(KEYS, min_size=1, max_size=3)),
+    st.tuples(st.just(o.EXPIRE), KEYS, st.just(o.EX_IN), st.integers(-1, 30), st.just(o.ALWAYS)),
+    st.tuples(st.just(o.PERSIST), KEYS),
+    st.tuples(st.just(o.INCREX), KEYS, st.just(1), st.just(MIN), st.just(MAX), st.just(False), st.just(o.EX_IN), st.integers(1, 30), st.just(False)),
+    st.tuples(st.just(o.FLUSH)),
+)
+EVENTS = st.lists(st.one_of(OPS, st.just("step"), st.integers(1, 25)), max_size=60)
+
+
+class Log:
+    def __init__(self) -> None:
+        self.machine = Machine()
+        self.index = self.number = 0
+        self.time_ms = 1_000
+        self.session = self.append(batches.encode_open(1)).session
+
+    def append(self, body: bytes) -> batches.Outcome:
+        self.index += 1
+        return self.machine.apply(self.index, batches.stamp(self.time_ms, body), lambda session, number: None)
+
+    def run(self, op: Any) -> None:
+        self.number += 1
+        self.append(batches.encode_batch(self.session, self.number, [op if isinstance(op, bytes) else list(op)]))
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dump, "PIECE", 2)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(OPS, max_size=30), EVENTS)
+def test_the_bytes_are_those_of_the_moment(before: list[Any], events: list[Any]) -> None:
+    log = Log()
+    for op in before:
+        log.run(op)
+    expected = log.machine.snapshot()
+    made = log.machine.dump()
+    for event in events:
+        if event == "step":
+            made.step()
+        elif isinstance(event, int):
+            log.time_ms += event  # what is due expires with the next entry
+        else:
+            log.run(event)
+    assert made.finish() == expected
+    assert Machine.restore(expected).snapshot() == expected
+    assert log.machine.dump().finish() == log.machine.snapshot()  # no notes are left over
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 65_535, 65_536])
+def test_maps_of_all_sizes_begin_as_msgpack_wants(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dump, "PIECE", 5_000)
+    machine = Machine()
+    machine.values.update({b"%d" % n: n for n in range(count)})
+    assert machine.dump().finish() == machine.snapshot()
+
+
+def test_a_dump_that_is_given_up_leaves_room_for_another() -> None:
+    log = Log()
+    for number in range(10):
+        log.run(b"%d" % number)
+    first = log.machine.dump()
+    first.step()
+    with pytest.raises(AssertionError, match="one dump at a time"):
+        log.machine.dump()
+    first.close()
+    log.run(b"3")
+    assert log.machine.dump().finish() == log.machine.snapshot()
+
+
+def test_deadlines_that_are_taken_away_meanwhile_are_in_the_dump() -> None:
+    log = Log()
+    for number in range(8):
+        log.run((o.SET, b"%d" % number, number, o.ALWAYS, None, o.EX_IN, 1_000, False))
+    expected = log.machine.snapshot()
+    made = log.machine.dump()
+    for number in range(8):
+        log.run((o.PERSIST, b"%d" % number))
+    assert made.finish() == expected
+
+
+def test_after_flushall_the_rest_of_a_batch_counts_from_nothing() -> None:
+    log = Log()
+    log.run(b"k")
+    log.number += 1
+    made = log.machine.dump()
+    body = batches.encode_batch(log.session, log.number, [b"k", [o.FLUSH], b"k", b"k"])
+    assert log.append(body).replies[2:] == [1, 2]
+    assert log.machine.values == {b"k": 2}
+    assert Machine.restore(made.finish()).values == {b"k": 1}
