@@ -16,6 +16,7 @@ import os
 import socket
 import ssl
 import subprocess
+import threading
 import time
 import urllib.parse
 from collections.abc import Iterator, Sequence
@@ -91,6 +92,7 @@ class ApiServer:
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
         self._open: list[IO[bytes]] = []
         self._kept: http.client.HTTPSConnection | None = None
+        self._lock = threading.Lock()
         self.port = 0
         self.kubeconfig = folder / "kubeconfig"
 
@@ -242,18 +244,22 @@ class ApiServer:
             path += "?" + urllib.parse.urlencode(query)
         headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type, "Accept": accept}
         text = None if body is None else json.dumps(body)
-        try:
-            status, raw = self._send(method, path, text, headers)
-        except (OSError, http.client.HTTPException):
-            if self._kept is None:
-                raise
-            self._kept = None  # it was closed while nobody used it
-            status, raw = self._send(method, path, text, headers)
+        with self._lock:
+            status, raw = self._send_again(method, path, text, headers)
         try:
             parsed = json.loads(raw) if raw else {}
         except ValueError:
             parsed = {}
         return Answer(status, parsed if isinstance(parsed, dict) else {"items": parsed})
+
+    def _send_again(self, method: str, path: str, text: str | None, headers: dict[str, str]) -> tuple[int, bytes]:
+        try:
+            return self._send(method, path, text, headers)
+        except (OSError, http.client.HTTPException):
+            if self._kept is None:
+                raise
+            self._kept = None  # it was closed while nobody used it
+            return self._send(method, path, text, headers)
 
     def _send(self, method: str, path: str, text: str | None, headers: dict[str, str]) -> tuple[int, bytes]:
         connection = self._kept
@@ -297,10 +303,11 @@ class ApiServer:
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
         return str(self.request("POST", path, request).ok()["status"]["token"])
 
-    def kubectl(self, *arguments: str) -> str:
+    def kubectl(self, *arguments: str, text: str = "") -> str:
         """What a user sees. Raises AssertionError with kubectl's own words."""
         command = [*programs.command("kubectl"), f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self._folder / 'kubectl'}", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "HOME": str(self._folder)})
+        environment = {**os.environ, "HOME": str(self._folder)}
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False, env=environment)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

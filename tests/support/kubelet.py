@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import itertools
 import json
 import logging
@@ -31,6 +32,7 @@ from counter_node import settings
 from counter_node.node import Node
 
 PROBE_S = 0.3
+FIRST_ADDRESS = int(ipaddress.IPv4Address("127.64.0.0"))
 ROOT = Path(__file__).resolve().parents[2]
 log = logging.getLogger("kubelet")
 
@@ -77,7 +79,7 @@ class Kubelet:
     def __init__(self, api: Api, folder: Path) -> None:
         self._api, self._folder = api, folder
         self._addresses: dict[str, str] = {}  # of a pod, as DNS has it: name.subdomain.namespace.svc
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(os.getpid() % 64 << 16 | 1)  # another machine may run beside this one
         self._claims: dict[str, Object] = {}  # by namespace/name
         self._pods: dict[str, asyncio.Task[None]] = {}  # by uid
         self._disks: dict[str, asyncio.Lock] = {}  # by uid of the claim: one node at a time opens it
@@ -137,8 +139,7 @@ class Kubelet:
     async def _run_pod(self, pod: Object) -> None:
         meta = pod["metadata"]
         claim = await self._claim_of(pod)
-        number = next(self._numbers)
-        ip = f"127.{64 + number // 65536}.{number // 256 % 256}.{number % 256}"
+        ip = str(ipaddress.IPv4Address(FIRST_ADDRESS + next(self._numbers)))
         self._addresses[f"{meta['name']}.{pod['spec'].get('subdomain', '')}.{meta['namespace']}.svc"] = ip
         disk = self._disks.setdefault(claim, asyncio.Lock())
         path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"

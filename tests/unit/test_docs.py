@@ -19,7 +19,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 KNOWN: list[tuple[str, str, str]] = [
     (
-        r"make (setup|cluster|demo|unit|sim|integration|e2e|test|test-fast|lint|images|install|bench|down|clean)( SEEDS=\S+)?",
+        r"make (setup|cluster|demo|unit|sim|integration|apiserver|e2e|test|test-fast|lint|images|install|bench|down|clean)( SEEDS=\S+)?",
         "Makefile",
         ".PHONY: {1}",
     ),
@@ -33,6 +33,8 @@ KNOWN: list[tuple[str, str, str]] = [
     (r"redis-benchmark .*", "tests/clients/test_stock_clients.py", "redis-benchmark"),
     (r"kubectl get nodes", "kind/cluster.py", "nodes"),
     (r"kubectl apply --server-side -f manifests/install\.yaml", "Makefile", "apply --server-side -f manifests/install.yaml"),
+    (r"kubectl apply --server-side -f crds/countercluster\.yaml", "tests/apiserver/test_namespaced.py", '"crds" / "countercluster.yaml"'),
+    (r"sed 's/my-namespace/team-a/' manifests/install-namespaced\.yaml \| kubectl apply .*", "tests/apiserver/test_namespaced.py", '"my-namespace"'),
     (r"kubectl -n countercluster-system rollout status deployment/countercluster-operator .*", "Makefile", "deployment/countercluster-operator"),
     (r"kubectl apply -f manifests/samples/clicks\.yaml", "examples/demo.py", '"apply", "-f", str(SAMPLE)'),
     (r"kubectl get (?:cc|pods)(?: .*)?", "tests/e2e/test_counting.py", '"get", "cc,pods"'),
