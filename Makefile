@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 SEEDS ?=
 ROUNDS ?= 3
+MINUTES ?= 1
 CLUSTER := $(PYTHON) kind/local.py
 PY := .venv/bin/python
 # Named after the content of the lock file: another lock file makes another environment.
@@ -69,6 +70,10 @@ sim: setup ## simulated clusters; SEEDS=2000 runs more of them, SEEDS=17-17 one 
 .PHONY: integration
 integration: setup ## real processes on loopback: crashes, partitions, disk errors, stock clients
 	@$(call pytest,tests/integration tests/clients)
+
+.PHONY: faults
+faults: setup ## real processes killed, paused and cut off under load, the books checked; MINUTES=30
+	@PYTHONPATH=node_image:client:. $(PY) -m tests.faults --minutes $(MINUTES)
 
 .PHONY: apiserver
 apiserver: setup ## the resource, its permissions and the operator against a real API server without nodes

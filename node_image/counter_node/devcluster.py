@@ -73,7 +73,8 @@ class NodeProcess:
 
     @property
     def peer(self) -> str:
-        return f"{HOST}:{self.ports['peer']}"
+        """Where others reach this node: "advertised" in ports.json, if somebody put a proxy there, else its own port."""
+        return f"{HOST}:{self.ports.get('advertised', self.ports['peer'])}"
 
     @property
     def resp(self) -> str:
@@ -87,6 +88,7 @@ class NodeProcess:
             "bind": HOST,
             "resp-port": str(self.resp_port),
             "peer-port": str(self.ports["peer"]),
+            "advertise-peer": self.peer,
             "admin-port": str(self.ports["admin"]),
             "http-port": str(self.ports["http"]),
         }

@@ -37,6 +37,15 @@ def free_port_range(count: int) -> int:
     raise AssertionError("no free ports")
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now, in no order."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+
+
 class DevCluster:
     ready_s = 45.0
 
