@@ -36,12 +36,12 @@ class Kubernetes:
         return other
 
     @classmethod
-    async def connect(cls) -> Kubernetes:
-        """In a pod by its ServiceAccount, else by KUBECONFIG."""
+    async def connect(cls, kubeconfig: str | None = None) -> Kubernetes:
+        """In a pod by its ServiceAccount, else by `kubeconfig`, else by KUBECONFIG as it was when the program began."""
         try:
             config.load_incluster_config()
         except config.ConfigException:
-            await config.load_kube_config()
+            await config.load_kube_config(kubeconfig)
         api = client.ApiClient()
         return cls(api, await DynamicClient(api))
 

@@ -40,15 +40,12 @@ def register(registry: kopf.OperatorRegistry, runtime: Runtime) -> None:
         await runtime.stop()
 
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
-    async def cluster(namespace: str | None, name: str, **_: Any) -> None:
-        assert namespace is not None
-        runtime.health.event()
-        runtime.queue.add((namespace, name))
+    async def cluster(body: kopf.Body, name: str, type: str | None, **_: Any) -> None:
+        runtime.saw(name, names.KIND, dict(body), type)
 
     async def child(body: kopf.Body, labels: Mapping[str, str], type: str | None, resource: kopf.Resource, **_: Any) -> None:
-        owner = labels.get(names.LABEL_INSTANCE)
-        if owner:
-            runtime.saw(owner, resource.kind or "", dict(body), gone=type == "DELETED")
+        if owner := labels.get(names.LABEL_INSTANCE):
+            runtime.saw(owner, resource.kind or "", dict(body), type)
 
     for group, version, plural in CHILDREN:
         kopf.on.event(group, version, plural, registry=registry, id=f"child-{plural}")(child)

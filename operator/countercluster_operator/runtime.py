@@ -39,6 +39,7 @@ class Runtime:
         self.health = Health(self._queue_age_s, lambda: self.queue.depth, lambda: self._api.calls if self._api is not None else {})
         self._tasks: list[asyncio.Task[None]] = []
         self._workers: list[asyncio.Task[None]] = []
+        self._versions: dict[tuple[str, str, str], str] = {}  # of everything that the watches showed
         self._stopping = asyncio.Event()
         self._api: Kubernetes | None = None
         self._lease: Lease | None = None
@@ -69,12 +70,21 @@ class Runtime:
         if self._api is not None:
             await self._api.close()
 
-    def saw(self, owner: str, kind: str, child: dict[str, Any], *, gone: bool) -> None:
-        """The watch shows a child of the CounterCluster `owner`."""
+    def saw(self, owner: str, kind: str, body: dict[str, Any], event: str | None) -> None:
+        """A watch shows the CounterCluster `owner` or one of its children. `event` is None for what was only listed anew, every few minutes:
+        that wakes nobody when it is known already."""
         self.health.event()
-        if self._reconciler is not None:
-            self._reconciler.watched(kind, child, gone=gone)
-        self.queue.add_after((child["metadata"]["namespace"], owner), BURST_S)
+        meta = body["metadata"]
+        key = (kind, meta["namespace"], meta["name"])
+        known = self._versions.get(key)
+        if event == "DELETED":
+            self._versions.pop(key, None)
+        else:
+            self._versions[key] = meta["resourceVersion"]
+        if self._reconciler is not None and kind != names.KIND:
+            self._reconciler.watched(kind, body, gone=event == "DELETED")
+        if event is not None or known != meta["resourceVersion"]:
+            self.queue.add_after((meta["namespace"], owner), BURST_S)
 
     def _queue_age_s(self) -> float:
         """Who stands by works on nothing, and that is as it should be."""
@@ -134,11 +144,11 @@ class Runtime:
         waiting = asyncio.ensure_future(self.queue.get())
         stopping = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if self._stopping.is_set():
+            waiting.cancel()
+            return None
         stopping.cancel()
-        if waiting.done():
-            return waiting.result()
-        waiting.cancel()
-        return None
+        return waiting.result()
 
     async def _work(self, reconciler: Reconciler) -> None:
         while (key := await self._next()) is not None:

@@ -65,7 +65,7 @@ def test_a_crash_before_any_write_changes_nothing_of_the_end(here: World, monkey
     monkeypatch.setattr(client, "TIMEOUT_S", 60)  # many at once on few processors
 
     async def run() -> None:
-        api = await Kubernetes.connect()
+        api = await Kubernetes.connect(str(here.server.kubeconfig))
         settings = load({"POD_NAMESPACE": "system", "POD_NAME": "tests"})
         try:
             forming = await _one(here, api, settings, "undisturbed", 0, "form")
@@ -83,7 +83,6 @@ def test_a_crash_before_any_write_changes_nothing_of_the_end(here: World, monkey
         finally:
             await api.close()
 
-    monkeypatch.setenv("KUBECONFIG", str(here.server.kubeconfig))
     asyncio.run(run())
     wanted = _plain(here, "undisturbed")
     differing = [namespace for namespace in _namespaces(here) if _plain(here, namespace) != wanted]

@@ -1,0 +1,94 @@
+"""Who is woken by what, and what happens to the Lease in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import aiohttp
+import pytest
+from countercluster_operator import runtime as module
+from countercluster_operator.runtime import BURST_S, Runtime
+from countercluster_operator.settings import load
+
+
+def test_what_is_only_listed_again_wakes_nobody() -> None:
+    def pod(version: str) -> dict[str, Any]:
+        return {"metadata": {"namespace": "ns", "name": "c-0", "resourceVersion": version, "uid": "u"}, "spec": {}}
+
+    async def run() -> list[bool]:
+        runtime = Runtime(load({"POD_NAMESPACE": "ns"}))
+        woken = []
+        for version, event in (("1", None), ("1", None), ("2", None), ("3", "MODIFIED"), ("3", "DELETED"), ("3", None)):
+            runtime.saw("c", "Pod", pod(version), event)
+            await asyncio.sleep(2 * BURST_S)
+            woken.append(runtime.queue.depth == 1)
+            if runtime.queue.depth:
+                runtime.queue.done(await runtime.queue.get())
+        return woken
+
+    assert asyncio.run(run()) == [True, False, True, True, True, True]
+
+
+class Api:
+    """Lists two CounterClusters of each namespace, once it answers at all."""
+
+    def __init__(self) -> None:
+        self.asked: list[str | None] = []
+
+    async def list(self, _version: str, _kind: str, namespace: str | None, _selector: dict[str, str]) -> list[dict[str, Any]]:
+        self.asked.append(namespace)
+        if len(self.asked) == 1:
+            raise aiohttp.ServerDisconnectedError
+        return [{"metadata": {"namespace": namespace or "any", "name": name}} for name in ("a", "b")]
+
+
+@pytest.mark.parametrize(("watched", "expected"), [("", {("any", "a"), ("any", "b")}), ("x,y", {(n, c) for n in "xy" for c in "ab"})])
+def test_a_cluster_whose_event_was_lost_is_found_all_the_same(watched: str, expected: set[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RESYNC_S", 0.05)
+
+    async def run() -> tuple[set[Any], int]:
+        runtime = Runtime(load({"POD_NAMESPACE": "ns", "WATCH_NAMESPACES": watched}))
+        runtime._api = Api()  # type: ignore[assignment]
+        resync = asyncio.create_task(runtime._resync())
+        found = {await asyncio.wait_for(runtime.queue.get(), 5) for _ in expected}
+        resync.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await resync
+        return found, runtime.health.clusters
+
+    assert asyncio.run(run()) == (expected, len(expected))
+
+
+class Lease:
+    def __init__(self) -> None:
+        self.released = False
+
+    async def release(self) -> None:
+        self.released = True
+
+
+@pytest.mark.parametrize(("pass_s", "released"), [(0.1, True), (30.0, False)])
+def test_the_lease_is_given_back_after_the_last_pass_or_not_at_all(pass_s: float, released: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FINISH_S", 1.0)
+    said: list[str] = []
+
+    class Reconciler:
+        async def reconcile(self, _: Any) -> float:
+            await asyncio.sleep(pass_s)
+            said.append("finished")
+            return 60.0
+
+    async def run() -> bool:
+        runtime, lease = Runtime(load({"POD_NAMESPACE": "ns"})), Lease()
+        runtime._lease = lease  # type: ignore[assignment]
+        runtime._workers = [runtime._watch(runtime._work(Reconciler()))]  # type: ignore[arg-type]
+        runtime.queue.add(("ns", "a"))
+        await asyncio.sleep(0.02)
+        runtime.queue.add(("ns", "b"))
+        await runtime.stop()
+        return lease.released
+
+    assert asyncio.run(run()) == released
+    assert said == (["finished"] if released else []), "what waits is left to the next operator"
