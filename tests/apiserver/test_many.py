@@ -14,7 +14,7 @@ import pytest
 from tests.apiserver.world import World, world
 from tests.support.operators import Operator
 
-MANY = int(os.environ.get("MANY", "30"))
+MANY = int(os.environ.get("MANY", "10"))
 FOREIGN_PODS = 2_000
 REST_S = 150.0 if "MANY" in os.environ else 65.0
 MEMORY_MIB = 250

@@ -32,7 +32,7 @@ def here(tmp_path: Path) -> Iterator[World]:
 
 
 class Editor:
-    """Never lets the operators rest: the number of replicas and a setting change all the time."""
+    """Never lets the operators rest: the number of replicas changes all the time."""
 
     def __init__(self, here: World) -> None:
         self._here, self._stop = here, threading.Event()
@@ -49,7 +49,7 @@ class Editor:
         for turn in range(10_000):
             if self._stop.wait(0.7):
                 return
-            self._here.server.kubectl("-n", "n", "scale", "cc/clicks", f"--replicas={(3, 1, 4, 2)[turn % 4]}")
+            self._here.server.merge(f"{self._here.path('n', 'clicks')}/scale", {"spec": {"replicas": (3, 1, 4, 2)[turn % 4]}}).ok()
 
 
 def turns(writes: list[Request]) -> list[str]:

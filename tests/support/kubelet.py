@@ -9,6 +9,7 @@ run, and their pods never become ready. Linux only: all of 127.0.0.0/8 is this m
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import ipaddress
 import itertools
@@ -43,8 +44,6 @@ class Api:
     """The few requests of a kubelet."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        import base64
-
         config = yaml.safe_load(kubeconfig.read_text())
         cluster = config["clusters"][0]["cluster"]
         context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
