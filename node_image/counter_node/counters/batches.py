@@ -54,6 +54,12 @@ def stamp(time_ms: int, body: bytes) -> bytes:
     return time_ms.to_bytes(TIME_BYTES, "big") + body
 
 
+def ops_of(body: bytes) -> list[Op]:
+    """The commands of a body that `encode_batch` made; none for other bodies."""
+    found = decode(body)
+    return decode_ops(found.ops) if isinstance(found, Batch) else []
+
+
 class OutcomeKind(enum.Enum):
     EXECUTED = "executed"
     DUPLICATE = "duplicate"  # this number was executed before
@@ -64,7 +70,7 @@ class OutcomeKind(enum.Enum):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of an entry. `replies` has one reply for each command that was executed."""
+    """What became of an entry. `replies` has one reply for each command of a batch of one's own that was executed."""
 
     kind: OutcomeKind
     session: int = 0

@@ -58,7 +58,8 @@ class Model:
     # --- operations ---------------------------------------------------------------------------------------------------------
 
     def run(self, op: list[Any]) -> Any:
-        code = o.code_of(op)
+        op = [o.INCRBY, op, 1] if isinstance(op, bytes) else op
+        code = op[0]
         if code == o.MULTI:
             return [self.run(inner) for inner in op[1]]
         if code == o.IDMP:

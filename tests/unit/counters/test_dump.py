@@ -35,7 +35,7 @@ class Log:
 
     def append(self, body: bytes) -> batches.Outcome:
         self.index += 1
-        return self.machine.apply(self.index, batches.stamp(self.time_ms, body), lambda session, number: None)
+        return self.machine.apply(self.index, batches.stamp(self.time_ms, body), lambda session, number: batches.ops_of(body))
 
     def run(self, op: Any) -> None:
         self.number += 1

@@ -25,7 +25,7 @@ class Log:
 
     def append(self, body: bytes, own: list[Op] | None = None) -> Outcome:
         self.index += 1
-        return self.machine.apply(self.index, batches.stamp(self.time_ms, body), lambda session, number: own)
+        return self.machine.apply(self.index, batches.stamp(self.time_ms, body), lambda session, number: own or batches.ops_of(body))
 
     def run(self, *ops: Op) -> list[Any]:
         self.number += 1
@@ -239,7 +239,7 @@ def test_a_restored_machine_goes_on_as_if_nothing_had_happened(log: Log) -> None
     body = batches.encode_batch(log.session, 1, [[o.INCRBY, b"l", 1]])
     assert copy.apply(99, batches.stamp(1_000, body), lambda s, n: None).kind is OutcomeKind.DUPLICATE
     again = [[o.IDMP, b"p", 1, [o.INCRBY, b"m", 5]], [o.IDMP, b"p", 2, set_(b"n", 1)]]
-    outcome = copy.apply(100, batches.stamp(1_500, batches.encode_batch(log.session, 2, again)), lambda s, n: None)
+    outcome = copy.apply(100, batches.stamp(1_500, batches.encode_batch(log.session, 2, again)), lambda s, n: again)
     assert outcome.replies == [5, OK]
     assert copy.values == {b"l": 7, b"m": 5, b"n": 1}
 

@@ -62,7 +62,8 @@ IDMPS = st.builds(
     lambda name, sequence, inner: (o.IDMP, name, sequence, list(inner)),
     st.sampled_from([b"p", b"q", b"r"]), SEQUENCES, st.one_of(SIMPLE_WRITES, MULTIS),
 )  # fmt: skip
-OPS = st.lists(st.one_of(SIMPLE_WRITES, SIMPLE_WRITES, READS, MULTIS, IDMPS).map(list), min_size=1, max_size=5)
+INCREMENTS = st.lists(KEYS, min_size=1, max_size=12)
+OPS = st.lists(st.one_of(SIMPLE_WRITES, SIMPLE_WRITES, READS, MULTIS, IDMPS).map(list), min_size=1, max_size=5) | INCREMENTS
 
 
 def alike(told: Any, expected: Any) -> bool:
@@ -104,7 +105,7 @@ class ReplicasAndModel(RuleBasedStateMachine):
         ]
         assert bool(asked) == (outcomes[0].kind is OutcomeKind.EXECUTED), "substitute is asked for executed batches only"
         assert outcomes[0].kind is outcomes[1].kind is outcomes[2].kind
-        assert outcomes[1].replies == outcomes[2].replies
+        assert outcomes[1].replies == outcomes[2].replies == [], "replies are for the batch's own gateway"
         self.model.pass_time(self.clock_ms)
         return outcomes
 
@@ -130,8 +131,6 @@ class ReplicasAndModel(RuleBasedStateMachine):
         self.next_number[session] += 1
         expected = [self.model.run(op) for op in ops]
         assert all(map(alike, outcomes[0].replies, expected)), f"{outcomes[0].replies} instead of {expected}"
-        written = [reply for op, reply in zip(ops, outcomes[0].replies, strict=True) if o.is_write(op)]
-        assert written == outcomes[1].replies
 
     @rule(ms=st.one_of(st.integers(0, 40), st.sampled_from([10, 20]), st.sampled_from([1_000, 3_599_999, 3_600_000, 86_400_000])))
     def time_passes(self, ms: int) -> None:

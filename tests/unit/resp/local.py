@@ -34,7 +34,7 @@ class LocalServer:
 
     def _append(self, body: bytes) -> batches.Outcome:
         self._index += 1
-        return self.machine.apply(self._index, batches.stamp(self._clock_ms(), body), lambda session, number: None)
+        return self.machine.apply(self._index, batches.stamp(self._clock_ms(), body), lambda session, number: batches.ops_of(body))
 
     def write(self, op: Any) -> Any:
         self._number += 1
