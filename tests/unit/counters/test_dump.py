@@ -108,3 +108,12 @@ def test_after_flushall_the_rest_of_a_batch_counts_from_nothing() -> None:
     assert log.append(body).replies[2:] == [1, 2]
     assert log.machine.values == {b"k": 2}
     assert Machine.restore(made.finish()).values == {b"k": 1}
+
+
+def test_increments_of_other_gateways_leave_the_dump_alone() -> None:
+    log = Log()
+    log.run(b"k")
+    made = log.machine.dump()
+    log.machine.apply(99, batches.stamp(1_000, batches.encode_batch(log.session, 2, [b"k", b"k"])), lambda session, number: None)
+    assert log.machine.values == {b"k": 3}
+    assert Machine.restore(made.finish()).values == {b"k": 1}

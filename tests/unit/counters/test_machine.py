@@ -289,3 +289,12 @@ def _apply_for_a_while(log: Log) -> float:
     begin = time.perf_counter()
     log.append(body)
     return (time.perf_counter() - begin) / len(ops)
+
+
+def test_increments_of_other_gateways_are_told_to_the_cache(log: Log) -> None:
+    log.run(b"k")
+    log.machine.track_dirty = True
+    body = batches.encode_batch(log.session, 2, [b"k", b"k", b"l"])
+    assert log.machine.apply(99, batches.stamp(1_000, body), lambda session, number: None).replies == []
+    assert log.machine.take_dirty() == {b"k", b"l"}
+    assert log.machine.values == {b"k": 3, b"l": 1}
