@@ -182,9 +182,7 @@ class DevCluster:
             member = {m["nodeId"]: m for m in (await self._leader_status())["members"]}.get(node_id)
             if member is not None and member["voter"]:
                 return
-            command = (
-                ("RAFT.ADDLEARNER", node_id, f"node-{node.index}", node.peer, node.resp) if member is None else ("RAFT.PROMOTE", node_id)
-            )
+            command = ("RAFT.ADDLEARNER", node_id, f"node-{node.index}", node.peer, node.resp) if member is None else ("RAFT.PROMOTE", node_id)
             try:
                 await (await self._leader()).admin(*command)
             except (RedisError, OSError):

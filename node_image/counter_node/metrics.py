@@ -19,9 +19,7 @@ class Metrics:
         self._node = node
         self.registry = CollectorRegistry()
         self.registry.register(self)
-        self.disk_job_seconds = Histogram(
-            "counter_disk_job_seconds", "Time of one write and fdatasync", registry=self.registry, buckets=SECONDS
-        )
+        self.disk_job_seconds = Histogram("counter_disk_job_seconds", "Time of one write and fdatasync", registry=self.registry, buckets=SECONDS)
         self.loop_lag_seconds = Histogram("counter_loop_lag_seconds", "How late the clock tick came", registry=self.registry, buckets=SECONDS)
 
     def page(self) -> bytes:

@@ -40,6 +40,8 @@ from counter_node.storage import DiskFullError, Storage
 
 DISK_FULL_PAUSE_S = 30.0
 """After a snapshot found no room."""
+RECOVERED_S = 0.2
+"""Between the answer to RAFT.RECOVER and the end of the process."""
 RETRY_TICKS = 5
 """Silence after which a gateway sends its batch again."""
 
@@ -162,6 +164,23 @@ class Node:
         self.replica.raft.campaign()
         log.info("cluster bootstrapped", extra={"cluster_id": s.cluster_id, "node_id": f"{self.id:016x}"})
         self.wake()
+
+    async def recover(self) -> None:
+        """Give up the lost majority: this node goes on as the only member of its cluster, and every other id is removed. Ends the node, which
+        starts anew from what is on the disk then. The caller has checked that no leader is known."""
+        while self.replica.writing or self._snapshotting:
+            await asyncio.sleep(0.01)
+        self.failed = "goes on alone: it starts anew"  # from here on nothing else is written
+        snapshot = self.replica.sole_survivor(_member(self.id, self.settings))
+        self._storage.save_snapshot(snapshot)
+        self._storage.write(HardState(snapshot.meta.term, NONE, snapshot.meta.index), [], snapshot.meta)
+        self._storage.sync()
+        log.critical("the majority is given up; this node goes on alone", extra={"index": snapshot.meta.index, "term": snapshot.meta.term})
+        self._loop.call_later(RECOVERED_S, self._end)
+
+    def _end(self) -> None:
+        if not self.fatal.done():
+            self.fatal.set_result(None)
 
     # --- clock --------------------------------------------------------------------------------------------------------------
 
@@ -369,6 +388,8 @@ class Node:
         return ""
 
     def peer_messages(self, sender: NodeId, messages: list[PeerMessage]) -> None:
+        if self.removed:
+            return
         try:
             for message in messages:
                 self.replica.receive(sender, message)
@@ -389,6 +410,8 @@ class Node:
         log.warning("refused by a peer: %s", reason, extra={"peer": f"{node:016x}"})
         if reason == REMOVED:
             self.removed = True
+            self.replica.raft.step_down()
+            self.wake()
 
     # --- cache (see cache/publisher.py: Source) -----------------------------------------------------------------------------
 

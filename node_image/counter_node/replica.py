@@ -111,6 +111,11 @@ class Replica:
         return self.raft.id in self.raft.voters
 
     @property
+    def writing(self) -> bool:
+        """A disk job is under way."""
+        return self._job is not None
+
+    @property
     def disk_is_late(self) -> bool:
         """The job under way has taken an election timeout: this node cannot vote, acknowledge or lead."""
         return self._job is not None and self._job_ticks >= self.raft.config.election_ticks
@@ -272,6 +277,18 @@ class Replica:
     def take_snapshot(self) -> Snapshot:
         """The state now. Its file is to be saved, then `snapshot_saved` called."""
         return Snapshot(self._meta(), self.machine.snapshot())
+
+    def sole_survivor(self, me: Member) -> Snapshot:
+        """What this node would go on from alone: everything in its log, committed as far as it knows or not, since what was acknowledged may be
+        among it; and no member but itself. Nothing but a new start from it may follow."""
+        raft = self.raft
+        self._restore()
+        raft.log.committed = raft.log.last_index
+        while self.busy:
+            self._apply()
+        gone = (*raft.membership.removed, *(m.id for m in raft.membership.members))
+        alone = Membership((me,), tuple(i for i in gone if i != me.id))
+        return Snapshot(SnapshotMeta(self.applied + 1, raft.term + 1, alone), self.machine.snapshot())
 
     def begin_snapshot(self) -> tuple[SnapshotMeta, Dump]:
         """The same in pieces, so that a large state stops no turn: the dump's `step` until it is done, and turns in between."""

@@ -7,6 +7,7 @@ from redis.exceptions import RedisError
 
 from countercluster_operator import names
 from countercluster_operator.api import Kubernetes
+from countercluster_operator.failpoints import reach
 from countercluster_operator.model import Cluster
 from countercluster_operator.observe import admin
 from countercluster_operator.observed import Observed
@@ -36,6 +37,8 @@ class Act:
             await self._ask_leader("RAFT.REMOVE", step.node_id)
         elif step.kind == "Transfer":
             await self._ask_leader("RAFT.TRANSFER", NOBODY)
+        elif step.kind == "Recover":
+            await self._ask(step.pod, "RAFT.RECOVER", step.node_id)
         elif step.kind == "DeletePod":
             await self._api.delete("v1", "Pod", self._cluster.namespace, step.pod)
         elif step.kind == "RenewStatefulSet":
@@ -43,8 +46,12 @@ class Act:
         elif step.kind == "ReplaceDisk":
             ordinal = names.ordinal(self._cluster.name, step.pod)
             assert ordinal is not None
+            pod = self._seen.pod(ordinal)
             await self.delete_claim(ordinal)
-            await self._api.delete("v1", "Pod", self._cluster.namespace, step.pod)
+            reach("between-claim-and-pod")
+            # A machine that is gone will never say that the pod has ended; its member has left before, so that it cannot do harm.
+            overdue = pod is not None and pod.terminating and pod.lost_s > 0
+            await self._api.delete("v1", "Pod", self._cluster.namespace, step.pod, at_once=overdue)
 
     async def delete_claim(self, ordinal: int) -> None:
         await self._api.delete("v1", "PersistentVolumeClaim", self._cluster.namespace, names.claim(self._cluster.name, ordinal))

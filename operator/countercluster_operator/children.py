@@ -24,6 +24,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from countercluster_operator import names
 from countercluster_operator.api import Kubernetes
+from countercluster_operator.failpoints import reach
 from countercluster_operator.model import Cluster
 from countercluster_operator.resources import Manifest, all_children, unwanted
 
@@ -127,6 +128,7 @@ class Children:
         self._applied[key] = (digest, _mark(after))
         if after["metadata"]["resourceVersion"] != before:
             kept.written.append(f"{manifest['kind']} {meta['name']}")
+            reach(f"after-{manifest['kind']}")
 
     async def _write(self, manifest: Manifest, live: Manifest | None) -> Manifest:
         """What somebody else put into a list stays beside ours, and may make nonsense of it: then it goes."""

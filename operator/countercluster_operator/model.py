@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from countercluster_operator import names
+
 MAX_REPLICAS = 7
 
 
@@ -17,6 +19,7 @@ class Storage(msgspec.Struct, rename="camel", frozen=True):
     size: str = "1Gi"
     storage_class_name: str = ""
     retain: str = "Delete"
+    retain_on_scale_in: str = "Delete"
 
 
 class Cache(msgspec.Struct, rename="camel", frozen=True):
@@ -42,6 +45,19 @@ class PodTemplate(msgspec.Struct, rename="camel", frozen=True):
     node_selector: dict[str, str] = {}
     tolerations: list[dict[str, Any]] = []
     priority_class_name: str = ""
+    topology_spread_constraints: list[dict[str, Any]] = []
+
+
+class Rollout(msgspec.Struct, rename="camel", frozen=True):
+    strategy: str = "LeaderLast"
+
+
+class Healing(msgspec.Struct, rename="camel", frozen=True):
+    replace_lost_after_seconds: int = 300
+
+
+class Recovery(msgspec.Struct, rename="camel", frozen=True):
+    survivor: str
 
 
 class Spec(msgspec.Struct, rename="camel", frozen=True):
@@ -52,6 +68,11 @@ class Spec(msgspec.Struct, rename="camel", frozen=True):
     storage: Storage = Storage()
     cache: Cache = Cache()
     paused: bool = False
+    hibernated: bool = False
+    maintenance: str = ""
+    rollout: Rollout = Rollout()
+    healing: Healing = Healing()
+    recovery: Recovery | None = None
     settings: Settings = Settings()
     pod_template: PodTemplate = PodTemplate()
 
@@ -67,6 +88,7 @@ class Cluster(msgspec.Struct, frozen=True):
     image: str
     cache_image: str
     deleting: bool = False
+    roll_leader: str = ""  # the annotation that lets a supervised roll restart the leader: names the revision
 
     @property
     def owner(self) -> dict[str, Any]:
@@ -98,4 +120,5 @@ def decode(body: dict[str, Any], default_image: str, default_cache_image: str) -
         image=spec.image or status.get("image") or default_image,
         cache_image=spec.cache.image or status.get("cacheImage") or default_cache_image,
         deleting="deletionTimestamp" in meta,
+        roll_leader=(meta.get("annotations") or {}).get(names.ROLL_LEADER, ""),
     )

@@ -13,6 +13,8 @@ LABEL_NAME = "app.kubernetes.io/name"
 LABEL_INSTANCE = "app.kubernetes.io/instance"
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_MANAGED = "app.kubernetes.io/managed-by"
+ROLL_LEADER = f"{GROUP}/roll-leader"
+"""Annotation of a CounterCluster: the revision whose roll may go on to the leader."""
 APP = "countercluster"
 NODE, CACHE = "node", "cache"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -51,21 +52,38 @@ async def observe(api: Kubernetes, cluster: Cluster, status: dict[str, Any]) -> 
         api.get("apps/v1", "StatefulSet", cluster.namespace, cluster.name),
         api.get("apps/v1", "Deployment", cluster.namespace, names.cache(cluster.name)),
     )
+    set_state = _stateful_set(stateful_set)
+    if len(pods) < (set_state["set_replicas"] or 0):
+        pods = [*pods, *await _strays(api, cluster, {p["metadata"]["name"] for p in pods})]
     ours = [(p, o) for p in pods if (o := names.ordinal(cluster.name, p["metadata"]["name"])) is not None]
     addresses = {p["metadata"]["name"]: p.get("status", {}).get("podIP", "") for p, _ in ours}
     statuses = await asyncio.gather(*(_ask_pod(p) for p, _ in ours))
-    found = [_pod(p, ordinal, answer) for (p, ordinal), answer in zip(ours, statuses, strict=True)]
+    now = datetime.datetime.now(datetime.UTC)
+    found = [_pod(cluster, p, ordinal, answer, now) for (p, ordinal), answer in zip(ours, statuses, strict=True)]
     bootstrap = status.get("bootstrap") or {}
     seen = Observed(
         pods=tuple(sorted(found, key=lambda p: p.ordinal)),
-        **_stateful_set(stateful_set),
+        **set_state,
         claims=tuple(sorted(_claims(cluster, claims), key=lambda c: c.ordinal)),
         cache_ready=((cache or {}).get("status") or {}).get("availableReplicas", 0),
         target=status.get("target"),
-        recorded=tuple(m["name"] for m in status.get("members") or [] if m.get("name")),
+        recorded_members=tuple((m["name"], m["nodeId"]) for m in status.get("members") or [] if m.get("name")),
+        recorded_voters=tuple(m["nodeId"] for m in status.get("members") or [] if m.get("role") != "learner"),
+        recovered=status.get("recovered", ""),
         bootstrap=(bootstrap["pod"], bootstrap["nodeId"]) if bootstrap.get("nodeId") else None,
     )
     return seen, addresses
+
+
+async def _strays(api: Kubernetes, cluster: Cluster, known: set[str]) -> list[dict[str, Any]]:
+    """Pods that are ours by name and account, and whose labels somebody changed. Looked for only while a pod seems to be missing."""
+    return [
+        pod
+        for pod in await api.list("v1", "Pod", cluster.namespace, {})
+        if pod["metadata"]["name"] not in known
+        and names.ordinal(cluster.name, pod["metadata"]["name"]) is not None
+        and pod["spec"].get("serviceAccountName") == cluster.name
+    ]
 
 
 async def _ask_pod(pod: dict[str, Any]) -> NodeStatus | None:
@@ -78,7 +96,7 @@ def _running(pod: dict[str, Any]) -> bool:
     return any("running" in (c.get("state") or {}) for c in containers)
 
 
-def _pod(pod: dict[str, Any], ordinal: int, answer: NodeStatus | None) -> Pod:
+def _pod(cluster: Cluster, pod: dict[str, Any], ordinal: int, answer: NodeStatus | None, now: datetime.datetime) -> Pod:
     conditions = {c["type"]: c["status"] for c in pod.get("status", {}).get("conditions") or []}
     return Pod(
         name=pod["metadata"]["name"],
@@ -89,7 +107,22 @@ def _pod(pod: dict[str, Any], ordinal: int, answer: NodeStatus | None) -> Pod:
         revision=pod["metadata"].get("labels", {}).get("controller-revision-hash", ""),
         trouble=_trouble(pod),
         status=answer,
+        lost_s=_lost_s(pod, now),
+        stray=not names.selector(cluster.name, names.NODE).items() <= (pod["metadata"].get("labels") or {}).items(),
     )
+
+
+OUT_OF_REACH = ("PersistentVolume's node affinity", "volume node affinity")
+"""The scheduler's words for a volume on a machine where nothing can be started."""
+
+
+def _lost_s(pod: dict[str, Any], now: datetime.datetime) -> float:
+    """For how long the pod should have ended already and no kubelet said so, or has had no machine that its volume can be used on."""
+    since = pod["metadata"].get("deletionTimestamp")  # when its grace period ends
+    for condition in pod.get("status", {}).get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False" and any(w in condition.get("message", "") for w in OUT_OF_REACH):
+            since = since or condition.get("lastTransitionTime")
+    return max(0.0, (now - datetime.datetime.fromisoformat(since)).total_seconds()) if since else 0.0
 
 
 def _trouble(pod: dict[str, Any]) -> str:

@@ -42,6 +42,8 @@ class Pod:
     revision: str = ""
     trouble: str = ""  # why it does not run, in the kubelet's words
     status: NodeStatus | None = None
+    lost_s: float = 0.0  # for how long it has been overdue to end, or its volume has lain where it cannot go
+    stray: bool = False  # its labels are not ours any more
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,11 +66,17 @@ class Observed:
     cache_ready: int = 0
     target: int | None = None  # recorded in status
     bootstrap: tuple[str, str] | None = None  # (pod, node id), recorded in status
-    recorded: tuple[str, ...] = ()  # names of the members, as recorded in status
+    recorded_members: tuple[tuple[str, str], ...] = ()  # name and id of each, as recorded in status
+    recorded_voters: tuple[str, ...] = ()  # ids
+    recovered: str = ""  # recorded in status
     template_size: str = ""  # of new claims, as the StatefulSet has it
 
     def pod(self, ordinal: int) -> Pod | None:
         return next((p for p in self.pods if p.ordinal == ordinal), None)
+
+    @property
+    def recorded(self) -> list[str]:
+        return [name for name, _ in self.recorded_members]
 
     @property
     def leader(self) -> Pod | None:

@@ -15,12 +15,14 @@ from countercluster_operator.act import Act, NotNow
 from countercluster_operator.api import Kubernetes
 from countercluster_operator.children import Children, Kept
 from countercluster_operator.events import Recorder, timestamp
+from countercluster_operator.failpoints import reach
 from countercluster_operator.model import Cluster, InvalidSpec, decode
 from countercluster_operator.observe import observe
 from countercluster_operator.observed import Observed
 from countercluster_operator.plan import Plan, plan
 from countercluster_operator.resources import claims
 from countercluster_operator.settings import Settings
+from countercluster_operator.throttle import Throttle
 
 log = logging.getLogger("countercluster_operator")
 
@@ -37,6 +39,7 @@ class Reconciler:
         self._api, self._settings = api, settings
         self._children = Children(api)
         self._events = Recorder(api, settings.identity)
+        self._rolls = Throttle(settings.max_rolls)
 
     def watched(self, kind: str, live: dict[str, Any], *, gone: bool) -> None:
         """The watch shows this child."""
@@ -49,6 +52,7 @@ class Reconciler:
         body = await self._api.get(names.API_VERSION, names.KIND, namespace, name)
         if body is None or "deletionTimestamp" in body["metadata"]:
             self._children.forget(namespace, name)
+            self._rolls.release(key)
             return None
         old = body.get("status") or {}
         try:
@@ -60,7 +64,7 @@ class Reconciler:
 
     async def _pass(self, cluster: Cluster, old: dict[str, Any], run: str) -> float:
         seen, addresses = await observe(self._api, cluster, old)
-        todo = plan(cluster, seen)
+        todo = self._in_turn(cluster, plan(cluster, seen))
         kept = Kept([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, run)
         if "StatefulSet" in kept.foreign:
             todo = dataclasses.replace(todo, step=None, excess_claims=())  # its pods and volumes are not ours to touch
@@ -70,11 +74,27 @@ class Reconciler:
         todo = dataclasses.replace(todo, refused="; ".join(refused))
         # The status before the act: what must be remembered (target, who bootstraps) is remembered before it is acted upon.
         await self._write_status(cluster.namespace, cluster.name, old, report.status(cluster, seen, todo, old, _now()))
+        if todo.warning is not None and await self._events.tell(cluster, todo.warning[0], "Observe", todo.warning[1], warning=True):
+            log.warning("%s", todo.warning[1], extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
+        reach("after-status")
         if cluster.spec.paused or written:
             return AT_REST_S if cluster.spec.paused else AT_ONCE_S
         act = Act(self._api, cluster, seen, addresses)
         await asyncio.gather(*(act.delete_claim(ordinal) for ordinal in todo.excess_claims))
         return await self._act(cluster, todo, act, run)
+
+    def _in_turn(self, cluster: Cluster, todo: Plan) -> Plan:
+        """A healthy member is restarted only while few other clusters do the same."""
+        key = (cluster.namespace, cluster.name)
+        if todo.settled or cluster.spec.paused or cluster.spec.hibernated:
+            self._rolls.release(key)
+        elif todo.rolling:
+            self._rolls.occupy(key)
+        elif todo.step is not None and todo.step.rolls and not self._rolls.admit(key):
+            return dataclasses.replace(
+                todo, step=None, waiting=f"its template is outdated; waiting until other clusters are rolled: {self._rolls.full}"
+            )
+        return todo
 
     async def _keep(self, cluster: Cluster, seen: Observed, todo: Plan, run: str) -> Kept:
         """Sees to the children, and tells what could not be done."""
@@ -98,6 +118,7 @@ class Reconciler:
         except NotNow as error:
             log.info("not now: %s", error, extra={**where, "step": step.kind})
             return SOON_S
+        reach(f"after-{step.kind}")
         log.info("%s", step.reason, extra={**where, "step": step.kind, "pod": step.pod, "node_id": step.node_id})
         await self._events.tell(cluster, step.kind, step.kind, step.reason)
         return AT_ONCE_S

@@ -46,6 +46,8 @@ def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], no
     bootstrap = _bootstrap(seen, plan.step)
     if bootstrap is not None:
         found["bootstrap"] = bootstrap
+    if plan.recovered:
+        found["recovered"] = plan.recovered
     return found
 
 
@@ -74,7 +76,9 @@ def _bootstrap(seen: Observed, step: Step | None) -> dict[str, str] | None:
 
 def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]:
     doing = plan.step.reason if plan.step is not None else plan.waiting
-    reason = plan.step.kind if plan.step is not None else "Waiting"
+    reason = plan.step.kind if plan.step is not None else plan.warning[0] if plan.warning is not None else "Waiting"
+    if cluster.spec.hibernated:
+        reason, doing = "Hibernated", doing or "spec.hibernated is true: no member runs, their volumes are kept"
     ready_names = {p.name for p in seen.pods if p.ready and not p.terminating}
     voters = [m for m in seen.members if m.voter]
     ready_voters = [m for m in voters if m.name in ready_names]
@@ -82,10 +86,10 @@ def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]
     formed_but_headless = seen.leader is None and seen.bootstrap is not None
     return [
         _ready(cluster, plan, len(ready_voters), reason, doing),
-        _quorum(seen, len(voters), len(ready_voters)),
+        _quorum(cluster, seen, plan, len(voters), len(ready_voters)),
         _available(seen, len(ready_names), doing),
-        _progressing(plan, reason, doing),
-        _degraded(lost, "NoLeader" if formed_but_headless else ""),
+        _progressing(plan, reason, "" if cluster.spec.hibernated and not seen.pods else doing),
+        _degraded(lost, "NoLeader" if formed_but_headless and not cluster.spec.hibernated else ""),
         _cache(cluster, seen),
         ("ReconcilePaused", cluster.spec.paused, "PausedBySpec" if cluster.spec.paused else "NotPaused", ""),
     ]
@@ -119,16 +123,24 @@ def _ready(cluster: Cluster, plan: Plan, ready_voters: int, reason: str, doing: 
     return ("Ready", False, reason, doing or f"{ready_voters} of {cluster.spec.replicas} members serve")
 
 
-def _quorum(seen: Observed, voters: int, ready_voters: int) -> Condition:
+def _quorum(cluster: Cluster, seen: Observed, plan: Plan, voters: int, ready_voters: int) -> Condition:
     if seen.leader is None:
-        if seen.bootstrap is None:
-            return ("QuorumHealthy", None, "NotFormed", "the cluster is not formed yet")
-        return ("QuorumHealthy", False, "QuorumLost", "no leader: a majority of the members is not reachable; see docs/operating/recover.md")
+        if seen.bootstrap is None or cluster.spec.hibernated:
+            return (
+                "QuorumHealthy",
+                None,
+                *(("Hibernated", "no member runs") if cluster.spec.hibernated else ("NotFormed", "the cluster is not formed yet")),
+            )
+        if plan.warning is not None and plan.warning[0] == "QuorumLost":
+            return ("QuorumHealthy", False, *plan.warning)
+        return ("QuorumHealthy", False, "NoLeader", "the members that are there are about to elect a leader")
     healthy = ready_voters >= quorum(voters)
     return ("QuorumHealthy", healthy, "MajorityReady" if healthy else "MajorityNotReady", f"{ready_voters} of {voters} voters are ready")
 
 
 def _cache(cluster: Cluster, seen: Observed) -> Condition:
+    if cluster.spec.hibernated:
+        return ("CacheAvailable", False, "Hibernated", "spec.hibernated is true")
     if not cluster.spec.cache.enabled:
         return ("CacheAvailable", False, "CacheDisabled", "spec.cache.enabled is false")
     if seen.cache_ready:

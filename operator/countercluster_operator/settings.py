@@ -22,6 +22,7 @@ class Settings(msgspec.Struct, frozen=True):
     workers: int  # WORKERS: reconciles at once
     log_level: str  # LOG_LEVEL
     elect: bool  # LEADER_ELECTION
+    max_rolls: int  # MAX_ROLLS: clusters that restart healthy members at the same time
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -36,4 +37,5 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         workers=int(environment.get("WORKERS", "4")),
         log_level=environment.get("LOG_LEVEL", "info"),
         elect=environment.get("LEADER_ELECTION", "true").lower() == "true",
+        max_rolls=int(environment.get("MAX_ROLLS", "10")),
     )

@@ -1,8 +1,8 @@
 """The counters themselves: values, deadlines, and what changed since the cache was told.
 
-    A key is in `deadlines` only if it is in `values`.
-    Every deadline has its element in the heap; an element without its deadline is waste, and there is never more waste than use.
-    `index`, once SCAN has asked for it, holds exactly the keys of `values`.
+A key is in `deadlines` only if it is in `values`.
+Every deadline has its element in the heap; an element without its deadline is waste, and there is never more waste than use.
+`index`, once SCAN has asked for it, holds exactly the keys of `values`.
 """
 
 from __future__ import annotations

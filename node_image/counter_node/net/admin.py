@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from counter_node.counters.replies import Failure, Simple
 from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
-from counter_node.raft.types import ChangeKind, Entry, Member, MembershipChange, NodeId
+from counter_node.raft.types import NONE, ChangeKind, Entry, Member, MembershipChange, NodeId
 from counter_node.settings import SettingsError, address
 from counter_node.status import hex_id, status
 
@@ -50,6 +50,7 @@ class Admin:
         self._commands: dict[str, tuple[int, Callable[..., Awaitable[Any]]]] = {
             "STATUS": (0, self._status),
             "BOOTSTRAP": (1, self._bootstrap),
+            "RECOVER": (1, self._recover),
             "ADDLEARNER": (4, self._add_learner),
             "PROMOTE": (1, self._promote),
             "REMOVE": (1, self._remove),
@@ -94,6 +95,20 @@ class Admin:
         if raft.membership.members or raft.term > 0 or raft.log.last_index > 0:
             raise Refused("ERR this node already belongs, or belonged, to a cluster")
         node.bootstrap()
+        return OK
+
+    async def _recover(self, wanted: bytes) -> Simple:
+        """The last resort of docs/operating/recover.md: the others are given up for ever."""
+        node, replica = self._node, self._node.replica
+        if node_id(wanted) != node.id:
+            raise Refused(f"ERR this is node {node.id:016x}; it was not told to go on alone")
+        if node.failed or node.removed or not replica.is_voter:
+            raise Refused(f"ERR this node cannot go on alone: {node.unready()}")
+        if replica.raft.voters == {node.id}:
+            return OK
+        if replica.raft.leader != NONE or replica.is_leader:
+            raise Refused("ERR there is a leader, so a majority: nothing is to be recovered")
+        await node.recover()
         return OK
 
     async def _add_learner(self, new: bytes, name: bytes, peer: bytes, resp: bytes) -> Simple:

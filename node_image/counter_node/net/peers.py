@@ -360,5 +360,3 @@ class Peers:
             connection.close()
         if self._server is not None:
             self._server.close()
-
-

@@ -108,8 +108,11 @@ def _memory(node: Node) -> dict[str, Any]:
 
 
 def _stats(node: Node) -> dict[str, Any]:
-    return {"total_commands_processed": node.clients.commands, "rejected_connections": node.clients.refused, "clients_cut_for_not_reading":
-    node.clients.cut}
+    return {
+        "total_commands_processed": node.clients.commands,
+        "rejected_connections": node.clients.refused,
+        "clients_cut_for_not_reading": node.clients.cut,
+    }
 
 
 def _replication(node: Node) -> dict[str, Any]:

@@ -88,14 +88,5 @@ class ReadResponse(msgspec.Struct, array_like=True, tag=10, frozen=True, gc=Fals
 
 
 Message = (
-    VoteRequest
-    | VoteResponse
-    | Append
-    | AppendResponse
-    | Heartbeat
-    | HeartbeatResponse
-    | InstallSnapshot
-    | TimeoutNow
-    | ReadRequest
-    | ReadResponse
+    VoteRequest | VoteResponse | Append | AppendResponse | Heartbeat | HeartbeatResponse | InstallSnapshot | TimeoutNow | ReadRequest | ReadResponse
 )

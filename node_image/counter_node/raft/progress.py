@@ -1,8 +1,8 @@
 """What a leader knows of one other member, and how much it may send to it.
 
-    PROBE      one message at a time, until an answer shows where the logs agree
-    REPLICATE  `next` runs ahead of `match`; bounded by a window of messages and bytes
-    SNAPSHOT   nothing is sent until the snapshot was installed or given up
+PROBE      one message at a time, until an answer shows where the logs agree
+REPLICATE  `next` runs ahead of `match`; bounded by a window of messages and bytes
+SNAPSHOT   nothing is sent until the snapshot was installed or given up
 """
 
 from __future__ import annotations

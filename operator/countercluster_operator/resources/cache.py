@@ -42,7 +42,7 @@ def deployment(cluster: Cluster) -> dict[str, Any]:
         "kind": "Deployment",
         "metadata": metadata(cluster, names.cache(cluster.name), names.CACHE),
         "spec": {
-            "replicas": cache.replicas,
+            "replicas": 0 if cluster.spec.hibernated else cache.replicas,
             "revisionHistoryLimit": 3,
             "selector": {"matchLabels": names.selector(cluster.name, names.CACHE)},
             "template": {

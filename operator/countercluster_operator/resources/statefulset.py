@@ -40,26 +40,35 @@ def _template(cluster: Cluster) -> dict[str, Any]:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 30,
         "securityContext": pod_security(),
-        "topologySpreadConstraints": [
-            {
-                "maxSkew": 1,
-                "topologyKey": "kubernetes.io/hostname",
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": names.selector(cluster.name, names.NODE)},
-            }
-        ],
+        "topologySpreadConstraints": [_spread(cluster, **c) for c in extra.topology_spread_constraints or _EVENLY],
+        "tolerations": [*extra.tolerations, *(t for t in _SOON_GONE if t["key"] not in {e.get("key") for e in extra.tolerations})],
         "containers": [_container(cluster)],
     }
     if extra.node_selector:
         spec["nodeSelector"] = extra.node_selector
-    if extra.tolerations:
-        spec["tolerations"] = extra.tolerations
     if extra.priority_class_name:
         spec["priorityClassName"] = extra.priority_class_name
     meta: dict[str, Any] = {"labels": {**extra.labels, **names.labels(cluster.name, names.NODE)}}
     if extra.annotations:
         meta["annotations"] = extra.annotations
     return {"metadata": meta, "spec": spec}
+
+
+GIVEN_UP_S = 30
+_SOON_GONE = [
+    {"key": f"node.kubernetes.io/{what}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": GIVEN_UP_S}
+    for what in ("not-ready", "unreachable")
+]
+"""A pod on a silent machine is ended after so many seconds instead of 300: a member that comes back finds its volume all the same."""
+
+
+_EVENLY: list[dict[str, Any]] = [{"topologyKey": "topology.kubernetes.io/zone"}, {"topologyKey": "kubernetes.io/hostname"}]
+
+
+def _spread(cluster: Cluster, **given: Any) -> dict[str, Any]:
+    """Evenly where that is possible; a cluster on one machine is better than none."""
+    selector = {"matchLabels": names.selector(cluster.name, names.NODE)}
+    return {"maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway", **given, "labelSelector": selector}
 
 
 def _container(cluster: Cluster) -> dict[str, Any]:

@@ -33,7 +33,9 @@ def formed(count: int = 3, *, leader: int = 0, learners: tuple[int, ...] = (), m
         role = "leader" if o == leader else "waiting" if o >= inside else "learner" if o in learners else "follower"
         status = NodeStatus(node(o), role, 3, node(leader), 100, 100, role in ("leader", "follower"), "", known if o < inside else ())
         pods.append(Pod(f"c-{o}", o, ready=status.ready, running=True, revision=NEW, status=status))
-    seen = Observed(tuple(pods), count, True, NEW, tuple(Claim(o) for o in range(count)), 1, count, ("c-0", node(0)), tuple(m.name for m in known))
+    seen = Observed(tuple(pods), count, True, NEW, tuple(Claim(o) for o in range(count)), 1, count, ("c-0", node(0)))
+    recorded = {"recorded_members": tuple((m.name, m.node_id) for m in known), "recorded_voters": tuple(m.node_id for m in known if m.voter)}
+    seen = dataclasses.replace(seen, **recorded)
     return dataclasses.replace(seen, **more)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.operator.world import World
+from countercluster_operator.resources.disruption import quorum
+
+from tests.unit.operator.world import Disk, World
 
 PASSES = 400
 
@@ -14,6 +16,7 @@ def settle(world: World) -> int:
     """Passes until nothing is left to do."""
     for count in range(PASSES):
         world.tick()
+        world.approved = world.revision
         if world.operate().settled and all(p.up for p in world.pods.values()):
             return count
     raise AssertionError(f"not at rest after {PASSES} passes: {world.operate()}\n{world.observe()}")
@@ -106,5 +109,132 @@ def test_whatever_goes_wrong_the_majority_is_kept_and_the_end_is_as_asked(seed: 
             world.fault()
     if world.revision in world.bad_revisions:
         world.revision = "mended"
+    world.hibernated, world.maintenance = False, ""
     settle(world)
     check(world)
+    assert not [o for o, pod in world.pods.items() if pod.stray]
+
+
+def disturbed(seed: int) -> World:
+    world = World(seed, 3)
+    settle(world)
+    world.restarted.clear()
+    return world
+
+
+def run(world: World, ticks: int = 60) -> None:
+    for _ in range(ticks):
+        world.tick()
+        world.operate()
+
+
+def test_hibernation_ends_every_pod_keeps_every_disk_and_wakes_as_who_it_was() -> None:
+    world = disturbed(7)
+    disks = {o: d.node_id for o, d in world.disks.items()}
+    world.hibernated, world.replicas = True, 1
+    run(world)
+    assert world.operate().settled
+    assert world.pods == {}
+    assert {o: d.node_id for o, d in world.disks.items()} == disks
+    world.hibernated, world.replicas = False, 3
+    settle(world)
+    check(world)
+    assert {o: d.node_id for o, d in world.disks.items()} == disks
+
+
+def test_who_is_in_maintenance_does_not_lead_and_is_left_alone() -> None:
+    world = disturbed(8)
+    ordinal, _ = world.members[world.leader or ""]
+    world.maintenance = f"c-{ordinal}"
+    world.revision = "r2"
+    run(world)
+    assert world.members[world.leader or ""][0] != ordinal
+    assert sorted(world.restarted) == sorted(f"c-{o}" for o in range(3) if o != ordinal)
+    assert "maintenance" in world.operate().waiting
+    world.maintenance = ""
+    settle(world)
+    check(world)
+
+
+def test_a_supervised_roll_waits_before_the_leader_for_a_word_about_this_very_revision() -> None:
+    world = disturbed(9)
+    leader = world.leader
+    world.supervised, world.revision, world.approved = True, "r2", "r1"
+    run(world)
+    assert len(world.restarted) == 2
+    assert world.leader == leader
+    assert "roll-leader=r2" in world.operate().waiting
+    world.approved = "r2"
+    run(world)
+    check(world)
+
+
+def test_a_member_whose_machine_is_lost_is_replaced_under_a_new_id() -> None:
+    world = disturbed(10)
+    victim = world.disks[2].node_id
+    world.pods[2].lost_for = 1
+    settle(world)
+    check(world)
+    assert victim not in world.members
+
+
+def test_a_pod_without_labels_is_made_anew_also_when_it_leads() -> None:
+    world = disturbed(11)
+    world.pods[world.members[world.leader or ""][0]].stray = True
+    settle(world)
+    check(world)
+    assert len(world.restarted) == 1
+
+
+def test_volumes_that_are_retained_on_scale_in_are_there_until_their_number_is_needed() -> None:
+    world = disturbed(12)
+    world.retain = "Retain"
+    old = world.disks[2].node_id
+    world.replicas = 1
+    settle(world)
+    assert sorted(world.disks) == [0, 1, 2]
+    world.replicas = 3
+    settle(world)
+    check(world)
+    assert world.disks[2].node_id != old
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_lost_majority_is_given_up_only_when_asked_by_name_and_once(seed: int) -> None:
+    world = disturbed(seed)
+    world.replicas = world.random.choice([3, 5, 7])
+    settle(world)
+    survivor = world.random.choice(sorted(world.members))
+    keep, _ = world.members[survivor]
+    lost = world.random.sample([o for o in world.pods if o != keep], quorum(len(world.members)))
+    for ordinal in lost:
+        world.pods.pop(ordinal)
+        world.disks[ordinal] = Disk(f"new{ordinal}")
+    run(world)
+    assert world.recoveries == 0
+    assert world.operate().warning is not None
+    world.recovery = survivor
+    settle(world)
+    check(world)
+    assert world.recoveries == 1
+    assert survivor in world.members
+    world.leader = None
+    settle(world)
+    assert world.recoveries == 1
+
+
+def test_a_recovery_asked_for_while_there_is_a_majority_is_void_for_ever() -> None:
+    world = disturbed(13)
+    world.recovery = world.leader
+    settle(world)
+    keep, _ = world.members[world.recovery or ""]
+    for ordinal in [o for o in world.pods if o != keep]:
+        world.pods.pop(ordinal)
+        world.disks[ordinal] = Disk(f"new{ordinal}")
+    run(world)
+    assert world.recoveries == 0
+    world.recovery = None
+    run(world, 2)
+    world.recovery = next(i for i, (o, _) in world.members.items() if o == keep)
+    settle(world)
+    assert world.recoveries == 1

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import random
 
-from countercluster_operator.model import Cluster, Spec
+from countercluster_operator.model import Cluster, Recovery, Rollout, Spec, Storage
 from countercluster_operator.observed import Claim, Member, NodeStatus, Observed, Pod
 from countercluster_operator.plan import Plan, Step, plan
 from countercluster_operator.resources.disruption import quorum
@@ -27,10 +27,12 @@ class Machine:
     revision: str
     starts_in: int = 2
     broken: bool = False  # its image does not start
+    lost_for: int = 0  # ticks since its machine was lost; 0: it is not
+    stray: bool = False  # its labels were taken off
 
     @property
     def up(self) -> bool:
-        return self.starts_in <= 0 and not self.broken
+        return self.starts_in <= 0 and not self.broken and not self.lost_for
 
 
 class Broken(AssertionError):
@@ -51,15 +53,34 @@ class World:
         self.set_replicas: int | None = None
         self.target: int | None = None
         self.bootstrap: tuple[str, str] | None = None
-        self.recorded: tuple[str, ...] = ()
+        self.recorded: tuple[Member, ...] = ()
+        self.hibernated = False
+        self.maintenance = ""
+        self.supervised = False
+        self.approved = ""
+        self.retain = "Delete"
+        self.recovery: str | None = None
+        self.recovered = ""
         self.bootstraps = 0
+        self.recoveries = 0
         self.restarted: list[str] = []
         self._ids = (f"{n:016x}" for n in itertools.count(1))
 
     # --- what the plan sees -------------------------------------------------------------------------------------------------
 
     def cluster(self) -> Cluster:
-        return Cluster("c", "ns", "uid", 1, Spec(replicas=self.replicas), "image", "redis")
+        spec = Spec(
+            replicas=self.replicas,
+            storage=Storage(retain_on_scale_in=self.retain),
+            hibernated=self.hibernated,
+            maintenance=self.maintenance,
+            rollout=Rollout("Supervised" if self.supervised else "LeaderLast"),
+            recovery=Recovery(self.recovery) if self.recovery else None,
+        )
+        return Cluster("c", "ns", "uid", 1, spec, "image", "redis", roll_leader=self.approved)
+
+    def voters(self) -> list[str]:
+        return [i for i, (_, votes) in self.members.items() if votes]
 
     def active(self) -> set[str]:
         """Voters whose pod runs with their disk."""
@@ -81,7 +102,8 @@ class World:
                 ready = bool(votes and self.leader)
                 status = NodeStatus(disk.node_id, role, self.term, self.leader or "", 100, 100, ready, "", members if leads else ())
             trouble = "ImagePullBackOff" if pod.broken else ""
-            pods.append(Pod(f"c-{ordinal}", ordinal, ready, False, pod.up, pod.revision, trouble, status))
+            gone = bool(pod.lost_for)
+            pods.append(Pod(f"c-{ordinal}", ordinal, ready, gone, pod.up, pod.revision, trouble, status, 100.0 * pod.lost_for, pod.stray))
         return Observed(
             pods=tuple(pods),
             set_replicas=self.set_replicas,
@@ -90,7 +112,9 @@ class World:
             claims=tuple(Claim(o) for o in sorted(self.disks)),
             target=self.target,
             bootstrap=self.bootstrap,
-            recorded=self.recorded,
+            recorded_members=tuple((m.name, m.node_id) for m in self.recorded),
+            recorded_voters=tuple(m.node_id for m in self.recorded if m.voter),
+            recovered=self.recovered,
         )
 
     # --- one pass of the operator -------------------------------------------------------------------------------------------
@@ -100,8 +124,9 @@ class World:
         todo = plan(self.cluster(), seen)
         self.target = todo.target
         self.set_replicas = todo.replicas
+        self.recovered = todo.recovered
         if seen.members:
-            self.recorded = tuple(m.name for m in seen.members)
+            self.recorded = seen.members
         for ordinal in todo.excess_claims:
             if any(o == ordinal for o, _ in self.members.values()):
                 raise Broken(f"the claim of member c-{ordinal} is deleted")
@@ -129,6 +154,11 @@ class World:
             others = sorted(self.active() - {self.leader or ""})
             if others:
                 self.leader, self.term = self.random.choice(others), self.term + 1
+        elif step.kind == "Recover":
+            if self.recovery != step.node_id or self.leader is not None or len(self.active()) >= quorum(len(self.voters())):
+                raise Broken(f"a recovery that nobody asked for, or needs: {step.reason}")
+            self.members = {step.node_id: (ordinal, True)}
+            self.recoveries += 1
         elif step.kind == "DeletePod":
             self._delete(ordinal, step)
         elif step.kind == "ReplaceDisk":
@@ -139,7 +169,7 @@ class World:
 
     def _change(self, step: Step, ordinal: int) -> None:
         """Committed only by a majority of the present voters."""
-        voters = [i for i, (_, votes) in self.members.items() if votes]
+        voters = self.voters()
         if self.leader is None or len(self.active()) < quorum(len(voters)):
             return
         if step.kind == "AddLearner":
@@ -152,17 +182,20 @@ class World:
             if step.node_id == self.leader:
                 raise Broken("the leader is removed")
             del self.members[step.node_id]
-            voters = [i for i, (_, votes) in self.members.items() if votes]
+            voters = self.voters()
             if len(self.active()) < quorum(len(voters)):
                 raise Broken(f"removing {step.pod} costs the majority")
 
     def _delete(self, ordinal: int, step: Step) -> None:
-        active, voters = self.active(), [i for i, (_, votes) in self.members.items() if votes]
+        active, voters = self.active(), self.voters()
+        if step.pod == self.maintenance:
+            raise Broken(f"{step.pod} is in maintenance and is deleted: {step.reason}")
         node_id = self.disks[ordinal].node_id if ordinal in self.disks else ""
         if node_id in active and len(voters) > 1:
             if node_id == self.leader:
                 raise Broken(f"{step.pod} is deleted while it leads: {step.reason}")
-            if len(active) - 1 < quorum(len(voters)) and len(voters) > 2:  # two voters cannot be rolled without a gap
+            # Two voters cannot be rolled without a gap, and without a leader nothing is served that a restart could cost.
+            if len(active) - 1 < quorum(len(voters)) and len(voters) > 2 and self.leader is not None:
                 raise Broken(f"{step.pod} is deleted, which costs the majority: {step.reason}")
         self.restarted.append(step.pod)
         self.pods.pop(ordinal, None)
@@ -175,13 +208,14 @@ class World:
             if ordinal not in self.pods:
                 self.pods[ordinal] = Machine(ordinal, self.revision, self.random.randint(0, 2), self.revision in self.bad_revisions)
                 self.disks.setdefault(ordinal, Disk(next(self._ids)))
-        for ordinal in [o for o in self.pods if o >= (self.set_replicas or 0)]:
+        for ordinal in [o for o, p in self.pods.items() if o >= (self.set_replicas or 0) and not p.lost_for and not p.stray]:
             del self.pods[ordinal]
         for pod in self.pods.values():
             pod.starts_in -= 1
-        voters = [i for i, (_, votes) in self.members.items() if votes]
+            pod.lost_for += bool(pod.lost_for)
+        voters = self.voters()
         active = sorted(self.active())
-        if self.leader not in active:
+        if self.leader not in active or len(active) < quorum(len(voters)):
             self.leader = None
             if voters and len(active) >= quorum(len(voters)):
                 self.leader, self.term = self.random.choice(active), self.term + 1
@@ -193,7 +227,7 @@ class World:
         if kind < 0.35 and ordinal is not None:
             self.pods[ordinal] = Machine(ordinal, self.pods[ordinal].revision, self.random.randint(1, 4), self.pods[ordinal].broken)
         elif kind < 0.45 and ordinal is not None:
-            voters = [i for i, (_, votes) in self.members.items() if votes]
+            voters = self.voters()
             left = self.active() - {self.disks[ordinal].node_id}
             if len(left) >= quorum(len(voters)) and len(voters) > 2:
                 self.disks[ordinal] = Disk(next(self._ids))
@@ -205,6 +239,20 @@ class World:
         elif kind < 0.85:
             self.revision = f"bad{self.random.randint(1, 10_000)}"
             self.bad_revisions.add(self.revision)
+        elif kind < 0.87:
+            self.hibernated = not self.hibernated
         elif kind < 0.9:
+            self.maintenance = "" if self.maintenance else f"c-{self.random.randint(0, 4)}"
+        elif kind < 0.92:
+            self.supervised = not self.supervised
+        elif kind < 0.93:
+            self.retain = "Retain" if self.retain == "Delete" else "Delete"
+        elif kind < 0.95 and ordinal is not None:
+            self.pods[ordinal].stray = True
+        elif kind < 0.98 and ordinal is not None:
+            left = self.active() - {self.disks[ordinal].node_id}
+            if len(left) >= quorum(len(self.voters())) and len(self.voters()) > 2:
+                self.pods[ordinal].lost_for = 1  # its machine is gone, and its disk with it
+        else:
             self.set_replicas = None  # the StatefulSet is deleted, its pods with it
             self.pods.clear()

@@ -1,0 +1,129 @@
+"""The rules of plan.py for what was lost: disks, nodes, labels, and, when somebody asks for it by name, the quorum."""
+
+from __future__ import annotations
+
+from countercluster_operator.model import Cluster
+from countercluster_operator.observed import Member, NodeStatus, Observed, Pod
+from countercluster_operator.resources.disruption import quorum
+from countercluster_operator.steps import Outcome, Plan, Step, active_ids, has_quorum_without
+
+ABSENT = "its pod is not there"
+
+
+def recovered(cluster: Cluster, seen: Observed) -> str:
+    """The survivor of spec.recovery once nothing is to be done about it any more: it leads, or a majority does without it."""
+    wanted = cluster.spec.recovery
+    if wanted is None:
+        return ""
+    followed = seen.leader is not None and len(active_ids(seen)) >= quorum(sum(m.voter for m in seen.members))
+    return wanted.survivor if followed or seen.recovered == wanted.survivor else ""
+
+
+def recover(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
+    """Asked for by name, and only while the quorum is lost: the survivor goes on alone, with everything that is in its log."""
+    wanted = cluster.spec.recovery
+    if wanted is None or base.recovered or seen.leader is not None or seen.bootstrap is None:
+        return None
+    answering = {p.status.node_id: p for p in seen.pods if p.status is not None and p.status.role not in ("waiting", "removed")}
+    present = [i for i in seen.recorded_voters if i in answering]
+    if seen.recorded_voters and len(present) >= quorum(len(seen.recorded_voters)):
+        return "spec.recovery is not needed: a majority of the members answers and is about to elect a leader"
+    survivor = answering.get(wanted.survivor)
+    if survivor is None or survivor.status is None:
+        return f"spec.recovery.survivor is {wanted.survivor}: no member answers under that id; {_who_answers(answering)}"
+    if survivor.status.role == "learner":
+        return f"spec.recovery.survivor is {wanted.survivor}: {survivor.name} is a learner and never had a vote; {_who_answers(answering)}"
+    for node_id, pod in sorted(answering.items()):
+        if pod.status is not None and pod.status.commit_index > survivor.status.last_index:
+            return f"spec.recovery.survivor is {survivor.name}, which lacks entries that {pod.name} knows to be committed: name {node_id}"
+    return Step("Recover", f"spec.recovery: {survivor.name} goes on alone; what only the others had is lost", survivor.name, wanted.survivor)
+
+
+def _who_answers(answering: dict[str, Pod]) -> str:
+    found = ", ".join(f"{node_id} ({pod.name})" for node_id, pod in sorted(answering.items()))
+    return f"there are {found}" if found else "nobody answers"
+
+
+def quorum_lost(seen: Observed) -> str:
+    """Which members a majority misses, in words; empty while enough of them answer and only an election is due."""
+    answering = {p.status.node_id for p in seen.pods if p.status is not None}
+    missing = [(name, node_id) for name, node_id in seen.recorded_members if node_id in seen.recorded_voters and node_id not in answering]
+    count = len(seen.recorded_voters)
+    if not count or count - len(missing) >= quorum(count):
+        return ""
+    return f"{len(missing)} of {count} voters do not answer: {', '.join(f'{name} ({_why_missing(seen, name)})' for name, _ in missing)}"
+
+
+def _why_missing(seen: Observed, name: str) -> str:
+    pod = next((p for p in seen.pods if p.name == name), None)
+    if pod is None:
+        return ABSENT
+    if pod.status is not None:
+        return "its disk is empty"
+    return pod.trouble or ("it is ending" if pod.terminating else "it does not run" if not pod.running else "it runs and does not answer")
+
+
+def heal(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
+    """Whoever cannot come back as who it was leaves by its old id; then the new one joins."""
+    return _stray(cluster, seen) or _empty_disk(seen) or _lost(cluster, seen) or _removed_data(seen, base.replicas)
+
+
+def _stray(cluster: Cluster, seen: Observed) -> Outcome:
+    """Labels were taken off a pod: the StatefulSet does not know it any more, and cannot make another of its name."""
+    for pod in seen.pods:
+        if not pod.stray or pod.terminating or pod.name == cluster.spec.maintenance:
+            continue
+        others = active_ids(seen) - ({pod.status.node_id} if pod.status is not None else set())
+        voters = sum(m.voter for m in seen.members)
+        if seen.leader is not None and pod.name == seen.leader.name and others:
+            return Step("Transfer", f"{pod.name} leads and lost its labels: leadership is handed over before it is replaced", pod.name)
+        if len(others) >= quorum(voters) or voters <= 2 or pod.status is None:
+            return Step("DeletePod", f"{pod.name} lost its labels: nobody finds it, and nothing looks after it; it is made anew", pod.name)
+        return f"{pod.name} lost its labels, but the other members have no majority without it"
+    return None
+
+
+def _empty_disk(seen: Observed) -> Outcome:
+    for member in seen.members:
+        pod = next((p for p in seen.pods if p.name == member.name), None)
+        if pod is None or pod.status is None or pod.status.node_id == member.node_id or pod.terminating:
+            continue
+        return _replace(seen, member, "lost its disk")
+    return None
+
+
+def _lost(cluster: Cluster, seen: Observed) -> Outcome:
+    """A pod whose machine is gone, or whose volume lies where it cannot go, for longer than it is given."""
+    patience_s = cluster.spec.healing.replace_lost_after_seconds
+    for pod in seen.pods:
+        if not patience_s or pod.lost_s < patience_s or pod.status is not None or pod.name == cluster.spec.maintenance:
+            continue
+        member = next((m for m in seen.members if m.name == pod.name), None)
+        if member is not None:
+            return _replace(seen, member, f"could not run for {patience_s} s")
+        return Step("ReplaceDisk", f"{pod.name} could not run for {patience_s} s: its volume is given up, it starts anew elsewhere", pod.name)
+    return None
+
+
+def _replace(seen: Observed, member: Member, why: str) -> Outcome:
+    if has_quorum_without(seen, member.node_id):
+        return Step("RemoveMember", f"{member.name} {why}: its old id leaves, a new one joins", member.name, member.node_id)
+    return f"{member.name} {why}, but the other members have no majority without it"
+
+
+def _removed_data(seen: Observed, replicas: int) -> Outcome:
+    ids = {m.node_id for m in seen.members}
+    for pod in seen.pods:
+        wanted = pod.ordinal < replicas and not pod.terminating  # else the pod goes, and its claim may have to stay
+        if wanted and pod.status is not None and pod.status.node_id not in ids and _is_gone(seen, pod.status):
+            return Step("ReplaceDisk", f"{pod.name} holds the data of a removed member; it starts anew", pod.name)
+    return None
+
+
+def _is_gone(seen: Observed, status: NodeStatus) -> bool:
+    """The node was a member once and is none now. Believed only of a leader that a majority follows, and that is not older than the node's term."""
+    leader = seen.leader
+    if status.role in ("waiting", "learner") or leader is None or leader.status is None:
+        return False
+    followed = len(active_ids(seen)) >= quorum(sum(m.voter for m in seen.members))
+    return status.role == "removed" or (followed and status.term <= leader.status.term)
