@@ -130,6 +130,7 @@ _SERVING = [
 _ADMIN = [
     ("raft.status", "", "The status object, as JSON."),
     ("raft.bootstrap", "node-id", "Forms a new cluster of this node."),
+    ("raft.recover", "node-id", "Gives up a lost majority: this node goes on alone."),
     ("raft.addlearner", "node-id name peer resp", "Adds a member that does not vote."),
     ("raft.promote", "node-id", "Makes a learner a voter."),
     ("raft.remove", "node-id", "Removes a member for good."),
