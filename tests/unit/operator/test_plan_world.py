@@ -4,7 +4,6 @@ for."""
 from __future__ import annotations
 
 import pytest
-
 from countercluster_operator.resources.disruption import quorum
 
 from tests.unit.operator.world import Disk, World
