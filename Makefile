@@ -65,7 +65,7 @@ unit: setup ## tests of the pure rooms
 
 .PHONY: sim
 sim: setup ## simulated clusters; SEEDS=2000 runs more of them, SEEDS=17-17 one again
-	@SEEDS=$(SEEDS) $(call pytest,tests/simulation)
+	@$(if $(SEEDS),PYTHONPATH=node_image:client:. $(PY) -m tests.simulation $(SEEDS),$(call pytest,tests/simulation))
 
 .PHONY: integration
 integration: setup ## real processes on loopback: crashes, partitions, disk errors, stock clients

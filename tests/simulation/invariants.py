@@ -1,10 +1,10 @@
 """What must hold after every event, whatever the network, the disks and the clocks do (thesis figure 3.2, and ours for counting).
 
-    election safety        at most one leader in a term
-    log matching           the entry at a committed index is the same on every node that applies it
-    leader completeness    a leader has every entry that was committed in an earlier term (one of an old term may be elected late, and lead nobody)
-    state machine safety   equal applied index means equal state
-    committed prefix       what was committed once stays as it was
+election safety        at most one leader in a term
+log matching           the entry at a committed index is the same on every node that applies it
+leader completeness    a leader has every entry that was committed in an earlier term (one of an old term may be elected late, and lead nobody)
+state machine safety   equal applied index means equal state
+committed prefix       what was committed once stays as it was
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ class Invariants:
         self._leaders: dict[int, NodeId] = {}
         self._committed: dict[int, tuple[int, int]] = {}  # index → (term, hash of kind and data)
         self._checksums: dict[int, int] = {}
+        self._entries: dict[tuple[int, int], tuple[int, int]] = {}  # (index, term) → (term before, hash of kind and data)
+        self._reached: dict[tuple[NodeId, int], tuple[int, int]] = {}  # node, incarnation → (committed, applied)
+        self._voters: dict[NodeId, frozenset[NodeId]] = {}  # of each leader, after its last turn
+        self._durable = 1  # index up to which a majority was seen to hold what is committed
         self._committed_by: list[tuple[int, int]] = []  # (term, index): entries up to `index` were committed in `term` at the latest
 
     def applied(self, node: Node, entry: Entry) -> None:
@@ -37,7 +41,7 @@ class Invariants:
         world.trace("applied", node.id, entry.index, entry.term)
         known = self._committed.setdefault(entry.index, what)
         if known != what:
-            raise Broken(f"log matching: n{node.id} applies {what} at {entry.index}, another node applied {known}\n{world.state()}")
+            raise Broken(f"committed prefix: n{node.id} applies {what} at {entry.index}, another node applied {known}\n{world.state()}")
         assert node.replica is not None
         if not self._committed_by or entry.index > self._committed_by[-1][1]:
             self._committed_by.append((node.replica.raft.term, entry.index))
@@ -50,6 +54,7 @@ class Invariants:
         replica = node.replica
         assert replica is not None
         raft = replica.raft
+        self._never_falls(node)
         if not replica.is_leader:
             return
         first = raft.term not in self._leaders
@@ -59,6 +64,45 @@ class Invariants:
         if first:
             self._world.trace("leader", node.id, raft.term)
             self._complete(node)
+        self._held_by_a_majority(node)
+
+    def before_write(self, node: Node, entries: list[Entry]) -> None:
+        """Log matching, by induction over what goes to the disk."""
+        assert node.replica is not None
+        log = node.replica.raft.log
+        for entry in entries:
+            if not log.offset <= entry.index - 1 <= log.last_index or log.last_index < entry.index:
+                continue  # cut or compacted in the meantime
+            if log.term(entry.index) != entry.term:
+                continue
+            what = (log.term(entry.index - 1), hash((int(entry.kind), entry.data)))
+            if self._entries.setdefault((entry.index, entry.term), what) != what:
+                raise Broken(f"log matching: n{node.id} has another entry {entry.index} of term {entry.term}\n{self._world.state()}")
+
+    def _never_falls(self, node: Node) -> None:
+        assert node.replica is not None
+        log = node.replica.raft.log
+        now = (log.committed, log.applied)
+        before = self._reached.get((node.id, node.incarnation), (0, 0))
+        if now[0] < before[0] or now[1] < before[1] or now[1] > now[0]:
+            raise Broken(f"committed prefix: n{node.id} was at (committed, applied) {before} and is at {now}\n{self._world.state()}")
+        self._reached[node.id, node.incarnation] = now
+
+    def _held_by_a_majority(self, node: Node) -> None:
+        assert node.replica is not None
+        raft = node.replica.raft
+        index = raft.log.committed
+        if index <= self._durable or index < raft.log.offset:
+            self._voters[node.id] = raft.voters
+            return
+        term = raft.log.term(index)
+        # A change takes effect when it is applied: what this turn committed was counted among the voters before or after it.
+        before, self._voters[node.id] = self._voters.get(node.id, raft.voters), raft.voters
+        holders = {n.id for n in self._world.nodes.values() if n.disk.holds(index, term)}
+        if all(2 * len(holders & voters) <= len(voters) for voters in (before, raft.voters)):
+            where = f"durable on {sorted(holders)} of {sorted(raft.voters)}"
+            raise Broken(f"durable majority: n{node.id} commits {index}, which is {where}\n{self._world.state()}")
+        self._durable = index
 
     def _complete(self, node: Node) -> None:
         assert node.replica is not None

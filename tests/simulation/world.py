@@ -20,10 +20,12 @@ from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
 from counter_node.raft.core import Config
 from counter_node.raft.messages import InstallSnapshot
-from counter_node.raft.types import Entry, HardState, Member, NodeId, Snapshot, SnapshotMeta
+from counter_node.raft.types import HardState, Member, NodeId, Snapshot
 from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
 
+from tests.simulation.disks import DiskError, ModelDisk, StorageDisk
 from tests.simulation.invariants import Invariants
+from tests.unit.storage.sim_disk import CrashError
 
 TICK_MS = 10
 EPOCH_MS = 1_800_000_000_000
@@ -47,41 +49,13 @@ class Weather:
     slow_sync: float = 0.0  # chance of a sync that takes up to three seconds
 
 
-class Disk:
-    """What survives a crash. A job that is being written when the crash comes is lost or kept as a whole (torn writes are storage's own tests)."""
-
-    def __init__(self) -> None:
-        self.hard_state = HardState()
-        self.snapshot: Snapshot | None = None
-        self.files: dict[SnapshotMeta, Snapshot] = {}
-        self.entries: list[Entry] = []
-
-    def write(self, job: DiskJob) -> None:
-        if job.hard_state is not None:
-            self.hard_state = job.hard_state
-        if job.install is not None:
-            self.files[job.install.meta] = job.install
-            self.snapshot = job.install
-            self.entries = []
-        if job.entries:
-            first = job.entries[0].index
-            base = self.snapshot.meta.index if self.snapshot is not None else 0
-            kept = [e for e in self.entries if e.index < first]
-            expected = kept[-1].index + 1 if kept else base + 1
-            assert first <= expected, f"a gap on disk: {first} after {expected - 1}"
-            self.entries = kept + list(job.entries)
-        if job.marker is not None:
-            self.snapshot = self.files[job.marker]
-            self.entries = [e for e in self.entries if e.index > job.marker.index]
-
-
 class Node:
     """One node: its disk, and while it is up, a replica."""
 
     def __init__(self, world: World, node_id: NodeId) -> None:
         self.world = world
         self.id = node_id
-        self.disk = Disk()
+        self.disk: ModelDisk = StorageDisk(node_id, world.random) if world.real_storage else ModelDisk(node_id, world.random)
         self.replica: Replica | None = None
         self.incarnation = 0
         self.paused = False
@@ -90,6 +64,9 @@ class Node:
         self.requests: deque[Callable[[Node], None]] = deque()
         self.turn_due = False
         self.job: DiskJob | None = None
+        self.saving: Snapshot | None = None
+        self.failed = False  # the disk failed: nothing is written any more until it is started again
+        self._keep_from: int | None = None
 
     @property
     def up(self) -> bool:
@@ -98,9 +75,12 @@ class Node:
     def start(self) -> None:
         world = self.world
         self.incarnation += 1
-        gateway = Gateway(
-            world.random.getrandbits(62), is_write=is_write, tick_ms=TICK_MS, patience_ticks=PATIENCE_TICKS, retry_ticks=RETRY_TICKS
-        )
+        try:
+            self.disk.open()
+        except CrashError:
+            self.start_in(50)
+            return
+        gateway = Gateway(world.random.getrandbits(62), is_write=is_write, tick_ms=TICK_MS, patience_ticks=PATIENCE_TICKS, retry_ticks=RETRY_TICKS)
         self.replica = Replica(
             Config(self.id, election_ticks=ELECTION_TICKS, max_inflight=8, promote_lag=20),
             self.disk.hard_state,
@@ -115,14 +95,16 @@ class Node:
         self.wake()
 
     def crash(self) -> None:
-        """Everything that is not on the disk is gone; of the write under way, all or nothing."""
-        if self.job is not None and self.world.random.random() < 0.5:
-            self.disk.write(self.job)
-        self.replica, self.job = None, None
-        self.paused = self.turn_due = False
+        """Everything that is not on the disk is gone; what happens to writes under way is the disk's business."""
+        self.disk.crash(None if self.failed else self.job, self.saving)
+        self.replica, self.job, self.saving, self._keep_from = None, None, None, None
+        self.paused = self.turn_due = self.failed = False
         self.inbox.clear()
         self.requests.clear()
         self.world.node_down(self)
+
+    def start_in(self, delay_ms: float) -> None:
+        self.world.at(delay_ms, lambda: None if self.up else self.start())
 
     def _tick_later(self, incarnation: int) -> None:
         self.world.at(TICK_MS, lambda: self._tick(incarnation))
@@ -172,6 +154,7 @@ class Node:
         for token, replies in turn.replies:
             token(*replies)
         if turn.job is not None:
+            self.world.invariants.before_write(self, turn.job.entries)
             self._write(turn.job, incarnation)
         if self.replica is not None and self.replica.busy:
             self.wake()
@@ -183,6 +166,8 @@ class Node:
 
     def _write(self, job: DiskJob, incarnation: int) -> None:
         self.job = job
+        if self.failed:
+            return
         self.world.at(self.world.sync_delay(), lambda: self._written(job, incarnation))
 
     def _written(self, job: DiskJob, incarnation: int) -> None:
@@ -191,23 +176,59 @@ class Node:
         if self.paused:
             self.world.at(TICK_MS, lambda: self._written(job, incarnation))
             return
-        self.disk.write(job)
+        keep_from, self._keep_from = self._keep_from, None
+        try:
+            self.disk.write(job, keep_from)
+        except DiskError:
+            self._fail()
+            return
         self.job = None
-        self.replica.persisted(job)
+        self._keep_from = self.replica.persisted(job)
         self.wake()
 
+    def _fail(self) -> None:
+        """As node.py does: step down, write no more. Its keeper starts it again some time later."""
+        assert self.replica is not None
+        self.world.trace("disk failed", self.id)
+        self.failed = True
+        self.replica.raft.step_down()
+        self.wake()
+        incarnation = self.incarnation
+        self.world.at(self.world.random.uniform(100, 2_000), lambda: self._replace(incarnation))
+
+    def _replace(self, incarnation: int) -> None:
+        if incarnation == self.incarnation and self.failed:
+            self.crash()
+            self.start()
+
     def take_snapshot(self) -> None:
-        """The file is written at once; the log names it in the next job."""
-        if self.replica is not None and not self.paused and self.replica.applied > self.replica.raft.snapshot.index:
-            snapshot = self.replica.take_snapshot()
-            self.disk.files[snapshot.meta] = snapshot
-            self.replica.snapshot_saved(snapshot.meta)
-            self.wake()
+        """The file is written beside everything else; then the log names it in the next job."""
+        replica = self.replica
+        if replica is not None and not self.paused and not self.failed and self.saving is None and replica.applied > replica.raft.snapshot.index:
+            self.saving = replica.take_snapshot()
+            incarnation = self.incarnation
+            self.world.at(self.world.sync_delay(), lambda: self._saved(incarnation))
+
+    def _saved(self, incarnation: int) -> None:
+        if incarnation != self.incarnation or self.replica is None or self.saving is None:
+            return
+        snapshot, self.saving = self.saving, None
+        if self.failed:
+            return
+        try:
+            self.disk.save(snapshot)
+        except DiskError:
+            self._fail()
+            return
+        self.replica.snapshot_saved(snapshot.meta)
+        self.wake()
 
 
 class World:
-    def __init__(self, seed: int, size: int = 3) -> None:
+    def __init__(self, seed: int, real_storage: bool = False) -> None:
         self.seed = seed
+        self.real_storage = real_storage
+        self.story: list[str] | None = None  # for a failing seed: what happened, in words
         self.random = random.Random(seed)
         self.now = 0.0
         self.weather = Weather()
@@ -220,14 +241,15 @@ class World:
         self._sequence = 0
         self._trace = hashlib.blake2b(digest_size=8)
         self._next_id = 1
-        self._found(size)
 
-    def _found(self, size: int) -> None:
+    def found(self, size: int) -> None:
         """A new cluster as the operator makes it: one bootstrapped node, the others empty and added one by one."""
         first = self.new_node()
-        first.disk.snapshot = first_snapshot(self.member(first.id, voter=True))
-        first.disk.files[first.disk.snapshot.meta] = first.disk.snapshot
-        first.disk.hard_state = HardState(1, 0, 1)
+        first.disk.open()
+        snapshot = first_snapshot(self.member(first.id, voter=True))
+        first.disk.save(snapshot)
+        first.disk.write(DiskJob(HardState(1, 0, 1), [], None, snapshot.meta, []), None)
+        first.disk.crash(None, None)
         first.start()
         for _ in range(size - 1):
             self.new_node().start()
@@ -259,6 +281,8 @@ class World:
 
     def trace(self, *what: Any) -> None:
         self._trace.update(repr((round(self.now, 4), *what)).encode())
+        if self.story is not None and what[0] != "send":
+            self.story.append(f"{self.now:10.2f} ms  " + " ".join(map(str, what)))
 
     def trace_hash(self) -> str:
         return self._trace.hexdigest()

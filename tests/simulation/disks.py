@@ -1,0 +1,195 @@
+"""The disks of simulated nodes. Both keep a model of what is durable; which of them a run uses is part of its plan.
+
+`ModelDisk` is the model alone: of the job under way at a crash all or nothing survives. `StorageDisk` runs the production storage on a disk in
+memory (tests/unit/storage/sim_disk.py): a crash comes before any single operation of a write, a snapshot, a change of segments or a recovery;
+every sector, size and name that was not synced is kept or lost on its own; and what is recovered must be what the model says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import random
+from pathlib import Path
+
+from counter_node.raft.types import Entry, HardState, NodeId, Snapshot, SnapshotMeta
+from counter_node.replica import DiskJob
+from counter_node.storage import DiskFailedError, Storage
+
+from tests.simulation.invariants import Broken
+from tests.unit.storage.sim_disk import CrashError, SimDisk
+
+SEGMENT_BYTES = 8 << 10
+DIRECTORY = Path("/data")
+
+
+class DiskError(Exception):
+    """A write or sync failed. Whether it reached the disk is not known."""
+
+
+class ModelDisk:
+    def __init__(self, node: NodeId, chance: random.Random) -> None:
+        self.node, self.chance = node, chance
+        self.hard_state = HardState()
+        self.snapshot: Snapshot | None = None
+        self.files: dict[SnapshotMeta, Snapshot] = {}
+        self.entries: list[Entry] = []
+        self.breaks = False  # the next write fails
+
+    # --- for the node ---------------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """After a crash: what survived is in `hard_state`, `snapshot` and `entries`."""
+        self.breaks = False
+
+    def write(self, job: DiskJob, keep_from: int | None) -> None:
+        """Durable on return. `keep_from`: the log before that index may be dropped. DiskError: all or nothing of it may be durable."""
+        if self.breaks:
+            if self.chance.random() < 0.5:
+                self.take(job)
+            raise DiskError
+        self.take(job)
+
+    def save(self, snapshot: Snapshot) -> None:
+        self.files[snapshot.meta] = snapshot
+
+    def crash(self, job: DiskJob | None, snapshot: Snapshot | None) -> None:
+        """Everything that is not durable is gone; `job` and `snapshot` are on their way."""
+        if job is not None and self.chance.random() < 0.5:
+            self.take(job)
+
+    # --- the model ------------------------------------------------------------------------------------------------------------
+
+    def take(self, job: DiskJob) -> None:
+        if job.hard_state is not None:
+            self.hard_state = job.hard_state
+        if job.install is not None:
+            self.files[job.install.meta] = job.install
+            self.snapshot = job.install
+            self.entries = []
+        if job.entries:
+            first = job.entries[0].index
+            base = self.snapshot.meta.index if self.snapshot is not None else 0
+            expected = (self.entries[-1].index if self.entries else base) + 1
+            assert base < first <= expected, f"a gap on disk: {first} after {expected - 1}"
+            del self.entries[first - base - 1 :]
+            self.entries.extend(job.entries)
+        if job.marker is not None:
+            base = self.snapshot.meta.index if self.snapshot is not None else 0
+            self.snapshot = self.files[job.marker]
+            del self.entries[: job.marker.index - base]
+
+    def holds(self, index: int, term: int) -> bool:
+        """Whether this entry is durable here, in the log or within the snapshot."""
+        base = self.snapshot.meta.index if self.snapshot is not None else 0
+        if index <= base:
+            return True
+        return index <= base + len(self.entries) and self.entries[index - base - 1].term == term
+
+
+class BreakableDisk(SimDisk):
+    """One sync or write fails, and the pages it was for are lost although later reads show them."""
+
+    breaks_in: int | None = None  # operations from now
+
+    def _step(self) -> None:
+        super()._step()
+        if self.breaks_in is not None:
+            self.breaks_in -= 1
+            if self.breaks_in < 0:
+                raise OSError(errno.EIO, "simulated")
+
+
+class StorageDisk(ModelDisk):
+    def __init__(self, node: NodeId, chance: random.Random) -> None:
+        super().__init__(node, chance)
+        self._disk = BreakableDisk()
+        self._storage: Storage | None = None
+        self._pending: DiskJob | None = None  # begun and not known to be durable
+        self._used = False
+
+    def open(self) -> None:
+        """Raises CrashError: the machine died again while it recovered."""
+        super().open()
+        if self._used and self.chance.random() < 0.1:
+            self._disk.steps_left = self.chance.randrange(20)
+        try:
+            self._storage, found = Storage.open(
+                DIRECTORY, "simulated", node_id_source=lambda: self.node, segment_bytes=SEGMENT_BYTES, disk=self._disk
+            )
+        except CrashError:
+            self._die()
+            raise
+        self._used = True
+        self._disk.steps_left = None
+        if found.node_id != self.node:
+            raise Broken(f"durability: n{self.node} came back as n{found.node_id}")
+        self._compare(found.hard_state, found.snapshot, found.entries)
+
+    def _compare(self, hard_state: HardState, snapshot: Snapshot | None, entries: list[Entry]) -> None:
+        mine = (self.hard_state, self.snapshot.meta if self.snapshot else None, self.entries)
+        theirs = (hard_state, snapshot.meta if snapshot else None, entries)
+        if mine == theirs:
+            return
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self.take(pending)
+            if (self.hard_state, self.snapshot.meta if self.snapshot else None, self.entries) == theirs:
+                return
+        raise Broken(
+            f"durability: n{self.node} recovered {hard_state}, {len(entries)} entries up to {entries[-1].index if entries else '-'}; "
+            f"synced were {mine[0]}, {len(mine[2])} up to {mine[2][-1].index if mine[2] else '-'}, pending {pending is not None}"
+        )
+
+    def write(self, job: DiskJob, keep_from: int | None) -> None:
+        if self.breaks:
+            self._disk.breaks_in = self.chance.randrange(4)
+        self._pending = job
+        try:
+            self._do(job, keep_from)
+        except DiskFailedError:
+            raise DiskError from None
+        self._pending = None
+        self.take(job)
+
+    def _do(self, job: DiskJob, keep_from: int | None) -> None:
+        storage = self._storage
+        assert storage is not None
+        if keep_from is not None:
+            storage.compact(keep_from)
+        if job.install is not None:
+            storage.save_snapshot(job.install)
+            self.files[job.install.meta] = job.install
+        storage.write(job.hard_state, job.entries, job.install.meta if job.install is not None else job.marker)
+        storage.sync()
+
+    def save(self, snapshot: Snapshot) -> None:
+        assert self._storage is not None
+        try:
+            self._storage.save_snapshot(snapshot)
+        except DiskFailedError:
+            raise DiskError from None
+        super().save(snapshot)
+
+    def crash(self, job: DiskJob | None, snapshot: Snapshot | None) -> None:
+        if self._storage is not None and self._storage.failure is None:
+            if snapshot is not None:
+                self._disk.steps_left = self.chance.randrange(8)
+                with contextlib.suppress(CrashError, DiskFailedError):
+                    self._storage.save_snapshot(snapshot)
+                    self.files[snapshot.meta] = snapshot
+            if job is not None and self._disk.steps_left is None:
+                self._pending = job
+                self._disk.steps_left = self.chance.randrange(1 + (4 if self.chance.random() < 0.8 else 30))
+                with contextlib.suppress(CrashError, DiskFailedError):
+                    self._do(job, None)
+        self._die()
+
+    def _die(self) -> None:
+        """The process, or the machine with what its cache held."""
+        self._storage = None
+        self._disk.breaks_in = None
+        if self.chance.random() < 0.6:
+            self._disk.crash(self.chance if self.chance.random() < 0.9 else None)
+        else:
+            self._disk.kill()

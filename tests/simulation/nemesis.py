@@ -1,0 +1,248 @@
+"""What breaks, and when. All faults of a run are drawn beforehand, each with randomness of its own, so that leaving some out changes no other:
+that is what the shrinker needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from counter_node.raft.leadership import Busy, NotReady
+from counter_node.raft.membership import ChangeRefused
+from counter_node.raft.types import ChangeKind, MembershipChange
+
+from tests.simulation.world import Node, Weather, World
+
+if TYPE_CHECKING:
+    from tests.simulation.scenario import Plan
+
+CALM_MS = 2_000
+"""At the beginning, for the cluster to form."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    number: int
+    at_ms: float
+    kind: str
+
+    def __str__(self) -> str:
+        return f"fault {self.number} at {self.at_ms:.0f} ms: {self.kind}"
+
+
+def draw(seed: int, plan: Plan) -> list[Fault]:
+    """The faults of a run, in order of time."""
+    found: list[tuple[float, str]] = []
+    for kind, mean_ms in plan.rates().items():
+        chance = random.Random(f"{seed}/{kind}")
+        at = float(CALM_MS)
+        while mean_ms and (at := at + chance.expovariate(1 / mean_ms)) < plan.duration_ms:
+            found.append((at, kind))
+    return [Fault(number, at, kind) for number, (at, kind) in enumerate(sorted(found))]
+
+
+class Nemesis:
+    def __init__(self, world: World, plan: Plan, faults: Iterable[Fault]) -> None:
+        self.world, self.plan, self.active = world, plan, True
+        self.random = random.Random()
+        for fault in faults:
+            world.at(fault.at_ms - world.now, lambda fault=fault: self._strike(fault))  # type: ignore[misc]
+
+    def _strike(self, fault: Fault) -> None:
+        if self.active:
+            self.random.seed(f"{self.world.seed}/{fault.number}")
+            action: Callable[[], object] = getattr(self, fault.kind)
+            self.world.trace("fault", fault.number, fault.kind, action())
+
+    def _some_node(self) -> Node | None:
+        up = self.world.up_nodes()
+        leader = self.world.leader()
+        if leader is not None and self.random.random() < 0.5:
+            return leader
+        return self.random.choice(up) if up else None
+
+    # --- each returns what it did, for the trace ------------------------------------------------------------------------------
+
+    def crash(self) -> object:
+        nodes = [self._some_node()]
+        if self.random.random() < 0.1:
+            nodes = list(self.world.up_nodes())  # the whole cluster at once
+        for node in nodes:
+            if node is not None and node.up:
+                node.crash()
+                node.start_in(self.random.uniform(10, 3_000))
+        return [node.id for node in nodes if node is not None]
+
+    def partition(self) -> object:
+        world, ids, r = self.world, list(self.world.nodes), self.random
+        kind = r.random()
+        if len(ids) < 2:
+            return None
+        if kind < 0.3:
+            a, b = r.sample(ids, 2)
+            cut = {(a, b)}  # one way
+        else:
+            leader = world.leader()
+            island = {leader.id} if kind < 0.6 and leader is not None else set(r.sample(ids, len(ids) // 2))
+            cut = {(a, b) for a in ids for b in ids if (a in island) != (b in island)}
+        self._cut(cut, r.uniform(50, 4_000))
+        return sorted(cut)
+
+    def _cut(self, cut: set[tuple[int, int]], for_ms: float) -> None:
+        self.world.blocked |= cut
+        self.world.at(for_ms, lambda: self.world.blocked.difference_update(cut))
+
+    def pause(self) -> object:
+        node = self._some_node()
+        if node is None:
+            return None
+        node.paused = True
+        self.world.at(self.random.uniform(10, 3_000), node.resume)
+        return node.id
+
+    def zombie(self) -> object:
+        """The leader is cut off and stopped long enough to be replaced, then goes on, still cut off, with its clients' reads waiting."""
+        world, leader = self.world, self.world.leader()
+        if leader is None:
+            return None
+        leader.paused = True
+        pause = self.random.uniform(300, 1_500)
+        world.at(pause, leader.resume)
+        cut = {pair for other in world.nodes for pair in ((leader.id, other), (other, leader.id)) if other != leader.id}
+        self._cut(cut, pause + self.random.uniform(10, 300))
+        return leader.id
+
+    def flicker(self) -> object:
+        """A node that has just voted, or otherwise is in an election, dies and is back at once."""
+        candidates = [n for n in self.world.up_nodes() if n.replica is not None and n.replica.raft.leader == 0]
+        if not candidates:
+            return None
+        node = self.random.choice(candidates)
+        node.crash()
+        node.start_in(self.random.uniform(0.1, 5))
+        return node.id
+
+    def disk_error(self) -> object:
+        """The next write of a node fails. It is started again later, as its keeper would."""
+        node = self._some_node()
+        if node is None:
+            return None
+        node.disk.breaks = True
+        return node.id
+
+    def skew(self) -> object:
+        node = self._some_node()
+        if node is None:
+            return None
+        node.skew_ms = self.random.randint(-5_000, 5_000)
+        return node.id, node.skew_ms
+
+    def snapshot(self) -> object:
+        node = self._some_node()
+        if node is None:
+            return None
+        node.take_snapshot()
+        return node.id
+
+    def transfer(self) -> object:
+        leader = self.world.leader()
+        if leader is None or leader.paused or leader.replica is None or leader.replica.raft.leadership is None:
+            return None
+        try:
+            to = leader.replica.raft.leadership.transfer(0)
+        except (ChangeRefused, Busy):
+            return None
+        leader.wake()
+        return leader.id, to
+
+    def membership(self) -> object:
+        """Sometimes replace a node by a new one, as the operator does after a lost disk."""
+        leader = self.world.leader()
+        if leader is None or leader.replica is None:
+            return None
+        others = [m for m in leader.replica.raft.membership.members if m.id != leader.id]
+        if len(others) >= self.plan.size and self.random.random() < 0.7:
+            victim = self.random.choice(others).id
+            if propose(leader, MembershipChange(ChangeKind.REMOVE, victim)):
+                self.world.at(500, lambda: self._bury(victim))
+                return f"remove {victim}"
+        elif len(others) < self.plan.size + 1:
+            node = self.world.new_node()
+            node.start()
+            return f"new {node.id}"
+        return None
+
+    def _bury(self, victim: int) -> None:
+        leader = self.world.leader()
+        if leader is not None and leader.replica is not None and victim in leader.replica.raft.membership.removed:
+            node = self.world.nodes[victim]
+            if node.up:
+                node.crash()
+
+    def weather(self) -> object:
+        r = self.random
+        self.world.weather = Weather(
+            drop=r.choice([0, 0, 0.02, 0.2]),
+            duplicate=r.choice([0, 0.05, 0.2]),
+            delay_ms=r.choice([(0.2, 2), (0.2, 30), (5, 80)]),
+            long_delay=r.choice([0, 0, 0.02]),
+            sync_ms=r.choice([(0.1, 1), (1, 20), (5, 60)]),
+            slow_sync=r.choice([0, 0, 0.01]),
+        )
+        return self.world.weather
+
+    def mend(self) -> None:
+        self.active = False
+        world = self.world
+        world.trace("fault", "-", "all mended", None)
+        world.blocked.clear()
+        world.weather = Weather()
+        for node in world.nodes.values():
+            node.disk.breaks = False
+            if node.failed:
+                node.crash()
+            if node.up:
+                node.resume()
+            elif not self._is_removed(node):
+                node.start()
+
+    def _is_removed(self, node: Node) -> bool:
+        leader = self.world.leader()
+        return leader is not None and leader.replica is not None and node.id in leader.replica.raft.membership.removed
+
+
+def propose(leader: Node, change: MembershipChange) -> bool:
+    assert leader.replica is not None
+    leadership = leader.replica.raft.leadership
+    if leader.paused or leadership is None:
+        return False
+    try:
+        leadership.propose_change(change)
+    except (ChangeRefused, Busy, NotReady):
+        return False
+    leader.wake()
+    return True
+
+
+class Joiner:
+    """The operator's part: every node that is up and no member becomes a learner, every learner a voter, one step at a time."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        world.at(20, self._step)
+
+    def _step(self) -> None:
+        self.world.at(100, self._step)
+        leader = self.world.leader()
+        if leader is None or leader.replica is None:
+            return
+        membership = leader.replica.raft.membership
+        for node in self.world.up_nodes():
+            member = membership.get(node.id)
+            if node.id in membership.removed or (member is not None and member.voter):
+                continue
+            kind = ChangeKind.PROMOTE if member is not None else ChangeKind.ADD_LEARNER
+            learner = None if member is not None else self.world.member(node.id, voter=False)
+            propose(leader, MembershipChange(kind, node.id, learner))
+            return
