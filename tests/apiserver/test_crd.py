@@ -39,6 +39,21 @@ ACCEPTED: dict[str, dict[str, Any]] = {
             ]
         }
     },
+    "a rest": {"hibernated": True},
+    "a pod under maintenance": {"maintenance": "c-2"},
+    "a leader rolled on demand": {"rollout": {"strategy": "Supervised"}},
+    "no healing": {"healing": {"replaceLostAfterSeconds": 0}},
+    "a survivor": {"recovery": {"survivor": "0123456789abcdef"}},
+    "volumes kept when members leave": {"storage": {"retainOnScaleIn": "Retain"}},
+    "spread over zones and machines": {
+        "podTemplate": {
+            "topologySpreadConstraints": [
+                {"topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule", "minDomains": 2},
+                {"topologyKey": "topology.kubernetes.io/zone"},
+                {"topologyKey": "kubernetes.io/hostname", "maxSkew": 2},
+            ]
+        }
+    },
     "a priority": {"podTemplate": {"priorityClassName": "system-cluster-critical"}},
 }
 
@@ -76,6 +91,23 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown effect": ({"podTemplate": {"tolerations": [{"key": "a", "effect": "Never"}]}}, "tolerations[0].effect"),
     "exists, with a value": ({"podTemplate": {"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]}}, "has no value"),
     "seconds without NoExecute": ({"podTemplate": {"tolerations": [{"key": "a", "tolerationSeconds": 3}]}}, "NoExecute only"),
+    "an image with a blank": ({"image": "my image"}, "spec.image"),
+    "a cache image with a blank": ({"cache": {"image": " redis:8"}}, "spec.cache.image"),
+    "maintenance of another cluster's pod": ({"maintenance": "other-0"}, "spec.maintenance is the name of a pod of this cluster"),
+    "an unknown way to roll": ({"rollout": {"strategy": "LeaderFirst"}}, "spec.rollout.strategy"),
+    "healing in the past": ({"healing": {"replaceLostAfterSeconds": -1}}, "spec.healing.replaceLostAfterSeconds"),
+    "a survivor that is no id": ({"recovery": {"survivor": "c-0"}}, "spec.recovery.survivor"),
+    "a recovery without a survivor": ({"recovery": {}}, "spec.recovery.survivor"),
+    "an unknown end of a leaver's volume": ({"storage": {"retainOnScaleIn": "Perhaps"}}, "spec.storage.retainOnScaleIn"),
+    "spread over nothing": ({"podTemplate": {"topologySpreadConstraints": [{}]}}, "topologySpreadConstraints[0].topologyKey"),
+    "fewest places, but only if possible": (
+        {"podTemplate": {"topologySpreadConstraints": [{"topologyKey": "a", "minDomains": 2}]}},
+        "minDomains goes with whenUnsatisfiable: DoNotSchedule only",
+    ),
+    "spread twice over the same": (
+        {"podTemplate": {"topologySpreadConstraints": [{"topologyKey": "a"}, {"topologyKey": "a", "maxSkew": 2}]}},
+        "have the same topologyKey and whenUnsatisfiable",
+    ),
     "a priority that is no name": ({"podTemplate": {"priorityClassName": "Very High"}}, "spec.podTemplate.priorityClassName"),
 }
 
@@ -154,7 +186,7 @@ def test_every_rule_of_the_schema_is_in_these_tables(server: ApiServer) -> None:
 def test_defaults_are_filled_in_by_the_api_server_and_are_those_of_the_operator(server: ApiServer) -> None:
     found = _create(server, _cluster({}), dryRun="All").ok()["spec"]
     assert found["replicas"] == 3
-    assert found["storage"] == {"size": "1Gi", "storageClassName": "", "retain": "Delete"}
+    assert found["storage"]["size"] == "1Gi"
     own = Spec(resources=found["resources"])
     body = {"metadata": {"name": "c", "namespace": "ns", "uid": "u", "generation": 1}, "spec": found}
     assert decode(body, "node", "redis").spec == own, "what is left out means the same to the API server and to the operator"
