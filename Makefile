@@ -82,6 +82,10 @@ apiserver: setup ## the resource, its permissions and the operator against a rea
 
 .PHONY: e2e
 e2e: setup cluster ## the real images on the local cluster
+	@$(IN_CLUSTER) $(call pytest,tests/e2e -m "e2e and not slow")
+
+.PHONY: e2e-all
+e2e-all: setup cluster ## with the long ones: machines killed, cut off and drained, the operator dying at every write
 	@$(IN_CLUSTER) $(call pytest,tests/e2e -m e2e)
 
 .PHONY: test-fast

@@ -104,7 +104,7 @@ def _pod(cluster: Cluster, pod: dict[str, Any], ordinal: int, answer: NodeStatus
         ready=conditions.get("Ready") == "True",
         terminating="deletionTimestamp" in pod["metadata"],
         running=_running(pod),
-        revision=pod["metadata"].get("labels", {}).get("controller-revision-hash", ""),
+        revision=(pod["metadata"].get("labels") or {}).get("controller-revision-hash", ""),
         trouble=_trouble(pod),
         status=answer,
         lost_s=_lost_s(pod, now),

@@ -6,20 +6,21 @@ A failure leaves pods, events, logs and node status in a folder whose name is pr
 
 from __future__ import annotations
 
+import datetime
 import fcntl
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from examples.demo_counters import CounterCluster, Tools
-from examples.demo_kube import API, Namespace, diagnose, kubectl, wait
+from examples.demo_counters import NODE_IMAGE, CounterCluster, Tools
+from examples.demo_kube import API, Namespace, Object, diagnose, kubectl, wait
 from tests.e2e import waits
-from tests.e2e.rig import Rig, manifest, operator_lack, operator_pods
+from tests.e2e.rig import FIGURES, Rig, figure, manifest, operator_lack, operator_pods, operator_said
 
 HERE = Path(__file__).resolve().parent
 SHARED = Namespace(f"e2e-shared-{os.getpid()}")
@@ -27,7 +28,15 @@ LOCK = Path(tempfile.gettempdir(), "countercluster-e2e.lock")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "disturbs_operator: ends operator pods on purpose")
+    config.addinivalue_line("markers", "disturbs_operator: ends operator pods on purpose, or what they talk to")
+    config.addinivalue_line("markers", "slow: minutes; run by `make e2e-all`")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if FIGURES:
+        terminalreporter.section("figures, in seconds")
+        for what, seconds in FIGURES.items():
+            terminalreporter.write_line(f"{seconds:8.2f}  {what}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -74,10 +83,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def operator_unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Neither restarted nor replaced, and no error in its log."""
     before = operator_pods()
+    start = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     yield
     if request.node.get_closest_marker("disturbs_operator") is None:
         assert operator_pods() == before, f"the operator's pods (name, restarts) were {before} and are {operator_pods()}"
+        assert not operator_said(start), f"the operator's log has {operator_said(start)}"
 
 
 @pytest.fixture
@@ -90,6 +102,25 @@ def space(request: pytest.FixtureRequest) -> Iterator[Namespace]:
     kubectl("delete", "namespace", space.name, "--wait=false", "--ignore-not-found")
 
 
+@pytest.fixture
+def make_rig(space: Namespace) -> Iterator[Callable[..., Rig]]:
+    """Makes a CounterCluster of the test's own, formed and settled."""
+    made: list[Rig] = []
+
+    def make(name: str, spec: Object) -> Rig:
+        rig = Rig(space, CounterCluster(space, name), Tools(space), [])
+        made.append(rig)
+        rig.tools.start()
+        space("apply", "-f", "-", stdin=manifest(name, spec))
+        rig.counters.wait_settled(spec.get("replicas", 3), waits.READY)
+        rig.tools.wait()
+        return rig
+
+    yield make
+    for rig in made:
+        rig.end_loads()
+
+
 @pytest.fixture(scope="session")
 def fresh(kubernetes: None) -> Iterator[tuple[Rig, float]]:
     """The shared CounterCluster, made from `spec: {}`, and how long that took."""
@@ -98,6 +129,7 @@ def fresh(kubernetes: None) -> Iterator[tuple[Rig, float]]:
     rig.tools.start()
     SHARED("apply", "-f", "-", stdin=manifest("clicks", {}))
     seconds = rig.counters.wait_settled(3, waits.READY, cache=True)
+    figure("apply to Ready, 3 members", seconds)
     rig.tools.wait()
     yield rig, seconds
     kubectl("delete", "namespace", SHARED.name, "--wait=false", "--ignore-not-found")
@@ -108,7 +140,9 @@ def rig(fresh: tuple[Rig, float]) -> Iterator[Rig]:
     """The shared CounterCluster with three voters. What a test changed is set right before the next one."""
     rig, _ = fresh
     if rig.counters.lack(3):
-        rig.space("patch", "cc", "clicks", "--type=merge", "-p", '{"spec":{"replicas":3}}')
+        rig.patch(
+            {"replicas": 3, "hibernated": False, "maintenance": "", "paused": False, "image": NODE_IMAGE, "rollout": {"strategy": "LeaderLast"}}
+        )
         rig.counters.wait_settled(3, waits.SCALED)
     yield rig
     rig.end_loads()

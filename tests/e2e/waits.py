@@ -18,3 +18,14 @@ GONE = 60
 """Everything that belonged to a deleted CounterCluster."""
 OPERATOR = 60
 """An operator pod that was killed is replaced and ready."""
+QUORUM_SEEN = 45
+"""A majority is gone: the conditions say so."""
+ASLEEP = 60
+"""spec.hibernated: the last pod has ended."""
+MACHINE_LOST = 300
+"""A machine died: Kubernetes gives its pods up (about 100 s), then the member is replaced elsewhere."""
+MACHINE_BACK = 120
+GAP = 5.0
+"""Longest silence, in seconds, that clients may see while a leader is replaced without a word; usually under 2."""
+HANDED_OVER = 2.0
+"""The same where leadership is handed over."""

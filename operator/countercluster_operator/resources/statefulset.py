@@ -44,6 +44,8 @@ def _template(cluster: Cluster) -> dict[str, Any]:
         "tolerations": [*extra.tolerations, *(t for t in _SOON_GONE if t["key"] not in {e.get("key") for e in extra.tolerations})],
         "containers": [_container(cluster)],
     }
+    if not extra.topology_spread_constraints:
+        spec["affinity"] = _affinity(cluster)
     if extra.node_selector:
         spec["nodeSelector"] = extra.node_selector
     if extra.priority_class_name:
@@ -62,7 +64,14 @@ _SOON_GONE = [
 """A pod on a silent machine is ended after so many seconds instead of 300: a member that comes back finds its volume all the same."""
 
 
-_EVENLY: list[dict[str, Any]] = [{"topologyKey": "topology.kubernetes.io/zone"}, {"topologyKey": "kubernetes.io/hostname"}]
+_EVENLY: list[dict[str, Any]] = [{"topologyKey": "kubernetes.io/hostname"}]
+"""Machines only: a constraint over zones would make the scheduler leave out every machine that has no zone (see _affinity)."""
+
+
+def _affinity(cluster: Cluster) -> dict[str, Any]:
+    """Other zones are preferred where there are any."""
+    term = {"topologyKey": "topology.kubernetes.io/zone", "labelSelector": {"matchLabels": names.selector(cluster.name, names.NODE)}}
+    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}}
 
 
 def _spread(cluster: Cluster, **given: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from countercluster_operator.model import Cluster, Spec, Storage
+from countercluster_operator.model import Cluster, Healing, Recovery, Spec, Storage
 from countercluster_operator.observed import Claim, Member, NodeStatus, Observed, Pod
 from countercluster_operator.plan import Plan, plan
 
@@ -250,3 +250,89 @@ def test_the_stateful_set_is_made_anew_when_all_claims_have_grown() -> None:
 def test_claims_that_cannot_grow_do_not_keep_a_template_from_being_rolled() -> None:
     wanted = Cluster("c", "ns", "uid", 1, Spec(replicas=3, storage=Storage(size="2Gi")), "image", "redis")
     assert did(plan(wanted, outdated(formed(template_size="1Gi"), 1))) == ("DeletePod", "c-1")
+
+
+# --- day 2 -------------------------------------------------------------------------------------------------------------------
+
+
+def with_spec(**fields: Any) -> Cluster:
+    return Cluster("c", "ns", "uid", 1, Spec(**{"replicas": 3, **fields}), "image", "redis")
+
+
+def test_a_machine_that_is_lost_costs_its_member_after_the_time_it_is_given() -> None:
+    seen = kill(formed(), 2, terminating=True, lost_s=200.0)
+    assert plan(cluster(), seen).step is None
+    assert did(plan(cluster(), change(seen, 2, lost_s=301.0))) == ("RemoveMember", "c-2")
+    assert did(plan(with_spec(healing=Healing(100)), seen)) == ("RemoveMember", "c-2")
+    assert plan(with_spec(healing=Healing(0)), change(seen, 2, lost_s=1e6)).step is None
+    assert plan(with_spec(maintenance="c-2"), change(seen, 2, lost_s=1e6)).step is None
+    left = dataclasses.replace(change(seen, 2, lost_s=301.0), pods=kill(formed(members=2), 2, terminating=True, lost_s=301.0).pods)
+    assert did(plan(cluster(), left)) == ("ReplaceDisk", "c-2"), "only when its member has left"
+
+
+def test_a_lost_machine_whose_loss_costs_the_majority_is_waited_for() -> None:
+    seen = kill(kill(formed(), 1), 2, terminating=True, lost_s=1e6)
+    found = plan(cluster(), seen)
+    assert found.step is None
+    assert "no majority" in found.waiting
+
+
+def test_a_volume_that_lies_elsewhere_does_not_count_as_lost_while_its_node_answers() -> None:
+    assert plan(cluster(), change(formed(), 2, lost_s=1e6)).settled
+
+
+def test_a_roll_says_at_which_pod_it_stopped() -> None:
+    found = plan(cluster(), kill(outdated(formed(), 0, 1), 2, trouble="ErrImagePull"))
+    assert found.warning is not None
+    assert found.warning[0] == "RollStalled"
+    assert "c-2" in found.waiting
+    assert "ErrImagePull" in found.waiting
+
+
+def headless(*, alive: tuple[int, ...], last: dict[int, int] | None = None) -> Observed:
+    """Formed once; of three only these answer, and none leads."""
+    seen = formed()
+    pods = []
+    for pod in seen.pods:
+        if pod.ordinal in alive:
+            index = (last or {}).get(pod.ordinal, 100)
+            pods.append(dataclasses.replace(pod, ready=False, status=NodeStatus(node(pod.ordinal), "follower", 3, "", index, index)))
+    return dataclasses.replace(seen, pods=tuple(pods))
+
+
+def test_a_lost_majority_is_told_with_who_is_missing_and_nothing_is_done() -> None:
+    found = plan(cluster(), headless(alive=(1,)))
+    assert found.step is None
+    assert found.warning is not None
+    assert found.warning[0] == "QuorumLost"
+    assert "2 of 3 voters do not answer: c-0 (its pod is not there), c-2" in found.waiting
+    assert plan(cluster(), headless(alive=(0, 1))).warning is None, "they are about to elect a leader"
+
+
+def test_a_recovery_names_a_survivor_that_answers() -> None:
+    assert did(plan(with_spec(recovery=Recovery(node(1))), headless(alive=(1,)))) == ("Recover", "c-1")
+    assert "there are id1 (c-1)" in plan(with_spec(recovery=Recovery("nobody")), headless(alive=(1,))).waiting
+
+
+def test_a_recovery_is_refused_for_a_survivor_that_lacks_what_another_knows_to_be_committed() -> None:
+    five = dataclasses.replace(headless(alive=(0, 1), last={0: 50, 1: 90}), recorded_voters=tuple(node(o) for o in range(5)))
+    found = plan(with_spec(recovery=Recovery(node(0))), five)
+    assert found.step is None
+    assert "name id1" in found.waiting
+    assert did(plan(with_spec(recovery=Recovery(node(1))), five)) == ("Recover", "c-1")
+
+
+def test_a_recovery_is_not_carried_out_while_a_majority_answers_nor_a_second_time() -> None:
+    wanted = with_spec(recovery=Recovery(node(1)))
+    assert plan(wanted, headless(alive=(0, 1))).step is None
+    assert plan(wanted, formed()).recovered == node(1), "void"
+    again = dataclasses.replace(headless(alive=(1,)), recovered=node(1))
+    assert plan(wanted, again).step is None
+
+
+def test_hibernation_keeps_claims_and_members() -> None:
+    found = plan(with_spec(hibernated=True), dataclasses.replace(formed(), claims=tuple(Claim(o) for o in range(5))))
+    assert (found.replicas, found.excess_claims, found.step) == (0, (), None)
+    asleep = dataclasses.replace(formed(), pods=(), set_replicas=0)
+    assert plan(with_spec(hibernated=True), asleep).settled
+    assert plan(with_spec(replicas=1), asleep).replicas == 3, "every member gets its pod first"

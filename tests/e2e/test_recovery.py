@@ -1,0 +1,73 @@
+"""A lost majority: told, never guessed about, given up only when somebody names the survivor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from examples.demo_kube import kubectl, wait
+from tests.e2e import waits
+from tests.e2e.rig import Rig, figure
+
+
+def test_a_lost_majority_is_told_and_given_up_only_by_name(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig("broken", {"cache": {"enabled": False}})
+    books = rig.load("k", "--count", "300").result()
+    leader = rig.counters.wait_leader()
+    survivor = rig.counters.node_statuses()[leader]["nodeId"]
+    lost = [pod for pod in rig.counters.pod_names() if pod != leader]
+    rig.space("delete", "pvc", *(f"data-{pod}" for pod in lost), "--wait=false")
+    rig.space("delete", "pod", *lost, "--force", "--grace-period=0")
+    rig.wait_condition("QuorumHealthy", "False", "QuorumLost", waits.QUORUM_SEEN + waits.RECOVERED)
+    said = next(c["message"] for c in rig.status()["conditions"] if c["type"] == "QuorumHealthy")
+    assert all(pod in said for pod in lost), said
+    events = json.loads(rig.space("get", "events.events.k8s.io", "-o", "json"))["items"]
+    assert [e for e in events if e["reason"] == "QuorumLost" and e["type"] == "Warning"]
+    rig.patch({"recovery": {"survivor": "00000000000000aa"}})
+
+    def refused() -> str:
+        step = rig.status().get("step", "")
+        return "" if "no member answers under that id" in step and survivor in step else step
+
+    wait("the refusal of a wrong name", waits.QUORUM_SEEN, refused)
+    rig.patch({"recovery": {"survivor": survivor}})
+    figure("spec.recovery to full strength", rig.counters.wait_settled(3, waits.REPLACED))
+    assert rig.status()["recovered"] == survivor
+    assert survivor in {status["nodeId"] for status in rig.counters.node_statuses().values()}
+    assert rig.values("k") == {str(books["final"])}
+    assert rig.load("k", "--count", "50").result()["delta"] == 50
+
+
+def test_volumes_grow_and_scaled_in_ones_are_retained(make_rig: Callable[..., Rig]) -> None:
+    name = "countercluster-e2e-growable"
+    rig_class = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name},
+        "provisioner": "rancher.io/local-path",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "reclaimPolicy": "Delete",
+        "allowVolumeExpansion": True,
+    }
+    kubectl("apply", "-f", "-", stdin=json.dumps(rig_class))
+    storage = {"size": "64Mi", "storageClassName": name, "retainOnScaleIn": "Retain"}
+    rig = make_rig("grows", {"replicas": 3, "cache": {"enabled": False}, "storage": storage})
+    books = rig.load("k", "--count", "50").result()
+    before = rig.counters.uids()
+    rig.patch({"storage": {"size": "128Mi"}})
+
+    def lack() -> str:
+        sizes = {c["spec"]["resources"]["requests"]["storage"] for c in rig.space.list("persistentvolumeclaims")}
+        found = rig.space.get("statefulsets", "grows")
+        template = found["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] if found else "none"
+        return "" if sizes == {"128Mi"} and template == "128Mi" else f"claims {sizes}, template {template}"
+
+    wait("bigger claims and a StatefulSet that says so", waits.SCALED, lack)
+    rig.counters.wait_settled(3, waits.SCALED)
+    assert rig.counters.uids() == before, "growing restarts no pod"
+    rig.patch({"replicas": 1})
+    rig.counters.wait_settled(1, waits.SCALED)
+    assert len(rig.space.list("persistentvolumeclaims")) == 3
+    rig.patch({"replicas": 3})
+    rig.counters.wait_settled(3, waits.SCALED)
+    assert rig.values("k") == {str(books["final"])}

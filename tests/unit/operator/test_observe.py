@@ -1,0 +1,38 @@
+"""What is made of a pod as the API tells it."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from countercluster_operator import names
+from countercluster_operator.observe import _pod
+from countercluster_operator.observed import Pod
+
+from tests.unit.operator.test_plan import cluster
+
+NOW = datetime.datetime(2026, 1, 1, 12, 0, 0, tzinfo=datetime.UTC)
+CONFLICT = "0/4 nodes are available: 1 node(s) were unschedulable, 3 node(s) didn't match PersistentVolume's node affinity."
+
+
+def pod(conditions: list[dict[str, str]] | None = None, **meta: Any) -> Pod:
+    body = {"metadata": {"name": "c-0", "labels": names.labels("c", names.NODE), **meta}, "status": {"conditions": conditions or []}}
+    return _pod(cluster(), body, 0, None, NOW)
+
+
+def test_a_pod_is_lost_from_when_it_should_have_ended() -> None:
+    assert pod().lost_s == 0
+    assert pod(deletionTimestamp="2026-01-01T12:00:20Z").lost_s == 0, "it still has its grace period"
+    assert pod(deletionTimestamp="2026-01-01T11:59:00Z").lost_s == 60
+
+
+def test_a_pod_is_lost_from_when_its_volume_was_out_of_reach() -> None:
+    unscheduled = {"type": "PodScheduled", "status": "False", "lastTransitionTime": "2026-01-01T11:58:00Z"}
+    assert pod([{**unscheduled, "message": CONFLICT}]).lost_s == 120
+    assert pod([{**unscheduled, "message": "0/4 nodes are available: 4 Insufficient cpu."}]).lost_s == 0, "more room may come"
+
+
+def test_a_pod_without_our_labels_is_a_stray() -> None:
+    assert not pod().stray
+    assert pod(labels={"app.kubernetes.io/name": names.APP}).stray
+    assert pod(labels=None).stray
