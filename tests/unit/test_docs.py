@@ -41,6 +41,8 @@ KNOWN: list[tuple[str, str, str]] = [
     (r"kubectl get (?:cc|pods)(?: .*)?", "tests/e2e/test_counting.py", '"get", "cc,pods"'),
     (r"kubectl scale cc/clicks --replicas=\d", "tests/e2e/test_scaling.py", '"scale", "cc/clicks"'),
     (r"kubectl patch cc clicks --type=merge -p '\{\"spec\":\{\"image\":.*", "tests/e2e/test_scaling.py", '"patch", "cc", "clicks", "--type=merge"'),
+    (r"kubectl patch cc clicks --type=merge -p '\{\"spec\":\{\"hibernated\":.*", "tests/e2e/test_states.py", '{"hibernated": True}'),
+    (r"kubectl patch cc clicks --type=merge -p '\{\"spec\":\{\"rollout\":.*", "tests/e2e/test_rolling.py", '{"rollout": {"strategy": "Supervised"}'),
     (r"kubectl delete pvc data-clicks-2 --wait=false", "tests/e2e/test_scaling.py", '"delete", "pvc"'),
     (r"kubectl delete pod clicks-2", "tests/e2e/test_scaling.py", '"delete", "pod", name'),
     (r"kubectl delete cc clicks", "tests/e2e/test_children.py", '"delete", "cc"'),
