@@ -117,6 +117,59 @@ def test_redis_py_lock_free_compare_and_set(client: redis.Redis, key: str) -> No
     assert client.get(key) == "6"
 
 
+def test_what_is_watched_on_one_node_and_changed_on_another_fails_the_transaction(cluster: DevCluster, node: int, key: str) -> None:
+    """Six threads on all nodes raise one counter by redis-py's own optimistic lock: GET, MULTI, SET. None of the steps is lost."""
+    rounds, broken = 12, []
+
+    def climb(number: int) -> None:
+        with cluster.client(number % cluster.size, decode_responses=True) as client:
+            for _ in range(rounds):
+                while True:
+                    with client.pipeline() as step:
+                        try:
+                            step.watch(key)
+                            value = int(step.get(key) or 0)
+                            step.multi()
+                            step.set(key, value + 1)
+                            step.execute()
+                            break
+                        except redis.WatchError:
+                            broken.append(number)
+
+    threads = [threading.Thread(target=climb, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with cluster.client(node, decode_responses=True) as client:
+        assert client.get(key) == str(6 * rounds)
+    assert broken, "with so many at once some must have been in each other's way"
+
+
+def test_a_connection_that_ends_leaves_no_watch_behind(cluster: DevCluster, node: int, key: str) -> None:
+    def watches() -> int:
+        with cluster.client(node, decode_responses=True) as client:
+            return int(client.info("clients")["watching_clients"])
+
+    before = watches()
+    with cluster.client(node) as client:
+        step = client.pipeline()
+        step.watch(key)
+        assert watches() == before + 1
+        step.connection.disconnect()
+    while watches() != before:
+        pass
+
+
+def test_the_node_answers_about_itself_in_a_transaction(client: redis.Redis, key: str) -> None:
+    with client.pipeline() as transaction:
+        transaction.incr(key)
+        transaction.execute_command("TIME")
+        transaction.execute_command("ROLE")
+        count, now, role = transaction.execute()
+    assert (count, len(now), role[0] in ("master", "slave")) == (1, 2, True)
+
+
 def test_asyncio_clients_of_all_nodes_get_distinct_values(cluster: DevCluster, key: str) -> None:
     async def count() -> list[int]:
         clients = [redis.asyncio.Redis(host="127.0.0.1", port=cluster.resp_port(n % cluster.size), protocol=2 + n % 2) for n in range(30)]

@@ -1,7 +1,7 @@
 """A snapshot's bytes, made piece by piece while the state goes on changing.
 
 A million counters take tens of milliseconds to encode, and a turn of the loop must not. So a dump remembers the names at its moment, and the state
-keeps for it what a counter was before its first change since (`State.keep`). A name without such a note is as it was.
+keeps for it what a counter was before its first change since (`State.changing`). A name without such a note is as it was.
 
 The bytes are exactly those that encoding the whole state at that moment would have given.
 """

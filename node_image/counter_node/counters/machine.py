@@ -13,6 +13,7 @@ from counter_node.counters import ops as o
 from counter_node.counters.batches import TIME_BYTES, Batch, Op, OpenSession, Outcome, OutcomeKind, decode, decode_ops
 from counter_node.counters.dump import Dump
 from counter_node.counters.producers import Producers
+from counter_node.counters.replies import NO_LIST
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import MAX, MAX_KEYS, State
 
@@ -33,6 +34,7 @@ class _Dump(msgspec.Struct, array_like=True):
     sessions: list[tuple[int, int, int]]
     producers: list[Any]
     max_keys: int = MAX_KEYS
+    watches: list[Any] = []
 
 
 class SnapshotFormatError(Exception):
@@ -66,6 +68,8 @@ class Machine:
             sessions.evict(now)
         if now >= self._producers.due_ms:
             self._producers.evict(now)
+        if state.watches:
+            state.watches.evict(now)
         body = decode(memoryview(payload)[TIME_BYTES:])
         if type(body) is Batch:
             kind = sessions.admit(body.session, body.number, now)
@@ -84,27 +88,27 @@ class Machine:
     def _execute_all(self, commands: list[Op]) -> list[Any]:
         """One increment after the other of counters that exist, without a call: 0.1 µs each. All else takes the long way."""
         state = self._state
-        values, dirty, notes = state.values, state.dirty, state.notes
+        values, dirty, careful = state.values, state.dirty, state.careful
         replies: list[Any] = []
         reply = replies.append
         for op in commands:
             if type(op) is bytes and (old := values.get(op)) is not None and old < MAX:
-                if notes is not None:
-                    state.keep(op)
+                if careful:
+                    state.changing(op)
                 values[op] = new = old + 1
                 reply(new)
                 if dirty is not None:
                     dirty.add(op)
             else:
                 reply(self._execute(op))
-                values, notes = state.values, state.notes  # other ones after FLUSHALL
+                values, careful = state.values, state.careful  # other ones after FLUSHALL, WATCH, EXEC
         return replies
 
     def _execute_unheard(self, commands: list[Op]) -> None:
         """A batch of another gateway, which nobody here waits for. Increments of one key are added at once: the sum is the same, and keys appear in
         the same order."""
         state = self._state
-        if state.dirty is not None or state.notes is not None or set(map(type, commands)) != {bytes}:
+        if state.dirty is not None or state.careful or set(map(type, commands)) != {bytes}:
             self._execute_all(commands)
             return
         values = state.values
@@ -125,6 +129,9 @@ class Machine:
         if code == o.IDMP:
             _, producer, sequence, inner = op
             return self._producers.once(producer, sequence, self._state.time_ms, lambda: self._execute(inner))
+        if code == o.EXEC_IF:
+            _, watch, commands = op
+            return [self._execute(inner) for inner in commands] if self._state.watches.end(watch) else NO_LIST
         execute = o.EXECUTE.get(code)
         if execute is None:
             raise UnknownOperationError(f"operation {code} is not known to this version; upgrade this node")
@@ -171,19 +178,27 @@ class Machine:
 
     def counts(self) -> dict[str, int]:
         state = self._state
-        return {"keys": len(state.values), "expiring": len(state.deadlines), "sessions": len(self._sessions), "producers": len(self._producers)}
+        return {
+            "keys": len(state.values),
+            "expiring": len(state.deadlines),
+            "sessions": len(self._sessions),
+            "producers": len(self._producers),
+            "watches": len(state.watches),
+        }
 
     # --- snapshots ----------------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> bytes:
         state = self._state
-        dump = _Dump(FORMAT, state.time_ms, state.values, state.deadlines, self._sessions.dump(), self._producers.dump(), state.max_keys)
+        tables = (self._sessions.dump(), self._producers.dump(), state.max_keys, state.watches.dump())
+        dump = _Dump(FORMAT, state.time_ms, state.values, state.deadlines, *tables)
         return msgspec.msgpack.encode(dump)
 
     def dump(self) -> Dump:
         """The same bytes, piece by piece; meanwhile entries may be applied. One at a time."""
         state = self._state
-        rest = b"".join(map(msgspec.msgpack.encode, (self._sessions.dump(), self._producers.dump(), state.max_keys)))
+        tables = (self._sessions.dump(), self._producers.dump(), state.max_keys, state.watches.dump())
+        rest = b"".join(map(msgspec.msgpack.encode, tables))
         fields = len(msgspec.structs.fields(_Dump))
         return Dump(state, bytes([0x90 | fields]) + msgspec.msgpack.encode(FORMAT) + msgspec.msgpack.encode(state.time_ms), rest)
 
@@ -197,6 +212,7 @@ class Machine:
         machine._state.load(dump.values, dump.deadlines, dump.time_ms)
         machine._sessions.load(dump.sessions)
         machine._producers.load(dump.producers)
+        machine._state.watches.load(dump.watches)
         return machine
 
     def checksum(self) -> int:

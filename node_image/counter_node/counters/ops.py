@@ -18,6 +18,7 @@ from counter_node.counters.state import MAX, MIN, State
 INCRBY, GET, SET, DEL, MGET, EXISTS, EXPIRE, TTL, PERSIST, INCREX = range(1, 11)
 MULTI, IDMP, FLUSH, DBSIZE, SCAN, KEYS, MSET, GETDEL, GETEX, TYPE = range(11, 21)
 CONSTANT, DECRBY, STRLEN, RANDOMKEY = 21, 22, 23, 24
+WATCH, UNWATCH, EXEC_IF = 25, 26, 27
 
 READS: Final = frozenset({GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT, STRLEN, RANDOMKEY})
 
@@ -246,6 +247,20 @@ def _decrby(state: State, op: Op) -> Any:
     return incrby(state, [INCRBY, op[1], -op[2]])
 
 
+def _watch(state: State, op: Op) -> Simple:
+    """[WATCH, name, keys]"""
+    _, name, keys = op
+    state.watches.add(name, keys, state.time_ms)
+    return OK
+
+
+def _unwatch(state: State, op: Op) -> Any:
+    """[UNWATCH, name, packed reply]"""
+    _, name, reply = op
+    state.watches.end(name)
+    return unpack(reply)
+
+
 EXECUTE: dict[int, Callable[[State, Op], Any]] = {
     INCRBY: incrby,
     GET: _get,
@@ -269,5 +284,7 @@ EXECUTE: dict[int, Callable[[State, Op], Any]] = {
     DECRBY: _decrby,
     STRLEN: _strlen,
     RANDOMKEY: _randomkey,
+    WATCH: _watch,
+    UNWATCH: _unwatch,
 }
-"""MULTI and IDMP are the machine's (machine.py), as they execute others."""
+"""MULTI, EXEC_IF and IDMP are the machine's (machine.py), as they execute others."""

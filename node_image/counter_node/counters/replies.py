@@ -21,8 +21,15 @@ class Set(list[Any]):
     """A list that RESP3 calls a set."""
 
 
+class NoList:
+    """Null where a list was to be expected, which RESP2 tells apart from other nulls: EXEC did nothing."""
+
+    __slots__ = ()
+
+
 OK = Simple("OK")
-_FAILURE, _SIMPLE, _LIST, _MAP = 1, 2, 3, 4
+NO_LIST = NoList()
+_FAILURE, _SIMPLE, _LIST, _MAP, _NO_LIST = 1, 2, 3, 4, 5
 
 
 def pack(reply: Any) -> bytes:
@@ -42,6 +49,8 @@ def _tagged(reply: Any) -> Any:
         return [_SIMPLE, str(reply)]
     if isinstance(reply, list):
         return [_LIST, [_tagged(r) for r in reply]]
+    if kind is NoList:
+        return [_NO_LIST, None]
     if kind is dict:
         return [_MAP, [_tagged(x) for pair in reply.items() for x in pair]]
     return reply
@@ -55,6 +64,8 @@ def _untagged(value: Any) -> Any:
         return Failure(content)
     if tag == _SIMPLE:
         return Simple(content)
+    if tag == _NO_LIST:
+        return NO_LIST
     if tag == _MAP:
         parts = [_untagged(v) for v in content]
         return dict(zip(parts[::2], parts[1::2], strict=True))

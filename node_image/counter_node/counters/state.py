@@ -11,6 +11,7 @@ import heapq
 from typing import Final
 
 from counter_node.counters.keyspace import KeyIndex
+from counter_node.counters.watches import Watches
 
 MIN: Final = -(1 << 63)
 MAX: Final = (1 << 63) - 1
@@ -24,7 +25,7 @@ Notes = dict[bytes, tuple[int | None, int | None]]
 
 
 class State:
-    __slots__ = ("_due", "deadlines", "dirty", "index", "max_keys", "notes", "time_ms", "values")
+    __slots__ = ("_due", "deadlines", "dirty", "index", "max_keys", "notes", "time_ms", "values", "watches")
 
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self.values: dict[bytes, int] = {}
@@ -34,6 +35,7 @@ class State:
         self.dirty: set[bytes] | None = None  # None: nobody wants to know
         self.index: KeyIndex | None = None  # no part of the state: it follows from `values`
         self.notes: Notes | None = None  # None: no dump is being made
+        self.watches = Watches()
         self._due: list[tuple[int, bytes]] = []  # heap; an element counts only while `deadlines` agrees with it
 
     def advance(self, time_ms: int) -> None:
@@ -64,16 +66,23 @@ class State:
         if self.notes is notes:
             self.notes = None
 
-    def keep(self, key: bytes) -> None:
-        """Must be called before the first change of a counter or its deadline, while a dump is being made."""
+    # --- changes ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def careful(self) -> bool:
+        """Whether somebody must be told of changes by `changing`."""
+        return self.notes is not None or bool(self.watches.by_key)
+
+    def changing(self, key: bytes) -> None:
+        """To be called before a change of a counter or its deadline."""
         if self.notes is not None and key not in self.notes:
             self.notes[key] = (self.values.get(key), self.deadlines.get(key))
-
-    # --- changes ------------------------------------------------------------------------------------------------------------
+        if key in self.watches.by_key:
+            self.watches.touched(key)
 
     def put(self, key: bytes, value: int) -> None:
         """Keeps the deadline, if there is one."""
-        self.keep(key)
+        self.changing(key)
         if self.index is not None and key not in self.values:
             self.index.add(key)
         self.values[key] = value
@@ -81,10 +90,11 @@ class State:
             self.dirty.add(key)
 
     def remove(self, key: bytes) -> bool:
-        self.keep(key)
-        self.deadlines.pop(key, None)
-        if self.values.pop(key, None) is None:
+        if key not in self.values:
             return False
+        self.changing(key)
+        self.deadlines.pop(key, None)
+        del self.values[key]
         if self.index is not None:
             self.index.remove(key)
         if self.dirty is not None:
@@ -96,7 +106,7 @@ class State:
         if deadline_ms <= self.time_ms:
             self.remove(key)
             return
-        self.keep(key)
+        self.changing(key)
         self.deadlines[key] = deadline_ms
         heapq.heappush(self._due, (deadline_ms, key))
         if len(self._due) > 2 * len(self.deadlines) + _WASTE:  # a key whose deadline moves again and again
@@ -104,12 +114,17 @@ class State:
             heapq.heapify(self._due)
 
     def persist(self, key: bytes) -> bool:
-        self.keep(key)
-        return self.deadlines.pop(key, None) is not None
+        if key not in self.deadlines:
+            return False
+        self.changing(key)
+        del self.deadlines[key]
+        return True
 
     def clear(self) -> None:
         if self.dirty is not None:
             self.dirty.update(self.values)
+        for key in self.values.keys() & self.watches.by_key.keys():
+            self.watches.touched(key)
         self.values, self.deadlines, self.notes = {}, {}, None  # a dump goes on with the old tables
         self._due.clear()
         self.index = None

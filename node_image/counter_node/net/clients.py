@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -71,12 +72,17 @@ class ClientConnection(asyncio.Protocol):
             transport.close()
             return
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        self.session = Session(number, f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}", admin=self._admin)
+        session = Session(number, f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}", admin=self._admin)
+        session.watch_name = b"%s%d" % (self._server.unique, number)
+        session.ask = lambda question: self._server.answer(question, session)  # for commands in MULTI
+        self.session = session
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
         self._slots.clear()
         self._held.clear()
+        if self.session is not None and self.session.watching:
+            self._act([self.session.unwatch()])
         self._server.left(self)
 
     def data_received(self, data: bytes) -> None:
@@ -266,6 +272,7 @@ class ClientServer:
         self.refused = 0
         self.cut = 0
         self.spawn = node.spawn
+        self.unique = secrets.token_bytes(8)  # of this start of the node
         self._numbers = itertools.count(1)
         self._connections: set[ClientConnection] = set()
         self._holding = False

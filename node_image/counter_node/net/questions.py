@@ -98,7 +98,11 @@ def _server(node: Node) -> dict[str, Any]:
 
 
 def _clients(node: Node) -> dict[str, Any]:
-    return {"connected_clients": node.clients.count, "maxclients": node.settings.max_clients}
+    return {
+        "connected_clients": node.clients.count,
+        "maxclients": node.settings.max_clients,
+        "watching_clients": node.replica.machine.counts()["watches"],  # of all nodes
+    }
 
 
 def _memory(node: Node) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from counter_node.counters.replies import OK, Failure, Set, Simple
+from counter_node.counters.replies import OK, Failure, NoList, Set, Simple
 
 _INTEGERS = [b":%d\r\n" % n for n in range(10_000)]
 _OK = b"+OK\r\n"
@@ -37,6 +37,10 @@ def _null(_: None, protocol: int) -> bytes:
     return b"_\r\n" if protocol == 3 else b"$-1\r\n"
 
 
+def _no_list(_: NoList, protocol: int) -> bytes:
+    return b"_\r\n" if protocol == 3 else b"*-1\r\n"
+
+
 def _failure(reply: Failure, _: int) -> bytes:
     return b"-%s\r\n" % bytes(reply).replace(b"\r", b" ").replace(b"\n", b" ")
 
@@ -63,6 +67,7 @@ _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
     bytes: _bulk,
     str: _text,
     type(None): _null,
+    NoList: _no_list,
     Failure: _failure,
     Simple: _simple,
     list: _list,

@@ -77,7 +77,8 @@ DIFFERENCES: Final = """\
 - A value is a signed 64-bit integer. What would store anything else is refused: `-ERR value is not an integer or out of range`. There are no other
   types, and one database.
 - The time that decides about expiry is the leader's, carried in the log. `TTL` and `PTTL` are as of the newest entry of the log.
-- `WATCH` is refused. `SET key value IFEQ expected` compares and sets.
+- A `WATCH` is forgotten after an hour, or when 10,000 others began after it; its `EXEC` then answers null as if a key had changed. One `WATCH` takes
+  1,000 keys.
 - `SCAN` tells a key that is there during the whole walk exactly once. A cursor means the same on every node.
 - `GETEX` of a key that is not there refuses an expiry that is out of range; Redis answers null.
 - `READONLY` and `READWRITE` answer `OK`; reads are linearizable on every node anyway.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from counter_node.counters.replies import OK, Failure, Simple
 from counter_node.resp.actions import Action, Close, NodeQuestion, Refusal, Reply
-from counter_node.resp.arguments import SYNTAX, Options, integer
+from counter_node.resp.arguments import SYNTAX, Options, integer, keys
 from counter_node.resp.subcommands import Family
 
 if TYPE_CHECKING:
@@ -38,9 +38,11 @@ def discard(session: Session, words: list[bytes]) -> Action:
 
 
 def watch(session: Session, words: list[bytes]) -> Action:
-    if session.queue is not None:
-        raise Refusal("ERR WATCH inside MULTI is not allowed")
-    raise Refusal("ERR WATCH is not supported; use SET key value IFEQ expected to compare and set")
+    return session.watch(keys(words[1:]))
+
+
+def unwatch(session: Session, words: list[bytes]) -> Action:
+    return session.unwatch()
 
 
 def ping(session: Session, words: list[bytes]) -> Action:

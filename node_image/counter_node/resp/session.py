@@ -26,6 +26,8 @@ QUEUED = Reply(Simple("QUEUED"))
 _INCR: Final = frozenset({b"INCR", b"incr"})
 MAX_QUEUED: Final = 10_000
 MAX_QUEUED_BYTES: Final = 4 << 20
+MAX_WATCHED: Final = 1_000
+"""Keys of one WATCH."""
 ABORTED = Failure(b"EXECABORT Transaction discarded because of previous errors.")
 
 
@@ -45,6 +47,9 @@ class Session:
         self.spoilt = False  # a command was refused at the door
         self.ask: Callable[[NodeQuestion], Any] | None = None
         """Answers what only the node knows, for commands in a transaction. Without it they are refused there."""
+        self.watch_name = b"%d" % number
+        """Names this connection's WATCH in the replicated state; who serves the connection makes it unique."""
+        self.watching = False
         self._queued_bytes = 0
         self._places = 0
 
@@ -118,12 +123,33 @@ class Session:
             raise Refusal("ERR EXEC without MULTI")
         queue, self.queue = self.queue, None
         if self.spoilt:
-            return Reply(ABORTED)
+            return self._unwatched(ABORTED)
+        watching, self.watching = self.watching, False
         ops = [self._operation(command, words) for command, words in queue]
+        if watching:
+            return Write([o.EXEC_IF, self.watch_name, ops])
         if all(o.code_of(op) == o.CONSTANT for op in ops):
             return Reply([unpack(op[1]) for op in ops])
         whole: Op = [o.MULTI, ops]
         return Write(whole) if o.is_write(whole) else Read(whole)
+
+    def watch(self, keys: list[bytes]) -> Action:
+        if self.queue is not None:
+            raise Refusal("ERR WATCH inside MULTI is not allowed")
+        if len(keys) > MAX_WATCHED:
+            raise Refusal(f"ERR WATCH of {len(keys)} keys; at most {MAX_WATCHED}")
+        self.watching = True
+        return Write([o.WATCH, self.watch_name, keys])
+
+    def unwatch(self) -> Action:
+        return self._unwatched(OK)
+
+    def _unwatched(self, reply: Any) -> Write | Reply:
+        """The watch ends, if there is one; the reply is the same."""
+        if not self.watching:
+            return Reply(reply)
+        self.watching = False
+        return Write([o.UNWATCH, self.watch_name, pack(reply)])
 
     def _operation(self, command: Command, words: list[bytes]) -> Op:
         """A command of a transaction. What the connection or the node answers by itself is answered now, and takes its place as a constant."""
@@ -143,7 +169,7 @@ class Session:
         if self.queue is None:
             raise Refusal("ERR DISCARD without MULTI")
         self.queue = None
-        return Reply(OK)
+        return self._unwatched(OK)
 
     def once(self, words: list[bytes]) -> Read | Write | Reply:
         """The command inside IDMP: one that writes, or EXEC. Raises Refusal for what could not be executed at all."""
@@ -171,7 +197,7 @@ class Session:
 
     def reset(self) -> Action:
         self.queue, self.protocol, self.name = None, 2, b""
-        return Reply(Simple("RESET"))
+        return self._unwatched(Simple("RESET"))
 
     def description(self) -> str:
         """The line of CLIENT LIST."""

@@ -184,6 +184,49 @@ def test_random_commands_are_answered_byte_for_byte_as_redis_answers_them(real: 
         assert alike(words, ours, theirs), f"seed {seed}: {words} → {ours!r}, redis: {theirs!r}; before it: {history[-8:-1]}"
 
 
+WATCHING = [
+    [b"WATCH", b"a"], [b"WATCH", b"b", b"c"], [b"UNWATCH"], [b"MULTI"], [b"MULTI"], [b"EXEC"], [b"EXEC"], [b"EXEC"], [b"DISCARD"], [b"RESET"],
+    [b"INCR", b"a"], [b"INCR", b"b"], [b"SET", b"c", b"1"], [b"DEL", b"a"], [b"DEL", b"b", b"c"], [b"EXPIRE", b"a", b"5000"], [b"PERSIST", b"a"],
+    [b"GET", b"a"], [b"MGET", b"a", b"b"], [b"FLUSHALL"], [b"SETNX", b"a", b"1"], [b"GETDEL", b"b"], [b"EXPIRE", b"c", b"-1"], [b"INCR"],
+    [b"NONSENSE"], [b"GETEX", b"a", b"EX", b"4000"], [b"GETEX", b"a"], [b"EXPIRE", b"zzz", b"5"], [b"SET", b"a", b"1", b"NX"],
+    [b"MSETNX", b"a", b"1", b"b", b"2"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_several_connections_watch_and_change_ends_as_in_redis(redis_port: int, real: RealConnection, seed: int) -> None:
+    rng, server = random.Random(seed), LocalServer()
+    pairs = [(server.connect(), real), *((server.connect(), RealConnection(redis_port)) for _ in range(2))]
+    history: list[tuple[int, list[bytes]]] = []
+    for _ in range(COMMANDS_PER_SEED):
+        number = rng.randrange(3)
+        words = rng.choice(WATCHING)
+        history.append((number, words))
+        ours, theirs = pairs[number][0].command(*words), pairs[number][1].command(*words)
+        assert ours == theirs, f"seed {seed}: {ours!r}, redis: {theirs!r}, after {history[-15:]}"
+    for _, connection in pairs[1:]:
+        connection.close()
+
+
+CHANGES = [
+    [b"INCR", b"a"], [b"SET", b"a", b"7"], [b"SET", b"a", b"8"], [b"DEL", b"a"], [b"DEL", b"zzz"], [b"EXPIRE", b"a", b"900"], [b"PERSIST", b"a"],
+    [b"PERSIST", b"b"], [b"FLUSHALL"], [b"FLUSHDB"], [b"GETEX", b"a", b"PERSIST"], [b"GETEX", b"a"], [b"GETDEL", b"a"], [b"GETSET", b"a", b"7"],
+    [b"SETNX", b"a", b"1"], [b"SETNX", b"c", b"1"], [b"EXPIRE", b"a", b"-1"], [b"MSET", b"a", b"7"], [b"INCRBY", b"a", b"0"], [b"PING"],
+    [b"SET", b"a", b"1", b"NX"], [b"SET", b"a", b"7", b"KEEPTTL"], [b"EXPIRE", b"a", b"1", b"NX"], [b"GET", b"a"], [b"INCRBY", b"a", b"%d" % MAX],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=[b" ".join(words).decode() for words in CHANGES])
+def test_a_watch_is_broken_by_what_breaks_it_in_redis(redis_port: int, real: RealConnection, change: list[bytes]) -> None:
+    server, other = LocalServer(), RealConnection(redis_port)
+    watcher, changer = (server.connect(), real), (server.connect(), other)
+    script = [(changer, [b"SET", b"a", b"7", b"EX", b"500"]), (changer, [b"SET", b"b", b"7"]), (watcher, [b"WATCH", b"a", b"b", b"c"]),
+              (changer, change), (watcher, [b"MULTI"]), (watcher, [b"INCR", b"x"]), (watcher, [b"EXEC"])]  # fmt: skip
+    for (local, peer), words in script:
+        assert local.command(*words) == peer.command(*words), words
+    other.close()
+
+
 PATTERN_PIECES = [b"*", b"?", b"[", b"]", b"^", b"-", b"\\", b"a", b"b", b"c", b"!", b"[a-c]", b"[^b]", b"\\*"]
 
 
