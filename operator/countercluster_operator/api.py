@@ -66,13 +66,15 @@ class Kubernetes:
             raise
         return _plain(found)
 
-    async def list(self, api_version: str, kind: str, namespace: str | None, selector: dict[str, str]) -> list[dict[str, Any]]:
-        """Without a namespace those of all."""
+    async def list(
+        self, api_version: str, kind: str, namespace: str | None, selector: dict[str, str], *, fields: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Without a namespace those of all. `fields`: a field selector."""
         self.calls["list"] += 1
         resource = await self._resource(api_version, kind)
         text = ",".join(f"{k}={v}" for k, v in selector.items()) or None
         async with asyncio.timeout(TIMEOUT_S):
-            found = await self._dynamic.get(resource, namespace=namespace, label_selector=text)
+            found = await self._dynamic.get(resource, namespace=namespace, label_selector=text, field_selector=fields)
         items: list[dict[str, Any]] = _plain(found)["items"]
         return items
 

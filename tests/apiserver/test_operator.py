@@ -66,6 +66,16 @@ def test_what_is_touched_is_put_right_and_what_is_deleted_comes_back(here: World
     here.wait("everything is as it was", lambda: here.children(namespace) == wanted, 15)
 
 
+def test_a_pod_whose_labels_somebody_changed_is_found_and_replaced(here: World, operator: Operator, namespace: str) -> None:
+    here.cluster(namespace, "clicks")
+    here.wait_ready(namespace, "clicks")
+    path = f"/api/v1/namespaces/{namespace}/pods/clicks-1"
+    uid = here.server.get(path)["metadata"]["uid"]
+    here.server.merge(path, {"metadata": {"labels": {"app.kubernetes.io/instance": "other"}}}).ok()
+    here.wait("there is a new one", lambda: here.server.request("GET", path).body["metadata"].get("uid") not in (uid, None), 60)
+    here.wait_ready(namespace, "clicks")
+
+
 def test_a_child_that_belongs_to_somebody_else_is_left_alone_and_told(here: World, operator: Operator, namespace: str) -> None:
     theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "clicks", "namespace": namespace}}
     theirs["spec"] = {"selector": {"app": "shop"}, "ports": [{"port": 80}]}  # type: ignore[assignment]
@@ -165,8 +175,11 @@ def test_scaling_and_removing_leave_what_the_spec_says(here: World, operator: Op
         here.wait_ready(namespace, "clicks")
         assert len(here.members(namespace, "clicks")) == replicas
     assert here.ask(namespace, "clicks-0", "GET", "visits", port=6379) == b"7"
-    names = {name for kind, name in here.children(namespace) if kind == "PersistentVolumeClaim"}
-    assert names == {"data-clicks-0"}
+
+    def claims() -> set[str]:
+        return {name for kind, name in here.children(namespace) if kind == "PersistentVolumeClaim"}
+
+    here.wait("only the claim of the last one is left", lambda: claims() == {"data-clicks-0"})
     here.server.request("DELETE", here.path(namespace, "clicks")).ok()
     here.wait("nothing is left", lambda: not here.children(namespace))
 
