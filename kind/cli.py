@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 
-from kind import apps, cluster, engine, plan, programs, state
+from kind import apps, cluster, engine, metrics, plan, programs, state
 from kind.doctor import findings
 from kind.progress import Lane, Step, estimate_s, perform, remaining, run_all, say, spoken
 from kind.settings import APP_IMAGES, bin_folder, cache_root, kubeconfig
@@ -16,6 +16,7 @@ from kind.store import Store, remove_tree
 USAGE = """
 up          the cluster with the project's images; uses what is there, makes what is not
 load        builds the project's images and brings what changed to the running nodes
+metrics     metrics-server on the running cluster, for autoscalers
 status      engine, nodes, images; exits with 1 when something is wrong
 doctor      what this machine has and lacks
 kubeconfig  prints the path of the cluster's kubeconfig
@@ -28,7 +29,7 @@ clean       down, and removes the cache as well
 
 def main(arguments: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[[Store], int]] = {
-        "up": up, "load": load, "status": status, "doctor": doctor, "kubeconfig": print_kubeconfig, "env": print_env,
+        "up": up, "load": load, "metrics": add_metrics, "status": status, "doctor": doctor, "kubeconfig": print_kubeconfig, "env": print_env,
         "programs": print_programs, "down": down, "clean": clean,
     }  # fmt: skip
     parser = argparse.ArgumentParser(prog="kind/local.py", epilog=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -63,6 +64,15 @@ def load(store: Store) -> int:
             raise Problem("there is no running cluster", "python3 kind/local.py up")
         perform(Step("images of the project", Lane.ENGINE, 10, lambda: apps.make_all(store, pull), lambda: False))
         perform(Step("images on the nodes", Lane.ENGINE, 10, lambda: plan.load_images(store), lambda: False))
+    return 0
+
+
+def add_metrics(store: Store) -> int:
+    with store.exclusive():
+        pull = state.read(store.root).pull
+        if pull is None or not engine.runs():
+            raise Problem("there is no running cluster", "python3 kind/local.py up")
+        perform(Step("metrics-server", Lane.CPU, 120, lambda: metrics.add(store, pull=pull), lambda: False))
     return 0
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from kind import host
-from kind.settings import CONTAINERD, HERE, KIND, KUBERNETES, LOCAL_PATH_PROVISIONER
+from kind.settings import CONTAINERD, HERE, KIND, KUBERNETES, LOCAL_PATH_PROVISIONER, METRICS_SERVER
 from kind.shell import run
 from kind.store import Store, digest
 
@@ -18,6 +18,7 @@ INSTALLED = {
         f"github.com/containerd/containerd/v2/cmd/{program}@{CONTAINERD}" for program in ("containerd", "containerd-shim-runc-v2", "ctr")
     ),
     "provisioner": (f"github.com/rancher/local-path-provisioner@{LOCAL_PATH_PROVISIONER}",),
+    "metrics": (f"sigs.k8s.io/metrics-server/cmd/metrics-server@{METRICS_SERVER}",),
     "kind": (f"sigs.k8s.io/kind@{KIND}",),
 }
 

@@ -17,6 +17,8 @@ COREDNS_IMAGE = "coredns/coredns:v1.14.6"
 PAUSE_IMAGE = "pause:3.10.2"
 CONTAINERD = "v2.2.1"
 LOCAL_PATH_PROVISIONER = "v0.0.30"
+METRICS_SERVER = "v0.7.2"
+METRICS_IMAGE = "countercluster/metrics-server:dev"
 GO_MINIMUM = (1, 26)
 PYTHON_TARGET = "3.13"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.demo_counters import NODE_IMAGE, CounterCluster, Tools
+from examples.demo_counters import CounterCluster, Tools
 from examples.demo_kube import API, Namespace, Object, diagnose, kubectl, wait
 from tests.e2e import waits
 from tests.e2e.rig import FIGURES, Rig, figure, manifest, operator_lack, operator_pods, operator_said
@@ -135,14 +135,23 @@ def fresh(kubernetes: None) -> Iterator[tuple[Rig, float]]:
     kubectl("delete", "namespace", SHARED.name, "--wait=false", "--ignore-not-found")
 
 
+AS_MADE: Object = {
+    "replicas": 3,
+    "paused": False,
+    "hibernated": False,
+    "maintenance": "",
+    "rollout": {"strategy": "LeaderLast"},
+    "healing": {"replaceLostAfterSeconds": 300},
+}
+"""What the tests change, but for what a roll would undo: they leave the image and the settings as they are."""
+
+
 @pytest.fixture
 def rig(fresh: tuple[Rig, float]) -> Iterator[Rig]:
     """The shared CounterCluster with three voters. What a test changed is set right before the next one."""
     rig, _ = fresh
+    rig.patch(AS_MADE)
     if rig.counters.lack(3):
-        rig.patch(
-            {"replicas": 3, "hibernated": False, "maintenance": "", "paused": False, "image": NODE_IMAGE, "rollout": {"strategy": "LeaderLast"}}
-        )
         rig.counters.wait_settled(3, waits.SCALED)
     yield rig
     rig.end_loads()

@@ -83,10 +83,11 @@ class Rig:
 
 
 def operator_pods() -> dict[str, int]:
-    """Name and restarts of each."""
+    """Name and restarts of each that is not just ending."""
     return {
         pod["metadata"]["name"]: sum(s["restartCount"] for s in pod["status"].get("containerStatuses", []))
         for pod in Namespace(OPERATOR_NAMESPACE).list("pods")
+        if "deletionTimestamp" not in pod["metadata"]
     }
 
 

@@ -216,3 +216,18 @@ def test_one_to_seven_and_back(rig: Rig) -> None:
     rig.space("scale", "cc/clicks", "--replicas=3")
     rig.counters.wait_settled(3, waits.SCALED)
     rig.check("one-to-seven", load, waits.GAP)
+
+
+def test_an_autoscaler_follows_the_load(rig: Rig) -> None:
+    """With real metrics: `python3 kind/local.py metrics` puts metrics-server on the cluster."""
+    subprocess.run(["python3", "kind/local.py", "metrics"], check=True, capture_output=True, timeout=600)
+    load = rig.load("follows", "--connections", "8", "--seconds", "800")
+    load.wait_counting()
+    rig.space("autoscale", "cc", "clicks", "--min=3", "--max=4", "--cpu=20%")
+    try:
+        figure("autoscaled to 4 by CPU", rig.counters.wait_settled(4, waits.MACHINE_LOST))
+        said = rig.space("get", "hpa", "clicks", "-o", 'jsonpath={.status.conditions[?(@.type=="ScalingActive")].reason}')
+        assert said == "ValidMetricFound"
+    finally:
+        rig.space("delete", "hpa", "clicks")
+    rig.check("follows", load, waits.GAP)

@@ -65,6 +65,7 @@ def test_a_supervised_roll_waits_for_a_word_before_the_leader(rig: Rig) -> None:
     rig.space("annotate", "cc", "clicks", f"{mark}{revision}", "--overwrite")
     rig.counters.wait_settled(3, waits.ROLLED, image=NODE_IMAGE_NEXT)
     rig.check("supervised", load, waits.HANDED_OVER)
+    rig.patch({"rollout": {"strategy": "LeaderLast"}})
 
 
 @pytest.mark.disturbs_operator
