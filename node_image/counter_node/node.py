@@ -17,8 +17,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from counter_node import __version__
 from counter_node.cache.publisher import Publisher
 from counter_node.counters.ops import is_write
@@ -31,12 +29,14 @@ from counter_node.net.clients import ClientServer
 from counter_node.net.http import HttpConnection
 from counter_node.net.peers import REMOVED, Hello, Peers
 from counter_node.raft.core import Config
+from counter_node.raft.lease import Promise
 from counter_node.raft.messages import InstallSnapshot
 from counter_node.raft.types import NONE, Entry, EntryKind, HardState, Member, Membership, NodeId, Snapshot
 from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
 from counter_node.settings import Settings
+from counter_node.snapshot_sender import SnapshotSender
 from counter_node.status import pages, unready_reason
-from counter_node.storage import DiskFullError, Storage
+from counter_node.storage import DiskFullError, Storage, StorageError
 
 DISK_FULL_PAUSE_S = 30.0
 """After a snapshot found no room."""
@@ -64,8 +64,9 @@ class Node:
         if recovered.repaired:
             log.warning("the log's torn tail was repaired: %s", recovered.repaired)
         self.id: NodeId = recovered.node_id
-        self.replica = self._make_replica(recovered.hard_state, recovered.snapshot, recovered.entries)
+        self.replica = self._make_replica(recovered.hard_state, recovered.snapshot, recovered.behind + recovered.entries)
         self.peers = Peers(self, self._hello)
+        self._snapshots = SnapshotSender(self._storage)
         self._worker = DiskWorker(self._loop, self.metrics.disk_job_seconds.observe)
         self._turn_due = False
         self._snapshotting = False
@@ -84,7 +85,10 @@ class Node:
             secrets.randbits(62), is_write=is_write, tick_ms=s.tick_ms, patience_ticks=max(1, s.patience_ms // s.tick_ms), retry_ticks=RETRY_TICKS
         )
         config = Config(self.id, heartbeat_ticks=s.heartbeat_ticks, election_ticks=s.election_ticks)
-        replica = Replica(config, hard_state, snapshot, entries, gateway=gateway, clock_ms=_wall_ms, randint=random.SystemRandom().randint)
+        promise = Promise(_running_ms, s.election_ticks * s.tick_ms) if s.lease_reads else None
+        replica = Replica(
+            config, hard_state, snapshot, entries, gateway=gateway, clock_ms=_wall_ms, randint=random.SystemRandom().randint, promise=promise
+        )
         replica.on_applied = self._on_applied
         return replica
 
@@ -137,6 +141,7 @@ class Node:
             await self.cache.stop()
         await self.peers.close()
         self._worker.close()
+        self._snapshots.close()
         self._storage.close()
         log.info("stopped")
 
@@ -188,16 +193,19 @@ class Node:
         self._timer = self._loop.call_later(self.settings.tick_ms / 1000, self._tick)
 
     def _tick(self) -> None:
-        """After a stall one tick is counted, whatever time it took: what waits in the sockets is heard before any timer runs out."""
+        """After a stall no tick is counted, whatever time it took: what waits in the sockets is heard before any timer runs out."""
         now = self._loop.time()
         lag = now - self._last_tick - self.settings.tick_ms / 1000
         self._last_tick = now
         self.metrics.loop_lag_seconds.observe(max(0.0, lag))
-        if lag > self.settings.election_ticks * self.settings.tick_ms / 2000:
-            log.warning("the loop stalled", extra={"seconds": round(lag, 3)})
+        stalled = lag > self.settings.election_ticks * self.settings.tick_ms / 2000
         self._tick_later()
         try:
-            self.replica.tick()
+            if stalled:
+                log.warning("the loop stalled", extra={"seconds": round(lag, 3)})
+                self.replica.stalled(lag * 1000 / self.settings.tick_ms)
+            else:
+                self.replica.tick()
         except Exception as error:
             self._end_with(error)
         self.clients.tick()
@@ -251,12 +259,22 @@ class Node:
                 self.replica.unreachable(to)
 
     async def _send_snapshot(self, to: NodeId, message: InstallSnapshot) -> None:
-        snapshot = await asyncio.to_thread(self._storage.load_snapshot, message.meta)
         link = self.peers.link(to)
-        if link is not None and link.send_snapshot(msgspec.structs.replace(message, state=snapshot.state)):
-            log.info("sending a snapshot", extra={"to": f"{to:016x}", "index": message.meta.index, "bytes": len(snapshot.state)})
-        else:
+        if link is None or not link.connected:
             self.replica.unreachable(to)
+            return
+        try:
+            piece = await self._snapshots.fill(message)
+        except StorageError as error:
+            log.warning("the snapshot that is being sent is not there any more: %s", error, extra={"to": f"{to:016x}"})
+            self.replica.snapshot_gone(to)
+            self.wake()
+            return
+        if not link.send([piece]):
+            self.replica.unreachable(to)
+        elif message.offset == 0 or piece.last:
+            done = message.offset + len(piece.data)
+            log.info("snapshot sent" if piece.last else "sending a snapshot", extra={"to": f"{to:016x}", "index": message.meta.index, "bytes": done})
 
     def _publish(self) -> None:
         leads = self.replica.is_leader
@@ -435,6 +453,11 @@ class Node:
 
 def _wall_ms() -> int:
     return int(time.time() * 1000)
+
+
+def _running_ms() -> float:
+    """For leases: nobody sets this clock, and it goes on while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) * 1000
 
 
 def _member(node_id: NodeId, s: Settings) -> Member:

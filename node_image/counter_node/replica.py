@@ -19,6 +19,7 @@ from counter_node.counters.dump import Dump
 from counter_node.counters.machine import Machine
 from counter_node.gateway import Gateway, Op, Token
 from counter_node.raft.core import Config, Persist, Raft, Role
+from counter_node.raft.lease import Promise
 from counter_node.raft.messages import Message
 from counter_node.raft.types import (
     NONE,
@@ -35,8 +36,8 @@ from counter_node.raft.types import (
 
 MAX_APPLY_BYTES = 4 << 20
 """Log bytes applied in one turn, so that catching up never starves heartbeats."""
-KEEP_ENTRIES = 1_000
-"""Entries kept behind a snapshot, for followers that are only a little behind."""
+LOG_TIME_STEP_MS = 1_000
+"""While counters with an expiry exist, the time in the log is never older than this, though nobody writes."""
 
 
 class Forward(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False):
@@ -82,9 +83,11 @@ class Replica:
         gateway: Gateway,
         clock_ms: Callable[[], int],
         randint: Callable[[int, int], int],
+        promise: Promise | None = None,
     ) -> None:
         meta = snapshot.meta if snapshot is not None else SnapshotMeta()
-        self.raft = Raft(config, hard_state, meta, entries, randint)
+        self.raft = Raft(config, hard_state, meta, entries, randint, promise)
+        self.raft.snapshot_taken(meta)
         self.machine = Machine.restore(snapshot.state) if snapshot is not None else Machine()
         self.gateway = gateway
         self.applied_term = meta.term
@@ -92,6 +95,7 @@ class Replica:
         self._clock_ms = clock_ms
         self._job: DiskJob | None = None
         self._job_ticks = 0
+        self._time_proposed = (0, 0)  # term and index of the last Tick
         self._marker: SnapshotMeta | None = None
         self._link_changes = 0
         self._messages: list[tuple[NodeId, PeerMessage]] = []
@@ -138,10 +142,23 @@ class Replica:
             if self.disk_is_late:
                 self.raft.step_down()  # disk latency is part of a leader's liveness
         if self.is_leader:
-            due = self.machine.next_expiry_ms()
-            now = self._clock_ms()
-            if due is not None and due <= now:
-                self.raft.propose(batches.stamp(now, batches.encode_tick()))
+            self._keep_time()
+
+    def _keep_time(self) -> None:
+        """Time stands still in the log while nobody writes; counters expire, and TTLs count down, all the same."""
+        due, raft = self.machine.next_expiry_ms(), self.raft
+        if due is None or (self._time_proposed[0] == raft.term and self._time_proposed[1] > self.applied):
+            return
+        now = self._clock_ms()
+        if (due <= now or now - self.machine.time_ms >= LOG_TIME_STEP_MS) and raft.propose(batches.stamp(now, batches.encode_tick())):
+            self._time_proposed = (raft.term, raft.log.last_index)
+
+    def stalled(self, ticks: float) -> None:
+        """Instead of `tick`, when the loop or the process stood still for so long: what waits in the sockets is heard before any timer runs out.
+        A leader that was silent for an election timeout gives up; others have every reason to have replaced it."""
+        self.gateway.tick()
+        if ticks >= self.raft.config.election_ticks and len(self.raft.voters) > 1:
+            self.raft.step_down()
 
     def receive(self, sender: NodeId, message: PeerMessage) -> None:
         if isinstance(message, Forward):
@@ -160,6 +177,11 @@ class Replica:
         """A link was made: what was sent before may not have arrived."""
         self._link_changes += 1
         self.unreachable(node)
+
+    def snapshot_gone(self, node: NodeId) -> None:
+        """The snapshot that is being sent to `node` is not on disk any more."""
+        if self.raft.leadership is not None:
+            self.raft.leadership.snapshot_gone(node)
 
     def unreachable(self, node: NodeId) -> None:
         if self.raft.leadership is not None:
@@ -254,6 +276,8 @@ class Replica:
             return DiskJob(None, [], None, marker, [])
         if persist.snapshot is not None:
             marker = None  # an installed snapshot is newer than any of our own
+        elif marker is not None and persist.entries and persist.entries[0].index <= marker.index:
+            self._marker, marker = marker, None  # others committed what is not durable here yet: first the entries, in the next job the marker
         return DiskJob(persist.hard_state, persist.entries, persist.snapshot, marker, persist.after)
 
     def persisted(self, job: DiskJob) -> int | None:
@@ -262,7 +286,7 @@ class Replica:
         self._job = None
         self._release(job.after)
         if job.marker is not None and job.marker.index >= self.raft.log.offset:
-            self.raft.snapshot_taken(job.marker, KEEP_ENTRIES)
+            self.raft.snapshot_taken(job.marker)
         elif job.install is None:
             return None
         return self.raft.log.offset + 1

@@ -34,6 +34,7 @@ class ModelDisk:
         self.snapshot: Snapshot | None = None
         self.files: dict[SnapshotMeta, Snapshot] = {}
         self.entries: list[Entry] = []
+        self.behind: list[Entry] = []  # entries that the snapshot covers, not yet dropped
         self.breaks = False  # the next write fails
 
     # --- for the node ---------------------------------------------------------------------------------------------------------
@@ -48,7 +49,14 @@ class ModelDisk:
             if self.chance.random() < 0.5:
                 self.take(job)
             raise DiskError
+        self._drop(keep_from)
         self.take(job)
+
+    def _drop(self, keep_from: int | None) -> None:
+        if keep_from is not None:
+            self.behind = [e for e in self.behind if e.index >= keep_from]
+            newest = self.snapshot.meta.index if self.snapshot is not None else 0
+            self.files = {m: s for m, s in self.files.items() if m.index >= newest}
 
     def save(self, snapshot: Snapshot) -> None:
         self.files[snapshot.meta] = snapshot
@@ -66,7 +74,7 @@ class ModelDisk:
         if job.install is not None:
             self.files[job.install.meta] = job.install
             self.snapshot = job.install
-            self.entries = []
+            self.entries, self.behind = [], []
         if job.entries:
             first = job.entries[0].index
             base = self.snapshot.meta.index if self.snapshot is not None else 0
@@ -77,6 +85,7 @@ class ModelDisk:
         if job.marker is not None:
             base = self.snapshot.meta.index if self.snapshot is not None else 0
             self.snapshot = self.files[job.marker]
+            self.behind += self.entries[: job.marker.index - base]
             del self.entries[: job.marker.index - base]
 
     def holds(self, index: int, term: int) -> bool:
@@ -125,6 +134,7 @@ class StorageDisk(ModelDisk):
         if found.node_id != self.node:
             raise Broken(f"durability: n{self.node} came back as n{found.node_id}")
         self._compare(found.hard_state, found.snapshot, found.entries)
+        self._compare_behind(found.behind)
 
     def _compare(self, hard_state: HardState, snapshot: Snapshot | None, entries: list[Entry]) -> None:
         mine = (self.hard_state, self.snapshot.meta if self.snapshot else None, self.entries)
@@ -141,6 +151,15 @@ class StorageDisk(ModelDisk):
             f"synced were {mine[0]}, {len(mine[2])} up to {mine[2][-1].index if mine[2] else '-'}, pending {pending is not None}"
         )
 
+    def _compare_behind(self, found: list[Entry]) -> None:
+        """The storage keeps whole segments, so it may find more than was to be kept; what both have is the same, up to the snapshot."""
+        covered = self.snapshot.meta.index if self.snapshot is not None else 0
+        known = {e.index: e for e in self.behind}
+        last = found[-1].index if found else covered
+        if last != covered or any(known.get(e.index, e) != e for e in found) or len(found) < len(known):
+            raise Broken(f"durability: n{self.node} recovered other entries behind its snapshot at {covered}: {len(found)} up to {last}")
+        self.behind = found
+
     def write(self, job: DiskJob, keep_from: int | None) -> None:
         if self.breaks:
             self._disk.breaks_in = self.chance.randrange(4)
@@ -150,6 +169,7 @@ class StorageDisk(ModelDisk):
         except DiskFailedError:
             raise DiskError from None
         self._pending = None
+        self._drop(keep_from)
         self.take(job)
 
     def _do(self, job: DiskJob, keep_from: int | None) -> None:

@@ -26,6 +26,7 @@ class Plan:
     size: int = 3
     duration_ms: int = 15_000
     clients: int = 6
+    leases: bool = False
     storage: bool = False  # the production storage on a disk in memory, instead of the model alone
     crash_ms: int = 1_500
     partition_ms: int = 2_000
@@ -50,6 +51,7 @@ class Plan:
 PLANS = {
     "everything": Plan(),
     "storage": Plan(storage=True, duration_ms=10_000, crash_ms=700),
+    "leases": Plan(leases=True),
     "five nodes": Plan(size=5, duration_ms=8_000),
     "one node": Plan(size=1, duration_ms=6_000, membership_ms=0, transfer_ms=0, partition_ms=0, storage=True),
     "only crashes": Plan(crash_ms=400, partition_ms=0, pause_ms=0, zombie_ms=0, weather_ms=0, duration_ms=10_000),
@@ -78,7 +80,7 @@ class Report:
 
 def run(seed: int, plan: Plan = Plan(), world: World | None = None) -> Report:
     """Raises Broken, or whatever AssertionError the node itself raised. `world`: to look at afterwards."""
-    world = World(seed, plan.storage) if world is None else world
+    world = World(seed, plan.storage, plan.leases) if world is None else world
     world.found(plan.size)
     Joiner(world)
     ledgers = {key: Ledger() for key in KEYS}

@@ -19,6 +19,7 @@ import msgspec
 from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
 from counter_node.raft.core import Config
+from counter_node.raft.lease import Promise
 from counter_node.raft.messages import InstallSnapshot
 from counter_node.raft.types import HardState, Member, NodeId, Snapshot
 from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
@@ -32,6 +33,8 @@ EPOCH_MS = 1_800_000_000_000
 ELECTION_TICKS = 10
 PATIENCE_TICKS = 300
 RETRY_TICKS = 20
+PIECE_BYTES = 150
+"""Small, so that snapshots take many pieces."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(PeerMessage).decode
@@ -67,6 +70,8 @@ class Node:
         self.saving: Snapshot | None = None
         self.failed = False  # the disk failed: nothing is written any more until it is started again
         self._keep_from: int | None = None
+        self._ticked_at = 0.0
+        self._clock_rate = world.random.uniform(0.955, 1.045) if world.leases else 1.0  # as much drift as leases allow
 
     @property
     def up(self) -> bool:
@@ -80,15 +85,18 @@ class Node:
         except CrashError:
             self.start_in(50)
             return
+        self._ticked_at = world.now
+        promise = Promise(lambda: world.now * self._clock_rate, ELECTION_TICKS * TICK_MS) if world.leases else None
         gateway = Gateway(world.random.getrandbits(62), is_write=is_write, tick_ms=TICK_MS, patience_ticks=PATIENCE_TICKS, retry_ticks=RETRY_TICKS)
         self.replica = Replica(
-            Config(self.id, election_ticks=ELECTION_TICKS, max_inflight=8, promote_lag=20),
+            Config(self.id, election_ticks=ELECTION_TICKS, max_inflight=8, promote_lag=20, keep_entries=30),
             self.disk.hard_state,
             self.disk.snapshot,
-            list(self.disk.entries),
+            self.disk.behind + self.disk.entries,
             gateway=gateway,
             clock_ms=lambda: EPOCH_MS + int(world.now) + self.skew_ms,
             randint=world.random.randint,
+            promise=promise,
         )
         self.replica.on_applied = lambda entry: world.invariants.applied(self, entry)
         self._tick_later(self.incarnation)
@@ -114,7 +122,11 @@ class Node:
             return
         self._tick_later(incarnation)
         if not self.paused:
-            self.replica.tick()
+            late, self._ticked_at = (self.world.now - self._ticked_at) / TICK_MS, self.world.now
+            if late > ELECTION_TICKS / 2:
+                self.replica.stalled(late)
+            else:
+                self.replica.tick()
             self.wake()
 
     def wake(self) -> None:
@@ -150,7 +162,7 @@ class Node:
         turn = self.replica.turn()
         self.world.invariants.after_turn(self)
         for to, message in turn.messages:
-            self.world.send(self, to, self._with_state(message))
+            self._send(to, message)
         for token, replies in turn.replies:
             token(*replies)
         if turn.job is not None:
@@ -159,10 +171,16 @@ class Node:
         if self.replica is not None and self.replica.busy:
             self.wake()
 
-    def _with_state(self, message: PeerMessage) -> PeerMessage:
+    def _send(self, to: NodeId, message: PeerMessage) -> None:
         if isinstance(message, InstallSnapshot):
-            return msgspec.structs.replace(message, state=self.disk.files[message.meta].state)
-        return message
+            assert self.replica is not None
+            snapshot = self.disk.files.get(message.meta)
+            if snapshot is None:
+                self.replica.snapshot_gone(to)
+                return
+            end = message.offset + PIECE_BYTES
+            message = msgspec.structs.replace(message, data=snapshot.state[message.offset : end], last=end >= len(snapshot.state))
+        self.world.send(self, to, message)
 
     def _write(self, job: DiskJob, incarnation: int) -> None:
         self.job = job
@@ -225,8 +243,9 @@ class Node:
 
 
 class World:
-    def __init__(self, seed: int, real_storage: bool = False) -> None:
+    def __init__(self, seed: int, real_storage: bool = False, leases: bool = False) -> None:
         self.seed = seed
+        self.leases = leases
         self.real_storage = real_storage
         self.story: list[str] | None = None  # for a failing seed: what happened, in words
         self.random = random.Random(seed)

@@ -7,7 +7,7 @@ dialled.
 
 A node is known by its id, never by its address: names are looked up at every connect, a node of another cluster is refused, and so is a dialler
 that expects another id at this address (the disk was replaced) or whose id was removed. What cannot be sent at once is dropped; Raft sends again.
-A snapshot is cut into chunks which go out as the socket drains, so that heartbeats never wait behind it.
+A snapshot comes in pieces, each sent when the one before was answered, so that heartbeats never wait behind more than one.
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ import msgspec
 from crc32c import crc32c
 
 from counter_node.logs import log
-from counter_node.raft.messages import InstallSnapshot
 from counter_node.raft.types import NodeId
 from counter_node.replica import PeerMessage
 from counter_node.settings import SettingsError, address
 
 HEADER = struct.Struct("<II")  # length, CRC-32C of the payload
 MAX_FRAME_BYTES = 64 << 20
-CHUNK_BYTES = 256 << 10
 MAX_BUFFERED_BYTES = 64 << 20
 CONNECT_S = 2.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0
@@ -51,19 +49,10 @@ class Welcome(msgspec.Struct, array_like=True, frozen=True):
     reason: str = ""
 
 
-class Chunk(msgspec.Struct, array_like=True, tag=21, frozen=True):
-    """A piece of an encoded InstallSnapshot, in order on one connection."""
-
-    data: bytes
-    last: bool
-
-
-Wire = PeerMessage | Chunk
 _encoder = msgspec.msgpack.Encoder()
-_frames = msgspec.msgpack.Decoder(list[Wire])
+_frames = msgspec.msgpack.Decoder(list[PeerMessage])
 _hello = msgspec.msgpack.Decoder(Hello)
 _welcome = msgspec.msgpack.Decoder(Welcome)
-_install = msgspec.msgpack.Decoder(InstallSnapshot)
 
 
 class Owner(Protocol):
@@ -125,7 +114,6 @@ class Inbound(asyncio.Protocol):
         self._owner = owner
         self._connections = connections
         self._frames = Frames()
-        self._chunks: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self.sender: NodeId = 0
 
@@ -138,7 +126,7 @@ class Inbound(asyncio.Protocol):
         try:
             for payload in self._frames.feed(data):
                 if self.sender:
-                    self._deliver(_frames.decode(payload))
+                    self._owner.peer_messages(self.sender, _frames.decode(payload))
                 else:
                     self._greet(_hello.decode(payload))
         except (FrameError, msgspec.DecodeError) as error:
@@ -153,18 +141,6 @@ class Inbound(asyncio.Protocol):
             self._transport.close()
         else:
             self.sender = hello.node_id
-
-    def _deliver(self, messages: list[Wire]) -> None:
-        whole: list[PeerMessage] = []
-        for message in messages:
-            if not isinstance(message, Chunk):
-                whole.append(message)
-                continue
-            self._chunks.append(message.data)
-            if message.last:
-                whole.append(_install.decode(b"".join(self._chunks)))
-                self._chunks.clear()
-        self._owner.peer_messages(self.sender, whole)
 
     def close(self) -> None:
         if self._transport is not None:
@@ -184,12 +160,9 @@ class Outbound(asyncio.Protocol):
         self._frames = Frames()
         self.transport: asyncio.Transport | None = None
         self.lost = asyncio.Event()
-        self.drained: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-        self.transport = transport
-        transport.set_write_buffer_limits(high=CHUNK_BYTES)
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -210,10 +183,6 @@ class Outbound(asyncio.Protocol):
             return False
         return True
 
-    def resume_writing(self) -> None:
-        if self.drained is not None:
-            self.drained()
-
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set()
         if not self._welcome.done():
@@ -229,7 +198,6 @@ class Link:
         self._owner = owner
         self._hello = me
         self._connection: Outbound | None = None
-        self._chunks: list[Chunk] = []
         self._task = asyncio.get_running_loop().create_task(self._keep())
 
     @property
@@ -270,13 +238,11 @@ class Link:
 
     async def _use(self, connection: Outbound) -> None:
         self._connection = connection
-        connection.drained = self._send_chunks
         self._owner.peer_up(self.node)
         try:
             await connection.lost.wait()
         finally:
             self._connection = None
-            self._chunks.clear()
             self._owner.peer_lost(self.node)
 
     def send(self, messages: list[PeerMessage]) -> bool:
@@ -288,27 +254,6 @@ class Link:
             connection.transport.abort()
             return False
         return connection.write(frame(messages))
-
-    def send_snapshot(self, message: InstallSnapshot) -> bool:
-        """Starts to stream it, unless a stream is under way. False when there is no connection."""
-        if self._connection is None:
-            return False
-        if self._chunks:
-            return True
-        blob = _encoder.encode(message)
-        starts = range(0, len(blob), CHUNK_BYTES)
-        self._chunks = [Chunk(blob[s : s + CHUNK_BYTES], s == starts[-1]) for s in starts]
-        self._chunks.reverse()
-        self._send_chunks()
-        return True
-
-    def _send_chunks(self) -> None:
-        connection = self._connection
-        while self._chunks and connection is not None and connection.transport is not None:
-            if connection.transport.get_write_buffer_size() > CHUNK_BYTES:
-                return
-            if not connection.write(frame([self._chunks.pop()])):
-                return
 
     def close(self) -> None:
         self._task.cancel()

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 
 from counter_node.raft import quorum
 from counter_node.raft.leadership import Leadership
+from counter_node.raft.lease import Promise
 from counter_node.raft.log import RaftLog
 from counter_node.raft.membership import changed
 from counter_node.raft.messages import (
@@ -32,6 +33,7 @@ from counter_node.raft.messages import (
     Message,
     ReadRequest,
     ReadResponse,
+    SnapshotResponse,
     TimeoutNow,
     VoteRequest,
     VoteResponse,
@@ -58,6 +60,8 @@ class Config:
     max_inflight_bytes: int = 16 << 20
     max_uncommitted_bytes: int = 64 << 20
     promote_lag: int = 64  # entries a learner may be behind when it becomes a voter
+    keep_entries: int = 1_000  # behind a snapshot, for followers that are a little behind: more if one that answers needs them,
+    keep_bytes: int = 32 << 20  # but never more than this
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,8 +86,10 @@ class Raft:
         snapshot: SnapshotMeta,
         entries: Sequence[Entry],
         randint: Callable[[int, int], int],
+        promise: Promise | None = None,
     ) -> None:
-        """State as it was recovered from the disk. `randint(low, high)` is inclusive."""
+        """State as it was recovered from the disk; `entries` may begin before the snapshot's index. `randint(low, high)` is inclusive. `promise`
+        is given where leases are on (lease.py)."""
         assert config.id != NONE, "a node needs an id"
         self.config = config
         self.id = config.id
@@ -97,12 +103,15 @@ class Raft:
         self.leader: NodeId = NONE
         self.leadership: Leadership | None = None
         self.reads: list[tuple[int, int]] = []  # (id, index) of this node's own confirmed reads
+        self.promise = promise
         self._randint = randint
         self._messages: list[tuple[NodeId, Message]] = []
         self._after: list[tuple[NodeId, Message]] = []
         self._saved = (hard_state.term, hard_state.vote)
         self._install: Snapshot | None = None  # for the disk
         self._restore: Snapshot | None = None  # for the state machine
+        self._incoming: tuple[NodeId, int, SnapshotMeta] | None = None  # sender, term: one and the same file, so a piece fits the one before
+        self._pieces = bytearray()
         self._votes: dict[NodeId, bool] = {}
         self._elapsed = 0
         self._timeout = self._draw_timeout()
@@ -148,7 +157,7 @@ class Raft:
         self._elapsed += 1
         if self.leadership is not None:
             self.leadership.tick()
-        elif self._elapsed >= self._timeout:
+        elif self._elapsed >= self._timeout and not self._promised():
             self._elapsed = 0
             self.campaign()
 
@@ -201,18 +210,23 @@ class Raft:
             else:
                 self.leadership.membership_changed()
 
-    def snapshot_taken(self, meta: SnapshotMeta, keep_entries: int) -> None:
-        """A durable snapshot exists: forget the log up to it, but for `keep_entries` for followers that are a little behind."""
+    def snapshot_taken(self, meta: SnapshotMeta) -> None:
+        """A durable snapshot exists: forget the log up to it, but for what the configuration says is kept for others."""
         assert meta.index <= self.log.applied
         self.snapshot = meta
-        self.log.compact(meta.index - keep_entries)
+        oldest = meta.index - self.config.keep_entries
+        if self.leadership is not None:
+            slow = [p.needs_after for n, p in self.leadership.progress.items() if n != self.id and p.active]
+            oldest = min([oldest, *slow])
+        self.log.compact(self.log.oldest_within(oldest, meta.index, self.config.keep_bytes))
 
     def campaign(self, *, transfer: bool = False) -> None:
         """Start an election, with a pre-vote unless leadership is being handed to us. Nothing happens where it would be wrong to."""
         if self.leadership is not None or self.id not in self.voters or self._install is not None or self._unapplied_change():
             return
         self._votes = {}
-        self._timeout = self._draw_timeout()
+        # Nobody leads, so there is nobody to be patient with: half a timeout for the answers. A disk that needs longer costs no term (pre-vote).
+        self._timeout = self._randint(max(1, self.config.election_ticks // 2), self.config.election_ticks)
         self._elapsed = 0
         self.leader = NONE
         if transfer:
@@ -228,10 +242,15 @@ class Raft:
             self._become_follower(self.term, NONE)
 
     def leader_link_lost(self, node: NodeId) -> None:
-        """The link from `node` was closed: if it leads, it probably died. Only a hint: a pre-vote soon, which fails if others still hear it."""
-        if self.leadership is None and node == self.leader:
-            self.leader = NONE
-            self._elapsed = max(self._elapsed, self._timeout - self._randint(1, 3))
+        """The link from `node` was closed: if it leads, it probably died. Only a hint: a pre-vote, which fails if others still hear it. The first
+        of the other voters asks at once, each further one a tick later, so that they do not split the votes."""
+        if self.leadership is not None or node != self.leader:
+            return
+        self.leader = NONE
+        rank = sorted((self.voters | {self.id}) - {node}).index(self.id)
+        self._elapsed = max(self._elapsed, self._timeout - rank)
+        if rank == 0 and not self._promised():
+            self.campaign()
 
     # --- helpers of both sides ----------------------------------------------------------------------------------------------
 
@@ -243,6 +262,9 @@ class Raft:
 
     def lost_quorum(self) -> None:
         self._become_follower(self.term, NONE)
+
+    def _promised(self) -> bool:
+        return self.promise is not None and self.promise.binds()
 
     def _draw_timeout(self) -> int:
         return self._randint(self.config.election_ticks, 2 * self.config.election_ticks - 1)
@@ -258,7 +280,7 @@ class Raft:
         """False when the message is to be ignored."""
         if isinstance(message, VoteRequest):
             hears_leader = self.leader != NONE and self._elapsed < self.config.election_ticks
-            if hears_leader and not message.transfer:
+            if (hears_leader or self._promised()) and not message.transfer:
                 return False  # thesis 4.2.3: a disturber does not depose a leader that is heard
             if message.pre:
                 return True  # asks about a term that nobody has entered
@@ -299,6 +321,8 @@ class Raft:
         out.extend((v, request) for v in sorted(self.voters) if v != self.id)
 
     def _on_vote_request(self, sender: NodeId, m: VoteRequest) -> None:
+        if self._promised() and not m.transfer:
+            return
         free = self.vote == sender or (self.vote == NONE and self.leader == NONE) or (m.pre and m.term > self.term)
         up_to_date = (m.last_term, m.last_index) >= (self.log.last_term, self.log.last_index)
         granted = free and up_to_date
@@ -338,12 +362,14 @@ class Raft:
             self._become_follower(m.term, sender)
         self._elapsed = 0
         self.leader = sender
+        if self.promise is not None:
+            self.promise.renew()
         if isinstance(m, Append):
             self._on_append(sender, m)
         elif isinstance(m, Heartbeat):
             assert m.commit <= self.log.last_index, "this node lost entries that it had acknowledged"
             self.log.commit_to(m.commit)
-            self.send(sender, HeartbeatResponse(self.term, m.read))
+            self.send(sender, HeartbeatResponse(self.term, m.read, 0 if self.promise is None else self.promise.promise_ms))
         else:
             self._on_snapshot(sender, m)
 
@@ -363,9 +389,23 @@ class Raft:
         if meta.index > self.log.committed:
             if self.log.matches(meta.index, meta.term):
                 self.log.commit_to(meta.index)  # everything is here already; only the news was missing
+            elif not self._take_piece(sender, m):
+                self.send(sender, SnapshotResponse(self.term, meta.index, len(self._pieces)))
+                return
             else:
                 self.log.restore(meta.index, meta.term)
                 self.membership, self.voters = meta.membership, meta.membership.voters()
                 self.snapshot = meta
-                self._install = self._restore = Snapshot(meta, m.state)
+                self._install = self._restore = Snapshot(meta, bytes(self._pieces))
+        self._incoming, self._pieces = None, bytearray()
         self._after.append((sender, AppendResponse(self.term, True, self.log.committed)))
+
+    def _take_piece(self, sender: NodeId, m: InstallSnapshot) -> bool:
+        """True when the snapshot is complete. A piece that does not follow what is here is left: the answer says where to go on."""
+        stream = (sender, m.term, m.meta)
+        if stream != self._incoming:
+            self._incoming, self._pieces = stream, bytearray()
+        if m.offset != len(self._pieces):
+            return False
+        self._pieces += m.data
+        return m.last

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from counter_node.raft import quorum
+from counter_node.raft.lease import Lease
 from counter_node.raft.membership import ChangeRefused, changed
 from counter_node.raft.messages import (
     Append,
@@ -20,6 +21,7 @@ from counter_node.raft.messages import (
     Message,
     ReadRequest,
     ReadResponse,
+    SnapshotResponse,
     TimeoutNow,
 )
 from counter_node.raft.progress import Pace, Progress
@@ -28,10 +30,6 @@ from counter_node.raft.types import NONE, ChangeKind, Entry, EntryKind, Membersh
 
 if TYPE_CHECKING:
     from counter_node.raft.core import Raft
-
-
-SNAPSHOT_PATIENCE = 5
-"""Election timeouts that a member may take to install a snapshot before it is offered again."""
 
 
 class Busy(Exception):
@@ -56,6 +54,7 @@ class Leadership:
         self._heartbeat_elapsed = 0
         self._quorum_elapsed = 0
         self._reads = ReadQueue(raft.id)
+        self._lease = Lease(raft.promise, raft.id) if raft.promise is not None else None
         self._early_reads: list[tuple[NodeId, int]] = []  # asked before this term had committed anything
         self._read_heartbeat_due = False
         self._commit_news_due = False
@@ -131,7 +130,7 @@ class Leadership:
         active = {n: 1 for n, p in self.progress.items() if p.recently_active}
         active[self._raft.id] = 1
         for progress in self.progress.values():
-            progress.recently_active = False
+            progress.was_active, progress.recently_active = progress.recently_active, False
         return quorum.acknowledged(self._raft.voters, active) == 1
 
     # --- sending ------------------------------------------------------------------------------------------------------------
@@ -149,6 +148,8 @@ class Leadership:
         self._heartbeat_elapsed = 0
         self._read_heartbeat_due = False
         raft = self._raft
+        if self._lease is not None:
+            self._lease.sent(self._reads.new_round())
         for node, progress in self.progress.items():
             if node != raft.id:
                 raft.send(node, Heartbeat(raft.term, min(progress.match, raft.log.committed), self._reads.position))
@@ -160,9 +161,8 @@ class Leadership:
         log = raft.log
         while progress.may_send(config.max_inflight, config.max_inflight_bytes):
             if progress.next <= log.offset:
-                progress.snapshot(raft.snapshot.index)
-                raft.send(node, InstallSnapshot(raft.term, raft.snapshot))
-                return
+                progress.snapshot(raft.snapshot)
+                break
             entries = log.slice(progress.next, config.max_append_bytes)
             probing = progress.pace is Pace.PROBE
             if not entries and not probing and not nudge:
@@ -174,6 +174,15 @@ class Leadership:
             progress.sent(entries)
             progress.sent_commit = log.committed
             nudge = False
+        if progress.pending is not None and progress.active and not progress.probed:
+            progress.probed = True
+            raft.send(node, InstallSnapshot(raft.term, progress.pending, progress.received))
+
+    def snapshot_gone(self, node: NodeId) -> None:
+        """The snapshot that is being sent to `node` cannot be read any more, a newer one took its place: begin again with that."""
+        progress = self.progress.get(node)
+        if progress is not None and progress.pending is not None:
+            progress.snapshot(self._raft.snapshot)
 
     def _nudge(self, node: NodeId, progress: Progress) -> None:
         """The window is full: an empty append past it. It is refused if what the window holds was lost, and then the member is probed."""
@@ -197,6 +206,8 @@ class Leadership:
                 self._replicate(sender)
         elif isinstance(message, HeartbeatResponse):
             self._on_heartbeat_response(sender, progress, message)
+        elif isinstance(message, SnapshotResponse) and progress.piece_received(message.index, message.offset):
+            self._replicate(sender)
 
     def _retry_at(self, m: AppendResponse) -> int:
         return self._raft.log.guess(m.hint_index, m.hint_term)[0] + 1
@@ -208,23 +219,28 @@ class Leadership:
         if sender != self._raft.id:
             if progress.pace is Pace.PROBE or (progress.pace is Pace.SNAPSHOT and progress.match >= log.offset):
                 progress.replicate()
+            elif progress.pending is not None and progress.match >= progress.pending.index:
+                progress.probe()  # installed, but the log was compacted further meanwhile: the next snapshot follows
             if sender == self.transferee and progress.match == log.last_index:
-                self._raft.send(sender, TimeoutNow(self._raft.term))
+                self._send_timeout_now(sender)
         if news:
             self._advance_commit()
 
     def _on_heartbeat_response(self, sender: NodeId, progress: Progress, m: HeartbeatResponse) -> None:
-        progress.probed = False
         if progress.pace is Pace.SNAPSHOT:
             progress.waited += 1
-            if progress.waited >= SNAPSHOT_PATIENCE * self._config.election_ticks:
-                progress.probe()  # the snapshot was lost on the way
-        elif progress.match < self._raft.log.last_index:
+            if progress.waited >= self._config.election_ticks:  # the piece, or its answer, was lost; the disk may also be busy with it
+                progress.waited, progress.probed = 0, False
+        else:
+            progress.probed = False
+        if progress.pace is not Pace.SNAPSHOT and progress.match < self._raft.log.last_index:
             if progress.may_send(self._config.max_inflight, self._config.max_inflight_bytes):
                 self._replicate(sender, nudge=True)
             else:
                 self._nudge(sender, progress)
         self._reads.echoed(sender, m.read)
+        if self._lease is not None:
+            self._lease.echoed(sender, m.read, m.promise_ms)
         self._deliver_reads()
 
     def unreachable(self, node: NodeId) -> None:
@@ -232,7 +248,7 @@ class Leadership:
         progress = self.progress.get(node)
         if progress is None or node == self._raft.id:
             return
-        if progress.pace is Pace.PROBE:
+        if progress.pace is not Pace.REPLICATE:
             progress.probed = False  # where it stands is being asked already; going back to `match` could cost a snapshot
         else:
             progress.probe()
@@ -244,9 +260,9 @@ class Leadership:
         index = quorum.acknowledged(raft.voters, {n: p.match for n, p in self.progress.items()})
         # Only entries of this term are committed by counting; earlier ones follow (thesis 3.6.2).
         if index > raft.log.committed and raft.log.term(index) == raft.term:
-            for position in range(raft.log.committed - raft.log.offset, index - raft.log.offset):
+            first = max(raft.log.committed + 1, self._term_start)  # entries of earlier terms were never counted in
+            for position in range(first - raft.log.offset - 1, index - raft.log.offset):
                 self._uncommitted_bytes -= len(raft.log.entries[position].data)
-            self._uncommitted_bytes = max(0, self._uncommitted_bytes)  # entries of earlier terms were never counted in
             raft.log.commit_to(index)
             if self._early_reads:
                 early, self._early_reads = self._early_reads, []
@@ -263,6 +279,8 @@ class Leadership:
             self.progress[node].recently_active = True  # it gets one full period to answer
         if self.transferee not in raft.voters:
             self.transferee = NONE
+        if self._lease is not None:
+            self._lease.begin_anew()
         self._advance_commit()  # a smaller quorum may have been reached already
         self._deliver_reads()
 
@@ -272,6 +290,9 @@ class Leadership:
         raft = self._raft
         if raft.log.committed < self._term_start:
             self._early_reads.append((asker, read_id))  # thesis 6.4 step 1: until then the commit index may be behind
+            return
+        if self._lease is not None and self._lease.valid(raft.voters):
+            self._deliver(PendingRead(0, asker, read_id, raft.log.committed))
             return
         self._reads.add(asker, read_id, raft.log.committed)
         self._read_heartbeat_due = True
@@ -310,5 +331,10 @@ class Leadership:
             self.transferee = to
             self._transfer_elapsed = 0
             if self.progress[to].match == raft.log.last_index:
-                raft.send(to, TimeoutNow(raft.term))
+                self._send_timeout_now(to)
         return to
+
+    def _send_timeout_now(self, to: NodeId) -> None:
+        if self._lease is not None:
+            self._lease.give_up()  # whenever it arrives, it breaks the voters' promises
+        self._raft.send(to, TimeoutNow(self._raft.term))

@@ -1,8 +1,9 @@
 """The in-memory replicated log: what follows the newest compaction, and how far it is committed, applied and handed to the disk.
 
-    offset < applied <= committed <= last_index          offset < unstable <= last_index + 1
+    offset <= applied <= committed <= last_index          offset < unstable <= last_index + 1
 
-Entries at or below `offset` live in a snapshot only. Entries from `unstable` on were not handed to the storage yet. The committed prefix never
+Entries at or below `offset` live in a snapshot only. A snapshot may cover more than that: what follows `offset` is kept for followers that are a
+little behind. Entries from `unstable` on were not handed to the storage yet. The committed prefix never
 changes: truncating it is an assertion, not an error.
 """
 
@@ -14,16 +15,20 @@ from counter_node.raft.types import Entry
 
 
 class RaftLog:
-    def __init__(self, offset: int, offset_term: int, entries: Sequence[Entry], committed: int) -> None:
-        self.entries = list(entries)
-        self.offset = offset
-        self.offset_term = offset_term
+    def __init__(self, covered: int, covered_term: int, entries: Sequence[Entry], committed: int) -> None:
+        """A snapshot covers everything up to `covered`. `entries` may begin before that; those that fit the snapshot are kept."""
+        self.offset, self.offset_term = covered, covered_term
+        behind = [e for e in entries if e.index <= covered]
+        if behind and (behind[-1].index, behind[-1].term) == (covered, covered_term):
+            self.offset, self.offset_term = behind[0].index, behind[0].term
+        self.entries = [e for e in entries if e.index > self.offset]
+        offset = self.offset
         for position, entry in enumerate(self.entries):
             assert entry.index == offset + 1 + position, f"gap in the log: {entry.index} at place {offset + 1 + position}"
         self.unstable = self.last_index + 1
-        self.committed = min(max(committed, offset), self.last_index)
-        self.applied = offset  # by the state machine
-        self.handed = offset  # to the state machine, not necessarily applied yet
+        self.committed = min(max(committed, covered), self.last_index)
+        self.applied = covered  # by the state machine
+        self.handed = covered  # to the state machine, not necessarily applied yet
 
     @property
     def last_index(self) -> int:
@@ -108,6 +113,15 @@ class RaftLog:
         found = self.entries[self.unstable - self.offset - 1 :]
         self.unstable = self.last_index + 1
         return found
+
+    def oldest_within(self, index: int, last: int, max_bytes: int) -> int:
+        """`index`, or a later one if the entries after it up to `last` hold more than `max_bytes`."""
+        size = 0
+        for position in range(last - self.offset - 1, max(index, self.offset) - self.offset - 1, -1):
+            size += len(self.entries[position].data) + 16
+            if size > max_bytes:
+                return self.offset + 1 + position
+        return index
 
     def compact(self, index: int) -> None:
         """Forget entries up to `index`; they are in a durable snapshot. Never beyond what was applied, nor what the disk has not got."""

@@ -56,16 +56,31 @@ class Heartbeat(msgspec.Struct, array_like=True, tag=5, frozen=True, gc=False):
 
 
 class HeartbeatResponse(msgspec.Struct, array_like=True, tag=6, frozen=True, gc=False):
+    """`promise_ms`: for so long the sender votes for nobody else (lease.py); 0 where leases are off."""
+
     term: int
     read: int
+    promise_ms: int = 0
 
 
 class InstallSnapshot(msgspec.Struct, array_like=True, tag=7, frozen=True):
-    """Thesis 5.3. The core sends it without `state`; the sender's driver attaches the bytes of the snapshot file."""
+    """One piece of a snapshot (thesis 5.3), from byte `offset` of its state on. The core sends it without `data`; the sender's driver reads
+    the piece from the file, and sets `last` on the one that ends it."""
 
     term: int
     meta: SnapshotMeta
-    state: bytes = b""
+    offset: int = 0
+    data: bytes = b""
+    last: bool = False
+
+
+class SnapshotResponse(msgspec.Struct, array_like=True, tag=11, frozen=True, gc=False):
+    """The sender holds the first `offset` bytes of the snapshot at `index`, in memory: the place to go on from. Once all of it is durable, an
+    AppendResponse tells."""
+
+    term: int
+    index: int
+    offset: int
 
 
 class TimeoutNow(msgspec.Struct, array_like=True, tag=8, frozen=True, gc=False):
@@ -88,5 +103,15 @@ class ReadResponse(msgspec.Struct, array_like=True, tag=10, frozen=True, gc=Fals
 
 
 Message = (
-    VoteRequest | VoteResponse | Append | AppendResponse | Heartbeat | HeartbeatResponse | InstallSnapshot | TimeoutNow | ReadRequest | ReadResponse
+    VoteRequest
+    | VoteResponse
+    | Append
+    | AppendResponse
+    | Heartbeat
+    | HeartbeatResponse
+    | InstallSnapshot
+    | SnapshotResponse
+    | TimeoutNow
+    | ReadRequest
+    | ReadResponse
 )

@@ -2,7 +2,7 @@
 
 PROBE      one message at a time, until an answer shows where the logs agree
 REPLICATE  `next` runs ahead of `match`; bounded by a window of messages and bytes
-SNAPSHOT   nothing is sent until the snapshot was installed or given up
+SNAPSHOT   one piece of a snapshot at a time; a lost one is sent again, from where the member says it stands
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import enum
 from collections import deque
 from collections.abc import Sequence
 
-from counter_node.raft.types import Entry
+from counter_node.raft.types import Entry, SnapshotMeta
 
 
 class Pace(enum.Enum):
@@ -21,20 +21,36 @@ class Pace(enum.Enum):
 
 
 class Progress:
-    __slots__ = ("inflight", "inflight_bytes", "match", "next", "pace", "pending", "probed", "recently_active", "sent_commit", "waited", "wants")
+    __slots__ = (
+        "inflight",
+        "inflight_bytes",
+        "match",
+        "next",
+        "pace",
+        "pending",
+        "probed",
+        "received",
+        "recently_active",
+        "sent_commit",
+        "waited",
+        "wants",
+        "was_active",
+    )
 
     def __init__(self, following: int) -> None:
         self.match = 0
         self.next = following
         self.pace = Pace.PROBE
-        self.probed = False  # PROBE: a message is out and unanswered
-        self.pending = 0  # SNAPSHOT: index of the snapshot that was sent
+        self.probed = False  # PROBE, SNAPSHOT: a message is out and unanswered
+        self.pending: SnapshotMeta | None = None  # SNAPSHOT: which one
+        self.received = 0  # SNAPSHOT: bytes that the member has of it
         self.inflight: deque[tuple[int, int]] = deque()  # REPLICATE: (last index, bytes) of each unanswered message
         self.inflight_bytes = 0
-        self.waited = 0  # SNAPSHOT: heartbeats answered since it was sent
+        self.waited = 0  # SNAPSHOT: heartbeats answered since the last piece was sent
         self.sent_commit = 0  # newest commit index told to this member
         self.wants = 0  # the member waits for the commit index to reach this
         self.recently_active = False  # heard from since the last check of the quorum
+        self.was_active = False  # heard from in the period before
 
     def probe(self) -> None:
         """Fall back to one message at a time, from right after what is known to match."""
@@ -47,14 +63,31 @@ class Progress:
         self.pace = Pace.REPLICATE
         self._reset()
 
-    def snapshot(self, index: int) -> None:
+    def snapshot(self, meta: SnapshotMeta) -> None:
         self.pace = Pace.SNAPSHOT
         self._reset()
-        self.pending = index
+        self.pending = meta
+
+    @property
+    def active(self) -> bool:
+        return self.recently_active or self.was_active
+
+    @property
+    def needs_after(self) -> int:
+        """Entries after this index are what the member lacks, or will lack once its snapshot is there."""
+        return self.match if self.pending is None else max(self.match, self.pending.index)
+
+    def piece_received(self, index: int, offset: int) -> bool:
+        """The member holds `offset` bytes of the snapshot at `index`; fewer than it had, if it was restarted. True: go on sending."""
+        if self.pending is None or index != self.pending.index or offset == self.received:
+            return False
+        self.received, self.probed, self.waited = offset, False, 0
+        return True
 
     def _reset(self) -> None:
         self.probed = False
-        self.pending = 0
+        self.pending = None
+        self.received = 0
         self.waited = 0
         self.inflight.clear()
         self.inflight_bytes = 0

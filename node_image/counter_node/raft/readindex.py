@@ -33,6 +33,11 @@ class ReadQueue:
     def __len__(self) -> int:
         return len(self._pending)
 
+    def new_round(self) -> int:
+        """A position of its own for a round of heartbeats."""
+        self.position += 1
+        return self.position
+
     def add(self, asker: NodeId, read_id: int, commit: int) -> None:
         self.position += 1
         self._pending.append(PendingRead(self.position, asker, read_id, commit))

@@ -32,6 +32,10 @@ class Disk:
     def read(self, path: Path) -> bytes:
         return path.read_bytes()
 
+    def read_at(self, fd: int, size: int, offset: int) -> bytes:
+        """Up to `size` bytes; fewer only at the end of the file."""
+        return os.pread(fd, size, offset)
+
     def create(self, path: Path) -> int:
         """A new or emptied file, open for writing."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)

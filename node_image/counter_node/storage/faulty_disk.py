@@ -40,6 +40,9 @@ class FaultyDisk(Disk):
     def read(self, path: Path) -> bytes:
         return self._inner.read(path)
 
+    def read_at(self, fd: int, size: int, offset: int) -> bytes:
+        return self._inner.read_at(fd, size, offset)
+
     def create(self, path: Path) -> int:
         with self._around("create", path):
             fd = self._inner.create(path)

@@ -40,6 +40,7 @@ class Recovered:
     snapshot: Snapshot | None
     entries: list[Entry]  # those after the snapshot, contiguous
     repaired: str | None  # a torn tail that was cut, and where the cut part was kept
+    behind: list[Entry]  # those up to the snapshot that are still there, contiguous up to its index; for followers that lack them
 
 
 @dataclass(slots=True)
@@ -73,9 +74,6 @@ class _Log:
         self.named.add(snapshots.snapshot_name(meta))
         if restart:
             self.entries.clear()
-            self.base = meta.index
-        elif meta.index > self.base:
-            del self.entries[: meta.index - self.base]
             self.base = meta.index
 
 
@@ -153,6 +151,7 @@ class Findings:
     state: LogState
     snapshot: Snapshot | None
     entries: list[Entry]
+    behind: list[Entry]
     named: set[str]  # snapshot files that the log names
 
     @property
@@ -175,7 +174,8 @@ def read_directory(disk: Disk, directory: Path, cluster_id: str, node_id: int) -
     state = log.state
     assert state is not None
     snapshot = _load_snapshot(disk, directory, cluster_id, log, state)
-    return Findings(numbers[0], newest, closed, state, snapshot, log.entries, log.named)
+    behind = max(0, (snapshot.meta.index if snapshot is not None else 0) - log.base)
+    return Findings(numbers[0], newest, closed, state, snapshot, log.entries[behind:], log.entries[:behind], log.named)
 
 
 def _recover(disk: Disk, directory: Path, cluster_id: str, node_id: int, segment_bytes: int) -> tuple[Segments, LogState, Recovered]:
@@ -199,7 +199,7 @@ def _recover(disk: Disk, directory: Path, cluster_id: str, node_id: int, segment
         disk, wal, segment_bytes, newest.header, disk.open(path), len(newest.data), scanned.offset, scanned.frames[-1].crc, found.oldest
     )
     segments.keep_reserve()
-    return segments, found.state, Recovered(node_id, found.state.hard_state, found.snapshot, found.entries, repaired)
+    return segments, found.state, Recovered(node_id, found.state.hard_state, found.snapshot, found.entries, repaired, found.behind)
 
 
 def _exists(disk: Disk, path: Path) -> bool:
@@ -294,8 +294,6 @@ def _load_snapshot(disk: Disk, directory: Path, cluster_id: str, log: _Log, stat
         raise DamagedError(directory / DIRECTORY, f"entries {covered + 1}..{log.base} are missing: a segment was removed")
     if state.snapshot is None:
         return None
-    if log.base < covered:
-        del log.entries[: covered - log.base]
     return snapshots.load(disk, directory / snapshots.DIRECTORY, cluster_id, state.snapshot)
 
 

@@ -84,6 +84,38 @@ def load(disk: Disk, directory: Path, cluster_id: str, meta: SnapshotMeta) -> Sn
     return snapshot
 
 
+class Reader:
+    """An open snapshot, for reading its state piece by piece; it stays readable when the file is deleted meanwhile. Raises DamagedError."""
+
+    def __init__(self, disk: Disk, directory: Path, meta: SnapshotMeta) -> None:
+        path = directory / snapshot_name(meta)
+        self._disk = disk
+        self._fd = disk.open(path)
+        try:
+            fixed = disk.read_at(self._fd, _FIXED.size, 0)
+            if len(fixed) < _FIXED.size or fixed[:8] != _MAGIC:
+                raise DamagedError(path, "at offset 0: not a snapshot file")
+            _, expected, header_bytes, self.size = _FIXED.unpack(fixed)
+            self._start = _FIXED.size + header_bytes
+            crc = crc32c(fixed[_CRC_FROM:])
+            for offset in range(_FIXED.size, self._start + self.size, _PIECE_BYTES):
+                size = min(_PIECE_BYTES, self._start + self.size - offset)
+                crc = crc32c(disk.read_at(self._fd, size, offset), crc)
+            if crc != expected:
+                raise DamagedError(path, f"at offset 8: CRC-32C is {crc:08x}, expected {expected:08x}")
+        except BaseException:
+            self.close()
+            raise
+
+    def piece(self, offset: int, size: int) -> tuple[bytes, bool]:
+        """Bytes of the state from `offset` on, at most `size`; and whether they end it."""
+        data = self._disk.read_at(self._fd, max(0, min(size, self.size - offset)), self._start + offset)
+        return data, offset + len(data) >= self.size
+
+    def close(self) -> None:
+        self._disk.close(self._fd)
+
+
 def parse(path: Path, data: bytes) -> tuple[str, Snapshot]:
     """Cluster id and snapshot in a file's bytes."""
     if len(data) < _FIXED.size or data[:8] != _MAGIC:

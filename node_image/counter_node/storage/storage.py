@@ -189,6 +189,15 @@ class Storage:
         except OSError as error:
             raise StorageError(f"{self._snapshots}: cannot read the snapshot at {meta.index}: {error}") from error
 
+    def open_snapshot(self, meta: SnapshotMeta) -> snapshots.Reader:
+        """A saved snapshot, checked once and then read in pieces; `close` it. Blocks; may run beside everything else. StorageError when it is
+        not kept any more, DamagedError when it cannot be trusted."""
+        self._check_usable(beside=True)
+        try:
+            return snapshots.Reader(self._disk, self._snapshots, meta)
+        except OSError as error:
+            raise StorageError(f"{self._snapshots}: cannot read the snapshot at {meta.index}: {error}") from error
+
     def compact(self, first_index: int) -> None:
         """Deletes segments that hold only entries below `first_index` (or replaced ones), and snapshots older than the one before
         the one in force. Blocks. `first_index` must not be beyond the durable snapshot."""

@@ -66,7 +66,7 @@ class Network:
         self.sent.append((sender, to, message))
         if to in self.nodes and not self.drop(sender, to, message):
             if isinstance(message, InstallSnapshot):
-                message = msgspec.structs.replace(message, state=b"state")
+                message = msgspec.structs.replace(message, data=b"state", last=True)
             self.nodes[to].step(sender, message)
 
     def tick(self, times: int = 1, *only: NodeId) -> None:

@@ -118,6 +118,9 @@ class SimDisk(Disk):
     def read(self, path: Path) -> bytes:
         return bytes(self.file(path).cached)
 
+    def read_at(self, fd: int, size: int, offset: int) -> bytes:
+        return bytes(self._open[fd].cached[offset : offset + size])
+
     def create(self, path: Path) -> int:
         self._step()
         self._folders[path.parent].change({path.name: File()})
