@@ -163,13 +163,13 @@ class StorageDisk(ModelDisk):
     def write(self, job: DiskJob, keep_from: int | None) -> None:
         if self.breaks:
             self._disk.breaks_in = self.chance.randrange(4)
+        self._drop(keep_from)
         self._pending = job
         try:
             self._do(job, keep_from)
         except DiskFailedError:
             raise DiskError from None
         self._pending = None
-        self._drop(keep_from)
         self.take(job)
 
     def _do(self, job: DiskJob, keep_from: int | None) -> None:

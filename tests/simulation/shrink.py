@@ -32,7 +32,7 @@ class Failure:
 
 def failure(seed: int, plan: Plan, story: list[str] | None = None) -> Failure | None:
     """None when the run is clean."""
-    world = World(seed, plan.storage)
+    world = World(seed, plan.storage, plan.leases)
     world.story = story
     try:
         run(seed, plan, world)
