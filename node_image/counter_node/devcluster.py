@@ -5,7 +5,8 @@
 Runs in the foreground until SIGTERM or Ctrl-C. Node i (from 0) serves the Redis protocol on port + i; its other ports are chosen free ones and
 kept in DIR/node-i/ports.json, so that a second start over the same DIR is the same cluster. When all nodes are voters it has printed one line for
 each, `node I pid PID resp 127.0.0.1:PORT`, and then `ready`. A node that dies is started again after a second and its line is printed anew;
-`--no-restart` turns that off. Options after `--` go to every node, e.g. `-- --tick-ms 20`. Logs: DIR/node-i/log.
+`--no-restart` turns that off. With `--cluster-mode` node i also serves clients in Redis cluster mode, on port + number of nodes + i. Options after
+`--` go to every node, e.g. `-- --tick-ms 20`. Logs: DIR/node-i/log.
 """
 
 from __future__ import annotations
@@ -53,9 +54,10 @@ def _free_ports(count: int) -> list[int]:
 
 
 class NodeProcess:
-    def __init__(self, index: int, resp_port: int, directory: Path, options: list[str]) -> None:
+    def __init__(self, index: int, resp_port: int, cluster_port: int, directory: Path, options: list[str]) -> None:
         self.index = index
         self.resp_port = resp_port
+        self.cluster_port = cluster_port
         self.directory = directory / f"node-{index}"
         self.directory.mkdir(parents=True, exist_ok=True)
         self.ports = self._ports()
@@ -87,6 +89,7 @@ class NodeProcess:
             "name": f"node-{self.index}",
             "bind": HOST,
             "resp-port": str(self.resp_port),
+            "cluster-port": str(self.cluster_port),
             "peer-port": str(self.ports["peer"]),
             "advertise-peer": self.peer,
             "admin-port": str(self.ports["admin"]),
@@ -114,8 +117,8 @@ class NodeProcess:
 
 
 class DevCluster:
-    def __init__(self, count: int, port: int, directory: Path, options: list[str], *, restart: bool) -> None:
-        self.nodes = [NodeProcess(i, port + i, directory, options) for i in range(count)]
+    def __init__(self, count: int, port: int, directory: Path, options: list[str], *, restart: bool, cluster_mode: bool) -> None:
+        self.nodes = [NodeProcess(i, port + i, port + count + i if cluster_mode else 0, directory, options) for i in range(count)]
         self._restart = restart
         self._stopping = False
 
@@ -204,7 +207,7 @@ async def _main(options: argparse.Namespace) -> int:
     directory = Path(options.dir)
     directory.mkdir(parents=True, exist_ok=True)
     extra = [o for o in options.node_options if o != "--"]
-    cluster = DevCluster(options.nodes, options.port, directory, extra, restart=not options.no_restart)
+    cluster = DevCluster(options.nodes, options.port, directory, extra, restart=not options.no_restart, cluster_mode=options.cluster_mode)
     task = asyncio.create_task(cluster.run())
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -225,6 +228,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=7001, help="node i serves the Redis protocol on PORT + i")
     parser.add_argument("--dir", default=f"/tmp/countercluster-{os.getuid()}-{int(time.time())}", help="data, logs and ports of the nodes")
     parser.add_argument("--no-restart", action="store_true", help="leave a node that died dead")
+    parser.add_argument("--cluster-mode", action="store_true", help="serve clients in Redis cluster mode as well")
     parser.add_argument("node_options", nargs=argparse.REMAINDER, help="after --: options for every node")
     options = parser.parse_args()
     if not 1 <= options.nodes <= 7:

@@ -106,6 +106,8 @@ class Node:
             await loop.create_server(self.clients.administrator, s.bind, s.admin_port),
             await loop.create_server(lambda: HttpConnection(pages(self)), s.bind, s.http_port),
         ]
+        if s.cluster_port:
+            self._servers.append(await loop.create_server(self.clients.cluster_client, s.bind, s.cluster_port, backlog=1024))
         self.started = True
         self._last_tick = loop.time()
         self._tick_later()

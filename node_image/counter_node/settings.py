@@ -28,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     peer_port: int = 7000
     admin_port: int = 7001
     http_port: int = 8080
+    cluster_port: int = 0
     advertise_peer: str = ""
     advertise_resp: str = ""
     cache: str = ""
@@ -55,6 +56,7 @@ HELP = {
     "peer_port": "other nodes",
     "admin_port": "RAFT.* commands",
     "http_port": "health and metrics",
+    "cluster_port": "clients in Redis cluster mode, as far from the clients' port on every node; 0: none",
     "advertise_peer": "host:port under which other nodes reach this one",
     "advertise_resp": "host:port shown to clients",
     "cache": "host:port of the Redis cache; a name may have several addresses",
@@ -105,6 +107,8 @@ def _checked(s: Settings) -> Settings:
     for port in ("resp_port", "peer_port", "admin_port", "http_port"):
         if not 0 < getattr(s, port) < 65536:
             refuse(port, getattr(s, port), "ports are 1 to 65535")
+    if not 0 <= s.cluster_port < 65536:
+        refuse("cluster_port", s.cluster_port, "ports are 1 to 65535, and 0 means none")
     if not 5 <= s.tick_ms <= 1_000:
         refuse("tick_ms", s.tick_ms, "5 to 1000")
     if s.heartbeat_ticks < 1:

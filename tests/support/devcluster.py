@@ -49,10 +49,19 @@ def free_ports(count: int) -> list[int]:
 class DevCluster:
     ready_s = 45.0
 
-    def __init__(self, directory: Path, nodes: int = 3, *options: str, restart: bool = True, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        nodes: int = 3,
+        *options: str,
+        restart: bool = True,
+        cluster_mode: bool = False,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.directory = directory
         self.size = nodes
-        self.port = free_port_range(nodes)
+        self.port = free_port_range(2 * nodes if cluster_mode else nodes)
+        self._cluster_mode = cluster_mode
         self._options = options
         self._restart = restart
         self._environment = environment or {}
@@ -63,7 +72,7 @@ class DevCluster:
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "counter_node.devcluster", "--nodes", str(self.size), "--port", str(self.port)]
-        command += ["--dir", str(self.directory)] + ([] if self._restart else ["--no-restart"])
+        command += ["--dir", str(self.directory)] + ["--no-restart"] * (not self._restart) + ["--cluster-mode"] * self._cluster_mode
         if self._options:
             command += ["--", *self._options]
         path = os.pathsep.join(str(ROOT / room) for room in ("node_image", "client"))
@@ -98,6 +107,9 @@ class DevCluster:
 
     def resp_port(self, node: int) -> int:
         return self.port + node
+
+    def cluster_port(self, node: int) -> int:
+        return self.port + self.size + node
 
     @property
     def urls(self) -> list[str]:

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from counter_node.counters.batches import Op
 from counter_node.counters.replies import Failure
+from counter_node.net.cluster_view import View
 from counter_node.net.questions import answer
 from counter_node.resp.actions import Action, NodeQuestion, Read, Reply, Write
+from counter_node.resp.cluster import in_cluster_mode
 from counter_node.resp.encode import encode_many
 from counter_node.resp.parser import Parser, ProtocolError
 from counter_node.resp.session import Session
@@ -45,10 +47,11 @@ class Slot:
 
 
 class ClientConnection(asyncio.Protocol):
-    def __init__(self, server: ClientServer, *, admin: bool) -> None:
+    def __init__(self, server: ClientServer, *, admin: bool = False, cluster: bool = False) -> None:
         self._server = server
         self._node = server.node
         self._admin = admin
+        self._cluster = cluster
         self._parser = Parser()
         self._slots: deque[Slot] = deque()
         self._held: deque[Action] = deque()  # must wait for the reads before them
@@ -75,6 +78,8 @@ class ClientConnection(asyncio.Protocol):
         session = Session(number, f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}", admin=self._admin)
         session.watch_name = b"%s%d" % (self._server.unique, number)
         session.ask = lambda question: self._server.answer(question, session)  # for commands in MULTI
+        if self._cluster:
+            session.cluster = self._server.view
         self.session = session
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -221,6 +226,8 @@ class ClientConnection(asyncio.Protocol):
             replies += found
         if replies:
             self._unanswered -= len(replies)
+            if self._cluster:
+                replies = [in_cluster_mode(reply) for reply in replies]
             try:
                 transport.write(encode_many(replies, self.session.protocol))
             except RuntimeError:  # uvloop: closed, although `connection_lost` has not been told yet
@@ -272,6 +279,7 @@ class ClientServer:
         self.refused = 0
         self.cut = 0
         self.spawn = node.spawn
+        self.view = View(node)
         self.unique = secrets.token_bytes(8)  # of this start of the node
         self._numbers = itertools.count(1)
         self._connections: set[ClientConnection] = set()
@@ -283,7 +291,10 @@ class ClientServer:
         return len(self._connections)
 
     def client(self) -> ClientConnection:
-        return ClientConnection(self, admin=False)
+        return ClientConnection(self)
+
+    def cluster_client(self) -> ClientConnection:
+        return ClientConnection(self, cluster=True)
 
     def administrator(self) -> ClientConnection:
         return ClientConnection(self, admin=True)

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from counter_node.resp import introspection, keyed, serving
+from counter_node.resp import cluster, introspection, keyed, serving
 from counter_node.resp.actions import Action
 
 if TYPE_CHECKING:
@@ -117,8 +117,10 @@ _SERVING = [
     ("client", -2, "", "connection", "subcommand [argument …]", "About connections; CLIENT HELP tells more.", serving.CLIENT.take),
     ("reset", 1, "fast", "connection", "", "The connection as it was when it began.", serving.reset),
     ("quit", -1, "fast", "connection", "", "OK, and the end.", serving.quit_),
-    ("readonly", 1, "fast", "connection", "", "OK: reads are linearizable on every node.", serving.ok),
-    ("readwrite", 1, "fast", "connection", "", "OK.", serving.ok),
+    ("readonly", 1, "fast", "cluster", "", "In cluster mode: serve reads here, linearizable, instead of redirecting them.", cluster.read_only),
+    ("readwrite", 1, "fast", "cluster", "", "Redirect them again.", cluster.read_write),
+    ("asking", 1, "fast", "cluster", "", "OK; no slot is ever on its way.", serving.ok),
+    ("cluster", -2, "", "cluster", "subcommand [argument …]", "On the cluster port: who serves; CLUSTER HELP tells more.", cluster.CLUSTER.take),
     ("command", -1, "", "server", "[subcommand [argument …]]", "This table; COMMAND HELP tells more.", introspection.command),
     ("config", -2, "", "server", "GET pattern [pattern …]", "What clients ask for; nothing can be set here.", introspection.CONFIG.take),
     ("info", -1, "", "server", "[section …]", "About the node.", serving.ask_node),
@@ -142,13 +144,14 @@ _ADMIN = [
 _EXPIRY = frozenset({"expire", "pexpire", "expireat", "pexpireat", "ttl", "pttl", "expiretime", "pexpiretime", "persist"})
 _KEYSPACE = frozenset({"scan", "keys", "randomkey", "dbsize", "flushdb", "flushall", "exists", "touch", "del", "unlink", "type"})
 _AT_ONCE = frozenset({"multi", "exec", "discard", "watch", "reset", "quit", "idmp"})
-_DOORS = {"client": serving.CLIENT.door, "config": introspection.CONFIG.door, "command": introspection.command_door}
+_DOORS = {"client": serving.CLIENT.door, "cluster": cluster.CLUSTER.door, "config": introspection.CONFIG.door, "command": introspection.command_door}
 _SINCE = {
     "increx": "8.8.0", "getdel": "6.2.0", "getex": "6.2.0", "psetex": "2.6.0", "setex": "2.0.0", "mset": "1.0.1", "msetnx": "1.0.1",
     "unlink": "4.0.0",
     "pexpire": "2.6.0", "pexpireat": "2.6.0", "expireat": "1.2.0", "pttl": "2.6.0", "expiretime": "7.0.0", "pexpiretime": "7.0.0", "persist": "2.2.0",
     "touch": "3.2.1", "strlen": "2.2.0", "scan": "2.8.0", "multi": "1.2.0", "exec": "1.2.0", "discard": "2.0.0", "watch": "2.2.0", "unwatch": "2.2.0",
-    "hello": "6.0.0", "client": "2.4.0", "reset": "6.2.0", "readonly": "3.0.0", "readwrite": "3.0.0", "command": "2.8.13", "config": "2.0.0",
+    "hello": "6.0.0", "client": "2.4.0", "reset": "6.2.0", "readonly": "3.0.0", "readwrite": "3.0.0",
+    "asking": "3.0.0", "cluster": "3.0.0", "command": "2.8.13", "config": "2.0.0",
     "role": "2.8.12", "time": "2.6.0", "wait": "3.0.0",
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ GROUPS: Final = {
     "keyspace": "Keys",
     "transactions": "Transactions",
     "connection": "The connection",
+    "cluster": "Cluster mode",
     "server": "The server",
     "administration": "Administration (admin port only)",
 }
@@ -81,7 +82,9 @@ DIFFERENCES: Final = """\
   1,000 keys.
 - `SCAN` tells a key that is there during the whole walk exactly once. A cursor means the same on every node.
 - `GETEX` of a key that is not there refuses an expiry that is out of range; Redis answers null.
-- `READONLY` and `READWRITE` answer `OK`; reads are linearizable on every node anyway.
+- On the clients' port `READONLY` and `READWRITE` answer `OK`, and nothing is ever redirected: every node serves everything. On the cluster port
+  (setting `cluster_port`) a node that does not lead answers `-MOVED`, to reads only if the connection did not say `READONLY`; all slots are in one
+  shard, so there is no `-CROSSSLOT`, and `-CLUSTERDOWN` stands where `-LOADING` does elsewhere.
 - `CONFIG SET`, `RESETSTAT` and `REWRITE` are refused; settings come from the CounterCluster resource.
 - `CLIENT REPLY OFF` and `SKIP` are refused; every command is answered.
 - `COMMAND DOCS` tells the `syntax` in one line instead of `arguments`.

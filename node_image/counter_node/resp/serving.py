@@ -104,8 +104,8 @@ def hello(session: Session, words: list[bytes]) -> Action:
             b"version": VERSION,
             b"proto": session.protocol,
             b"id": session.number,
-            b"mode": b"standalone",
-            b"role": b"master",
+            b"mode": b"standalone" if session.cluster is None else b"cluster",
+            b"role": b"master" if session.cluster is None or session.cluster.leads() else b"replica",
             b"modules": [],
         }
     )

@@ -18,6 +18,7 @@ from counter_node.counters.batches import Op
 from counter_node.counters.replies import OK, Failure, Simple, pack, unpack
 from counter_node.resp.actions import Action, Close, NodeQuestion, Read, Refusal, Reply, Write
 from counter_node.resp.arguments import MAX_KEY_BYTES
+from counter_node.resp.cluster import ClusterView, redirection
 from counter_node.resp.commands import ADMIN_TABLE, TABLE, Command
 
 __all__ = ["Action", "Close", "NodeQuestion", "Read", "Reply", "Session", "Write"]
@@ -50,6 +51,9 @@ class Session:
         self.watch_name = b"%d" % number
         """Names this connection's WATCH in the replicated state; who serves the connection makes it unique."""
         self.watching = False
+        self.cluster: ClusterView | None = None
+        """Set on connections to the cluster port."""
+        self.reads_here = False  # said READONLY
         self._queued_bytes = 0
         self._places = 0
 
@@ -61,6 +65,8 @@ class Session:
         if count != command.arity and (command.arity > 0 or count < -command.arity):
             return self._miscounted(command)
         self.last_command = command.name
+        if self.cluster is not None and (elsewhere := redirection(self, command, words)) is not None:
+            return self._refused(elsewhere)
         try:
             if self.queue is None or command.at_once:
                 return command.take(self, words)
@@ -70,7 +76,7 @@ class Session:
 
     def increments(self, commands: list[list[bytes]]) -> list[Op] | None:
         """The operations of a pipeline of nothing but INCR, without a call for each; None for all others, which go through `handle`."""
-        if self.queue is not None or self.admin or set(map(len, commands)) != {2}:
+        if self.queue is not None or self.admin or (self.cluster is not None and not self.cluster.leads()) or set(map(len, commands)) != {2}:
             return None
         names, keys = zip(*commands, strict=True)
         if not _INCR.issuperset(names) or max(map(len, keys)) > MAX_KEY_BYTES:
@@ -196,7 +202,7 @@ class Session:
     # --- the connection -----------------------------------------------------------------------------------------------------
 
     def reset(self) -> Action:
-        self.queue, self.protocol, self.name = None, 2, b""
+        self.queue, self.protocol, self.name, self.reads_here = None, 2, b"", False
         return self._unwatched(Simple("RESET"))
 
     def description(self) -> str:
