@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from examples.demo_counters import TOOLS
 from examples.demo_kube import API, OPERATOR_NAMESPACE, Object, condition, kubectl, wait
 from tests.e2e import waits
 from tests.e2e.rig import Rig, change_operator, figure, operator_lack, operator_pods
@@ -50,20 +51,11 @@ def place(rig: Rig, pod: str) -> str:
     return str(next(p["spec"]["nodeName"] for p in rig.counters.pods() if p["metadata"]["name"] == pod))
 
 
-def home_of(name: str, *spaces: str) -> set[str]:
-    """Machines on which pods of that name's beginning run in these namespaces."""
-    found = [p for space in spaces for p in API.items(f"/api/v1/namespaces/{space}/pods")]
-    return {p["spec"].get("nodeName", "") for p in found if p["metadata"]["name"].startswith(name)}
-
-
-def sheltered(rig: Rig) -> set[str]:
-    """Machines that a test must not take away: the load runs there, or the only volume provisioner, or the only operator."""
-    return home_of("tools", rig.space.name) | home_of("local-path", "local-path-storage") | home_of("countercluster-operator", OPERATOR_NAMESPACE)
-
-
 def victim_machine(rig: Rig) -> str:
     """One with a member, and with nothing that the test itself stands on; those are moved onto one machine first."""
-    tools = home_of("tools", rig.space.name).pop()
+    counting = rig.space.get("pods", TOOLS)
+    assert counting is not None
+    tools = counting["spec"]["nodeName"]
     for name in workers():
         if name != tools:
             kubectl("cordon", name)
@@ -87,11 +79,10 @@ def victim_machine(rig: Rig) -> str:
 def test_every_worker_is_drained_in_turn(rig: Rig) -> None:
     load = rig.load("drain", *LONG)
     load.wait_counting()
-    tools = home_of("tools", rig.space.name)
     for worker in workers():
-        if worker in tools:
-            continue  # the pod that counts is on it; a drain would end the test itself
-        kubectl("drain", worker, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s", "--force", seconds=130)
+        # All but the pod that counts: its end would be the end of the test.
+        words = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=120s", "--pod-selector=app!=tools")
+        kubectl("drain", worker, *words, seconds=130)
         healthy = rig.status()["conditions"]
         assert next(c for c in healthy if c["type"] == "QuorumHealthy")["status"] == "True"
         kubectl("uncordon", worker)

@@ -6,7 +6,7 @@ from typing import Any
 
 from countercluster_operator import names
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources.common import container_security, metadata, pod_security
+from countercluster_operator.resources.common import SOON_GONE, container_security, metadata, pod_security
 from countercluster_operator.resources.quantity import in_bytes
 
 HEADROOM = 1.5
@@ -52,6 +52,7 @@ def deployment(cluster: Cluster) -> dict[str, Any]:
                     "enableServiceLinks": False,
                     "terminationGracePeriodSeconds": 5,
                     "securityContext": pod_security(),
+                    "tolerations": SOON_GONE,
                     "containers": [_container(cluster)],
                     "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
                 },

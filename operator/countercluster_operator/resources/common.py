@@ -7,6 +7,13 @@ from typing import Any
 from countercluster_operator import names
 from countercluster_operator.model import Cluster
 
+GIVEN_UP_S = 30
+SOON_GONE = [
+    {"key": f"node.kubernetes.io/{what}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": GIVEN_UP_S}
+    for what in ("not-ready", "unreachable")
+]
+"""A pod on a silent machine is ended after so many seconds instead of 300: a member that comes back finds its volume all the same."""
+
 
 def metadata(cluster: Cluster, name: str, component: str) -> dict[str, Any]:
     return {

@@ -7,7 +7,7 @@ from typing import Any
 
 from countercluster_operator import names
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources.common import container_security, metadata, pod_security
+from countercluster_operator.resources.common import SOON_GONE, container_security, metadata, pod_security
 
 DATA = "/data"
 
@@ -41,7 +41,7 @@ def _template(cluster: Cluster) -> dict[str, Any]:
         "terminationGracePeriodSeconds": 30,
         "securityContext": pod_security(),
         "topologySpreadConstraints": [_spread(cluster, **c) for c in extra.topology_spread_constraints or _EVENLY],
-        "tolerations": [*extra.tolerations, *(t for t in _SOON_GONE if t["key"] not in {e.get("key") for e in extra.tolerations})],
+        "tolerations": [*extra.tolerations, *(t for t in SOON_GONE if t["key"] not in {e.get("key") for e in extra.tolerations})],
         "containers": [_container(cluster)],
     }
     if not extra.topology_spread_constraints:
@@ -54,14 +54,6 @@ def _template(cluster: Cluster) -> dict[str, Any]:
     if extra.annotations:
         meta["annotations"] = extra.annotations
     return {"metadata": meta, "spec": spec}
-
-
-GIVEN_UP_S = 30
-_SOON_GONE = [
-    {"key": f"node.kubernetes.io/{what}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": GIVEN_UP_S}
-    for what in ("not-ready", "unreachable")
-]
-"""A pod on a silent machine is ended after so many seconds instead of 300: a member that comes back finds its volume all the same."""
 
 
 _EVENLY: list[dict[str, Any]] = [{"topologyKey": "kubernetes.io/hostname"}]
