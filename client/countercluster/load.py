@@ -20,8 +20,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from countercluster.counters import Counters
 from countercluster.errors import CounterError, NotExecuted, OutcomeUnknown, Refused
+from countercluster.sync.counters import Counters
 from countercluster.tally import Books, Tally
 
 BALANCED, UNBALANCED, UNREADABLE = 0, 1, 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
@@ -10,12 +11,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from countercluster import Counters, OutcomeUnknown, Refused, load
+from countercluster import AsyncCounters, Batch, CounterError, Counters, LimitReached, OutcomeUnknown, Refused, load
 
 from tests.checkers.increments import check, from_load
 from tests.support.devcluster import DevCluster
+from tests.support.faces import FACES
 
 FAILOVER_S = 15.0
 
@@ -41,6 +44,118 @@ def test_counters_count(cluster: DevCluster, key: str) -> None:
         assert counters.incr(key) == 101
         assert counters.delete(key)
         assert not counters.delete(key)
+
+
+@FACES
+def test_bounds_hold_and_say_what_was_there(cluster: DevCluster, key: str, face: Any) -> None:
+    with face(cluster.urls) as counters:
+        counters.set(key, 3)
+        assert counters.decr(key, 2, at_least=0) == 1
+        with pytest.raises(LimitReached) as refused:
+            counters.decr(key, 2, at_least=0)
+        assert (refused.value.value, counters.get(key)) == (1, 1)
+        assert counters.incr(key, 9, at_most=10) == 10
+        with pytest.raises(LimitReached):
+            counters.incr(key, at_most=10)
+        assert counters.add_within(key, 50, at_most=12) == (12, 2)
+        assert counters.add_within(key, -50, at_least=0) == (0, -12)
+
+
+@FACES
+def test_a_window_ends_by_itself(cluster: DevCluster, key: str, face: Any) -> None:
+    with face(cluster.urls) as counters:
+        assert [counters.incr(key, at_most=2, window_s=1.5) for _ in range(2)] == [1, 2]
+        with pytest.raises(LimitReached):
+            counters.incr(key, at_most=2, window_s=1.5)
+        assert 0 < counters.ttl(key) <= 1.5
+        end = time.monotonic() + 10
+        while counters.get(key) is not None:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert counters.incr(key, at_most=2, window_s=1.5) == 1
+
+
+@FACES
+def test_the_other_calls(cluster: DevCluster, key: str, face: Any) -> None:
+    with face(cluster.urls) as counters:
+        assert counters.compare_and_set(key, None, 5)
+        assert not counters.compare_and_set(key, None, 6)
+        assert not counters.compare_and_set(key, 4, 6)
+        assert counters.expire(key, 100)
+        assert counters.compare_and_set(key, 5, 6)
+        assert 90 < counters.ttl(key) <= 100
+        assert counters.persist(key)
+        assert counters.ttl(key) is None
+        assert not counters.expire(key + ":none", 1)
+        assert counters.mget([key, key + ":none", key]) == [6, None, 6]
+
+
+@FACES
+def test_a_batch_is_one_step_and_what_is_refused_stands_in_its_place(cluster: DevCluster, key: str, face: Any) -> None:
+    stock, sold = key + ":stock", key + ":sold"
+    with face(cluster.urls) as counters:
+        counters.set(stock, 1)
+        assert counters.execute(Batch()) == []
+        assert counters.execute(Batch().decr(stock, at_least=0).incr(sold)) == [0, 1]
+        refused, after = counters.execute(Batch().decr(stock, at_least=0).incr(sold))
+        assert isinstance(refused, LimitReached)
+        assert after == 2
+        counters.set(stock, 2**63 - 1)
+        overflow, deleted = counters.execute(Batch().incr(stock).delete(sold))
+        assert isinstance(overflow, Refused)
+        assert "overflow" in str(overflow)
+        assert deleted is True
+        assert counters.execute(Batch().incr(sold)) == [1]
+
+
+@FACES
+def test_a_batch_that_is_too_long_for_its_answer_to_be_kept_is_executed_once(cluster: DevCluster, key: str, face: Any) -> None:
+    batch = Batch()
+    for _ in range(3_000):
+        batch.incr(key)
+    with face(cluster.urls) as counters:
+        assert counters.execute(batch) == list(range(1, 3_001))
+        batch.commands *= 2
+        with pytest.raises(CounterError, match="at most 5000"):
+            batch.incr(key)
+
+
+@FACES
+def test_a_batch_that_the_cluster_does_not_take_changes_nothing(cluster: DevCluster, key: str, face: Any) -> None:
+    with face(cluster.urls) as counters:
+        too_large = Batch().incr(key)
+        for _ in range(4_500):
+            too_large.incr("x" * 1_000)
+        with pytest.raises(Refused, match="transaction of more than"):
+            counters.execute(too_large)
+        assert counters.get(key) is None
+        assert counters.execute(Batch().incr(key)) == [1]
+
+
+def test_many_calls_at_once_share_the_connections(cluster: DevCluster, key: str) -> None:
+    async def count() -> list[int]:
+        async with AsyncCounters(cluster.urls, connections=8) as counters:
+            return await asyncio.gather(*(counters.incr(key) for _ in range(300)))
+
+    assert sorted(asyncio.run(count())) == list(range(1, 301))
+
+
+def test_a_call_that_is_cancelled_leaves_nothing_behind_for_the_next(cluster: DevCluster, key: str) -> None:
+    async def cancel_some() -> None:
+        async with AsyncCounters(cluster.urls, connections=2) as counters:
+            told = 0
+            for n in range(60):
+                call = asyncio.create_task(counters.incr(key))
+                await asyncio.sleep(n / 20_000)
+                call.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    told += 1 if await call else 0
+            value = await counters.get(key) or 0
+            assert told <= value <= 60
+            other = [await counters.incr(key + ":other") for _ in range(50)]
+            assert other == list(range(1, 51))
+
+    asyncio.run(cancel_some())
 
 
 def test_a_refusal_is_definite_and_leaves_the_producer_in_step(cluster: DevCluster, key: str) -> None:

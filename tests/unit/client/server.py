@@ -5,6 +5,8 @@ Only for these tests. Clients against real nodes: tests/clients.
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -22,11 +24,14 @@ class CountingServer:
     def __init__(self, *faults: Fault) -> None:
         self.values: dict[bytes, int] = {}
         self.executed: list[tuple[bytes, ...]] = []
+        self.greetings: list[tuple[bytes, ...]] = []
         self.received: list[tuple[bytes, ...]] = []
         self.producers: dict[bytes, dict[int, int]] = {}
+        self.shards = b"-ERR unknown command 'CLUSTER'\r\n"
         self.faults: Iterator[Fault] = iter(faults)
         self._lock = threading.Lock()
-        handler = _handler(self._execute)
+        self._connections: list[socket.socket] = []
+        handler = _handler(self._execute, self._connections)
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self.url = f"redis://127.0.0.1:{self._server.server_address[1]}"
@@ -36,18 +41,28 @@ class CountingServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Nobody is connected any more, and nobody can connect."""
         self._server.shutdown()
         self._server.server_close()
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _execute(self, words: tuple[bytes, ...]) -> bytes | None:
         """The reply; None: the connection is cut."""
         with self._lock:
-            if words[0] == b"CLIENT":
+            if words[0] in (b"CLIENT", b"AUTH"):
+                self.greetings.append(words)
                 return b"+OK\r\n"
+            if words[0] == b"CLUSTER":
+                return self.shards
             self.received.append(words)
-            if words[0] == b"GET":
-                value = self.values.get(words[1])
-                return b"$-1\r\n" if value is None else b"$%d\r\n%d\r\n" % (len(str(value)), value)
+            if words[0] == b"MGET":
+                values = [self.values.get(key) for key in words[1:]]
+                return b"*%d\r\n" % len(values) + b"".join(b"$-1\r\n" if v is None else b"$%d\r\n%d\r\n" % (len(str(v)), v) for v in values)
             fault = next(self.faults, "")
             if fault == "lose-request":
                 return None
@@ -73,9 +88,10 @@ class CountingServer:
         return b":%d\r\n" % self.values[words[1]]
 
 
-def _handler(execute: Callable[[tuple[bytes, ...]], bytes | None]) -> type[socketserver.BaseRequestHandler]:
+def _handler(execute: Callable[[tuple[bytes, ...]], bytes | None], connections: list[socket.socket]) -> type[socketserver.BaseRequestHandler]:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
+            connections.append(self.request)
             reader = hiredis.Reader()
             while data := self.request.recv(65536):
                 reader.feed(data)

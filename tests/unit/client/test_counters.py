@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
+from typing import Any
 
 import pytest
-from countercluster import CounterError, Counters, NotExecuted, OutcomeUnknown, Refused
+from countercluster import CounterError, NotExecuted, OutcomeUnknown, Refused
 
+from tests.support.faces import FACES
 from tests.unit.client.server import CountingServer
+
+pytestmark = FACES
 
 
 @pytest.mark.parametrize(
@@ -23,8 +28,8 @@ from tests.unit.client.server import CountingServer
         ["CLUSTERDOWN no leader"],
     ],
 )
-def test_an_increment_is_counted_once_whatever_is_lost_on_the_way(faults: list[str]) -> None:
-    with CountingServer(*faults) as server, Counters(server.url) as counters:
+def test_an_increment_is_counted_once_whatever_is_lost_on_the_way(face: Any, faults: list[str]) -> None:
+    with CountingServer(*faults) as server, face(server.url) as counters:
         assert counters.incr("k") == 1
         assert counters.incr("k", 5) == 6
         assert counters.decr("k", 2) == 4
@@ -32,37 +37,37 @@ def test_an_increment_is_counted_once_whatever_is_lost_on_the_way(faults: list[s
         assert [words[1:] for words in server.executed] == [(b"k", b"1"), (b"k", b"5"), (b"k", b"2")]
 
 
-def test_without_exactly_once_a_lost_reply_is_reported_and_never_repeated() -> None:
-    with CountingServer("lose-reply") as server, Counters(server.url, exactly_once=False) as counters:
+def test_without_exactly_once_a_lost_reply_is_reported_and_never_repeated(face: Any) -> None:
+    with CountingServer("lose-reply") as server, face(server.url, exactly_once=False) as counters:
         with pytest.raises(OutcomeUnknown):
             counters.incr("k")
         assert len(server.received) == 1
         assert counters.incr("k") == 2
 
 
-def test_without_exactly_once_a_command_that_was_certainly_not_executed_is_sent_again() -> None:
-    with CountingServer("LOADING no leader", "LOADING no leader") as server, Counters(server.url, exactly_once=False) as counters:
+def test_without_exactly_once_a_command_that_was_certainly_not_executed_is_sent_again(face: Any) -> None:
+    with CountingServer("LOADING no leader", "LOADING no leader") as server, face(server.url, exactly_once=False) as counters:
         assert counters.incr("k") == 1
         assert len(server.executed) == 1
 
 
-def test_at_the_deadline_the_outcome_is_unknown_when_any_attempt_was_not_answered() -> None:
+def test_at_the_deadline_the_outcome_is_unknown_when_any_attempt_was_not_answered(face: Any) -> None:
     faults = ["lose-reply"] + ["LOADING no leader"] * 100
-    with CountingServer(*faults) as server, Counters(server.url, deadline_s=0.3) as counters:
+    with CountingServer(*faults) as server, face(server.url, deadline_s=0.3) as counters:
         with pytest.raises(OutcomeUnknown, match=r"INCRBY k 1: LOADING no leader \(deadline 0.3 s"):
             counters.incr("k")
         assert server.values == {b"k": 1}
 
 
-def test_at_the_deadline_nothing_was_executed_when_every_attempt_was_refused() -> None:
-    with CountingServer(*["LOADING no leader"] * 100) as server, Counters(server.url, deadline_s=0.3) as counters:
+def test_at_the_deadline_nothing_was_executed_when_every_attempt_was_refused(face: Any) -> None:
+    with CountingServer(*["LOADING no leader"] * 100) as server, face(server.url, deadline_s=0.3) as counters:
         with pytest.raises(NotExecuted):
             counters.incr("k")
         assert not server.values
 
 
-def test_after_an_unknown_outcome_the_next_command_is_another_producers_first() -> None:
-    with CountingServer(*["lose-reply"] * 100) as server, Counters(server.url, deadline_s=0.2) as counters:
+def test_after_an_unknown_outcome_the_next_command_is_another_producers_first(face: Any) -> None:
+    with CountingServer(*["lose-reply"] * 100) as server, face(server.url, deadline_s=0.2) as counters:
         with pytest.raises(OutcomeUnknown):
             counters.incr("k")
         first = {words[1] for words in server.received}
@@ -72,16 +77,16 @@ def test_after_an_unknown_outcome_the_next_command_is_another_producers_first() 
         assert server.received[-1][2] == b"1"
 
 
-def test_a_forgotten_producer_starts_anew_when_nothing_was_left_open() -> None:
-    with CountingServer() as server, Counters(server.url) as counters:
+def test_a_forgotten_producer_starts_anew_when_nothing_was_left_open(face: Any) -> None:
+    with CountingServer() as server, face(server.url) as counters:
         assert counters.incr("k") == 1
         server.producers.clear()
         assert counters.incr("k") == 2
         assert len(server.executed) == 2
 
 
-def test_a_producer_that_is_forgotten_between_two_attempts_leaves_the_outcome_unknown() -> None:
-    with CountingServer("", "lose-reply", "IDMPEXPIRED too old") as server, Counters(server.url) as counters:
+def test_a_producer_that_is_forgotten_between_two_attempts_leaves_the_outcome_unknown(face: Any) -> None:
+    with CountingServer("", "lose-reply", "IDMPEXPIRED too old") as server, face(server.url) as counters:
         counters.incr("k")
         with pytest.raises(OutcomeUnknown, match="too old"):
             counters.incr("k")
@@ -89,39 +94,39 @@ def test_a_producer_that_is_forgotten_between_two_attempts_leaves_the_outcome_un
 
 
 @pytest.mark.parametrize("error", ["ERR value is not an integer or out of range", "WRONGTYPE not a counter", "OOM too many keys", "NOPERM no"])
-def test_a_definite_error_is_raised_at_once_in_the_servers_words(error: str) -> None:
-    with CountingServer(error) as server, Counters(server.url) as counters:
+def test_a_definite_error_is_raised_at_once_in_the_servers_words(face: Any, error: str) -> None:
+    with CountingServer(error) as server, face(server.url) as counters:
         with pytest.raises(Refused, match=error.split(" ", 1)[1]):
             counters.incr("k")
         assert counters.incr("k") == 1
         assert len(server.received) >= 2
 
 
-def test_being_refused_at_the_door_says_nothing_about_the_attempt_before() -> None:
+def test_being_refused_at_the_door_says_nothing_about_the_attempt_before(face: Any) -> None:
     server = CountingServer("lose-reply", "NOAUTH Authentication required.")
-    with server, Counters(server.url) as counters, pytest.raises(OutcomeUnknown, match="Authentication required"):
+    with server, face(server.url) as counters, pytest.raises(OutcomeUnknown, match="Authentication required"):
         counters.incr("k")
 
 
-def test_a_dead_address_is_passed_over() -> None:
+def test_a_dead_address_is_passed_over(face: Any) -> None:
     with CountingServer() as dead:
         gone = dead.url
-    with CountingServer() as server, Counters([gone, server.url], connect_s=0.5) as counters:
+    with CountingServer() as server, face([gone, server.url], connect_s=0.5) as counters:
         assert [counters.incr("k") for _ in range(3)] == [1, 2, 3]
 
 
-def test_nobody_answers_before_the_deadline() -> None:
+def test_nobody_answers_before_the_deadline(face: Any) -> None:
     with CountingServer() as dead:
         gone = dead.url
-    with Counters([gone], deadline_s=0.2) as counters:
+    with face([gone], deadline_s=0.2) as counters:
         with pytest.raises(NotExecuted, match=r"127\.0\.0\.1"):
             counters.incr("k")
         with pytest.raises(NotExecuted):
             counters.get("k")
 
 
-def test_threads_share_the_counters() -> None:
-    with CountingServer(*["", "lose-reply"] * 50) as server, Counters(server.url) as counters:
+def test_threads_share_the_counters(face: Any) -> None:
+    with CountingServer(*["", "lose-reply"] * 50) as server, face(server.url) as counters:
         seen: list[int] = []
 
         def count() -> None:
@@ -135,15 +140,44 @@ def test_threads_share_the_counters() -> None:
         assert sorted(seen) == list(range(1, 201))
 
 
-def test_a_bad_address_is_refused_when_the_counters_are_made() -> None:
+def test_a_bad_address_is_refused_when_the_counters_are_made(face: Any) -> None:
     with pytest.raises(CounterError, match="http://x"):
-        Counters("http://x")
+        face("http://x")
     with pytest.raises(CounterError, match="no address"):
-        Counters([])
+        face([])
 
 
-def test_closed_counters_say_so() -> None:
-    counters = Counters("redis://127.0.0.1:1")
-    counters.close()
-    with pytest.raises(CounterError, match="closed"):
+def test_closed_counters_say_so(face: Any) -> None:
+    with face("redis://127.0.0.1:1") as counters:
+        counters.close()
+        with pytest.raises(CounterError, match="closed"):
+            counters.incr("k")
+
+
+def test_a_found_node_is_asked_when_the_one_that_was_given_dies(face: Any) -> None:
+    with CountingServer() as other, CountingServer() as given:
+        other.values, other.producers = given.values, given.producers
+        port = int(other.url.rpartition(":")[2])
+        node = b"*6\r\n$2\r\nid\r\n$1\r\nx\r\n$4\r\nport\r\n:%d\r\n$8\r\nendpoint\r\n$9\r\n127.0.0.1\r\n" % port
+        given.shards = b"*1\r\n*4\r\n$5\r\nslots\r\n*2\r\n:0\r\n:16383\r\n$5\r\nnodes\r\n*1\r\n" + node
+        with face(given.url, connect_s=0.3) as counters:
+            assert counters.incr("k") == 1
+            assert not other.received
+            given.stop()
+            assert counters.incr("k") == 2
+            assert len(other.executed) == 1
+
+
+def test_a_deadline_of_one_call(face: Any) -> None:
+    with CountingServer(*["LOADING no leader"] * 1000) as server, face(server.url) as counters:
+        start = time.monotonic()
+        with pytest.raises(NotExecuted, match=r"deadline 0\.2 s"):
+            counters.within(0.2).incr("k")
+        assert time.monotonic() - start < 5
+
+
+def test_what_is_passed_through_reaches_the_server(face: Any) -> None:
+    with CountingServer() as server, face(server.url, username="alice", password="secret", client_name="till-3") as counters:
         counters.incr("k")
+        assert (b"AUTH", b"alice", b"secret") in server.greetings
+        assert (b"CLIENT", b"SETNAME", b"till-3") in server.greetings

@@ -1,0 +1,182 @@
+# Made from ../aio/lane.py by client/unasync.py: change it there.
+"""One connection and one producer id: the place where a command is repeated until its fate is known.
+
+1. A write travels as `IDMP <producer> <sequence> <command…>`, a batch as `MULTI … IDMP <producer> <sequence> EXEC`. The cluster executes a sequence
+   once and answers every repetition with the first reply.
+2. After an attempt that had no effect, or whose effect is not known (attempts.py), the same sequence is sent again, to the next address, until the
+   deadline.
+3. What is raised at the deadline depends on all attempts: one unknown among them makes the outcome unknown.
+4. A sequence that may have been used is never used for another command: after an unknown outcome, or an interruption, the lane starts anew as
+   another producer at sequence 1.
+5. A connection with an answer still to come is never used again.
+
+redis-py's own retries are off: it repeats a plain INCR up to eleven times when replies are lost, and each may count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from redis import exceptions
+from redis.connection import Connection, SSLConnection
+from redis.retry import Retry
+from redis.backoff import NoBackoff
+
+from countercluster import attempts
+from countercluster.addresses import Addresses
+from countercluster.sync.waiting import drop, sleep
+from countercluster.commands import Command, Word, spoken
+from countercluster.errors import NotExecuted, OutcomeUnknown, Refused
+
+PAUSE_FIRST_S = 0.02
+PAUSE_MOST_S = 0.3
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds: for a call as a whole, for one attempt, for a connection to be made."""
+
+    deadline_s: float
+    attempt_s: float
+    connect_s: float
+
+
+class Lane:
+    """Not for two calls at once: `Counters` hands a lane to one call at a time."""
+
+    def __init__(self, addresses: Addresses, discover: bool) -> None:
+        self._addresses = addresses
+        self._discover = discover
+        self._at = random.randrange(len(addresses.urls))
+        self._connection: Connection | None = None
+        self._producer = secrets.token_hex(8)
+        self._sequence = 1
+
+    def write(self, command: Command[Any], patience: Patience, *before: Command[Any]) -> Any:
+        """The reply of a command, executed exactly once; `before`: the other commands of its transaction.
+
+        Raises NotExecuted, OutcomeUnknown, ReplyLost or Refused.
+        """
+        try:
+            reply = self._repeat(command, patience, before, stamped=True)
+        except NotExecuted:
+            raise  # no attempt had an effect, so the sequence is still free
+        except Refused:
+            self._sequence += 1
+            raise
+        except BaseException:
+            self._new_producer()
+            raise
+        self._sequence += 1
+        return reply
+
+    def write_at_most_once(self, command: Command[Any], patience: Patience, *before: Command[Any]) -> Any:
+        """Sends a plain command and never repeats it once it may have had its effect. Raises as `write`."""
+        return self._repeat(command, patience, before, once=True)
+
+    def read(self, command: Command[Any], patience: Patience) -> Any:
+        """Asks as often as it takes. Raises NotExecuted or Refused."""
+        try:
+            return self._repeat(command, patience)
+        except OutcomeUnknown as error:
+            raise NotExecuted(str(error)) from error
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            drop(connection)
+
+    def _repeat(
+        self, command: Command[Any], patience: Patience, before: tuple[Command[Any], ...] = (), *, stamped: bool = False, once: bool = False
+    ) -> Any:
+        deadline = time.monotonic() + patience.deadline_s
+        pause_s = PAUSE_FIRST_S
+        unknown = False
+        name = spoken(before[0].words) + " …" if before else spoken(command.words)
+        while True:
+            words = ("IDMP", self._producer, self._sequence, *command.words) if stamped else command.words
+            batch = [("MULTI",), *(other.words for other in before), words] if before else [words]
+            try:
+                return self._attempt(batch, patience, deadline)
+            except attempts.NotThisTime as error:
+                problem: Exception = error
+            except attempts.NoAnswer as error:
+                problem, unknown = error, True
+            except attempts.Forgotten as error:
+                if unknown:
+                    raise OutcomeUnknown(f"{name}: an attempt was not answered, and then: {error}") from error
+                problem = error
+                self._new_producer()
+            except attempts.AtTheDoor as error:
+                text = f"{name}: {error}"
+                raise (OutcomeUnknown(f"an attempt was not answered, and then {text}") if unknown else Refused(text)) from error
+            except attempts.Definite as error:
+                raise Refused(f"{name}: {error}") from error
+            now = time.monotonic()
+            if now + pause_s >= deadline or (once and unknown):
+                text = f"{name}: {problem} (deadline {patience.deadline_s:g} s, addresses {', '.join(self._addresses.urls)})"
+                raise (OutcomeUnknown(text) if unknown else NotExecuted(text)) from problem
+            self._at += 1
+            sleep(pause_s * random.uniform(0.5, 1.0))
+            pause_s = min(2 * pause_s, PAUSE_MOST_S)
+
+    def _attempt(self, batch: list[tuple[Word, ...]], patience: Patience, deadline: float) -> Any:
+        """The last reply of the batch. Raises what attempts.py has, or ReplyLost."""
+        settled = False
+        try:
+            connection = self._connected(patience, deadline)
+            try:
+                connection.send_packed_command(connection.pack_commands(batch), check_health=False)
+                replies = [self._reply(connection, patience, deadline) for _ in batch]
+            except (exceptions.RedisError, OSError) as error:
+                raise attempts.meaning(error) from error
+            settled = True
+        finally:
+            if not settled:
+                self._addresses.lost()
+                self.close()
+        if isinstance(replies[-1], Exception):
+            # A transaction that was not accepted says why at the command that was not.
+            first = next(reply for reply in replies if isinstance(reply, Exception))
+            found = attempts.meaning(first)
+            if not isinstance(found, attempts.Definite):
+                self.close()
+            raise found from first
+        return replies[-1]
+
+    def _reply(self, connection: Connection, patience: Patience, deadline: float) -> Any:
+        """A reply, or the error that was answered. What redis-py raises as a lost connection is raised."""
+        left_s = max(0.001, min(patience.attempt_s, deadline - time.monotonic()))
+        try:
+            return connection.read_response(timeout=left_s)
+        except exceptions.ResponseError as error:
+            return error
+
+    def _connected(self, patience: Patience, deadline: float) -> Connection:
+        try:
+            if self._connection is None:
+                options = self._addresses.at(self._at)
+                kind = SSLConnection if options.pop("tls") else Connection
+                left_s = max(0.001, deadline - time.monotonic())
+                options |= {"socket_connect_timeout": min(patience.connect_s, left_s), "socket_timeout": min(patience.attempt_s, left_s)}
+                self._connection = kind(**{"protocol": 2, **options, "retry": Retry(NoBackoff(), 0)})
+                self._connection.connect()
+            if self._discover and self._addresses.ask_now():
+                self._ask_for_others(self._connection)
+        except (exceptions.RedisError, OSError) as error:
+            raise attempts.not_connected(error) from error
+        return self._connection
+
+    def _ask_for_others(self, connection: Connection) -> None:
+        """Nodes that do not tell of each other are no error: there are the addresses that were given."""
+        connection.send_command("CLUSTER", "SHARDS", check_health=False)
+        with contextlib.suppress(exceptions.ResponseError):
+            self._addresses.learn(connection.read_response())
+
+    def _new_producer(self) -> None:
+        self._producer, self._sequence = secrets.token_hex(8), 1
