@@ -80,6 +80,10 @@ apiserver: setup ## the resource, its permissions and the operator against a rea
 	@$(CLUSTER) programs >/dev/null
 	@$(call pytest,tests/apiserver)
 
+.PHONY: clients
+clients: setup ## programs of stock clients in Go, JavaScript and Java, built into the cache
+	@$(PY) -m tests.clients.stock.build
+
 .PHONY: e2e
 e2e: setup cluster ## the real images on the local cluster
 	@$(IN_CLUSTER) $(call pytest,tests/e2e -m "e2e and not slow")

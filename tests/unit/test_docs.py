@@ -19,7 +19,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 KNOWN: list[tuple[str, str, str]] = [
     (
-        r"make (setup|cluster|demo|unit|sim|integration|apiserver|e2e|test|test-fast|lint|images|install|bench|down|clean|faults|mutations|figures)"
+        r"make (setup|cluster|demo|unit|sim|integration|apiserver|e2e|test|test-fast|clients|lint|images|install|bench|down|clean|faults|mutations|figures)"
         r"( SEEDS=\S+| MINUTES=\S+)?",
         "Makefile",
         ".PHONY: {1}",
@@ -30,6 +30,7 @@ KNOWN: list[tuple[str, str, str]] = [
     (r"python3? -m counter_node\.devcluster .*", "tests/support/devcluster.py", "counter_node.devcluster"),
     (r"python3? -m countercluster\.load .*", "tests/unit/client/test_load.py", "load"),
     (r"python3? -m counter_node\.wal inspect .*", "tests/unit/storage/test_inspection.py", "inspect"),
+    (r"python3 -m pytest tests/clients/test_stock_programs\.py --rewrite", "tests/clients/test_stock_programs.py", "--rewrite"),
     (r"redis-cli .*", "tests/clients/test_stock_clients.py", "redis-cli"),
     (r"redis-benchmark .*", "tests/clients/test_stock_clients.py", "redis-benchmark"),
     (r"kubectl get nodes", "kind/cluster.py", "nodes"),

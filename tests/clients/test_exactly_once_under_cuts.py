@@ -1,0 +1,153 @@
+"""Exactly once, from the client's side: connections cut at every byte of a request and of its reply, and leaders that are killed meanwhile.
+
+A counter must have grown by exactly what was acknowledged. One more is a command that was executed twice, one less a lost one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from countercluster import Batch
+
+from tests.support.devcluster import DevCluster
+from tests.support.faces import FACES
+from tests.support.proxy import Cut, Proxy
+
+QUIET: dict[str, Any] = {"discover": False, "driver_info": None}
+"""Nothing is sent on a new connection before the command itself, so that a position in the stream is a position in the command."""
+LONGEST_REQUEST, LONGEST_BATCH, LONGEST_REPLY, LONGEST_BATCH_REPLY = 75, 150, 8, 45
+"""Bytes, rather more than there are."""
+NEMESIS_S = 10.0
+
+
+@pytest.fixture
+def key() -> str:
+    """Short: every byte of it is a connection."""
+    return secrets.token_hex(2)
+
+
+@pytest.fixture(scope="module")
+def dying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]:
+    with DevCluster(tmp_path_factory.mktemp("cuts"), 3, "--tick-ms", "30") as running:
+        yield running
+
+
+def rotating(cluster: DevCluster) -> Any:
+    """Ports so that each connection begins at another node."""
+    turn = iter(range(10**9))
+
+    def ports() -> list[int]:
+        first = next(turn)
+        return [cluster.resp_port((first + n) % cluster.size) for n in range(cluster.size)]
+
+    return ports
+
+
+def every(direction: str, longest: int, whole_reply: Callable[[], int]) -> Iterator[Cut]:
+    """A cut at each byte, first 0; the connection after it ends when it has brought one whole reply, so that the next cut gets its turn."""
+    for byte in range(longest):
+        yield Cut(**{direction: byte})
+        yield Cut(to_client=whole_reply())
+
+
+SWEEP = pytest.mark.parametrize("direction", ["to_node", "to_client"])
+
+
+@FACES
+@SWEEP
+def test_a_command_is_counted_once_whichever_byte_is_the_last(dying: DevCluster, key: str, face: Any, direction: str) -> None:
+    told: list[int] = []
+    longest = {"to_node": LONGEST_REQUEST, "to_client": LONGEST_REPLY}[direction]
+    cuts = every(direction, longest, lambda: len(f":{len(told) + 1}\r\n"))
+    with Proxy(rotating(dying), cuts) as proxy, face(proxy.url, **QUIET) as counters:
+        while proxy.made < 2 * longest:
+            told.append(counters.incr(key))
+            assert len(told) <= 2 * longest, f"{proxy.made} connections only"
+        assert proxy.cut >= longest
+        assert told == list(range(1, len(told) + 1))
+        assert counters.get(key) == len(told)
+
+
+@FACES
+@SWEEP
+def test_a_batch_is_counted_once_whichever_byte_is_the_last(dying: DevCluster, key: str, face: Any, direction: str) -> None:
+    told = 0
+    longest = {"to_node": LONGEST_BATCH, "to_client": LONGEST_BATCH_REPLY}[direction]
+    cuts = every(direction, longest, lambda: len(f"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:{told + 1}\r\n:{-2 * told - 2}\r\n"))
+    with Proxy(rotating(dying), cuts) as proxy, face(proxy.url, **QUIET) as counters:
+        while proxy.made < 2 * longest:
+            told += 1
+            assert counters.execute(Batch().incr(key).decr(key + ":d", 2)) == [told, -2 * told]
+            assert told <= 2 * longest, f"{proxy.made} connections only"
+        assert proxy.cut >= longest
+        assert counters.mget([key, key + ":d"]) == [told, -2 * told]
+
+
+def random_cuts(seed: int) -> Iterator[Cut | None]:
+    """Most connections end within a few commands, in one direction or the other."""
+    chance = random.Random(seed)
+    while True:
+        kind = chance.random()
+        if kind < 0.4:
+            yield Cut(to_node=chance.randrange(1, 1_500))
+        elif kind < 0.8:
+            yield Cut(to_client=chance.randrange(0, 120))
+        else:
+            yield None
+
+
+@FACES
+def test_leaders_are_killed_and_connections_cut_and_every_increment_counts_once(dying: DevCluster, key: str, face: Any) -> None:
+    seed = random.randrange(1_000_000)
+    told: list[int] = []
+    batches: list[int] = []
+    problems: list[str] = []
+    stop = threading.Event()
+
+    with Proxy(rotating(dying), random_cuts(seed)) as proxy, face(proxy.url, deadline_s=60.0, discover=False) as counters:
+
+        def single() -> None:
+            try:
+                while not stop.is_set():
+                    told.append(counters.incr(key))
+            except Exception as error:
+                problems.append(f"seed {seed}: {error!r}")
+
+        def batch() -> None:
+            try:
+                while not stop.is_set():
+                    first, second = counters.execute(Batch().incr(key + ":b").incr(key + ":b"))
+                    batches.extend((first, second))
+            except Exception as error:
+                problems.append(f"seed {seed}: {error!r}")
+
+        workers = [threading.Thread(target=work, daemon=True) for work in (single, single, single, batch, batch)]
+        for worker in workers:
+            worker.start()
+        end = time.monotonic() + NEMESIS_S
+        kills = 0
+        while time.monotonic() < end:
+            time.sleep(2.5)
+            with contextlib.suppress(AssertionError):
+                dying.signal(dying.leader(3), signal.SIGKILL)
+                kills += 1
+        stop.set()
+        for worker in workers:
+            worker.join(60)
+        assert problems == []
+        assert kills >= 1
+        assert proxy.cut > 10, f"only {proxy.cut} cuts"
+    dying.wait_ready(30)
+    with dying.client(0) as reader:
+        assert sorted(told) == list(range(1, len(told) + 1)), f"seed {seed}"
+        assert int(reader.get(key) or 0) == len(told), f"seed {seed}"
+        assert sorted(batches) == list(range(1, len(batches) + 1)), f"seed {seed}"
+        assert int(reader.get(key + ":b") or 0) == len(batches), f"seed {seed}"

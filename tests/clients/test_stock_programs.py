@@ -1,0 +1,224 @@
+"""Client libraries of several languages with their defaults, all at once against one cluster that first loses
+their answers on the way and then its leader, while they count.
+
+They are connected through a proxy that stands for the Service of a cluster: to the leader, and after its death to a node that lives. Each runs
+twice: with its defaults, and told to repeat nothing by itself (`once`). What they tell is the table in docs/reference/clients.md; `--rewrite` writes
+it anew. Clients whose tool chain is not on this machine are skipped, each with the reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.clients.stock.build import CLIENTS, Client, ToolMissing
+from tests.support.devcluster import ROOT, DevCluster
+from tests.support.proxy import Proxy
+
+PAGE = ROOT / "docs/reference/clients.md"
+MODES = ("default", "once")
+CHECKS = ("defaults", "RESP2", "RESP3", "pipeline", "MULTI", "WATCH", "errors", "SCAN")
+ENDS = ("redis-cli",)
+"""What ends at a lost connection."""
+START_S, END_S = 90.0, 30.0
+AFTER_THE_LOSS_S, AFTER_THE_KILL_S = 2.0, 6.0
+WORKERS = 4
+MOST_REPETITIONS = 12
+"""redis-py sends a command up to eleven times."""
+
+SETTINGS = {
+    "redis-cli": "nothing: it ends with the error",
+    "redis-py": "`retry=Retry(NoBackoff(), 0)`, or the library `countercluster`",
+    "redis-py (asyncio)": "`retry=Retry(NoBackoff(), 0)`, or the library `countercluster`",
+    "go-redis": "`MaxRetries: -1`",
+    "ioredis": "`autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0`",
+    "node-redis": "`disableOfflineQueue: true`",
+    "Jedis": "nothing: it repeats nothing",
+    "Lettuce": "`replayFilter(command -> true)` and a short `timeout`",
+}
+
+
+@dataclass
+class Told:
+    """What one program printed."""
+
+    basics: dict[str, str] = field(default_factory=dict)
+    counting: dict[str, Any] = field(default_factory=dict)
+    final: int = 0
+    acknowledged_before_the_kill: int = 0
+
+    @property
+    def unacknowledged(self) -> int:
+        return self.final - int(self.counting["acknowledged"])
+
+    @property
+    def errors(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for text, count in self.counting["errors"].items():
+            plain = re.sub(r"127\.0\.0\.1:\d+(->127\.0\.0\.1:\d+)?", "ADDRESS", text)
+            found[plain] = found.get(plain, 0) + count
+        return found
+
+
+class Run:
+    def __init__(self, client: Client, mode: str, port: int) -> None:
+        self.key = f"stock:{client.name}:{mode}"
+        self.told = Told()
+        self.counting = threading.Event()
+        command = [*client.command(), str(port), self.key, *(["once"] if mode == "once" else [])]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.noise = ""
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._read_errors)]
+        for thread in self._threads:
+            thread.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with contextlib.suppress(ValueError):  # not JSON: the test sees that something is missing
+            self.told.basics = json.loads(self.process.stdout.readline())
+            for line in self.process.stdout:
+                if line.strip() == "counting":
+                    self.counting.set()
+                else:
+                    self.told.counting = json.loads(line)
+        self.counting.set()  # in any case: nobody shall wait for it any more
+
+    def _read_errors(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.noise = (self.noise + line)[-4_000:]
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        for thread in self._threads:
+            thread.join(5)
+
+
+@pytest.fixture(scope="module")
+def runs(cluster: DevCluster) -> Iterator[dict[tuple[str, str], Run | str]]:
+    """Of each client and mode, or why there is none."""
+    cluster.wait_ready(30)
+    leader = cluster.leader()
+    ports = [cluster.resp_port((leader + n) % cluster.size) for n in range(cluster.size)]
+    found: dict[tuple[str, str], Run | str] = {}
+    with Proxy(lambda: ports) as service:
+        try:
+            for client in CLIENTS:
+                for mode in MODES:
+                    try:
+                        found[client.name, mode] = Run(client, mode, service.port)
+                    except ToolMissing as error:
+                        found[client.name, mode] = str(error)
+            going = [run for run in found.values() if isinstance(run, Run)]
+            end = time.monotonic() + START_S
+            for run in going:
+                run.counting.wait(max(0.0, end - time.monotonic()))
+            service.lose_replies()
+            time.sleep(AFTER_THE_LOSS_S)
+            with cluster.client((leader + 1) % cluster.size) as reader:
+                cluster.signal(leader, signal.SIGKILL)
+                for run in going:
+                    run.told.acknowledged_before_the_kill = int(reader.get(run.key) or 0)
+            time.sleep(AFTER_THE_KILL_S)
+        finally:
+            for run in found.values():
+                if isinstance(run, Run):
+                    run.end()
+        cluster.wait_ready(30)
+        with cluster.client(0) as reader:
+            for run in found.values():
+                if isinstance(run, Run):
+                    run.told.final = int(reader.get(run.key) or 0)
+        yield found
+
+
+@pytest.fixture
+def told(runs: dict[tuple[str, str], Run | str], client: Client, mode: str) -> Told:
+    run = runs[client.name, mode]
+    if isinstance(run, str):
+        pytest.skip(run)
+    assert run.told.counting, f"{client.name} did not come to its end: {run.told.basics} {run.noise}"
+    return run.told
+
+
+EACH_CLIENT = pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
+
+
+@EACH_CLIENT
+@pytest.mark.parametrize("mode", ["default"])
+def test_all_that_is_checked_works(told: Told, client: Client) -> None:
+    assert {name: told.basics.get(name) for name in CHECKS if name != "WATCH"} == {name: "ok" for name in CHECKS if name != "WATCH"}
+
+
+@EACH_CLIENT
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_acknowledged_is_lost_and_the_client_goes_on_after_the_death_of_its_node(told: Told, client: Client) -> None:
+    acknowledged = told.counting["acknowledged"]
+    assert acknowledged <= told.final, "an acknowledged increment was lost"
+    assert client.name in ENDS or told.final > told.acknowledged_before_the_kill + 20, f"the client did not come back: {told.counting}"
+    assert told.unacknowledged <= WORKERS * MOST_REPETITIONS
+
+
+@EACH_CLIENT
+@pytest.mark.parametrize("mode", ["once"])
+def test_a_client_that_repeats_nothing_counts_no_more_than_it_tells(told: Told, client: Client) -> None:
+    """What was not acknowledged was told as an error, or was still on its way at the end."""
+    assert told.unacknowledged <= sum(told.errors.values()) + WORKERS, told.counting
+
+
+# --- the page -----------------------------------------------------------------------------------------------------------------
+
+BEGIN, END = "<!-- begin: written by tests/clients/test_stock_programs.py --rewrite -->", "<!-- end -->"
+HEAD = "| client | version | speaks | works | by default it tells | and counts twice | to repeat nothing |"
+
+
+def row(client: Client, found: dict[str, Told]) -> str:
+    default = found["default"]
+    works = [name for name in CHECKS[3:] if name != "WATCH" and default.basics.get(name) == "ok"]
+    twice = max(0, default.unacknowledged - sum(default.errors.values()))
+    cells = [client.name, client.version, default.basics["protocol"], ", ".join(works), seen(default), str(twice), SETTINGS[client.name]]
+    return "| " + " | ".join(cells) + " |"
+
+
+def seen(told: Told) -> str:
+    errors = "; ".join(f"{count} times `{text[:60]}`" for text, count in sorted(told.errors.items())) or "no error"
+    return f"{errors}; silent for {told.counting['gap_ms'] / 1000:.1f} s"
+
+
+def test_the_page_of_the_clients_is_current(runs: dict[tuple[str, str], Run | str], request: pytest.FixtureRequest) -> None:
+    """Clients, versions, protocols and what works; what one failover looked like is another each time."""
+    missing = [reason for reason in runs.values() if isinstance(reason, str)]
+    if missing:
+        pytest.skip(missing[0])
+    rows = []
+    for client in CLIENTS:
+        of_client = {mode: run.told for mode in MODES if isinstance(run := runs[client.name, mode], Run)}
+        assert all(told.counting for told in of_client.values()), f"{client.name} did not come to its end"
+        rows.append(row(client, of_client))
+    text = PAGE.read_text()
+    before, _, rest = text.partition(BEGIN)
+    table, _, after = rest.partition(END)
+    if request.config.getoption("--rewrite"):
+        lines = [BEGIN, HEAD, "|" + "---|" * HEAD.count(" | ") + "---|", *rows, END]
+        PAGE.write_text(before + "\n".join(lines) + after)
+        return
+    written = [line.split(" | ") for line in table.strip().splitlines()]
+    assert [cells[:4] + cells[-1:] for cells in written[2:]] == [line.split(" | ")[:4] + line.split(" | ")[-1:] for line in rows], (
+        "docs/reference/clients.md is stale: run this test with --rewrite"
+    )
