@@ -19,8 +19,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 KNOWN: list[tuple[str, str, str]] = [
     (
-        r"make (setup|cluster|demo|unit|sim|integration|apiserver|e2e|test|test-fast|clients|lint|images|install|bench|down|clean|faults|mutations|figures)"
-        r"( SEEDS=\S+| MINUTES=\S+)?",
+        r"make (setup|cluster|demo|unit|sim|integration|apiserver|e2e|test|test-fast|lint|images|install|bench|down|clean"
+        r"|clients|faults|mutations|figures)( SEEDS=\S+| MINUTES=\S+)?",
         "Makefile",
         ".PHONY: {1}",
     ),
