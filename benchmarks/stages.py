@@ -1,0 +1,128 @@
+"""`python -m benchmarks.stages`: what each stage of the hot path costs a command, in microseconds, without sockets and disk.
+
+Each figure is the best of several repeats, so it is the cost with warm caches; in a node between system calls it is up to twice that.
+"""
+
+from __future__ import annotations
+
+import timeit
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+from counter_node.counters import batches
+from counter_node.counters.machine import Machine
+from counter_node.net import peers
+from counter_node.net.clients import ClientServer
+from counter_node.node import Node
+from counter_node.raft.messages import Append
+from counter_node.raft.types import Entry, EntryKind
+from counter_node.resp.encode import encode_many
+from counter_node.resp.parser import Parser
+from counter_node.resp.session import Session
+
+REPEATS = 7
+BATCH = 800
+
+
+class Silent:
+    """A transport that takes everything."""
+
+    def get_extra_info(self, name: str) -> tuple[str, int]:
+        return "127.0.0.1", 1
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        pass
+
+    resume_reading = pause_reading
+
+
+class NodeWithoutLog:
+    """Stands for the node that connections talk to: keeps what they submit."""
+
+    def __init__(self) -> None:
+        limits = {"max_pipeline": 10_000, "max_reply_bytes": 1 << 25, "max_clients": 10_000, "max_gathered": 100_000}
+        self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0)
+        self.submitted: list[tuple[Any, list[Any]]] = []
+        self.replica = SimpleNamespace(submit_write=lambda slot, ops, mixed: self.submitted.append((slot, ops)))
+
+    def spawn(self, work: Any) -> None:
+        pass
+
+    def wake(self) -> None:
+        pass
+
+
+def time(stage: str, commands: int, work: Callable[[], object]) -> None:
+    number = max(1, 20_000 // commands)
+    best = min(timeit.repeat(work, number=number, repeat=REPEATS)) / number / commands
+    print(f"  {stage:58} {best * 1e6:7.3f}")
+
+
+def connection(pipeline: int) -> None:
+    data = b"".join(b"*2\r\n$4\r\nINCR\r\n$20\r\ncounter:%012d\r\n" % (n % 1000) for n in range(pipeline))
+    print(f"pipelines of {pipeline}")
+    parser, session = Parser(), Session(1, "a:1", "b:1", admin=False)
+    commands = parser.feed(data)
+    time("parse", pipeline, lambda: parser.feed(data))
+    if pipeline == 1:
+        time("one command to an operation", 1, lambda: session.handle(commands[0]))
+    else:
+        time("commands to operations", pipeline, lambda: session.increments(commands))
+    replies = list(range(10**6, 10**6 + pipeline))
+    time("replies to bytes", pipeline, lambda: encode_many(replies, 2))
+    node = NodeWithoutLog()
+    server = ClientServer(cast(Node, node))
+    connections = [server.client() for _ in range(50)]
+    for one in connections:
+        one.connection_made(cast(Any, Silent()))
+
+    def round_trip() -> None:
+        for one in connections:
+            one.data_received(data)
+        server.deliver([(slot, replies) for slot, _ in node.submitted])
+        node.submitted.clear()
+
+    time("all of a connection: data in, replies out", 50 * pipeline, round_trip)
+
+
+def batch() -> None:
+    print(f"batches of {BATCH}")
+    ops: list[Any] = [b"counter:%012d" % (n % 1000) for n in range(BATCH)]
+    body = batches.encode_batch(5, 1, ops)
+    time("encode a batch (gateway)", BATCH, lambda: batches.encode_batch(5, 1, ops))
+    time("decode a batch (other nodes)", BATCH, lambda: batches.ops_of(body))
+    machine = Machine()
+    session = machine.apply(1, batches.stamp(1, batches.encode_open(1)), lambda s, n: None).session
+    numbers = iter(range(1, 10**9))
+
+    def execute(own: list[Any] | None) -> None:
+        machine.apply(2, batches.stamp(1, batches.encode_batch(session, next(numbers), ops)), lambda s, n: own)
+
+    time("execute one's own batch, with replies", BATCH, lambda: execute(ops))
+    time("execute another gateway's batch", BATCH, lambda: execute(None))
+    append = [Append(7, 1, 7, 1, [Entry(2, 7, EntryKind.DATA, batches.stamp(1, body))])]
+    sent = peers.frame(append)
+    time("frame for a peer: encode, CRC", BATCH, lambda: peers.frame(append))
+    frames = peers.Frames()
+    time("frame from a peer: CRC, decode", BATCH, lambda: [peers._frames.decode(payload) for payload in frames.feed(sent)])
+
+
+def main() -> None:
+    print("microseconds per command")
+    connection(1)
+    connection(16)
+    batch()
+
+
+if __name__ == "__main__":
+    main()
