@@ -75,3 +75,41 @@ def test_a_refused_child_is_said_although_all_members_serve() -> None:
     assert _condition(status, "Progressing")["status"] == "False"
     assert _condition(status, "Available")["status"] == "True"
     assert status["step"] == "StatefulSet c: no such priority class"
+
+
+def test_a_hibernated_cluster_says_so_and_nothing_is_wrong_with_it() -> None:
+    world = World(1, 3)
+    settle(world)
+    members = _status(world, {}, "t1")["members"]
+    world.hibernated = True
+    for _ in range(5):
+        world.tick()
+        world.operate()
+    status = _status(world, {"members": members}, "t2")
+    assert [
+        (_condition(status, kind)["status"], _condition(status, kind)["reason"]) for kind in ("Ready", "Progressing", "Degraded", "QuorumHealthy")
+    ] == [
+        ("False", "Hibernated"),
+        ("False", "AtRest"),
+        ("False", "AllMembersReady"),
+        ("Unknown", "Hibernated"),
+    ]
+    assert status["members"] == members, "who they are is needed to wake them"
+
+
+def test_a_lost_majority_and_a_roll_that_stopped_are_reasons_of_their_own() -> None:
+    world = World(2, 3)
+    settle(world)
+    world.revision = "bad"
+    world.bad_revisions.add("bad")
+    for _ in range(20):
+        world.tick()
+        world.operate()
+    stalled = _status(world, {}, "t1")
+    assert (_condition(stalled, "Progressing")["reason"], _condition(stalled, "QuorumHealthy")["status"]) == ("RollStalled", "True")
+    for ordinal in [o for o, pod in world.pods.items() if pod.up]:
+        world.pods[ordinal].lost_for = 1
+    world.tick()
+    lost = _status(world, {}, "t2")
+    assert (_condition(lost, "QuorumHealthy")["reason"], _condition(lost, "Available")["status"]) == ("QuorumLost", "False")
+    assert "3 of 3 voters do not answer" in _condition(lost, "QuorumHealthy")["message"]

@@ -119,19 +119,26 @@ class World:
 
     # --- one pass of the operator -------------------------------------------------------------------------------------------
 
-    def operate(self) -> Plan:
+    def operate(self, dies_at: str = "") -> Plan:
+        """One pass. `dies_at`: the operator ends right before `status`, `claims` or `step`, and knows nothing afterwards but what it wrote."""
         seen = self.observe()
         todo = plan(self.cluster(), seen)
-        self.target = todo.target
         self.set_replicas = todo.replicas
+        if dies_at == "status":
+            return todo
+        self.target = todo.target
         self.recovered = todo.recovered
         if seen.members:
             self.recorded = seen.members
+        if todo.step is not None and todo.step.kind == "RecordBootstrap":
+            self._act(todo.step)
+        if dies_at == "claims":
+            return todo
         for ordinal in todo.excess_claims:
             if any(o == ordinal for o, _ in self.members.values()):
                 raise Broken(f"the claim of member c-{ordinal} is deleted")
             self.disks.pop(ordinal, None)
-        if todo.step is not None:
+        if todo.step is not None and todo.step.kind != "RecordBootstrap" and dies_at != "step":
             self._act(todo.step)
         return todo
 
