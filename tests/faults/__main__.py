@@ -20,7 +20,8 @@ from pathlib import Path
 from tests.faults.cluster import FaultyCluster
 from tests.faults.load import Load
 
-STUCK_S = 60.0
+STUCK_S = 180.0
+"""Without any answer, or after everything was mended: then the run ends, and says so. Much, because a long run has a low priority on its machine."""
 
 
 @dataclass
@@ -93,11 +94,14 @@ async def run(
     problems = [load.problem] if load.problem else []
     if not problems:
         try:
-            await load.stop()
+            await load.stop(STUCK_S)
         except TimeoutError:
-            problems.append("liveness: some increments got no answer within 60 s after everything was mended")
+            problems.append(f"liveness: some increments got no answer within {STUCK_S:.0f} s after everything was mended")
     took = time.monotonic() - start
-    await asyncio.to_thread(cluster.wait_ready)
+    try:
+        await asyncio.to_thread(cluster.wait_ready, STUCK_S)
+    except AssertionError as error:
+        problems.append(f"liveness: {str(error).splitlines()[0]}")
     values = await asyncio.to_thread(cluster.final_values, [h.key for h in load.histories])
     if any(v != values[0] for v in values):
         problems.append(f"nodes end with different values: {values}")
