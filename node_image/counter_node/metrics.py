@@ -35,6 +35,7 @@ class Metrics:
         raft = replica.raft
         gauges = {
             "counter_ready": ("1 when the node is ready", float(not node.unready())),
+            "counter_disk_full": ("1 while writes are refused because the disk is nearly full", float(replica.disk_room is not None)),
             "counter_raft_is_leader": ("1 on the leader", float(replica.is_leader)),
             "counter_raft_term": ("Current term", raft.term),
             "counter_raft_commit_index": ("Newest committed index known here", raft.log.committed),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import random
 import secrets
 import signal
@@ -29,7 +30,9 @@ from counter_node.net.clients import ClientServer
 from counter_node.net.http import HttpConnection
 from counter_node.net.peers import REMOVED, Hello, Peers
 from counter_node.raft.core import Config
+from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
+from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import InstallSnapshot
 from counter_node.raft.types import NONE, Entry, EntryKind, HardState, Member, Membership, NodeId, Snapshot
 from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
@@ -42,6 +45,10 @@ DISK_FULL_PAUSE_S = 30.0
 """After a snapshot found no room."""
 RECOVERED_S = 0.2
 """Between the answer to RAFT.RECOVER and the end of the process."""
+MIND_DISK_MS = 1_000
+"""How often a full disk is looked at."""
+HAND_OVER_AGAIN_S = 10.0
+"""Between two attempts of a leader with a full disk: the others' may be full as well."""
 RETRY_TICKS = 5
 """Silence after which a gateway sends its batch again."""
 
@@ -75,6 +82,9 @@ class Node:
         self._linked: Membership | None = None
         self._was_leader = False
         self._last_tick = 0.0
+        self._ticks = 0
+        self._hand_over_not_before = 0.0
+        self._mind_disk()
         self._timer: asyncio.TimerHandle | None = None
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -210,6 +220,9 @@ class Node:
                 self.replica.tick()
         except Exception as error:
             self._end_with(error)
+        self._ticks += 1
+        if self._ticks * self.settings.tick_ms % MIND_DISK_MS < self.settings.tick_ms:
+            self._mind_disk(again=True)
         self.clients.tick()
         self._sync_links()
         self.wake()
@@ -332,11 +345,42 @@ class Node:
                 self._compact_to = self.replica.persisted(job) or self._compact_to
             except Exception as failed:
                 self._end_with(failed)
+            if storage.room_bytes is not None or self.replica.disk_room is not None:
+                self._mind_disk()
             if storage.log_bytes > self.settings.snapshot_bytes:
                 self.snapshot_soon()
             self.wake()
 
         self._worker.submit(work, done, slow=job.install is not None or compact_to is not None)
+
+    def _mind_disk(self, *, again: bool = False) -> None:
+        """Without room for the next segment: writes are refused, leadership goes to somebody else, and the log is made shorter if it can be. `again`:
+        look whether there is room now (under a millisecond; not while a job is being written)."""
+        storage, replica = self._storage, self.replica
+        if self.failed or (storage.room_bytes is None and replica.disk_room is None):
+            return
+        if again and not replica.writing:
+            try:
+                storage.renew_reserve()
+            except StorageError as error:
+                self._disk_failed(error)
+                return
+        room = storage.room_bytes
+        if (room is None) != (replica.disk_room is None):
+            text = (
+                "there is room on the disk again" if room is None else "the disk is nearly full: writes are refused until there is room on the volume"
+            )
+            log.log(logging.WARNING if room is None else logging.ERROR, text, extra={"directory": self.settings.data_dir})
+        replica.room_left(None if room is None else room - self.settings.segment_bytes // 8)
+        if room is None:
+            return
+        if storage.log_bytes > self.settings.segment_bytes:
+            self.snapshot_soon()
+        leadership, now = replica.raft.leadership, self._loop.time()
+        if leadership is not None and len(replica.raft.voters) > 1 and now >= self._hand_over_not_before:
+            self._hand_over_not_before = now + HAND_OVER_AGAIN_S
+            with contextlib.suppress(Busy, ChangeRefused):
+                leadership.transfer(NONE)
 
     def _disk_failed(self, error: BaseException) -> None:
         """Final: nothing is written any more, so nothing is acknowledged; the node steps down, is not ready, and says so."""

@@ -17,10 +17,11 @@ import msgspec
 from counter_node.counters import batches
 from counter_node.counters.dump import Dump
 from counter_node.counters.machine import Machine
+from counter_node.counters.replies import Failure
 from counter_node.gateway import Gateway, Op, Token
 from counter_node.raft.core import Config, Persist, Raft, Role
 from counter_node.raft.lease import Promise
-from counter_node.raft.messages import Message
+from counter_node.raft.messages import Append, InstallSnapshot, Message
 from counter_node.raft.types import (
     NONE,
     Entry,
@@ -38,6 +39,9 @@ MAX_APPLY_BYTES = 4 << 20
 """Log bytes applied in one turn, so that catching up never starves heartbeats."""
 LOG_TIME_STEP_MS = 1_000
 """While counters with an expiry exist, the time in the log is never older than this, though nobody writes."""
+ENTRY_BYTES = 64
+"""At most what an entry takes on the disk beyond its data."""
+DISK_FULL = Failure(b"MISCONF the disk of this node is nearly full; the command was not executed. Make room on the volume, or ask another node")
 
 
 class Forward(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False):
@@ -92,6 +96,7 @@ class Replica:
         self.gateway = gateway
         self.applied_term = meta.term
         self.on_applied: Callable[[Entry], None] | None = None  # for who waits for an index (administration)
+        self.disk_room: int | None = None  # bytes that the disk can still take; None: plenty
         self._clock_ms = clock_ms
         self._job: DiskJob | None = None
         self._job_ticks = 0
@@ -150,7 +155,7 @@ class Replica:
         if due is None or (self._time_proposed[0] == raft.term and self._time_proposed[1] > self.applied):
             return
         now = self._clock_ms()
-        if (due <= now or now - self.machine.time_ms >= LOG_TIME_STEP_MS) and raft.propose(batches.stamp(now, batches.encode_tick())):
+        if (due <= now or now - self.machine.time_ms >= LOG_TIME_STEP_MS) and self._fits(0) and raft.propose(batches.stamp(now, batches.encode_tick())):
             self._time_proposed = (raft.term, raft.log.last_index)
 
     def stalled(self, ticks: float) -> None:
@@ -162,10 +167,39 @@ class Replica:
 
     def receive(self, sender: NodeId, message: PeerMessage) -> None:
         if isinstance(message, Forward):
-            if self.is_leader:
+            if self.is_leader and self._fits(len(message.body)):
                 self.raft.propose(batches.stamp(self._clock_ms(), message.body), sender)
-        else:
+        elif self._finds_room(message):
             self.raft.step(sender, message)
+
+    # A full disk, before it is full. Without the reserve of one segment this node refuses its clients' writes, hands leadership away (node.py), and
+    # takes what others send only as long as it fits into the current segment, so that no write ever fails. The last eighth of it is kept for terms
+    # and votes: the node stays a voter that answers, and catches up when there is room.
+
+    def _finds_room(self, message: Message) -> bool:
+        """A message that is dropped was lost on the way, as far as Raft is concerned."""
+        if self.disk_room is None:
+            return True
+        if isinstance(message, Append) and message.entries:
+            return self._fits(sum(len(entry.data) + ENTRY_BYTES for entry in message.entries))
+        return not isinstance(message, InstallSnapshot)
+
+    def _fits(self, size: int) -> bool:
+        if self.disk_room is None:
+            return True
+        size += ENTRY_BYTES
+        if size > self.disk_room:
+            return False
+        self.disk_room -= size
+        return True
+
+    def room_left(self, room: int | None) -> None:
+        """What the disk can still take, less what is on its way there; None when there is plenty."""
+        if room is not None:
+            log = self.raft.log
+            unwritten = log.entries[log.unstable - log.offset - 1 :] + (self._job.entries if self._job is not None else [])
+            room = max(0, room - sum(len(entry.data) + ENTRY_BYTES for entry in unwritten))
+        self.disk_room = room
 
     def link_lost(self, node: NodeId) -> None:
         """Messages to or from `node` may have been lost."""
@@ -188,7 +222,10 @@ class Replica:
             self.raft.leadership.unreachable(node)
 
     def submit_write(self, token: Token, ops: list[Op], *, mixed: bool = False) -> None:
-        self.gateway.write(token, ops, mixed=mixed)
+        if self.disk_room is None:
+            self.gateway.write(token, ops, mixed=mixed)
+        else:
+            self.gateway.replies.append((token, [DISK_FULL] * len(ops)))
 
     def submit_read(self, token: Token, ops: list[Op]) -> None:
         self.gateway.read(token, ops)
@@ -230,7 +267,7 @@ class Replica:
         if body is not None:
             if not self.is_leader:
                 self._messages.append((raft.leader, Forward(body)))
-            elif not raft.propose(batches.stamp(self._clock_ms(), body)):
+            elif not self._fits(len(body)) or not raft.propose(batches.stamp(self._clock_ms(), body)):
                 self.gateway.not_sent()
         read_id = self.gateway.read_to_ask(route)
         if read_id is not None:

@@ -57,7 +57,10 @@ class DevCluster:
         restart: bool = True,
         cluster_mode: bool = False,
         environment: dict[str, str] | None = None,
+        wrapper: tuple[str, ...] = (),
     ) -> None:
+        """`wrapper`: a command that ends by running the words after it."""
+        self._wrapper = wrapper
         self.directory = directory
         self.size = nodes
         self.port = free_port_range(2 * nodes if cluster_mode else nodes)
@@ -71,7 +74,7 @@ class DevCluster:
         self.output: list[str] = []
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "counter_node.devcluster", "--nodes", str(self.size), "--port", str(self.port)]
+        command = [*self._wrapper, sys.executable, "-m", "counter_node.devcluster", "--nodes", str(self.size), "--port", str(self.port)]
         command += ["--dir", str(self.directory)] + ["--no-restart"] * (not self._restart) + ["--cluster-mode"] * self._cluster_mode
         if self._options:
             command += ["--", *self._options]
@@ -104,6 +107,11 @@ class DevCluster:
 
     def pid(self, node: int) -> int:
         return self._pids[node]
+
+    @property
+    def keeper_pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def resp_port(self, node: int) -> int:
         return self.port + node

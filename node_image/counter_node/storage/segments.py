@@ -124,10 +124,15 @@ class Segments:
         self.sequence, self._capacity, self._offset, self._crc = sequence, capacity, len(header), crc
         self._retry_reserve_at = 0
 
-    def keep_reserve(self) -> None:
+    @property
+    def room(self) -> int:
+        """Bytes that the current segment can still take."""
+        return max(0, self._capacity - self._offset - END_BYTES)
+
+    def keep_reserve(self, *, now: bool = False) -> None:
         """Prepares the next segment unless it is there. A full disk is no failure yet: `has_reserve` stays false, and the attempt is
-        repeated now and then."""
-        if self.has_reserve or self._offset < self._retry_reserve_at:
+        repeated now and then, or with `now` at once."""
+        if self.has_reserve or (self._offset < self._retry_reserve_at and not now):
             return
         try:
             self._next_fd = create_next(self._disk, self._wal, self._segment_bytes)

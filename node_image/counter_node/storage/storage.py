@@ -117,6 +117,21 @@ class Storage:
         return self._segments.has_reserve
 
     @property
+    def room_bytes(self) -> int | None:
+        """None while the next segment stands ready. Else what can still be written: the rest of the current one."""
+        return None if self._segments.has_reserve else self._segments.room
+
+    def renew_reserve(self) -> None:
+        """Looks whether there is room for the next segment again. Blocks; not beside `write`, `sync` and `compact`."""
+        self._begin("renew_reserve")
+        try:
+            self._segments.keep_reserve(now=True)
+        except OSError as error:
+            raise self._fail(error) from error
+        finally:
+            self._busy = ""
+
+    @property
     def failure(self) -> DiskFailedError | None:
         return self._failure
 
