@@ -155,7 +155,8 @@ class Replica:
         if due is None or (self._time_proposed[0] == raft.term and self._time_proposed[1] > self.applied):
             return
         now = self._clock_ms()
-        if (due <= now or now - self.machine.time_ms >= LOG_TIME_STEP_MS) and self._fits(0) and raft.propose(batches.stamp(now, batches.encode_tick())):
+        wanted = due <= now or now - self.machine.time_ms >= LOG_TIME_STEP_MS
+        if wanted and self._fits(0) and raft.propose(batches.stamp(now, batches.encode_tick())):
             self._time_proposed = (raft.term, raft.log.last_index)
 
     def stalled(self, ticks: float) -> None:
