@@ -15,6 +15,9 @@ from tests.support.operators import Operator
 REST_S = 12.0
 
 
+pytestmark = pytest.mark.timeout(300)
+
+
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("operator")) as found:
