@@ -61,6 +61,9 @@ def kubernetes() -> Iterator[None]:
         for left in API.items("/api/v1/namespaces"):
             if left["metadata"]["name"].startswith("e2e-"):  # of a run that was interrupted
                 kubectl("delete", "namespace", left["metadata"]["name"], "--wait=false", "--ignore-not-found")
+        for node in API.items("/api/v1/nodes"):
+            if node["spec"].get("unschedulable"):
+                kubectl("uncordon", node["metadata"]["name"])
         wait("the operator", waits.OPERATOR, operator_lack)
         yield
     API.stop()

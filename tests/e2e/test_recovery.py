@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+import pytest
 
 from examples.demo_kube import kubectl, wait
 from tests.e2e import waits
@@ -38,9 +40,11 @@ def test_a_lost_majority_is_told_and_given_up_only_by_name(make_rig: Callable[..
     assert rig.load("k", "--count", "50").result()["delta"] == 50
 
 
-def test_volumes_grow_and_scaled_in_ones_are_retained(make_rig: Callable[..., Rig]) -> None:
+@pytest.fixture
+def growable() -> Iterator[str]:
+    """A StorageClass whose claims may grow. That the volumes follow is the business of its provisioner, which here has none to enlarge."""
     name = "countercluster-e2e-growable"
-    rig_class = {
+    growing = {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
         "metadata": {"name": name},
@@ -49,8 +53,13 @@ def test_volumes_grow_and_scaled_in_ones_are_retained(make_rig: Callable[..., Ri
         "reclaimPolicy": "Delete",
         "allowVolumeExpansion": True,
     }
-    kubectl("apply", "-f", "-", stdin=json.dumps(rig_class))
-    storage = {"size": "64Mi", "storageClassName": name, "retainOnScaleIn": "Retain"}
+    kubectl("apply", "-f", "-", stdin=json.dumps(growing))
+    yield name
+    kubectl("delete", "storageclass", name)
+
+
+def test_volumes_grow_and_scaled_in_ones_are_retained(make_rig: Callable[..., Rig], growable: str) -> None:
+    storage = {"size": "64Mi", "storageClassName": growable, "retainOnScaleIn": "Retain"}
     rig = make_rig("grows", {"replicas": 3, "cache": {"enabled": False}, "storage": storage})
     books = rig.load("k", "--count", "50").result()
     before = rig.counters.uids()

@@ -32,6 +32,11 @@ def test_a_pod_is_lost_from_when_its_volume_was_out_of_reach() -> None:
     assert pod([{**unscheduled, "message": "0/4 nodes are available: 4 Insufficient cpu."}]).lost_s == 0, "more room may come"
 
 
+def test_a_pod_that_ends_is_lost_from_when_it_should_have_ended_wherever_its_volume_is() -> None:
+    unscheduled = {"type": "PodScheduled", "status": "False", "lastTransitionTime": "2026-01-01T11:50:00Z", "message": CONFLICT}
+    assert pod([unscheduled], deletionTimestamp="2026-01-01T11:59:30Z").lost_s == 30
+
+
 def test_a_pod_without_our_labels_is_a_stray() -> None:
     assert not pod().stray
     assert pod(labels={"app.kubernetes.io/name": names.APP}).stray
