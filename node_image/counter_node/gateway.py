@@ -89,15 +89,18 @@ class Gathered:
         while commands < most:
             commands += self.bundles[number].count
             number += 1
-        return self._first(number, commands)
+        return self.first(number)
 
     def older_than(self, tick: int) -> list[Bundle]:
         """Takes those that were added at or before `tick`."""
         old = [bundle for bundle in self.bundles if bundle.born <= tick]
-        return self._first(len(old), sum(bundle.count for bundle in old))[0]
+        return self.first(len(old))[0]
 
-    def _first(self, number: int, commands: int) -> tuple[list[Bundle], list[Op]]:
-        bundles, ops = self.bundles[:number], self.ops[:commands]
+    def first(self, number: int) -> tuple[list[Bundle], list[Op]]:
+        """Takes the `number` oldest bundles."""
+        bundles = self.bundles[:number]
+        commands = sum(bundle.count for bundle in bundles)
+        ops = self.ops[:commands]
         del self.bundles[:number], self.ops[:commands]
         return bundles, ops
 
@@ -107,7 +110,15 @@ class Gathered:
 
 class Gateway:
     def __init__(
-        self, nonce: int, *, is_write: Callable[[Op], bool], tick_ms: int, patience_ticks: int, retry_ticks: int, max_batch: int = 10_000
+        self,
+        nonce: int,
+        *,
+        is_write: Callable[[Op], bool],
+        tick_ms: int,
+        patience_ticks: int,
+        retry_ticks: int,
+        max_batch: int = 10_000,
+        max_batch_bytes: int = 4 << 20,
     ) -> None:
         """`nonce`: random, fresh for each start of the process; it makes the registration and the read ids unmistakable."""
         self.session: int | None = None
@@ -119,6 +130,7 @@ class Gateway:
         self._patience = patience_ticks
         self._retry = retry_ticks
         self._max_batch = max_batch
+        self._max_batch_bytes = max_batch_bytes
         self._loading = Failure(LOADING % (patience_ticks * tick_ms))
         self._unknown = Failure(UNKNOWN % (patience_ticks * tick_ms))
         self._tick = 0
@@ -175,7 +187,9 @@ class Gateway:
     def _form(self, route: Route) -> Batch | None:
         if not self.writes:
             return None
-        bundles, ops = self.writes.take(self._max_batch)
+        return self._batch_of(*self.writes.take(self._max_batch), route)
+
+    def _batch_of(self, bundles: list[Bundle], ops: list[Op], route: Route) -> Batch | None:
         only_writes = [op for op in ops if self._is_write(op)] if self._mixed else ops
         if not self.writes:
             self._mixed = False
@@ -188,6 +202,11 @@ class Gateway:
         assert self.session is not None
         self._number += 1
         body = batches.encode_batch(self.session, self._number, only_writes)
+        if len(body) > self._max_batch_bytes and len(bundles) > 1:  # some commands are long; a bundle by itself is bounded by what a client may send
+            self._number -= 1
+            self.writes.put_back(bundles, ops)
+            self._mixed = True
+            return self._batch_of(*self.writes.first(len(bundles) // 2), route)
         self._in_flight = Batch(self._number, bundles, ops, body, route, self._tick)
         return self._in_flight
 
