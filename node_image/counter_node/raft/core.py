@@ -225,8 +225,7 @@ class Raft:
         if self.leadership is not None or self.id not in self.voters or self._install is not None or self._unapplied_change():
             return
         self._votes = {}
-        # Nobody leads, so there is nobody to be patient with: half a timeout for the answers. A disk that needs longer costs no term (pre-vote).
-        self._timeout = self._randint(max(1, self.config.election_ticks // 2), self.config.election_ticks)
+        self._timeout = self._draw_short_timeout()
         self._elapsed = 0
         self.leader = NONE
         if transfer:
@@ -268,6 +267,10 @@ class Raft:
 
     def _draw_timeout(self) -> int:
         return self._randint(self.config.election_ticks, 2 * self.config.election_ticks - 1)
+
+    def _draw_short_timeout(self) -> int:
+        """While nobody leads there is nobody to be patient with. An answer that takes longer than this costs no term, as it is a pre-vote first."""
+        return self._randint(max(1, self.config.election_ticks // 2), self.config.election_ticks)
 
     def _unapplied_change(self) -> bool:
         log = self.log
@@ -342,7 +345,10 @@ class Raft:
         self._votes.setdefault(voter, granted)
         result = quorum.vote_result(self.voters, self._votes)
         if result is quorum.VoteResult.LOST:
+            split = self.role is Role.CANDIDATE
             self._become_follower(self.term, NONE)
+            if split:
+                self._timeout = self._draw_short_timeout()
         elif result is quorum.VoteResult.WON:
             if self.role is Role.PRECANDIDATE:
                 self._become_candidate(transfer=False)

@@ -273,7 +273,8 @@ class Leadership:
         raft = self._raft
         ids = {m.id for m in raft.membership.members}
         for node in [n for n in self.progress if n not in ids]:
-            del self.progress[node]
+            gone = self.progress.pop(node)  # it learns that it is out, if it has the entry that says so
+            raft.send(node, Heartbeat(raft.term, min(gone.match, raft.log.committed), self._reads.position))
         for node in ids - self.progress.keys():
             self.progress[node] = Progress(raft.log.last_index + 1)
             self.progress[node].recently_active = True  # it gets one full period to answer

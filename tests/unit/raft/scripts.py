@@ -112,7 +112,7 @@ class Cluster:
             role, term, leader, who = now = node.view()
             if now != node.seen:
                 told = f"n{node.id} is {role}, term {term}, " + (f"leader n{leader}" if leader else "no leader")
-                self.lines.append(told + ("" if who == node.seen[3] else f", members {who}"))
+                self.say(told + ("" if who == node.seen[3] else f", members {who}"))
                 node.seen = now
 
     def node(self, name: str) -> Node:
@@ -152,11 +152,14 @@ class Cluster:
             for node in self.nodes.values() if name == "all" else [self.node(name)]:
                 node.raft.tick()
 
-    def do_pass(self, periods: str) -> None:
-        """Ticks of everybody, each followed by `settle`."""
+    def do_pass(self, periods: str, *only: str) -> None:
+        """Ticks of everybody, or of some, each followed by `settle`."""
         for _ in range(int(periods)):
-            self.do_tick("all")
-            self.do_settle()
+            self.clock_ms += 100
+            for node in self.nodes.values():
+                if not only or str(node.id) in only:
+                    node.raft.tick()
+            self.do_settle(*only)
 
     def do_campaign(self, name: str) -> None:
         self.node(name).raft.campaign()
@@ -349,9 +352,8 @@ class Cluster:
             if names and str(node.id) not in names:
                 continue
             raft, log = node.raft, node.raft.log
-            self.say(
-                f"n{node.id} {raft.role} term={raft.term} log={log.offset}..{log.last_index} commit={log.committed} applied={log.applied}: {node.applied}"
-            )
+            where = f"term={raft.term} log={log.offset}..{log.last_index} commit={log.committed} applied={log.applied}"
+            self.say(f"n{node.id} {raft.role} {where}: {node.applied}")
 
     def do_log(self, name: str) -> None:
         self.say(" ".join(show(e) for e in self.node(name).raft.log.entries) or "empty")
@@ -421,6 +423,3 @@ class Script:
             if line.startswith("> "):
                 found += ["  " + said for said in cluster.run(line[2:])]
         return "\n".join(found) + "\n"
-
-
-
