@@ -17,7 +17,10 @@ from kind.store import Store, digest
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kubeadm", "kubectl")
 _ARTEFACT = "programs"
 _KEY = digest(KUBERNETES)
-_FIND = 'for p in /proc/[0-9]*/exe /usr/bin/*; do case "$(readlink -f $p)" in */{name}) exec cat $p;; esac; done; exit 1'
+_FIND = (
+    "for p in /proc/[0-9]*/exe /usr/bin/*; do "
+    'if [ "$(basename "$(readlink "$p" 2>/dev/null || echo "$p")")" = "{name}" ]; then exec cat "$p"; fi; done; exit 1'
+)
 """The container's shell finds the file whose name it is: of a running process, or installed."""
 
 
