@@ -202,7 +202,7 @@ def test_an_autoscaler_follows_the_load(rig: Rig) -> None:
 
 @pytest.mark.disturbs_operator
 def test_a_killed_machine_costs_one_member_and_that_is_replaced(rig: Rig) -> None:
-    """The last one: two members share a machine afterwards."""
+    """In the middle of scaling. The last test: members share machines afterwards."""
     rig.patch({"healing": {"replaceLostAfterSeconds": 15}})
     machine = victim_machine(rig)
     gone = [pod for pod in rig.counters.pod_names() if place(rig, pod) == machine]
@@ -210,19 +210,20 @@ def test_a_killed_machine_costs_one_member_and_that_is_replaced(rig: Rig) -> Non
     load = rig.load("killed-machine", *LONG)
     load.wait_counting()
     start = time.monotonic()
+    rig.patch({"replicas": 5})
     docker("kill", machine)
     try:
 
         def lack() -> str:
             now = rig.counters.node_statuses()
             old = [pod for pod in gone if pod not in now or now[pod]["nodeId"] == ids[pod]]
-            return f"not replaced: {old}; {rig.status().get('step')}" if old else rig.counters.lack(3)
+            return f"not replaced: {old}; {rig.status().get('step')}" if old else rig.counters.lack(5)
 
         wait("the member to be replaced elsewhere", waits.MACHINE_LOST, lack)
         figure("machine killed to full strength elsewhere", time.monotonic() - start)
     finally:
         docker("start", machine)
         wait(f"{machine} to be back", waits.MACHINE_BACK, lambda: machine_lack(machine))
-        rig.patch({"healing": {"replaceLostAfterSeconds": 300}})
+        rig.patch({"replicas": 3, "healing": {"replaceLostAfterSeconds": 300}})
     rig.counters.wait_settled(3, waits.SCALED)
     rig.check("killed-machine", load, 10.0)
