@@ -1,17 +1,113 @@
-"""Prometheus metrics of a node. Gauges and counters are read from the node when it is scraped; only times are observed as they happen."""
+"""Prometheus metrics of a node.
+
+1. Every family is a row of `FAMILIES`, histograms in `HISTOGRAMS`; docs/reference/metrics.md is made from both and a test keeps it so.
+2. Gauges and counters are read from the node when it is scraped. Only durations and what nobody else remembers are noted as they happen, and of
+   commands once a turn for a whole bundle: one clock read, one bisection.
+3. Names follow Prometheus' conventions: base units (seconds, bytes) last, `_total` for counters.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import platform
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from counter_node import __version__
+from counter_node.counters.replies import Failure
 
 if TYPE_CHECKING:
     from counter_node.node import Node
+    from counter_node.raft.core import Raft
 
-SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+ROLES = ("waiting", "follower", "precandidate", "candidate", "leader", "learner", "removed", "failed")
+ERROR_CLASSES = frozenset(
+    {"ERR", "LOADING", "UNKNOWN", "IDMPEXPIRED", "WRONGTYPE", "EXECABORT", "NOAUTH", "WRONGPASS", "NOPERM", "OOM", "MOVED", "CROSSSLOT"}
+    | {"NOPROTO", "READONLY", "BUSY", "NOTREADY", "NOTLEADER"}
+)
+"""First words of error replies; every other one is counted as `other`, so that the number of series is bounded."""
+
+Sample = tuple[str, tuple[str, ...], float]  # name, label values, value
+
+
+class Family(NamedTuple):
+    kind: str  # gauge or counter
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+FAMILIES: dict[str, Family] = {
+    "counter_build_info": Family("gauge", "Always 1; the versions are labels", ("version", "python")),
+    "counter_ready": Family("gauge", "1 when the node is ready"),
+    "counter_uptime_seconds": Family("gauge", "Time since the process began"),
+    "counter_disk_full": Family("gauge", "1 while writes are refused because the disk is nearly full"),
+    "counter_disk_failed": Family("gauge", "1 when the disk failed and the node writes nothing any more"),
+    "counter_raft_role": Family("gauge", "1 for the role that the node has, 0 for the others", ("role",)),
+    "counter_raft_is_leader": Family("gauge", "1 on the leader"),
+    "counter_raft_has_leader": Family("gauge", "1 when the node knows who leads"),
+    "counter_raft_term": Family("gauge", "Current term"),
+    "counter_raft_commit_index": Family("gauge", "Newest committed index known here"),
+    "counter_raft_applied_index": Family("gauge", "Newest applied index"),
+    "counter_raft_last_index": Family("gauge", "End of the log"),
+    "counter_raft_snapshot_index": Family("gauge", "Newest index that the snapshot in force holds"),
+    "counter_raft_members": Family("gauge", "Members of the configuration", ("voter",)),
+    "counter_raft_peer_connected": Family("gauge", "1 while the link to this member is up", ("peer",)),
+    "counter_raft_peer_lag_entries": Family("gauge", "Entries of the leader's log that this member does not have; on the leader only", ("peer",)),
+    "counter_raft_elections_started": Family("counter", "Times this node stood for election, trial rounds (PreVote) included"),
+    "counter_raft_elections_won": Family("counter", "Times this node became the leader"),
+    "counter_raft_leader_changes": Family("counter", "Times this node heard of another leader than before"),
+    "counter_snapshots_taken": Family("counter", "Snapshots of its own that the node saved"),
+    "counter_snapshots_installed": Family("counter", "Snapshots received from a leader and put in force"),
+    "counter_snapshots_sent": Family("counter", "Snapshots sent to other members to the end"),
+    "counter_log_size_bytes": Family("gauge", "Log on disk after the snapshot, to 64 KiB"),
+    "counter_log_limit_bytes": Family("gauge", "Log after which a snapshot is taken"),
+    "counter_snapshot_size_bytes": Family("gauge", "The last snapshot that was taken; 0 before the first since the start"),
+    "counter_keys": Family("gauge", "Counters in the state"),
+    "counter_producers": Family("gauge", "Producers of IDMP that are remembered"),
+    "counter_commands": Family("counter", "Commands received"),
+    "counter_command_errors": Family("counter", "Error replies by their first word; errors inside of EXEC's list are not counted", ("error",)),
+    "counter_clients_connected": Family("gauge", "Open client connections"),
+    "counter_clients_limit": Family("gauge", "Client connections that are accepted at most"),
+    "counter_clients_refused": Family("counter", "Connections refused over the limit"),
+    "counter_clients_cut": Family("counter", "Connections cut because the client did not read its replies"),
+    "counter_gateway_gathered_commands": Family("gauge", "Writes that wait for the batch in flight"),
+    "counter_gateway_limit_commands": Family("gauge", "Waiting commands at which clients are not read from any more"),
+    "counter_cache_connected": Family("gauge", "Redis pods that are reached; on the leader only"),
+    "counter_cache_published_index": Family("gauge", "Index that every reached Redis has; on the leader only"),
+    "counter_cache_staleness_seconds": Family("gauge", "Age of the oldest Redis' last confirmed write, heartbeats included; on the leader only"),
+    "counter_cache_refills": Family("counter", "Times a Redis was filled with everything"),
+    "counter_cache_failures": Family("counter", "Times a Redis did not answer"),
+}
+HISTOGRAMS = {
+    "counter_command_duration_seconds": Family("histogram", "From a command's arrival to its reply, by the way it takes", ("kind",)),
+    "counter_disk_job_seconds": Family("histogram", "One write to the log with its fdatasync"),
+    "counter_loop_lag_seconds": Family("histogram", "How late the clock tick came"),
+    "counter_snapshot_seconds": Family("histogram", "Taking and saving a snapshot"),
+}
+
+
+class Durations:
+    """A histogram of whole bundles. prometheus_client's takes a lock for each observation, and several times the time."""
+
+    __slots__ = ("counts", "sum_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(SECONDS) + 1)
+        self.sum_s = 0.0
+
+    def add(self, seconds: float, commands: int) -> None:
+        self.counts[bisect_left(SECONDS, seconds)] += commands
+        self.sum_s += seconds * commands
+
+    def buckets(self) -> list[tuple[str, float]]:
+        return list(zip([*map(str, SECONDS), "+Inf"], accumulate(self.counts), strict=True))
 
 
 class Metrics:
@@ -19,8 +115,48 @@ class Metrics:
         self._node = node
         self.registry = CollectorRegistry()
         self.registry.register(self)
-        self.disk_job_seconds = Histogram("counter_disk_job_seconds", "Time of one write and fdatasync", registry=self.registry, buckets=SECONDS)
-        self.loop_lag_seconds = Histogram("counter_loop_lag_seconds", "How late the clock tick came", registry=self.registry, buckets=SECONDS)
+        ProcessCollector(registry=self.registry)
+        self.disk_job_seconds = self._histogram("counter_disk_job_seconds")
+        self.loop_lag_seconds = self._histogram("counter_loop_lag_seconds")
+        self.snapshot_seconds = self._histogram("counter_snapshot_seconds")
+        self.writes, self.reads = Durations(), Durations()
+        self.errors: Counter[str] = Counter()
+        self.events: Counter[str] = Counter()  # by the family that counts them
+        self.snapshot_bytes = 0
+        self._role, self._leader = "", 0
+
+    def _histogram(self, name: str) -> Histogram:
+        return Histogram(name, HISTOGRAMS[name].text, registry=self.registry, buckets=SECONDS)
+
+    # --- what happens -------------------------------------------------------------------------------------------------------
+
+    def turned(self, raft: Raft) -> None:
+        """Once a turn: has this node stood for election, won, or heard of another leader?"""
+        role, leader = raft.role, raft.leader
+        if role is not self._role:
+            if role == "leader":
+                self.events["counter_raft_elections_won"] += 1
+            elif role == "precandidate" or (role == "candidate" and self._role != "precandidate"):
+                self.events["counter_raft_elections_started"] += 1
+            self._role = role
+        if leader and leader != self._leader:
+            self.events["counter_raft_leader_changes"] += 1
+            self._leader = leader
+
+    def snapshot_taken(self, size_bytes: int, seconds: float) -> None:
+        self.events["counter_snapshots_taken"] += 1
+        self.snapshot_bytes = size_bytes
+        self.snapshot_seconds.observe(seconds)
+
+    def failed(self, replies: Sequence[Any]) -> None:
+        if Failure not in map(type, replies):  # nearly always, and at the speed of C
+            return
+        for reply in replies:
+            if type(reply) is Failure:
+                word = bytes(reply[:20]).partition(b" ")[0].decode("ascii", "replace")
+                self.errors[word if word in ERROR_CLASSES else "other"] += 1
+
+    # --- scraping -----------------------------------------------------------------------------------------------------------
 
     def page(self) -> bytes:
         return generate_latest(self.registry)
@@ -29,27 +165,86 @@ class Metrics:
         """Empty: keeps the registry from collecting while the node is being made."""
         return []
 
-    def collect(self) -> Iterable[Metric]:
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, Metric] = {}
+        for name, labels, value in self._samples():
+            row = FAMILIES[name]
+            if name not in families:
+                kind = GaugeMetricFamily if row.kind == "gauge" else CounterMetricFamily
+                families[name] = kind(name, row.text, labels=row.labels)
+            families[name].add_metric(labels, value)  # type: ignore[attr-defined]
+        yield from families.values()
+        name = "counter_command_duration_seconds"
+        histogram = HistogramMetricFamily(name, HISTOGRAMS[name].text, labels=HISTOGRAMS[name].labels)
+        for kind_of, durations in (("write", self.writes), ("read", self.reads)):
+            histogram.add_metric([kind_of], durations.buckets(), durations.sum_s)
+        yield histogram
+
+    def _samples(self) -> Iterator[Sample]:
         node = self._node
-        replica, clients = node.replica, node.clients
-        raft = replica.raft
-        gauges = {
-            "counter_ready": ("1 when the node is ready", float(not node.unready())),
-            "counter_disk_full": ("1 while writes are refused because the disk is nearly full", float(replica.disk_room is not None)),
-            "counter_raft_is_leader": ("1 on the leader", float(replica.is_leader)),
-            "counter_raft_term": ("Current term", raft.term),
-            "counter_raft_commit_index": ("Newest committed index known here", raft.log.committed),
-            "counter_raft_applied_index": ("Newest applied index", replica.applied),
-            "counter_raft_last_index": ("End of the log", raft.log.last_index),
-            "counter_raft_members": ("Members of the configuration", len(raft.membership.members)),
-            "counter_keys": ("Counters in the state", len(replica.machine.values)),
-            "counter_clients_connected": ("Open client connections", clients.count),
-            "counter_gateway_gathered_commands": ("Writes that wait for the batch in flight", len(replica.gateway.writes)),
-        }
-        for name, (text, value) in gauges.items():
-            yield GaugeMetricFamily(name, text, value=value)
-        yield CounterMetricFamily("counter_commands", "Commands received", value=clients.commands)
-        yield CounterMetricFamily("counter_clients_refused", "Connections refused over the limit", value=clients.refused)
-        if node.cache is not None:
-            yield GaugeMetricFamily("counter_cache_connected", "Redis pods that are reached", value=node.cache.connected)
-            yield GaugeMetricFamily("counter_cache_published_index", "Index that every reached Redis has", value=node.cache.published_index)
+        yield "counter_build_info", (__version__, platform.python_version()), 1
+        yield "counter_ready", (), float(not node.unready())
+        yield "counter_uptime_seconds", (), time.monotonic() - node.born
+        yield "counter_disk_full", (), float(node.replica.disk_room is not None)
+        yield "counter_disk_failed", (), float(bool(node.failed))
+        yield from self._raft()
+        yield from self._sizes()
+        yield from self._clients()
+        yield from self._cache()
+        for name, row in FAMILIES.items():
+            if row.kind == "counter" and name.startswith(("counter_raft_", "counter_snapshots_")):
+                yield name, (), self.events[name]
+
+    def _raft(self) -> Iterator[Sample]:
+        node, raft = self._node, self._node.replica.raft
+        now = node.role_name()
+        for role in ROLES:
+            yield "counter_raft_role", (role,), float(role == now)
+        yield "counter_raft_is_leader", (), float(node.replica.is_leader)
+        yield "counter_raft_has_leader", (), float(raft.leader != 0)
+        yield "counter_raft_term", (), raft.term
+        yield "counter_raft_commit_index", (), raft.log.committed
+        yield "counter_raft_applied_index", (), node.replica.applied
+        yield "counter_raft_last_index", (), raft.log.last_index
+        yield "counter_raft_snapshot_index", (), raft.snapshot.index
+        members, connected = raft.membership.members, node.peers.connected()
+        for voter in (True, False):
+            yield "counter_raft_members", (str(voter).lower(),), sum(m.voter is voter for m in members)
+        for member in members:
+            if member.id == node.id:
+                continue
+            yield "counter_raft_peer_connected", (member.name,), float(connected.get(member.id, False))
+            progress = raft.leadership.progress.get(member.id) if raft.leadership is not None else None
+            if progress is not None:
+                yield "counter_raft_peer_lag_entries", (member.name,), max(0, raft.log.last_index - progress.match)
+
+    def _sizes(self) -> Iterator[Sample]:
+        node = self._node
+        yield "counter_log_size_bytes", (), node.log_bytes
+        yield "counter_log_limit_bytes", (), node.settings.snapshot_bytes
+        yield "counter_snapshot_size_bytes", (), self.snapshot_bytes
+        yield "counter_keys", (), len(node.replica.machine.values)
+        yield "counter_producers", (), node.replica.machine.producer_count
+
+    def _clients(self) -> Iterator[Sample]:
+        node, clients, limits = self._node, self._node.clients, self._node.settings
+        yield "counter_commands", (), clients.commands
+        for error in sorted(ERROR_CLASSES | {"other"}):
+            yield "counter_command_errors", (error,), self.errors[error]
+        yield "counter_clients_connected", (), clients.count
+        yield "counter_clients_limit", (), limits.max_clients
+        yield "counter_clients_refused", (), clients.refused
+        yield "counter_clients_cut", (), clients.cut
+        yield "counter_gateway_gathered_commands", (), len(node.replica.gateway.writes)
+        yield "counter_gateway_limit_commands", (), limits.max_gathered
+
+    def _cache(self) -> Iterator[Sample]:
+        cache = self._node.cache
+        if cache is None:
+            return
+        yield "counter_cache_refills", (), cache.refills
+        yield "counter_cache_failures", (), cache.failures
+        if cache.running:
+            yield "counter_cache_connected", (), cache.connected
+            yield "counter_cache_published_index", (), cache.published_index
+            yield "counter_cache_staleness_seconds", (), cache.staleness_s

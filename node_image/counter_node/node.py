@@ -251,6 +251,7 @@ class Node:
     def _one_turn(self) -> None:
         self._turn_due = False
         turn = self.replica.turn()
+        self.metrics.turned(self.replica.raft)
         if turn.messages:
             self._send(turn.messages)
         if turn.replies:
@@ -288,6 +289,8 @@ class Node:
         if not link.send([piece]):
             self.replica.unreachable(to)
         elif message.offset == 0 or piece.last:
+            if piece.last:
+                self.metrics.events["counter_snapshots_sent"] += 1
             done = message.offset + len(piece.data)
             log.info("snapshot sent" if piece.last else "sending a snapshot", extra={"to": f"{to:016x}", "index": message.meta.index, "bytes": done})
 
@@ -343,6 +346,8 @@ class Node:
                 return
             try:
                 self._compact_to = self.replica.persisted(job) or self._compact_to
+                if job.install is not None:
+                    self.metrics.events["counter_snapshots_installed"] += 1
             except Exception as failed:
                 self._end_with(failed)
             if storage.room_bytes is not None or self.replica.disk_room is not None:
@@ -410,6 +415,7 @@ class Node:
             await asyncio.to_thread(self._storage.save_snapshot, snapshot)
             self.replica.snapshot_saved(snapshot.meta)
             took = round(time.monotonic() - start, 3)
+            self.metrics.snapshot_taken(len(snapshot.state), took)
             log.info("snapshot taken", extra={"index": snapshot.meta.index, "bytes": len(snapshot.state), "seconds": took})
             self.wake()
         except DiskFullError as error:
@@ -486,6 +492,10 @@ class Node:
         return self.replica.machine.values
 
     # --- for status and administration --------------------------------------------------------------------------------------
+
+    @property
+    def log_bytes(self) -> int:
+        return self._storage.log_bytes
 
     def role_name(self) -> str:
         if self.failed:

@@ -74,6 +74,7 @@ class CacheReplica:
         self.endpoint = f"{host}:{port}"
         self.connected = False
         self.published_index = 0
+        self.written_s = time.monotonic()  # when it confirmed a write last; at first, when it was found
         self.refills = 0
         self.failures = 0
         self._source = source
@@ -155,6 +156,7 @@ class CacheReplica:
             return False
         self._expected = f"{term}:{index}"
         self.published_index = index
+        self.written_s = time.monotonic()
         return True
 
     async def close(self) -> None:
@@ -174,6 +176,7 @@ class Publisher:
         self._on_change = on_change
         self._replicas: dict[str, CacheReplica] = {}
         self._task: asyncio.Task[None] | None = None
+        self._gone = [0, 0]  # refills and failures of Redis pods that are not there any more
 
     @property
     def running(self) -> bool:
@@ -187,6 +190,20 @@ class Publisher:
     def published_index(self) -> int:
         """What every connected Redis has at least."""
         return min((r.published_index for r in self._replicas.values() if r.connected), default=0)
+
+    @property
+    def staleness_s(self) -> float:
+        """Age of the oldest Redis' last confirmed write. There is one at least each HEARTBEAT_S, unless something is wrong."""
+        now = time.monotonic()
+        return max((now - r.written_s for r in self._replicas.values()), default=0.0)
+
+    @property
+    def refills(self) -> int:
+        return self._gone[0] + sum(r.refills for r in self._replicas.values())
+
+    @property
+    def failures(self) -> int:
+        return self._gone[1] + sum(r.failures for r in self._replicas.values())
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Endpoint → (refills, failures)."""
@@ -204,7 +221,12 @@ class Publisher:
                 await task
         replicas, self._replicas = self._replicas, {}
         for replica in replicas.values():
-            await replica.close()
+            await self._close(replica)
+
+    async def _close(self, replica: CacheReplica) -> None:
+        self._gone[0] += replica.refills
+        self._gone[1] += replica.failures
+        await replica.close()
 
     def changed(self, keys: Iterable[bytes]) -> None:
         for replica in self._replicas.values():
@@ -224,7 +246,7 @@ class Publisher:
                 log.debug("cache name not found: %s", error)
                 hosts = set()
             for gone in self._replicas.keys() - hosts:
-                await self._replicas.pop(gone).close()
+                await self._close(self._replicas.pop(gone))
             for host in hosts - self._replicas.keys():
                 self._replicas[host] = CacheReplica(host, self._port, self._source)
             await asyncio.sleep(RESOLVE_S)

@@ -52,6 +52,10 @@ class Machine:
         self._sessions = Sessions()
         self._producers = Producers()
 
+    @property
+    def producer_count(self) -> int:
+        return len(self._producers)
+
     # --- the log ------------------------------------------------------------------------------------------------------------
 
     def apply(self, index: int, payload: bytes, substitute: Substitute) -> Outcome:

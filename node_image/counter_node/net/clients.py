@@ -16,6 +16,7 @@ import itertools
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from counter_node.counters.batches import Op
@@ -38,11 +39,12 @@ READ_AGAIN_AT = 0.5
 class Slot:
     """The place of some replies in their connection's order: of one command, or of a bundle that went to the gateway whole."""
 
-    __slots__ = ("connection", "replies", "write")
+    __slots__ = ("born_s", "connection", "replies", "write")
 
     def __init__(self, connection: ClientConnection, *, write: bool) -> None:
         self.connection = connection
         self.write = write
+        self.born_s = monotonic()
         self.replies: list[Any] | None = None
 
 
@@ -228,6 +230,7 @@ class ClientConnection(asyncio.Protocol):
             self._unanswered -= len(replies)
             if self._cluster:
                 replies = [in_cluster_mode(reply) for reply in replies]
+            self._server.failed(replies)
             try:
                 transport.write(encode_many(replies, self.session.protocol))
             except RuntimeError:  # uvloop: closed, although `connection_lost` has not been told yet
@@ -279,6 +282,7 @@ class ClientServer:
         self.refused = 0
         self.cut = 0
         self.spawn = node.spawn
+        self.failed = node.metrics.failed  # counts the errors among replies
         self.view = View(node)
         self.unique = secrets.token_bytes(8)  # of this start of the node
         self._numbers = itertools.count(1)
@@ -326,8 +330,10 @@ class ClientServer:
 
     def deliver(self, answers: Sequence[tuple[Slot, list[Any]]]) -> None:
         touched: dict[ClientConnection, None] = {}
+        metrics, now = self.node.metrics, monotonic()
         for slot, replies in answers:
             connection = slot.connection
+            (metrics.writes if slot.write else metrics.reads).add(now - slot.born_s, len(replies))
             connection.answered(slot, replies)
             touched[connection] = None
         for connection in touched:
