@@ -75,6 +75,14 @@ integration: setup ## real processes on loopback: crashes, partitions, disk erro
 faults: setup ## real processes killed, paused and cut off under load, the books checked; MINUTES=30
 	@PYTHONPATH=node_image:client:. $(PY) -m tests.faults --minutes $(MINUTES)
 
+.PHONY: mutations
+mutations: setup ## breaks the node on purpose in every known way and shows what of the tests finds it
+	@$(PY) -m tests.mutations
+
+.PHONY: figures
+figures: setup ## how long a killed, a silent, a leaving leader is missed, and what a rejoining follower costs
+	@$(PY) -m tests.faults.measure
+
 .PHONY: apiserver
 apiserver: setup ## the resource, its permissions and the operator against a real API server without nodes
 	@$(CLUSTER) programs >/dev/null

@@ -11,7 +11,7 @@ from redis import exceptions
 from countercluster.errors import ReplyLost
 
 # Answers of a node that did not execute the command and that another node, or the same one later, may execute.
-_ELSEWHERE = ("TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "MOVED", "ASK", "READONLY")
+_ELSEWHERE = ("TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "MOVED", "ASK", "READONLY", "MISCONF")
 # Answers given before a command is looked up among the executed ones: they say nothing about earlier attempts.
 _AT_THE_DOOR = (exceptions.AuthenticationError, exceptions.NoPermissionError, exceptions.OutOfMemoryError)
 

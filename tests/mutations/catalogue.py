@@ -1,0 +1,394 @@
+"""The breakages. Each is a function that puts something wrong in place of something right, by the `patch` it is given.
+
+`MUTATION=name` in the environment breaks a whole pytest run (tests/mutations/plugin.py); the simulator's are switched on in the process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from counter_node.counters.batches import OutcomeKind
+from counter_node.counters.producers import Producers
+from counter_node.counters.sessions import Sessions
+from counter_node.gateway import Gateway
+from counter_node.raft.core import Persist, Raft
+from counter_node.raft.leadership import Leadership
+from counter_node.raft.lease import Lease, Promise
+from counter_node.raft.log import RaftLog
+from counter_node.raft.messages import AppendResponse, TimeoutNow
+from counter_node.raft.readindex import ReadQueue
+from counter_node.raft.types import NONE, EntryKind
+from counter_node.replica import Replica
+from counter_node.storage import frames, recovery, snapshots
+from counter_node.storage.disk import Disk
+from counter_node.storage.segments import Segments
+from counter_node.storage.storage import Storage
+
+Patch = Callable[[object, str, Any], None]
+"""As monkeypatch.setattr: object, attribute, value."""
+Apply = Callable[[Patch], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutation:
+    name: str
+    breaks: str
+    apply: Apply
+    plans: tuple[str, ...] = ("everything",)
+    """Of the simulator; empty: found by `tests`."""
+    tests: tuple[str, ...] = ()
+    quick: bool = False
+    """Also in `make sim`, hence in `make test`."""
+
+
+CATALOGUE: dict[str, Mutation] = {}
+
+
+def mutation(breaks: str, *plans: str, tests: tuple[str, ...] = (), quick: bool = False) -> Callable[[Apply], Apply]:
+    def keep(apply: Apply) -> Apply:
+        name = apply.__name__.replace("_", "-")
+        CATALOGUE[name] = Mutation(name, breaks, apply, plans or (() if tests else ("everything",)), tests, quick)
+        return apply
+
+    return keep
+
+
+def _hard_state(patch: Patch, change: Callable[[Any], Any]) -> None:
+    original = Raft.take_persist
+
+    def take_persist(self: Raft) -> Persist | None:
+        found = original(self)
+        if found is None or found.hard_state is None:
+            return found
+        return dataclasses.replace(found, hard_state=change(found.hard_state))
+
+    patch(Raft, "take_persist", take_persist)
+
+
+# --- elections --------------------------------------------------------------------------------------------------------------
+
+
+@mutation("a vote is told but not written", tests=("tests/unit/raft",))
+def vote_not_persisted(patch: Patch) -> None:
+    _hard_state(patch, lambda h: msgspec.structs.replace(h, vote=NONE))
+
+
+@mutation("the term is told but not written")
+def term_not_persisted(patch: Patch) -> None:
+    _hard_state(patch, lambda h: msgspec.structs.replace(h, term=max(1, h.term - 1), vote=NONE))
+
+
+@mutation("a second vote in one term is granted", quick=True)
+def second_vote_in_a_term(patch: Patch) -> None:
+    original = Raft._on_vote_request
+
+    def on_vote_request(self: Raft, sender: int, message: Any) -> None:
+        if self.leader == NONE and self.leadership is None:
+            self.vote = NONE
+        original(self, sender, message)
+
+    patch(Raft, "_on_vote_request", on_vote_request)
+
+
+@mutation("a candidate with an older log gets votes", quick=True)
+def vote_for_an_older_log(patch: Patch) -> None:
+    original = Raft._on_vote_request
+    patch(
+        Raft,
+        "_on_vote_request",
+        lambda self, sender, m: original(self, sender, msgspec.structs.replace(m, last_term=1 << 40, last_index=1 << 40)),
+    )
+
+
+@mutation("a pre-vote raises the term", tests=("tests/unit/raft",))
+def prevote_raises_the_term(patch: Patch) -> None:
+    original = Raft._ask_for_votes
+
+    def ask(self: Raft, *, pre: bool, transfer: bool = False) -> None:
+        if pre:
+            self.term += 1
+        original(self, pre=pre, transfer=transfer)
+
+    patch(Raft, "_ask_for_votes", ask)
+
+
+@mutation("a leader that no majority answers goes on", tests=("tests/unit/raft",))
+def no_check_of_the_quorum(patch: Patch) -> None:
+    patch(Leadership, "_heard_from_quorum", lambda self: True)
+
+
+@mutation("leadership is handed over before the other has the log", tests=("tests/unit/raft",))
+def transfer_without_waiting(patch: Patch) -> None:
+    original = Leadership.transfer
+
+    def transfer(self: Leadership, to: int) -> int:
+        chosen = original(self, to)
+        self._raft.send(chosen, TimeoutNow(self._raft.term))
+        return chosen
+
+    patch(Leadership, "transfer", transfer)
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------------
+
+
+@mutation("an entry is acknowledged before it is durable", quick=True)
+def acknowledged_before_durable(patch: Patch) -> None:
+    original = Raft._on_append
+
+    def on_append(self: Raft, sender: int, message: Any) -> None:
+        original(self, sender, message)
+        early = [(to, m) for to, m in self._after if isinstance(m, AppendResponse) and to != self.id]
+        self._after = [pair for pair in self._after if pair not in early]
+        self._messages.extend(early)
+
+    patch(Raft, "_on_append", on_append)
+
+
+@mutation("the leader counts itself before its entry is durable", "storage", "everything", quick=True)
+def leader_counts_what_it_has_not_written(patch: Patch) -> None:
+    original = Leadership._append
+
+    def append(self: Leadership, kind: EntryKind, data: bytes) -> None:
+        original(self, kind, data)
+        self.progress[self._raft.id].match = self._raft.log.last_index
+
+    patch(Leadership, "_append", append)
+
+
+@mutation("the commit index is not written with the entries")
+def commit_not_persisted(patch: Patch) -> None:
+    _hard_state(patch, lambda h: msgspec.structs.replace(h, commit=0))
+
+
+@mutation("an entry of an earlier term is committed by counting (thesis 3.6.2)", tests=("tests/unit/raft",))
+def commit_of_an_old_term_by_counting(patch: Patch) -> None:
+    original = Leadership._advance_commit
+
+    def advance(self: Leadership) -> None:
+        log = self._raft.log
+        real = log.term
+        log.term = lambda index: self._raft.term  # type: ignore[method-assign]
+        try:
+            original(self)
+        finally:
+            log.term = real  # type: ignore[method-assign]
+
+    patch(Leadership, "_advance_commit", advance)
+
+
+@mutation("no entry opens a term", tests=("tests/unit/raft",))
+def no_op_left_out(patch: Patch) -> None:
+    original = Leadership._append
+    patch(Leadership, "_append", lambda self, kind, data: None if kind is EntryKind.NOOP else original(self, kind, data))
+
+
+@mutation("an append is taken without looking at what comes before it", quick=True)
+def append_without_the_consistency_check(patch: Patch) -> None:
+    patch(RaftLog, "matches", lambda self, index, term: self.offset <= index <= self.last_index)
+
+
+@mutation("a conflicting suffix is kept", quick=True)
+def conflicting_suffix_is_kept(patch: Patch) -> None:
+    patch(RaftLog, "_truncate", lambda self, index: None)
+
+
+@mutation("an append may cut what is committed", tests=("tests/unit/raft",))
+def truncation_of_committed(patch: Patch) -> None:
+    def truncate(self: RaftLog, index: int) -> None:
+        del self.entries[index - self.offset - 1 :]
+        self.unstable = min(self.unstable, index)
+        self.committed = min(self.committed, index - 1)
+
+    patch(RaftLog, "_truncate", truncate)
+
+
+@mutation("a change of members before the term has committed, and several at once", tests=("tests/unit/raft",))
+def membership_change_before_no_op(patch: Patch) -> None:
+    original = Leadership.propose_change
+
+    def propose(self: Leadership, change: Any) -> Any:
+        self._change_index = 0
+        return original(self, change)
+
+    patch(Leadership, "propose_change", propose)
+
+
+# --- reads ------------------------------------------------------------------------------------------------------------------
+
+
+@mutation("a read is confirmed without a quorum", quick=True)
+def read_without_a_quorum(patch: Patch) -> None:
+    original = ReadQueue.confirmed
+    patch(ReadQueue, "confirmed", lambda self, voters: original(self, [self._leader]))
+
+
+@mutation("a read is confirmed before the term has committed anything", quick=True)
+def read_before_the_term_committed(patch: Patch) -> None:
+    original = Leadership.read
+
+    def read(self: Leadership, asker: int, read_id: int) -> None:
+        self._term_start = 0
+        original(self, asker, read_id)
+
+    patch(Leadership, "read", read)
+
+
+@mutation("a repeated read keeps its id (etcd's stale reads)", quick=True)
+def read_id_reused(patch: Patch) -> None:
+    patch(Gateway, "_fresh_read_id", lambda self: 1)
+
+
+@mutation("a read is answered before its index is applied", quick=True)
+def read_before_applied(patch: Patch) -> None:
+    original = Gateway.reads_due
+    patch(Gateway, "reads_due", lambda self, applied: original(self, 1 << 60))
+
+
+@mutation("a lease is used that has run out", "leases")
+def lease_read_without_lease(patch: Patch) -> None:
+    patch(Lease, "valid", lambda self, voters: True)
+
+
+@mutation("a voter breaks its promise to the leader", "leases")
+def lease_promise_not_kept(patch: Patch) -> None:
+    patch(Promise, "binds", lambda self: False)
+
+
+# --- exactly once -----------------------------------------------------------------------------------------------------------
+
+
+@mutation("a batch that arrives twice is executed twice", quick=True)
+def batch_executed_twice(patch: Patch) -> None:
+    original = Sessions.admit
+
+    def admit(self: Sessions, session: int, number: int, time_ms: int) -> OutcomeKind:
+        kind = original(self, session, number, time_ms)
+        return OutcomeKind.EXECUTED if kind is OutcomeKind.DUPLICATE else kind
+
+    patch(Sessions, "admit", admit)
+
+
+@mutation("a repeated request is executed again", quick=True)
+def request_executed_twice(patch: Patch) -> None:
+    patch(Producers, "once", lambda self, name, sequence, time_ms, execute: execute())
+
+
+@mutation("a snapshot without its table of sessions", quick=True)
+def sessions_not_in_the_snapshot(patch: Patch) -> None:
+    patch(Sessions, "dump", lambda self: [])
+
+
+@mutation("a snapshot without its table of producers", "everything", "only membership", quick=True)
+def producers_not_in_the_snapshot(patch: Patch) -> None:
+    patch(Producers, "dump", lambda self: [])
+
+
+@mutation("a gateway numbers its batch anew when it sends it again", quick=True)
+def batch_numbered_anew(patch: Patch) -> None:
+    original = Gateway.proposal
+
+    def proposal(self: Gateway, route: Any) -> bytes | None:
+        batch = self._in_flight
+        if batch is not None and not batch.answered and batch.route != route and self.session is not None:
+            self._in_flight = None
+            self.writes.put_back(batch.bundles, batch.ops)
+            self._mixed = True
+        return original(self, route)
+
+    patch(Gateway, "proposal", proposal)
+
+
+# --- storage ----------------------------------------------------------------------------------------------------------------
+
+
+@mutation("the log is not synced", "storage", quick=True)
+def fsync_skipped(patch: Patch) -> None:
+    patch(Segments, "sync", lambda self: None)
+
+
+class _NoSync(Disk):
+    """A disk on which files are not synced."""
+
+    def __init__(self, inner: Disk) -> None:
+        self._inner = inner
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("sync", "_inner"):
+            return object.__getattribute__(self, name)
+        return getattr(object.__getattribute__(self, "_inner"), name)
+
+    def sync(self, fd: int) -> None:
+        pass
+
+
+@mutation("a snapshot's file is not synced before it gets its name", "storage", tests=(), quick=True)
+def snapshot_file_not_synced(patch: Patch) -> None:
+    original = snapshots.save
+    patch(snapshots, "save", lambda disk, directory, cluster, snapshot: original(_NoSync(disk), directory, cluster, snapshot))
+
+
+@mutation("the log is cut before the snapshot that covers it is named in it", tests=("tests/unit/storage",))
+def compaction_before_the_snapshot(patch: Patch) -> None:
+    original = Storage.save_snapshot
+
+    def save(self: Storage, snapshot: Any) -> None:
+        original(self, snapshot)
+        self._segments.delete_before(self._segments.sequence)
+
+    patch(Storage, "save_snapshot", save)
+
+
+@mutation("the chain from frame to frame is not checked", tests=("tests/unit/storage",))
+def chain_crc_not_checked(patch: Patch) -> None:
+    original = frames._frame_at
+
+    def frame_at(data: bytes, offset: int, previous_crc: int | None) -> Any:
+        return original(data, offset, None)
+
+    patch(frames, "_frame_at", frame_at)
+
+
+@mutation("a torn tail is accepted in any segment", tests=("tests/unit/storage",))
+def torn_tail_in_a_middle_segment(patch: Patch) -> None:
+    original = recovery._replay
+
+    def replay(disk: Any, wal: Any, number: int, newest: bool, *rest: Any) -> Any:
+        return original(disk, wal, number, True, *rest)
+
+    patch(recovery, "_replay", replay)
+    patch(recovery, "_check_follows", lambda *_: None)
+
+
+@mutation("damage in the last segment passes for a torn tail", tests=("tests/unit/storage",))
+def damage_passes_for_a_torn_tail(patch: Patch) -> None:
+    original = frames._judge
+
+    def judge(data: bytes, offset: int, previous_crc: int, found: str) -> Any:
+        ending, at, detail = original(data, offset, previous_crc, found)
+        return (frames.Ending.TORN if ending is frames.Ending.DAMAGED else ending), at, detail
+
+    patch(frames, "_judge", judge)
+
+
+@mutation("writing goes on after a failed sync", tests=("tests/unit/storage",))
+def failed_sync_is_forgotten(patch: Patch) -> None:
+    original = Storage._fail
+
+    def fail(self: Storage, error: OSError) -> Any:
+        found = original(self, error)
+        self._failure = None
+        return found
+
+    patch(Storage, "_fail", fail)
+
+
+# --- cache and driver -------------------------------------------------------------------------------------------------------
+
+
+@mutation("a full disk takes whatever it is sent", tests=("tests/unit/raft/test_full_disk.py",))
+def full_disk_takes_all(patch: Patch) -> None:
+    patch(Replica, "_fits", lambda self, size: True)
