@@ -95,6 +95,8 @@ class CounterCluster:
         voters = {member["name"] for member in members if member["voter"]}
         if voters != set(ready) or len(members) != replicas:
             return f"voters are {', '.join(sorted(voters)) or 'unknown'}"
+        if any(member["matchIndex"] is None for member in members):
+            return f"{leader} leads no more"  # only a leader knows how far the others are
         end = max(member["matchIndex"] for member in members)
         behind = [member["name"] for member in members if end - member["matchIndex"] > CAUGHT_UP]
         if behind:
