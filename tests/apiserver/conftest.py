@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,5 +23,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 @pytest.fixture
 def namespace(server: ApiServer, request: pytest.FixtureRequest) -> str:
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:50].strip("-")
-    return server.namespace(f"t-{name}")
+    return server.namespace(own_namespace(request))
+
+
+def own_namespace(request: pytest.FixtureRequest) -> str:
+    """A name that says which test it is, and differs for each of its parameters."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:40].strip("-")
+    return f"{name}-{zlib.crc32(request.node.name.encode()):08x}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.apiserver.conftest import own_namespace
 from tests.apiserver.test_rbac import ALLOWED, IN_ITS_OWN_NAMESPACE
 from tests.apiserver.world import World, world
 from tests.support.operators import Operator
@@ -35,7 +36,7 @@ def operator(here: World) -> Iterator[Operator]:
 
 @pytest.fixture
 def namespace(here: World, operator: Operator, request: pytest.FixtureRequest) -> str:
-    return here.server.namespace(f"n{abs(hash(request.node.name)) % 10**8}")
+    return here.server.namespace(own_namespace(request))
 
 
 def test_a_cluster_is_ready_by_every_convention_and_then_nothing_is_written(here: World, operator: Operator, namespace: str) -> None:
