@@ -84,8 +84,12 @@ FAMILIES: dict[str, Family] = {
     "counter_cache_staleness_seconds": Family("gauge", "Age of the oldest Redis' last confirmed write, heartbeats included; on the leader only"),
     "counter_cache_refills": Family("counter", "Times a Redis was filled with everything"),
     "counter_cache_failures": Family("counter", "Times a Redis did not answer"),
+    "counter_cache_fenced": Family("counter", "Times a newer leader's mark kept this node from writing"),
+    "counter_cache_publications": Family("counter", "Times a Redis was brought up to date"),
+    "counter_cache_keys": Family("counter", "Counters written to a Redis or deleted there"),
 }
 HISTOGRAMS = {
+    "counter_cache_delay_seconds": Family("histogram", "From the oldest change of a publication to the answer of Redis"),
     "counter_command_duration_seconds": Family("histogram", "From a command's arrival to its reply, by the way it takes", ("kind",)),
     "counter_disk_job_seconds": Family("histogram", "One write to the log with its fdatasync"),
     "counter_loop_lag_seconds": Family("histogram", "How late the clock tick came"),
@@ -116,6 +120,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
+        self.cache_delay_seconds = self._histogram("counter_cache_delay_seconds")
         self.disk_job_seconds = self._histogram("counter_disk_job_seconds")
         self.loop_lag_seconds = self._histogram("counter_loop_lag_seconds")
         self.snapshot_seconds = self._histogram("counter_snapshot_seconds")
@@ -242,8 +247,9 @@ class Metrics:
         cache = self._node.cache
         if cache is None:
             return
-        yield "counter_cache_refills", (), cache.refills
-        yield "counter_cache_failures", (), cache.failures
+        counts = cache.counts
+        for name in ("refills", "failures", "fenced", "publications", "keys"):
+            yield f"counter_cache_{name}", (), getattr(counts, name)
         if cache.running:
             yield "counter_cache_connected", (), cache.connected
             yield "counter_cache_published_index", (), cache.published_index

@@ -29,6 +29,7 @@ from counter_node.net.admin import Admin
 from counter_node.net.clients import ClientServer
 from counter_node.net.http import HttpConnection
 from counter_node.net.peers import REMOVED, Hello, Peers
+from counter_node.question import OPS, Question
 from counter_node.raft.core import Config
 from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
@@ -64,7 +65,7 @@ class Node:
         self.metrics = Metrics(self)
         self.clients = ClientServer(self)
         self.admin = Admin(self)
-        self.cache: Publisher | None = Publisher(settings.cache, self) if settings.cache else None
+        self.cache = Publisher(settings.cache, self, self.metrics.cache_delay_seconds.observe) if settings.cache else None
         self._loop = asyncio.get_running_loop()
         self.fatal: asyncio.Future[None] = self._loop.create_future()  # gets the error that ends the node
         self._storage, recovered = Storage.open(Path(settings.data_dir), settings.cluster_id, segment_bytes=settings.segment_bytes)
@@ -305,7 +306,6 @@ class Node:
             machine.take_dirty()
             if leads:
                 self.cache.start()
-                self.cache.everything_changed()
             else:
                 self.spawn(self.cache.stop())
         elif leads:
@@ -485,11 +485,21 @@ class Node:
 
     # --- cache (see cache/publisher.py: Source) -----------------------------------------------------------------------------
 
-    def position(self) -> tuple[int, int]:
-        return self.replica.raft.term, self.replica.applied
+    def position(self) -> tuple[int, int] | None:
+        replica = self.replica
+        return (replica.raft.term, replica.applied) if replica.is_leader and replica.applied_term == replica.raft.term else None
 
     def values(self) -> dict[bytes, int]:
         return self.replica.machine.values
+
+    def deadlines(self) -> dict[bytes, int]:
+        return self.replica.machine.deadlines
+
+    async def confirm(self) -> bool:
+        question = Question(self._loop)
+        self.replica.submit_read(question, OPS)
+        self.wake()
+        return await question.confirmed
 
     # --- for status and administration --------------------------------------------------------------------------------------
 

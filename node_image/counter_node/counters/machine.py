@@ -155,6 +155,10 @@ class Machine:
         return self._state.values
 
     @property
+    def deadlines(self) -> dict[bytes, int]:
+        return self._state.deadlines
+
+    @property
     def time_ms(self) -> int:
         return self._state.time_ms
 

@@ -108,6 +108,8 @@ class State:
             return
         self.changing(key)
         self.deadlines[key] = deadline_ms
+        if self.dirty is not None:
+            self.dirty.add(key)
         heapq.heappush(self._due, (deadline_ms, key))
         if len(self._due) > 2 * len(self.deadlines) + _WASTE:  # a key whose deadline moves again and again
             self._due = [(deadline, name) for name, deadline in self.deadlines.items()]
@@ -118,6 +120,8 @@ class State:
             return False
         self.changing(key)
         del self.deadlines[key]
+        if self.dirty is not None:
+            self.dirty.add(key)
         return True
 
     def clear(self) -> None:
