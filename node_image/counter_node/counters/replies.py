@@ -11,6 +11,10 @@ class Failure(bytes):
     """An error reply: its code, a space, its text."""
 
 
+class Verbatim(bytes):
+    """Text for people, which RESP3 tells apart from other strings. In the state it is a string like others."""
+
+
 class Simple(str):
     """A status reply such as OK."""
 
@@ -45,6 +49,8 @@ def _tagged(reply: Any) -> Any:
     kind = type(reply)
     if kind is Failure:
         return [_FAILURE, bytes(reply)]
+    if kind is Verbatim:
+        return bytes(reply)
     if kind is Simple:
         return [_SIMPLE, str(reply)]
     if isinstance(reply, list):

@@ -78,6 +78,7 @@ class ClientConnection(asyncio.Protocol):
             return
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         session = Session(number, f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}", admin=self._admin)
+        session.born_s = session.active_s = self._server.now_s()
         session.watch_name = b"%s%d" % (self._server.unique, number)
         session.ask = lambda question: self._server.answer(question, session)  # for commands in MULTI
         if self._cluster:
@@ -95,6 +96,7 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closed or self._last or self.session is None:
             return
+        self.session.active_s, self.session.last_bytes = self._server.now_s(), len(data)
         try:
             commands = self._parser.feed(data)
         except ProtocolError as error:
@@ -158,6 +160,8 @@ class ClientConnection(asyncio.Protocol):
                 self._answer(action.value)
             elif isinstance(action, NodeQuestion):
                 self._ask_node(action)
+                if self._last:  # it ended itself
+                    break
             else:
                 self._finish(action.value)
                 break
@@ -200,9 +204,7 @@ class ClientConnection(asyncio.Protocol):
     def _finish(self, reply: Any) -> None:
         """The last answer of this connection; nothing more is read."""
         self._answer(reply)
-        self._last = True
-        self._held.clear()
-        self._pause("closing")
+        self.end()
 
     def answered(self, slot: Slot, replies: list[Any]) -> None:
         """From the gateway. The server calls `flush` once for all of a turn."""
@@ -270,6 +272,12 @@ class ClientConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def end(self) -> None:
+        """Close when what was asked so far is answered."""
+        self._last = True
+        self._held.clear()
+        self._pause("closing")
+
 
 class ClientServer:
     """All client connections of a node, and the limits that they share."""
@@ -284,6 +292,7 @@ class ClientServer:
         self.spawn = node.spawn
         self.failed = node.metrics.failed  # counts the errors among replies
         self.view = View(node)
+        self.now_s = asyncio.get_running_loop().time
         self.unique = secrets.token_bytes(8)  # of this start of the node
         self._numbers = itertools.count(1)
         self._connections: set[ClientConnection] = set()
@@ -319,10 +328,14 @@ class ClientServer:
     def sessions(self) -> list[Session]:
         return [c.session for c in self._connections if c.session is not None]
 
-    def kill(self, wanted: Callable[[Session], bool]) -> int:
+    def kill(self, wanted: Callable[[Session], bool], asking: Session) -> int:
+        """Ends connections at once; the one that asks for it, when it has its answer."""
         victims = [c for c in self._connections if c.session is not None and wanted(c.session)]
         for connection in victims:
-            connection.kill()
+            if connection.session is asking:
+                connection.end()
+            else:
+                connection.kill()
         return len(victims)
 
     def answer(self, question: NodeQuestion, session: Session) -> Any:

@@ -1,4 +1,4 @@
-"""Answers to what only the node knows: INFO, ROLE, CLIENT LIST and KILL, WAIT, TIME."""
+"""Answers to what only the node knows: INFO, ROLE, CLIENT (client_command.py), WAIT, TIME."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from counter_node import __version__
-from counter_node.counters.replies import OK, Failure
+from counter_node.counters.replies import Failure, Verbatim
+from counter_node.net import client_command
 from counter_node.resp.serving import VERSION
 from counter_node.status import hex_id
 
@@ -49,22 +50,6 @@ def _wait(node: Node, words: list[bytes], session: Session) -> Any:
     return len(node.replica.raft.voters) // 2  # besides the leader itself: what every answered write already has
 
 
-def _client(node: Node, words: list[bytes], session: Session) -> Any:
-    sessions = node.clients.sessions()
-    if words[1].upper() == b"LIST":
-        return "".join(s.description() + "\n" for s in sorted(sessions, key=lambda s: s.number)).encode()
-    filters = dict(zip([w.upper() for w in words[2::2]], words[3::2], strict=False))
-    if len(words) == 3:
-        killed = node.clients.kill(lambda s: s.peer == words[2].decode("latin-1"))
-        return OK if killed else Failure(b"ERR No such client")
-    if filters.keys() - {b"ID", b"ADDR"} or not filters:
-        return Failure(b"ERR syntax error")
-    wanted_id, wanted_address = filters.get(b"ID"), filters.get(b"ADDR")
-    return node.clients.kill(
-        lambda s: (wanted_id is None or b"%d" % s.number == wanted_id) and (wanted_address is None or s.peer.encode() == wanted_address)
-    )
-
-
 def _time(node: Node, _: list[bytes], session: Session) -> Any:
     now = time.time()
     return [b"%d" % int(now), b"%d" % int(now % 1 * 1_000_000)]
@@ -81,7 +66,7 @@ def _info(node: Node, words: list[bytes], session: Session) -> Any:
         if not asked or name in asked:
             lines = "".join(f"{key}:{value}\r\n" for key, value in section(node).items())
             parts.append(f"# {name.capitalize()}\r\n{lines}")
-    return "\r\n".join(parts).encode()
+    return Verbatim("\r\n".join(parts).encode())
 
 
 def _server(node: Node) -> dict[str, Any]:
@@ -165,7 +150,7 @@ _ANSWERS: dict[str, Callable[[Node, list[bytes], Session], Any]] = {
     "info": _info,
     "role": _role,
     "wait": _wait,
-    "client": _client,
+    "client": client_command.answer,
     "time": _time,
     "lastsave": _lastsave,
 }

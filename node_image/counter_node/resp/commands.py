@@ -123,6 +123,7 @@ _SERVING = [
     ("cluster", -2, "", "cluster", "subcommand [argument …]", "On the cluster port: who serves; CLUSTER HELP tells more.", cluster.CLUSTER.take),
     ("command", -1, "", "server", "[subcommand [argument …]]", "This table; COMMAND HELP tells more.", introspection.command),
     ("config", -2, "", "server", "GET pattern [pattern …]", "What clients ask for; nothing can be set here.", introspection.CONFIG.take),
+    ("function", -2, "", "server", "FLUSH | LIST", "There are no functions; for tools that clear a server.", introspection.FUNCTION.take),
     ("info", -1, "", "server", "[section …]", "About the node.", serving.ask_node),
     ("role", 1, "fast", "server", "", "`master` on the leader, `slave` elsewhere.", serving.ask_node),
     ("time", 1, "fast", "server", "", "The node's clock.", serving.ask_node),
@@ -144,7 +145,13 @@ _ADMIN = [
 _EXPIRY = frozenset({"expire", "pexpire", "expireat", "pexpireat", "ttl", "pttl", "expiretime", "pexpiretime", "persist"})
 _KEYSPACE = frozenset({"scan", "keys", "randomkey", "dbsize", "flushdb", "flushall", "exists", "touch", "del", "unlink", "type"})
 _AT_ONCE = frozenset({"multi", "exec", "discard", "watch", "reset", "quit", "idmp"})
-_DOORS = {"client": serving.CLIENT.door, "cluster": cluster.CLUSTER.door, "config": introspection.CONFIG.door, "command": introspection.command_door}
+_DOORS = {
+    "client": serving.CLIENT.door,
+    "cluster": cluster.CLUSTER.door,
+    "config": introspection.CONFIG.door,
+    "command": introspection.command_door,
+    "function": introspection.FUNCTION.door,
+}
 _SINCE = {
     "increx": "8.8.0", "getdel": "6.2.0", "getex": "6.2.0", "psetex": "2.6.0", "setex": "2.0.0", "mset": "1.0.1", "msetnx": "1.0.1",
     "unlink": "4.0.0",
@@ -152,7 +159,7 @@ _SINCE = {
     "touch": "3.2.1", "strlen": "2.2.0", "scan": "2.8.0", "multi": "1.2.0", "exec": "1.2.0", "discard": "2.0.0", "watch": "2.2.0", "unwatch": "2.2.0",
     "hello": "6.0.0", "client": "2.4.0", "reset": "6.2.0", "readonly": "3.0.0", "readwrite": "3.0.0",
     "asking": "3.0.0", "cluster": "3.0.0", "command": "2.8.13", "config": "2.0.0",
-    "role": "2.8.12", "time": "2.6.0", "wait": "3.0.0",
+    "role": "2.8.12", "function": "7.0.0", "time": "2.6.0", "wait": "3.0.0",
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from counter_node.counters.replies import OK, Failure, NoList, Set, Simple
+from counter_node.counters.replies import OK, Failure, NoList, Set, Simple, Verbatim
 
 _INTEGERS = [b":%d\r\n" % n for n in range(10_000)]
 _OK = b"+OK\r\n"
@@ -27,6 +27,10 @@ def encode(reply: Any, protocol: int) -> bytes:
 
 def _bulk(reply: bytes, _: int) -> bytes:
     return b"$%d\r\n%s\r\n" % (len(reply), reply)
+
+
+def _verbatim(reply: Verbatim, protocol: int) -> bytes:
+    return b"=%d\r\ntxt:%s\r\n" % (len(reply) + 4, reply) if protocol == 3 else _bulk(reply, 0)
 
 
 def _text(reply: str, _: int) -> bytes:
@@ -65,6 +69,7 @@ def _map(reply: dict[Any, Any], protocol: int) -> bytes:
 _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
     int: lambda reply, _: b":%d\r\n" % reply,
     bytes: _bulk,
+    Verbatim: _verbatim,
     str: _text,
     type(None): _null,
     NoList: _no_list,

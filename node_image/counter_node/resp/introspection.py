@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from counter_node.counters.keyspace import matching
-from counter_node.counters.replies import Set, Simple
+from counter_node.counters.replies import OK, Set, Simple
 from counter_node.resp.actions import Action, Refusal, Reply
 from counter_node.resp.arguments import SYNTAX
 from counter_node.resp.parser import MAX_REQUEST_BYTES
@@ -24,6 +24,9 @@ CONFIG_VALUES = {
     b"maxmemory-policy": b"noeviction",
     b"timeout": b"0",
     b"cluster-enabled": b"no",
+    b"daemonize": b"no",
+    b"replicaof": b"",
+    b"slaveof": b"",
     b"proto-max-bulk-len": b"%d" % MAX_REQUEST_BYTES,
 }
 """What redis-benchmark and others look at, as it would be for a Redis that behaves like this node."""
@@ -162,6 +165,24 @@ def _get(session: Session, words: list[bytes]) -> Action:
     return Reply({name: value for name, value in CONFIG_VALUES.items() if name in names})
 
 
+def _set(session: Session, words: list[bytes]) -> Action:
+    """Nothing can be set: in Redis's words for settings that only its start decides."""
+    if len(words) % 2:
+        raise Refusal(SYNTAX)
+    seen: set[bytes] = set()
+    for name in words[2::2]:
+        text = name.decode("latin-1")
+        if name.lower() not in CONFIG_VALUES:
+            raise Refusal(f"ERR Unknown option or number of arguments for CONFIG SET - '{text}'")
+        if name.lower() in seen:
+            raise Refusal(f"ERR CONFIG SET failed (possibly related to argument '{text}') - duplicate parameter")
+        seen.add(name.lower())
+    text = words[2].decode("latin-1")
+    raise Refusal(
+        f"ERR CONFIG SET failed (possibly related to argument '{text}') - can't set immutable config; it comes from the CounterCluster resource"
+    )
+
+
 def _refuse(session: Session, words: list[bytes]) -> Action:
     raise Refusal(f"ERR CONFIG {words[1].decode('latin-1').upper()} is not supported; settings come from the CounterCluster resource")
 
@@ -170,8 +191,29 @@ CONFIG = Family(
     "config",
     {
         "GET": (-3, _get, "<pattern> [<pattern> ...]: The settings that clients ask for."),
-        "SET": (-4, _refuse, "<directive> <value>: Refused; settings come from the CounterCluster resource."),
+        "SET": (-4, _set, "<directive> <value>: Refused; settings come from the CounterCluster resource."),
         "RESETSTAT": (2, _refuse, ": Refused; the metrics of a node only grow."),
         "REWRITE": (2, _refuse, ": Refused; there is no file."),
     },
 )
+
+
+# --- FUNCTION ---------------------------------------------------------------------------------------------------------------
+
+
+def _no_functions(session: Session, words: list[bytes]) -> Action:
+    return Reply(OK)
+
+
+def _no_libraries(session: Session, words: list[bytes]) -> Action:
+    return Reply([])
+
+
+FUNCTION = Family(
+    "function",
+    {
+        "FLUSH": (-2, _no_functions, "[ASYNC|SYNC]: OK, as there are none."),
+        "LIST": (-2, _no_libraries, "[options]: An empty list, as there are none."),
+    },
+)
+"""What tools call to bring any server into its first state."""

@@ -146,10 +146,6 @@ def _setinfo(session: Session, words: list[bytes]) -> Action:
     return Reply(OK)
 
 
-def _client_info(session: Session, words: list[bytes]) -> Action:
-    return Reply(session.description().encode("latin-1") + b"\n")
-
-
 def _ask_about_clients(session: Session, words: list[bytes]) -> Action:
     return NodeQuestion("client", words)
 
@@ -168,6 +164,29 @@ def _reply(session: Session, words: list[bytes]) -> Action:
     return Reply(OK)
 
 
+def _tracking(session: Session, words: list[bytes]) -> Action:
+    switch = words[2].upper()
+    if switch not in (b"ON", b"OFF") or any(word.upper() not in _TRACKING_OPTIONS for word in words[3:]):
+        raise Refusal(SYNTAX)
+    if switch == b"ON":
+        raise Refusal("ERR CLIENT TRACKING is not supported; read from the cache, or from any node")
+    return Reply(OK)
+
+
+_TRACKING_OPTIONS = frozenset({b"OPTIN", b"OPTOUT", b"BCAST", b"NOLOOP"})
+
+
+def _caching(session: Session, words: list[bytes]) -> Action:
+    raise Refusal("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
+
+
+def _unblock(session: Session, words: list[bytes]) -> Action:
+    if len(words) > 4 or (len(words) == 4 and words[3].upper() not in (b"TIMEOUT", b"ERROR")):
+        raise Refusal("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+    integer(words[2])
+    return Reply(0)
+
+
 def _getredir(session: Session, words: list[bytes]) -> Action:
     return Reply(-1)
 
@@ -179,12 +198,19 @@ CLIENT = Family(
         "GETNAME": (2, _getname, ": The name of this connection."),
         "SETNAME": (3, _setname, "<name>: Name this connection."),
         "SETINFO": (4, _setinfo, "<LIB-NAME|LIB-VER> <value>: Name the client library."),
-        "INFO": (2, _client_info, ": This connection in one line."),
-        "LIST": (-2, _ask_about_clients, "[options]: All connections of this node."),
-        "KILL": (-3, _ask_about_clients, "<ip:port> | ID <id> | ADDR <ip:port>: End connections of this node."),
+        "INFO": (2, _ask_about_clients, ": This connection in one line."),
+        "LIST": (-2, _ask_about_clients, "[TYPE <type> | ID <id> ...]: All connections of this node."),
+        "KILL": (
+            -3,
+            _ask_about_clients,
+            "<ip:port> | ID <id> ADDR <ip:port> LADDR <ip:port> TYPE <type> USER <user> MAXAGE <s> SKIPME <yes|no>: End connections of this node.",
+        ),
         "NO-EVICT": (3, _on_or_off, "<ON|OFF>: Accepted; no connection is ever evicted."),
         "NO-TOUCH": (3, _on_or_off, "<ON|OFF>: Accepted; no key is ever evicted."),
         "REPLY": (3, _reply, "<ON>: Every command is answered."),
+        "TRACKING": (-3, _tracking, "<OFF>: There is no tracking; ON is refused."),
+        "CACHING": (3, _caching, ": Refused, as there is no tracking."),
+        "UNBLOCK": (-3, _unblock, "<id> [TIMEOUT|ERROR]: 0, as no command blocks."),
         "GETREDIR": (2, _getredir, ": -1, as there is no tracking."),
     },
 )

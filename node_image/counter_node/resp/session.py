@@ -50,10 +50,15 @@ class Session:
         """Answers what only the node knows, for commands in a transaction. Without it they are refused there."""
         self.watch_name = b"%d" % number
         """Names this connection's WATCH in the replicated state; who serves the connection makes it unique."""
-        self.watching = False
         self.cluster: ClusterView | None = None
         """Set on connections to the cluster port."""
         self.reads_here = False  # said READONLY
+        self.watching = 0
+        """Keys given to WATCH."""
+        self.born_s = self.active_s = 0.0
+        """When the connection began and when it last sent something, by the clock of who serves it."""
+        self.last_bytes = 0
+        """How much it sent then."""
         self._queued_bytes = 0
         self._places = 0
 
@@ -130,7 +135,7 @@ class Session:
         queue, self.queue = self.queue, None
         if self.spoilt:
             return self._unwatched(ABORTED)
-        watching, self.watching = self.watching, False
+        watching, self.watching = self.watching, 0
         ops = [self._operation(command, words) for command, words in queue]
         if watching:
             return Write([o.EXEC_IF, self.watch_name, ops])
@@ -144,7 +149,7 @@ class Session:
             raise Refusal("ERR WATCH inside MULTI is not allowed")
         if len(keys) > MAX_WATCHED:
             raise Refusal(f"ERR WATCH of {len(keys)} keys; at most {MAX_WATCHED}")
-        self.watching = True
+        self.watching += len(keys)
         return Write([o.WATCH, self.watch_name, keys])
 
     def unwatch(self) -> Action:
@@ -154,7 +159,7 @@ class Session:
         """The watch ends, if there is one; the reply is the same."""
         if not self.watching:
             return Reply(reply)
-        self.watching = False
+        self.watching = 0
         return Write([o.UNWATCH, self.watch_name, pack(reply)])
 
     def _operation(self, command: Command, words: list[bytes]) -> Op:
@@ -205,11 +210,15 @@ class Session:
         self.queue, self.protocol, self.name, self.reads_here = None, 2, b"", False
         return self._unwatched(Simple("RESET"))
 
-    def description(self) -> str:
-        """The line of CLIENT LIST."""
+    def description(self, now_s: float) -> str:
+        """The line of CLIENT LIST, with Redis's fields in Redis's order. Sizes of buffers that are not counted by connection are 0."""
+        flags = "x" if self.queue is not None else "N"
         return (
-            f"id={self.number} addr={self.peer} laddr={self.local} name={self.name.decode('latin-1')} db=0 "
-            f"multi={-1 if self.queue is None else len(self.queue)} cmd={self.last_command or 'NULL'} user=default resp={self.protocol} "
+            f"id={self.number} addr={self.peer} laddr={self.local} fd=-1 name={self.name.decode('latin-1')} "
+            f"age={int(now_s - self.born_s)} idle={int(now_s - self.active_s)} flags={flags} db=0 sub=0 psub=0 ssub=0 "
+            f"multi={-1 if self.queue is None else len(self.queue)} watch={self.watching} qbuf={self.last_bytes} qbuf-free=0 argv-mem=0 "
+            f"multi-mem={self._queued_bytes if self.queue is not None else 0} rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r "
+            f"cmd={self.last_command or 'NULL'} user=default redir=-1 resp={self.protocol} "
             f"lib-name={self.library.decode('latin-1')} lib-ver={self.library_version.decode('latin-1')}"
         )
 

@@ -40,7 +40,9 @@ class Family:
         self.find(words)
 
     def take(self, session: Session, words: list[bytes]) -> Action:
-        return self.find(words)(session, words)
+        take = self.find(words)
+        session.last_command = f"{self.name}|{words[1].decode('latin-1').lower()}"
+        return take(session, words)
 
     def help(self) -> list[Simple]:
         lines = [f"{self.name.upper()} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import hiredis
 import pytest
-from counter_node.counters.replies import OK, Failure, Set, Simple, pack, unpack
+from counter_node.counters.replies import OK, Failure, Set, Simple, Verbatim, pack, unpack
 from counter_node.resp.encode import encode, encode_many
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -118,3 +118,9 @@ def test_a_kept_reply_is_the_same_reply(reply: Any) -> None:
     again = unpack(pack(reply))
     assert again == reply
     assert encode(again, 2) == encode(reply, 2)
+
+
+def test_text_for_people_is_marked_in_resp3_and_a_string_in_resp2_and_in_the_state() -> None:
+    assert encode(Verbatim(b"a:1\r\n"), 3) == b"=9\r\ntxt:a:1\r\n\r\n"
+    assert encode(Verbatim(b"a:1\r\n"), 2) == b"$5\r\na:1\r\n\r\n"
+    assert unpack(pack(Verbatim(b"x"))) == b"x"

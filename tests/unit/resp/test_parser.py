@@ -114,7 +114,7 @@ def test_empty_commands_are_passed_over() -> None:
 
 
 def test_a_person_may_type_and_a_program_may_follow() -> None:
-    data = b"PING\r\n" + wire(b"INCR", b"k") + b'  set  k "a b\\x41\\t" \'it\\\'s\'\n'
+    data = b"PING\r\n" + wire(b"INCR", b"k") + b"  set  k \"a b\\x41\\t\" 'it\\'s'\n"
     assert feed_all([data]) == ([[b"PING"], [b"INCR", b"k"], [b"set", b"k", b"a bA\t", b"it's"]], None)
 
 

@@ -274,7 +274,7 @@ def test_what_redis_py_sends_when_it_connects(client: Client) -> None:
     assert client("CLIENT SETINFO LIB-VER 8.1.0") == OK
     assert client("CLIENT SETINFO foo bar") == Failure(b"ERR Unrecognized option 'foo'")
     assert client("CLIENT MAINT_NOTIFICATIONS ON").startswith(b"ERR unknown subcommand 'MAINT_NOTIFICATIONS'")
-    assert b"lib-name=redis-py lib-ver=8.1.0" in client("CLIENT INFO")
+    assert "cmd=client user=default redir=-1 resp=2 lib-name=redis-py lib-ver=8.1.0" in client.session.description(0)
 
 
 def test_quit_answers_before_it_ends(client: Client) -> None:
@@ -314,7 +314,23 @@ def test_command_says_of_real_commands_what_redis_says(client: Client) -> None:
 def test_config_get_answers_what_tools_ask(client: Client) -> None:
     assert client("CONFIG GET save appendonly") == {b"save": b"", b"appendonly": b"yes"}
     assert client("CONFIG GET append*") == {b"appendonly": b"yes", b"appendfsync": b"always"}
-    assert client("CONFIG SET maxmemory 1") == Failure(b"ERR CONFIG SET is not supported; settings come from the CounterCluster resource")
+
+
+def test_config_set_is_refused_in_the_words_of_settings_that_only_a_start_decides(client: Client) -> None:
+    assert b"(possibly related to argument 'maxmemory') - can't set immutable config" in client("CONFIG SET maxmemory 1")
+    assert client("CONFIG SET foo 1") == Failure(b"ERR Unknown option or number of arguments for CONFIG SET - 'foo'")
+    assert client("CONFIG SET maxmemory 1 maxmemory 1").endswith(b"- duplicate parameter")
+    assert client("CONFIG SET maxmemory 1 save") == Failure(b"ERR syntax error")
+
+
+def test_what_tools_send_to_bring_a_server_into_its_first_state(client: Client) -> None:
+    assert client("FUNCTION FLUSH") == OK
+    assert client("FUNCTION LIST") == []
+    assert client("CLIENT TRACKING OFF") == OK
+    assert client("CLIENT TRACKING ON").startswith(b"ERR CLIENT TRACKING is not supported")
+    assert client("CLIENT TRACKING ON foo") == Failure(b"ERR syntax error")
+    assert client("CLIENT CACHING YES").startswith(b"ERR CLIENT CACHING can be called only when the client is in tracking mode")
+    assert client("CLIENT UNBLOCK 1 ERROR") == 0
 
 
 # --- nothing breaks it ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,106 @@
+"""CLIENT INFO, LIST and KILL: the connections of this node, in Redis's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from counter_node.counters.replies import OK, Verbatim
+from counter_node.resp.actions import Refusal
+from counter_node.resp.arguments import SYNTAX, integer
+
+if TYPE_CHECKING:
+    from counter_node.node import Node
+    from counter_node.resp.session import Session
+
+Test = Callable[["Session"], bool]
+_TYPES: Final = {"normal": True, "master": False, "slave": False, "replica": False, "pubsub": False}
+"""Kinds of connections that Redis knows; here all are normal."""
+
+
+def answer(node: Node, words: list[bytes], session: Session) -> Any:
+    """`words`: the whole command. A refusal is the reply."""
+    try:
+        return {b"INFO": _info, b"LIST": _list, b"KILL": _kill}[words[1].upper()](node, words, session)
+    except Refusal as refusal:
+        return refusal.reply
+
+
+def _info(node: Node, words: list[bytes], session: Session) -> Any:
+    return Verbatim(session.description(node.clients.now_s()).encode("latin-1") + b"\n")
+
+
+def _list(node: Node, words: list[bytes], session: Session) -> Any:
+    option = words[2].upper() if len(words) > 3 else b""
+    wanted: Test
+    if option == b"TYPE" and len(words) == 4:
+        wanted = _of_type(words[3])
+    elif option == b"ID":
+        numbers = {integer(word, "ERR Invalid client ID") for word in words[3:]}
+        wanted = lambda s: s.number in numbers  # noqa: E731
+    elif len(words) == 2:
+        wanted = lambda s: True  # noqa: E731
+    else:
+        raise Refusal(SYNTAX)
+    now_s = node.clients.now_s()
+    found = sorted(filter(wanted, node.clients.sessions()), key=lambda s: s.number)
+    return Verbatim("".join(s.description(now_s) + "\n" for s in found).encode("latin-1"))
+
+
+def _of_type(word: bytes) -> Test:
+    name = word.decode("latin-1")
+    normal = _TYPES.get(name.lower())
+    if normal is None:
+        raise Refusal(f"ERR Unknown client type '{name}'")
+    return lambda s: normal
+
+
+def _kill(node: Node, words: list[bytes], session: Session) -> Any:
+    if len(words) == 3:  # the old form: an address
+        return OK if node.clients.kill(_at(words[2], "peer"), session) else Refusal("ERR No such client").reply
+    tests: list[Test] = []
+    skip_me = True
+    for name, value in _options(words[2:]):
+        if name == b"SKIPME":
+            if value.upper() not in (b"YES", b"NO"):
+                raise Refusal(SYNTAX)
+            skip_me = value.upper() == b"YES"
+        else:
+            tests.append(_test(node, name, value))
+    return node.clients.kill(lambda s: not (skip_me and s is session) and all(test(s) for test in tests), session)
+
+
+def _options(words: list[bytes]) -> list[tuple[bytes, bytes]]:
+    if len(words) % 2:
+        raise Refusal(SYNTAX)
+    return [(name.upper(), value) for name, value in zip(words[::2], words[1::2], strict=True)]
+
+
+def _test(node: Node, name: bytes, value: bytes) -> Test:
+    if name == b"ID":
+        wrong = "ERR client-id should be greater than 0"
+        number = integer(value, wrong)
+        if number < 1:
+            raise Refusal(wrong)
+        return lambda s: s.number == number
+    if name == b"ADDR":
+        return _at(value, "peer")
+    if name == b"LADDR":
+        return _at(value, "local")
+    if name == b"TYPE":
+        return _of_type(value)
+    if name == b"USER":
+        if value != b"default":
+            raise Refusal(f"ERR No such user '{value.decode('latin-1')}'")
+        return lambda s: True
+    if name == b"MAXAGE":
+        age_s, now_s = integer(value, "ERR maxage is not an integer or out of range"), node.clients.now_s()
+        if age_s < 1:
+            raise Refusal("ERR maxage should be greater than 0")
+        return lambda s: now_s - s.born_s >= age_s
+    raise Refusal(SYNTAX)
+
+
+def _at(word: bytes, which: str) -> Test:
+    address = word.decode("latin-1")
+    return lambda s: getattr(s, which) == address

@@ -1,0 +1,90 @@
+"""CLIENT INFO, LIST and KILL, over the connections of a node that are given by their sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from counter_node.counters.replies import OK, Failure, Verbatim
+from counter_node.net import client_command
+from counter_node.resp.session import Session
+
+
+class Connections:
+    """What the answers ask of a server, over real sessions."""
+
+    def __init__(self) -> None:
+        self.all = [Session(n, f"10.0.0.{n}:5000", "10.0.0.9:6379", admin=False) for n in (1, 2, 3)]
+        for session in self.all:
+            session.born_s = session.number * 100.0
+
+    def now_s(self) -> float:
+        return 350.0
+
+    def sessions(self) -> list[Session]:
+        return self.all
+
+    def kill(self, wanted: Callable[[Session], bool], asking: Session) -> int:
+        before = len(self.all)
+        self.all = [s for s in self.all if not wanted(s)]
+        return before - len(self.all)
+
+    def __call__(self, line: str) -> Any:
+        """As the connection 2."""
+        return client_command.answer(SimpleNamespace(clients=self), line.encode().split(), next(s for s in self.all if s.number == 2))  # type: ignore[arg-type]
+
+    def numbers(self) -> list[int]:
+        return [s.number for s in self.all]
+
+
+@pytest.fixture
+def client() -> Connections:
+    return Connections()
+
+
+def test_a_line_has_the_fields_of_redis_in_its_order(client: Connections) -> None:
+    told = client("CLIENT INFO")
+    assert type(told) is Verbatim
+    names = [field.partition("=")[0] for field in told.decode().split()]
+    assert " ".join(names) == (
+        "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs rbp obl oll omem tot-mem "
+        "events cmd user redir resp lib-name lib-ver"
+    )
+    assert told.startswith(b"id=2 addr=10.0.0.2:5000 laddr=10.0.0.9:6379 fd=-1 name= age=150 ")
+
+
+@pytest.mark.parametrize(
+    ("line", "ids"),
+    [("CLIENT LIST", b"123"), ("CLIENT LIST ID 3 1 7", b"13"), ("CLIENT LIST TYPE normal", b"123"), ("CLIENT LIST TYPE pubsub", b"")],
+)
+def test_list_tells_the_connections_that_are_asked_for(client: Connections, line: str, ids: bytes) -> None:
+    assert b"".join(told[3:4] for told in client(line).splitlines()) == ids
+
+
+@pytest.mark.parametrize(
+    ("line", "reply", "left"),
+    [("CLIENT KILL 10.0.0.1:5000", OK, [2, 3]), ("CLIENT KILL 10.0.0.2:5000", OK, [1, 3]),
+     ("CLIENT KILL ADDR 10.0.0.3:5000", 1, [1, 2]), ("CLIENT KILL ID 9", 0, [1, 2, 3]), ("CLIENT KILL ID 2", 0, [1, 2, 3]),
+     ("CLIENT KILL ID 2 SKIPME no", 1, [1, 3]), ("CLIENT KILL SKIPME yes", 2, [2]), ("CLIENT KILL SKIPME no", 3, []),
+     ("CLIENT KILL MAXAGE 100", 1, [2, 3]), ("CLIENT KILL LADDR 10.0.0.9:6379 ID 1", 1, [2, 3]), ("CLIENT KILL USER default", 2, [2]),
+     ("CLIENT KILL TYPE replica", 0, [1, 2, 3])],
+)  # fmt: skip
+def test_kill_ends_what_meets_every_filter_and_oneself_only_on_request(client: Connections, line: str, reply: Any, left: list[int]) -> None:
+    assert client(line) == reply
+    assert client.numbers() == left
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [("CLIENT KILL 1.2.3.4:5", "No such client"), ("CLIENT KILL ID 10 x", "syntax error"), ("CLIENT KILL FOO 1", "syntax error"),
+     ("CLIENT KILL ID 0", "client-id should be greater than 0"), ("CLIENT KILL ID x", "client-id should be greater than 0"),
+     ("CLIENT KILL TYPE x", "Unknown client type 'x'"), ("CLIENT KILL USER x", "No such user 'x'"),
+     ("CLIENT KILL SKIPME maybe", "syntax error"), ("CLIENT KILL MAXAGE x", "maxage is not an integer or out of range"),
+     ("CLIENT KILL MAXAGE 0", "maxage should be greater than 0"), ("CLIENT LIST x", "syntax error"),
+     ("CLIENT LIST TYPE x", "Unknown client type 'x'"), ("CLIENT LIST ID x", "Invalid client ID")],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused_in_the_words_of_redis(client: Connections, line: str, error: str) -> None:
+    assert client(line) == Failure(b"ERR " + error.encode())
+    assert client.numbers() == [1, 2, 3]
