@@ -29,7 +29,7 @@ from counter_node.net.admin import Admin
 from counter_node.net.clients import ClientServer
 from counter_node.net.http import HttpConnection
 from counter_node.net.peers import REMOVED, Hello, Peers
-from counter_node.question import OPS, Question
+from counter_node.question import Questions
 from counter_node.raft.core import Config
 from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
@@ -63,6 +63,7 @@ class Node:
         self.started = False
         self.born = time.monotonic()
         self.metrics = Metrics(self)
+        self._questions = Questions(self._ask)
         self.clients = ClientServer(self)
         self.admin = Admin(self)
         self.cache = Publisher(settings.cache, self, self.metrics.cache_delay_seconds.observe) if settings.cache else None
@@ -256,7 +257,7 @@ class Node:
         if turn.messages:
             self._send(turn.messages)
         if turn.replies:
-            self.clients.deliver(turn.replies)
+            self.clients.deliver(self._questions.take(turn.replies))
         if turn.job is not None:
             self._start_job(turn.job)
         self._publish()
@@ -495,11 +496,12 @@ class Node:
     def deadlines(self) -> dict[bytes, int]:
         return self.replica.machine.deadlines
 
-    async def confirm(self) -> bool:
-        question = Question(self._loop)
-        self.replica.submit_read(question, OPS)
+    def _ask(self, token: object, ops: list[Any]) -> None:
+        self.replica.submit_read(token, ops)
         self.wake()
-        return await question.confirmed
+
+    async def confirm(self) -> bool:
+        return await self._questions.confirm()
 
     # --- for status and administration --------------------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
-"""A linearizable read of the node itself: to the replica it is one more client connection with one command."""
+"""Linearizable reads of the node itself: that one is answered tells that this node has executed all that was acknowledged before it was asked."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from counter_node.counters import ops as o
@@ -11,16 +12,28 @@ from counter_node.counters.replies import Failure
 OPS: list[Any] = [[o.EXISTS, [b""]]]
 
 
-class Question:
-    """Is the token of its read, and that token's connection (see net/clients.py: deliver)."""
+class Questions:
+    def __init__(self, submit: Callable[[object, list[Any]], None]) -> None:
+        self._submit = submit
+        self._open: set[asyncio.Future[bool]] = set()
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.connection = self
-        self.confirmed: asyncio.Future[bool] = loop.create_future()
+    async def confirm(self) -> bool:
+        """False when no leader confirmed it in time."""
+        token: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._open.add(token)
+        self._submit(token, OPS)
+        return await token
 
-    def answered(self, _: object, replies: list[Any]) -> None:
-        if not self.confirmed.done():
-            self.confirmed.set_result(not isinstance(replies[0], Failure))
-
-    def flush(self) -> None:
-        """Nobody waits for bytes."""
+    def take(self, answers: list[tuple[Any, list[Any]]]) -> list[tuple[Any, list[Any]]]:
+        """Takes the answers to its own questions out of those of a turn; the others are the clients'."""
+        if not self._open:
+            return answers
+        others = []
+        for token, replies in answers:
+            if isinstance(token, asyncio.Future):
+                self._open.discard(token)
+                if not token.done():  # else nobody waits any more
+                    token.set_result(not isinstance(replies[0], Failure))
+            else:
+                others.append((token, replies))
+        return others
