@@ -1,0 +1,202 @@
+"""What the replica adds to the core: time in the log, stalls, and the order in which things reach the disk. Alone or with one other core, no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from counter_node.counters import ops
+from counter_node.counters.ops import is_write
+from counter_node.gateway import Gateway
+from counter_node.raft.core import Config
+from counter_node.raft.messages import AppendResponse, VoteResponse
+from counter_node.raft.types import Entry, EntryKind, HardState, Member, Snapshot
+from counter_node.replica import LOG_TIME_STEP_MS, DiskJob, Replica, first_snapshot
+from counter_node.storage import Storage
+
+from tests.unit.raft.network import membership
+
+EPOCH_MS = 1_800_000_000_000
+
+
+class Alone:
+    """A replica with a clock that the test sets. Its disk is instant unless the test holds it."""
+
+    def __init__(self, voters: int = 1) -> None:
+        self.now_ms = EPOCH_MS
+        start = first_snapshot(Member(1, "n1", "n1:1", "n1:2", True))
+        if voters > 1:
+            start = Snapshot(type(start.meta)(1, 1, membership(voters)), start.state)
+        gateway = Gateway(99, is_write=is_write, tick_ms=100, patience_ticks=35, retry_ticks=5)
+        self.replica = Replica(
+            Config(1, keep_entries=0), HardState(1, 0, 1), start, [], gateway=gateway, clock_ms=lambda: self.now_ms, randint=lambda low, high: low
+        )
+        self.held: DiskJob | None = None
+
+    def turn(self, *, hold: bool = False) -> None:
+        for _ in range(50):
+            job = self.replica.turn().job
+            if job is None:
+                return
+            if hold:
+                self.held = job
+                return
+            self.replica.persisted(job)
+
+    def tick(self, times: int = 1, ms: int = 100) -> None:
+        for _ in range(times):
+            self.now_ms += ms
+            self.replica.tick()
+            self.turn()
+
+    def lead(self) -> None:
+        self.replica.raft.campaign()
+        self.turn()
+        if len(self.replica.raft.voters) > 1:
+            self.replica.receive(2, VoteResponse(2, True, True))
+            self.turn()
+            self.replica.receive(2, VoteResponse(2, False, True))
+            self.turn()
+            self.replica.receive(2, AppendResponse(2, True, self.replica.raft.log.last_index))
+            self.turn()
+        assert self.replica.is_leader
+
+    def write(self, op: list[object]) -> None:
+        self.replica.submit_write(None, [op])
+        self.turn()
+        self.turn()
+
+
+EXPIRING = [ops.SET, b"k", 5, ops.ALWAYS, None, ops.EX_IN, 60_000, False]
+
+
+def test_log_time_goes_on_while_nobody_writes_as_long_as_something_expires() -> None:
+    node = Alone()
+    node.lead()
+    node.write(EXPIRING)
+    assert node.replica.machine.next_expiry_ms() is not None
+    before = node.replica.applied
+    node.tick(50)
+    assert EPOCH_MS + 5_000 - node.replica.machine.time_ms <= LOG_TIME_STEP_MS
+    assert node.replica.applied - before <= 6, "one Tick a second, not one a tick"
+
+
+def test_log_time_stands_still_while_nothing_expires() -> None:
+    node = Alone()
+    node.lead()
+    node.write([ops.INCRBY, b"k", 1])
+    before = node.replica.applied
+    node.tick(50)
+    assert node.replica.applied == before
+
+
+def test_a_tick_that_is_not_committed_is_not_followed_by_others() -> None:
+    node = Alone()
+    node.lead()
+    node.write(EXPIRING)
+    last = node.replica.raft.log.last_index
+    for _ in range(30):
+        node.now_ms += 200
+        node.replica.tick()
+        if node.held is None:
+            node.turn(hold=True)
+    assert node.replica.raft.log.last_index == last + 1
+
+
+def test_a_leader_that_stood_still_for_an_election_timeout_gives_up() -> None:
+    node = Alone(voters=2)
+    node.lead()
+    node.replica.stalled(9)
+    assert node.replica.is_leader
+    node.replica.stalled(10)
+    assert not node.replica.is_leader
+
+
+def test_a_stall_runs_no_election_timer_and_does_not_trouble_who_is_alone() -> None:
+    follower = Alone(voters=3)
+    follower.tick(9)
+    follower.replica.stalled(500)
+    assert follower.replica.raft.role.value == "follower"
+    alone = Alone()
+    alone.lead()
+    alone.replica.stalled(500)
+    assert alone.replica.is_leader
+
+
+def test_a_disk_that_does_not_answer_ends_leadership() -> None:
+    node = Alone(voters=2)
+    node.lead()
+    node.replica.raft.propose(b"\0" * 8 + b"\x91\x02")
+    node.turn(hold=True)
+    for _ in range(9):
+        node.replica.tick()
+        node.replica.receive(2, AppendResponse(2, True, 2))
+    assert node.replica.is_leader
+    node.replica.tick()
+    assert not node.replica.is_leader
+
+
+def test_a_snapshot_beyond_what_is_durable_here_is_named_only_after_its_entries(tmp_path: Path) -> None:
+    """Others commit entries that this disk is still waiting for; a snapshot of them is quick. The storage refuses entries that a snapshot covers."""
+    node = Alone(voters=3)
+    storage, _ = Storage.open(tmp_path, "c", segment_bytes=1 << 20)
+    first = node.replica.take_snapshot()
+    storage.save_snapshot(first)
+    storage.write(HardState(1, 0, 1), [], first.meta)
+    storage.sync()
+    jobs: list[DiskJob] = []
+    node.replica.raft.campaign()
+    replica = node.replica
+    replica.receive(2, VoteResponse(2, True, True))
+    vote = replica.turn().job
+    assert vote is not None
+    storage.write(vote.hard_state, vote.entries, None)
+    storage.sync()
+    replica.persisted(vote)
+    replica.receive(2, VoteResponse(2, False, True))
+    slow = replica.turn().job
+    assert slow is not None, "the no-op is being written"
+    replica.raft.propose(b"\0" * 8 + b"\x91\x02")
+    replica.turn()
+    for other in (2, 3):
+        replica.receive(other, AppendResponse(2, True, 3))
+    replica.turn()
+    assert replica.applied == 3
+    taken = replica.take_snapshot()
+    storage.save_snapshot(taken)
+    replica.snapshot_saved(taken.meta)
+    job: DiskJob | None = slow
+    while job is not None:
+        jobs.append(job)
+        storage.write(job.hard_state, job.entries, job.marker)
+        storage.sync()
+        replica.persisted(job)
+        job = replica.turn().job
+    assert [j.marker for j in jobs if j.marker is not None] == [taken.meta]
+    storage.close()
+    again, found = Storage.open(tmp_path, "c", segment_bytes=1 << 20)
+    assert found.snapshot == taken
+    assert [e.index for e in found.behind + found.entries][:2] == [2, 3]
+    again.close()
+
+
+def test_entries_behind_the_snapshot_are_used_after_a_restart() -> None:
+    start = first_snapshot(Member(1, "n1", "n1:1", "n1:2", True))
+    meta = type(start.meta)(5, 1, start.meta.membership)
+    entries = [Entry(i, 1, EntryKind.NOOP, b"") for i in range(2, 8)]
+    gateway = Gateway(99, is_write=is_write, tick_ms=100, patience_ticks=35, retry_ticks=5)
+    replica = Replica(
+        Config(1), HardState(1, 0, 6), Snapshot(meta, start.state), entries, gateway=gateway, clock_ms=lambda: 0, randint=lambda low, high: low
+    )
+    log = replica.raft.log
+    assert (log.offset, log.applied, log.committed, log.last_index) == (2, 5, 6, 7)
+
+
+def test_entries_that_do_not_fit_the_snapshot_are_not_kept_behind_it() -> None:
+    start = first_snapshot(Member(1, "n1", "n1:1", "n1:2", True))
+    meta = type(start.meta)(5, 3, start.meta.membership)
+    entries = [Entry(i, 1, EntryKind.NOOP, b"") for i in range(2, 6)]
+    gateway = Gateway(99, is_write=is_write, tick_ms=100, patience_ticks=35, retry_ticks=5)
+    replica = Replica(
+        Config(1), HardState(3, 0, 5), Snapshot(meta, start.state), entries, gateway=gateway, clock_ms=lambda: 0, randint=lambda low, high: low
+    )
+    assert (replica.raft.log.offset, replica.raft.log.last_term) == (5, 3)
