@@ -1,4 +1,4 @@
-"""What the replica adds to the core: time in the log, stalls, and the order in which things reach the disk. Alone or with one other core, no network."""
+"""What the replica adds to the core: time in the log, stalls, and the order in which things reach the disk. No network."""
 
 from __future__ import annotations
 
