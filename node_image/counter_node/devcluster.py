@@ -33,6 +33,8 @@ RESTART_S = 1.0
 FORM_S = 60.0
 OTHER_PORTS = ("peer", "admin", "http")
 
+FAILPOINTS = "COUNTER_FAILPOINTS"
+
 
 class ClusterError(Exception):
     """The cluster could not be formed; the message says which step failed and what the node said."""
@@ -96,9 +98,13 @@ class NodeProcess:
             "http-port": str(self.ports["http"]),
         }
         flags = [word for name, value in arguments.items() for word in (f"--{name}", value)]
+        environment = dict(os.environ)
+        if faults := environment.get(f"{FAILPOINTS}_{self.index}"):  # for this node alone
+            environment[FAILPOINTS] = faults
         with (self.directory / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "counter_node", *flags, *self._options, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+                sys.executable, "-m", "counter_node", *flags, *self._options, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
+                env=environment,
             )
         say(f"node {self.index} pid {self.process.pid} resp {self.resp}")
 

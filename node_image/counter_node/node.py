@@ -15,6 +15,7 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
 from counter_node.settings import Settings
 from counter_node.snapshot_sender import SnapshotSender
 from counter_node.status import pages, unready_reason
-from counter_node.storage import DiskFullError, Storage, StorageError
+from counter_node.storage import DiskFullError, Failpoints, Storage, StorageError
 
 DISK_FULL_PAUSE_S = 30.0
 """After a snapshot found no room."""
@@ -65,6 +66,9 @@ class Node:
         self.metrics = Metrics(self)
         self._questions = Questions(self._ask)
         self.clients = ClientServer(self)
+        self._deliver: Callable[[Sequence[tuple[Any, list[Any]]]], None] = self.clients.deliver
+        if (failpoints := Failpoints.from_environment()) is not None:
+            self._deliver = failpoints.before("node.reply", self._deliver)
         self.admin = Admin(self)
         self.cache = Publisher(settings.cache, self, self.metrics.cache_delay_seconds.observe) if settings.cache else None
         self._loop = asyncio.get_running_loop()
@@ -257,7 +261,7 @@ class Node:
         if turn.messages:
             self._send(turn.messages)
         if turn.replies:
-            self.clients.deliver(self._questions.take(turn.replies))
+            self._deliver(self._questions.take(turn.replies))
         if turn.job is not None:
             self._start_job(turn.job)
         self._publish()

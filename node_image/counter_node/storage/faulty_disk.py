@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .disk import Bytes, Disk
-from .failpoints import Failpoints
+from .failpoints import Failpoints, ShortWriteError
 
 
 class FaultyDisk(Disk):
@@ -63,8 +63,12 @@ class FaultyDisk(Disk):
             self._inner.allocate(fd, size)
 
     def write(self, fd: int, data: Bytes, offset: int) -> None:
-        with self._around("write", self._paths[fd]):
-            self._inner.write(fd, data, offset)
+        try:
+            with self._around("write", self._paths[fd]):
+                self._inner.write(fd, data, offset)
+        except ShortWriteError:
+            self._inner.write(fd, memoryview(data)[: len(data) // 2], offset)
+            raise
 
     def sync(self, fd: int) -> None:
         with self._around("sync", self._paths[fd]):

@@ -1,0 +1,78 @@
+"""Real nodes whose disks fail, stall or kill them at chosen steps, while exactly-once clients count."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_faults import count_through, lead
+from tests.support.devcluster import DevCluster
+
+OPTIONS = ("--tick-ms", "50", "--segment-bytes", str(1 << 20), "--snapshot-bytes", str(1 << 16))
+
+CRASHES = {
+    "before and after the log is written and synced": (
+        "storage.write.wal=crash@150,storage.after_write.wal=crash@330",
+        "storage.sync.wal=crash@200,storage.after_sync.wal=crash@410",
+        "node.reply=crash@120",
+    ),
+    "between the steps of a snapshot": (
+        "storage.create.snap=crash@2,storage.after_write.snap=crash@7",
+        "storage.sync.snap=crash@3,storage.rename.snap=crash@3",
+        "storage.after_rename.snap=crash@2,storage.after_sync_dir.snap=crash@4,storage.unlink.snap=crash@2",
+    ),
+}
+
+
+def faults(*of_nodes: str) -> dict[str, str]:
+    return {f"COUNTER_FAILPOINTS_{n}": text for n, text in enumerate(of_nodes) if text}
+
+
+@pytest.mark.parametrize("name", CRASHES)
+def test_nothing_is_lost_or_doubled_when_nodes_die_again_and_again(tmp_path: Path, name: str) -> None:
+    """Each node dies at its own steps, is started again, and dies there again."""
+    with DevCluster(tmp_path, 3, *OPTIONS, environment=faults(*CRASHES[name])) as cluster:
+        count_through(cluster, lambda: time.sleep(8))
+        deaths = [line for line in cluster.output if "ended with -9" in line]
+        assert len(deaths) >= 2, f"the failpoints did not fire: {cluster.output}"
+
+
+@pytest.mark.parametrize("fault", ["sync.wal=eio@60", "write.wal=eio@60", "write.wal=short@60", "write.wal=enospc@60"])
+def test_a_node_whose_disk_fails_says_so_and_writes_no_more_while_the_others_go_on(tmp_path: Path, fault: str) -> None:
+    with DevCluster(tmp_path, 3, "--tick-ms", "50", environment=faults("", "", f"storage.{fault}")) as cluster:
+        lead(cluster, 0)
+        with cluster.client(0) as client:
+            for n in range(1, 201):
+                assert client.incr("k") == n
+            status = cluster.status(2)
+            assert status["role"] == "failed"
+            assert not status["ready"]
+            assert "the disk failed" in status["reason"]
+            last = status["lastIndex"]
+            assert client.incr("k") == 201
+        assert cluster.status(2)["appliedIndex"] <= max(last, cluster.status(2)["lastIndex"])
+
+
+def test_a_leader_whose_disk_fails_is_replaced_and_nothing_is_lost(tmp_path: Path) -> None:
+    with DevCluster(tmp_path, 3, "--tick-ms", "50", environment=faults("storage.sync.wal=eio@150")) as cluster:
+        lead(cluster, 0)
+        with cluster.client(1) as client:
+            for n in range(1, 301):
+                assert client.incr("k") == n
+        assert cluster.status(0)["role"] == "failed"
+        assert cluster.leader() != 0
+
+
+def test_a_leader_whose_disk_stalls_steps_down(tmp_path: Path) -> None:
+    with DevCluster(tmp_path, 3, "--tick-ms", "20", environment=faults("storage.sync.wal=delay3000@150")) as cluster:
+        lead(cluster, 0)
+        start = time.monotonic()
+        with cluster.client(1) as client:
+            for n in range(1, 301):
+                assert client.incr("k") == n
+        assert time.monotonic() - start < 30
+        cluster.wait_ready()
+        with cluster.client(0) as client:
+            assert client.get("k") == b"300"
