@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import redis.asyncio
@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from countercluster_operator import names
 from countercluster_operator.api import Kubernetes
-from countercluster_operator.model import Cluster
+from countercluster_operator.model import MAX_REPLICAS, Cluster
 from countercluster_operator.observed import Claim, NodeStatus, Observed, Pod, node_status
 
 ASK_S = 2.0
@@ -59,7 +59,8 @@ async def observe(api: Kubernetes, cluster: Cluster, status: dict[str, Any]) -> 
     addresses = {p["metadata"]["name"]: p.get("status", {}).get("podIP", "") for p, _ in ours}
     statuses = await asyncio.gather(*(_ask_pod(p) for p, _ in ours))
     now = datetime.datetime.now(datetime.UTC)
-    found = [_pod(cluster, p, ordinal, answer, now) for (p, ordinal), answer in zip(ours, statuses, strict=True)]
+    promised = _promised(cluster, claims)
+    found = [_pod(cluster, p, ordinal, answer, now, promised) for (p, ordinal), answer in zip(ours, statuses, strict=True)]
     bootstrap = status.get("bootstrap") or {}
     seen = Observed(
         pods=tuple(sorted(found, key=lambda p: p.ordinal)),
@@ -94,7 +95,9 @@ def _running(pod: dict[str, Any]) -> bool:
     return any("running" in (c.get("state") or {}) for c in containers)
 
 
-def _pod(cluster: Cluster, pod: dict[str, Any], ordinal: int, answer: NodeStatus | None, now: datetime.datetime) -> Pod:
+def _pod(
+    cluster: Cluster, pod: dict[str, Any], ordinal: int, answer: NodeStatus | None, now: datetime.datetime, promised: Collection[int] = ()
+) -> Pod:
     conditions = {c["type"]: c["status"] for c in pod.get("status", {}).get("conditions") or []}
     return Pod(
         name=pod["metadata"]["name"],
@@ -105,7 +108,7 @@ def _pod(cluster: Cluster, pod: dict[str, Any], ordinal: int, answer: NodeStatus
         revision=(pod["metadata"].get("labels") or {}).get("controller-revision-hash", ""),
         trouble=_trouble(pod),
         status=answer,
-        lost_s=_lost_s(pod, now),
+        lost_s=_lost_s(pod, now, promised=ordinal in promised),
         stray=not names.selector(cluster.name, names.NODE).items() <= (pod["metadata"].get("labels") or {}).items(),
     )
 
@@ -114,9 +117,24 @@ OUT_OF_REACH = ("PersistentVolume's node affinity", "volume node affinity")
 """The scheduler's words for a volume on a machine where nothing can be started."""
 
 
-def _lost_s(pod: dict[str, Any], now: datetime.datetime) -> float:
-    """For how long the pod should have ended already and no kubelet said so, or has had no machine that its volume can be used on."""
+SELECTED = "volume.kubernetes.io/selected-node"
+
+
+def _promised(cluster: Cluster, claims: list[dict[str, Any]]) -> set[int]:
+    """Ordinals whose volume is to be made on a chosen machine, and is not: a machine that has died meanwhile never makes it."""
+    waiting = [
+        c["metadata"]["name"]
+        for c in claims
+        if (c.get("status") or {}).get("phase") != "Bound" and SELECTED in (c["metadata"].get("annotations") or {})
+    ]
+    return {o for o in range(MAX_REPLICAS) if names.claim(cluster.name, o) in waiting}
+
+
+def _lost_s(pod: dict[str, Any], now: datetime.datetime, *, promised: bool) -> float:
+    """For how long the pod should have ended already and no kubelet said so, or has had no machine that its volume can be used on, or made on."""
     since = pod["metadata"].get("deletionTimestamp")  # when its grace period ends
+    if promised and not (pod.get("spec") or {}).get("nodeName"):
+        since = since or pod["metadata"].get("creationTimestamp")
     for condition in pod.get("status", {}).get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False" and any(w in condition.get("message", "") for w in OUT_OF_REACH):
             since = since or condition.get("lastTransitionTime")

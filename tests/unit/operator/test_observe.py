@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 from countercluster_operator import names
-from countercluster_operator.observe import _pod
+from countercluster_operator.observe import SELECTED, _pod, _promised
 from countercluster_operator.observed import Pod
 
 from tests.unit.operator.test_plan import cluster
@@ -30,6 +30,17 @@ def test_a_pod_is_lost_from_when_its_volume_was_out_of_reach() -> None:
     unscheduled = {"type": "PodScheduled", "status": "False", "lastTransitionTime": "2026-01-01T11:58:00Z"}
     assert pod([{**unscheduled, "message": CONFLICT}]).lost_s == 120
     assert pod([{**unscheduled, "message": "0/4 nodes are available: 4 Insufficient cpu."}]).lost_s == 0, "more room may come"
+
+
+def test_a_pod_whose_volume_was_promised_on_a_machine_that_does_not_make_it_is_lost() -> None:
+    """Found on kind: a machine died while a member was to start on it, and the scheduler waited for its volume for ten minutes."""
+    claim: dict[str, Any] = {"metadata": {"name": "data-c-0", "annotations": {SELECTED: "a-machine"}}, "status": {"phase": "Pending"}}
+    assert _promised(cluster(), [claim]) == {0}
+    assert _promised(cluster(), [{**claim, "status": {"phase": "Bound"}}]) == set()
+    body: dict[str, Any] = {"metadata": {"name": "c-0", "creationTimestamp": "2026-01-01T11:59:00Z"}, "spec": {}, "status": {"phase": "Pending"}}
+    assert _pod(cluster(), body, 0, None, NOW, {0}).lost_s == 60
+    assert _pod(cluster(), body, 0, None, NOW, {1}).lost_s == 0
+    assert _pod(cluster(), {**body, "spec": {"nodeName": "a-machine"}}, 0, None, NOW, {0}).lost_s == 0
 
 
 def test_a_pod_that_ends_is_lost_from_when_it_should_have_ended_wherever_its_volume_is() -> None:
