@@ -157,28 +157,30 @@ def test_a_node_that_is_stopped_politely_answers_what_is_in_flight(tmp_path: Pat
     with DevCluster(tmp_path, 3, *FAST) as cluster:
         leader = cluster.leader()
         answered: list[int] = []
+        unknown: list[str] = []  # on a machine so busy that no leader was found within the node's patience; said, not dropped
         failed: list[str] = []
 
         def count() -> None:
             with cluster.client(leader) as client:
-                try:
-                    while True:
-                        value = client.incr("k")
-                        answered.append(int(value))
-                except redis.ConnectionError as error:
-                    failed.append(str(error))
+                while not failed:
+                    try:
+                        answered.append(int(client.incr("k")))
+                    except (redis.ConnectionError, redis.TimeoutError) as error:
+                        failed.append(str(error))
+                    except redis.ResponseError as error:
+                        (unknown if str(error).startswith("UNKNOWN") else failed).append(str(error))
 
         thread = threading.Thread(target=count)
         thread.start()
         time.sleep(0.5)
         cluster.signal(leader, signal.SIGTERM)
         thread.join(20)
-        assert failed
+        assert failed, "the connection was not closed"
         time.sleep(1.5)
         cluster.wait_ready()
         with cluster.client(leader) as client:
             # A command that arrived after the node stopped reading was never executed.
-            assert int(client.get("k") or 0) == answered[-1]
+            assert answered[-1] <= int(client.get("k") or 0) <= answered[-1] + len(unknown)
 
 
 def test_without_a_majority_nothing_is_acknowledged_and_the_error_says_what_is_known(tmp_path: Path) -> None:

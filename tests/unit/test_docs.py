@@ -27,6 +27,7 @@ KNOWN: list[tuple[str, str, str]] = [
     (r"make setup && source \.venv/bin/activate", "Makefile", "-m venv .venv"),
     (r'eval "\$\(python3 kind/local\.py env\)"', "Makefile", "$(CLUSTER) env"),
     (r"python3? kind/local\.py \w+", "tests/unit/kind/test_cluster.py", "kind"),
+    (r"python3? -m tests\.simulation .*", "tests/simulation/shrink.py", "python -m tests.simulation"),
     (r"python3? -m counter_node\.devcluster .*", "tests/support/devcluster.py", "counter_node.devcluster"),
     (r"python3? -m countercluster\.load .*", "tests/unit/client/test_load.py", "load"),
     (r"python3? -m counter_node\.wal inspect .*", "tests/unit/storage/test_inspection.py", "inspect"),
