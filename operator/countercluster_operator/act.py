@@ -14,6 +14,8 @@ from countercluster_operator.observed import Observed
 from countercluster_operator.plan import Step
 
 NOBODY = "0" * 16
+USED_UP = "was removed and is never reused"
+"""A leader's words for an id that cannot join any more."""
 
 
 class NotNow(Exception):
@@ -30,7 +32,7 @@ class Act:
             await self._ask(step.pod, "RAFT.BOOTSTRAP", step.node_id)
         elif step.kind == "AddLearner":
             host = f"{step.pod}.{names.peers_service(self._cluster.name)}.{self._cluster.namespace}.svc"
-            await self._ask_leader("RAFT.ADDLEARNER", step.node_id, step.pod, f"{host}:{names.PEER}", f"{host}:{names.RESP}")
+            await self._add_learner(step, f"{host}:{names.PEER}", f"{host}:{names.RESP}")
         elif step.kind == "Promote":
             await self._ask_leader("RAFT.PROMOTE", step.node_id)
         elif step.kind == "RemoveMember":
@@ -44,14 +46,28 @@ class Act:
         elif step.kind == "RenewStatefulSet":
             await self._api.delete("apps/v1", "StatefulSet", self._cluster.namespace, self._cluster.name, orphan=True)
         elif step.kind == "ReplaceDisk":
-            ordinal = names.ordinal(self._cluster.name, step.pod)
-            assert ordinal is not None
-            pod = self._seen.pod(ordinal)
-            await self.delete_claim(ordinal)
-            reach("between-claim-and-pod")
-            # A machine that is gone will never say that the pod has ended; its member has left before, so that it cannot do harm.
-            overdue = pod is not None and pod.terminating and pod.lost_s > 0
-            await self._api.delete("v1", "Pod", self._cluster.namespace, step.pod, at_once=overdue)
+            await self._replace_disk(step.pod)
+
+    async def _add_learner(self, step: Step, peer: str, resp: str) -> None:
+        """One who left before it voted, or heard of it, does not know that its id is used up; the leader does. Its disk holds nothing to lose."""
+        try:
+            await self._ask_leader("RAFT.ADDLEARNER", step.node_id, step.pod, peer, resp)
+        except NotNow as error:
+            pod = next((p for p in self._seen.pods if p.name == step.pod), None)
+            if USED_UP not in str(error) or pod is None or pod.status is None or pod.status.role not in ("waiting", "learner"):
+                raise
+            await self._replace_disk(step.pod)
+            raise NotNow(f"{step.pod} holds the id of a removed member; it starts anew") from None
+
+    async def _replace_disk(self, name: str) -> None:
+        ordinal = names.ordinal(self._cluster.name, name)
+        assert ordinal is not None
+        pod = self._seen.pod(ordinal)
+        await self.delete_claim(ordinal)
+        reach("between-claim-and-pod")
+        # A machine that is gone will never say that the pod has ended; its member has left before, so that it cannot do harm.
+        overdue = pod is not None and pod.terminating and pod.lost_s > 0
+        await self._api.delete("v1", "Pod", self._cluster.namespace, name, at_once=overdue)
 
     async def delete_claim(self, ordinal: int) -> None:
         await self._api.delete("v1", "PersistentVolumeClaim", self._cluster.namespace, names.claim(self._cluster.name, ordinal))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
+import redis
 from countercluster_operator import act, names, reconcile
 from countercluster_operator.api import Kubernetes
 from countercluster_operator.lease import NotLeading
@@ -49,7 +51,7 @@ class World(FakeApi):
         self.said.append(f"event {manifest['reason']}")
         return manifest
 
-    async def delete(self, _version: str, kind: str, _namespace: str, name: str, uid: str | None = None, *, orphan: bool = False) -> None:
+    async def delete(self, _version: str, kind: str, _namespace: str, name: str, uid: str | None = None, **_: bool) -> None:
         self.said.append(f"delete {kind} {name}")
 
     def may_write(self) -> None:
@@ -153,6 +155,22 @@ def test_a_command_goes_to_the_leader_and_one_that_cannot_be_done_comes_back(nod
     monkeypatch.setattr(act, "admin", refuse)
     assert world.look() == SOON_S
     assert not [said for said in world.said if said.startswith("event")], "what was not done is not told as done"
+
+
+@pytest.mark.parametrize("role", ["waiting", "learner"])
+def test_a_learner_whose_id_is_used_up_starts_anew(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was removed before it heard of anything, and an operator died before its claim was deleted."""
+    seen = formed(4, members=3)
+    pods = [dataclasses.replace(p, status=dataclasses.replace(p.status, role=role)) if p.ordinal == 3 and p.status else p for p in seen.pods]
+    world = World({"replicas": 4}, dataclasses.replace(seen, pods=tuple(pods), target=4))
+
+    async def refuse(*_: Any) -> None:
+        raise redis.ResponseError("node id id3 was removed and is never reused; start the node with an empty directory")
+
+    monkeypatch.setattr(act, "admin", refuse)
+    world.look(2)
+    deleted = [said for said in world.said if said.startswith("delete")]
+    assert deleted == ["delete PersistentVolumeClaim data-c-3", "delete Pod c-3"]
 
 
 def test_what_is_refused_is_told_once_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
