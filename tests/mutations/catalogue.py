@@ -220,7 +220,7 @@ def membership_change_before_no_op(patch: Patch) -> None:
 # --- reads ------------------------------------------------------------------------------------------------------------------
 
 
-@mutation("a read is confirmed without a quorum", quick=True)
+@mutation("a read is confirmed without a quorum", "zombies", quick=True)
 def read_without_a_quorum(patch: Patch) -> None:
     original = ReadQueue.confirmed
     patch(ReadQueue, "confirmed", lambda self, voters: original(self, [self._leader]))
@@ -237,7 +237,7 @@ def read_before_the_term_committed(patch: Patch) -> None:
     patch(Leadership, "read", read)
 
 
-@mutation("a repeated read keeps its id (etcd's stale reads)", quick=True)
+@mutation("a repeated read keeps its id (etcd's stale reads)", "zombies", quick=True)
 def read_id_reused(patch: Patch) -> None:
     patch(Gateway, "_fresh_read_id", lambda self: 1)
 

@@ -56,6 +56,9 @@ PLANS = {
     "one node": Plan(size=1, duration_ms=6_000, membership_ms=0, transfer_ms=0, partition_ms=0, storage=True),
     "only crashes": Plan(crash_ms=400, partition_ms=0, pause_ms=0, zombie_ms=0, weather_ms=0, duration_ms=10_000),
     "only membership": Plan(crash_ms=3_000, membership_ms=300, snapshot_ms=300, duration_ms=10_000),
+    "zombies": Plan(
+        duration_ms=8_000, clients=10, zombie_ms=600, partition_ms=3_000, crash_ms=0, flicker_ms=0, membership_ms=0, transfer_ms=0, disk_error_ms=0
+    ),
     "short": Plan(
         duration_ms=5_000, clients=4, crash_ms=600, partition_ms=1_000, pause_ms=1_200, transfer_ms=1_500, snapshot_ms=400, zombie_ms=1_500
     ),
