@@ -8,6 +8,8 @@ PYTHON ?= python3
 SEEDS ?=
 ROUNDS ?= 3
 MINUTES ?= 1
+INPUTS ?= 200000
+SUITE ?=
 CLUSTER := $(PYTHON) kind/local.py
 PY := .venv/bin/python
 # Named after the content of the lock file: another lock file makes another environment.
@@ -82,6 +84,14 @@ mutations: setup ## breaks the node on purpose in every known way and shows what
 .PHONY: figures
 figures: setup ## how long a killed, a silent, a leaving leader is missed, and what a rejoining follower costs
 	@$(PY) -m tests.faults.measure
+
+.PHONY: fuzz
+fuzz: setup ## made-up connections against parser and commands; INPUTS=10000000 for the long run
+	@PYTHONPATH=node_image:client:. $(PY) -m tests.fuzz --inputs $(INPUTS)
+
+.PHONY: redis-suite
+redis-suite: setup ## Redis's own test suite against our nodes; SUITE=a source tree of Redis
+	@PYTHONPATH=node_image:client:. $(PY) -m tests.redis_suite $(or $(SUITE),$(error SUITE=DIR is missing: a source tree of Redis 7.2 or later))
 
 .PHONY: apiserver
 apiserver: setup ## the resource, its permissions and the operator against a real API server without nodes
