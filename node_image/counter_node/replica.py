@@ -21,7 +21,7 @@ from counter_node.counters.replies import Failure
 from counter_node.gateway import Gateway, Op, Token
 from counter_node.raft.core import Config, Persist, Raft, Role
 from counter_node.raft.lease import Promise
-from counter_node.raft.messages import Append, InstallSnapshot, Message
+from counter_node.raft.messages import Append, InstallSnapshot, Message, ReadRequest
 from counter_node.raft.types import (
     NONE,
     Entry,
@@ -101,6 +101,7 @@ class Replica:
         self._job: DiskJob | None = None
         self._job_ticks = 0
         self._time_proposed = (0, 0)  # term and index of the last Tick
+        self._late_reads: list[tuple[int, int, Callable[[], object]]] = []  # term and index that each waits for, and how to ask it
         self._marker: SnapshotMeta | None = None
         self._link_changes = 0
         self._messages: list[tuple[NodeId, PeerMessage]] = []
@@ -170,8 +171,31 @@ class Replica:
         if isinstance(message, Forward):
             if self.is_leader and self._fits(len(message.body)):
                 self.raft.propose(batches.stamp(self._clock_ms(), message.body), sender)
+        elif isinstance(message, ReadRequest):
+            self._read(lambda: self.raft.step(sender, message))
         elif self._finds_room(message):
             self.raft.step(sender, message)
+
+    def _read(self, ask: Callable[[], object]) -> None:
+        """A counter past its deadline is not read any more: while one is due, the leader puts the time into the log, and the read comes after it.
+        (Writes carry their time with them.) What waits here when leadership ends is asked again by its gateway."""
+        due, raft = self.machine.next_expiry_ms(), self.raft
+        late = self.is_leader and due is not None and due <= self._clock_ms() and self._fits(0)
+        if late and raft.propose(batches.stamp(self._clock_ms(), batches.encode_tick())):
+            self._time_proposed = (raft.term, raft.log.last_index)
+            self._late_reads.append((*self._time_proposed, ask))
+        else:
+            ask()
+
+    def _ask_late_reads(self) -> None:
+        waiting, self._late_reads = self._late_reads, []
+        for term, index, ask in waiting:
+            if not self.is_leader or term != self.raft.term:
+                continue
+            if index <= self.applied:
+                ask()
+            else:
+                self._late_reads.append((term, index, ask))
 
     # A full disk, before it is full. Without the reserve of one segment this node refuses its clients' writes, hands leadership away (node.py), and
     # takes what others send only as long as it fits into the current segment, so that no write ever fails. The last eighth of it is kept for terms
@@ -237,6 +261,8 @@ class Replica:
         self._restore()
         self._offer()
         self._apply()
+        if self._late_reads:
+            self._ask_late_reads()
         self._answer_reads()
         job = self._next_job()
         messages = self._messages
@@ -272,7 +298,7 @@ class Replica:
                 self.gateway.not_sent()
         read_id = self.gateway.read_to_ask(route)
         if read_id is not None:
-            raft.read(read_id)
+            self._read(lambda: raft.read(read_id))
 
     def _apply(self) -> None:
         raft, gateway = self.raft, self.gateway

@@ -11,10 +11,10 @@ OPTIONS = (
     b"EX PX EXAT PXAT NX XX GT LT GET KEEPTTL PERSIST IFEQ IFNE BYINT LBOUND UBOUND SATURATE ENX MATCH COUNT TYPE string AUTH SETNAME LIST INFO KILL "
     b"ID DOCS GETKEYS FILTERBY PATTERN HELP FLUSH SLOTS SHARDS NODES KEYSLOT ASYNC incr set exec multi"
 ).split()
-NUMBERS = [b"0", b"1", b"-1", b"2", b"3", b"10", b"100", b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"01", b"+1", b"1.5"]
+NUMBERS = [b"0", b"1", b"-1", b"2", b"3", b"10", b"100", b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"01", b"1.5"]
 KEYS = [b"k%d" % n for n in range(20)]
 ODD = [b"", b"\xff\x00", b"\r\n", b"*", b"k*", b"[a-", b"\\", b"$1", b"*1\r\n", b"x" * 2_000, b"'", b'"']
-HEADERS = [b"*1000000000\r\n", b"*-1\r\n", b"$536870913\r\n", b"$-1\r\n", b"*0\r\n", b"*3\r\n$1\r\n", b"+PING\r\n", b"(1\r\n", b"_\r\n", b"~1\r\n", b"\r\n"]
+HEADERS = [b"*1000000000\r\n", b"*-1\r\n", b"$536870913\r\n", b"$-1\r\n", b"*0\r\n", b"*3\r\n$1\r\n", b"+PING\r\n", b"(1\r\n", b"_\r\n"]
 PRODUCERS = [b"p1", b"p2"]
 _COMMON = [b"incr", b"get", b"set", b"increx", b"mset", b"expire", b"multi", b"exec", b"watch", b"idmp", b"scan", b"hello", b"getex", b"del"]
 

@@ -8,7 +8,7 @@ from counter_node.counters import ops
 from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
 from counter_node.raft.core import Config
-from counter_node.raft.messages import AppendResponse, VoteResponse
+from counter_node.raft.messages import AppendResponse, HeartbeatResponse, ReadRequest, ReadResponse, VoteResponse
 from counter_node.raft.types import Entry, EntryKind, HardState, Member, Snapshot
 from counter_node.replica import LOG_TIME_STEP_MS, DiskJob, Replica, first_snapshot
 from counter_node.storage import Storage
@@ -78,6 +78,70 @@ def test_log_time_goes_on_while_nobody_writes_as_long_as_something_expires() -> 
     node.tick(50)
     assert EPOCH_MS + 5_000 - node.replica.machine.time_ms <= LOG_TIME_STEP_MS
     assert node.replica.applied - before <= 6, "one Tick a second, not one a tick"
+
+
+def test_a_counter_past_its_deadline_is_not_read_even_before_the_next_tick() -> None:
+    node = Alone()
+    node.lead()
+    node.write(EXPIRING)
+    node.now_ms = EPOCH_MS + 60_000
+    assert read(node, b"k") is None
+
+
+def test_a_read_waits_only_while_something_is_due() -> None:
+    node = Alone()
+    node.lead()
+    node.write(EXPIRING)
+    before = node.replica.applied
+    node.now_ms = EPOCH_MS + 59_999
+    assert read(node, b"k") == b"5"
+    assert node.replica.applied == before, "no entry for a read"
+
+
+def test_a_follower_that_asks_is_answered_after_the_time_of_what_is_due() -> None:
+    node = Alone(voters=2)
+    node.lead()
+    node.replica.submit_write(None, [EXPIRING])
+    for _ in range(3):
+        node.turn()
+        node.replica.receive(2, AppendResponse(2, True, node.replica.raft.log.last_index))
+    node.turn()
+    assert node.replica.machine.next_expiry_ms() is not None
+    node.now_ms += 60_000
+    node.replica.receive(2, ReadRequest(2, 7))
+    node.turn()
+    node.replica.receive(2, AppendResponse(2, True, node.replica.raft.log.last_index))
+    node.turn()
+    assert b"k" not in node.replica.machine.values
+    position = node.replica.raft.leadership._reads.position  # type: ignore[union-attr]
+    node.replica.receive(2, HeartbeatResponse(2, position))
+    answers = [m for to, m in node.replica.turn().messages if isinstance(m, ReadResponse)]
+    assert [(m.id, m.index) for m in answers] == [(7, node.replica.applied)]
+
+
+def test_reads_that_waited_are_dropped_with_the_leadership() -> None:
+    node = Alone(voters=2)
+    node.lead()
+    node.replica.submit_write(None, [EXPIRING])
+    for _ in range(3):
+        node.turn()
+        node.replica.receive(2, AppendResponse(2, True, node.replica.raft.log.last_index))
+    node.turn()
+    node.now_ms += 60_000
+    node.replica.receive(2, ReadRequest(2, 7))
+    node.replica.raft.step_down()
+    assert not [m for _, m in node.replica.turn().messages if isinstance(m, ReadRequest | ReadResponse)]
+
+
+def read(node: Alone, key: bytes) -> object:
+    node.replica.submit_read("read", [ops.get(key)])
+    for _ in range(10):
+        turn = node.replica.turn()
+        if turn.job is not None:
+            node.replica.persisted(turn.job)
+        if turn.replies:
+            return turn.replies[0][1][0]
+    raise AssertionError("not answered")
 
 
 def test_log_time_stands_still_while_nothing_expires() -> None:
