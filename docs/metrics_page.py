@@ -6,6 +6,7 @@ from pathlib import Path
 
 from counter_node.metrics import FAMILIES, HISTOGRAMS
 from countercluster_operator.health import Health
+from prometheus_client import ProcessCollector
 
 PAGE = Path(__file__).resolve().parent / "reference" / "metrics.md"
 HEAD = """# Metrics
@@ -38,7 +39,8 @@ def names() -> set[str]:
     """Every name that a query may use: of a histogram those of its parts."""
     rows = [*node_rows(), *operator_rows()]
     parts = {f"{name}_{part}" for name, kind, _, _ in rows if kind == "histogram" for part in ("bucket", "sum", "count")}
-    return parts | {name for name, kind, _, _ in rows if kind != "histogram"}
+    of_the_process = {sample.name for family in ProcessCollector(registry=None).collect() for sample in family.samples}
+    return parts | of_the_process | {name for name, kind, _, _ in rows if kind != "histogram"}
 
 
 def rendered() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +13,19 @@ import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.dynamic import DynamicClient
+from kubernetes.aio.dynamic.exceptions import ResourceNotFoundError
 
 from countercluster_operator import names
 
 TIMEOUT_S = 15
 UNREACHABLE = (ApiException, aiohttp.ClientError, OSError, TimeoutError)
 """What a call may raise when there is nothing wrong with this program."""
+MISSING_S = 60.0
+"""After this a kind that the API server did not have is looked for again."""
+
+
+class UnknownKind(Exception):
+    """The API server does not have this kind: its CustomResourceDefinition is not installed."""
 
 
 class Kubernetes:
@@ -26,13 +34,15 @@ class Kubernetes:
         self._api = api
         self._dynamic = dynamic
         self._resources: dict[tuple[str, str], Any] = {}
+        self._missing: dict[tuple[str, str], float] = {}  # kinds that were not there, and when
+        self._discovery = asyncio.Lock()  # a search in vain makes the discoverer forget everything for a moment
         self.may_write = may_write
         self.calls: Counter[str] = Counter()  # by verb
 
     def guarded(self, may_write: Callable[[], None]) -> Kubernetes:
         """The same client, with another opinion on writing."""
         other = Kubernetes(self._api, self._dynamic, may_write)
-        other._resources, other.calls = self._resources, self.calls
+        other._resources, other._missing, other._discovery, other.calls = self._resources, self._missing, self._discovery, self.calls
         return other
 
     @classmethod
@@ -49,14 +59,26 @@ class Kubernetes:
         await self._api.close()
 
     async def _resource(self, api_version: str, kind: str) -> Any:
+        """Raises UnknownKind, at once when it was not there a minute ago: to ask for it means to ask for everything."""
         key = (api_version, kind)
-        if key not in self._resources:
-            self._resources[key] = await self._dynamic.resources.get(api_version=api_version, kind=kind)
+        if key in self._resources:
+            return self._resources[key]
+        async with self._discovery:
+            if time.monotonic() - self._missing.get(key, -MISSING_S) < MISSING_S:
+                raise UnknownKind(f"{api_version} {kind}")
+            try:
+                self._resources[key] = await self._dynamic.resources.get(api_version=api_version, kind=kind)
+            except ResourceNotFoundError:
+                self._missing[key] = time.monotonic()
+                raise UnknownKind(f"{api_version} {kind}") from None
         return self._resources[key]
 
     async def get(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
         self.calls["get"] += 1
-        resource = await self._resource(api_version, kind)
+        try:
+            resource = await self._resource(api_version, kind)
+        except UnknownKind:
+            return None
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 found = await self._dynamic.get(resource, name=name, namespace=namespace)

@@ -23,7 +23,7 @@ from typing import Any
 from kubernetes.aio.client.exceptions import ApiException
 
 from countercluster_operator import names
-from countercluster_operator.api import Kubernetes
+from countercluster_operator.api import Kubernetes, UnknownKind
 from countercluster_operator.failpoints import reach
 from countercluster_operator.model import Cluster
 from countercluster_operator.resources import Manifest, all_children, unwanted
@@ -120,6 +120,8 @@ class Children:
         before = None if live is None else live["metadata"]["resourceVersion"]
         try:
             after = await self._write(manifest, live)
+        except UnknownKind:
+            return  # a part that is not installed, such as Prometheus Operator; it is looked for again
         except ApiException as error:
             if error.status not in REFUSALS:
                 raise

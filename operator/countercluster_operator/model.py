@@ -56,6 +56,13 @@ class Healing(msgspec.Struct, rename="camel", frozen=True):
     replace_lost_after_seconds: int = 300
 
 
+class Monitoring(msgspec.Struct, rename="camel", frozen=True):
+    enabled: bool = False
+    interval: str = "30s"
+    labels: dict[str, str] = {}
+    runbook_url: str = ""
+
+
 class Recovery(msgspec.Struct, rename="camel", frozen=True):
     survivor: str
 
@@ -73,6 +80,7 @@ class Spec(msgspec.Struct, rename="camel", frozen=True):
     rollout: Rollout = Rollout()
     healing: Healing = Healing()
     recovery: Recovery | None = None
+    monitoring: Monitoring = Monitoring()
     settings: Settings = Settings()
     pod_template: PodTemplate = PodTemplate()
 

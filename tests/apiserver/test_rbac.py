@@ -29,11 +29,14 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("policy", "poddisruptionbudgets"): KEEP | {"delete"},
     ("networking.k8s.io", "networkpolicies"): KEEP,
     ("events.k8s.io", "events"): {"create"},
+    ("", "configmaps"): {"get", "create", "patch", "delete"},
+    ("monitoring.coreos.com", "podmonitors"): {"get", "create", "patch", "delete"},
+    ("monitoring.coreos.com", "prometheusrules"): {"get", "create", "patch", "delete"},
 }
 IN_ITS_OWN_NAMESPACE = {("coordination.k8s.io", "leases"): {"get", "create", "update"}}
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "impersonate", "escalate", "bind")
 MORE_RESOURCES = [
-    ("", "pods/exec"), ("", "pods/attach"), ("", "pods/portforward"), ("", "pods/eviction"), ("", "nodes"), ("", "namespaces"), ("", "configmaps"),
+    ("", "pods/exec"), ("", "pods/attach"), ("", "pods/portforward"), ("", "pods/eviction"), ("", "nodes"), ("", "namespaces"),
     ("", "persistentvolumes"), ("", "serviceaccounts/token"), ("", "events"), ("apps", "daemonsets"), ("apps", "statefulsets/scale"),
     ("countercluster.io", "counterclusters/finalizers"), ("countercluster.io", "counterclusters/scale"),
     ("rbac.authorization.k8s.io", "roles"), ("rbac.authorization.k8s.io", "clusterroles"), ("rbac.authorization.k8s.io", "clusterrolebindings"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources import access, cache, disruption, network, services, statefulset
+from countercluster_operator.resources import access, cache, disruption, monitoring, network, services, statefulset
 
 Manifest = dict[str, Any]
 
@@ -23,12 +23,16 @@ def all_children(cluster: Cluster, replicas: int, voters: int, claim_size: str =
         children.append(budget)
     if cluster.spec.cache.enabled:
         children += [cache.service(cluster), cache.pods_service(cluster), cache.deployment(cluster)]
+    if cluster.spec.monitoring.enabled:
+        children += monitoring.all_of(cluster)
     return children
 
 
 def unwanted(cluster: Cluster, voters: int) -> list[tuple[str, str, str]]:
     """(apiVersion, kind, name) of children that must not be there."""
     gone = []
+    if not cluster.spec.monitoring.enabled:
+        gone += [(m["apiVersion"], m["kind"], m["metadata"]["name"]) for m in monitoring.all_of(cluster)]
     if disruption.desired(cluster, voters) is None:
         gone.append(("policy/v1", "PodDisruptionBudget", cluster.name))
     if not cluster.spec.cache.enabled:
