@@ -49,6 +49,7 @@ KNOWN: list[tuple[str, str, str]] = [
     (r"kubectl patch cc clicks --type=merge -p '\{\"spec\":\{\"rollout\":.*", "tests/e2e/test_rolling.py", '{"rollout": {"strategy": "Supervised"}'),
     (r"kubectl delete pvc data-clicks-2 --wait=false", "tests/e2e/test_scaling.py", '"delete", "pvc"'),
     (r"kubectl delete pod clicks-2", "tests/e2e/test_scaling.py", '"delete", "pod", name'),
+    (r"kubectl counters (\w+) clicks(?: .*)?", "tests/apiserver/test_kubectl.py", 'run(session, "{1}", "clicks"'),
     (r"kubectl delete cc clicks", "tests/e2e/test_children.py", '"delete", "cc"'),
     (r"kubectl port-forward svc/clicks(?:-cache)? \d+:6379", "tests/e2e/test_counting.py", '"svc/clicks"'),
 ]

@@ -1,0 +1,240 @@
+"""The commands of `kubectl counters`. Thin: what is asked is in kube.py and nodes.py, what is shown in views.py."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.live import Live
+
+from kubectl_counters import views
+from kubectl_counters.kube import Kube, Object, Trouble
+from kubectl_counters.nodes import NOBODY, Nodes
+from kubectl_counters.report import bundle
+
+RESTARTED = "countercluster.io/restarted-at"
+OUTCOME_UNKNOWN = 75
+"""Exit code: it may have been counted (EX_TEMPFAIL)."""
+
+app = typer.Typer(name="kubectl counters", no_args_is_help=True, help=__doc__.splitlines()[0] if __doc__ else "", pretty_exceptions_enable=False)
+
+
+class Output(enum.StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+class Session:
+    """What the global options made: where to ask. Tests put another one here."""
+
+    def __init__(self, kube: Kube, nodes: Nodes) -> None:
+        self.kube, self.nodes = kube, nodes
+
+    def found(self, name: str) -> tuple[list[Object], Object]:
+        cluster, pods = self.kube.cluster(name), self.kube.pods(name)
+        return pods, views.summary(cluster, pods, self.nodes.statuses(pods))
+
+    def ready_pod(self, name: str) -> Object:
+        """A member that serves. Raises Trouble."""
+        pods, found = self.found(name)
+        ready = {m["name"] for m in found["members"] if m["ready"]}
+        for pod in pods:
+            if pod["metadata"]["name"] in ready:
+                return pod
+        raise Trouble(f"no member of {name} is ready: {found['message']}")
+
+
+def _names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """For the shell's completion, which must never fail."""
+    try:
+        params = ctx.parent.params if ctx.parent is not None else {}
+        kube = Kube.connect(params.get("kubeconfig"), params.get("context"), params.get("namespace"))
+        return [name for name in kube.clusters() if name.startswith(incomplete)]
+    except Trouble:
+        return []
+
+
+To = Annotated[str, typer.Argument(help="The pod that shall lead; else the one that is furthest")]
+File = Annotated[Path | None, typer.Option("-f", "--file", help="Where to; NAME-report.tar.gz")]
+Name = Annotated[str, typer.Argument(help="The CounterCluster", autocompletion=_names)]
+How = Annotated[Output, typer.Option("-o", "--output", help="How to show it")]
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    namespace: Annotated[str | None, typer.Option("-n", "--namespace", help="Namespace; else the context's")] = None,
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig")] = None,
+    kubeconfig: Annotated[str | None, typer.Option(help="Another kubeconfig", envvar="KUBECONFIG")] = None,
+) -> None:
+    if ctx.obj is None:
+        kube = Kube.connect(kubeconfig, context, namespace)
+        ctx.obj = Session(kube, Nodes(kube.dial))
+
+
+def _show(output: Output, found: Any, table: Any) -> None:
+    if output is Output.JSON:
+        typer.echo(json.dumps(found, indent=2))
+    elif output is Output.YAML:
+        typer.echo(yaml.safe_dump(found, sort_keys=False), nl=False)
+    else:
+        Console(soft_wrap=True).print(table)
+
+
+@app.command()
+def status(ctx: typer.Context, name: Name, output: How = Output.TABLE) -> None:
+    """Members, roles, lag, versions, the cache, and what the operator is doing and why."""
+    _, found = ctx.obj.found(name)
+    _show(output, found, views.status_view(found))
+
+
+@app.command()
+def top(
+    ctx: typer.Context,
+    name: Name,
+    interval: Annotated[float, typer.Option(help="Seconds between looks", min=0.2)] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="One look, then end")] = False,
+    output: How = Output.TABLE,
+) -> None:
+    """Commands, errors, CPU and memory of each member, as they go."""
+    session: Session = ctx.obj
+
+    def scraped() -> dict[str, dict[str, float]]:
+        found = {}
+        for pod in session.kube.pods(name):
+            try:
+                found[pod["metadata"]["name"]] = views.samples(session.nodes.page(pod, "/metrics"))
+            except Trouble:
+                continue
+        return found
+
+    def look(before: dict[str, dict[str, float]], since: float) -> tuple[dict[str, dict[str, float]], dict[str, Object]]:
+        after = scraped()
+        took = time.monotonic() - since
+        return after, {pod: views.rates(before[pod], after[pod], took) for pod in after if pod in before}
+
+    before, since = scraped(), time.monotonic()
+    if once or output is not Output.TABLE:
+        time.sleep(interval)
+        _, by_pod = look(before, since)
+        _show(output, by_pod, views.top_view(session.found(name)[1], by_pod))
+        return
+    with Live(console=Console(), auto_refresh=False) as live:
+        while True:
+            time.sleep(interval)
+            before, by_pod = look(before, since)
+            since = time.monotonic()
+            live.update(views.top_view(session.found(name)[1], by_pod), refresh=True)
+
+
+@app.command()
+def get(ctx: typer.Context, name: Name, keys: Annotated[list[str], typer.Argument(help="Counters")], output: How = Output.TABLE) -> None:
+    """The values of counters, as they are now."""
+    pod = ctx.obj.ready_pod(name)
+    values = dict(zip(keys, ctx.obj.nodes.command(pod, "MGET", *keys), strict=True))
+    found = {key: None if value is None else int(value) for key, value in values.items()}
+    _show(output, found, "\n".join(f"{key} {'(none)' if value is None else value}" for key, value in found.items()))
+
+
+@app.command()
+def incr(ctx: typer.Context, name: Name, key: str, by: Annotated[int, typer.Option(help="How much; may be negative")] = 1) -> None:
+    """Counts. Exit code 75: it is not known whether it was counted."""
+    pod = ctx.obj.ready_pod(name)
+    try:
+        typer.echo(ctx.obj.nodes.command(pod, "INCRBY", key, by))
+    except Trouble as error:
+        if "UNKNOWN" in str(error) or "closed" in str(error) or "imeout" in str(error):
+            typer.echo(f"it is not known whether it was counted: {error}", err=True)
+            raise typer.Exit(OUTCOME_UNKNOWN) from None
+        raise
+
+
+@app.command()
+def scan(ctx: typer.Context, name: Name, pattern: Annotated[str, typer.Argument(help="As of Redis' SCAN")] = "*", output: How = Output.TABLE) -> None:
+    """Names of counters."""
+    keys = sorted(set(ctx.obj.nodes.scan(ctx.obj.ready_pod(name), pattern)))
+    _show(output, keys, "\n".join(keys))
+
+
+@app.command()
+def transfer(ctx: typer.Context, name: Name, to: To = "") -> None:
+    """Hands leadership over."""
+    pods, found = ctx.obj.found(name)
+    by_name = {pod["metadata"]["name"]: pod for pod in pods}
+    ids = {member["name"]: member["nodeId"] for member in found["members"]}
+    if found["leader"] not in by_name:
+        raise Trouble(f"{name} has no leader that could hand over")
+    if to and not ids.get(to):
+        raise Trouble(f"{to} is no member of {name} that answers: {', '.join(ids)}")
+    ctx.obj.nodes.transfer(by_name[found["leader"]], ids[to] if to else NOBODY)
+    typer.echo(f"{ctx.obj.found(name)[1]['leader'] or to} leads")
+
+
+@app.command()
+def restart(ctx: typer.Context, name: Name) -> None:
+    """Restarts the members one after the other, the leader last; the operator does it."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ctx.obj.kube.edit(name, {"podTemplate": {"annotations": {RESTARTED: now}}})
+    typer.echo(f"{name}: its members will be restarted one by one; kubectl counters status {name}")
+
+
+@app.command()
+def pause(ctx: typer.Context, name: Name) -> None:
+    """The operator changes nothing until `resume`; counting goes on."""
+    ctx.obj.kube.edit(name, {"paused": True})
+    typer.echo(f"{name} is paused")
+
+
+@app.command()
+def resume(ctx: typer.Context, name: Name) -> None:
+    """The operator looks after the CounterCluster again."""
+    ctx.obj.kube.edit(name, {"paused": False})
+    typer.echo(f"{name} is looked after")
+
+
+@app.command()
+def logs(ctx: typer.Context, name: Name, lines: Annotated[int, typer.Option(help="Of each member, at most", min=1)] = 100) -> None:
+    """The logs of all members, in the order of time."""
+    found: list[tuple[str, str]] = []
+    for pod in ctx.obj.kube.pods(name):
+        here = pod["metadata"]["name"]
+        found += [(here, line) for line in ctx.obj.kube.logs(here, lines=lines).splitlines()]
+    for here, line in sorted(found, key=lambda pair: _time_of(pair[1])):
+        typer.echo(f"{here}: {line}")
+
+
+def _time_of(line: str) -> str:
+    try:
+        return str(json.loads(line).get("time", ""))
+    except (ValueError, AttributeError):
+        return ""
+
+
+@app.command()
+def report(ctx: typer.Context, name: Name, file: File = None) -> None:
+    """A bundle for whoever is to help: states, events, metrics and logs, without secrets and without counters."""
+    target = file or Path(f"{name}-report.tar.gz")
+    data = bundle(ctx.obj.kube, ctx.obj.nodes, name)
+    target.write_bytes(data)
+    typer.echo(f"{target} ({len(data) / 1024:.0f} KiB); look through it before you send it")
+
+
+def main() -> None:
+    try:
+        app()
+    except Trouble as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""`kubectl counters` against a real API server, a real operator and real nodes. Only the last step to a node is another one: there is no kubelet
+here that could forward a port, so connections go to the pod's address."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubectl_counters.__main__ import Session, app
+from kubectl_counters.kube import Kube, Object, Trouble
+from kubectl_counters.nodes import Nodes
+from typer.testing import CliRunner, Result
+
+from tests.apiserver.world import World, world
+
+pytestmark = pytest.mark.timeout(300)
+PLANTED = ("hunter2-in-annotation", "hunter2-in-environment", "hunter2-in-an-event", "hunter2-in-a-secret", "hunter2-in-a-url")
+
+
+def dial(pod: Object, port: int) -> socket.socket:
+    try:
+        return socket.create_connection((pod["status"]["podIP"], port), timeout=15)
+    except (OSError, KeyError) as error:
+        raise Trouble(str(error)) from None
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("kubectl")) as found, found.operator():
+        found.server.namespace("shop")
+        found.cluster("shop", "clicks")
+        found.wait_ready("shop", "clicks")
+        yield found
+
+
+@pytest.fixture(scope="module")
+def session(here: World) -> Session:
+    return Session(Kube.connect(str(here.server.kubeconfig), namespace="shop"), Nodes(dial))
+
+
+def run(session: Session, *words: str, code: int = 0) -> str:
+    done: Result = CliRunner().invoke(app, list(words), obj=session)
+    if isinstance(done.exception, Trouble):
+        raise done.exception
+    assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
+    return done.output
+
+
+def found(session: Session) -> Any:
+    return json.loads(run(session, "status", "clicks", "-o", "json"))
+
+
+def test_status_shows_who_leads_and_that_all_is_well(session: Session, here: World) -> None:
+    text = run(session, "status", "clicks")
+    assert "shop/clicks  Ready" in text
+    assert "the operator: at rest" in text
+    plain = found(session)
+    assert plain["leader"] == here.get("shop", "clicks")["status"]["leader"]
+    assert sorted(m["role"] for m in plain["members"]) == ["follower", "follower", "leader"]
+    assert all(m["ready"] and m["version"] and m["lagEntries"] is not None for m in plain["members"])
+    assert yaml.safe_load(run(session, "status", "clicks", "-o", "yaml"))["leader"] == plain["leader"]
+
+
+def test_counters_are_counted_read_and_found(session: Session) -> None:
+    assert run(session, "incr", "clicks", "visits").strip() == "1"
+    assert run(session, "incr", "clicks", "visits", "--by", "41").strip() == "42"
+    assert run(session, "get", "clicks", "visits", "nobody") == "visits 42\nnobody (none)\n"
+    assert json.loads(run(session, "get", "clicks", "visits", "-o", "json")) == {"visits": 42}
+    assert run(session, "scan", "clicks", "vis*") == "visits\n"
+    assert "visits" not in run(session, "scan", "clicks", "x*")
+
+
+def test_what_a_node_refuses_is_told_in_its_own_words(session: Session) -> None:
+    with pytest.raises(Trouble, match=r"out of range|overflow"):
+        run(session, "incr", "clicks", "visits", "--by", str(2**63 - 1))
+
+
+def test_top_shows_every_member(session: Session) -> None:
+    text = run(session, "top", "clicks", "--once", "--interval", "0.5")
+    assert all(f"clicks-{n}" in text for n in range(3))
+    assert "MiB" in text
+
+
+def test_leadership_goes_where_it_is_told_to(session: Session) -> None:
+    plain = found(session)
+    target = next(m["name"] for m in plain["members"] if m["role"] == "follower")
+    run(session, "transfer", "clicks", target)
+    assert found(session)["leader"] == target
+    with pytest.raises(Trouble, match="no member"):
+        run(session, "transfer", "clicks", "clicks-9")
+
+
+def test_paused_the_operator_changes_nothing_and_resumed_it_goes_on(session: Session, here: World) -> None:
+    run(session, "pause", "clicks")
+    here.wait("the operator says that it is paused", lambda: here.condition("shop", "clicks", "ReconcilePaused").get("status") == "True")
+    assert found(session)["paused"]
+    assert "paused" in run(session, "status", "clicks")
+    run(session, "resume", "clicks")
+    here.wait("it goes on", lambda: here.condition("shop", "clicks", "ReconcilePaused").get("status") != "True")
+
+
+def test_a_cluster_that_is_not_there_is_told_so(session: Session) -> None:
+    with pytest.raises(Trouble, match=r'CounterCluster absent in namespace shop: .*"absent" not found'):
+        run(session, "status", "absent")
+
+
+def test_a_report_has_what_helps_and_none_of_the_secrets_that_were_planted(session: Session, here: World, tmp_path: Path) -> None:
+    meta = {"name": "clicks-planted", "namespace": "shop", "labels": {"app.kubernetes.io/instance": "clicks"}}
+    here.server.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"password": PLANTED[3]}}).ok()
+    here.server.merge(here.path("shop", "clicks"), {"metadata": {"annotations": {"team/api-token": PLANTED[0]}}}).ok()
+    container = {"name": "redis", "image": "redis", "env": [{"name": "REDIS_PASSWORD", "value": PLANTED[1]}]}
+    container["args"] = ["--uri", f"rediss://app:{PLANTED[4]}@clicks:6379"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "clicks-cache-x", "namespace": "shop"}, "spec": {"containers": [container]}}
+    pod["metadata"]["labels"] = {"app.kubernetes.io/instance": "clicks", "app.kubernetes.io/component": "cache"}  # type: ignore[index]
+    pod["spec"]["automountServiceAccountToken"] = False  # type: ignore[index]
+    here.server.apply(pod).ok()
+    event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "clicks-e", "namespace": "shop"}, "message": f"requirepass={PLANTED[2]}"}
+    event |= {"involvedObject": {"kind": "Pod", "name": "clicks-cache-x", "namespace": "shop"}, "reason": "Planted", "type": "Warning"}
+    here.server.apply(event).ok()
+    run(session, "incr", "clicks", "customer-4711")
+
+    file = tmp_path / "out.tar.gz"
+    run(session, "report", "clicks", "-f", str(file))
+    with tarfile.open(fileobj=io.BytesIO(file.read_bytes())) as tar:
+        parts = {m.name.partition("/")[2]: tar.extractfile(m).read().decode() for m in tar.getmembers()}  # type: ignore[union-attr]
+    assert {"countercluster.yaml", "status.json", "events.yaml", "pods.yaml", "statefulsets.yaml", "nodes/clicks-0/metrics.txt"} <= parts.keys()
+    assert "Planted" in parts["events.yaml"]
+    assert "REDIS_PASSWORD" in parts["pods.yaml"], "it is the value that is removed"
+    assert json.loads(parts["nodes/clicks-0/status.json"])["name"] == "clicks-0"
+    assert "counter_raft_term" in parts["nodes/clicks-0/metrics.txt"]
+    everything = "\n".join(parts.values())
+    for planted in (*PLANTED, "customer-4711"):
+        assert planted not in everything
+    token = here.server.kubeconfig.read_text().partition("token: ")[2].split()[0].strip('"')
+    assert token not in everything
+
+
+def test_restart_replaces_every_pod(session: Session, here: World) -> None:
+    before = {p["metadata"]["uid"] for p in session.kube.pods("clicks")}
+    run(session, "restart", "clicks")
+    here.wait("every pod is another one", lambda: not before & {p["metadata"]["uid"] for p in session.kube.pods("clicks")}, 120)
+    here.wait_ready("shop", "clicks", 120)
+    assert run(session, "get", "clicks", "visits") == "visits 42\n"

@@ -1,0 +1,115 @@
+"""What the plugin shows, and what it strikes out of a report."""
+
+from __future__ import annotations
+
+import io
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubectl_counters import views
+from kubectl_counters.report import OUT, clean, clean_text
+from rich.console import Console, RenderableType
+
+READY = {"type": "Ready", "status": "False", "reason": "Rolling", "message": "1 of 3 members is restarted"}
+CLUSTER = {
+    "metadata": {"name": "clicks", "namespace": "shop"},
+    "spec": {"replicas": 3, "cache": {"enabled": True, "replicas": 2}},
+    "status": {"step": "restarting clicks-1, because its template is outdated", "conditions": [READY]},
+}
+PODS = [{"metadata": {"name": f"clicks-{n}"}, "spec": {"nodeName": f"worker-{n}"}, "status": {}} for n in range(3)]
+
+
+def _status(name: str, role: str, term: int, **more: Any) -> dict[str, Any]:
+    members = [{"name": f"clicks-{n}", "matchIndex": 100 - 10 * n if role == "leader" else None} for n in range(3)]
+    found = {"name": name, "role": role, "term": term, "lastIndex": 100, "appliedIndex": 100, "ready": True, "reason": ""}
+    found |= {"nodeId": "1f", "version": "0.1.0"}
+    return {**found, "members": members, "cache": {"configured": True, "connected": 1, "publishedIndex": 97}, **more}
+
+
+def text(what: RenderableType) -> str:
+    console = Console(file=io.StringIO(), width=160, force_terminal=False)
+    console.print(what)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_lag_comes_from_the_leader_of_the_newest_term() -> None:
+    statuses = {"clicks-0": _status("clicks-0", "leader", 7), "clicks-1": _status("clicks-1", "leader", 6, lastIndex=500)}
+    found = views.summary(CLUSTER, PODS, {**statuses, "clicks-2": {"error": "refused"}})
+    assert (found["leader"], found["term"]) == ("clicks-0", 7)
+    assert [m["lagEntries"] for m in found["members"]] == [0, 10, 20]
+    assert [m["role"] for m in found["members"]] == ["leader", "leader", "unreachable"]
+    assert found["cache"]["lagEntries"] == 3
+
+
+def test_the_table_says_what_is_wrong_and_what_is_done_about_it() -> None:
+    statuses = {"clicks-0": _status("clicks-0", "leader", 7), "clicks-1": {"error": "clicks-1: refused"}}
+    shown = text(views.status_view(views.summary(CLUSTER, PODS[:2], statuses)))
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert lines[:3] == [
+        "shop/clicks not ready", "Rolling: 1 of 3 members is restarted", "the operator: restarting clicks-1, because its template is outdated",
+    ]  # fmt: skip
+    assert "clicks-0 leader yes 0 100 0.1.0 0 worker-0" in lines
+    assert "clicks-1 unreachable no 10 ? 0 worker-1 clicks-1: refused" in lines
+    assert "cache: 1 of 2 Redis reached, 3 entries behind" in lines
+
+
+def test_without_a_leader_nothing_is_made_up() -> None:
+    found = views.summary(CLUSTER, PODS, {})
+    assert found["leader"] == ""
+    assert {m["lagEntries"] for m in found["members"]} == {None}
+    assert "? of 2 Redis reached, ? entries behind" in text(views.status_view(found))
+
+
+def test_rates_of_a_node_that_was_started_anew_are_never_negative() -> None:
+    before, after = {"counter_commands_total": 1000.0}, {"counter_commands_total": 10.0, "counter_keys": 4.0}
+    assert views.rates(before, after, 2.0)["counter_commands_total"] == 0
+    assert views.rates({}, after, 2.0)["counter_commands_total"] == 5
+    assert views.rates({}, after, 2.0)["counter_keys"] == 4
+
+
+def test_samples_are_added_up_over_their_labels() -> None:
+    assert views.samples('# HELP a b\na{x="1 2"} 3\na{x="2"} 4.5\nb 1e3\n') == {"a": 7.5, "b": 1000}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "redis://user:hunter2@host:6379/0", "connecting with password=hunter2 to x", '{"requirepass": "hunter2"}',
+        "Authorization: Bearer hunter2hunter2",
+        "AUTH default hunter2", "auth hunter2", "redis-server --requirepass hunter2 --port 1", "API_KEY: hunter2", "masterauth 'x' token='hunter2'",
+        "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\nhunter2 and cut off",
+        "eyJhbGciOi.eyJodW50ZXIy.hunter2",
+    ],
+)  # fmt: skip
+def test_a_secret_in_a_line_is_struck_out(line: str) -> None:
+    assert "hunter2" not in clean_text(line)
+    assert OUT in clean_text(line)
+
+
+def test_what_is_no_secret_stays() -> None:
+    for line in ("snapshot taken index=5", "election won in term 7", '{"level": "info", "message": "cluster bootstrapped"}', "author unknown"):
+        assert clean_text(line) == line
+
+
+def test_structures_lose_values_and_keep_names() -> None:
+    found = clean(
+        {
+            "env": [{"name": "DB_PASSWORD", "value": "hunter2"}, {"name": "PORT", "value": "1"}],
+            "args": ["--masterauth", "hunter2", "--port", "1"],
+            "secretName": "clicks-client", "valueFrom": {"secretKeyRef": {"name": "clicks-client", "key": "password"}},
+            "clientSecret": "hunter2", "managedFields": ["noise"], "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "hunter2"},
+        }
+    )  # fmt: skip
+    assert "hunter2" not in str(found)
+    assert found["env"][1]["value"] == "1"
+    assert found["args"][2:] == ["--port", "1"]
+    assert found["secretName"] == "clicks-client"
+    assert found["valueFrom"]["secretKeyRef"]["name"] == "clicks-client"
+    assert "managedFields" not in found
+
+
+def test_the_reference_page_is_what_the_plugin_says() -> None:
+    module: dict[str, Any] = runpy.run_path(str(Path(__file__).resolve().parents[3] / "docs" / "kubectl_page.py"))
+    assert module["PAGE"].read_text() == module["rendered"](), "run: python docs/kubectl_page.py"
