@@ -11,12 +11,14 @@ from kubectl_counters.__main__ import app
 PAGE = Path(__file__).resolve().parent / "reference" / "kubectl.md"
 HEAD = """# kubectl counters
 
-Made from the plugin's help by `docs/kubectl_page.py`. `pip install "countercluster[kubectl]"` (or pipx) puts `kubectl-counters` on PATH, where kubectl finds it.
+Made from the plugin's help by `docs/kubectl_page.py`.
+`pip install "countercluster[kubectl]"` (or pipx) puts `kubectl-counters` on PATH, where kubectl finds it.
 It needs the rights to get CounterClusters, list pods and events, read logs and forward ports; to change something, those to patch CounterClusters.
 Before the command: `-n NAMESPACE`, `--context`, `--kubeconfig`. For completion of the shell: `kubectl-counters --install-completion`.
 
-A `report` has states, events, metrics and logs; Secrets are not asked for, names and values of counters are left out, and what looks like a password, key or
-token is struck out. Look through it all the same before you send it. `incr` ends with code 75 when it is not known whether it was counted.
+A `report` has states, events, metrics and logs; Secrets are not asked for, names and values of counters are left out, and what looks like a
+password, key or token is struck out. Look through it all the same before you send it.
+`incr` ends with code 75 when it is not known whether it was counted.
 """
 
 
