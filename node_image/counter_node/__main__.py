@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import sys
 
 import uvloop
 
 from counter_node import logs, settings
 from counter_node.node import serve
+from counter_node.security.tls import CertificateError
 from counter_node.storage import DamagedError, DiskFailedError, StorageError
 
 EXIT_SETTINGS, EXIT_DAMAGED, EXIT_DISK, EXIT_BUG = 2, 3, 4, 70
@@ -22,6 +24,8 @@ def main() -> int:
         print(f"counter_node: {error}", file=sys.stderr)
         return EXIT_SETTINGS
     # What a turn makes is gone by its end; without this the collector would look at it every 700 objects, and at everything else now and then.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # max_clients is the limit, and not 1,024 descriptors
     gc.set_threshold(50_000, 20, 20)
     listener = logs.configure(found.log_level, node=found.name)
     try:
@@ -32,7 +36,7 @@ def main() -> int:
     except DiskFailedError as error:
         logs.log.critical("%s", error)
         return EXIT_DISK
-    except (StorageError, OSError) as error:
+    except (StorageError, CertificateError, OSError) as error:
         logs.log.critical("cannot start: %s", error)
         return EXIT_SETTINGS
     except Exception:

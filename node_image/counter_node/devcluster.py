@@ -55,6 +55,15 @@ def _free_ports(count: int) -> list[int]:
             s.close()
 
 
+def _operator_tls() -> dict[str, Any]:
+    """With COUNTER_TLS_DIR in the environment, which the nodes take too: that folder holds operator.crt and operator.key besides theirs."""
+    folder = os.environ.get("COUNTER_TLS_DIR")
+    if not folder:
+        return {}
+    files = {"ssl_ca_certs": "ca.crt", "ssl_certfile": "operator.crt", "ssl_keyfile": "operator.key"}
+    return {"ssl": True} | {option: str(Path(folder) / name) for option, name in files.items()}
+
+
 class NodeProcess:
     def __init__(self, index: int, resp_port: int, cluster_port: int, directory: Path, options: list[str]) -> None:
         self.index = index
@@ -110,7 +119,12 @@ class NodeProcess:
 
     async def admin(self, *command: str, timeout_s: float = 15.0) -> Any:
         client = redis.asyncio.Redis(
-            host=HOST, port=self.ports["admin"], socket_timeout=timeout_s, retry=Retry(NoBackoff(), 0), single_connection_client=True
+            host=HOST,
+            port=self.ports["admin"],
+            socket_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            single_connection_client=True,
+            **_operator_tls(),
         )
         try:
             return await client.execute_command(*command)

@@ -77,6 +77,12 @@ FAMILIES: dict[str, Family] = {
     "counter_clients_limit": Family("gauge", "Client connections that are accepted at most"),
     "counter_clients_refused": Family("counter", "Connections refused over the limit"),
     "counter_clients_cut": Family("counter", "Connections cut because the client did not read its replies"),
+    "counter_refusals": Family("counter", "What was refused to clients, peers and strangers; the reasons: docs/internals/security.md", ("reason",)),
+    "counter_certificate_not_after_seconds": Family("gauge", "Unix time at which the certificate in use ends; with TLS only"),
+    "counter_certificate_reloads": Family("counter", "Certificates read anew; with TLS only"),
+    "counter_certificate_reload_failures": Family("counter", "New certificates that could not be used; with TLS only"),
+    "counter_users_reloads": Family("counter", "Times the users were read anew"),
+    "counter_users_reload_failures": Family("counter", "New users that could not be used"),
     "counter_gateway_gathered_commands": Family("gauge", "Writes that wait for the batch in flight"),
     "counter_gateway_limit_commands": Family("gauge", "Waiting commands at which clients are not read from any more"),
     "counter_cache_connected": Family("gauge", "Redis pods that are reached; on the leader only"),
@@ -196,6 +202,7 @@ class Metrics:
         yield from self._sizes()
         yield from self._clients()
         yield from self._cache()
+        yield from self._security()
         for name, row in FAMILIES.items():
             if row.kind == "counter" and name.startswith(("counter_raft_", "counter_snapshots_")):
                 yield name, (), self.events[name]
@@ -222,6 +229,17 @@ class Metrics:
             progress = raft.leadership.progress.get(member.id) if raft.leadership is not None else None
             if progress is not None:
                 yield "counter_raft_peer_lag_entries", (member.name,), max(0, raft.log.last_index - progress.match)
+
+    def _security(self) -> Iterator[Sample]:
+        node = self._node
+        for reason, count in node.refusals.counts.items():
+            yield "counter_refusals", (reason,), count
+        if node.tls is not None:
+            yield "counter_certificate_not_after_seconds", (), node.tls.current.not_after
+            yield "counter_certificate_reloads", (), node.tls.reloads
+            yield "counter_certificate_reload_failures", (), node.tls.failures
+        yield "counter_users_reloads", (), node.access.reloads
+        yield "counter_users_reload_failures", (), node.access.failures
 
     def _sizes(self) -> Iterator[Sample]:
         node = self._node

@@ -13,6 +13,7 @@ import logging
 import random
 import secrets
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -38,6 +39,9 @@ from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import InstallSnapshot
 from counter_node.raft.types import NONE, Entry, EntryKind, HardState, Member, Membership, NodeId, Snapshot
 from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
+from counter_node.security.door import Door, Factory
+from counter_node.security.refusals import Refusals
+from counter_node.security.tls import Tls
 from counter_node.settings import Settings
 from counter_node.snapshot_sender import SnapshotSender
 from counter_node.status import pages, unready_reason
@@ -63,6 +67,8 @@ class Node:
         self.stopping = False
         self.started = False
         self.born = time.monotonic()
+        self.refusals = Refusals()
+        self.tls = Tls(Path(settings.tls_dir), settings.cluster_id, settings.name) if settings.tls_dir else None
         self.metrics = Metrics(self)
         self._questions = Questions(self._ask)
         self.clients = ClientServer(self)
@@ -78,7 +84,7 @@ class Node:
             log.warning("the log's torn tail was repaired: %s", recovered.repaired)
         self.id: NodeId = recovered.node_id
         self.replica = self._make_replica(recovered.hard_state, recovered.snapshot, recovered.behind + recovered.entries)
-        self.peers = Peers(self, self._hello)
+        self.peers = Peers(self, self._hello, self.tls)
         self._snapshots = SnapshotSender(self._storage)
         self._worker = DiskWorker(self._loop, self.metrics.disk_job_seconds.observe)
         self._turn_due = False
@@ -92,7 +98,7 @@ class Node:
         self._hand_over_not_before = 0.0
         self._mind_disk()
         self._timer: asyncio.TimerHandle | None = None
-        self._servers: list[asyncio.Server] = []
+        self._doors: list[Door] = []
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def _make_replica(self, hard_state: HardState, snapshot: Snapshot | None, entries: list[Entry]) -> Replica:
@@ -116,19 +122,30 @@ class Node:
 
     async def start(self) -> None:
         s, loop = self.settings, self._loop
-        await self.peers.listen(s.bind, s.peer_port)
-        self._servers = [
-            await loop.create_server(self.clients.client, s.bind, s.resp_port, backlog=1024),
-            await loop.create_server(self.clients.administrator, s.bind, s.admin_port),
-            await loop.create_server(lambda: HttpConnection(pages(self)), s.bind, s.http_port),
-        ]
+        await self._listen(self.peers.inbound, s.peer_port, members=True)
+        await self._listen(self.clients.client, s.resp_port, backlog=1024)
+        await self._listen(self.clients.administrator, s.admin_port, members=True)
+        await self._listen(lambda: HttpConnection(pages(self)), s.http_port)
         if s.cluster_port:
-            self._servers.append(await loop.create_server(self.clients.cluster_client, s.bind, s.cluster_port, backlog=1024))
+            await self._listen(self.clients.cluster_client, s.cluster_port, backlog=1024)
         self.started = True
         self._last_tick = loop.time()
         self._tick_later()
         self.wake()
         log.info("node started", extra={"node_id": f"{self.id:016x}", "role": self.replica.role_name(), "version": __version__})
+
+    async def _listen(self, factory: Factory, port: int, *, members: bool = False, backlog: int = 100) -> None:
+        """`members`: with TLS only for those who have a certificate of this cluster."""
+
+        def context() -> ssl.SSLContext | None:
+            if self.tls is None:
+                return None
+            return self.tls.current.members if members else self.tls.current.clients
+
+        s = self.settings
+        door = Door(factory, context, self.refusals, max_handshakes=s.max_handshakes, handshake_s=s.handshake_ms / 1000)
+        await door.listen(s.bind, port, backlog)
+        self._doors.append(door)
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Serves until `stop` is set, then ends politely. Raises the error that ended the node before its time."""
@@ -149,8 +166,8 @@ class Node:
                 while not (self.replica.gateway.idle or self.failed):
                     await asyncio.sleep(0.01)
         self.clients.close()
-        for server in self._servers:
-            server.close()
+        for door in self._doors:
+            door.close()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
@@ -230,6 +247,8 @@ class Node:
         if self._ticks * self.settings.tick_ms % MIND_DISK_MS < self.settings.tick_ms:
             self._mind_disk(again=True)
         self.clients.tick()
+        if self.tls is not None:
+            self.tls.refresh()
         self._sync_links()
         self.wake()
 
@@ -446,7 +465,7 @@ class Node:
         if self.id not in membership.removed:
             self.peers.keep_only(set(others))
             for member in others.values():
-                self.peers.ensure(member.id, member.peer)
+                self.peers.ensure(member.id, member.name, member.peer)
 
     # --- peers (see net/peers.py: Owner) ------------------------------------------------------------------------------------
 
@@ -459,7 +478,7 @@ class Node:
         if hello.node_id in membership.removed:
             return REMOVED
         if membership.get(hello.node_id) is None:
-            self.peers.ensure(hello.node_id, hello.peer)  # to answer who just adds us, or whom we do not know of yet
+            self.peers.ensure(hello.node_id, hello.name, hello.peer)  # to answer who just adds us, or whom we do not know of yet
         return ""
 
     def peer_messages(self, sender: NodeId, messages: list[PeerMessage]) -> None:

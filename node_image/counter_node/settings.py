@@ -42,6 +42,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_pipeline: int = 10_000
     max_gathered: int = 100_000
     max_reply_bytes: int = 32 << 20
+    max_handshakes: int = 1_000
+    handshake_ms: int = 5_000
+    tls_dir: str = ""
     patience_ms: int = 3_500
     shutdown_ms: int = 10_000
     log_level: str = "info"
@@ -70,6 +73,9 @@ HELP = {
     "max_pipeline": "unanswered commands of one connection before it is not read from any more",
     "max_gathered": "commands waiting for a leader before clients are not read from any more",
     "max_reply_bytes": "unread replies of one connection before it is cut",
+    "max_handshakes": "TLS handshakes under way at once, for each port; then the oldest ends",
+    "handshake_ms": "time for a TLS handshake, or for a peer's greeting",
+    "tls_dir": "folder with tls.crt, tls.key and ca.crt, or <name>.crt and <name>.key; without it all ports speak plain text",
     "patience_ms": "time after which an unanswered command gets LOADING or UNKNOWN; clients give up at 5 s",
     "shutdown_ms": "time that SIGTERM may take",
     "log_level": "debug, info, warning or error",
@@ -119,7 +125,7 @@ def _checked(s: Settings) -> Settings:
         refuse("patience_ms", s.patience_ms, "100 to 3999 ms: stock clients give up at 5 s and would repeat the command")
     if s.segment_bytes < 1 << 20:
         refuse("segment_bytes", s.segment_bytes, "at least 1 MiB")
-    for positive in ("snapshot_bytes", "max_clients", "max_pipeline", "max_gathered", "max_reply_bytes", "shutdown_ms"):
+    for positive in ("snapshot_bytes", "max_clients", "max_pipeline", "max_gathered", "max_reply_bytes", "shutdown_ms", "max_handshakes", "handshake_ms"):
         if getattr(s, positive) < 1:
             refuse(positive, getattr(s, positive), "at least 1")
     name = s.name or socket.gethostname()

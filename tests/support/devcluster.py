@@ -59,7 +59,8 @@ class DevCluster:
         environment: dict[str, str] | None = None,
         wrapper: tuple[str, ...] = (),
     ) -> None:
-        """`wrapper`: a command that ends by running the words after it."""
+        """`wrapper`: a command that ends by running the words after it. With COUNTER_TLS_DIR in `environment`, `client_options` and
+        `admin_options` are to be set to what certificates.Folder gives."""
         self._wrapper = wrapper
         self.directory = directory
         self.size = nodes
@@ -72,6 +73,8 @@ class DevCluster:
         self._pids: dict[int, int] = {}
         self._ready = threading.Event()
         self.output: list[str] = []
+        self.client_options: dict[str, Any] = {}
+        self.admin_options: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         command = [*self._wrapper, sys.executable, "-m", "counter_node.devcluster", "--nodes", str(self.size), "--port", str(self.port)]
@@ -132,10 +135,11 @@ class DevCluster:
 
     def client(self, node: int, **options: Any) -> redis.Redis:
         """redis-py without its own retries: it would repeat increments (docs/reference/clients.md)."""
-        return redis.Redis(host="127.0.0.1", port=self.resp_port(node), retry=Retry(NoBackoff(), 0), socket_timeout=10, **options)
+        return redis.Redis(host="127.0.0.1", port=self.resp_port(node), retry=Retry(NoBackoff(), 0), socket_timeout=10, **{**self.client_options, **options})
 
     def admin(self, node: int, *command: str) -> Any:
-        with redis.Redis(host="127.0.0.1", port=self.ports(node)["admin"], retry=Retry(NoBackoff(), 0), socket_timeout=15) as client:
+        where: dict[str, Any] = {"host": "127.0.0.1", "port": self.ports(node)["admin"], **self.admin_options}
+        with redis.Redis(**where, retry=Retry(NoBackoff(), 0), socket_timeout=15) as client:
             return client.execute_command(*command)
 
     def status(self, node: int) -> dict[str, Any]:

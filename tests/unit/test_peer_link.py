@@ -6,14 +6,18 @@ import asyncio
 import contextlib
 
 import uvloop
-from counter_node.net.peers import Hello, Inbound, Link
+from counter_node.net.peers import Hello, Link, Peers
 from counter_node.raft.messages import Heartbeat
 from counter_node.replica import PeerMessage
+from counter_node.security.refusals import Refusals
+from counter_node.settings import Settings
 
 
 class Owner:
     def __init__(self) -> None:
         self.up = asyncio.Event()
+        self.settings = Settings(cluster_id="c", data_dir="")
+        self.refusals = Refusals()
 
     def peer_hello(self, hello: Hello) -> str:
         return ""
@@ -30,9 +34,10 @@ class Owner:
 
 async def _send_right_after_the_end() -> bool:
     owner, loop = Owner(), asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Inbound(owner, set()), "127.0.0.1", 0)
+    me = Hello("c", 1, 2, "one", "127.0.0.1:1", "127.0.0.1:2")
+    server = await loop.create_server(Peers(owner, lambda _: me).inbound, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    link = Link(owner, Hello("c", 1, 2, "one", "127.0.0.1:1", "127.0.0.1:2"), 2, f"127.0.0.1:{port}")
+    link = Link(owner, me, 2, "two", f"127.0.0.1:{port}", None)
     async with asyncio.timeout(10):
         await owner.up.wait()
     assert link.send([Heartbeat(1, 0, 0)])

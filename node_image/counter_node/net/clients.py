@@ -62,6 +62,7 @@ class ClientConnection(asyncio.Protocol):
         self._reads = 0  # bundles unanswered, by ReadIndex
         self._closed = False
         self._last = False  # close when everything is answered
+        self.silent = True  # has not sent one whole command
         self._reasons_to_pause: set[str] = set()
         self._transport: asyncio.Transport | None = None
         self.session: Session | None = None
@@ -75,6 +76,11 @@ class ClientConnection(asyncio.Protocol):
         if number is None:
             transport.write(b"-ERR max number of clients reached\r\n")
             transport.close()
+            return
+        tls = self._node.tls
+        if self._admin and tls is not None and not tls.belongs(transport.get_extra_info("peercert")):
+            self._node.refusals.add("peer_identity")
+            transport.abort()
             return
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         session = Session(number, f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}", admin=self._admin)
@@ -100,10 +106,13 @@ class ClientConnection(asyncio.Protocol):
         try:
             commands = self._parser.feed(data)
         except ProtocolError as error:
+            self._node.refusals.add("client_protocol")
             self._take(error.commands)
             self._finish(Failure(str(error).encode()))
             commands = []
         if commands:
+            if self.silent:
+                self._server.spoke(self)
             self._take(commands)
         self.flush()
 
@@ -239,6 +248,7 @@ class ClientConnection(asyncio.Protocol):
                 return
             if transport.get_write_buffer_size() > self._server.max_reply_bytes:
                 self._server.cut += 1
+                self._node.refusals.add("client_unread")
                 transport.abort()
                 return
         if self._last and not slots:
@@ -296,6 +306,7 @@ class ClientServer:
         self.unique = secrets.token_bytes(8)  # of this start of the node
         self._numbers = itertools.count(1)
         self._connections: set[ClientConnection] = set()
+        self._silent: dict[ClientConnection, None] = {}  # oldest first
         self._holding = False
         self._shutting = False
 
@@ -313,17 +324,30 @@ class ClientServer:
         return ClientConnection(self, admin=True)
 
     def joined(self, connection: ClientConnection) -> int | None:
-        """The connection's number, or None when there are too many."""
+        """The connection's number, or None when there are too many. Who has not said a word makes room for who comes: a thousand connections that
+        are opened and left, or dribble, shut nobody out."""
         if len(self._connections) >= self.node.settings.max_clients:
-            self.refused += 1
-            return None
+            if not self._silent:
+                self.refused += 1
+                self.node.refusals.add("client_limit")
+                return None
+            oldest = next(iter(self._silent))
+            self.left(oldest)
+            oldest.kill()
+            self.node.refusals.add("client_silent")
         self._connections.add(connection)
+        self._silent[connection] = None
         if self._shutting:
             connection.hold_back(True)
         return next(self._numbers)
 
     def left(self, connection: ClientConnection) -> None:
         self._connections.discard(connection)
+        self._silent.pop(connection, None)
+
+    def spoke(self, connection: ClientConnection) -> None:
+        connection.silent = False
+        self._silent.pop(connection, None)
 
     def sessions(self) -> list[Session]:
         return [c.session for c in self._connections if c.session is not None]

@@ -7,6 +7,9 @@ dialled.
 
 A node is known by its id, never by its address: names are looked up at every connect, a node of another cluster is refused, and so is a dialler
 that expects another id at this address (the disk was replaced) or whose id was removed. What cannot be sent at once is dropped; Raft sends again.
+With TLS both sides must show a certificate of the cluster with the name that the greeting or the configuration gives (security/tls.py): a stranger
+gets no further than the handshake, and a node cannot take another's place. Until it has greeted, a dialler may send one small frame and only for a
+while; of too many that do not greet, the oldest goes.
 A snapshot comes in pieces, each sent when the one before was answered, so that heartbeats never wait behind more than one.
 """
 
@@ -23,7 +26,9 @@ from crc32c import crc32c
 from counter_node.logs import log
 from counter_node.raft.types import NodeId
 from counter_node.replica import PeerMessage
-from counter_node.settings import SettingsError, address
+from counter_node.security.refusals import Refusals
+from counter_node.security.tls import Tls
+from counter_node.settings import Settings, SettingsError, address
 
 HEADER = struct.Struct("<II")  # length, CRC-32C of the payload
 MAX_FRAME_BYTES = 64 << 20
@@ -31,6 +36,8 @@ MAX_BUFFERED_BYTES = 64 << 20
 CONNECT_S = 2.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0
 REMOVED = "removed"
+MAX_HELLO_BYTES = 4 << 10
+MAX_UNGREETED = 64
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True):
@@ -58,6 +65,9 @@ _welcome = msgspec.msgpack.Decoder(Welcome)
 class Owner(Protocol):
     """What the links need from the node."""
 
+    settings: Settings
+    refusals: Refusals
+
     def peer_hello(self, hello: Hello) -> str:
         """Empty when the dialler is welcome, else the reason."""
 
@@ -82,7 +92,8 @@ class FrameError(Exception):
 class Frames:
     """Cuts a stream of bytes into payloads. Raises FrameError on a length over the limit or a wrong checksum."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = MAX_FRAME_BYTES) -> None:
+        self.limit = limit
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -92,8 +103,8 @@ class Frames:
         start = 0
         while len(buffer) - start >= HEADER.size:
             length, crc = HEADER.unpack_from(buffer, start)
-            if length > MAX_FRAME_BYTES:
-                raise FrameError(f"frame of {length} bytes; at most {MAX_FRAME_BYTES}")
+            if length > self.limit:
+                raise FrameError(f"frame of {length} bytes; at most {self.limit}")
             end = start + HEADER.size + length
             if len(buffer) < end:
                 break
@@ -110,17 +121,23 @@ class Frames:
 class Inbound(asyncio.Protocol):
     """A connection that another node dialled: its messages come in here."""
 
-    def __init__(self, owner: Owner, connections: set[Inbound]) -> None:
-        self._owner = owner
-        self._connections = connections
-        self._frames = Frames()
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+        self._owner = peers.owner
+        self._connections = peers.callers_open
+        self._frames = Frames(MAX_HELLO_BYTES)
+        self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self.sender: NodeId = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._transport = transport
-        self._connections.add(self)
+        self._connections[self] = None
+        self._deadline = asyncio.get_running_loop().call_later(self._owner.settings.handshake_ms / 1000, self.cut, "peer_silent")
+        ungreeted = [c for c in self._connections if not c.sender]
+        if len(ungreeted) > MAX_UNGREETED:
+            ungreeted[0].cut("peer_crowded")
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -131,23 +148,37 @@ class Inbound(asyncio.Protocol):
                     self._greet(_hello.decode(payload))
         except (FrameError, msgspec.DecodeError) as error:
             log.warning("peer link closed: %s", error, extra={"peer": f"{self.sender:016x}"})
-            self.close()
+            self.cut("peer_frame")
+
+    def cut(self, reason: str) -> None:
+        self._owner.refusals.add(reason)
+        self.close()
 
     def _greet(self, hello: Hello) -> None:
         assert self._transport is not None
-        reason = self._owner.peer_hello(hello)
+        tls = self._peers.tls
+        if tls is not None and not tls.knows(self._transport.get_extra_info("peercert"), hello.name):
+            self._owner.refusals.add("peer_identity")
+            reason = f"the certificate is not that of node {hello.name!r} of cluster {tls.cluster_id}"
+        else:
+            reason = self._owner.peer_hello(hello)
         self._transport.write(frame(Welcome(reason)))
         if reason:
             self._transport.close()
         else:
             self.sender = hello.node_id
+            self._frames.limit = MAX_FRAME_BYTES
+            if self._deadline is not None:
+                self._deadline.cancel()
 
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._connections.discard(self)
+        self._connections.pop(self, None)
+        if self._deadline is not None:
+            self._deadline.cancel()
         if self.sender:
             self._owner.peer_lost(self.sender)
 
@@ -192,8 +223,10 @@ class Outbound(asyncio.Protocol):
 class Link:
     """Keeps one connection to one member: dials, greets, dials again."""
 
-    def __init__(self, owner: Owner, me: Hello, node: NodeId, peer_address: str) -> None:
+    def __init__(self, owner: Owner, me: Hello, node: NodeId, name: str, peer_address: str, tls: Tls | None) -> None:
         self.node = node
+        self.name = name
+        self._tls = tls
         self.address = peer_address
         self._owner = owner
         self._hello = me
@@ -223,8 +256,14 @@ class Link:
         loop = asyncio.get_running_loop()
         welcome: asyncio.Future[str] = loop.create_future()
         async with asyncio.timeout(CONNECT_S):
-            transport, connection = await loop.create_connection(lambda: Outbound(welcome), host, port)
+            context = None if self._tls is None else self._tls.current.dial
+            transport, connection = await loop.create_connection(
+                lambda: Outbound(welcome), host, port, ssl=context, server_hostname=None if context is None else host
+            )
             try:
+                if self._tls is not None and not self._tls.knows(transport.get_extra_info("peercert"), self.name):
+                    self._owner.refusals.add("peer_identity")
+                    raise ConnectionError(f"the certificate at {self.address} is not that of node {self.name!r}")
                 transport.write(frame(self._hello))
                 reason = await welcome
             except BaseException:
@@ -264,34 +303,34 @@ class Link:
 class Peers:
     """All links of a node."""
 
-    def __init__(self, owner: Owner, me: Callable[[NodeId], Hello]) -> None:
-        self._owner = owner
+    def __init__(self, owner: Owner, me: Callable[[NodeId], Hello], tls: Tls | None = None) -> None:
+        self.owner = owner
+        self.tls = tls
         self._me = me
         self._links: dict[NodeId, Link] = {}
-        self._inbound: set[Inbound] = set()
-        self._server: asyncio.Server | None = None
+        self.callers_open: dict[Inbound, None] = {}  # oldest first
 
-    async def listen(self, host: str, port: int) -> None:
-        self._server = await asyncio.get_running_loop().create_server(lambda: Inbound(self._owner, self._inbound), host, port)
+    def inbound(self) -> Inbound:
+        return Inbound(self)
 
     def connected(self) -> dict[NodeId, bool]:
         return {n: link.connected for n, link in self._links.items()}
 
-    def ensure(self, node: NodeId, peer_address: str) -> None:
+    def ensure(self, node: NodeId, name: str, peer_address: str) -> None:
         link = self._links.get(node)
-        if link is not None and link.address == peer_address:
+        if link is not None and (link.name, link.address) == (name, peer_address):
             return
         if link is not None:
             link.close()
-        self._links[node] = Link(self._owner, self._me(node), node, peer_address)
+        self._links[node] = Link(self.owner, self._me(node), node, name, peer_address, self.tls)
 
     def callers(self) -> set[NodeId]:
         """Nodes whose connection to us is open."""
-        return {connection.sender for connection in self._inbound if connection.sender}
+        return {connection.sender for connection in self.callers_open if connection.sender}
 
     def keep_only(self, nodes: set[NodeId]) -> None:
         """Besides the links to those who dialled us: a leader that this node's configuration does not know yet must get its answers."""
-        for node in self._links.keys() - nodes - {connection.sender for connection in self._inbound}:
+        for node in self._links.keys() - nodes - {connection.sender for connection in self.callers_open}:
             self._links.pop(node).close()
 
     def link(self, node: NodeId) -> Link | None:
@@ -301,7 +340,5 @@ class Peers:
         for link in self._links.values():
             link.close()
         self._links.clear()
-        for connection in list(self._inbound):
+        for connection in list(self.callers_open):
             connection.close()
-        if self._server is not None:
-            self._server.close()

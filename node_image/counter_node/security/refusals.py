@@ -1,0 +1,33 @@
+"""What was refused, counted by reason: the one place where abuse becomes a number (`counter_refusals_total{reason=…}`)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+REASONS: Final = (
+    "tls_handshake",  # garbage, no common version, no certificate or one of a stranger
+    "tls_handshake_slow",  # not done in time
+    "tls_handshake_crowded",  # the oldest of too many at once
+    "peer_identity",  # a peer whose certificate does not carry the name it gives
+    "peer_frame",  # truncated, replayed into the wrong place, over the limit, or no frame at all
+    "peer_silent",  # no greeting in time
+    "peer_crowded",  # the oldest of too many that have not greeted
+    "client_protocol",  # no request of the Redis protocol, or one over the limits
+    "client_silent",  # cut to make room: it had not sent one command, or had not logged in
+    "client_limit",  # max_clients
+    "client_unread",  # did not read its replies
+    "auth_failed",  # a wrong password
+    "auth_throttled",  # too many wrong passwords from that address
+    "auth_missing",  # a command before AUTH
+    "permission",  # a command or a key that the user may not use
+)
+
+
+class Refusals:
+    """Counts from the start of the process."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(REASONS, 0)
+
+    def add(self, reason: str) -> None:
+        self.counts[reason] += 1

@@ -1,0 +1,171 @@
+"""TLS on every port of real nodes: who gets in, who does not, and what a change of certificates costs."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.support.certificates import Folder
+from tests.support.devcluster import DevCluster
+
+
+@contextlib.contextmanager
+def secured(tmp_path: Path, nodes: int = 3, *options: str) -> Iterator[tuple[DevCluster, Folder]]:
+    folder = Folder(tmp_path / "tls", nodes)
+    cluster = DevCluster(tmp_path / "cluster", nodes, *options, environment=folder.environment)
+    cluster.client_options, cluster.admin_options = folder.client, folder.operator
+    with cluster:
+        yield cluster, folder
+
+
+def metric(cluster: DevCluster, folder: Folder, node: int, name: str) -> float:
+    context = ssl.create_default_context(cafile=str(folder.path / "ca.crt"))
+    with urllib.request.urlopen(f"https://localhost:{cluster.ports(node)['http']}/metrics", timeout=10, context=context) as page:
+        for line in page.read().decode().splitlines():
+            if line.startswith(name + " "):
+                return float(line.split()[-1])
+    raise AssertionError(f"no metric {name}")
+
+
+def wait_metric(cluster: DevCluster, folder: Folder, name: str, least: float, timeout_s: float = 20) -> None:
+    """On every node."""
+    end = time.monotonic() + timeout_s
+    while any(metric(cluster, folder, n, name) < least for n in range(cluster.size)):
+        assert time.monotonic() < end, f"{name} is not {least} after {timeout_s} s\n{cluster.logs()}"
+        time.sleep(0.1)
+
+
+def test_who_has_the_authority_counts_and_strangers_get_nowhere(tmp_path: Path) -> None:
+    with secured(tmp_path) as (cluster, folder):
+        with cluster.client(1) as client:
+            assert client.incr("a") == 1
+        strangers = Folder(tmp_path / "strangers", 3)
+        with pytest.raises(redis.ConnectionError, match="CERTIFICATE_VERIFY_FAILED|certificate verify failed"):
+            cluster.client(0, ssl_ca_certs=str(strangers.path / "ca.crt")).ping()
+        with pytest.raises((redis.ConnectionError, redis.TimeoutError)):
+            redis.Redis(host="127.0.0.1", port=cluster.resp_port(0), socket_timeout=3).ping()  # plain text
+        good = cluster.admin_options
+        for options in (folder.client, {**strangers.operator, "ssl_ca_certs": good["ssl_ca_certs"]}):  # without a certificate; with another authority's
+            cluster.admin_options = options
+            with pytest.raises((redis.ConnectionError, OSError)):
+                cluster.admin(0, "RAFT.STATUS")
+        cluster.admin_options = good
+        assert cluster.status(0)["ready"]
+        assert metric(cluster, folder, 0, 'counter_refusals_total{reason="tls_handshake"}') >= 3
+        assert metric(cluster, folder, 0, "counter_certificate_not_after_seconds") > time.time() + 89 * 86_400
+
+
+def test_a_certificate_of_the_same_authority_for_another_cluster_does_not_administer_this_one(tmp_path: Path) -> None:
+    with secured(tmp_path, 1) as (cluster, folder):
+        other = Folder(tmp_path / "other", 1, cluster="another")
+        other.authority = folder.authority
+        other.issue()
+        cluster.admin_options = other.operator
+        with pytest.raises((redis.ConnectionError, OSError)):
+            cluster.admin(0, "RAFT.STATUS")
+        assert metric(cluster, folder, 0, 'counter_refusals_total{reason="peer_identity"}') == 1
+
+
+def test_a_node_cannot_take_the_place_of_another(tmp_path: Path) -> None:
+    """Node 2 gets the certificate of node 1: it does not even start; nor does it get in by a certificate read later."""
+    with secured(tmp_path) as (cluster, folder):
+        folder.write("node-2", _pair(folder, "node-1"))
+        wait_failures = time.monotonic() + 20
+        while metric(cluster, folder, 2, "counter_certificate_reload_failures_total") < 1:
+            assert time.monotonic() < wait_failures
+            time.sleep(0.1)
+        with cluster.client(2) as client:
+            assert client.incr("a") == 1  # what it had before goes on
+
+
+def _pair(folder: Folder, stem: str):  # type: ignore[no-untyped-def]
+    from countercluster_operator.certificates import Pair
+
+    return Pair((folder.path / f"{stem}.crt").read_bytes(), (folder.path / f"{stem}.key").read_bytes())
+
+
+class Load:
+    """Increments on every node: on one connection that stays, and on a new one each time."""
+
+    def __init__(self, cluster: DevCluster) -> None:
+        self.cluster, self.done, self.errors = cluster, 0, []  # type: ignore[var-annotated]
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run, args=(n, stays)) for n in range(cluster.size) for stays in (True, False)]
+
+    def _run(self, node: int, stays: bool) -> None:
+        client = self.cluster.client(node)
+        while not self._stop.is_set():
+            try:
+                client.incr("load")
+            except Exception as error:
+                self.errors.append(f"node {node}, {'old' if stays else 'new'} connection: {error!r}")
+            else:
+                with self._lock:
+                    self.done += 1
+            if not stays:
+                client.close()
+            time.sleep(0.01)
+        client.close()
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_new_certificates_and_a_new_authority_under_load_fail_no_command(tmp_path: Path) -> None:
+    with secured(tmp_path) as (cluster, folder):
+        name = "counter_certificate_reloads_total"
+        with Load(cluster) as load:
+            time.sleep(1)
+            folder.issue()
+            wait_metric(cluster, folder, name, 1)
+            old = (folder.path / "ca.crt").read_bytes()
+            for phase in ("publish", "re-issue", ""):
+                assert folder.next_phase() == phase
+                before = metric(cluster, folder, 0, name)
+                folder.publish()  # whom to trust, before …
+                wait_metric(cluster, folder, name, before + 1)
+                if phase == "re-issue":
+                    folder.issue()  # … who it is
+                    wait_metric(cluster, folder, name, before + 2)
+                time.sleep(0.5)
+            cluster.signal(0, __import__("signal").SIGTERM) if False else None
+        assert load.errors == []
+        assert load.done > 100
+        with cluster.client(0) as client:
+            assert client.get("load") == str(load.done).encode()
+        assert set((folder.path / "ca.crt").read_bytes().split(b"-----BEGIN")) & set(old.split(b"-----BEGIN")) == {b""}
+        # Links made with the old authority live on; new ones are made with the new one alone.
+        import os
+        import signal
+
+        os.kill(cluster.pid(1), signal.SIGKILL)
+        cluster.wait_ready()
+        with cluster.client(1) as client:
+            assert client.incr("load") == load.done + 1
+
+
+def test_a_broken_certificate_is_told_and_the_old_one_goes_on(tmp_path: Path) -> None:
+    with secured(tmp_path, 1) as (cluster, folder):
+        (folder.path / "node-0.crt").write_text("no certificate\n")
+        wait_metric(cluster, folder, "counter_certificate_reload_failures_total", 1)
+        with cluster.client(0) as client:
+            assert client.incr("a") == 1
+        folder.issue()
+        wait_metric(cluster, folder, "counter_certificate_reloads_total", 1)
+        assert "new certificates are not used" in cluster.logs()
