@@ -106,6 +106,9 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     return _checked(settings)
 
 
+_POSITIVE = ("snapshot_bytes", "max_clients", "max_pipeline", "max_gathered", "max_reply_bytes", "shutdown_ms", "max_handshakes", "handshake_ms")
+
+
 def _checked(s: Settings) -> Settings:
     def refuse(name: str, value: object, limit: str) -> None:
         raise SettingsError(f"{PREFIX}{name.upper()} is {value!r}; {limit}")
@@ -125,7 +128,7 @@ def _checked(s: Settings) -> Settings:
         refuse("patience_ms", s.patience_ms, "100 to 3999 ms: stock clients give up at 5 s and would repeat the command")
     if s.segment_bytes < 1 << 20:
         refuse("segment_bytes", s.segment_bytes, "at least 1 MiB")
-    for positive in ("snapshot_bytes", "max_clients", "max_pipeline", "max_gathered", "max_reply_bytes", "shutdown_ms", "max_handshakes", "handshake_ms"):
+    for positive in _POSITIVE:
         if getattr(s, positive) < 1:
             refuse(positive, getattr(s, positive), "at least 1")
     name = s.name or socket.gethostname()

@@ -135,7 +135,8 @@ class DevCluster:
 
     def client(self, node: int, **options: Any) -> redis.Redis:
         """redis-py without its own retries: it would repeat increments (docs/reference/clients.md)."""
-        return redis.Redis(host="127.0.0.1", port=self.resp_port(node), retry=Retry(NoBackoff(), 0), socket_timeout=10, **{**self.client_options, **options})
+        chosen: dict[str, Any] = {"socket_timeout": 10, **self.client_options, **options}
+        return redis.Redis(host="127.0.0.1", port=self.resp_port(node), retry=Retry(NoBackoff(), 0), **chosen)
 
     def admin(self, node: int, *command: str) -> Any:
         where: dict[str, Any] = {"host": "127.0.0.1", "port": self.ports(node)["admin"], **self.admin_options}

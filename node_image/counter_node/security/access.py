@@ -1,0 +1,142 @@
+"""The users of a node at work: who may log in, what each connection may do, and the file that is read again when it changes.
+
+A connection keeps its user through a change of the file: with other rights at the next command, with a new password without noticing, and without a
+name (NOAUTH) when its user is gone or switched off. So a password is changed without dropping a connection, and a right is taken away at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from counter_node.counters.replies import Failure
+from counter_node.logs import log
+from counter_node.security.acl import DEFAULT, MAX_FILE_BYTES, Acl, AclError, Catalogue, Throttle, User
+from counter_node.security.refusals import Refusals
+
+if TYPE_CHECKING:
+    from counter_node.resp.commands import Command
+    from counter_node.resp.session import Session
+
+CHECK_S: Final = 1.0
+ALWAYS: Final = frozenset({"auth", "hello", "quit", "reset"})
+NOAUTH = Failure(b"NOAUTH Authentication required.")
+WRONGPASS = Failure(b"WRONGPASS invalid username-password pair or user is disabled.")
+THROTTLED = Failure(b"ERR too many wrong passwords from this address; try again in some seconds")
+NO_KEY = Failure(b"NOPERM No permissions to access a key")
+
+
+class Access:
+    """Raises AclError when the file cannot be used."""
+
+    def __init__(self, path: Path | None, catalogue: Catalogue, refusals: Refusals) -> None:
+        self._path, self.catalogue, self._refusals = path, catalogue, refusals
+        self._throttle = Throttle(time.monotonic)
+        self._seen = self._stamp()
+        self._checked = time.monotonic()
+        self.acl = self._load()
+        self.reloads = 0
+        self.failures = 0
+
+    # --- the file -----------------------------------------------------------------------------------------------------------
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat() if self._path is not None else None
+        except OSError:
+            return None
+        return (found.st_mtime_ns, found.st_ino, found.st_size) if found is not None else None
+
+    def _load(self) -> Acl:
+        if self._path is None:
+            return Acl("", self.catalogue)
+        try:
+            text = self._path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise AclError(f"{self._path}: {type(error).__name__}") from None  # not its words: they might show what was read
+        if len(text) > MAX_FILE_BYTES:
+            raise AclError(f"{self._path} has {len(text)} characters; at most {MAX_FILE_BYTES}")
+        try:
+            return Acl(text, self.catalogue)
+        except AclError as error:
+            raise AclError(f"{self._path}, {error}") from None
+
+    def refresh(self, sessions: Iterable[Session]) -> None:
+        """Called at every tick; looks at the disk once a second."""
+        now = time.monotonic()
+        if now - self._checked < CHECK_S:
+            return
+        self._checked = now
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return
+        self._seen = stamp
+        try:
+            self.acl = self._load()
+        except AclError as error:
+            self.failures += 1
+            log.error("the new users are not used: %s", error)
+            return
+        self.reloads += 1
+        log.info("users were read anew", extra={"users": len(self.acl.users)})
+        for session in sessions:
+            self.settle(session)
+
+    # --- connections --------------------------------------------------------------------------------------------------------
+
+    def settle(self, session: Session) -> None:
+        """Gives a connection its user as the file has it now; one that never logged in is `default` if that needs no password."""
+        user = self.acl.users.get(session.logged_in) if session.logged_in else self.acl.open
+        self._is(session, user if user is not None and user.enabled else None)
+
+    def reset(self, session: Session) -> None:
+        session.logged_in = ""
+        self.settle(session)
+
+    def _is(self, session: Session, user: User | None) -> None:
+        session.user = user
+        session.guarded = user is None or not (user.all_keys and user.commands >= self.catalogue.commands)
+
+    def log_in(self, session: Session, name: str, password: bytes) -> Failure | None:
+        """None when it worked."""
+        address = session.peer.rpartition(":")[0]
+        if not self._throttle.admits(address):
+            self._refusals.add("auth_throttled")
+            return THROTTLED
+        user = self.acl.check(name, password)
+        if user is None:
+            self._throttle.failed(address)
+            self._refusals.add("auth_failed")
+            log.debug("a login failed", extra={"address": address})
+            return WRONGPASS
+        session.logged_in = user.name
+        self._is(session, user)
+        return None
+
+    @property
+    def without_password(self) -> bool:
+        return self.acl.users[DEFAULT].no_password
+
+    # --- commands -----------------------------------------------------------------------------------------------------------
+
+    def refusal(self, session: Session, command: Command, words: list[bytes]) -> Failure | None:
+        """Why this command may not be executed, or None. Only asked for connections that are `guarded`."""
+        if command.name in ALWAYS:
+            return None
+        user = session.user
+        if user is None:
+            self._refusals.add("auth_missing")
+            return NOAUTH
+        name = command.name
+        if len(words) > 1 and (full := f"{name}|{words[1].decode('latin-1').lower()}") in self.catalogue.commands:
+            name = full
+        if name not in user.commands:
+            self._refusals.add("permission")
+            return Failure(f"NOPERM User {user.name} has no permissions to run the '{name}' command".encode())
+        if not user.all_keys and (keys := command.keys_in(words)) and not user.may_use_keys(keys, write="readonly" not in command.flags):
+            self._refusals.add("permission")
+            return NO_KEY
+        inner = session.commands.get(words[3].upper()) if command.name == "idmp" and len(words) > 3 else None
+        return None if inner is None else self.refusal(session, inner, words[3:])

@@ -1,0 +1,203 @@
+"""Users and what they may do, in the words of Redis's ACL file (redis.io/docs/management/security/acl). Pure, but for reading the file.
+
+    user default off
+    user app on #<SHA-256 of the password, hex> ~app:* %R~shared:* +@read +@write
+    user root on #… ~* +@all
+
+1. Without a file there is one user, `default`, without a password, who may do everything.
+2. Passwords are kept as SHA-256 alone, however the file has them (`>plain` or `#hash`), and compared in constant time: with every password of the
+   user, and with one for users who do not exist. They are long and random where the operator makes them; a slow hash would be a way to stall a node.
+3. A wrong password costs its address a token; without tokens nothing is compared any more until one has come back.
+4. What a user may do is worked out when the file is read: at a command it is one look into a set, and for who may do everything nothing at all.
+5. Rules are read from left to right. What is not understood is refused with its line, and then the file as a whole is not used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from counter_node.counters.keyspace import compiled
+
+DEFAULT: Final = "default"
+MAX_FILE_BYTES: Final = 1 << 20
+BURST, PER_SECOND, MAX_ADDRESSES = 10, 1.0, 1_000
+_HASH = re.compile(r"[0-9a-f]{64}\Z")
+_NOBODY = hashlib.sha256(b"").hexdigest()
+
+
+class AclError(Exception):
+    """The file makes no sense; the message names the line and the word, never a password."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pattern:
+    """Keys, and whether they may be read and written."""
+
+    text: str
+    read: bool = True
+    write: bool = True
+
+    def __str__(self) -> str:
+        return ("~" if self.read and self.write else "%R~" if self.read else "%W~") + self.text
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class User:
+    name: str
+    enabled: bool = False
+    no_password: bool = False
+    hashes: tuple[str, ...] = ()
+    patterns: tuple[Pattern, ...] = ()
+    rules: tuple[str, ...] = ("-@all",)
+    """Of commands, as they were given."""
+    commands: frozenset[str] = frozenset()
+
+    @property
+    def all_keys(self) -> bool:
+        return any(p.text == "*" and p.read and p.write for p in self.patterns)
+
+    def may_use_keys(self, keys: Iterable[bytes], *, write: bool) -> bool:
+        """Each of the keys is in one of the patterns."""
+        allowed = [compiled(p.text.encode()).match for p in self.patterns if (p.write if write else p.read)]
+        return all(any(match(key) for match in allowed) for key in keys)
+
+    def line(self) -> str:
+        """As in ACL LIST."""
+        words = ["user", self.name, "on" if self.enabled else "off"]
+        words += ["nopass"] if self.no_password else [f"#{h}" for h in self.hashes]
+        return " ".join([*words, *map(str, self.patterns), *self.rules])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What there is to be allowed: every command (and `command|sub`), and the members of each category."""
+
+    commands: frozenset[str]
+    categories: Mapping[str, frozenset[str]]
+
+
+class Acl:
+    """All users. Raises AclError."""
+
+    def __init__(self, text: str, catalogue: Catalogue) -> None:
+        self.users: dict[str, User] = {DEFAULT: _everything(catalogue)}
+        named: set[str] = set()
+        for number, line in enumerate(text.splitlines(), 1):
+            words = line.split()
+            if not words or words[0].startswith("#"):
+                continue
+            if words[0] != "user" or len(words) < 2:
+                raise AclError(f"line {number}: a line is: user NAME RULE …")
+            if words[1] in named:
+                raise AclError(f"line {number}: user {words[1]} is there twice")
+            named.add(words[1])
+            self.users[words[1]] = _user(words[1], words[2:], catalogue, number)
+
+    @property
+    def open(self) -> User | None:
+        """Who everybody is without AUTH."""
+        user = self.users[DEFAULT]
+        return user if user.enabled and user.no_password else None
+
+    def check(self, name: str, password: bytes) -> User | None:
+        """The user, or None. Takes as long for one who does not exist."""
+        user = self.users.get(name)
+        given = hashlib.sha256(password).hexdigest()
+        good = False
+        for known in (user.hashes if user is not None else ()) or (_NOBODY,):
+            good |= hmac.compare_digest(given, known)
+        if user is None or not user.enabled:
+            return None
+        return user if user.no_password or (good and bool(user.hashes)) else None
+
+
+def _everything(catalogue: Catalogue) -> User:
+    return User(DEFAULT, True, True, (), (Pattern("*"),), ("+@all",), catalogue.commands)
+
+
+def _user(name: str, words: list[str], catalogue: Catalogue, number: int) -> User:
+    user = User(name)
+    for word in words:
+        try:
+            user = _apply(user, word, catalogue)
+        except AclError as error:
+            raise AclError(f"line {number}, user {name}: {error}") from None
+    return user
+
+
+def _apply(user: User, word: str, catalogue: Catalogue) -> User:
+    change = dataclasses.replace
+    if word in ("on", "off"):
+        return change(user, enabled=word == "on")
+    if word == "nopass":
+        return change(user, no_password=True, hashes=())
+    if word == "resetpass":
+        return change(user, no_password=False, hashes=())
+    if word == "reset":
+        return User(user.name)
+    if word[0] == ">":
+        return change(user, no_password=False, hashes=(*user.hashes, hashlib.sha256(word[1:].encode()).hexdigest()))
+    if word[0] == "#":
+        if not _HASH.match(word[1:]):
+            raise AclError("what follows # is not a SHA-256 in 64 small hex digits")
+        return change(user, no_password=False, hashes=(*user.hashes, word[1:]))
+    if word in ("allkeys", "resetkeys"):
+        return change(user, patterns=(Pattern("*"),) if word == "allkeys" else ())
+    if word in ("allchannels", "resetchannels") or word[0] == "&":
+        return user  # there are no channels here
+    if word[0] in "~%":
+        return change(user, patterns=(*user.patterns, _pattern(word)))
+    word = {"allcommands": "+@all", "nocommands": "-@all"}.get(word, word)
+    if word[0] in "+-":
+        chosen = _chosen(word[1:].lower(), catalogue)
+        rules = (word.lower(),) if word[1:].lower() == "@all" else (*user.rules, word.lower())
+        return change(user, rules=rules, commands=user.commands | chosen if word[0] == "+" else user.commands - chosen)
+    raise AclError("a rule is on, off, nopass, #hash, >password, ~pattern, %R~pattern, %W~pattern, +command, -command, +@category or -@category")
+
+
+def _pattern(word: str) -> Pattern:
+    flags, tilde, text = word.partition("~")
+    letters = flags[1:].upper()
+    if not tilde or not text or (flags and (not letters or letters.strip("RW"))):
+        raise AclError("a pattern of keys is ~pattern, %R~pattern, %W~pattern or %RW~pattern")
+    return Pattern(text, not flags or "R" in letters, not flags or "W" in letters)
+
+
+def _chosen(what: str, catalogue: Catalogue) -> frozenset[str]:
+    if what == "@all":
+        return catalogue.commands
+    if what.startswith("@"):
+        if what[1:] not in catalogue.categories:
+            raise AclError(f"there is no category {what}; @all @{' @'.join(sorted(catalogue.categories))}")
+        return catalogue.categories[what[1:]]
+    found = frozenset(c for c in catalogue.commands if c == what or c.startswith(f"{what}|"))
+    if not found:
+        raise AclError(f"there is no command {what[:64]!r}")
+    return found
+
+
+class Throttle:
+    """Tokens for wrong passwords, by address. Bounded: of too many addresses the one that failed longest ago is forgotten."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._spent: dict[str, tuple[float, float]] = {}  # address → tokens that are missing, since when
+
+    def _missing(self, address: str) -> float:
+        missing, since = self._spent.get(address, (0.0, 0.0))
+        return max(0.0, missing - (self._clock() - since) * PER_SECOND)
+
+    def admits(self, address: str) -> bool:
+        return self._missing(address) <= BURST - 1
+
+    def failed(self, address: str) -> None:
+        missing = self._missing(address)
+        self._spent.pop(address, None)
+        self._spent[address] = (missing + 1, self._clock())
+        while len(self._spent) > MAX_ADDRESSES:
+            del self._spent[next(iter(self._spent))]
