@@ -11,6 +11,7 @@ import uvloop
 
 from counter_node import logs, settings
 from counter_node.node import serve
+from counter_node.security.acl import AclError
 from counter_node.security.tls import CertificateError
 from counter_node.storage import DamagedError, DiskFailedError, StorageError
 
@@ -36,7 +37,7 @@ def main() -> int:
     except DiskFailedError as error:
         logs.log.critical("%s", error)
         return EXIT_DISK
-    except (StorageError, CertificateError, OSError) as error:
+    except (StorageError, CertificateError, AclError, OSError) as error:
         logs.log.critical("cannot start: %s", error)
         return EXIT_SETTINGS
     except Exception:

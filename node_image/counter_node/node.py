@@ -39,6 +39,8 @@ from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import InstallSnapshot
 from counter_node.raft.types import NONE, Entry, EntryKind, HardState, Member, Membership, NodeId, Snapshot
 from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
+from counter_node.resp.commands import CATALOGUE
+from counter_node.security.access import Access
 from counter_node.security.door import Door, Factory
 from counter_node.security.refusals import Refusals
 from counter_node.security.tls import Tls
@@ -69,6 +71,7 @@ class Node:
         self.born = time.monotonic()
         self.refusals = Refusals()
         self.tls = Tls(Path(settings.tls_dir), settings.cluster_id, settings.name) if settings.tls_dir else None
+        self.access = Access(Path(settings.acl_file) if settings.acl_file else None, CATALOGUE, self.refusals)
         self.metrics = Metrics(self)
         self._questions = Questions(self._ask)
         self.clients = ClientServer(self)
@@ -76,7 +79,7 @@ class Node:
         if (failpoints := Failpoints.from_environment()) is not None:
             self._deliver = failpoints.before("node.reply", self._deliver)
         self.admin = Admin(self)
-        self.cache = Publisher(settings.cache, self, self.metrics.cache_delay_seconds.observe) if settings.cache else None
+        self.cache = Publisher(settings.cache, self, self.metrics.cache_delay_seconds.observe, settings.cache_options) if settings.cache else None
         self._loop = asyncio.get_running_loop()
         self.fatal: asyncio.Future[None] = self._loop.create_future()  # gets the error that ends the node
         self._storage, recovered = Storage.open(Path(settings.data_dir), settings.cluster_id, segment_bytes=settings.segment_bytes)
@@ -249,6 +252,7 @@ class Node:
         self.clients.tick()
         if self.tls is not None:
             self.tls.refresh()
+        self.access.refresh(self.clients.sessions)
         self._sync_links()
         self.wake()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -45,9 +46,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_handshakes: int = 1_000
     handshake_ms: int = 5_000
     tls_dir: str = ""
+    acl_file: str = ""
+    cache_password_file: str = ""
+    cache_ca_file: str = ""
     patience_ms: int = 3_500
     shutdown_ms: int = 10_000
     log_level: str = "info"
+
+    def cache_options(self) -> dict[str, Any]:
+        """Password and TLS of the cache, as redis-py takes them. Read anew for each Redis: a password file may have changed. The certificate's name is
+        not compared, as each Redis is reached by its address; its authority is the cluster's own."""
+        options: dict[str, Any] = {}
+        if self.cache_password_file:
+            options["password"] = Path(self.cache_password_file).read_text().strip()
+        if self.cache_ca_file:
+            options |= {"ssl": True, "ssl_ca_certs": self.cache_ca_file, "ssl_check_hostname": False}
+        return options
 
 
 HELP = {
@@ -76,6 +90,9 @@ HELP = {
     "max_handshakes": "TLS handshakes under way at once, for each port; then the oldest ends",
     "handshake_ms": "time for a TLS handshake, or for a peer's greeting",
     "tls_dir": "folder with tls.crt, tls.key and ca.crt, or <name>.crt and <name>.key; without it all ports speak plain text",
+    "acl_file": "users, in the words of Redis's ACL file; without it everybody may do everything",
+    "cache_password_file": "file with the password of the Redis cache",
+    "cache_ca_file": "authorities of the Redis cache, which speaks TLS then",
     "patience_ms": "time after which an unanswered command gets LOADING or UNKNOWN; clients give up at 5 s",
     "shutdown_ms": "time that SIGTERM may take",
     "log_level": "debug, info, warning or error",

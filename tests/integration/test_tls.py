@@ -60,7 +60,7 @@ def test_who_has_the_authority_counts_and_strangers_get_nowhere(tmp_path: Path) 
         with cluster.client(1) as client:
             assert client.incr("a") == 1
         strangers = Folder(tmp_path / "strangers", 3)
-        with pytest.raises(redis.ConnectionError, match="(?i)certificate.verify.failed"):
+        with pytest.raises(redis.ConnectionError, match=r"(?i)certificate.verify.failed"):
             cluster.client(0, ssl_ca_certs=str(strangers.path / "ca.crt")).ping()
         with pytest.raises((redis.ConnectionError, redis.TimeoutError)):
             redis.Redis(host="127.0.0.1", port=cluster.resp_port(0), socket_timeout=3).ping()  # plain text

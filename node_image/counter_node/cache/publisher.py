@@ -21,6 +21,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from counter_node.cache.replica import CacheReplica, Counts, Source
 from counter_node.logs import log
@@ -33,7 +34,10 @@ CONFIRM_S = 0.1
 class Publisher:
     """All Redis pods behind one name, looked up again and again as pods come and go. Runs while this node leads."""
 
-    def __init__(self, target: str, source: Source, staleness: Callable[[float], object] = lambda _: None) -> None:
+    def __init__(
+        self, target: str, source: Source, staleness: Callable[[float], object] = lambda _: None, secure: Callable[[], dict[str, Any]] = dict
+    ) -> None:
+        self._secure = secure
         self._host, self._port = address(target)
         self._source = source
         self._staleness = staleness
@@ -93,7 +97,13 @@ class Publisher:
     async def _follow(self, hosts: set[str]) -> None:
         for host in hosts - self._replicas.keys():
             self._replicas[host] = CacheReplica(
-                host, self._port, self._source, as_of_ms=lambda: self._as_of_ms, counts=self.counts, staleness=self._staleness
+                host,
+                self._port,
+                self._source,
+                as_of_ms=lambda: self._as_of_ms,
+                counts=self.counts,
+                staleness=self._staleness,
+                secure=self._secure,
             )
         for gone in self._replicas.keys() - hosts:
             await self._replicas.pop(gone).close()

@@ -83,9 +83,10 @@ class CacheReplica:
         as_of_ms: Callable[[], int] = lambda: 0,
         counts: Counts | None = None,
         staleness: Callable[[float], object] = lambda _: None,
+        secure: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         """`as_of_ms`: unix ms before which nothing was acknowledged that this node has not applied. `staleness`: is told, for each publication, the
-        seconds from its oldest change to the answer of Redis."""
+        seconds from its oldest change to the answer of Redis. `secure`: options of redis-py for password and TLS."""
         self.endpoint = f"{host}:{port}"
         self.connected = False
         self.published_index = 0
@@ -101,6 +102,7 @@ class CacheReplica:
             socket_connect_timeout=TIMEOUT_S,
             single_connection_client=True,
             retry=Retry(NoBackoff(), 0),
+            **secure(),
         )
         self._script = self._client.register_script(SCRIPT)
         self._dirty: set[bytes] = set()

@@ -32,6 +32,8 @@ from counter_node.resp.session import Session
 if TYPE_CHECKING:
     from counter_node.node import Node
 
+MAX_UNKNOWN_BYTES = 16 << 10
+MAX_UNFINISHED_BYTES = 256 << 20
 READ_AGAIN_AT = 0.5
 """A connection that was stopped for its pipeline is read again when this share of it is left."""
 
@@ -62,7 +64,8 @@ class ClientConnection(asyncio.Protocol):
         self._reads = 0  # bundles unanswered, by ReadIndex
         self._closed = False
         self._last = False  # close when everything is answered
-        self.silent = True  # has not sent one whole command
+        self.silent = True  # has not sent one whole command, or not logged in
+        self._unfinished = 0  # bytes, as counted with the server
         self._reasons_to_pause: set[str] = set()
         self._transport: asyncio.Transport | None = None
         self.session: Session | None = None
@@ -87,6 +90,9 @@ class ClientConnection(asyncio.Protocol):
         session.born_s = session.active_s = self._server.now_s()
         session.watch_name = b"%s%d" % (self._server.unique, number)
         session.ask = lambda question: self._server.answer(question, session)  # for commands in MULTI
+        if not self._admin:
+            session.access = self._node.access
+            self._node.access.settle(session)
         if self._cluster:
             session.cluster = self._server.view
         self.session = session
@@ -97,6 +103,8 @@ class ClientConnection(asyncio.Protocol):
         self._held.clear()
         if self.session is not None and self.session.watching:
             self._act([self.session.unwatch()])
+        self._server.unfinished -= self._unfinished
+        self._unfinished = 0
         self._server.left(self)
 
     def data_received(self, data: bytes) -> None:
@@ -111,10 +119,23 @@ class ClientConnection(asyncio.Protocol):
             self._finish(Failure(str(error).encode()))
             commands = []
         if commands:
-            if self.silent:
-                self._server.spoke(self)
             self._take(commands)
+            if self.silent and (self.session.access is None or self.session.user is not None):
+                self._server.spoke(self)
+        if self._parser.unfinished != self._unfinished:
+            self._keep_unfinished(self._parser.unfinished)
         self.flush()
+
+    def _keep_unfinished(self, size: int) -> None:
+        """What waits for the rest of a command is bounded for all connections together, and small for who has not logged in."""
+        session, server = self.session, self._server
+        assert session is not None
+        server.unfinished += size - self._unfinished
+        self._unfinished = size
+        unknown = session.access is not None and session.user is None
+        if size > MAX_UNKNOWN_BYTES and (unknown or server.unfinished > MAX_UNFINISHED_BYTES):
+            self._node.refusals.add("client_memory")
+            self._finish(Failure(b"ERR Protocol error: too much of unfinished commands; log in first, or try again later"))
 
     def pause_writing(self) -> None:
         self._pause("client does not read")
@@ -297,6 +318,7 @@ class ClientServer:
         self.max_pipeline = node.settings.max_pipeline
         self.max_reply_bytes = node.settings.max_reply_bytes
         self.commands = 0
+        self.unfinished = 0  # bytes of commands that are not complete
         self.refused = 0
         self.cut = 0
         self.spawn = node.spawn

@@ -10,8 +10,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from counter_node.resp import cluster, introspection, keyed, serving
+from counter_node.resp import access, cluster, introspection, keyed, serving
 from counter_node.resp.actions import Action
+from counter_node.security.acl import Catalogue
 
 if TYPE_CHECKING:
     from counter_node.resp.session import Session
@@ -36,7 +37,12 @@ class Command:
     """Raises Refusal for what spoils a transaction."""
     since: str = "1.0.0"
 
+    def keys_in(self, words: list[bytes]) -> list[bytes]:
+        first, last, step = self.keys
+        return words[first : (len(words) if last < 0 else last + 1) : step] if first else []
 
+
+_FAMILIES = (access.ACL, serving.CLIENT, cluster.CLUSTER, introspection.COMMAND, introspection.CONFIG, introspection.FUNCTION)
 NO_KEYS, ONE_KEY, ALL_KEYS, PAIRS = (0, 0, 0), (1, 1, 1), (1, -1, 1), (1, -1, 2)
 
 _KEYED = [
@@ -112,7 +118,8 @@ _SERVING = [
     ("ping", -1, "fast", "connection", "[text]", "PONG, or the text.", serving.ping),
     ("echo", 2, "fast", "connection", "text", "The text.", serving.echo),
     ("hello", -1, "fast", "connection", "[version [AUTH user password] [SETNAME name]]", "Chooses RESP 2 or 3.", serving.hello),
-    ("auth", -2, "fast", "connection", "[user] password", "There is no password to give.", serving.auth),
+    ("auth", -2, "fast", "connection", "[user] password", "Logs in: as `default`, or as another user.", access.auth),
+    ("acl", -2, "", "server", "subcommand [argument …]", "About users; ACL HELP tells more.", access.ACL.take),
     ("select", 2, "fast", "connection", "index", "There is database 0 only.", serving.select),
     ("client", -2, "", "connection", "subcommand [argument …]", "About connections; CLIENT HELP tells more.", serving.CLIENT.take),
     ("reset", 1, "fast", "connection", "", "The connection as it was when it began.", serving.reset),
@@ -146,6 +153,7 @@ _EXPIRY = frozenset({"expire", "pexpire", "expireat", "pexpireat", "ttl", "pttl"
 _KEYSPACE = frozenset({"scan", "keys", "randomkey", "dbsize", "flushdb", "flushall", "exists", "touch", "del", "unlink", "type"})
 _AT_ONCE = frozenset({"multi", "exec", "discard", "watch", "reset", "quit", "idmp"})
 _DOORS = {
+    "acl": access.ACL.door,
     "client": serving.CLIENT.door,
     "cluster": cluster.CLUSTER.door,
     "config": introspection.CONFIG.door,
@@ -157,7 +165,7 @@ _SINCE = {
     "unlink": "4.0.0",
     "pexpire": "2.6.0", "pexpireat": "2.6.0", "expireat": "1.2.0", "pttl": "2.6.0", "expiretime": "7.0.0", "pexpiretime": "7.0.0", "persist": "2.2.0",
     "touch": "3.2.1", "strlen": "2.2.0", "scan": "2.8.0", "multi": "1.2.0", "exec": "1.2.0", "discard": "2.0.0", "watch": "2.2.0", "unwatch": "2.2.0",
-    "hello": "6.0.0", "client": "2.4.0", "reset": "6.2.0", "readonly": "3.0.0", "readwrite": "3.0.0",
+    "hello": "6.0.0", "acl": "6.0.0", "client": "2.4.0", "reset": "6.2.0", "readonly": "3.0.0", "readwrite": "3.0.0",
     "asking": "3.0.0", "cluster": "3.0.0", "command": "2.8.13", "config": "2.0.0",
     "role": "2.8.12", "function": "7.0.0", "time": "2.6.0", "wait": "3.0.0",
 }  # fmt: skip
@@ -186,3 +194,43 @@ def _table(*, admin: bool) -> dict[bytes, Command]:
 
 
 TABLE, ADMIN_TABLE = _table(admin=False), _table(admin=True)
+
+
+# --- what users may be allowed (security/acl.py) ----------------------------------------------------------------------------
+
+_ADMIN_MEMBERS = frozenset({
+    "acl|getuser", "acl|list", "acl|users", "acl|setuser", "acl|deluser", "acl|load", "acl|save", "client|kill", "client|list",
+    "config|get", "config|set", "config|resetstat", "config|rewrite",
+})  # fmt: skip
+_DANGEROUS = frozenset({"flushall", "flushdb", "keys", "info", "role"}) | _ADMIN_MEMBERS
+"""As Redis has them."""
+
+
+def categories(command: Command) -> list[str]:
+    """Without the @."""
+    flags = command.flags.split()
+    found = ["write"] if "write" in flags else ["read"] if "readonly" in flags else []
+    found += {"counters": ["string"], "expiry": ["keyspace"], "keyspace": ["keyspace"], "transactions": ["transaction"],
+              "connection": ["connection"], "administration": ["admin", "dangerous"]}.get(command.group, [])  # fmt: skip
+    found += ["dangerous"] if command.name in _DANGEROUS else []
+    return [*found, "fast" if "fast" in flags else "slow"]
+
+
+def _catalogue() -> Catalogue:
+    members: dict[str, set[str]] = {}
+    names: set[str] = set()
+    served = {command.name: command for command in TABLE.values()}
+    for command in served.values():
+        names.add(command.name)
+        for category in categories(command):
+            members.setdefault(category, set()).add(command.name)
+    for family in _FAMILIES:
+        for member in (f"{family.name}|{sub.lower()}" for sub in family.members):
+            names.add(member)
+            chosen = ["admin", "dangerous", "slow"] if member in _ADMIN_MEMBERS else categories(served[family.name])
+            for category in chosen:
+                members.setdefault(category, set()).add(member)
+    return Catalogue(frozenset(names), {name: frozenset(found) for name, found in members.items()})
+
+
+CATALOGUE = _catalogue()

@@ -103,11 +103,9 @@ def describe(command: Command) -> list[Any]:
 
 
 def _categories(command: Command) -> list[str]:
-    flags = command.flags.split()
-    found = ["@write"] if "write" in flags else ["@read"] if "readonly" in flags else []
-    found += {"counters": ["@string"], "expiry": ["@keyspace"], "keyspace": ["@keyspace"], "transactions": ["@transaction"],
-              "connection": ["@connection"], "administration": ["@admin", "@dangerous"]}.get(command.group, [])  # fmt: skip
-    return [*found, "@fast" if "fast" in flags else "@slow"]
+    from counter_node.resp.commands import categories  # that module imports this one
+
+    return [f"@{category}" for category in categories(command)]
 
 
 def _key_flags(command: Command) -> list[Simple]:

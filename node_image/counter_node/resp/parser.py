@@ -57,6 +57,11 @@ class Parser:
         self._size = -1  # of its next word, once known
         self._used = 0  # bytes of it that left the buffer
 
+    @property
+    def unfinished(self) -> int:
+        """Bytes of a command that is not complete."""
+        return self._used + len(self._buffer)
+
     def feed(self, data: bytes) -> list[list[bytes]]:
         """The commands that are complete now. Raises ProtocolError."""
         commands: list[list[bytes]] = []

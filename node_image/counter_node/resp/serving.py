@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from counter_node.counters.replies import OK, Failure, Simple
+from counter_node.counters.replies import OK, Simple
+from counter_node.resp import access
 from counter_node.resp.actions import Action, Close, NodeQuestion, Refusal, Reply
 from counter_node.resp.arguments import SYNTAX, Options, integer, keys
 from counter_node.resp.subcommands import Family
@@ -69,18 +70,9 @@ def quit_(session: Session, words: list[bytes]) -> Action:
     return Close(OK)
 
 
-def auth(session: Session, words: list[bytes]) -> Action:
-    """As a Redis without a password: anyone is `default`."""
-    if len(words) > 3:
-        raise Refusal(SYNTAX)
-    if len(words) == 3:
-        return Reply(OK if words[1] == b"default" else Failure(b"WRONGPASS invalid username-password pair or user is disabled."))
-    text = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
-    raise Refusal(text)
-
-
 def hello(session: Session, words: list[bytes]) -> Action:
     version, name = session.protocol, session.name
+    credentials: tuple[bytes, bytes] | None = None
     if len(words) > 1:
         version = integer(words[1], "ERR Protocol version is not an integer or out of range")
         if version not in (2, 3):
@@ -89,14 +81,15 @@ def hello(session: Session, words: list[bytes]) -> Action:
     while options:
         option = options.value()
         if option.upper() == b"AUTH" and options.left() >= 2:
-            user = options.value()
-            options.value()
-            if user != b"default":
-                raise Refusal("WRONGPASS invalid username-password pair or user is disabled.")
+            credentials = options.value(), options.value()
         elif option.upper() == b"SETNAME" and options.left() >= 1:
             name = _name(options.value(), "Client names")
         else:
             raise Refusal(f"ERR Syntax error in HELLO option '{option.decode('latin-1')}'")
+    if credentials is not None:
+        access.log_in(session, *credentials)
+    elif session.access is not None and session.user is None:
+        raise Refusal(access.HELLO_FIRST)
     session.protocol, session.name = version, name
     return Reply(
         {

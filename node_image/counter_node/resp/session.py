@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from counter_node.counters import ops as o
 from counter_node.counters.batches import Op
@@ -20,6 +20,10 @@ from counter_node.resp.actions import Action, Close, NodeQuestion, Read, Refusal
 from counter_node.resp.arguments import MAX_KEY_BYTES
 from counter_node.resp.cluster import ClusterView, redirection
 from counter_node.resp.commands import ADMIN_TABLE, TABLE, Command
+
+if TYPE_CHECKING:
+    from counter_node.security.access import Access
+    from counter_node.security.acl import User
 
 __all__ = ["Action", "Close", "NodeQuestion", "Read", "Reply", "Session", "Write"]
 
@@ -59,6 +63,11 @@ class Session:
         """When the connection began and when it last sent something, by the clock of who serves it."""
         self.last_bytes = 0
         """How much it sent then."""
+        self.access: Access | None = None
+        """Who decides what this connection may do; without it, on the admin port, it may do everything."""
+        self.user: User | None = None
+        self.logged_in = ""
+        self.guarded = False  # every command is to be checked
         self._queued_bytes = 0
         self._places = 0
 
@@ -70,6 +79,8 @@ class Session:
         if count != command.arity and (command.arity > 0 or count < -command.arity):
             return self._miscounted(command)
         self.last_command = command.name
+        if self.guarded and self.access is not None and (forbidden := self.access.refusal(self, command, words)) is not None:
+            return self._refused(forbidden)
         if self.cluster is not None and (elsewhere := redirection(self, command, words)) is not None:
             return self._refused(elsewhere)
         try:
@@ -81,7 +92,9 @@ class Session:
 
     def increments(self, commands: list[list[bytes]]) -> list[Op] | None:
         """The operations of a pipeline of nothing but INCR, without a call for each; None for all others, which go through `handle`."""
-        if self.queue is not None or self.admin or (self.cluster is not None and not self.cluster.leads()) or set(map(len, commands)) != {2}:
+        if self.queue is not None or self.admin or self.guarded or (self.cluster is not None and not self.cluster.leads()):
+            return None
+        if set(map(len, commands)) != {2}:
             return None
         names, keys = zip(*commands, strict=True)
         if not _INCR.issuperset(names) or max(map(len, keys)) > MAX_KEY_BYTES:
@@ -164,6 +177,8 @@ class Session:
 
     def _operation(self, command: Command, words: list[bytes]) -> Op:
         """A command of a transaction. What the connection or the node answers by itself is answered now, and takes its place as a constant."""
+        if self.guarded and self.access is not None and (forbidden := self.access.refusal(self, command, words)) is not None:
+            return [o.CONSTANT, pack(forbidden)]  # the right was taken away since it was queued
         try:
             action = command.take(self, words)
         except Refusal as refusal:
@@ -208,7 +223,14 @@ class Session:
 
     def reset(self) -> Action:
         self.queue, self.protocol, self.name, self.reads_here = None, 2, b"", False
+        if self.access is not None:
+            self.access.reset(self)
         return self._unwatched(Simple("RESET"))
+
+    @property
+    def user_name(self) -> str:
+        """Of the connection; `default` also where nobody asks."""
+        return self.user.name if self.user is not None else "default"
 
     def description(self, now_s: float) -> str:
         """The line of CLIENT LIST, with Redis's fields in Redis's order. Sizes of buffers that are not counted by connection are 0."""
@@ -218,7 +240,7 @@ class Session:
             f"age={int(now_s - self.born_s)} idle={int(now_s - self.active_s)} flags={flags} db=0 sub=0 psub=0 ssub=0 "
             f"multi={-1 if self.queue is None else len(self.queue)} watch={self.watching} qbuf={self.last_bytes} qbuf-free=0 argv-mem=0 "
             f"multi-mem={self._queued_bytes if self.queue is not None else 0} rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r "
-            f"cmd={self.last_command or 'NULL'} user=default redir=-1 resp={self.protocol} "
+            f"cmd={self.last_command or 'NULL'} user={self.user_name} redir=-1 resp={self.protocol} "
             f"lib-name={self.library.decode('latin-1')} lib-ver={self.library_version.decode('latin-1')}"
         )
 

@@ -7,7 +7,7 @@ name (NOAUTH) when its user is gone or switched off. So a password is changed wi
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -63,7 +63,7 @@ class Access:
         except AclError as error:
             raise AclError(f"{self._path}, {error}") from None
 
-    def refresh(self, sessions: Iterable[Session]) -> None:
+    def refresh(self, sessions: Callable[[], Iterable[Session]]) -> None:
         """Called at every tick; looks at the disk once a second."""
         now = time.monotonic()
         if now - self._checked < CHECK_S:
@@ -81,8 +81,9 @@ class Access:
             return
         self.reloads += 1
         log.info("users were read anew", extra={"users": len(self.acl.users)})
-        for session in sessions:
-            self.settle(session)
+        for session in sessions():
+            if session.access is not None:
+                self.settle(session)
 
     # --- connections --------------------------------------------------------------------------------------------------------
 
@@ -139,4 +140,4 @@ class Access:
             self._refusals.add("permission")
             return NO_KEY
         inner = session.commands.get(words[3].upper()) if command.name == "idmp" and len(words) > 3 else None
-        return None if inner is None else self.refusal(session, inner, words[3:])
+        return None if inner is None or inner.name == "idmp" else self.refusal(session, inner, words[3:])

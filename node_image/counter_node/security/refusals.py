@@ -15,6 +15,7 @@ REASONS: Final = (
     "client_protocol",  # no request of the Redis protocol, or one over the limits
     "client_silent",  # cut to make room: it had not sent one command, or had not logged in
     "client_limit",  # max_clients
+    "client_memory",  # too much of unfinished commands
     "client_unread",  # did not read its replies
     "auth_failed",  # a wrong password
     "auth_throttled",  # too many wrong passwords from that address
