@@ -54,8 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
 
     def cache_options(self) -> dict[str, Any]:
-        """Password and TLS of the cache, as redis-py takes them. Read anew for each Redis: a password file may have changed. The certificate's name is
-        not compared, as each Redis is reached by its address; its authority is the cluster's own."""
+        """Password and TLS of the cache, as redis-py takes them. Read anew for each Redis: the password may have changed. The name in the
+        certificate is not compared, as each Redis is reached by its address; the authority is the cluster's own."""
         options: dict[str, Any] = {}
         if self.cache_password_file:
             options["password"] = Path(self.cache_password_file).read_text().strip()
