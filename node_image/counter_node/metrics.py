@@ -78,9 +78,9 @@ FAMILIES: dict[str, Family] = {
     "counter_clients_refused": Family("counter", "Connections refused over the limit"),
     "counter_clients_cut": Family("counter", "Connections cut because the client did not read its replies"),
     "counter_refusals": Family("counter", "What was refused to clients, peers and strangers; the reasons: docs/internals/security.md", ("reason",)),
-    "counter_certificate_not_after_seconds": Family("gauge", "Unix time at which the certificate in use ends; with TLS only"),
-    "counter_certificate_reloads": Family("counter", "Certificates read anew; with TLS only"),
-    "counter_certificate_reload_failures": Family("counter", "New certificates that could not be used; with TLS only"),
+    "counter_certificate_not_after_seconds": Family("gauge", "Unix time at which the certificate in use ends; +Inf without TLS"),
+    "counter_certificate_reloads": Family("counter", "Certificates read anew"),
+    "counter_certificate_reload_failures": Family("counter", "New certificates that could not be used"),
     "counter_users_reloads": Family("counter", "Times the users were read anew"),
     "counter_users_reload_failures": Family("counter", "New users that could not be used"),
     "counter_gateway_gathered_commands": Family("gauge", "Writes that wait for the batch in flight"),
@@ -234,10 +234,10 @@ class Metrics:
         node = self._node
         for reason, count in node.refusals.counts.items():
             yield "counter_refusals", (reason,), count
-        if node.tls is not None:
-            yield "counter_certificate_not_after_seconds", (), node.tls.current.not_after
-            yield "counter_certificate_reloads", (), node.tls.reloads
-            yield "counter_certificate_reload_failures", (), node.tls.failures
+        tls = node.tls
+        yield "counter_certificate_not_after_seconds", (), float("inf") if tls is None else tls.current.not_after
+        yield "counter_certificate_reloads", (), 0 if tls is None else tls.reloads
+        yield "counter_certificate_reload_failures", (), 0 if tls is None else tls.failures
         yield "counter_users_reloads", (), node.access.reloads
         yield "counter_users_reload_failures", (), node.access.failures
 
