@@ -127,6 +127,7 @@ class Children:
                 raise
             kept.refused.append(f"the API server refuses {manifest['kind']} {meta['name']}: {_reason(error)}")
             return
+        self._absent.pop(key, None)
         self._applied[key] = (digest, _mark(after))
         if after["metadata"]["resourceVersion"] != before:
             kept.written.append(f"{manifest['kind']} {meta['name']}")

@@ -10,12 +10,15 @@ import yaml
 
 from tests.support.apiserver import ApiServer
 
-GOLDEN = sorted((Path(__file__).resolve().parents[1] / "unit" / "operator" / "golden").glob("*.yaml"))
+TESTS = Path(__file__).resolve().parents[1]
+GOLDEN = sorted((TESTS / "unit" / "operator" / "golden").glob("*.yaml"))
+PROMETHEUS_OPERATOR = TESTS / "support" / "prometheus_operator.yaml"
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
 def test_the_api_server_accepts_it(server: ApiServer, path: Path) -> None:
     server.namespace("shop")
+    server.install(PROMETHEUS_OPERATOR)
     child = yaml.safe_load(path.read_text())
     answer = server.apply(child, dryRun="All", fieldValidation="Strict")
     assert answer.status < 300, answer.message
