@@ -73,6 +73,10 @@ ALERTS = (
         "{{ $labels.pod }} has {{ $value | humanizePercentage }} of the connections that it accepts",
     ),
     Alert("CounterClusterCacheStale", "warning", 5, "max(counter_cache_staleness_seconds{$S}) > 30", "Redis got nothing for {{ $value }} s"),
+    Alert(
+        "CounterClusterCertificateExpires", "critical", 15, "counter_certificate_not_after_seconds{$S} - time() < 7 * 86400",
+        "the certificate of {{ $labels.pod }} ends in {{ $value | humanizeDuration }}",
+    ),
 )  # fmt: skip
 
 PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (

@@ -81,6 +81,10 @@ CASES: dict[str, tuple[Series, Series, dict[str, str]]] = {
     "CounterClusterCacheStale": (
         {'counter_cache_staleness_seconds{S,pod="a"}': "0+60x30"}, {'counter_cache_staleness_seconds{S,pod="a"}': "2x30"}, {},
     ),
+    "CounterClusterCertificateExpires": (
+        {'counter_certificate_not_after_seconds{S,pod="a"}': "86400x30"}, {'counter_certificate_not_after_seconds{S,pod="a"}': "1000000x30"},
+        {"pod": "a"},
+    ),
 }  # fmt: skip
 
 
