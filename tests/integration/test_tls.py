@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import ssl
 import threading
 import time
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import pytest
 import redis
-from countercluster_operator.certificates import Pair
+from counter_node.net.peers import Hello, frame
+from countercluster_operator.certificates import Pair, leaf
 
-from tests.support.certificates import Folder
+from tests.support.certificates import Folder, now
 from tests.support.devcluster import DevCluster
 
 
@@ -101,6 +103,23 @@ def test_a_node_cannot_take_the_place_of_another(tmp_path: Path) -> None:
 
 def _pair(folder: Folder, stem: str) -> Pair:
     return Pair((folder.path / f"{stem}.crt").read_bytes(), (folder.path / f"{stem}.key").read_bytes())
+
+
+def test_a_greeting_in_the_name_of_another_node_is_refused(tmp_path: Path) -> None:
+    with secured(tmp_path, 1) as (cluster, folder):
+        folder.write("node-9", leaf(folder.authority.signing, folder.names("node/node-9"), now()))
+        context = ssl.create_default_context(cafile=str(folder.path / "ca.crt"))
+        context.load_cert_chain(folder.path / "node-9.crt", folder.path / "node-9.key")
+        me = int(cluster.status(0)["nodeId"], 16)
+        answers = []
+        for name in ("node-0", "node-9"):
+            plain = socket.create_connection(("127.0.0.1", cluster.ports(0)["peer"]), timeout=10)
+            with context.wrap_socket(plain, server_hostname="localhost") as link:
+                link.sendall(frame(Hello("devcluster", 77, me, name, "127.0.0.1:1", "127.0.0.1:2")))
+                answers.append(link.recv(4096))
+        assert b"the certificate is not that of node 'node-0'" in answers[0]
+        assert b"certificate" not in answers[1]
+        assert metric(cluster, folder, 0, 'counter_refusals_total{reason="peer_identity"}') >= 1
 
 
 class Load:
