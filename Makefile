@@ -70,7 +70,7 @@ sim: setup ## simulated clusters; SEEDS=2000 runs more of them, SEEDS=17-17 one 
 	@$(if $(SEEDS),PYTHONPATH=node_image:client:. $(PY) -m tests.simulation $(SEEDS),$(call pytest,tests/simulation))
 
 .PHONY: integration
-integration: setup ## real processes on loopback: crashes, partitions, disk errors, stock clients
+integration: setup clients ## real processes on loopback: crashes, partitions, disk errors, stock clients
 	@$(call pytest,tests/integration tests/clients)
 
 .PHONY: faults
