@@ -169,7 +169,8 @@ class Replica:
 
     def receive(self, sender: NodeId, message: PeerMessage) -> None:
         if isinstance(message, Forward):
-            if self.is_leader and self._fits(len(message.body)):
+            # Who was removed hears nothing of the log any more, and would send its last batch for ever.
+            if self.is_leader and self.raft.membership.get(sender) is not None and self._fits(len(message.body)):
                 self.raft.propose(batches.stamp(self._clock_ms(), message.body), sender)
         elif isinstance(message, ReadRequest):
             self._read(lambda: self.raft.step(sender, message))

@@ -115,6 +115,14 @@ def _liveness(world: World, clients: list[Client]) -> None:
         client.stop()
     world.run(world.now + LIVENESS_MS, lambda: all(c.done for c in clients))
     world.run(world.now + 5_000)
+    position = _log_ends(world)
+    world.run(world.now + 1_000)
+    if _log_ends(world) != position:
+        raise Broken(f"liveness: nobody asks for anything, and the log grows\n{world.state()}")
+
+
+def _log_ends(world: World) -> dict[int, int]:
+    return {n.id: n.replica.raft.log.last_index for n in world.up_nodes() if n.replica is not None}
 
 
 def _final_values(world: World, exact: Ledger, plain: Ledger) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from counter_node.counters import ops
+from counter_node.counters import batches, ops
 from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
 from counter_node.raft.core import Config
 from counter_node.raft.messages import AppendResponse, HeartbeatResponse, ReadRequest, ReadResponse, VoteResponse
 from counter_node.raft.types import Entry, EntryKind, HardState, Member, Snapshot
-from counter_node.replica import LOG_TIME_STEP_MS, DiskJob, Replica, first_snapshot
+from counter_node.replica import LOG_TIME_STEP_MS, DiskJob, Forward, Replica, first_snapshot
 from counter_node.storage import Storage
 
 from tests.unit.raft.network import membership
@@ -266,3 +266,15 @@ def test_entries_that_do_not_fit_the_snapshot_are_not_kept_behind_it() -> None:
         Config(1), HardState(3, 0, 5), Snapshot(meta, start.state), entries, gateway=gateway, clock_ms=lambda: 0, randint=lambda low, high: low
     )
     assert (replica.raft.log.offset, replica.raft.log.last_term) == (5, 3)
+
+
+def test_what_a_removed_node_sends_on_does_not_grow_the_log() -> None:
+    node = Alone(voters=2)
+    node.lead()
+    before = node.replica.raft.log.last_index
+    batch = Forward(batches.encode_batch(1, 1, [b"k"]))
+    node.replica.receive(3, batch)
+    node.turn()
+    assert node.replica.raft.log.last_index == before
+    node.replica.receive(2, batch)
+    assert node.replica.raft.log.last_index == before + 1
