@@ -57,7 +57,7 @@ def test_a_supervised_roll_waits_for_a_word_before_the_leader(rig: Rig) -> None:
     wait(
         "the roll to stop before the leader",
         waits.ROLLED,
-        lambda: "" if mark in rig.status().get("step", "") else rig.status().get("step", "nothing"),
+        lambda: "" if mark in (step := rig.status().get("step", "")) else step or "it does nothing",
     )
     now = rig.counters.uids()
     assert [pod for pod in before if now[pod] == before[pod]] == [leader]
