@@ -78,6 +78,7 @@ def status(node: Node) -> dict[str, Any]:
         "ready": not reason,
         "reason": reason,
         "members": [_member(node, m) for m in raft.membership.members],
+        "tls": None if node.tls is None else {"trust": node.tls.current.trust, "serial": node.tls.current.serial},
         "cache": {
             "configured": cache is not None,
             "connected": cache.connected if cache is not None else 0,

@@ -3,6 +3,8 @@ the next pass."""
 
 from __future__ import annotations
 
+import ssl
+
 from redis.exceptions import RedisError
 
 from countercluster_operator import names
@@ -23,15 +25,16 @@ class NotNow(Exception):
 
 
 class Act:
-    def __init__(self, api: Kubernetes, cluster: Cluster, seen: Observed, addresses: dict[str, str]) -> None:
-        self._api, self._cluster, self._seen, self._addresses = api, cluster, seen, addresses
+    def __init__(self, api: Kubernetes, cluster: Cluster, seen: Observed, addresses: dict[str, str], context: ssl.SSLContext | None = None) -> None:
+        """`context`: for the admin ports; None for plain text."""
+        self._api, self._cluster, self._seen, self._addresses, self._context = api, cluster, seen, addresses, context
 
     async def do(self, step: Step) -> None:
         """Raises NotNow. RecordBootstrap is done by writing the status, which the caller does anyway."""
         if step.kind == "Bootstrap":
             await self._ask(step.pod, "RAFT.BOOTSTRAP", step.node_id)
         elif step.kind == "AddLearner":
-            host = f"{step.pod}.{names.peers_service(self._cluster.name)}.{self._cluster.namespace}.svc"
+            host = names.pod_host(self._cluster.name, self._cluster.namespace, step.pod)
             await self._add_learner(step, f"{host}:{names.PEER}", f"{host}:{names.RESP}")
         elif step.kind == "Promote":
             await self._ask_leader("RAFT.PROMOTE", step.node_id)
@@ -84,6 +87,6 @@ class Act:
             raise NotNow(f"{pod} has no address yet")
         self._api.may_write()
         try:
-            await admin(ip, *command)
+            await admin(ip, names.pod_host(self._cluster.name, self._cluster.namespace, pod), self._context, *command)
         except (RedisError, OSError, TimeoutError) as error:
             raise NotNow(f"{command[0]} at {pod}: {error or type(error).__name__}") from None

@@ -27,6 +27,7 @@ from countercluster_operator.api import Kubernetes, UnknownKind
 from countercluster_operator.failpoints import reach
 from countercluster_operator.model import Cluster
 from countercluster_operator.resources import Manifest, all_children, unwanted
+from countercluster_operator.resources.secrets import PLAIN, Secured
 
 Key = tuple[str, str, str]  # kind, namespace, name
 TRUST_S = 600.0
@@ -90,11 +91,15 @@ class Children:
         elif key in self._applied:
             self._watched[key] = _mark(live)
 
-    async def keep(self, cluster: Cluster, replicas: int, voters: int, claim_size: str = "", claims: Sequence[Manifest] = ()) -> Kept:
-        """`claim_size`: of the StatefulSet that there is. `claims`: volume claims that differ; they are changed and never made."""
+    async def keep(
+        self, cluster: Cluster, replicas: int, voters: int, claim_size: str = "", claims: Sequence[Manifest] = (), secured: Secured = PLAIN
+    ) -> Kept:
+        """Secrets first: pods that find theirs missing wait for seconds before they look again. `claim_size`: of the StatefulSet that there is.
+        `claims`: volume claims that differ; they are changed and never made."""
         kept = Kept([], [], [])
-        wanted = [*all_children(cluster, replicas, voters, claim_size), *claims]
-        await asyncio.gather(*(self._keep_one(cluster, manifest, kept) for manifest in wanted))
+        wanted = [*all_children(cluster, replicas, voters, claim_size, secured), *claims]
+        for part in ([m for m in wanted if m["kind"] == "Secret"], [m for m in wanted if m["kind"] != "Secret"]):
+            await asyncio.gather(*(self._keep_one(cluster, manifest, kept) for manifest in part))
         await asyncio.gather(*(self._remove(cluster, *gone) for gone in unwanted(cluster, voters)))
         # They ended in any order, and the status must not change with it.
         return Kept(sorted(kept.written), sorted(kept.refused), sorted(kept.foreign))

@@ -63,6 +63,35 @@ class Monitoring(msgspec.Struct, rename="camel", frozen=True):
     runbook_url: str = ""
 
 
+class Tls(msgspec.Struct, rename="camel", frozen=True):
+    enabled: bool = True
+    secret_name: str = ""
+    rotate_authority: str = ""
+
+
+class SecretKey(msgspec.Struct, frozen=True):
+    name: str
+    key: str = "password"
+
+
+class User(msgspec.Struct, rename="camel", frozen=True):
+    name: str
+    rules: str
+    password_secret: SecretKey
+
+
+class Auth(msgspec.Struct, rename="camel", frozen=True):
+    enabled: bool = True
+    rotate_password: str = ""
+    users: list[User] = []
+    acl_secret_name: str = ""
+
+
+class Network(msgspec.Struct, rename="camel", frozen=True):
+    clients: list[dict[str, Any]] = []
+    scrapers: list[dict[str, Any]] = []
+
+
 class Recovery(msgspec.Struct, rename="camel", frozen=True):
     survivor: str
 
@@ -80,6 +109,9 @@ class Spec(msgspec.Struct, rename="camel", frozen=True):
     rollout: Rollout = Rollout()
     healing: Healing = Healing()
     recovery: Recovery | None = None
+    tls: Tls = Tls()
+    auth: Auth = Auth()
+    network: Network = Network()
     monitoring: Monitoring = Monitoring()
     settings: Settings = Settings()
     pod_template: PodTemplate = PodTemplate()

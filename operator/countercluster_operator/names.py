@@ -48,6 +48,11 @@ def pod(cluster: str, ordinal: int) -> str:
     return f"{cluster}-{ordinal}"
 
 
+def pod_host(cluster: str, namespace: str, pod_name: str) -> str:
+    """The pod's name in DNS, and in its certificate."""
+    return f"{pod_name}.{peers_service(cluster)}.{namespace}.svc"
+
+
 def claim(cluster: str, ordinal: int) -> str:
     return f"data-{cluster}-{ordinal}"
 

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import datetime
 import json
-from collections.abc import Collection, Iterator
+import ssl
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import redis.asyncio
@@ -23,11 +24,24 @@ ASK_S = 2.0
 COMMAND_S = 15.0
 
 
-async def admin(ip: str, *command: str, timeout_s: float = COMMAND_S) -> Any:
-    """One RAFT.* command to the node at `ip`. Raises RedisError, OSError, TimeoutError."""
-    client = redis.asyncio.Redis(
-        host=ip, port=names.ADMIN, socket_timeout=timeout_s, socket_connect_timeout=ASK_S, retry=Retry(NoBackoff(), 0), single_connection_client=True
-    )
+class Secure(redis.asyncio.Connection):
+    """With a context that is there already, and the name that the other side's certificate must carry."""
+
+    def __init__(self, *, context: ssl.SSLContext, server_name: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._tls = {"ssl": context, "server_hostname": server_name}
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        return {**super()._connection_arguments(), **self._tls}
+
+
+async def admin(ip: str, server_name: str, context: ssl.SSLContext | None, *command: str, timeout_s: float = COMMAND_S) -> Any:
+    """One RAFT.* command to the node at `ip`; with a context by mutual TLS. Raises RedisError, OSError, TimeoutError."""
+    options: dict[str, Any] = {"host": ip, "port": names.ADMIN, "socket_timeout": timeout_s, "socket_connect_timeout": ASK_S}
+    if context is not None:
+        options |= {"connection_class": Secure, "context": context, "server_name": server_name}
+    pool = redis.asyncio.ConnectionPool(**options, retry=Retry(NoBackoff(), 0), max_connections=1)
+    client = redis.asyncio.Redis.from_pool(pool)
     try:
         async with asyncio.timeout(timeout_s + ASK_S):
             return await client.execute_command(*command)
@@ -36,15 +50,17 @@ async def admin(ip: str, *command: str, timeout_s: float = COMMAND_S) -> Any:
             await client.aclose()
 
 
-async def _ask(ip: str) -> NodeStatus | None:
+async def _ask(ip: str, server_name: str, context: ssl.SSLContext | None) -> NodeStatus | None:
     try:
-        return node_status(json.loads(await admin(ip, "RAFT.STATUS", timeout_s=ASK_S)))
+        return node_status(json.loads(await admin(ip, server_name, context, "RAFT.STATUS", timeout_s=ASK_S)))
     except (RedisError, OSError, TimeoutError, ValueError, KeyError):
         return None
 
 
-async def observe(api: Kubernetes, cluster: Cluster, status: dict[str, Any]) -> tuple[Observed, dict[str, str]]:
-    """What there is, and the address of each pod."""
+async def observe(
+    api: Kubernetes, cluster: Cluster, status: dict[str, Any], context: ssl.SSLContext | None = None
+) -> tuple[Observed, dict[str, str]]:
+    """What there is, and the address of each pod. `context`: for the admin ports; None for plain text."""
     selector = names.selector(cluster.name, names.NODE)
     pods, claims, stateful_set, cache = await asyncio.gather(
         api.list("v1", "Pod", cluster.namespace, selector),
@@ -57,7 +73,7 @@ async def observe(api: Kubernetes, cluster: Cluster, status: dict[str, Any]) -> 
         pods = [*pods, *await _strays(api, cluster, {p["metadata"]["name"] for p in pods})]
     ours = [(p, o) for p in pods if (o := names.ordinal(cluster.name, p["metadata"]["name"])) is not None]
     addresses = {p["metadata"]["name"]: p.get("status", {}).get("podIP", "") for p, _ in ours}
-    statuses = await asyncio.gather(*(_ask_pod(p) for p, _ in ours))
+    statuses = await asyncio.gather(*(_ask_pod(cluster, p, context) for p, _ in ours))
     now = datetime.datetime.now(datetime.UTC)
     promised = _promised(cluster, claims)
     found = [_pod(cluster, p, ordinal, answer, now, promised) for (p, ordinal), answer in zip(ours, statuses, strict=True)]
@@ -85,9 +101,9 @@ async def _strays(api: Kubernetes, cluster: Cluster, known: set[str]) -> list[di
     ]
 
 
-async def _ask_pod(pod: dict[str, Any]) -> NodeStatus | None:
+async def _ask_pod(cluster: Cluster, pod: dict[str, Any], context: ssl.SSLContext | None) -> NodeStatus | None:
     ip = pod.get("status", {}).get("podIP")
-    return await _ask(ip) if ip and _running(pod) else None
+    return await _ask(ip, names.pod_host(cluster.name, cluster.namespace, pod["metadata"]["name"]), context) if ip and _running(pod) else None
 
 
 def _running(pod: dict[str, Any]) -> bool:

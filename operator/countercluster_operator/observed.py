@@ -30,6 +30,10 @@ class NodeStatus:
     ready: bool = False
     reason: str = ""
     members: tuple[Member, ...] = ()
+    trust: str = ""
+    """Digest of the authorities that it trusts; empty without TLS."""
+    serial: str = ""
+    """Of the certificate that it shows."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,4 +108,6 @@ def node_status(found: dict[str, Any]) -> NodeStatus:
         ready=found["ready"],
         reason=found["reason"],
         members=members,
+        trust=(found.get("tls") or {}).get("trust", ""),
+        serial=(found.get("tls") or {}).get("serial", ""),
     )

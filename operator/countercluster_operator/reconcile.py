@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime
 import logging
 import secrets
 from typing import Any
@@ -16,11 +17,14 @@ from countercluster_operator.api import Kubernetes
 from countercluster_operator.children import Children, Kept
 from countercluster_operator.events import Recorder, timestamp
 from countercluster_operator.failpoints import reach
+from countercluster_operator.keeper import Keeper, Refused
+from countercluster_operator.material import Limits
 from countercluster_operator.model import Cluster, InvalidSpec, decode
 from countercluster_operator.observe import observe
 from countercluster_operator.observed import Observed
 from countercluster_operator.plan import Plan, plan
 from countercluster_operator.resources import claims
+from countercluster_operator.resources.secrets import Secured
 from countercluster_operator.settings import Settings
 from countercluster_operator.throttle import Throttle
 
@@ -40,6 +44,7 @@ class Reconciler:
         self._children = Children(api)
         self._events = Recorder(api, settings.identity)
         self._rolls = Throttle(settings.max_rolls)
+        self._keeper = Keeper(api, Limits(datetime.timedelta(seconds=settings.spread_s), datetime.timedelta(hours=settings.certificate_hours)))
 
     def watched(self, kind: str, live: dict[str, Any], *, gone: bool) -> None:
         """The watch shows this child."""
@@ -52,6 +57,7 @@ class Reconciler:
         body = await self._api.get(names.API_VERSION, names.KIND, namespace, name)
         if body is None or "deletionTimestamp" in body["metadata"]:
             self._children.forget(namespace, name)
+            self._keeper.forget(namespace, name)
             self._rolls.release(key)
             return None
         old = body.get("status") or {}
@@ -60,12 +66,21 @@ class Reconciler:
         except InvalidSpec as error:
             await self._write_status(namespace, name, old, report.invalid(old, body["metadata"]["generation"], str(error), _now()))
             return AT_REST_S
-        return await self._pass(cluster, old, run)
+        try:
+            return await self._pass(cluster, old, run)
+        except Refused as error:
+            await self._events.tell(cluster, "ChildRefused", "Apply", str(error), warning=True)
+            await self._write_status(namespace, name, old, report.invalid(old, cluster.generation, str(error), _now(), "ChildRefused"))
+            return REFUSED_S
 
     async def _pass(self, cluster: Cluster, old: dict[str, Any], run: str) -> float:
-        seen, addresses = await observe(self._api, cluster, old)
+        secured, problems = await self._keeper.look(cluster)
+        context = self._keeper.door(cluster)
+        seen, addresses = await observe(self._api, cluster, old, context)
         todo = self._in_turn(cluster, plan(cluster, seen))
-        kept = Kept([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, run)
+        if not cluster.spec.paused:
+            secured = await self._keeper.renew(cluster, seen)
+        kept = Kept([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, secured, problems, run)
         if "StatefulSet" in kept.foreign:
             todo = dataclasses.replace(todo, step=None, excess_claims=())  # its pods and volumes are not ours to touch
         written, refused = kept.written, kept.refused
@@ -73,13 +88,13 @@ class Reconciler:
             todo = dataclasses.replace(todo, step=None, waiting=f"applied {', '.join(written)}")  # what was observed is outdated
         todo = dataclasses.replace(todo, refused="; ".join(refused))
         # The status before the act: what must be remembered (target, who bootstraps) is remembered before it is acted upon.
-        await self._write_status(cluster.namespace, cluster.name, old, report.status(cluster, seen, todo, old, _now()))
+        await self._write_status(cluster.namespace, cluster.name, old, report.status(cluster, seen, todo, old, _now(), secured))
         if todo.warning is not None and await self._events.tell(cluster, todo.warning[0], "Observe", todo.warning[1], warning=True):
             log.warning("%s", todo.warning[1], extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
         reach("after-status")
         if cluster.spec.paused or written:
             return AT_REST_S if cluster.spec.paused else AT_ONCE_S
-        act = Act(self._api, cluster, seen, addresses)
+        act = Act(self._api, cluster, seen, addresses, context)
         await asyncio.gather(*(act.delete_claim(ordinal) for ordinal in todo.excess_claims))
         return await self._act(cluster, todo, act, run)
 
@@ -96,10 +111,11 @@ class Reconciler:
             )
         return todo
 
-    async def _keep(self, cluster: Cluster, seen: Observed, todo: Plan, run: str) -> Kept:
+    async def _keep(self, cluster: Cluster, seen: Observed, todo: Plan, secured: Secured, problems: list[str], run: str) -> Kept:
         """Sees to the children, and tells what could not be done."""
         volumes = claims.to_write(cluster, seen, todo.excess_claims)
-        kept = await self._children.keep(cluster, todo.replicas, todo.voters, seen.template_size, volumes)
+        kept = await self._children.keep(cluster, todo.replicas, todo.voters, seen.template_size, volumes, secured)
+        kept.refused.extend(problems)
         where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
         if kept.written:
             log.info("applied", extra={**where, "children": kept.written})

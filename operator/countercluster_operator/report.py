@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from cryptography import x509
+
 from countercluster_operator import names
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Observed
 from countercluster_operator.plan import Plan, Step
 from countercluster_operator.resources.disruption import quorum
+from countercluster_operator.resources.secrets import PLAIN, Secured
 
 Condition = tuple[str, bool | None, str, str]  # type, status, reason, message
 
 
-def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], now: str) -> dict[str, Any]:
+def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], now: str, secured: Secured = PLAIN) -> dict[str, Any]:
     """The whole status. `now`: RFC 3339, used only where something changed."""
     leader = seen.leader
     by_name = {p.name: p for p in seen.pods}
@@ -48,12 +51,35 @@ def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], no
         found["bootstrap"] = bootstrap
     if plan.recovered:
         found["recovered"] = plan.recovered
+    if cluster.spec.tls.enabled and (certificates := _certificates(secured)):
+        found["certificates"] = certificates
+    if secured.material.rotated_password:
+        found["rotatedPassword"] = secured.material.rotated_password
     return found
 
 
-def invalid(old: dict[str, Any], generation: int, message: str, now: str) -> dict[str, Any]:
+def _certificates(secured: Secured) -> dict[str, str]:
+    """When what is in force ends, and how far a change of authority is."""
+    material = secured.material
+    shown = material.nodes.certificate if material.nodes is not None else secured.given.certificates.get("tls.crt", b"")
+    if not shown or not secured.bundle:
+        return {}
+    phase = material.authority.phase if material.authority is not None else ""
+    found = {"notAfter": not_after(shown), "authorityNotAfter": not_after(secured.bundle), "phase": phase, "rotated": material.rotated_authority}
+    return {key: value for key, value in found.items() if value}
+
+
+def not_after(certificate: bytes) -> str:
+    """RFC 3339; empty for what is no certificate."""
+    try:
+        return x509.load_pem_x509_certificate(certificate).not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        return ""
+
+
+def invalid(old: dict[str, Any], generation: int, message: str, now: str, reason: str = "InvalidSpec") -> dict[str, Any]:
     """The spec cannot be acted on: say so, leave the rest as it was."""
-    ready: list[Condition] = [("Ready", False, "InvalidSpec", message)]
+    ready: list[Condition] = [("Ready", False, reason, message)]
     kept = {c["type"]: c for c in old.get("conditions") or []}
     conditions = merged(ready, list(kept.values()), generation, now)
     others = [c for kind, c in kept.items() if kind != "Ready"]

@@ -23,6 +23,8 @@ class Settings(msgspec.Struct, frozen=True):
     log_level: str  # LOG_LEVEL
     elect: bool  # LEADER_ELECTION
     max_rolls: int  # MAX_ROLLS: clusters that restart healthy members at the same time
+    certificate_hours: float = 90 * 24  # CERTIFICATE_HOURS: life of a certificate; it is made anew after two thirds
+    spread_s: float = 600  # SPREAD_SECONDS: a phase of a change of authority lasts at least so long
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -38,4 +40,6 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         log_level=environment.get("LOG_LEVEL", "info"),
         elect=environment.get("LEADER_ELECTION", "true").lower() == "true",
         max_rolls=int(environment.get("MAX_ROLLS", "10")),
+        certificate_hours=float(environment.get("CERTIFICATE_HOURS", 90 * 24)),
+        spread_s=float(environment.get("SPREAD_SECONDS", 600)),
     )

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import ssl
 import time
 from pathlib import Path
@@ -57,6 +58,13 @@ class Contexts:
     """Client, to other nodes."""
     certificate: dict[str, Any]
     """Our own, decoded."""
+    trust: str
+    """Digest of the authorities that are trusted: the first 16 hex digits of the SHA-256 of ca.crt."""
+
+    @property
+    def serial(self) -> str:
+        """Hex digits, in lower case and without leading zeros."""
+        return str(self.certificate["serialNumber"]).lower().lstrip("0")
 
     @property
     def not_after(self) -> float:
@@ -125,12 +133,13 @@ class Tls:
             clients.minimum_version = ssl.TLSVersion.TLSv1_2
             clients.verify_mode = ssl.CERT_NONE
             own = _try(members, dial)
+            trust = hashlib.sha256(authorities.read_bytes()).hexdigest()[:16]
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise CertificateError(f"{self._directory}: {error}") from None
         if not self.knows(own, self._name):
             wanted = node_uri(self.cluster_id, self._name)
             raise CertificateError(f"{certificate}: its names are {sorted(uris(own))}; {wanted} is missing")
-        return Contexts(clients, members, dial, own)
+        return Contexts(clients, members, dial, own, trust)
 
     def _context(self, side: int, certificate: Path, key: Path, authorities: Path) -> ssl.SSLContext:
         context = ssl.SSLContext(side)

@@ -8,21 +8,21 @@ from __future__ import annotations
 from typing import Any
 
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources import access, cache, disruption, monitoring, network, services, statefulset
+from countercluster_operator.resources import access, cache, disruption, monitoring, network, secrets, services, statefulset
 
 Manifest = dict[str, Any]
 
 
-def all_children(cluster: Cluster, replicas: int, voters: int, claim_size: str = "") -> list[Manifest]:
+def all_children(cluster: Cluster, replicas: int, voters: int, claim_size: str = "", secured: secrets.Secured = secrets.PLAIN) -> list[Manifest]:
     """In the order in which they are applied. `replicas`: pods there should be now; `voters`: members that vote, or will; `claim_size`: of the
     StatefulSet that there is."""
-    children = [access.service_account(cluster), services.peers(cluster), services.clients(cluster), services.secret(cluster)]
+    children = [*secrets.all_of(cluster, secured), access.service_account(cluster), services.peers(cluster), services.clients(cluster)]
     children += [network.policy(cluster), network.cache_policy(cluster)]
     children.append(statefulset.desired(cluster, replicas, claim_size))
     if (budget := disruption.desired(cluster, voters)) is not None:
         children.append(budget)
     if cluster.spec.cache.enabled:
-        children += [cache.service(cluster), cache.pods_service(cluster), cache.deployment(cluster)]
+        children += [cache.service(cluster), cache.pods_service(cluster), cache.deployment(cluster, secured)]
     if cluster.spec.monitoring.enabled:
         children += monitoring.all_of(cluster)
     return children

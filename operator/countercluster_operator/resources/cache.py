@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from countercluster_operator import names
 from countercluster_operator.model import Cluster
+from countercluster_operator.resources import secrets
 from countercluster_operator.resources.common import SOON_GONE, container_security, metadata, pod_security
 from countercluster_operator.resources.quantity import in_bytes
 
+FILES = "/secrets"
 HEADROOM = 1.5
 """Memory limit of the container, as a multiple of maxmemory."""
 
@@ -35,8 +38,14 @@ def _service(cluster: Cluster, name: str, extra: dict[str, Any]) -> dict[str, An
     }
 
 
-def deployment(cluster: Cluster) -> dict[str, Any]:
+def deployment(cluster: Cluster, secured: secrets.Secured = secrets.PLAIN) -> dict[str, Any]:
+    """Redis reads certificate and users when it starts: the pods are made anew when these change, and refilled."""
     cache = cluster.spec.cache
+    files = secrets.cache_files(cluster, secured)
+    meta: dict[str, Any] = {"labels": names.labels(cluster.name, names.CACHE)}
+    if files:
+        digest = hashlib.sha256(b"".join(files.get(name, b"") for name in ("tls.crt", "users.acl"))).hexdigest()
+        meta["annotations"] = {f"{names.GROUP}/secrets": digest[:16]}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -46,7 +55,7 @@ def deployment(cluster: Cluster) -> dict[str, Any]:
             "revisionHistoryLimit": 3,
             "selector": {"matchLabels": names.selector(cluster.name, names.CACHE)},
             "template": {
-                "metadata": {"labels": names.labels(cluster.name, names.CACHE)},
+                "metadata": meta,
                 "spec": {
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
@@ -54,7 +63,10 @@ def deployment(cluster: Cluster) -> dict[str, Any]:
                     "securityContext": pod_security(),
                     "tolerations": SOON_GONE,
                     "containers": [_container(cluster)],
-                    "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
+                    "volumes": [
+                        {"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}},
+                        *([secrets.volume("secrets", f"{cluster.name}-cache")] if files else []),
+                    ],
                 },
             },
         },
@@ -63,8 +75,9 @@ def deployment(cluster: Cluster) -> dict[str, Any]:
 
 def _container(cluster: Cluster) -> dict[str, Any]:
     limit = in_bytes(cluster.spec.cache.memory)
+    tls, auth = cluster.spec.tls.enabled, cluster.spec.auth.enabled
     options = {
-        "--port": str(names.REDIS),
+        "--port": "0" if tls else str(names.REDIS),
         "--save": "",
         "--appendonly": "no",
         "--maxmemory": str(limit),
@@ -72,6 +85,11 @@ def _container(cluster: Cluster) -> dict[str, Any]:
         "--protected-mode": "no",
         "--dir": "/tmp",
     }
+    if tls:
+        options |= {"--tls-port": str(names.REDIS), "--tls-auth-clients": "no"}
+        options |= {"--tls-cert-file": f"{FILES}/tls.crt", "--tls-key-file": f"{FILES}/tls.key", "--tls-ca-cert-file": f"{FILES}/ca.crt"}
+    if auth:
+        options["--aclfile"] = f"{FILES}/users.acl"
     check = {"tcpSocket": {"port": "redis"}, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3}
     return {
         "name": "redis",
@@ -84,5 +102,5 @@ def _container(cluster: Cluster) -> dict[str, Any]:
         "securityContext": container_security(),
         "readinessProbe": check,
         "livenessProbe": {**check, "periodSeconds": 10},
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *([secrets.mount("secrets", FILES)] if tls or auth else [])],
     }

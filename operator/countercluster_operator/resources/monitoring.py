@@ -123,12 +123,15 @@ def _metadata(cluster: Cluster, name: str, **more: str) -> dict[str, Any]:
 
 
 def pod_monitor(cluster: Cluster) -> dict[str, Any]:
-    endpoint = {
+    endpoint: dict[str, Any] = {
         "port": "http",
         "path": "/metrics",
         "interval": cluster.spec.monitoring.interval,
         "relabelings": [{"targetLabel": LABEL, "replacement": cluster.name}],
     }
+    if cluster.spec.tls.enabled:
+        authorities = {"secret": {"name": f"{cluster.name}-client", "key": "ca.crt"}}
+        endpoint |= {"scheme": "https", "tlsConfig": {"ca": authorities, "serverName": f"{cluster.name}.{cluster.namespace}.svc"}}
     return {
         "apiVersion": API,
         "kind": "PodMonitor",

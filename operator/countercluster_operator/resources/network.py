@@ -8,6 +8,8 @@ from countercluster_operator import names
 from countercluster_operator.model import Cluster
 from countercluster_operator.resources.common import metadata
 
+PODS: list[dict[str, Any]] = [{"namespaceSelector": {}}]
+"""Every pod, and nobody from outside the Kubernetes cluster. Probes come from the pod's own machine, which policies do not keep out."""
 OPERATOR_LABELS = {names.LABEL_NAME: "countercluster-operator"}
 
 
@@ -26,7 +28,8 @@ def policy(cluster: Cluster) -> dict[str, Any]:
             "podSelector": {"matchLabels": names.selector(cluster.name, names.NODE)},
             "policyTypes": ["Ingress"],
             "ingress": [
-                {"ports": _ports(names.RESP, names.HTTP)},
+                {"from": cluster.spec.network.clients or PODS, "ports": _ports(names.RESP)},
+                {"from": cluster.spec.network.scrapers or PODS, "ports": _ports(names.HTTP)},
                 {"from": [nodes], "ports": _ports(names.PEER)},
                 {"from": [operator], "ports": _ports(names.ADMIN)},
             ],
@@ -35,6 +38,7 @@ def policy(cluster: Cluster) -> dict[str, Any]:
 
 
 def cache_policy(cluster: Cluster) -> dict[str, Any]:
+    nodes = {"podSelector": {"matchLabels": names.selector(cluster.name, names.NODE)}}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -42,6 +46,6 @@ def cache_policy(cluster: Cluster) -> dict[str, Any]:
         "spec": {
             "podSelector": {"matchLabels": names.selector(cluster.name, names.CACHE)},
             "policyTypes": ["Ingress"],
-            "ingress": [{"ports": _ports(names.REDIS)}],
+            "ingress": [{"from": [nodes, *(cluster.spec.network.clients or PODS)], "ports": _ports(names.REDIS)}],
         },
     }

@@ -1,4 +1,4 @@
-"""The Services of the nodes, and the Secret an application needs to connect (keys of the Service Binding specification)."""
+"""The Services of the nodes."""
 
 from __future__ import annotations
 
@@ -31,17 +31,6 @@ def clients(cluster: Cluster) -> dict[str, Any]:
         "kind": "Service",
         "metadata": metadata(cluster, cluster.name, names.NODE),
         "spec": {"selector": names.selector(cluster.name, names.NODE), "ports": [_port("resp", names.RESP)]},
-    }
-
-
-def secret(cluster: Cluster) -> dict[str, Any]:
-    host = f"{cluster.name}.{cluster.namespace}.svc"
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": metadata(cluster, f"{cluster.name}-client", names.NODE),
-        "type": "servicebinding.io/redis",
-        "stringData": {"type": "redis", "host": host, "port": str(names.RESP), "uri": f"redis://{host}:{names.RESP}"},
     }
 
 

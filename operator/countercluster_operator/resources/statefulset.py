@@ -7,6 +7,7 @@ from typing import Any
 
 from countercluster_operator import names
 from countercluster_operator.model import Cluster
+from countercluster_operator.resources import secrets
 from countercluster_operator.resources.common import SOON_GONE, container_security, metadata, pod_security
 
 DATA = "/data"
@@ -44,6 +45,10 @@ def _template(cluster: Cluster) -> dict[str, Any]:
         "tolerations": [*extra.tolerations, *(t for t in SOON_GONE if t["key"] not in {e.get("key") for e in extra.tolerations})],
         "containers": [_container(cluster)],
     }
+    if cluster.spec.tls.enabled:
+        spec["volumes"] = [secrets.volume("tls", secrets.nodes_secret(cluster))]
+    if cluster.spec.auth.enabled:
+        spec.setdefault("volumes", []).append(secrets.volume("users", f"{cluster.name}-users"))
     if not extra.topology_spread_constraints:
         spec["affinity"] = _affinity(cluster)
     if extra.node_selector:
@@ -73,6 +78,11 @@ def _spread(cluster: Cluster, **given: Any) -> dict[str, Any]:
 
 
 def _container(cluster: Cluster) -> dict[str, Any]:
+    mounts = [{"name": "data", "mountPath": DATA}]
+    if cluster.spec.tls.enabled:
+        mounts.append(secrets.mount("tls", secrets.TLS))
+    if cluster.spec.auth.enabled:
+        mounts.append(secrets.mount("users", secrets.USERS))
     return {
         "name": "node",
         "image": cluster.image,
@@ -86,11 +96,11 @@ def _container(cluster: Cluster) -> dict[str, Any]:
         ],
         "resources": cluster.spec.resources,
         "securityContext": container_security(),
-        "startupProbe": _probe("/startupz", period=1, failures=300),
-        "readinessProbe": _probe("/readyz", period=1, failures=2),
-        "livenessProbe": _probe("/livez", period=10, failures=6),
+        "startupProbe": _probe(cluster, "/startupz", period=1, failures=300),
+        "readinessProbe": _probe(cluster, "/readyz", period=1, failures=2),
+        "livenessProbe": _probe(cluster, "/livez", period=10, failures=6),
         "lifecycle": {"preStop": {"sleep": {"seconds": 2}}},  # until every proxy has heard that this pod is no endpoint any more
-        "volumeMounts": [{"name": "data", "mountPath": DATA}],
+        "volumeMounts": mounts,
     }
 
 
@@ -109,12 +119,21 @@ def _environment(cluster: Cluster) -> list[dict[str, Any]]:
     }
     if cluster.spec.cache.enabled:
         values["CACHE"] = f"{names.cache_pods_service(cluster.name)}.{cluster.namespace}.svc:{names.REDIS}"
+        if cluster.spec.tls.enabled:
+            values["CACHE_CA_FILE"] = f"{secrets.TLS}/ca.crt"
+        if cluster.spec.auth.enabled:
+            values["CACHE_PASSWORD_FILE"] = f"{secrets.USERS}/cache-password"
+    if cluster.spec.tls.enabled:
+        values["TLS_DIR"] = secrets.TLS
+    if cluster.spec.auth.enabled:
+        values["ACL_FILE"] = f"{secrets.USERS}/users.acl"
     name = {"name": "COUNTER_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
     return [name, *({"name": f"COUNTER_{key}", "value": value} for key, value in values.items())]
 
 
-def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
-    return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "timeoutSeconds": 3, "failureThreshold": failures}
+def _probe(cluster: Cluster, path: str, *, period: int, failures: int) -> dict[str, Any]:
+    scheme = "HTTPS" if cluster.spec.tls.enabled else "HTTP"
+    return {"httpGet": {"path": path, "port": "http", "scheme": scheme}, "periodSeconds": period, "timeoutSeconds": 3, "failureThreshold": failures}
 
 
 def _claim(cluster: Cluster, size: str) -> dict[str, Any]:

@@ -3,17 +3,33 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from countercluster_operator.certificates import Authority, Pair
+from countercluster_operator.material import Material
 from countercluster_operator.model import decode
 from countercluster_operator.resources import all_children
+from countercluster_operator.resources.secrets import Secured
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = Path(__file__).parent / "golden"
 CASES = {path.stem: path for path in (ROOT / "manifests" / "samples").glob("*.yaml")}
+
+
+PAIR = Pair(b"a certificate", b"a key")
+MATERIAL = Material(
+    authority=Authority(Pair(b"an authority", b"its key"), datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)),
+    nodes=PAIR,
+    cache=PAIR,
+    admin=PAIR,
+    password="a-password",
+    cache_password="the-nodes-password",
+)
+SECURED = Secured(MATERIAL)
 
 
 def rendered(case: str) -> dict[str, str]:
@@ -22,7 +38,7 @@ def rendered(case: str) -> dict[str, str]:
     body["metadata"] |= {"namespace": "shop", "uid": "00000000-0000-0000-0000-000000000001", "generation": 1}
     body["spec"].setdefault("resources", _default_resources())
     cluster = decode(body, "countercluster/node:dev", "countercluster/redis:dev")
-    children = all_children(cluster, cluster.spec.replicas, cluster.spec.replicas)
+    children = all_children(cluster, cluster.spec.replicas, cluster.spec.replicas, secured=SECURED)
     return {f"{case}.{m['kind'].lower()}.{m['metadata']['name']}.yaml": yaml.safe_dump(m, sort_keys=False, width=150) for m in children}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import dataclasses
+import hashlib
 from typing import Any
 
 import pytest
@@ -88,7 +90,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     async def observe(api: World, *_: Any) -> tuple[Observed, dict[str, str]]:
         return api.seen, {p.name: "192.0.2.1" for p in api.seen.pods}
 
-    async def admin(ip: str, *command: str) -> None:
+    async def admin(ip: str, server_name: str, context: object, *command: str) -> None:
         asked.append(command)
 
     monkeypatch.setattr(reconcile, "observe", observe)
@@ -271,3 +273,59 @@ def test_every_write_asks_for_the_lease_right_before_it() -> None:
     assert asyncio.run(run(dynamic, free)) == 0
     assert len(dynamic.called) == 6
     assert free.calls["apply"] == 4, "counted together"
+
+
+def test_secrets_are_kept_before_anything_is_made_from_them_and_are_the_same_for_the_next_operator() -> None:
+    world = World()
+    world.look()
+    assert world.said[0] == "apply Secret", "the private one"
+    private = world.live["Secret", "c-private"]["data"]
+    world.look(2)
+    assert world.status["certificates"]["notAfter"] > "2026"
+    world.reconciler = Reconciler(world, load({"POD_NAMESPACE": "system"}))  # type: ignore[arg-type]
+    world.look(2)
+    assert world.said == []
+    assert world.live["Secret", "c-private"]["data"] == private
+
+
+def test_a_lost_private_secret_is_written_again_and_one_of_a_stranger_is_left_alone() -> None:
+    world = World()
+    world.look(2)
+    private = world.live.pop(("Secret", "c-private"))
+    world.wanted.clear()
+    world.reconciler.watched("Secret", private, gone=True)
+    world.look()
+    assert world.live["Secret", "c-private"]["data"] == private["data"]
+    world.reconciler = Reconciler(world, load({"POD_NAMESPACE": "system"}))  # type: ignore[arg-type]
+    world.live["Secret", "c-private"]["metadata"]["ownerReferences"] = []
+    assert world.look() == REFUSED_S
+    assert world.ready()["reason"] == "ChildRefused"
+    assert "c-private was there already" in world.ready()["message"]
+
+
+def test_an_operator_that_finds_no_private_secret_carries_on_what_the_pods_trust() -> None:
+    world = World()
+    world.look(2)
+    trusted = world.live["Secret", "c-nodes"]["data"]
+    del world.live["Secret", "c-private"]
+    world.reconciler = Reconciler(world, load({"POD_NAMESPACE": "system"}))  # type: ignore[arg-type]
+    world.wanted.clear()
+    world.look()
+    now = world.live["Secret", "c-nodes"]["data"]
+    assert now["tls.crt"] == trusted["tls.crt"], "the certificate is good as long as its authority is trusted"
+    assert base64.b64decode(now["ca.crt"]).endswith(base64.b64decode(trusted["ca.crt"]))
+    assert now["ca.crt"] != trusted["ca.crt"]
+
+
+def test_a_user_without_a_password_and_a_missing_secret_of_certificates_are_told() -> None:
+    user = {"name": "app", "rules": "~app:* +@read", "passwordSecret": {"name": "app-password"}}
+    world = World({"auth": {"users": [user]}, "tls": {"secretName": "mine"}})
+    world.look(2)
+    assert "spec.tls.secretName: Secret mine is not there" in world.ready()["message"]
+    assert "spec.auth.users: app: Secret app-password is not there" in world.ready()["message"]
+    meta = {"name": "app-password", "namespace": "ns", "uid": "u", "resourceVersion": "1"}
+    world.live["Secret", "app-password"] = {"kind": "Secret", "metadata": meta, "data": {"password": base64.b64encode(b"word").decode()}}
+    world.look(2)
+    users = base64.b64decode(world.live["Secret", "c-users"]["data"]["users.acl"]).decode()
+    assert f"user app on #{hashlib.sha256(b'word').hexdigest()} ~app:* +@read\n" in users
+    assert "app-password" not in world.ready()["message"]

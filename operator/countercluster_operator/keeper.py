@@ -1,0 +1,173 @@
+"""Keeps what is secret about each cluster: reads it once, renews it when due, writes it before anything is made from it, and shows the operator to
+the nodes with it."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import ssl
+from collections.abc import Callable, Mapping
+
+from countercluster_operator.api import Kubernetes
+from countercluster_operator.certificates import Pair
+from countercluster_operator.material import USUAL, Limits, Material, adopted, load, renewed, serial_of, trust_of
+from countercluster_operator.model import Cluster
+from countercluster_operator.observed import Observed
+from countercluster_operator.resources import Manifest
+from countercluster_operator.resources.secrets import Given, Secured, decoded, private
+
+
+class Refused(Exception):
+    """A Secret that is needed is not there, makes no sense, or belongs to somebody else; the message says which."""
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+class Keeper:
+    def __init__(self, api: Kubernetes, limits: Limits = USUAL, now: Callable[[], datetime.datetime] = _now) -> None:
+        self._api, self._limits, self._now = api, limits, now
+        self._known: dict[str, Secured] = {}  # by UID
+        self._contexts: dict[str, tuple[tuple[Pair | None, bytes], ssl.SSLContext]] = {}
+
+    def forget(self, namespace: str, name: str) -> None:
+        for uid in [u for u in self._known if u.startswith(f"{namespace}/{name}/")]:
+            del self._known[uid]
+            self._contexts.pop(uid, None)
+
+    async def look(self, cluster: Cluster) -> tuple[Secured, list[str]]:
+        """What is in force, and what of the spec cannot be done, in words. Nothing is written."""
+        key = _key(cluster)
+        problems: list[str] = []
+        if key not in self._known:
+            self._known[key] = Secured(await self._read(cluster))
+        given = Given(await self._certificates(cluster, problems), await self._users(cluster, problems))
+        self._known[key] = Secured(self._known[key].material, given)
+        return self._known[key], problems
+
+    async def renew(self, cluster: Cluster, seen: Observed) -> Secured:
+        """What is due is made anew, and kept before anybody gets to see it."""
+        secured = self._known[_key(cluster)]
+        material = renewed(secured.material, cluster, self._now(), spread_out=spread_out(secured, seen), limits=self._limits)
+        if material is not secured.material:
+            await self._api.apply(private(cluster, material))
+            secured = self._known[_key(cluster)] = Secured(material, secured.given)
+        return secured
+
+    async def _read(self, cluster: Cluster) -> Material:
+        found = await self._secret(cluster, f"{cluster.name}-private")
+        if found is not None:
+            try:
+                return load(decoded(_own(found, cluster)))
+            except ValueError as error:
+                raise Refused(f"Secret {cluster.name}-private is damaged: {error}; delete it, and all that it holds is made anew") from None
+        nodes = await self._secret(cluster, f"{cluster.name}-nodes")
+        if nodes is None or not cluster.spec.tls.enabled or cluster.spec.tls.secret_name:
+            return Material()
+        shown, cache = decoded(_own(nodes, cluster)), await self._secret(cluster, f"{cluster.name}-cache")
+        return adopted(shown["ca.crt"], _pair(shown), _pair(decoded(cache)) if cache is not None else None, cluster, self._now())
+
+    async def _secret(self, cluster: Cluster, name: str) -> Manifest | None:
+        return await self._api.get("v1", "Secret", cluster.namespace, name)
+
+    async def _certificates(self, cluster: Cluster, problems: list[str]) -> dict[str, bytes]:
+        name = cluster.spec.tls.secret_name
+        if not cluster.spec.tls.enabled or not name:
+            return {}
+        found = await self._secret(cluster, name)
+        files = decoded(found) if found is not None else {}
+        missing = [key for key in ("tls.crt", "tls.key", "ca.crt") if not files.get(key)]
+        if missing:
+            problems.append(f"spec.tls.secretName: Secret {name} " + (f"has no {', '.join(missing)}" if found is not None else "is not there"))
+        return {key: files[key] for key in ("tls.crt", "tls.key", "ca.crt") if key in files}
+
+    async def _users(self, cluster: Cluster, problems: list[str]) -> str:
+        """Lines for the users' file. A user whose password is not there cannot log in, and that is told."""
+        lines = []
+        for user in cluster.spec.auth.users if cluster.spec.auth.enabled else ():
+            found = await self._secret(cluster, user.password_secret.name)
+            password = decoded(found).get(user.password_secret.key) if found is not None else None
+            if password:
+                lines.append(f"user {user.name} on #{hashlib.sha256(password).hexdigest()} {user.rules}\n")
+            else:
+                where = f"Secret {user.password_secret.name}"
+                problems.append(
+                    f"spec.auth.users: {user.name}: {where} " + (f"has no {user.password_secret.key}" if found is not None else "is not there")
+                )
+        name = cluster.spec.auth.acl_secret_name
+        if cluster.spec.auth.enabled and name:
+            found = await self._secret(cluster, name)
+            text = decoded(found).get("users.acl") if found is not None else None
+            if text is None:
+                problems.append(f"spec.auth.aclSecretName: Secret {name} " + ("has no users.acl" if found is not None else "is not there"))
+            else:
+                lines.append(text.decode(errors="replace"))
+        return "".join(lines)
+
+    def door(self, cluster: Cluster) -> ssl.SSLContext | None:
+        """How the operator shows itself to nodes and knows them; None for plain text. Raises Refused."""
+        if not cluster.spec.tls.enabled:
+            return None
+        secured = self._known[_key(cluster)]
+        pair = secured.material.admin or _pair(secured.given.certificates)
+        wanted = (pair, secured.bundle)
+        kept = self._contexts.get(_key(cluster))
+        if kept is None or kept[0] != wanted:
+            if pair is None or not secured.bundle:
+                return ssl.create_default_context()  # nothing to show yet: no node of this cluster runs either
+            try:
+                kept = self._contexts[_key(cluster)] = (wanted, _context(pair, secured.bundle))
+            except (ssl.SSLError, OSError, ValueError) as error:
+                raise Refused(f"spec.tls.secretName: the certificates cannot be used: {error}") from None
+        return kept[1]
+
+
+def spread_out(secured: Secured, seen: Observed) -> bool:
+    """Every node that answers trusts and shows what it should."""
+    pair, bundle = secured.material.nodes, secured.bundle
+    if pair is None or not bundle:
+        return True
+    wanted = (trust_of(bundle), serial_of(pair))
+    return all((pod.status.trust, pod.status.serial) == wanted for pod in seen.pods if pod.status is not None)
+
+
+def _context(pair: Pair, bundle: bytes) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(cadata=bundle.decode())
+    with _in_memory(pair.certificate) as certificate, _in_memory(pair.key) as key:
+        context.load_cert_chain(certificate.path, key.path)
+    return context
+
+
+class _in_memory:
+    """A file that is on no disk: OpenSSL's Python face reads keys from files only."""
+
+    def __init__(self, content: bytes) -> None:
+        self._descriptor = os.memfd_create("pem")
+        os.write(self._descriptor, content)
+        self.path = f"/proc/self/fd/{self._descriptor}"
+
+    def __enter__(self) -> _in_memory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def _key(cluster: Cluster) -> str:
+    return f"{cluster.namespace}/{cluster.name}/{cluster.uid}"
+
+
+def _own(secret: Manifest, cluster: Cluster) -> Manifest:
+    """Raises Refused for a Secret of somebody else: also one of a CounterCluster of the same name that is just being collected."""
+    if any(owner["uid"] == cluster.uid for owner in secret["metadata"].get("ownerReferences") or []):
+        return secret
+    name = secret["metadata"]["name"]
+    raise Refused(f"Secret {name} was there already and is not this CounterCluster's: it is left alone; delete or rename it, or the CounterCluster")
+
+
+def _pair(files: Mapping[str, bytes]) -> Pair | None:
+    return Pair(files["tls.crt"], files["tls.key"]) if files.get("tls.crt") and files.get("tls.key") else None

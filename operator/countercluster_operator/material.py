@@ -1,0 +1,207 @@
+"""The secrets of one cluster: its authority, the certificates that it signed, and passwords; and when each of them is made anew. Pure: the time is
+given, chance comes from `secrets`.
+
+All of it is kept in one Secret, `<name>-private`, which nobody but the operator needs. The Secrets that pods and applications get are made from it
+(resources/secrets.py), so they can be lost, edited or made again without changing what is in force.
+
+1. A change goes to `<name>-private` first and only then into the others: what a pod has seen is never forgotten.
+2. The authority changes in phases (certificates.py). A phase ends when it has lasted `spread` and every node that answers has told that it trusts
+   and shows what it should.
+3. A new password is valid beside the one before it for `OVERLAP`, or until the next one.
+4. Should `<name>-private` be lost, the authority that the pods trust is carried on as one that cannot sign any more: the next phase replaces it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import secrets
+from collections.abc import Mapping
+
+from cryptography import x509
+
+from countercluster_operator import names
+from countercluster_operator.certificates import (
+    LEAF_LIFE,
+    SPREAD,
+    Authority,
+    Moment,
+    Names,
+    Pair,
+    advance,
+    authority,
+    leaf,
+    node_names,
+    operator_names,
+    why_renew,
+)
+from countercluster_operator.model import Cluster
+
+OVERLAP = datetime.timedelta(days=1)
+PASSWORD_BYTES = 24
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """`spread`: a phase lasts at least so long. `life`: of a certificate."""
+
+    spread: datetime.timedelta = SPREAD
+    life: datetime.timedelta = LEAF_LIFE
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Material:
+    """Empty texts and None where spec.tls or spec.auth does not want it."""
+
+    authority: Authority | None = None
+    nodes: Pair | None = None
+    cache: Pair | None = None
+    admin: Pair | None = None
+    """With which the operator shows itself to the nodes."""
+    password: str = ""
+    previous: str = ""
+    since: Moment | None = None
+    """When `password` was made."""
+    cache_password: str = ""
+    """Of the nodes, in Redis."""
+    rotated_authority: str = ""
+    rotated_password: str = ""
+    """What the spec asked for last and was begun."""
+
+
+EMPTY = Material()
+USUAL = Limits()
+
+
+def signs(cluster: Cluster) -> bool:
+    """The operator makes the certificates itself."""
+    return cluster.spec.tls.enabled and not cluster.spec.tls.secret_name
+
+
+def wanted_names(cluster: Cluster) -> dict[str, Names]:
+    cache = names.cache(cluster.name)
+    reach = tuple(f"{cache}{end}" for end in ("", f".{cluster.namespace}", f".{cluster.namespace}.svc"))
+    return {
+        "nodes": node_names(cluster.name, cluster.namespace, range(7), (names.peers_service(cluster.name),)),
+        "cache": Names(cache, (*reach, "localhost"), ("127.0.0.1",)),
+        "admin": operator_names(cluster.name, cluster.namespace),
+    }
+
+
+def renewed(found: Material, cluster: Cluster, now: Moment, *, spread_out: bool, limits: Limits = USUAL) -> Material:
+    """As it should be now; the same object when nothing is due. `spread_out`: every node that answers shows and trusts what it should."""
+    changed = _passwords(_certificates(found, cluster, now, spread_out, limits), cluster, now)
+    return found if changed == found else changed
+
+
+def _certificates(found: Material, cluster: Cluster, now: Moment, spread_out: bool, limits: Limits) -> Material:
+    if not signs(cluster):
+        return dataclasses.replace(found, authority=None, nodes=None, cache=None, admin=None)
+    asked = cluster.spec.tls.rotate_authority
+    before = found.authority
+    rotate = before is not None and asked not in ("", found.rotated_authority)
+    who = f"{cluster.namespace}/{cluster.name}"
+    if before is not None and not spread_out and before.phase:
+        current = before  # somebody has not heard of this phase yet
+    else:
+        current = advance(before, who, now, rotate=rotate, spread=limits.spread)
+    begun = before is None or (current is not before and current.next is not None)
+    wanted = wanted_names(cluster)
+
+    def good(pair: Pair | None, what: str) -> Pair | None:
+        due = current.signing.key and why_renew(pair, current.signing, wanted[what], now)
+        return leaf(current.signing, wanted[what], now, limits.life) if due else pair
+
+    return dataclasses.replace(
+        found,
+        authority=current,
+        nodes=good(found.nodes, "nodes"),
+        cache=good(found.cache, "cache"),
+        admin=good(found.admin, "admin"),
+        rotated_authority=asked if begun else found.rotated_authority,
+    )
+
+
+def _passwords(found: Material, cluster: Cluster, now: Moment) -> Material:
+    if not cluster.spec.auth.enabled:
+        return dataclasses.replace(found, password="", previous="", since=None, cache_password="")
+    asked = cluster.spec.auth.rotate_password
+    if not found.password or asked not in ("", found.rotated_password):
+        found = dataclasses.replace(found, password=_password(), previous=found.password, since=now, rotated_password=asked)
+    elif found.previous and (found.since is None or now >= found.since + OVERLAP):
+        found = dataclasses.replace(found, previous="")
+    return found if found.cache_password else dataclasses.replace(found, cache_password=_password())
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(PASSWORD_BYTES)
+
+
+def adopted(trusted: bytes, nodes: Pair | None, cache: Pair | None, cluster: Cluster, now: Moment) -> Material:
+    """After `<name>-private` was lost: what the pods trust and show, with an authority of which only the certificate is left."""
+    following = authority(f"{cluster.namespace}/{cluster.name}", now)
+    admin = leaf(following, wanted_names(cluster)["admin"], now)
+    return Material(authority=Authority(Pair(trusted, b""), now, next=following), nodes=nodes, cache=cache, admin=admin)
+
+
+def trust_of(bundle: bytes) -> str:
+    """What a node tells of the authorities it trusts (node_image, security/tls.py)."""
+    return hashlib.sha256(bundle).hexdigest()[:16]
+
+
+def serial_of(pair: Pair) -> str:
+    return f"{x509.load_pem_x509_certificate(pair.certificate).serial_number:x}"
+
+
+# --- as the data of a Secret ------------------------------------------------------------------------------------------------
+
+_TEXTS = ("password", "previous", "cache_password", "rotated_authority", "rotated_password")
+_PAIRS = ("nodes", "cache", "admin")
+
+
+def dump(material: Material) -> dict[str, bytes]:
+    found: dict[str, bytes] = {text.replace("_", "-"): getattr(material, text).encode() for text in _TEXTS}
+    if material.since is not None:
+        found["password-since"] = material.since.isoformat().encode()
+    for name in _PAIRS:
+        _put(found, name, getattr(material, name))
+    if material.authority is not None:
+        _put(found, "authority", material.authority.signing)
+        _put(found, "next-authority", material.authority.next)
+        found["authority-since"] = material.authority.since.isoformat().encode()
+        if material.authority.old is not None:
+            found["old-authority.crt"] = material.authority.old
+    return {key: value for key, value in sorted(found.items()) if value}
+
+
+def load(data: Mapping[str, bytes]) -> Material:
+    """Raises ValueError for what `dump` did not make."""
+    signing = _pair(data, "authority")
+    current = None
+    if signing is not None:
+        since = datetime.datetime.fromisoformat(data.get("authority-since", b"").decode())
+        current = Authority(signing, since, _pair(data, "next-authority"), data.get("old-authority.crt"))
+    since_text = data.get("password-since", b"").decode()
+    return Material(
+        authority=current,
+        nodes=_pair(data, "nodes"),
+        cache=_pair(data, "cache"),
+        admin=_pair(data, "admin"),
+        password=data.get("password", b"").decode(),
+        previous=data.get("previous", b"").decode(),
+        since=datetime.datetime.fromisoformat(since_text) if since_text else None,
+        cache_password=data.get("cache-password", b"").decode(),
+        rotated_authority=data.get("rotated-authority", b"").decode(),
+        rotated_password=data.get("rotated-password", b"").decode(),
+    )
+
+
+def _put(data: dict[str, bytes], name: str, pair: Pair | None) -> None:
+    if pair is not None:
+        data[f"{name}.crt"], data[f"{name}.key"] = pair.certificate, pair.key
+
+
+def _pair(data: Mapping[str, bytes], name: str) -> Pair | None:
+    certificate = data.get(f"{name}.crt")
+    return Pair(certificate, data.get(f"{name}.key", b"")) if certificate else None

@@ -1,0 +1,86 @@
+"""What is secret about a cluster, over years and through losses: kept as it was, renewed when due; nodes trust each other all the time."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+
+from countercluster_operator.certificates import SPREAD, Pair
+from countercluster_operator.material import EMPTY, OVERLAP, Limits, Material, adopted, dump, load, renewed
+from countercluster_operator.model import Auth, Cluster, Spec, Tls
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.security.test_certificates import MINUTE, START, trusts
+
+DAY = datetime.timedelta(days=1)
+
+
+def cluster(tls: Tls | None = None, auth: Auth | None = None) -> Cluster:
+    return Cluster("clicks", "shop", "uid", 1, Spec(tls=tls or Tls(), auth=auth or Auth()), "image", "cache")
+
+
+def made(wanted: Cluster | None = None, now: datetime.datetime = START) -> Material:
+    return renewed(EMPTY, wanted or cluster(), now, spread_out=True)
+
+
+def test_it_is_the_same_after_a_secret_and_back_and_nothing_is_due_at_rest() -> None:
+    found = made(cluster(Tls(rotate_authority="one"), Auth(rotate_password="two")))
+    assert load(dump(found)) == found
+    for hours in range(0, 24 * 50, 24):
+        assert renewed(found, cluster(), START + hours * DAY / 24, spread_out=True) is found
+
+
+def test_what_the_spec_does_not_want_is_not_there() -> None:
+    assert made(cluster(Tls(enabled=False), Auth(enabled=False))) == EMPTY
+    assert made(cluster(Tls(secret_name="mine"))).authority is None
+    assert made(cluster(auth=Auth(enabled=False))).password == ""
+
+
+def test_certificates_are_made_anew_at_two_thirds_of_their_life() -> None:
+    found = made()
+    later = renewed(found, cluster(), START + 61 * DAY, spread_out=True)
+    assert later.nodes != found.nodes
+    assert later.authority is found.authority
+    assert later.password == found.password
+    short = renewed(EMPTY, cluster(), START, spread_out=True, limits=Limits(life=DAY))
+    assert renewed(short, cluster(), START + DAY * 0.7, spread_out=True, limits=Limits(life=DAY)).nodes != short.nodes
+
+
+def test_a_new_password_is_asked_for_once_and_the_old_one_is_good_for_a_day() -> None:
+    found = made()
+    asked = cluster(auth=Auth(rotate_password="monday"))
+    now = renewed(found, asked, START + DAY, spread_out=True)
+    assert (now.previous, now.rotated_password) == (found.password, "monday")
+    assert now.password not in ("", found.password)
+    assert renewed(now, asked, START + DAY + OVERLAP / 2, spread_out=True) is now
+    assert renewed(now, asked, START + DAY + OVERLAP, spread_out=True) == dataclasses.replace(now, previous="")
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    lags=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=2, max_size=3),
+    asked_at=st.sets(st.integers(1, 60), max_size=3),
+    lost_at=st.sets(st.integers(1, 60), max_size=1),
+)
+def test_pods_however_late_trust_each_other_through_every_change(lags: list[tuple[int, int]], asked_at: set[int], lost_at: set[int]) -> None:
+    """A pod reads ca.crt and its certificate later than they were written, each by itself; longer than a phase lasts at least. `lost_at`: the private
+    Secret is gone, and the operator that knew it as well."""
+    state, secrets, word = made(), [], ""
+    assert SPREAD < 40 * MINUTE
+    for minute in range(160):
+        word = str(minute) if minute in asked_at else word
+        now = START + minute * MINUTE
+        if minute in lost_at and secrets:
+            state = adopted(secrets[-1][0], secrets[-1][1], state.cache, cluster(), now)
+        seen = [(secrets[max(0, minute - 1 - lag[0])][0], secrets[max(0, minute - 1 - lag[1])][1]) for lag in lags] if secrets else []
+        arrived = not secrets or all(pod == secrets[-1] for pod in seen)
+        state = renewed(state, cluster(Tls(rotate_authority=word)), now, spread_out=arrived)
+        assert state.authority is not None
+        assert isinstance(state.nodes, Pair)
+        secrets.append((state.authority.bundle, state.nodes))
+        for bundle, _ in seen:
+            for _, shown in seen:
+                assert trusts(bundle, shown), f"minute {minute}"
+    assert state.authority is not None
+    assert asked_at == set() or state.rotated_authority == word or state.authority.phase
