@@ -23,9 +23,8 @@ from examples.demo_kube import Broken, Namespace, Object, diagnose, kubectl, wai
 
 SPACE = Namespace("demo")
 CLICKS = CounterCluster(SPACE, "clicks")
-TOOLS = Tools(SPACE)
+TOOLS = Tools(SPACE, "clicks")
 SAMPLE = Path(__file__).resolve().parent.parent / "manifests" / "samples" / "clicks.yaml"
-URL = "redis://clicks:6379"
 RATE = ("--connections", "8", "--rate", "300", "--seconds", "240")
 """A steady pace: the gaps are the cluster's then, not those of a small machine at its limit."""
 KEY = "clicks:total"
@@ -200,7 +199,7 @@ class Demo:
 
     def _count_until(self, act: Callable[[], None], *words: str) -> None:
         """Counts while `act` runs, and checks that the books balance from one load to the next."""
-        self.load = TOOLS.load(KEY, URL, *words)
+        self.load = TOOLS.load(KEY, *words)
         if "--count" in words:
             books = self.load.result()
         else:

@@ -140,6 +140,12 @@ class Tools:
     """A pod with the project's client in the cluster: loads and readers run in it, so that they use Services and names as any client does."""
 
     space: Namespace
+    cluster: str
+
+    @property
+    def binding(self) -> str:
+        """Where the pod finds how to connect: the Secret that the operator makes is mounted there, so the pod starts when it is made."""
+        return f"/bindings/{self.cluster}"
 
     def start(self) -> None:
         container = {
@@ -148,12 +154,14 @@ class Tools:
             "imagePullPolicy": "IfNotPresent",
             "command": ["sleep", "infinity"],
             "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+            "volumeMounts": [{"name": "binding", "mountPath": self.binding, "readOnly": True}],
         }
+        volume = {"name": "binding", "secret": {"secretName": f"{self.cluster}-client"}}
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": TOOLS, "labels": {"app": TOOLS}},
-            "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+            "spec": {"containers": [container], "volumes": [volume], "terminationGracePeriodSeconds": 0},
         }
         self.space("apply", "-f", "-", stdin=json.dumps(pod))
 
@@ -169,20 +177,23 @@ class Tools:
 
     def values(self, key: str, addresses: list[str]) -> dict[str, str]:
         """GET of a key at each address (host:port), asked one after another; an error in the place of a value starts with "!"."""
-        answers: dict[str, str] = json.loads(self.python(_READER, key, *addresses))
+        answers: dict[str, str] = json.loads(self.python(_READER, self.binding, key, *addresses))
         return answers
 
-    def load(self, key: str, url: str, *words: str) -> Load:
-        return Load(self.space, key, url, words)
+    def load(self, key: str, *words: str) -> Load:
+        return Load(self.space, key, self.binding, words)
 
 
 _READER = """
 import json, sys, redis
-key, answers = sys.argv[1], {}
-for address in sys.argv[2:]:
+from countercluster.addresses import Binding
+found, key, answers = Binding(sys.argv[1]), sys.argv[2], {}
+for address in sys.argv[3:]:
     host, port = address.rsplit(":", 1)
+    options = found.cache_options if host.endswith("-cache") else found.options
+    scheme = found.url.partition("://")[0]
     try:
-        with redis.Redis(host=host, port=int(port), socket_timeout=10, socket_connect_timeout=5, decode_responses=True) as node:
+        with redis.Redis.from_url(f"{scheme}://{address}", socket_timeout=10, socket_connect_timeout=5, decode_responses=True, **options) as node:
             answers[address] = node.get(key) or ""
     except redis.RedisError as error:
         answers[address] = f"!{type(error).__name__}: {error}"
@@ -193,11 +204,11 @@ print(json.dumps(answers))
 class Load:
     """`countercluster.load` running in the tools pod, from construction until `result()` or `stop()`."""
 
-    def __init__(self, space: Namespace, key: str, url: str, words: tuple[str, ...]) -> None:
+    def __init__(self, space: Namespace, key: str, binding: str, words: tuple[str, ...]) -> None:
         self._space = space
         self._pid_file = f"/tmp/{key.replace(':', '-')}.pid"
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        program = f'echo $$ >{self._pid_file}; exec python3 -m countercluster.load --url {url} --key {key} --json "$@"'
+        program = f'echo $$ >{self._pid_file}; exec python3 -m countercluster.load --binding {binding} --key {key} --json "$@"'
         self._process = subprocess.Popen(
             ["kubectl", "-n", space.name, "exec", TOOLS, "--", "sh", "-c", program, "load", *words],
             stdout=subprocess.PIPE,

@@ -150,7 +150,15 @@ def pod_ready(pod: Object) -> bool:
 
 def node_status(space: Namespace, pod: str) -> Object | None:
     """What the node in a pod says of itself (docs/internals/node-interface.md); None when it does not answer."""
-    return API.get(f"/api/v1/namespaces/{space.name}/pods/{pod}:8080/proxy/status", seconds=2)
+    for scheme in _schemes.get(space.name, ("https:", "http:")):
+        if found := API.get(f"/api/v1/namespaces/{space.name}/pods/{scheme}{pod}:8080/proxy/status", seconds=2):
+            _schemes[space.name] = (scheme,)
+            return found
+    return None
+
+
+_schemes: dict[str, tuple[str, ...]] = {}
+"""What the nodes of a namespace speak: https unless their CounterCluster says otherwise."""
 
 
 @contextlib.contextmanager

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from redis.connection import parse_url
+from redis.credentials import CredentialProvider
 
 from countercluster.errors import CounterError
 
@@ -21,10 +23,12 @@ class Addresses:
     """
 
     def __init__(self, urls: str | Sequence[str], options: Mapping[str, Any]) -> None:
-        self.urls = [urls] if isinstance(urls, str) else list(urls)
-        if not self.urls:
+        urls = [urls] if isinstance(urls, str) else list(urls)
+        if not urls:
             raise CounterError("no address of the cluster was given")
-        self._given = [{**parsed(url), **options} for url in self.urls]
+        self.shown = ", ".join(map(shown, urls))
+        self._given = [{**parsed(url), **options} for url in urls]
+        self.given = len(urls)
         self._found: list[dict[str, Any]] = []
         self._ask_at = 0.0
 
@@ -56,14 +60,68 @@ class Addresses:
         self._found = found
 
 
+class Binding:
+    """A mounted Secret `<name>-client`, or any folder with the keys of the Service Binding specification (servicebinding.io/spec/core/1.1.0): `uri`,
+    and where they apply `cache-uri`, `password` and `ca.crt`. What is in force is read for every new connection. Raises CounterError."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder)
+        self.url = self._without_password(self._read("uri"))
+        self.cache = self._without_password(cache) if (cache := self._read("cache-uri", needed=False)) else None
+        self.options: dict[str, Any] = {}
+        if (self._folder / "ca.crt").exists():
+            self.options["ssl_ca_certs"] = str(self._folder / "ca.crt")
+        if (self._folder / "password").exists():
+            self.options["credential_provider"] = _FromFolder(self, "default")
+
+    @property
+    def cache_options(self) -> dict[str, Any]:
+        """The cache knows applications as `reader`."""
+        login = {"credential_provider": _FromFolder(self, "reader")} if "credential_provider" in self.options else {}
+        return {**self.options, **login}
+
+    def password(self) -> str:
+        return self._read("password")
+
+    def _read(self, key: str, *, needed: bool = True) -> str:
+        try:
+            return (self._folder / key).read_text().strip()
+        except FileNotFoundError:
+            if needed:
+                raise CounterError(f"{self._folder} has no {key}: is the Secret <name>-client mounted there?") from None
+            return ""
+        except OSError as error:
+            raise CounterError(f"{self._folder / key}: {error.strerror}") from None
+
+    @staticmethod
+    def _without_password(url: str) -> str:
+        scheme, _, rest = url.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+class _FromFolder(CredentialProvider):
+    def __init__(self, binding: Binding, user: str) -> None:
+        self._binding, self._user = binding, user
+
+    def get_credentials(self) -> tuple[str, str]:
+        return self._user, self._binding.password()
+
+
+def shown(url: str) -> str:
+    """Without what must not be seen."""
+    scheme, _, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    return f"{scheme}://{login.partition(':')[0]}{':***' if ':' in login else ''}{at}{place}"
+
+
 def parsed(url: str) -> dict[str, Any]:
     """redis-py's options for `redis://[user:password@]host:port[/0]`, or `rediss://…` for TLS. Raises CounterError."""
     try:
         options = dict(parse_url(url))
     except ValueError as error:
-        raise CounterError(f"address {url!r}: {error}") from error
+        raise CounterError(f"address {shown(url)!r}: {error}") from None
     if not url.startswith(("redis://", "rediss://")):
-        raise CounterError(f"address {url!r}: redis:// or rediss:// is expected")
+        raise CounterError(f"address {shown(url)!r}: redis:// or rediss:// is expected")
     options.pop("connection_class", None)
     return {"host": "localhost", "port": 6379, **options, "tls": url.startswith("rediss://")}
 

@@ -113,9 +113,9 @@ def run(options: argparse.Namespace, budget: Budget, counters: Counters) -> Book
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="countercluster.load", description="Counts, and checks that nothing was lost or doubled.")
-    parser.add_argument(
-        "--url", action="append", required=True, metavar="redis://HOST:PORT", help="an address of the cluster; may be given several times"
-    )
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--url", action="append", metavar="redis://HOST:PORT", help="an address of the cluster; may be given several times")
+    where.add_argument("--binding", metavar="FOLDER", help="where the Secret <name>-client is mounted: address, password and certificates")
     parser.add_argument("--key", default="load", help="the counter; nobody else may use it meanwhile (default: load)")
     parser.add_argument("--connections", type=int, default=8, help="how many at the same time, 1 to 256 (default: 8)")
     amount = parser.add_mutually_exclusive_group()
@@ -142,7 +142,8 @@ def main(words: Sequence[str] | None = None) -> int:
         for which in (signal.SIGTERM, signal.SIGINT):
             signal.signal(which, lambda *_: budget.stopped.set())
     try:
-        with Counters(options.url, exactly_once=not options.plain, deadline_s=options.deadline) as counters:
+        how = {"exactly_once": not options.plain, "deadline_s": options.deadline}
+        with Counters.bound(options.binding, **how) if options.binding else Counters(options.url, **how) as counters:
             books = run(options, budget, counters)
     except CounterError as error:
         print(f"the counter {options.key!r} could not be read: {error}", file=sys.stderr)

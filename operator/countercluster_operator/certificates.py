@@ -185,10 +185,10 @@ def advance(found: Authority | None, cluster: str, now: Moment, *, rotate: bool 
 def node_names(cluster: str, namespace: str, ordinals: Sequence[int], services: Sequence[str] = ()) -> Names:
     """Of the one certificate that all nodes of a cluster share: the pods of a StatefulSet share their volumes."""
     pods = [f"{cluster}-{n}" for n in ordinals]
-    hosts = [f"{pod}.{cluster}-peers.{namespace}.svc" for pod in pods]
-    reach = [form for service in (cluster, *services) for form in (service, f"{service}.{namespace}", f"{service}.{namespace}.svc")]
+    places = [*(f"{pod}.{cluster}-peers" for pod in pods), cluster, *services]
+    forms = [form for place in places for form in (place, *(f"{place}.{namespace}{end}" for end in ("", ".svc", ".svc.cluster.local")))]
     uris = [f"countercluster://{namespace}/{cluster}/node/{pod}" for pod in pods]
-    return Names(f"{cluster} nodes", (*reach, *hosts, *pods, "localhost"), ("127.0.0.1",), tuple(uris))
+    return Names(f"{cluster} nodes", (*forms, *pods, "localhost"), ("127.0.0.1",), tuple(uris))
 
 
 def operator_names(cluster: str, namespace: str) -> Names:

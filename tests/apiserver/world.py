@@ -24,6 +24,7 @@ CONTROLLERS = ("statefulset", "garbagecollector", "persistentvolumeclaim-protect
 API = "countercluster.io/v1alpha1"
 
 Object = dict[str, Any]
+PLAIN: Object = {"tls": {"enabled": False}, "auth": {"enabled": False}}
 
 
 class World:
@@ -51,8 +52,8 @@ class World:
         return Operator(self._kubeconfigs[name], self.folder, name, **environment)
 
     def cluster(self, namespace: str, name: str, /, **spec: Any) -> None:
-        """Without a cache, as nobody runs Redis here."""
-        spec = {"cache": {"enabled": False}, "resources": {}, "settings": {"tickMs": 50}, **spec}
+        """Without a cache, as nobody runs Redis here, and in plain text unless told otherwise."""
+        spec = {"cache": {"enabled": False}, "resources": {}, "settings": {"tickMs": 50}, **PLAIN, **spec}
         meta = {"name": name, "namespace": namespace}
         self.server.apply({"apiVersion": API, "kind": "CounterCluster", "metadata": meta, "spec": spec}).ok()
 

@@ -111,7 +111,7 @@ def make_rig(space: Namespace) -> Iterator[Callable[..., Rig]]:
     made: list[Rig] = []
 
     def make(name: str, spec: Object) -> Rig:
-        rig = Rig(space, CounterCluster(space, name), Tools(space), [])
+        rig = Rig(space, CounterCluster(space, name), Tools(space, name), [])
         made.append(rig)
         rig.tools.start()
         space("apply", "-f", "-", stdin=manifest(name, spec))
@@ -128,7 +128,7 @@ def make_rig(space: Namespace) -> Iterator[Callable[..., Rig]]:
 def fresh(kubernetes: None) -> Iterator[tuple[Rig, float]]:
     """The shared CounterCluster, made from `spec: {}`, and how long that took."""
     SHARED.make()
-    rig = Rig(SHARED, CounterCluster(SHARED, "clicks"), Tools(SHARED), [])
+    rig = Rig(SHARED, CounterCluster(SHARED, "clicks"), Tools(SHARED, "clicks"), [])
     rig.tools.start()
     SHARED("apply", "-f", "-", stdin=manifest("clicks", {}))
     seconds = rig.counters.wait_settled(3, waits.READY, cache=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from examples.demo_counters import CounterCluster, Load, Tools
 from examples.demo_kube import OPERATOR_NAMESPACE, Namespace, Object, condition, kubectl, pod_ready, wait
@@ -34,7 +37,7 @@ class Rig:
 
     def load(self, key: str, *words: str) -> Load:
         """A load through the client Service that counts already when this returns; at a steady pace unless told otherwise."""
-        load = self.tools.load(key, f"redis://{self.counters.name}:6379", *(words or STEADY))
+        load = self.tools.load(key, *(words or STEADY))
         self.loads.append(load)
         if not words:
             load.wait_counting()
@@ -52,6 +55,14 @@ class Rig:
             return "" if found == str(value) else f"Redis has {found or 'nothing'}, not {value}"
 
         return wait(f"{key} in Redis", waits.CACHE, lack)
+
+    def binding(self) -> Path:
+        """A folder with what the Secret `<name>-client` has now."""
+        secret = self.space.get("secrets", f"{self.counters.name}-client") or {}
+        folder = Path(tempfile.mkdtemp(prefix="countercluster-binding-"))
+        for key, value in secret["data"].items():
+            (folder / key).write_bytes(base64.b64decode(value))
+        return folder
 
     def patch(self, spec: Object) -> None:
         """Merges into the spec."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import os
 import shutil
 import subprocess
 
@@ -65,8 +66,10 @@ def test_redis_is_filled_again_after_its_pod_was_deleted(rig: Rig) -> None:
 
 
 def test_stock_clients_work_through_a_port_forward(rig: Rig) -> None:
+    folder = rig.binding()
+    password, authorities = (folder / "password").read_text(), str(folder / "ca.crt")
     with port_forward(rig.space, "svc/clicks", 6379) as port:
-        with redis.Redis(port=port, decode_responses=True, socket_timeout=10) as client:
+        with redis.Redis(port=port, ssl=True, ssl_ca_certs=authorities, password=password, decode_responses=True, socket_timeout=10) as client:
             assert client.ping()
             client.delete("stock")
             assert client.incr("stock") == 1
@@ -80,7 +83,10 @@ def test_stock_clients_work_through_a_port_forward(rig: Rig) -> None:
             assert client.get("stock") is None
         if shutil.which("redis-cli"):
             words = "INCR cli\nINCRBY cli 4\nNOSUCH x\nGET cli\nDEL cli\n"
-            said = subprocess.run(["redis-cli", "-p", str(port)], input=words, capture_output=True, text=True, timeout=30, check=True)
+            secure = ["redis-cli", "-p", str(port), "--tls", "--cacert", authorities]
+            said = subprocess.run(
+                secure, input=words, capture_output=True, text=True, timeout=30, check=True, env={**os.environ, "REDISCLI_AUTH": password}
+            )
             answers = [line for line in said.stdout.splitlines() if line]
             assert answers[:2] == ["1", "5"]
             assert answers[2].startswith("ERR unknown command")
@@ -88,7 +94,8 @@ def test_stock_clients_work_through_a_port_forward(rig: Rig) -> None:
 
 
 def test_redis_cli_works_through_the_service(rig: Rig) -> None:
-    cli = ("exec", "deploy/clicks-cache", "--", "redis-cli", "-h", "clicks")
+    password = (rig.binding() / "password").read_text()
+    cli = ("exec", "deploy/clicks-cache", "--", "env", f"REDISCLI_AUTH={password}", "redis-cli", "-h", "clicks", "--tls", "--cacert", "/secrets/ca.crt")
     rig.space(*cli, "DEL", "cli")
     assert rig.space(*cli, "INCRBY", "cli", "7").strip() == "7"
     assert rig.space(*cli, "GET", "cli").strip() == "7"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from redis import exceptions
@@ -19,8 +20,8 @@ PAUSE_S = 1.0
 
 
 class AsyncCache:
-    def __init__(self, url: str) -> None:
-        self._client: Any = Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0))
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self._client: Any = Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0), **options)
         self._not_before = 0.0
 
     async def read(self, keys: tuple[Key, ...], max_age_s: float | None, after: int | None) -> list[int | None]:

@@ -51,7 +51,7 @@ class AsyncLane:
     def __init__(self, addresses: Addresses, discover: bool) -> None:
         self._addresses = addresses
         self._discover = discover
-        self._at = random.randrange(len(addresses.urls))
+        self._at = random.randrange(addresses.given)
         self._connection: Connection | None = None
         self._producer = secrets.token_hex(8)
         self._sequence = 1
@@ -118,7 +118,7 @@ class AsyncLane:
                 raise Refused(f"{name}: {error}") from error
             now = time.monotonic()
             if now + pause_s >= deadline or (once and unknown):
-                text = f"{name}: {problem} (deadline {patience.deadline_s:g} s, addresses {', '.join(self._addresses.urls)})"
+                text = f"{name}: {problem} (deadline {patience.deadline_s:g} s, addresses {self._addresses.shown})"
                 raise (OutcomeUnknown(text) if unknown else NotExecuted(text)) from problem
             self._at += 1
             await sleep(pause_s * random.uniform(0.5, 1.0))

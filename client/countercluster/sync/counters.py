@@ -7,12 +7,13 @@ import contextlib
 import copy
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from countercluster import commands
-from countercluster.addresses import Addresses
+from countercluster.addresses import Addresses, Binding
 from countercluster.sync.cache import Cache
 from countercluster.sync.lane import Lane, Patience
 from countercluster.sync.waiting import Places
@@ -47,12 +48,20 @@ class Counters:
         connect_s: float = 1.0,
         connections: int = 64,
         discover: bool = True,
+        cache_options: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         self._patience = Patience(deadline_s, attempt_s, connect_s)
         self._exactly_once = exactly_once
-        self._cache = None if cache is None else Cache(cache)
+        self._cache = None if cache is None else Cache(cache, cache_options or {})
         self._pool = _Pool(Addresses(urls, options), connections, discover)
+
+    @classmethod
+    def bound(cls, folder: str | Path, **more: Any) -> Self:
+        """By a mounted Secret `<name>-client`: addresses, certificates and password, the cache included. `more`: as for the constructor."""
+        found = Binding(folder)
+        cache = {"cache": found.cache, "cache_options": found.cache_options} if found.cache else {}
+        return cls(found.url, **{**cache, **found.options, **more})
 
     def within(self, deadline_s: float) -> Self:
         """The same counters and connections with another deadline: `counters.within(0.5).incr("k")`."""
