@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import os
+import random
 import shutil
 import subprocess
 
@@ -95,7 +95,8 @@ def test_stock_clients_work_through_a_port_forward(rig: Rig) -> None:
 
 def test_redis_cli_works_through_the_service(rig: Rig) -> None:
     password = (rig.binding() / "password").read_text()
-    cli = ("exec", "deploy/clicks-cache", "--", "env", f"REDISCLI_AUTH={password}", "redis-cli", "-h", "clicks", "--tls", "--cacert", "/secrets/ca.crt")
+    here = ("exec", "deploy/clicks-cache", "--", "env", f"REDISCLI_AUTH={password}")
+    cli = (*here, "redis-cli", "-h", "clicks", "--tls", "--cacert", "/secrets/ca.crt")
     rig.space(*cli, "DEL", "cli")
     assert rig.space(*cli, "INCRBY", "cli", "7").strip() == "7"
     assert rig.space(*cli, "GET", "cli").strip() == "7"
