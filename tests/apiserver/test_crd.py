@@ -55,6 +55,16 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         }
     },
     "a priority": {"podTemplate": {"priorityClassName": "system-cluster-critical"}},
+    "plain text": {"tls": {"enabled": False}, "auth": {"enabled": False}},
+    "certificates of one's own": {"tls": {"secretName": "from-cert-manager"}},
+    "users": {"auth": {"users": [{"name": "app", "rules": "~app:* +@read +@write", "passwordSecret": {"name": "app"}}], "aclSecretName": "more"}},
+    "rotations": {"tls": {"rotateAuthority": "2026-11-23"}, "auth": {"rotatePassword": "2026-11-23"}},
+    "who may connect": {
+        "network": {
+            "clients": [{"podSelector": {"matchLabels": {"app": "shop"}}}, {"ipBlock": {"cidr": "192.0.2.0/24", "except": ["192.0.2.1/32"]}}],
+            "scrapers": [{"namespaceSelector": {"matchExpressions": [{"key": "name", "operator": "In", "values": ["monitoring"]}]}}],
+        }
+    },
 }
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -108,6 +118,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"podTemplate": {"topologySpreadConstraints": [{"topologyKey": "a"}, {"topologyKey": "a", "maxSkew": 2}]}},
         "have the same topologyKey and whenUnsatisfiable",
     ),
+    "plain text with certificates": ({"tls": {"enabled": False, "secretName": "mine"}}, "spec.tls.secretName is set, and spec.tls.enabled is false"),
+    "the operator's user": (
+        {"auth": {"users": [{"name": "default", "rules": "+@read", "passwordSecret": {"name": "a"}}]}},
+        "the user default is the operator's",
+    ),
+    "a password among the rules": (
+        {"auth": {"users": [{"name": "a", "rules": "~* >secret", "passwordSecret": {"name": "a"}}]}},
+        "passwords belong into passwordSecret",
+    ),
+    "rules of two lines": ({"auth": {"users": [{"name": "a", "rules": "~*\nuser b", "passwordSecret": {"name": "a"}}]}}, "auth.users[0].rules"),
+    "a user without a password": ({"auth": {"users": [{"name": "a", "rules": "~*"}]}}, "auth.users[0].passwordSecret"),
+    "a peer that is both": ({"network": {"clients": [{"podSelector": {}, "ipBlock": {"cidr": "192.0.2.0/24"}}]}}, "a peer is either an ipBlock"),
+    "a peer that is nothing": ({"network": {"scrapers": [{}]}}, "a peer is either an ipBlock"),
     "a priority that is no name": ({"podTemplate": {"priorityClassName": "Very High"}}, "spec.podTemplate.priorityClassName"),
 }
 
@@ -162,6 +185,8 @@ def test_a_field_that_does_not_exist_is_named(server: ApiServer) -> None:
         ({"storage": {"size": "1Gi"}}, "spec.storage.size cannot become smaller"),
         ({"storage": {"size": "2047Mi"}}, "spec.storage.size cannot become smaller"),
         ({"storage": {"storageClassName": "other"}}, "spec.storage.storageClassName cannot be changed"),
+        ({"tls": {"enabled": False}}, "spec.tls.enabled cannot be changed"),
+        ({"auth": {"enabled": False}}, "spec.auth.enabled cannot be changed"),
     ],
 )
 def test_what_cannot_be_undone_is_refused_later(server: ApiServer, namespace: str, change: dict[str, Any], why: str) -> None:
