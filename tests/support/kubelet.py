@@ -83,6 +83,10 @@ class Kubelet:
         self._pods: dict[str, asyncio.Task[None]] = {}  # by uid
         self._disks: dict[str, asyncio.Lock] = {}  # by uid of the claim: one node at a time opens it
         self._claims_changed = asyncio.Condition()
+        self._secrets: dict[str, Object] = {}  # by namespace/name
+        self._mounts: dict[str, dict[Path, str]] = {}  # by uid of the pod: folder, namespace/name of the Secret in it
+        self._anybody = ssl.create_default_context()  # a kubelet does not look whose certificate it is
+        self._anybody.check_hostname, self._anybody.verify_mode = False, ssl.CERT_NONE
         self._resolve = socket.getaddrinfo
         socket.getaddrinfo = self._getaddrinfo  # type: ignore[assignment]  # the only DNS here
 
@@ -97,6 +101,7 @@ class Kubelet:
         await asyncio.gather(
             self._follow("/api/v1/persistentvolumeclaims", self._claim),
             self._follow("/api/v1/pods", self._pod),
+            self._follow("/api/v1/secrets", self._secret),
         )
 
     async def _follow(self, path: str, handle: Callable[[str, Object], Any]) -> None:
@@ -119,11 +124,51 @@ class Kubelet:
             self._claims[key] = claim
             self._claims_changed.notify_all()
 
+    async def _secret(self, kind: str, secret: Object) -> None:
+        key = f"{secret['metadata']['namespace']}/{secret['metadata']['name']}"
+        if kind == "DELETED":
+            self._secrets.pop(key, None)
+            return
+        async with self._claims_changed:
+            self._secrets[key] = secret
+            self._claims_changed.notify_all()
+        for mounts in self._mounts.values():
+            for folder, name in mounts.items():
+                if name == key:
+                    self._fill(folder, secret)
+
+    def _fill(self, folder: Path, secret: Object) -> None:
+        """All files of a mounted Secret change at once: they are links through one link that is replaced."""
+        new = folder / f"..{secret['metadata']['resourceVersion']}"
+        new.mkdir(parents=True, exist_ok=True)
+        for name, value in (secret.get("data") or {}).items():
+            (new / name).write_bytes(base64.b64decode(value))
+            if not (folder / name).is_symlink():
+                (folder / name).symlink_to(f"..data/{name}")
+        (folder / "..next").symlink_to(new.name)
+        (folder / "..next").rename(folder / "..data")
+
+    async def _mounted(self, pod: Object) -> dict[str, str]:
+        """Folders of the Secrets by where the container sees them; waits until there are all."""
+        meta = pod["metadata"]
+        secrets = {v["name"]: f"{meta['namespace']}/{v['secret']['secretName']}" for v in pod["spec"]["volumes"] if "secret" in v}
+        async with self._claims_changed:
+            await self._claims_changed.wait_for(lambda: all(name in self._secrets for name in secrets.values()))
+        found = {}
+        for mount in pod["spec"]["containers"][0]["volumeMounts"]:
+            if mount["name"] in secrets:
+                folder = self._folder / meta["uid"] / mount["name"]
+                self._fill(folder, self._secrets[secrets[mount["name"]]])
+                self._mounts.setdefault(meta["uid"], {})[folder] = secrets[mount["name"]]
+                found[mount["mountPath"]] = str(folder)
+        return found
+
     async def _pod(self, kind: str, pod: Object) -> None:
         uid = pod["metadata"]["uid"]
         if kind == "DELETED":
             if (task := self._pods.pop(uid, None)) is not None:
                 task.cancel()
+            self._mounts.pop(uid, None)
         elif uid not in self._pods and pod["spec"]["containers"][0]["name"] == "node":
             self._pods[uid] = asyncio.create_task(self._live(pod))
 
@@ -137,13 +182,13 @@ class Kubelet:
 
     async def _run_pod(self, pod: Object) -> None:
         meta = pod["metadata"]
-        claim = await self._claim_of(pod)
+        claim, mounts = await self._claim_of(pod), await self._mounted(pod)
         ip = str(ipaddress.IPv4Address(FIRST_ADDRESS + next(self._numbers)))
         self._addresses[f"{meta['name']}.{pod['spec'].get('subdomain', '')}.{meta['namespace']}.svc"] = ip
         disk = self._disks.setdefault(claim, asyncio.Lock())
         path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
         async with disk:
-            node = Node(self._settings(pod, ip, self._folder / claim))
+            node = Node(self._settings(pod, ip, self._folder / claim, mounts))
             await node.start()
             try:
                 await self._report(path, pod, ip, ready=False)
@@ -160,13 +205,16 @@ class Kubelet:
             await self._claims_changed.wait_for(lambda: key in self._claims and "deletionTimestamp" not in self._claims[key]["metadata"])
             return str(self._claims[key]["metadata"]["uid"])
 
-    def _settings(self, pod: Object, ip: str, disk: Path) -> settings.Settings:
+    def _settings(self, pod: Object, ip: str, disk: Path, mounts: dict[str, str]) -> settings.Settings:
         environment: dict[str, str] = {}
         for variable in pod["spec"]["containers"][0]["env"]:
             if "valueFrom" in variable:
                 value = pod["metadata"]["name"] if variable["valueFrom"].get("fieldRef", {}).get("fieldPath") == "metadata.name" else ""
             else:
                 value = re.sub(r"\$\((\w+)\)", lambda m: environment[m[1]], variable.get("value", ""))
+            for seen, folder in mounts.items():
+                if value == seen or value.startswith(f"{seen}/"):
+                    value = folder + value.removeprefix(seen)
             environment[variable["name"]] = value
         disk.mkdir(parents=True, exist_ok=True)
         return settings.load(["--data-dir", str(disk / "node"), "--bind", ip], environment)
@@ -176,16 +224,16 @@ class Kubelet:
         known = False
         while not node.fatal.done():
             await asyncio.sleep(PROBE_S)
-            ready = await self._ready(ip)
+            ready = await self._ready(ip, self._anybody if node.tls is not None else None)
             if ready != known:
                 await self._report(path, pod, ip, ready=ready)
                 known = ready
         node.fatal.result()
 
-    async def _ready(self, ip: str) -> bool:
+    async def _ready(self, ip: str, context: ssl.SSLContext | None) -> bool:
         """A GET by hand: a session of an HTTP library for each pod and probe would be most of this process's work."""
         try:
-            reader, writer = await asyncio.open_connection(ip, 8080)
+            reader, writer = await asyncio.open_connection(ip, 8080, ssl=context)
         except OSError:
             return False
         try:

@@ -1,0 +1,221 @@
+"""TLS and passwords as the operator makes them, with a real API server, real nodes and real clients: made, used, changed under load, and closed to
+strangers."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from countercluster import Counters, NotExecuted
+from countercluster.addresses import Binding
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.apiserver.conftest import own_namespace
+from tests.apiserver.world import World, world
+from tests.support.operators import Operator
+
+QUICK = {"SPREAD_SECONDS": "2"}
+SECURED: dict[str, Any] = {"tls": {}, "auth": {}}
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("world")) as found:
+        yield found
+
+
+@pytest.fixture
+def operator(here: World) -> Iterator[Operator]:
+    with here.operator(**QUICK) as found:
+        yield found
+
+
+@pytest.fixture
+def namespace(here: World, request: pytest.FixtureRequest) -> str:
+    return here.server.namespace(own_namespace(request))
+
+
+class Client:
+    """The Secret `<name>-client`, mounted: `refresh` is what a kubelet does in the end. Nodes are reached by their addresses, as no Services are
+    here."""
+
+    def __init__(self, here: World, namespace: str, name: str, folder: Path) -> None:
+        self._here, self._namespace, self._name, self.folder = here, namespace, name, folder
+        self.refresh()
+
+    def refresh(self) -> None:
+        data = self._here.server.get(f"/api/v1/namespaces/{self._namespace}/secrets/{self._name}-client")["data"]
+        for key, value in data.items():
+            (self.folder / key).write_bytes(base64.b64decode(value))
+
+    def ips(self) -> list[str]:
+        pods = self._here.server.get(f"/api/v1/namespaces/{self._namespace}/pods")["items"]
+        return [pod["status"]["podIP"] for pod in pods]
+
+    def options(self, **more: Any) -> dict[str, Any]:
+        """Of a connection that looks at the authority, and not at the address: certificates carry names."""
+        return {**Binding(self.folder).options, "ssl_check_hostname": False, **more}
+
+    def counters(self) -> Counters:
+        return Counters([f"rediss://{ip}:6379" for ip in self.ips()], discover=False, deadline_s=20, **self.options())
+
+    def redis(self, **more: Any) -> redis.Redis:
+        options = self.options(**more)
+        return redis.Redis(host=self.ips()[0], port=options.pop("port", 6379), ssl=True, retry=Retry(NoBackoff(), 0), socket_timeout=10, **options)
+
+
+@pytest.fixture
+def secured(here: World, operator: Operator, namespace: str, tmp_path: Path) -> Client:
+    here.cluster(namespace, "c", **SECURED)
+    here.wait_ready(namespace, "c")
+    return Client(here, namespace, "c", tmp_path)
+
+
+@contextlib.contextmanager
+def counting(client: Client) -> Iterator[list[int]]:
+    """Increments without a pause over exactly-once connections that are made anew now and then. Whatever fails is raised at the end."""
+    stop, values, problems = threading.Event(), [], []
+
+    def count() -> None:
+        try:
+            while not stop.is_set():
+                with client.counters() as counters:
+                    for _ in range(20):
+                        values.append(counters.incr("k"))
+                        stop.wait(0.01)
+        except Exception as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        yield values
+    finally:
+        stop.set()
+        thread.join()
+    assert not problems, problems[0]
+    assert values == list(range(1, len(values) + 1)), "each exactly once"
+
+
+def test_a_cluster_is_secured_unless_told_otherwise(here: World, secured: Client, namespace: str) -> None:
+    with secured.counters() as counters:
+        assert counters.incr("k") == 1
+    with secured.redis() as client:
+        assert client.acl_whoami() == "default"
+    with secured.redis(credential_provider=None) as nobody, pytest.raises(redis.AuthenticationError):
+        nobody.incr("k")
+    with secured.redis(credential_provider=None, password="wrong") as guesser, pytest.raises(redis.AuthenticationError):
+        guesser.incr("k")
+    with redis.Redis(host=secured.ips()[0], retry=Retry(NoBackoff(), 0), socket_timeout=5) as plain, pytest.raises(redis.RedisError):
+        plain.ping()
+    with secured.redis(port=7001) as stranger, pytest.raises((redis.RedisError, OSError)):
+        stranger.execute_command("RAFT.STATUS")
+    status = here.get(namespace, "c")["status"]
+    assert status["certificates"]["notAfter"] < status["certificates"]["authorityNotAfter"]
+
+
+def test_no_secret_is_in_a_log_an_event_or_the_status(here: World, secured: Client, namespace: str) -> None:
+    private = here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-private")["data"]
+    said = "".join(path.read_text() for path in [*here.folder.glob("operator-*.log"), here.folder / "machine" / "log"])
+    said += here.server.kubectl("get", "cc,events,pods,sts", "-n", namespace, "-o", "yaml")
+    for key in ("password", "cache-password", "authority.key", "nodes.key"):
+        value = base64.b64decode(private[key]).decode()
+        assert value not in said, key
+        assert private[key] not in said, key
+
+
+def test_a_new_authority_under_load_fails_no_command_and_the_old_one_is_trusted_no_more(here: World, secured: Client, namespace: str) -> None:
+    old = (secured.folder / "ca.crt").read_bytes()
+    phases: set[str] = set()
+
+    def done() -> bool:
+        secured.refresh()
+        found = here.get(namespace, "c")["status"]["certificates"]
+        phases.add(found.get("phase", ""))
+        return found.get("rotated") == "now" and not found.get("phase")
+
+    with counting(secured) as values:
+        here.edit(namespace, "c", tls={"rotateAuthority": "now"})
+        here.wait("the authority is changed", done, 90)
+        seen = len(values)
+        here.wait("it goes on counting", lambda: len(values) > seen + 20)
+    assert {"publish", "re-issue"} <= phases
+    assert old not in (secured.folder / "ca.crt").read_bytes()
+    past = secured.folder / "past.crt"
+    past.write_bytes(old)
+    with secured.redis(ssl_ca_certs=str(past)) as client, pytest.raises(redis.ConnectionError):
+        client.ping()
+    assert here.condition(namespace, "c")["status"] == "True"
+
+
+def test_a_new_password_is_good_at_once_and_the_old_one_for_a_day(here: World, secured: Client, namespace: str) -> None:
+    old = (secured.folder / "password").read_text()
+
+    def changed() -> bool:
+        secured.refresh()
+        return (secured.folder / "password").read_text() != old
+
+    with counting(secured):
+        here.edit(namespace, "c", auth={"rotatePassword": "monday"})
+        here.wait("the password is changed", changed)
+        with secured.redis() as client:
+            here.wait("the nodes know it", lambda: works(client))
+    with secured.redis(credential_provider=None, password=old) as client:
+        assert client.ping()
+    assert here.get(namespace, "c")["status"]["rotatedPassword"] == "monday"
+
+
+def works(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.AuthenticationError:
+        return False
+
+
+def test_users_of_the_spec_have_their_own_rights_and_lose_them_at_once(here: World, secured: Client, namespace: str) -> None:
+    meta = {"name": "reports", "namespace": namespace}
+    here.server.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"password": "read-only"}}).ok()
+    user = {"name": "reports", "rules": "~app:* +@read +ping", "passwordSecret": {"name": "reports"}}
+    here.edit(namespace, "c", auth={"users": [user]})
+    login = {"credential_provider": None, "username": "reports", "password": "read-only"}
+    with secured.redis(**login) as client:
+        here.wait("the nodes know the user", lambda: works(client))
+        assert client.get("app:1") is None
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.incr("app:1")
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.get("other")
+        here.edit(namespace, "c", auth={"users": []})
+        here.wait("the user is gone", lambda: not still_reads(client))
+
+
+def still_reads(client: redis.Redis) -> bool:
+    try:
+        client.get("app:1")
+    except redis.RedisError:
+        return False
+    return True
+
+
+def test_another_operator_and_a_lost_secret_change_nothing_for_clients(here: World, secured: Client, operator: Operator, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/secrets/c-"
+    before = {name: here.server.get(path + name)["data"] for name in ("private", "nodes", "users", "client")}
+    with counting(secured):
+        for name in before:
+            here.server.request("DELETE", path + name).ok()
+        here.wait("all Secrets are back", lambda: all(here.server.request("GET", path + name).status == 200 for name in before))
+    assert {name: here.server.get(path + name)["data"] for name in before} == before
+
+
+def test_a_client_that_does_not_know_the_authority_is_told_so(secured: Client) -> None:
+    options = {**secured.options(), "ssl_ca_certs": None, "ssl_check_hostname": True}
+    counters = Counters(f"rediss://{secured.ips()[0]}:6379", discover=False, deadline_s=2, **options)
+    with counters, pytest.raises(NotExecuted, match="certificate"):
+        counters.incr("k")
