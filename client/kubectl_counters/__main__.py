@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.live import Live
 
 from kubectl_counters import views
+from kubectl_counters.door import Door
 from kubectl_counters.kube import Kube, Object, Trouble
-from kubectl_counters.nodes import NOBODY, Nodes
+from kubectl_counters.nodes import NOBODY, Dial, Nodes, Unconfirmed
 from kubectl_counters.report import bundle
 
 RESTARTED = "countercluster.io/restarted-at"
@@ -34,14 +35,21 @@ class Output(enum.StrEnum):
 
 
 class Session:
-    """What the global options made: where to ask. Tests put another one here."""
+    """What the global options made: where to ask. `dial`: how a pod is reached, where it is not through the API server."""
 
-    def __init__(self, kube: Kube, nodes: Nodes) -> None:
-        self.kube, self.nodes = kube, nodes
+    def __init__(self, kube: Kube, dial: Dial | None = None) -> None:
+        self.kube, self._dial = kube, dial or kube.dial
+        self._nodes: dict[str, Nodes] = {}
+
+    def nodes(self, name: str, cluster: Object | None = None) -> Nodes:
+        """Raises Trouble when there is no such cluster."""
+        if name not in self._nodes:
+            self._nodes[name] = Nodes(self._dial, Door(cluster or self.kube.cluster(name), self.kube.secret))
+        return self._nodes[name]
 
     def found(self, name: str) -> tuple[list[Object], Object]:
         cluster, pods = self.kube.cluster(name), self.kube.pods(name)
-        return pods, views.summary(cluster, pods, self.nodes.statuses(pods))
+        return pods, views.summary(cluster, pods, self.nodes(name, cluster).statuses(pods))
 
     def ready_pod(self, name: str) -> Object:
         """A member that serves. Raises Trouble."""
@@ -77,8 +85,7 @@ def _options(
     kubeconfig: Annotated[str | None, typer.Option(help="Another kubeconfig", envvar="KUBECONFIG")] = None,
 ) -> None:
     if ctx.obj is None:
-        kube = Kube.connect(kubeconfig, context, namespace)
-        ctx.obj = Session(kube, Nodes(kube.dial))
+        ctx.obj = Session(Kube.connect(kubeconfig, context, namespace))
 
 
 def _show(output: Output, found: Any, table: Any) -> None:
@@ -112,7 +119,7 @@ def top(
         found = {}
         for pod in session.kube.pods(name):
             try:
-                found[pod["metadata"]["name"]] = views.samples(session.nodes.page(pod, "/metrics"))
+                found[pod["metadata"]["name"]] = views.samples(session.nodes(name).page(pod, "/metrics"))
             except Trouble:
                 continue
         return found
@@ -140,7 +147,7 @@ def top(
 def get(ctx: typer.Context, name: Name, keys: Annotated[list[str], typer.Argument(help="Counters")], output: How = Output.TABLE) -> None:
     """The values of counters, as they are now."""
     pod = ctx.obj.ready_pod(name)
-    values = dict(zip(keys, ctx.obj.nodes.command(pod, "MGET", *keys), strict=True))
+    values = dict(zip(keys, ctx.obj.nodes(name).command(pod, "MGET", *keys), strict=True))
     found = {key: None if value is None else int(value) for key, value in values.items()}
     _show(output, found, "\n".join(f"{key} {'(none)' if value is None else value}" for key, value in found.items()))
 
@@ -150,18 +157,16 @@ def incr(ctx: typer.Context, name: Name, key: str, by: Annotated[int, typer.Opti
     """Counts. Exit code 75: it is not known whether it was counted."""
     pod = ctx.obj.ready_pod(name)
     try:
-        typer.echo(ctx.obj.nodes.command(pod, "INCRBY", key, by))
-    except Trouble as error:
-        if "UNKNOWN" in str(error) or "closed" in str(error) or "imeout" in str(error):
-            typer.echo(f"it is not known whether it was counted: {error}", err=True)
-            raise typer.Exit(OUTCOME_UNKNOWN) from None
-        raise
+        typer.echo(ctx.obj.nodes(name).command(pod, "INCRBY", key, by))
+    except Unconfirmed as error:
+        typer.echo(f"it is not known whether it was counted: {error}", err=True)
+        raise typer.Exit(OUTCOME_UNKNOWN) from None
 
 
 @app.command()
 def scan(ctx: typer.Context, name: Name, pattern: Annotated[str, typer.Argument(help="As of Redis' SCAN")] = "*", output: How = Output.TABLE) -> None:
     """Names of counters."""
-    keys = sorted(set(ctx.obj.nodes.scan(ctx.obj.ready_pod(name), pattern)))
+    keys = sorted(set(ctx.obj.nodes(name).scan(ctx.obj.ready_pod(name), pattern)))
     _show(output, keys, "\n".join(keys))
 
 
@@ -175,7 +180,7 @@ def transfer(ctx: typer.Context, name: Name, to: To = "") -> None:
         raise Trouble(f"{name} has no leader that could hand over")
     if to and not ids.get(to):
         raise Trouble(f"{to} is no member of {name} that answers: {', '.join(ids)}")
-    ctx.obj.nodes.transfer(by_name[found["leader"]], ids[to] if to else NOBODY)
+    ctx.obj.nodes(name).transfer(by_name[found["leader"]], ids[to] if to else NOBODY)
     typer.echo(f"{ctx.obj.found(name)[1]['leader'] or to} leads")
 
 
@@ -223,7 +228,7 @@ def _time_of(line: str) -> str:
 def report(ctx: typer.Context, name: Name, file: File = None) -> None:
     """A bundle for whoever is to help: states, events, metrics and logs, without secrets and without counters."""
     target = file or Path(f"{name}-report.tar.gz")
-    data = bundle(ctx.obj.kube, ctx.obj.nodes, name)
+    data = bundle(ctx.obj.kube, ctx.obj.nodes(name), name)
     target.write_bytes(data)
     typer.echo(f"{target} ({len(data) / 1024:.0f} KiB); look through it before you send it")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import socket
@@ -90,6 +91,11 @@ class Kube:
         with self._asking(f"log of {pod}"):
             query = [("tailLines", str(lines)), ("previous", str(previous).lower())]
             return self._raw(f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log", query).decode(errors="replace")
+
+    def secret(self, name: str) -> dict[str, bytes]:
+        with self._asking(f"Secret {name}"):
+            data = json.loads(self._raw(f"/api/v1/namespaces/{self.namespace}/secrets/{name}", [])).get("data") or {}
+        return {key: base64.b64decode(value) for key, value in data.items()}
 
     def _raw(self, path: str, query: list[tuple[str, str]]) -> bytes:
         request = self._api.param_serialize("GET", path, query_params=query, auth_settings=["BearerToken"])

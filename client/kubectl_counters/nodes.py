@@ -1,4 +1,4 @@
-"""Conversations with nodes over connections that somebody else made: HTTP for status and metrics, the Redis protocol for the rest."""
+"""Conversations with a cluster's nodes over connections that somebody else made: HTTP for status and metrics, the Redis protocol for the rest."""
 
 from __future__ import annotations
 
@@ -13,10 +13,21 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from kubectl_counters.door import Door
 from kubectl_counters.kube import ADMIN, HTTP, RESP, Object, Trouble
 
 Dial = Callable[[Object, int], socket.socket]  # a pod and a port
 NOBODY = "0000000000000000"
+
+
+class Unconfirmed(Trouble):
+    """It is not known whether the node did it."""
+
+
+def _unconfirmed(error: redis.RedisError) -> bool:
+    if isinstance(error, (redis.AuthenticationError, redis.BusyLoadingError)):  # ConnectionErrors in redis-py's eyes
+        return False
+    return isinstance(error, (redis.ConnectionError, redis.TimeoutError)) or str(error).startswith("UNKNOWN")
 
 
 class _Given(redis.Connection):
@@ -31,15 +42,15 @@ class _Given(redis.Connection):
 
 
 class Nodes:
-    def __init__(self, dial: Dial) -> None:
-        self._dial = dial
+    def __init__(self, dial: Dial, door: Door) -> None:
+        self._dial, self._door = dial, door
 
     def page(self, pod: Object, path: str) -> str:
         """A page of the HTTP port. Raises Trouble."""
         name = pod["metadata"]["name"]
         connection = http.client.HTTPConnection(name, HTTP)
-        connection.sock = self._dial(pod, HTTP)
         try:
+            connection.sock = self._door.to_page(self._dial(pod, HTTP))
             connection.request("GET", path, headers={"Host": name})
             return connection.getresponse().read().decode()
         except (OSError, http.client.HTTPException) as error:
@@ -60,16 +71,20 @@ class Nodes:
         with ThreadPoolExecutor(max_workers=max(1, len(pods))) as pool:
             return {pod["metadata"]["name"]: found for pod, found in zip(pods, pool.map(self.status, pods), strict=True)}
 
-    def command(self, pod: Object, *words: str | int, port: int = RESP) -> Any:
-        """One command, asked once: a repeated increment would count twice. Raises Trouble with the node's own words."""
+    def command(self, pod: Object, *words: str | int) -> Any:
+        """One command to the port of clients. Raises Trouble with the node's own words."""
+        return self._asked(pod, lambda: self._door.to_count(self._dial(pod, RESP)), self._door.login, *words)
+
+    def _asked(self, pod: Object, given: Callable[[], socket.socket], login: dict[str, Any], *words: str | int) -> Any:
+        """Asked once: a repeated increment would count twice."""
         pool = redis.ConnectionPool(
-            connection_class=_Given, given=lambda: self._dial(pod, port), retry=Retry(NoBackoff(), 0), decode_responses=True, max_connections=1
+            connection_class=_Given, given=given, retry=Retry(NoBackoff(), 0), decode_responses=True, max_connections=1, **login
         )
         try:
             with redis.Redis(connection_pool=pool) as client:
                 return client.execute_command(*words)
         except redis.RedisError as error:
-            raise Trouble(f"{pod['metadata']['name']}: {error}") from None
+            raise (Unconfirmed if _unconfirmed(error) else Trouble)(f"{pod['metadata']['name']}: {error}") from None
         finally:
             pool.disconnect()
 
@@ -84,4 +99,4 @@ class Nodes:
                 return
 
     def transfer(self, leader: Object, node_id: str = NOBODY) -> None:
-        self.command(leader, "RAFT.TRANSFER", node_id, port=ADMIN)
+        self._asked(leader, lambda: self._door.to_administer(self._dial(leader, ADMIN)), {}, "RAFT.TRANSFER", node_id)

@@ -33,6 +33,9 @@ def summary(cluster: Object, pods: list[Object], statuses: dict[str, Object]) ->
         "conditions": [{k: c.get(k, "") for k in ("type", "status", "reason", "message")} for c in status.get("conditions", [])],
         "members": [_member(pod, statuses.get(pod["metadata"]["name"], {}), leader, matched) for pod in pods],
         "cache": _cache(spec, leader),
+        "tls": bool((spec.get("tls") or {}).get("enabled")),
+        "login": bool((spec.get("auth") or {}).get("enabled")),
+        "certificates": status.get("certificates") or {},
     }
 
 
@@ -82,13 +85,24 @@ def status_view(found: Object) -> RenderableType:
     lines: list[RenderableType] = [head, Text(f"{found['reason']}: {found['message']}" if found["reason"] else found["message"])]
     lines += [Text(word, style="yellow") for word in ("paused", "hibernated") if found[word]]
     lines.append(Text(f"the operator: {found['doing'] or 'at rest'}"))
-    return Group(*lines, members_view(found), Text(_cache_words(found["cache"])), _complaints(found["conditions"]))
+    return Group(*lines, members_view(found), Text(_cache_words(found["cache"])), _security_words(found), _complaints(found["conditions"]))
 
 
 def _cache_words(cache: Object) -> str:
     if not cache["enabled"]:
         return "cache: off"
     return f"cache: {_shown(cache['connected'])} of {cache['replicas']} Redis reached, {_shown(cache['lagEntries'])} entries behind"
+
+
+def _security_words(found: Object) -> Text:
+    login = "" if found["login"] else "; nobody has to log in"
+    if not found["tls"]:
+        return Text(f"plain text: nothing is encrypted{login}", style="yellow")
+    known = found["certificates"]
+    ends = f"the nodes' until {known['notAfter']}" if "notAfter" in known else "not made yet"
+    authority = f", the authority's until {known['authorityNotAfter']}" if "authorityNotAfter" in known else ""
+    phase = f"; a new authority comes: {known['phase']}" if known.get("phase") else ""
+    return Text(f"certificates: {ends}{authority}{phase}{login}", style="yellow" if login or "notAfter" not in known else "")
 
 
 def members_view(found: Object) -> Table:

@@ -15,7 +15,6 @@ import pytest
 import yaml
 from kubectl_counters.__main__ import Session, app
 from kubectl_counters.kube import Kube, Object, Trouble
-from kubectl_counters.nodes import Nodes
 from typer.testing import CliRunner, Result
 
 from tests.apiserver.world import World, world
@@ -42,7 +41,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def session(here: World) -> Session:
-    return Session(Kube.connect(str(here.server.kubeconfig), namespace="shop"), Nodes(dial))
+    return Session(Kube.connect(str(here.server.kubeconfig), namespace="shop"), dial)
 
 
 def run(session: Session, *words: str, code: int = 0) -> str:

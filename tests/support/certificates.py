@@ -17,14 +17,14 @@ def now() -> datetime.datetime:
 
 
 class Folder:
-    def __init__(self, path: Path, nodes: int, cluster: str = CLUSTER) -> None:
-        self.path, self.nodes, self.cluster = path, nodes, cluster
+    def __init__(self, path: Path, nodes: int, cluster: str = CLUSTER, hosts: tuple[str, ...] = ("localhost",)) -> None:
+        self.path, self.nodes, self.cluster, self.hosts = path, nodes, cluster, hosts
         self.authority: Authority = advance(None, cluster, now())
         path.mkdir(parents=True, exist_ok=True)
         self.issue()
 
     def names(self, who: str) -> Names:
-        return Names(who, ("localhost",), ("127.0.0.1",), (f"countercluster://{self.cluster}/{who}",))
+        return Names(who, self.hosts, ("127.0.0.1",), (f"countercluster://{self.cluster}/{who}",))
 
     def issue(self) -> None:
         """New leaves for everybody, of whoever signs now."""

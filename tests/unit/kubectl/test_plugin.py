@@ -113,3 +113,20 @@ def test_structures_lose_values_and_keep_names() -> None:
 def test_the_reference_page_is_what_the_plugin_says() -> None:
     module: dict[str, Any] = runpy.run_path(str(Path(__file__).resolve().parents[3] / "docs" / "kubectl_page.py"))
     assert module["PAGE"].read_text() == module["rendered"](), "run: python docs/kubectl_page.py"
+
+
+@pytest.mark.parametrize(
+    ("tls", "login", "certificates", "line"),
+    [
+        (False, False, {}, "plain text: nothing is encrypted; nobody has to log in"),
+        (True, True, {}, "certificates: not made yet"),
+        (True, True, {"notAfter": "2027-02-21T00:00:00Z", "authorityNotAfter": "2036-11-21T00:00:00Z"},
+         "certificates: the nodes' until 2027-02-21T00:00:00Z, the authority's until 2036-11-21T00:00:00Z"),
+        (True, False, {"notAfter": "2027-02-21T00:00:00Z", "phase": "publish"},
+         "certificates: the nodes' until 2027-02-21T00:00:00Z; a new authority comes: publish; nobody has to log in"),
+    ],
+)  # fmt: skip
+def test_status_tells_what_is_encrypted_and_until_when(tls: bool, login: bool, certificates: dict[str, str], line: str) -> None:
+    spec = {**CLUSTER["spec"], "tls": {"enabled": tls}, "auth": {"enabled": login}}  # type: ignore[dict-item]
+    cluster = {**CLUSTER, "spec": spec, "status": {**CLUSTER["status"], "certificates": certificates}}  # type: ignore[dict-item]
+    assert line in text(views.status_view(views.summary(cluster, PODS, {}))).splitlines()
