@@ -7,7 +7,8 @@ All of it is kept in one Secret, `<name>-private`, which nobody but the operator
 1. A change goes to `<name>-private` first and only then into the others: what a pod has seen is never forgotten.
 2. The authority changes in phases (certificates.py). A phase ends when it has lasted `spread` and every node that answers has told that it trusts
    and shows what it should.
-3. A new password is valid beside the one before it for `OVERLAP`, or until the next one.
+3. A new password is told to applications when it has been valid for `spread`, which is longer than a Secret takes to reach every node; the one before
+   it is valid for `OVERLAP` after that. The next change begins when the one before it is told.
 4. Should `<name>-private` be lost, the authority that the pods trust is carried on as one that cannot sign any more: the next phase replaces it.
 """
 
@@ -61,8 +62,10 @@ class Material:
     """With which the operator shows itself to the nodes."""
     password: str = ""
     previous: str = ""
+    told: str = ""
+    """The one of the two that applications are given."""
     since: Moment | None = None
-    """When `password` was made."""
+    """When `password` was made; once it is told, when that was."""
     cache_password: str = ""
     """Of the nodes, in Redis."""
     rotated_authority: str = ""
@@ -91,7 +94,7 @@ def wanted_names(cluster: Cluster) -> dict[str, Names]:
 
 def renewed(found: Material, cluster: Cluster, now: Moment, *, spread_out: bool, limits: Limits = USUAL) -> Material:
     """As it should be now; the same object when nothing is due. `spread_out`: every node that answers shows and trusts what it should."""
-    changed = _passwords(_certificates(found, cluster, now, spread_out, limits), cluster, now)
+    changed = _passwords(_certificates(found, cluster, now, spread_out, limits), cluster, now, limits.spread)
     return found if changed == found else changed
 
 
@@ -123,15 +126,21 @@ def _certificates(found: Material, cluster: Cluster, now: Moment, spread_out: bo
     )
 
 
-def _passwords(found: Material, cluster: Cluster, now: Moment) -> Material:
+def _passwords(found: Material, cluster: Cluster, now: Moment, spread: datetime.timedelta) -> Material:
     if not cluster.spec.auth.enabled:
-        return dataclasses.replace(found, password="", previous="", since=None, cache_password="")
+        return dataclasses.replace(found, password="", previous="", told="", since=None, cache_password="")
     asked = cluster.spec.auth.rotate_password
-    if not found.password or asked not in ("", found.rotated_password):
-        found = dataclasses.replace(found, password=_password(), previous=found.password, since=now, rotated_password=asked)
-    elif found.previous and (found.since is None or now >= found.since + OVERLAP):
-        found = dataclasses.replace(found, previous="")
-    return found if found.cache_password else dataclasses.replace(found, cache_password=_password())
+    if not found.cache_password:
+        found = dataclasses.replace(found, cache_password=_password())
+    if not found.password:
+        fresh = _password()
+        return dataclasses.replace(found, password=fresh, told=fresh, since=now, rotated_password=asked)
+    age = now - found.since if found.since is not None else OVERLAP
+    if found.told != found.password:
+        return dataclasses.replace(found, told=found.password, since=now) if age >= spread else found
+    if asked not in ("", found.rotated_password):
+        return dataclasses.replace(found, password=_password(), previous=found.password, since=now, rotated_password=asked)
+    return dataclasses.replace(found, previous="") if found.previous and age >= OVERLAP else found
 
 
 def _password() -> str:
@@ -156,7 +165,7 @@ def serial_of(pair: Pair) -> str:
 
 # --- as the data of a Secret ------------------------------------------------------------------------------------------------
 
-_TEXTS = ("password", "previous", "cache_password", "rotated_authority", "rotated_password")
+_TEXTS = ("password", "previous", "told", "cache_password", "rotated_authority", "rotated_password")
 _PAIRS = ("nodes", "cache", "admin")
 
 
@@ -190,6 +199,7 @@ def load(data: Mapping[str, bytes]) -> Material:
         admin=_pair(data, "admin"),
         password=data.get("password", b"").decode(),
         previous=data.get("previous", b"").decode(),
+        told=(data.get("told") or data.get("password", b"")).decode(),
         since=datetime.datetime.fromisoformat(since_text) if since_text else None,
         cache_password=data.get("cache-password", b"").decode(),
         rotated_authority=data.get("rotated-authority", b"").decode(),

@@ -44,6 +44,7 @@ class Reconciler:
         self._children = Children(api)
         self._events = Recorder(api, settings.identity)
         self._rolls = Throttle(settings.max_rolls)
+        self._rest_s = min(AT_REST_S, settings.spread_s)  # what has to be waited out is not slept through
         self._keeper = Keeper(api, Limits(datetime.timedelta(seconds=settings.spread_s), datetime.timedelta(hours=settings.certificate_hours)))
 
     def watched(self, kind: str, live: dict[str, Any], *, gone: bool) -> None:
@@ -128,7 +129,7 @@ class Reconciler:
         step = todo.step
         where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
         if step is None:
-            return AT_REST_S if todo.settled else REFUSED_S if todo.refused else SOON_S
+            return self._rest_s if todo.settled else REFUSED_S if todo.refused else SOON_S
         try:
             await act.do(step)
         except NotNow as error:

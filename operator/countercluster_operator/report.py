@@ -53,7 +53,7 @@ def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], no
         found["recovered"] = plan.recovered
     if cluster.spec.tls.enabled and (certificates := _certificates(secured)):
         found["certificates"] = certificates
-    if secured.material.rotated_password:
+    if secured.material.rotated_password and secured.material.told == secured.material.password:
         found["rotatedPassword"] = secured.material.rotated_password
     return found
 

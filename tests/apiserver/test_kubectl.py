@@ -32,10 +32,12 @@ def dial(pod: Object, port: int) -> socket.socket:
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("kubectl")) as found, found.operator():
+    with world(tmp_path_factory.mktemp("kubectl")) as found, found.operator(SPREAD_SECONDS="2"):
         found.server.namespace("shop")
-        found.cluster("shop", "clicks")
+        found.cluster("shop", "clicks", tls={}, auth={})  # secured, as it is by default
+        found.cluster("shop", "plain", replicas=2)
         found.wait_ready("shop", "clicks")
+        found.wait_ready("shop", "plain")
         yield found
 
 
@@ -64,6 +66,8 @@ def test_status_shows_who_leads_and_that_all_is_well(session: Session, here: Wor
     assert plain["leader"] == here.get("shop", "clicks")["status"]["leader"]
     assert sorted(m["role"] for m in plain["members"]) == ["follower", "follower", "leader"]
     assert all(m["ready"] and m["version"] and m["lagEntries"] is not None for m in plain["members"])
+    assert "certificates: the nodes' until 20" in text
+    assert plain["certificates"]["notAfter"] < plain["certificates"]["authorityNotAfter"]
     assert yaml.safe_load(run(session, "status", "clicks", "-o", "yaml"))["leader"] == plain["leader"]
 
 
@@ -94,6 +98,46 @@ def test_leadership_goes_where_it_is_told_to(session: Session) -> None:
     assert found(session)["leader"] == target
     with pytest.raises(Trouble, match="no member"):
         run(session, "transfer", "clicks", "clicks-9")
+
+
+def test_a_cluster_in_plain_text_is_counted_in_and_administered(session: Session) -> None:
+    assert run(session, "incr", "plain", "visits").strip() == "1"
+    assert "plain text: nothing is encrypted" in run(session, "status", "plain")
+    before = json.loads(run(session, "status", "plain", "-o", "json"))["leader"]
+    run(session, "transfer", "plain")
+    assert json.loads(run(session, "status", "plain", "-o", "json"))["leader"] not in ("", before)
+
+
+def test_who_may_only_look_sees_the_state_and_is_told_what_is_missing(here: World, tmp_path: Path) -> None:
+    """The rights that docs/reference/kubectl.md names for looking: no Secrets among them."""
+    group = "rbac.authorization.k8s.io"
+    meta = {"name": "watcher", "namespace": "shop"}
+    rules = [
+        {"apiGroups": ["countercluster.io"], "resources": ["counterclusters"], "verbs": ["get", "list"]},
+        {"apiGroups": [""], "resources": ["pods", "events"], "verbs": ["list"]},
+    ]
+    here.server.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}).ok()
+    here.server.apply({"apiVersion": f"{group}/v1", "kind": "Role", "metadata": meta, "rules": rules}).ok()
+    binding = {"roleRef": {"apiGroup": group, "kind": "Role", "name": "watcher"}, "subjects": [{"kind": "ServiceAccount", **meta}]}
+    here.server.apply({"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": meta, **binding}).ok()
+    kubeconfig = here.server.write_kubeconfig(tmp_path / "watcher", here.server.token("shop", "watcher"))
+    watcher = Session(Kube.connect(str(kubeconfig), namespace="shop"), dial)
+    assert "shop/clicks  Ready" in run(watcher, "status", "clicks")
+    assert "clicks-2" in run(watcher, "top", "clicks", "--once", "--interval", "0.5")
+    with pytest.raises(Trouble, match=r'Secret clicks-client in namespace shop: .*watcher" cannot get resource "secrets"'):
+        run(watcher, "get", "clicks", "visits")
+    with pytest.raises(Trouble, match="clicks-private"):
+        run(watcher, "transfer", "clicks")
+    with pytest.raises(Trouble, match='cannot patch resource "counterclusters"'):
+        run(watcher, "pause", "clicks")
+
+
+def test_a_new_password_is_in_use_at_once(session: Session, here: World) -> None:
+    here.edit("shop", "clicks", auth={"rotatePassword": "1"})
+    here.wait("the operator has a new password", lambda: here.get("shop", "clicks")["status"].get("rotatedPassword") == "1")
+    fresh = Session(session.kube, dial)
+    before = int(run(session, "get", "clicks", "visits").split()[1])
+    assert run(fresh, "incr", "clicks", "visits").strip() == str(before + 1)
 
 
 def test_paused_the_operator_changes_nothing_and_resumed_it_goes_on(session: Session, here: World) -> None:
@@ -137,6 +181,10 @@ def test_a_report_has_what_helps_and_none_of_the_secrets_that_were_planted(sessi
     everything = "\n".join(parts.values())
     for planted in (*PLANTED, "customer-4711"):
         assert planted not in everything
+    for name in ("clicks-client", "clicks-private"):
+        for key, value in session.kube.secret(name).items():
+            if key == "previous" or key.endswith((".key", "password")) and key != "rotated-password":
+                assert value.decode() not in everything, f"{name}/{key}"
     token = here.server.kubeconfig.read_text().partition("token: ")[2].split()[0].strip('"')
     assert token not in everything
 
@@ -146,4 +194,4 @@ def test_restart_replaces_every_pod(session: Session, here: World) -> None:
     run(session, "restart", "clicks")
     here.wait("every pod is another one", lambda: not before & {p["metadata"]["uid"] for p in session.kube.pods("clicks")}, 120)
     here.wait_ready("shop", "clicks", 120)
-    assert run(session, "get", "clicks", "visits") == "visits 42\n"
+    assert run(session, "get", "clicks", "visits") == "visits 43\n"

@@ -78,7 +78,7 @@ def client(cluster: Cluster, secured: Secured) -> dict[str, Any]:
     host = f"{cluster.name}.{cluster.namespace}.svc"
     cache = f"{names.cache(cluster.name)}.{cluster.namespace}.svc"
     scheme = "rediss" if cluster.spec.tls.enabled else "redis"
-    password = secured.material.password
+    password = secured.material.told
     login, reader = (f":{password}@", f"reader:{password}@") if password else ("", "")
     data = {"type": "redis", "host": host, "port": str(names.RESP), "uri": f"{scheme}://{login}{host}:{names.RESP}"}
     if password:

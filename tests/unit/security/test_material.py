@@ -47,14 +47,19 @@ def test_certificates_are_made_anew_at_two_thirds_of_their_life() -> None:
     assert renewed(short, cluster(), START + DAY * 0.7, spread_out=True, limits=Limits(life=DAY)).nodes != short.nodes
 
 
-def test_a_new_password_is_asked_for_once_and_the_old_one_is_good_for_a_day() -> None:
+def test_a_new_password_is_told_when_every_node_knows_it_and_the_old_one_is_good_for_a_day_more() -> None:
     found = made()
     asked = cluster(auth=Auth(rotate_password="monday"))
     now = renewed(found, asked, START + DAY, spread_out=True)
-    assert (now.previous, now.rotated_password) == (found.password, "monday")
+    assert (now.previous, now.told, now.rotated_password) == (found.password, found.password, "monday")
     assert now.password not in ("", found.password)
-    assert renewed(now, asked, START + DAY + OVERLAP / 2, spread_out=True) is now
-    assert renewed(now, asked, START + DAY + OVERLAP, spread_out=True) == dataclasses.replace(now, previous="")
+    impatient = cluster(auth=Auth(rotate_password="tuesday"))
+    assert renewed(now, impatient, START + DAY + SPREAD / 2, spread_out=True) is now, "one change after the other: clients have the old one"
+    told = renewed(now, asked, START + DAY + SPREAD, spread_out=True)
+    assert (told.told, told.password, told.previous) == (now.password, now.password, found.password)
+    assert renewed(told, asked, START + DAY + SPREAD + OVERLAP / 2, spread_out=True) is told
+    assert renewed(told, asked, START + DAY + SPREAD + OVERLAP, spread_out=True) == dataclasses.replace(told, previous="")
+    assert renewed(told, impatient, START + DAY + SPREAD, spread_out=True).password != told.password
 
 
 @settings(max_examples=15, deadline=None)
