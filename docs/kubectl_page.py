@@ -12,9 +12,21 @@ PAGE = Path(__file__).resolve().parent / "reference" / "kubectl.md"
 HEAD = """# kubectl counters
 
 Made from the plugin's help by `docs/kubectl_page.py`.
-`pip install "countercluster[kubectl]"` (or pipx) puts `kubectl-counters` on PATH, where kubectl finds it.
-It needs the rights to get CounterClusters, list pods and events, read logs and forward ports; to change something, those to patch CounterClusters.
-Before the command: `-n NAMESPACE`, `--context`, `--kubeconfig`. For completion of the shell: `kubectl-counters --install-completion`.
+`pipx install '.[kubectl]'` in a clone (or pip, into any environment on PATH) makes `kubectl-counters`, which kubectl finds, and
+`kubectl_complete-counters`, by which kubectl's own completion knows commands, options and names of CounterClusters.
+Before the command: `-n NAMESPACE`, `--context`, `--kubeconfig`. Every command has `-o json` and `-o yaml`.
+
+It talks to the API server alone, with your rights, and to the nodes through its port-forward, TLS included. What it takes:
+
+| to | you may |
+|---|---|
+| look (`status`, `top`, `logs`, `report`) | get and list counterclusters; list pods and events; get pods/log; create pods/portforward |
+| count (`get`, `incr`, `scan`) | also get the Secret `<name>-client` |
+| change (`restart`, `pause`, `resume`) | also patch counterclusters |
+| `transfer` | also get the Secret `<name>-private` |
+
+The admin port takes the operator's own certificate, hence the last row. Who may not read that Secret sets `spec.maintenance` to the pod that leads,
+and takes it out again. A `report` also lists what the operator made, as far as you may.
 
 A `report` has states, events, metrics and logs; Secrets are not asked for, names and values of counters are left out, and what looks like a
 password, key or token is struck out. Look through it all the same before you send it.

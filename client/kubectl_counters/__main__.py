@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import enum
 import json
+import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -14,6 +16,7 @@ import typer
 import yaml
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from kubectl_counters import views
 from kubectl_counters.door import Door
@@ -24,6 +27,8 @@ from kubectl_counters.report import bundle
 RESTARTED = "countercluster.io/restarted-at"
 OUTCOME_UNKNOWN = 75
 """Exit code: it may have been counted (EX_TEMPFAIL)."""
+NO_FILES = ":4"
+"""Cobra's directive: do not go on with names of files."""
 
 app = typer.Typer(name="kubectl counters", no_args_is_help=True, help=__doc__.splitlines()[0] if __doc__ else "", pretty_exceptions_enable=False)
 
@@ -94,7 +99,7 @@ def _show(output: Output, found: Any, table: Any) -> None:
     elif output is Output.YAML:
         typer.echo(yaml.safe_dump(found, sort_keys=False), nl=False)
     else:
-        Console(soft_wrap=True).print(table)
+        Console(soft_wrap=True, highlight=False, markup=False).print(table)
 
 
 @app.command()
@@ -153,14 +158,17 @@ def get(ctx: typer.Context, name: Name, keys: Annotated[list[str], typer.Argumen
 
 
 @app.command()
-def incr(ctx: typer.Context, name: Name, key: str, by: Annotated[int, typer.Option(help="How much; may be negative")] = 1) -> None:
+def incr(
+    ctx: typer.Context, name: Name, key: str, by: Annotated[int, typer.Option(help="How much; may be negative")] = 1, output: How = Output.TABLE
+) -> None:
     """Counts. Exit code 75: it is not known whether it was counted."""
     pod = ctx.obj.ready_pod(name)
     try:
-        typer.echo(ctx.obj.nodes(name).command(pod, "INCRBY", key, by))
+        value = int(ctx.obj.nodes(name).command(pod, "INCRBY", key, by))
     except Unconfirmed as error:
         typer.echo(f"it is not known whether it was counted: {error}", err=True)
         raise typer.Exit(OUTCOME_UNKNOWN) from None
+    _show(output, {key: value}, str(value))
 
 
 @app.command()
@@ -171,7 +179,7 @@ def scan(ctx: typer.Context, name: Name, pattern: Annotated[str, typer.Argument(
 
 
 @app.command()
-def transfer(ctx: typer.Context, name: Name, to: To = "") -> None:
+def transfer(ctx: typer.Context, name: Name, to: To = "", output: How = Output.TABLE) -> None:
     """Hands leadership over."""
     pods, found = ctx.obj.found(name)
     by_name = {pod["metadata"]["name"]: pod for pod in pods}
@@ -181,40 +189,43 @@ def transfer(ctx: typer.Context, name: Name, to: To = "") -> None:
     if to and not ids.get(to):
         raise Trouble(f"{to} is no member of {name} that answers: {', '.join(ids)}")
     ctx.obj.nodes(name).transfer(by_name[found["leader"]], ids[to] if to else NOBODY)
-    typer.echo(f"{ctx.obj.found(name)[1]['leader'] or to} leads")
+    leader = ctx.obj.found(name)[1]["leader"] or to
+    _show(output, {"leader": leader}, f"{leader} leads")
 
 
 @app.command()
-def restart(ctx: typer.Context, name: Name) -> None:
+def restart(ctx: typer.Context, name: Name, output: How = Output.TABLE) -> None:
     """Restarts the members one after the other, the leader last; the operator does it."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ctx.obj.kube.edit(name, {"podTemplate": {"annotations": {RESTARTED: now}}})
-    typer.echo(f"{name}: its members will be restarted one by one; kubectl counters status {name}")
+    _show(output, {"name": name, "restartedAt": now}, f"{name}: its members will be restarted one by one; kubectl counters status {name}")
 
 
 @app.command()
-def pause(ctx: typer.Context, name: Name) -> None:
+def pause(ctx: typer.Context, name: Name, output: How = Output.TABLE) -> None:
     """The operator changes nothing until `resume`; counting goes on."""
     ctx.obj.kube.edit(name, {"paused": True})
-    typer.echo(f"{name} is paused")
+    _show(output, {"name": name, "paused": True}, f"{name} is paused")
 
 
 @app.command()
-def resume(ctx: typer.Context, name: Name) -> None:
+def resume(ctx: typer.Context, name: Name, output: How = Output.TABLE) -> None:
     """The operator looks after the CounterCluster again."""
     ctx.obj.kube.edit(name, {"paused": False})
-    typer.echo(f"{name} is looked after")
+    _show(output, {"name": name, "paused": False}, f"{name} is looked after")
 
 
 @app.command()
-def logs(ctx: typer.Context, name: Name, lines: Annotated[int, typer.Option(help="Of each member, at most", min=1)] = 100) -> None:
+def logs(
+    ctx: typer.Context, name: Name, lines: Annotated[int, typer.Option(help="Of each member, at most", min=1)] = 100, output: How = Output.TABLE
+) -> None:
     """The logs of all members, in the order of time."""
-    found: list[tuple[str, str]] = []
+    found: list[dict[str, str]] = []
     for pod in ctx.obj.kube.pods(name):
         here = pod["metadata"]["name"]
-        found += [(here, line) for line in ctx.obj.kube.logs(here, lines=lines).splitlines()]
-    for here, line in sorted(found, key=lambda pair: _time_of(pair[1])):
-        typer.echo(f"{here}: {line}")
+        found += [{"pod": here, "line": line} for line in ctx.obj.kube.logs(here, lines=lines).splitlines()]
+    found.sort(key=lambda entry: _time_of(entry["line"]))
+    _show(output, found, Text("\n".join(f"{entry['pod']}: {entry['line']}" for entry in found)))
 
 
 def _time_of(line: str) -> str:
@@ -225,12 +236,12 @@ def _time_of(line: str) -> str:
 
 
 @app.command()
-def report(ctx: typer.Context, name: Name, file: File = None) -> None:
+def report(ctx: typer.Context, name: Name, file: File = None, output: How = Output.TABLE) -> None:
     """A bundle for whoever is to help: states, events, metrics and logs, without secrets and without counters."""
     target = file or Path(f"{name}-report.tar.gz")
     data = bundle(ctx.obj.kube, ctx.obj.nodes(name), name)
     target.write_bytes(data)
-    typer.echo(f"{target} ({len(data) / 1024:.0f} KiB); look through it before you send it")
+    _show(output, {"file": str(target), "bytes": len(data)}, f"{target} ({len(data) / 1024:.0f} KiB); look through it before you send it")
 
 
 def main() -> None:
@@ -239,6 +250,16 @@ def main() -> None:
     except Trouble as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
+
+
+def complete() -> None:
+    """For kubectl's own completion, which runs `kubectl_complete-counters WORD…` and expects one proposal a line and a directive of Cobra's."""
+    words = ["kubectl-counters", *sys.argv[1:]]
+    os.environ |= {"_KUBECTL_COUNTERS_COMPLETE": "complete_bash", "COMP_WORDS": shlex.join(words), "COMP_CWORD": str(len(words) - 1)}
+    try:
+        app(args=[], prog_name=words[0])
+    finally:
+        typer.echo(NO_FILES)
 
 
 if __name__ == "__main__":

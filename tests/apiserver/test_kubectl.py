@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from kubectl_counters.__main__ import Session, app
 from kubectl_counters.kube import Kube, Object, Trouble
@@ -108,6 +109,22 @@ def test_a_cluster_in_plain_text_is_counted_in_and_administered(session: Session
     assert json.loads(run(session, "status", "plain", "-o", "json"))["leader"] not in ("", before)
 
 
+def test_every_command_answers_in_json(session: Session, tmp_path: Path) -> None:
+    def answer(*words: str) -> Any:
+        return json.loads(run(session, *words, "-o", "json"))
+
+    assert answer("incr", "plain", "json", "--by", "5") == {"json": 5}
+    assert answer("scan", "plain", "js*") == ["json"]
+    assert answer("pause", "plain") == {"name": "plain", "paused": True}
+    assert answer("resume", "plain") == {"name": "plain", "paused": False}
+    assert answer("transfer", "plain")["leader"] in ("plain-0", "plain-1")
+    assert answer("top", "plain", "--once", "--interval", "0.5").keys() == {"plain-0", "plain-1"}
+    file = tmp_path / "report"
+    assert answer("report", "plain", "-f", str(file)) == {"file": str(file), "bytes": file.stat().st_size}
+    named = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert all("-o" in {o for p in command.params for o in p.opts} for command in named.values())
+
+
 def test_who_may_only_look_sees_the_state_and_is_told_what_is_missing(here: World, tmp_path: Path) -> None:
     """The rights that docs/reference/kubectl.md names for looking: no Secrets among them."""
     group = "rbac.authorization.k8s.io"
@@ -183,7 +200,7 @@ def test_a_report_has_what_helps_and_none_of_the_secrets_that_were_planted(sessi
         assert planted not in everything
     for name in ("clicks-client", "clicks-private"):
         for key, value in session.kube.secret(name).items():
-            if key == "previous" or key.endswith((".key", "password")) and key != "rotated-password":
+            if key == "previous" or (key.endswith((".key", "password")) and key != "rotated-password"):
                 assert value.decode() not in everything, f"{name}/{key}"
     token = here.server.kubeconfig.read_text().partition("token: ")[2].split()[0].strip('"')
     assert token not in everything
