@@ -98,6 +98,12 @@ apiserver: setup ## the resource, its permissions and the operator against a rea
 	@$(CLUSTER) programs >/dev/null
 	@$(call pytest,tests/apiserver)
 
+.PHONY: manifests-check
+manifests-check: setup ## kubeconform, kube-score and a real API server judge the manifests and all that the operator makes
+	@$(CLUSTER) programs >/dev/null
+	@$(CLUSTER) checks >/dev/null
+	@$(call pytest,tests/manifests)
+
 .PHONY: clients
 clients: setup ## programs of stock clients in Go, JavaScript and Java, built into the cache
 	@$(PY) -m tests.clients.stock.build
@@ -114,7 +120,7 @@ e2e-all: setup cluster ## with the long ones: machines killed, cut off and drain
 test-fast: lint unit sim ## what needs no cluster and no network
 
 .PHONY: test
-test: setup lint unit sim integration cluster apiserver e2e ## everything, from a bare machine
+test: setup lint unit sim integration cluster apiserver manifests-check e2e ## everything, from a bare machine
 
 .PHONY: bench
 bench: $(BENCH) ## throughput and latency beside etcd, Redis, hashicorp/raft and PySyncObj, on loopback; ROUNDS=1 for a first look

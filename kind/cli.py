@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 
-from kind import apps, cluster, engine, metrics, plan, programs, state
+from kind import apps, cluster, engine, golang, metrics, plan, programs, state
 from kind.doctor import findings
 from kind.progress import Lane, Step, estimate_s, perform, remaining, run_all, say, spoken
 from kind.settings import APP_IMAGES, bin_folder, cache_root, kubeconfig
@@ -21,6 +21,7 @@ status      engine, nodes, images; exits with 1 when something is wrong
 doctor      what this machine has and lacks
 kubeconfig  prints the path of the cluster's kubeconfig
 programs    etcd and the Kubernetes programs for tests without a cluster; prints how each is called
+checks      kubeconform and kube-score, which judge manifests in tests; prints the folder that they are in
 env         prints shell lines that put kubectl, kind and KUBECONFIG in place: eval "$(python3 kind/local.py env)"
 down        deletes the cluster, ends the engine if it was started here, keeps the cache
 clean       down, and removes the cache as well
@@ -30,7 +31,7 @@ clean       down, and removes the cache as well
 def main(arguments: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[[Store], int]] = {
         "up": up, "load": load, "metrics": add_metrics, "status": status, "doctor": doctor, "kubeconfig": print_kubeconfig, "env": print_env,
-        "programs": print_programs, "down": down, "clean": clean,
+        "programs": print_programs, "checks": print_checks, "down": down, "clean": clean,
     }  # fmt: skip
     parser = argparse.ArgumentParser(prog="kind/local.py", epilog=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=commands)
@@ -126,6 +127,14 @@ def print_programs(store: Store) -> int:
             programs.make(store)
     for name in programs.NAMES:
         print(" ".join(programs.command(name)))
+    return 0
+
+
+def print_checks(store: Store) -> int:
+    if not golang.has_installed(store, "checks"):
+        with store.exclusive():
+            golang.installed(store, "checks")
+    print(golang.installed(store, "checks"))
     return 0
 
 

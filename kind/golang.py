@@ -1,4 +1,4 @@
-"""The programs that are built from Go modules: Kubernetes, containerd, the volume provisioner, kind."""
+"""The programs that are built from Go modules: Kubernetes, containerd, the volume provisioner, kind, and what judges manifests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from kind import host
-from kind.settings import CONTAINERD, HERE, KIND, KUBERNETES, LOCAL_PATH_PROVISIONER, METRICS_SERVER
+from kind.settings import CONTAINERD, HERE, KIND, KUBE_SCORE, KUBECONFORM, KUBERNETES, LOCAL_PATH_PROVISIONER, METRICS_SERVER
 from kind.shell import run
 from kind.store import Store, digest
 
@@ -19,6 +19,10 @@ INSTALLED = {
     ),
     "provisioner": (f"github.com/rancher/local-path-provisioner@{LOCAL_PATH_PROVISIONER}",),
     "metrics": (f"sigs.k8s.io/metrics-server/cmd/metrics-server@{METRICS_SERVER}",),
+    "checks": (
+        f"github.com/yannh/kubeconform/cmd/kubeconform@{KUBECONFORM}",
+        f"github.com/zegl/kube-score/cmd/kube-score@{KUBE_SCORE}",
+    ),
     "kind": (f"sigs.k8s.io/kind@{KIND}",),
 }
 

@@ -18,6 +18,8 @@ PAUSE_IMAGE = "pause:3.10.2"
 CONTAINERD = "v2.2.1"
 LOCAL_PATH_PROVISIONER = "v0.0.30"
 METRICS_SERVER = "v0.7.2"
+KUBECONFORM = "v0.8.0"
+KUBE_SCORE = "v1.20.0"
 METRICS_IMAGE = "countercluster/metrics-server:dev"
 GO_MINIMUM = (1, 26)
 PYTHON_TARGET = "3.13"
@@ -41,6 +43,7 @@ HOST_PACKAGES = {
     "busybox-static": "the helper image of the volume provisioner",
     "gcc": "the pause program",
     "libc6-dev": "the pause program",
+    "prometheus": "promtool, which judges the alerts in tests",
 }
 
 PULLED_PYTHON = f"python:{PYTHON_TARGET}-slim"

@@ -20,7 +20,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 KNOWN: list[tuple[str, str, str]] = [
     (
         r"make (setup|cluster|demo|unit|sim|integration|apiserver|e2e|test|test-fast|lint|images|install|bench|down|clean"
-        r"|clients|faults|mutations|figures)( SEEDS=\S+| MINUTES=\S+)?",
+        r"|clients|manifests-check|faults|mutations|figures)( SEEDS=\S+| MINUTES=\S+)?",
         "Makefile",
         ".PHONY: {1}",
     ),

@@ -61,6 +61,7 @@ def deployment(cluster: Cluster, secured: secrets.Secured = secrets.PLAIN) -> di
                     "enableServiceLinks": False,
                     "terminationGracePeriodSeconds": 5,
                     "securityContext": pod_security(),
+                    "affinity": _apart(cluster),
                     "tolerations": SOON_GONE,
                     "containers": [_container(cluster)],
                     "volumes": [
@@ -71,6 +72,12 @@ def deployment(cluster: Cluster, secured: secrets.Secured = secrets.PLAIN) -> di
             },
         },
     }
+
+
+def _apart(cluster: Cluster) -> dict[str, Any]:
+    """On other machines where there are any."""
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": names.selector(cluster.name, names.CACHE)}}
+    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}}
 
 
 def _container(cluster: Cluster) -> dict[str, Any]:

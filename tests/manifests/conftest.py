@@ -1,0 +1,22 @@
+"""The API server of tests/apiserver, and the two programs that judge manifests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kind import golang
+from kind.settings import cache_root
+from kind.store import Store
+from tests.apiserver.conftest import server
+
+__all__ = ["server"]
+
+
+@pytest.fixture(scope="session")
+def checks() -> Path:
+    """The folder with kubeconform and kube-score; `make manifests-check` builds them."""
+    store = Store(cache_root())
+    assert golang.has_installed(store, "checks"), "python3 kind/local.py checks"
+    return golang.installed(store, "checks")
