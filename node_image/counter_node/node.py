@@ -49,6 +49,8 @@ from counter_node.snapshot_sender import SnapshotSender
 from counter_node.status import pages, unready_reason
 from counter_node.storage import DiskFullError, Failpoints, Storage, StorageError
 
+LEAST_LOG_BYTES = 8 << 20
+LOG_PER_SNAPSHOT = 4
 DISK_FULL_PAUSE_S = 30.0
 """After a snapshot found no room."""
 RECOVERED_S = 0.2
@@ -92,6 +94,7 @@ class Node:
         self._worker = DiskWorker(self._loop, self.metrics.disk_job_seconds.observe)
         self._turn_due = False
         self._snapshotting = False
+        self._snapshot_size = len(recovered.snapshot.state) if recovered.snapshot is not None else 0
         self._snapshot_not_before = 0.0
         self._compact_to: int | None = None
         self._linked: Membership | None = None
@@ -375,12 +378,13 @@ class Node:
             try:
                 self._compact_to = self.replica.persisted(job) or self._compact_to
                 if job.install is not None:
+                    self._snapshot_size = len(job.install.state)
                     self.metrics.events["counter_snapshots_installed"] += 1
             except Exception as failed:
                 self._end_with(failed)
             if storage.room_bytes is not None or self.replica.disk_room is not None:
                 self._mind_disk()
-            if storage.log_bytes > self.settings.snapshot_bytes:
+            if storage.log_bytes > self.log_limit:
                 self.snapshot_soon()
             self.wake()
 
@@ -423,6 +427,12 @@ class Node:
         self.replica.raft.step_down()
         self.wake()
 
+    @property
+    def log_limit(self) -> int:
+        """Bytes of log after which a snapshot is taken: a few times what it would cost to write one, so that a small state is soon read back after a
+        restart and a large one is not written all the time."""
+        return min(self.settings.snapshot_bytes, max(LEAST_LOG_BYTES, LOG_PER_SNAPSHOT * self._snapshot_size))
+
     def snapshot_soon(self) -> None:
         if self._snapshotting or self.failed or self._loop.time() < self._snapshot_not_before:
             return
@@ -443,6 +453,7 @@ class Node:
             await asyncio.to_thread(self._storage.save_snapshot, snapshot)
             self.replica.snapshot_saved(snapshot.meta)
             took = round(time.monotonic() - start, 3)
+            self._snapshot_size = len(snapshot.state)
             self.metrics.snapshot_taken(len(snapshot.state), took)
             log.info("snapshot taken", extra={"index": snapshot.meta.index, "bytes": len(snapshot.state), "seconds": took})
             self.wake()

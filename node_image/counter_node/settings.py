@@ -81,7 +81,7 @@ HELP = {
     "heartbeat_ticks": "ticks between heartbeats",
     "election_ticks": "ticks without a leader until an election, at least; drawn up to twice that",
     "lease_reads": "answer reads by a lease instead of a round of messages; trusts that members' clocks run equally fast within 10 %",
-    "snapshot_bytes": "log bytes after which a snapshot is taken",
+    "snapshot_bytes": "log bytes after which a snapshot is taken, at most; a small state is written sooner",
     "segment_bytes": "size of one file of the log",
     "max_clients": "client connections",
     "max_pipeline": "unanswered commands of one connection before it is not read from any more",
