@@ -4,43 +4,65 @@ A key's place is the CRC-32 of its name. SCAN walks the places upwards, and its 
 
 1. A key that is there during the whole walk is told, exactly once.
 2. A cursor means the same on every node, and after a restart.
-3. What a page holds follows from the keys, the cursor and the count alone; it does not matter when the index was made. (A reply may be kept in
-   the replicated state, see producers.py.)
+3. What a page holds follows from the keys, the cursor and the count alone. (A reply may be kept in the replicated state, see producers.py.)
 
-Keys are kept in buckets of neighbouring places, as finding a page in an unordered table would mean looking at all of it.
+Keys are kept in buckets of neighbouring places, as finding a page in an unordered table would mean looking at all of it. They are kept so from the
+first key on, and a bucket that is full is parted in two, so that nothing is ever made anew while clients wait: a new key costs a microsecond at most,
+one that exists already costs nothing.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
 PLACES: Final = 1 << 32
-_KEYS_PER_BUCKET: Final = 16
+MOST_PER_BUCKET: Final = 128
+_FIRST_PER_BUCKET: Final = 48
+"""On average, of an index made of many keys at once: most buckets then take some more before they are parted."""
 
 
 class KeyIndex:
-    def __init__(self, keys: Collection[bytes]) -> None:
-        bits = max(0, (len(keys) // _KEYS_PER_BUCKET).bit_length())
-        self._shift = 32 - bits
-        self._buckets: list[set[bytes]] = [set() for _ in range(1 << bits)]
-        buckets, shift, place = self._buckets, self._shift, zlib.crc32
-        for key in keys:
-            buckets[place(key) >> shift].add(key)
+    """Bucket n holds the keys with places from `starts[n]` on, below `starts[n + 1]`."""
 
-    def too_wide(self, count: int) -> bool:
-        """Whether `count` keys would be better served by more buckets, or by far fewer."""
-        mean = count / len(self._buckets)
-        return mean > 8 * _KEYS_PER_BUCKET or (mean < 1 / 8 and len(self._buckets) > 1_024)
+    def __init__(self, keys: Collection[bytes] = ()) -> None:
+        bits = (len(keys) // _FIRST_PER_BUCKET).bit_length()
+        shift = 32 - bits
+        self._starts = [number << shift for number in range(1 << bits)]
+        self._buckets: list[list[bytes]] = [[] for _ in self._starts]
+        buckets, place = self._buckets, zlib.crc32
+        for key in keys:
+            buckets[place(key) >> shift].append(key)
 
     def add(self, key: bytes) -> None:
-        self._buckets[zlib.crc32(key) >> self._shift].add(key)
+        """One that is not there yet."""
+        number = bisect_right(self._starts, zlib.crc32(key)) - 1
+        bucket = self._buckets[number]
+        bucket.append(key)
+        if len(bucket) > MOST_PER_BUCKET:
+            self._part(number)
+
+    def _part(self, number: int) -> None:
+        """In the middle of its places. One half may still be too long; then the next key parts it again."""
+        starts, bucket, place = self._starts, self._buckets[number], zlib.crc32
+        end = starts[number + 1] if number + 1 < len(starts) else PLACES
+        middle = (starts[number] + end) // 2
+        if middle > starts[number]:
+            starts.insert(number + 1, middle)
+            self._buckets[number] = [key for key in bucket if place(key) < middle]
+            self._buckets.insert(number + 1, [key for key in bucket if place(key) >= middle])
 
     def remove(self, key: bytes) -> None:
-        self._buckets[zlib.crc32(key) >> self._shift].discard(key)
+        """One that is there."""
+        number = bisect_right(self._starts, zlib.crc32(key)) - 1
+        bucket = self._buckets[number]
+        bucket.remove(key)
+        if not bucket and number:
+            del self._buckets[number], self._starts[number]
 
     def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """The next cursor (0: that was all) and `count` keys from `cursor` on, if there are as many; more when keys share the last place."""
@@ -54,13 +76,8 @@ class KeyIndex:
         return 0, found
 
     def _from(self, cursor: int) -> Iterator[tuple[int, bytes]]:
-        if cursor >= PLACES:
-            return
-        first = cursor >> self._shift
-        for number in range(first, len(self._buckets)):
-            bucket = self._buckets[number]
-            if bucket:
-                yield from sorted((place, key) for key in bucket if (place := zlib.crc32(key)) >= cursor)
+        for number in range(bisect_right(self._starts, cursor) - 1, len(self._buckets)):
+            yield from sorted((place, key) for key in self._buckets[number] if (place := zlib.crc32(key)) >= cursor)
 
 
 def matching(keys: Iterable[bytes], pattern: bytes | None) -> list[bytes]:

@@ -186,13 +186,13 @@ def _dbsize(state: State, op: Op) -> int:
 def _scan(state: State, op: Op) -> list[Any]:
     """[SCAN, cursor, count, pattern or None]: [next cursor, keys]"""
     _, cursor, count, pattern = op
-    following, keys = state.ordered().page(cursor, count)
+    following, keys = state.index.page(cursor, count)
     return [b"%d" % following, matching(keys, pattern)]
 
 
 def _randomkey(state: State, op: Op) -> bytes | None:
     """[RANDOMKEY, place]: the first key from that place on."""
-    index = state.ordered()
+    index = state.index
     keys = index.page(op[1], 1)[1] or index.page(0, 1)[1]
     return keys[0] if keys else None
 

@@ -2,7 +2,7 @@
 
 A key is in `deadlines` only if it is in `values`.
 Every deadline has its element in the heap; an element without its deadline is waste, and there is never more waste than use.
-`index`, once SCAN has asked for it, holds exactly the keys of `values`.
+`index` holds exactly the keys of `values`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class State:
         self.time_ms = 0
         self.max_keys = max_keys
         self.dirty: set[bytes] | None = None  # None: nobody wants to know
-        self.index: KeyIndex | None = None  # no part of the state: it follows from `values`
+        self.index = KeyIndex()  # for SCAN; no part of the state: it follows from `values`
         self.notes: Notes | None = None  # None: no dump is being made
         self.watches = Watches()
         self._due: list[tuple[int, bytes]] = []  # heap; an element counts only while `deadlines` agrees with it
@@ -83,7 +83,7 @@ class State:
     def put(self, key: bytes, value: int) -> None:
         """Keeps the deadline, if there is one."""
         self.changing(key)
-        if self.index is not None and key not in self.values:
+        if key not in self.values:
             self.index.add(key)
         self.values[key] = value
         if self.dirty is not None:
@@ -95,8 +95,7 @@ class State:
         self.changing(key)
         self.deadlines.pop(key, None)
         del self.values[key]
-        if self.index is not None:
-            self.index.remove(key)
+        self.index.remove(key)
         if self.dirty is not None:
             self.dirty.add(key)
         return True
@@ -131,18 +130,12 @@ class State:
             self.watches.touched(key)
         self.values, self.deadlines, self.notes = {}, {}, None  # a dump goes on with the old tables
         self._due.clear()
-        self.index = None
+        self.index = KeyIndex()
 
     def full(self) -> bool:
         return len(self.values) >= self.max_keys
 
-    def ordered(self) -> KeyIndex:
-        """The keys by place, for SCAN. Made when first asked for (0.5 s per million keys), kept up to date from then on."""
-        if self.index is None or self.index.too_wide(len(self.values)):
-            self.index = KeyIndex(self.values)
-        return self.index
-
     def load(self, values: dict[bytes, int], deadlines: dict[bytes, int], time_ms: int) -> None:
-        self.values, self.deadlines, self.time_ms, self.index = values, deadlines, time_ms, None
+        self.values, self.deadlines, self.time_ms, self.index = values, deadlines, time_ms, KeyIndex(values)
         self._due = [(deadline, key) for key, deadline in deadlines.items()]
         heapq.heapify(self._due)
