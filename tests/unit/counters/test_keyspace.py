@@ -107,7 +107,7 @@ def test_nothing_that_a_client_asks_for_looks_at_more_than_a_few_buckets(monkeyp
         cursor = 0
         while True:
             computed = 0
-            cursor, page = each.index.page(cursor, 10)
+            cursor, _ = each.index.page(cursor, 10)
             longest = max(longest, computed)
             if cursor == 0:
                 break
