@@ -1,0 +1,176 @@
+"""TLS and passwords on a real cluster: closed to strangers, and changed under load with no failed command.
+
+Every phase has to wait until the kubelets have brought a Secret to the pods, which takes each up to a minute and a half: the long ones are marked slow.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from examples.demo_counters import CounterCluster, Tools
+from examples.demo_kube import Namespace, kubectl, wait
+from tests.e2e import waits
+from tests.e2e.rig import Rig, change_operator, manifest
+
+SPREAD_S = 95
+LIFE_H = 0.1
+LONG = ("--connections", "4", "--rate", "100", "--seconds", "1200")
+
+_KNOCK = """
+import json, ssl, socket, sys, redis
+from countercluster.addresses import Binding
+binding, host = Binding(sys.argv[1]), sys.argv[2]
+known = {"host": host, "socket_timeout": 10, "ssl": True, "ssl_ca_certs": binding.options["ssl_ca_certs"]}
+
+def told(answer):
+    try:
+        return str(answer())
+    except Exception as error:
+        return f"!{type(error).__name__}: {error}"
+
+def raw(port):
+    context = ssl.create_default_context(cafile=known["ssl_ca_certs"])
+    with context.wrap_socket(socket.create_connection((host, port), 10), server_hostname=host) as stranger:
+        stranger.sendall(b"*1\\r\\n$11\\r\\nRAFT.STATUS\\r\\n")
+        return stranger.recv(100)
+
+password = binding.password()
+print(json.dumps({
+    "the password": told(lambda: redis.Redis(**known, password=password).ping()),
+    "no password": told(lambda: redis.Redis(**known).ping()),
+    "another password": told(lambda: redis.Redis(**known, password="guess").ping()),
+    "plain text": told(lambda: redis.Redis(host=host, socket_timeout=5, password=password).ping()),
+    "another authority": told(lambda: redis.Redis(**{**known, "ssl_ca_certs": None}, password=password).ping()),
+    "admin port": told(lambda: raw(7001)),
+    "peer port": told(lambda: raw(7000)),
+}))
+"""
+
+
+def test_a_pod_without_password_or_certificate_gets_nothing(rig: Rig) -> None:
+    found = json.loads(rig.tools.python(_KNOCK, rig.tools.binding, "clicks-0.clicks-peers"))
+    assert found.pop("the password") == "True"
+    assert "Authentication" in found.pop("no password")
+    assert "Authentication" in found.pop("another password")
+    assert "CERTIFICATE_VERIFY_FAILED" in found.pop("another authority")
+    assert all(answer.startswith("!") for answer in found.values()), found
+
+
+def test_redis_is_closed_to_everybody_but_nodes_and_readers(rig: Rig) -> None:
+    """An application reads the cache with its own password; it cannot write to it."""
+    books = rig.load("shut", "--connections", "2", "--count", "20").result()
+    rig.wait_cached("shut", books["final"])
+    words = ["exec", "deploy/clicks-cache", "--", "redis-cli", "--tls", "--cacert", "/secrets/ca.crt"]
+    assert "NOAUTH" in rig.space(*words, "GET", "shut")
+    login = ["env", f"REDISCLI_AUTH={(rig.binding() / 'password').read_text()}"]
+    words[3:3] = login
+    assert "NOPERM" in rig.space(*words, "--user", "reader", "SET", "shut", "1")
+    assert rig.space(*words, "--user", "reader", "GET", "shut").strip() == str(books["final"])
+
+
+def test_pods_hold_no_token_and_nothing_secret_in_words_or_environment(rig: Rig) -> None:
+    password = (rig.binding() / "password").read_text()
+    for pod in rig.space.list("pods"):
+        if pod["metadata"]["name"].startswith("clicks-"):
+            assert pod["spec"]["automountServiceAccountToken"] is False
+            assert password not in json.dumps(pod)
+    said = rig.space("get", "events,cc", "-o", "yaml") + "".join(rig.space("logs", pod) for pod in rig.counters.pod_names())
+    assert password not in said
+
+
+def test_plain_text_when_the_spec_says_so(make_rig: Callable[..., Rig]) -> None:
+    spec = {"replicas": 1, "tls": {"enabled": False}, "auth": {"enabled": False}, "cache": {"enabled": False}}
+    rig = make_rig("plain", spec)
+    assert rig.load("open", "--connections", "2", "--count", "50").result()["acknowledged"] == 50
+    assert sorted(path.name for path in rig.binding().iterdir()) == ["host", "port", "type", "uri"]
+
+
+@pytest.mark.slow
+def test_a_new_password_reaches_clients_and_nodes_under_load(rig: Rig) -> None:
+    load = rig.load("password")
+    old = (rig.binding() / "password").read_text()
+    asked = datetime.datetime.now(datetime.UTC).isoformat()
+    rig.patch({"auth": {"rotatePassword": asked}})
+    wait("the new password", waits.SCALED, lambda: "" if rig.status().get("rotatedPassword") == asked else "not made yet")
+    new = (rig.binding() / "password").read_text()
+    assert new != old
+    look = "import sys; from countercluster.addresses import Binding; print(Binding(sys.argv[1]).password() == sys.stdin.read())"
+    here = ["exec", "-i", "tools", "--", "python3", "-c", look, rig.tools.binding]
+    _meanwhile(rig, "password", lambda: rig.space(*here, stdin=new).strip() == "True")
+    rig.check("password", load, waits.GAP)
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[Rig]:
+    """A CounterCluster whose certificates live for minutes, made by an operator that was told so."""
+    change_operator("set", "env", "deployment/countercluster-operator", f"SPREAD_SECONDS={SPREAD_S}", f"CERTIFICATE_HOURS={LIFE_H}")
+    space = Namespace(f"e2e-quick-{os.getpid()}")
+    space.make()
+    rig = Rig(space, CounterCluster(space, "quick"), Tools(space, "quick"), [])
+    try:
+        rig.tools.start()
+        space("apply", "-f", "-", stdin=manifest("quick", {}))
+        rig.counters.wait_settled(3, waits.READY, cache=True)
+        rig.tools.wait()
+        yield rig
+    finally:
+        rig.end_loads()
+        kubectl("delete", "namespace", space.name, "--wait=false", "--ignore-not-found")
+        change_operator("set", "env", "deployment/countercluster-operator", "SPREAD_SECONDS-", "CERTIFICATE_HOURS-")
+
+
+def _meanwhile(rig: Rig, key: str, done: Callable[[], bool], seconds: float = 240) -> int:
+    """New connections from new processes until it is done: each has to count without an error. How many there were."""
+    end = time.monotonic() + seconds
+    rounds = 0
+    while not done():
+        assert time.monotonic() < end, f"not within {seconds:.0f} s; {rig.status().get('certificates')}"
+        rounds += 1
+        rig.load(f"{key}-{rounds}", "--connections", "3", "--count", "30").result()
+    return rounds
+
+
+def _shown(rig: Rig) -> dict[str, str]:
+    """What each node says that it shows: the serial number of its certificate."""
+    return {pod: status["tls"]["serial"] for pod, status in rig.counters.node_statuses().items()}
+
+
+@pytest.mark.slow
+@pytest.mark.disturbs_operator
+@pytest.mark.timeout(900)
+def test_certificates_and_authority_change_under_load_without_a_failed_command(quick: Rig) -> None:
+    """First the certificates are made anew before they end; then the authority is changed, and what the old one signed is refused."""
+    load = quick.load("long", *LONG)
+    load.wait_counting()
+    pods, first = quick.counters.uids(), _shown(quick)
+    made = quick.status()["certificates"]["notAfter"]
+    ended = datetime.datetime.fromisoformat(made)
+
+    def renewed() -> bool:
+        return datetime.datetime.now(datetime.UTC) > ended and quick.status()["certificates"]["notAfter"] > made
+
+    assert _meanwhile(quick, "renewal", renewed, LIFE_H * 3600 + 60) > 3
+    assert len(set(_shown(quick).values()) | set(first.values())) > 1
+
+    old = (quick.binding() / "ca.crt").read_text()
+    quick.patch({"tls": {"rotateAuthority": "now"}})
+    phases: list[str] = []
+
+    def changed() -> bool:
+        now = quick.status()["certificates"]
+        phases.append(now.get("phase", ""))
+        return now.get("rotated") == "now" and not now.get("phase")
+
+    assert _meanwhile(quick, "authority", changed, 6 * SPREAD_S) > 3
+    assert [phase for phase in dict.fromkeys(phases) if phase] == ["publish", "re-issue"]
+    assert old not in (quick.binding() / "ca.crt").read_text()
+    books = load.stop()
+    assert books["gap"]["lengthSeconds"] <= waits.HANDED_OVER, books["gap"]
+    assert quick.values("long") == {str(books["final"])}
+    assert quick.counters.uids() == pods, "no pod was restarted for it"
