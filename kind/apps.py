@@ -27,6 +27,8 @@ from kind.shell import run
 from kind.store import KEPT_PER_NAME, Store, digest, source_files
 
 NEXT_LABEL = "io.countercluster.build=next"
+SBOM = "kind/image/sbom"
+"""Writes what is in an image into it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Recipe:
     def key(self, base_id: str) -> str:
         sources = [REPOSITORY / source for source in self.sources if (REPOSITORY / source).exists()]
         wheels = (wheels_key(self.requirements),) if self.requirements else ()
-        return digest(base_id, *wheels, REPOSITORY / self.dockerfile, *sources)
+        return digest(base_id, *wheels, REPOSITORY / self.dockerfile, REPOSITORY / SBOM, *sources)
 
 
 NODE = Recipe(NODE_IMAGE, "node_image/Dockerfile", ("node_image/counter_node", "client/countercluster"), "requirements/node.txt")
@@ -116,7 +118,7 @@ def stage(context: Path, recipe: Recipe, wheel_folder: Path | None) -> None:
 
     File modes are made the same, so that the builder's cache holds in any clone.
     """
-    files = [REPOSITORY / recipe.dockerfile]
+    files = [REPOSITORY / recipe.dockerfile, REPOSITORY / SBOM]
     for source in recipe.sources:
         (context / source).mkdir(parents=True, exist_ok=True)
         files += source_files(REPOSITORY / source)

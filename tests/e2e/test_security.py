@@ -84,6 +84,12 @@ def test_pods_hold_no_token_and_nothing_secret_in_words_or_environment(rig: Rig)
     assert password not in said
 
 
+def test_every_image_lists_what_is_in_it(rig: Rig) -> None:
+    for pod, parts in (("sts/clicks", {"libc6", "redis", "msgspec"}), ("deploy/clicks-cache", {"libc6", "redis-server"})):
+        listed = json.loads(rig.space("exec", pod, "--", "cat", "/usr/share/sbom/sbom.cdx.json"))
+        assert parts <= {part["name"] for part in listed["components"]}
+
+
 def test_plain_text_when_the_spec_says_so(make_rig: Callable[..., Rig]) -> None:
     spec = {"replicas": 1, "tls": {"enabled": False}, "auth": {"enabled": False}, "cache": {"enabled": False}}
     rig = make_rig("plain", spec)

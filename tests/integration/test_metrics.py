@@ -77,9 +77,10 @@ def test_commands_errors_and_durations_are_counted_for_every_command(nodes: DevC
     assert more("counter_command_errors_total", error="ERR") == 1
     assert more("counter_commands_total") >= 58
     assert 0 < more("counter_command_duration_seconds_sum", kind="write") < 50 * 60
-    assert after[("counter_command_duration_seconds_bucket", (("kind", "write"), ("le", "+Inf")))] == after[
-        ("counter_command_duration_seconds_count", (("kind", "write"),))
-    ]
+    assert (
+        after[("counter_command_duration_seconds_bucket", (("kind", "write"), ("le", "+Inf")))]
+        == after[("counter_command_duration_seconds_count", (("kind", "write"),))]
+    )
 
 
 def test_a_change_of_leader_is_seen_by_all_and_counted_by_the_winner(nodes: DevCluster) -> None:

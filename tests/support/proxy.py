@@ -1,9 +1,9 @@
 """A TCP proxy on loopback between clients and nodes: it stands for the Service of a cluster, and it cuts connections at an exact byte.
 
-    Connections go to the first port of `ports()` that can be reached, as a Service sends them to a pod that is ready.
-    `cuts` says for each connection, in the order in which they are made, where it ends; None and the end of the list: never.
-    `lose_replies` ends every connection that there is now when its node sends the next byte, which nobody hears.
-    A cut is a reset on both sides, with nothing sent that lies behind it.
+Connections go to the first port of `ports()` that can be reached, as a Service sends them to a pod that is ready.
+`cuts` says for each connection, in the order in which they are made, where it ends; None and the end of the list: never.
+`lose_replies` ends every connection that there is now when its node sends the next byte, which nobody hears.
+A cut is a reset on both sides, with nothing sent that lies behind it.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ KNOWN: list[tuple[str, str, str]] = [
     (r"python3 -m pytest tests/clients/test_stock_programs\.py --rewrite", "tests/clients/test_stock_programs.py", "--rewrite"),
     (r"redis-cli -p 6380 mget countercluster:.*", "client/countercluster/aio/cache.py", "mget(HEARTBEAT"),
     (r"python3? -m benchmarks\.cache_staleness", "tests/integration/test_cache.py", "cache_staleness"),
-(r"redis-cli .*", "tests/clients/test_stock_clients.py", "redis-cli"),
+    (r"redis-cli .*", "tests/clients/test_stock_clients.py", "redis-cli"),
     (r"redis-benchmark .*", "tests/clients/test_stock_clients.py", "redis-benchmark"),
     (r"kubectl get nodes", "kind/cluster.py", "nodes"),
     (r"kubectl apply --server-side -f manifests/install\.yaml", "Makefile", "apply --server-side -f manifests/install.yaml"),

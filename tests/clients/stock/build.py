@@ -109,7 +109,6 @@ _NODE_PACKAGES = json.loads((HERE / "node/package.json").read_text())["dependenc
 _JAVA = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-cp", "{}/classes:{}/jars/*")
 
 
-
 def _redis_cli() -> str:
     """It comes with the machine."""
     if shutil.which("redis-cli") is None:

@@ -1,8 +1,8 @@
 """Random logs, run by three replicas and a naive model: whatever happens, they agree.
 
-    origin    runs its own full lists, reads included, as the gateway that made the batch does
-    replica   runs what is in the log
-    restored  is replaced by its own snapshot again and again
+origin    runs its own full lists, reads included, as the gateway that made the batch does
+replica   runs what is in the log
+restored  is replaced by its own snapshot again and again
 """
 
 from __future__ import annotations

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from kind import apps, engine, golang, host, nodeimage, plan, state
+from kind import apps, engine, golang, host, nodeimage, plan, settings, state
 from kind.progress import in_order
 from kind.store import Store
 
@@ -19,7 +22,7 @@ def test_a_build_context_holds_only_what_the_image_needs(tmp_path: Path) -> None
     apps.stage(context, apps.NODE, wheels)
     assert (context / "node_image/Dockerfile").exists()
     assert (context / "requirements/node.txt").exists()
-    assert sorted(path.name for path in context.iterdir()) == ["client", "node_image", "requirements", "wheels"]
+    assert sorted(path.name for path in context.iterdir()) == ["client", "kind", "node_image", "requirements", "wheels"]
     assert not list(context.rglob("*.pyc"))
 
 
@@ -102,3 +105,13 @@ def test_shims_of_another_engine_are_not_ours(tmp_path: Path) -> None:
         (tmp_path / pid).mkdir()
         (tmp_path / pid / "cmdline").write_text(line)
     assert engine.orphaned_shims(Path("/run/x"), tmp_path) == [12]
+
+
+@pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="no Debian")
+def test_the_list_of_what_is_in_an_image_is_json_with_an_address_for_each_part() -> None:
+    said = subprocess.run(["sh", settings.REPOSITORY / apps.SBOM, "here"], capture_output=True, text=True, check=True, timeout=60).stdout
+    found = json.loads(said)
+    assert (found["bomFormat"], found["metadata"]["component"]["name"]) == ("CycloneDX", "here")
+    parts = {part["name"]: part for part in found["components"]}
+    assert parts["libc6"]["purl"].startswith(f"pkg:deb/debian/libc6@{parts['libc6']['version']}")
+    assert all(part["version"] and part["purl"].startswith("pkg:") for part in found["components"])

@@ -26,7 +26,8 @@ MATERIAL = Material(
     nodes=PAIR,
     cache=PAIR,
     admin=PAIR,
-    password="a-password", told="a-password",
+    password="a-password",
+    told="a-password",
     cache_password="the-nodes-password",
 )
 SECURED = Secured(MATERIAL)

@@ -105,11 +105,14 @@ def test_the_map_is_one_shard_with_the_leader_as_master() -> None:
     shard = ask(shown, "CLUSTER SHARDS")[0]  # type: ignore[index]
     assert shard[b"slots"] == [0, 16383]
     assert [(n[b"role"], n[b"health"]) for n in shard[b"nodes"]] == [(b"master", b"online"), (b"replica", b"online"), (b"replica", b"fail")]
-    assert ask(shown, "CLUSTER NODES") == (
-        f"{IDS[0]} host-1:6380@16380 master - 0 0 7 connected 0-16383\n"
-        f"{IDS[1]} host-2:6380@16380 myself,slave {IDS[0]} 0 0 7 connected\n"
-        f"{IDS[2]} host-3:6380@16380 slave {IDS[0]} 0 0 7 disconnected\n"
-    ).encode()
+    assert (
+        ask(shown, "CLUSTER NODES")
+        == (
+            f"{IDS[0]} host-1:6380@16380 master - 0 0 7 connected 0-16383\n"
+            f"{IDS[1]} host-2:6380@16380 myself,slave {IDS[0]} 0 0 7 connected\n"
+            f"{IDS[2]} host-3:6380@16380 slave {IDS[0]} 0 0 7 disconnected\n"
+        ).encode()
+    )
     assert len(ask(shown, f"CLUSTER REPLICAS {IDS[0]}")) == 2  # type: ignore[arg-type]
     assert ask(shown, f"CLUSTER REPLICAS {IDS[1]}") == Failure(b"ERR The specified node is not a master")
     assert ask(shown, "CLUSTER REPLICAS x") == Failure(b"ERR Unknown node x")
