@@ -16,7 +16,9 @@ Made from `crds/countercluster.yaml` by `crds/reference.py`.
 Group `countercluster.io`, version `v1alpha1`, short name `cc`; `spec: {}` is a whole cluster.
 
 For a CounterCluster `clicks` there are: StatefulSet `clicks` with pods `clicks-0`…, client Service `clicks` (6379), headless Service `clicks-peers`,
-Redis Deployment and Service `clicks-cache` (6379), connection Secret `clicks-client` (keys type, host, port, uri).
+Redis Deployment and Service `clicks-cache` (6379), Secret `clicks-client` with what an application needs (keys type, host, port,
+username, password, uri, cache-uri, ca.crt). The Secrets `clicks-private`, `-nodes`, `-users` and `-cache`:
+[security](../operating/security.md#what-lies-where).
 """
 
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from examples.demo_counters import CounterCluster, Tools
-from examples.demo_kube import Namespace, kubectl
+from examples.demo_kube import Namespace, kubectl, port_forward
 from tests.e2e import waits
 from tests.e2e.rig import Rig, change_operator, manifest
 
+ROOT = Path(__file__).resolve().parents[2]
 SPREAD_S = 95
 LIFE_H = 0.1
 LONG = ("--connections", "4", "--rate", "100", "--seconds", "1200")
@@ -82,6 +86,21 @@ def test_pods_hold_no_token_and_nothing_secret_in_words_or_environment(rig: Rig)
             assert password not in json.dumps(pod)
     said = rig.space("get", "events,cc", "-o", "yaml") + "".join(rig.space("logs", pod) for pod in rig.counters.pod_names())
     assert password not in said
+
+
+def test_the_commands_of_the_docs_reach_it_from_a_shell(rig: Rig, tmp_path: Path) -> None:
+    """docs/operating/install.md, as it is written there, but for the local port."""
+    if shutil.which("redis-cli") is None:
+        pytest.skip("redis-cli is not installed")
+    page = (ROOT / "docs/operating/install.md").read_text()
+    block = page.split("Use it from a shell")[1].split("```console\n")[1].split("```")[0]
+    commands = [line.removeprefix("$ ") for line in block.splitlines()]
+    assert [command for command in commands if command.startswith("kubectl port-forward")]
+    with port_forward(rig.space, "svc/clicks", 6379) as port:
+        script = "\n".join(command for command in commands if not command.startswith("kubectl port-forward"))
+        script = script.replace("kubectl get", f"kubectl -n {rig.space.name} get").replace("redis-cli", f"timeout 30 redis-cli -p {port}")
+        said = subprocess.run(["bash", "-ec", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert int(said) >= 1
 
 
 def test_every_image_lists_what_is_in_it(rig: Rig) -> None:
