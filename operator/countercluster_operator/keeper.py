@@ -7,11 +7,11 @@ import datetime
 import hashlib
 import os
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from countercluster_operator.api import Kubernetes
 from countercluster_operator.certificates import Pair
-from countercluster_operator.material import USUAL, Limits, Material, adopted, load, renewed, serial_of, trust_of
+from countercluster_operator.material import USUAL, Limits, Material, adopted, load, pair_of, renewed, serial_of, trust_of
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Observed
 from countercluster_operator.resources import Manifest
@@ -63,11 +63,13 @@ class Keeper:
                 return load(decoded(_own(found, cluster)))
             except ValueError as error:
                 raise Refused(f"Secret {cluster.name}-private is damaged: {error}; delete it, and all that it holds is made anew") from None
-        nodes = await self._secret(cluster, f"{cluster.name}-nodes")
-        if nodes is None or not cluster.spec.tls.enabled or cluster.spec.tls.secret_name:
-            return Material()
-        shown, cache = decoded(_own(nodes, cluster)), await self._secret(cluster, f"{cluster.name}-cache")
-        return adopted(shown["ca.crt"], _pair(shown), _pair(decoded(cache)) if cache is not None else None, cluster, self._now())
+        left = {part: await self._left(cluster, part) for part in ("nodes", "cache", "client", "users")}
+        return adopted(left, cluster, self._now())
+
+    async def _left(self, cluster: Cluster, part: str) -> dict[str, bytes]:
+        """What a Secret has that was made from one which is gone; nothing when it is not there, or somebody else's."""
+        found = await self._secret(cluster, f"{cluster.name}-{part}")
+        return decoded(found) if found is not None and _is_own(found, cluster) else {}
 
     async def _secret(self, cluster: Cluster, name: str) -> Manifest | None:
         return await self._api.get("v1", "Secret", cluster.namespace, name)
@@ -111,7 +113,7 @@ class Keeper:
         if not cluster.spec.tls.enabled:
             return None
         secured = self._known[_key(cluster)]
-        pair = secured.material.admin or _pair(secured.given.certificates)
+        pair = secured.material.admin or pair_of(secured.given.certificates)
         wanted = (pair, secured.bundle)
         kept = self._contexts.get(_key(cluster))
         if kept is None or kept[0] != wanted:
@@ -161,13 +163,13 @@ def _key(cluster: Cluster) -> str:
     return f"{cluster.namespace}/{cluster.name}/{cluster.uid}"
 
 
+def _is_own(secret: Manifest, cluster: Cluster) -> bool:
+    return any(owner["uid"] == cluster.uid for owner in secret["metadata"].get("ownerReferences") or [])
+
+
 def _own(secret: Manifest, cluster: Cluster) -> Manifest:
     """Raises Refused for a Secret of somebody else: also one of a CounterCluster of the same name that is just being collected."""
-    if any(owner["uid"] == cluster.uid for owner in secret["metadata"].get("ownerReferences") or []):
+    if _is_own(secret, cluster):
         return secret
     name = secret["metadata"]["name"]
     raise Refused(f"Secret {name} was there already and is not this CounterCluster's: it is left alone; delete or rename it, or the CounterCluster")
-
-
-def _pair(files: Mapping[str, bytes]) -> Pair | None:
-    return Pair(files["tls.crt"], files["tls.key"]) if files.get("tls.crt") and files.get("tls.key") else None

@@ -9,7 +9,8 @@ All of it is kept in one Secret, `<name>-private`, which nobody but the operator
    and shows what it should.
 3. A new password is told to applications when it has been valid for `spread`, which is longer than a Secret takes to reach every node; the one before
    it is valid for `OVERLAP` after that. The next change begins when the one before it is told.
-4. Should `<name>-private` be lost, the authority that the pods trust is carried on as one that cannot sign any more: the next phase replaces it.
+4. Should `<name>-private` be lost, what pods and applications have is carried on: their password, and the authority that they trust as one that
+   cannot sign any more; the next phase replaces it.
 """
 
 from __future__ import annotations
@@ -147,11 +148,25 @@ def _password() -> str:
     return secrets.token_urlsafe(PASSWORD_BYTES)
 
 
-def adopted(trusted: bytes, nodes: Pair | None, cache: Pair | None, cluster: Cluster, now: Moment) -> Material:
-    """After `<name>-private` was lost: what the pods trust and show, with an authority of which only the certificate is left."""
-    following = authority(f"{cluster.namespace}/{cluster.name}", now)
-    admin = leaf(following, wanted_names(cluster)["admin"], now)
-    return Material(authority=Authority(Pair(trusted, b""), now, next=following), nodes=nodes, cache=cache, admin=admin)
+def adopted(left: Mapping[str, Mapping[str, bytes]], cluster: Cluster, now: Moment) -> Material:
+    """After `<name>-private` was lost: what pods and applications have, from the data of `nodes`, `cache`, `client` and `users`. Of the authority
+    only the certificate is left; another one follows it. Of a new CounterCluster there is nothing."""
+    found = Material()
+    if cluster.spec.auth.enabled and (password := left["client"].get("password", b"").decode()):
+        of_nodes = left["users"].get("cache-password", b"").decode()
+        found = dataclasses.replace(found, password=password, told=password, since=now, cache_password=of_nodes)
+    trusted = left["nodes"].get("ca.crt")
+    if signs(cluster) and trusted:
+        following = authority(f"{cluster.namespace}/{cluster.name}", now)
+        admin = leaf(following, wanted_names(cluster)["admin"], now)
+        before = Authority(Pair(trusted, b""), now, next=following)
+        found = dataclasses.replace(found, authority=before, nodes=pair_of(left["nodes"]), cache=pair_of(left["cache"]), admin=admin)
+    return found
+
+
+def pair_of(files: Mapping[str, bytes]) -> Pair | None:
+    """Of a Secret of type kubernetes.io/tls."""
+    return Pair(files["tls.crt"], files["tls.key"]) if files.get("tls.crt") and files.get("tls.key") else None
 
 
 def trust_of(bundle: bytes) -> str:

@@ -215,6 +215,25 @@ def test_another_operator_and_a_lost_secret_change_nothing_for_clients(here: Wor
     assert {name: here.server.get(path + name)["data"] for name in before} == before
 
 
+def test_a_new_operator_that_finds_no_private_secret_carries_on_with_what_pods_and_clients_have(here: World, namespace: str, tmp_path: Path) -> None:
+    path = f"/api/v1/namespaces/{namespace}/secrets/c-"
+    with here.operator(**QUICK):
+        here.cluster(namespace, "c", **SECURED)
+        here.wait_ready(namespace, "c")
+    client = Client(here, namespace, "c", tmp_path)
+    old, password = (tmp_path / "ca.crt").read_bytes(), (tmp_path / "password").read_text()
+    here.server.request("DELETE", path + "private").ok()
+
+    def replaced() -> bool:
+        client.refresh()
+        return old not in (tmp_path / "ca.crt").read_bytes()
+
+    with counting(client), here.operator(**QUICK):
+        here.wait("another authority takes over", replaced, 90)
+        here.wait_ready(namespace, "c")
+    assert (tmp_path / "password").read_text() == password
+
+
 def test_a_client_that_does_not_know_the_authority_is_told_so(secured: Client) -> None:
     options = {**secured.options(), "ssl_ca_certs": None, "ssl_check_hostname": True}
     counters = Counters(f"rediss://{secured.ips()[0]}:6379", discover=False, deadline_s=2, **options)

@@ -24,6 +24,23 @@ def made(wanted: Cluster | None = None, now: datetime.datetime = START) -> Mater
     return renewed(EMPTY, wanted or cluster(), now, spread_out=True)
 
 
+def left_of(found: Material, nodes: tuple[bytes, Pair]) -> dict[str, dict[str, bytes]]:
+    """The Secrets that were made from it."""
+    pairs = {"nodes": nodes[1], "cache": found.cache}
+    left = {part: {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": nodes[0]} for part, pair in pairs.items() if pair is not None}
+    return {"client": {"password": found.told.encode()}, "users": {"cache-password": found.cache_password.encode()}, "cache": {}, **left}
+
+
+def test_what_pods_and_applications_have_is_carried_on_when_the_private_secret_is_lost() -> None:
+    before = made()
+    assert before.authority is not None
+    assert before.nodes is not None
+    found = renewed(adopted(left_of(before, (before.authority.bundle, before.nodes)), cluster(), START), cluster(), START, spread_out=False)
+    assert (found.password, found.told, found.cache_password, found.nodes) == (before.password, before.told, before.cache_password, before.nodes)
+    nothing: dict[str, dict[str, bytes]] = {part: {} for part in ("nodes", "cache", "client", "users")}
+    assert adopted(nothing, cluster(), START) == EMPTY
+
+
 def test_it_is_the_same_after_a_secret_and_back_and_nothing_is_due_at_rest() -> None:
     found = made(cluster(Tls(rotate_authority="one"), Auth(rotate_password="two")))
     assert load(dump(found)) == found
@@ -77,7 +94,7 @@ def test_pods_however_late_trust_each_other_through_every_change(lags: list[tupl
         word = str(minute) if minute in asked_at else word
         now = START + minute * MINUTE
         if minute in lost_at and secrets:
-            state = adopted(secrets[-1][0], secrets[-1][1], state.cache, cluster(), now)
+            state = adopted(left_of(state, secrets[-1]), cluster(), now)
         seen = [(secrets[max(0, minute - 1 - lag[0])][0], secrets[max(0, minute - 1 - lag[1])][1]) for lag in lags] if secrets else []
         arrived = not secrets or all(pod == secrets[-1] for pod in seen)
         state = renewed(state, cluster(Tls(rotate_authority=word)), now, spread_out=arrived)
