@@ -35,8 +35,7 @@ The cluster stays up, in namespace demo. Go on with
   eval "$(python3 kind/local.py env)"                       kubectl and KUBECONFIG for this shell
   kubectl -n demo get cc                                    the CounterCluster and how it is
   kubectl -n demo get cc clicks -o yaml                     its members, its leader, its conditions
-  kubectl -n demo port-forward svc/clicks 6379:6379 &       then any Redis client:
-  redis-cli INCR clicks:total
+  kubectl -n demo get secret clicks-client                  how programs connect: docs/operating/security.md
   kubectl -n demo scale cc/clicks --replicas=5
   kubectl -n demo delete pod clicks-0                       as often as you like
 
