@@ -81,6 +81,10 @@ faults: setup ## real processes killed, paused and cut off under load, the books
 mutations: setup ## breaks the node on purpose in every known way and shows what of the tests finds it
 	@$(PY) -m tests.mutations
 
+.PHONY: pictures
+pictures: setup cluster ## docs/images anew, from real output: the plugin at the local cluster, increments through failures
+	@$(IN_CLUSTER) PYTHONPATH=node_image:client:. $(PY) docs/pictures.py
+
 .PHONY: figures
 figures: setup ## how long a killed, a silent, a leaving leader is missed, and what a rejoining follower costs
 	@$(PY) -m tests.faults.measure

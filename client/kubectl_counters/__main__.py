@@ -20,7 +20,7 @@ from rich.text import Text
 
 from kubectl_counters import views
 from kubectl_counters.door import Door
-from kubectl_counters.kube import Kube, Object, Trouble
+from kubectl_counters.kube import Kube, Object, Trouble, quiet_port_forwards
 from kubectl_counters.nodes import NOBODY, Dial, Nodes, Unconfirmed
 from kubectl_counters.report import bundle
 
@@ -245,6 +245,7 @@ def report(ctx: typer.Context, name: Name, file: File = None, output: How = Outp
 
 
 def main() -> None:
+    quiet_port_forwards()
     try:
         app()
     except Trouble as error:

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from kubernetes.stream import portforward
 GROUP, VERSION, PLURAL = "countercluster.io", "v1alpha1", "counterclusters"
 RESP, ADMIN, HTTP = 6379, 7001, 8080
 TIMEOUT_S = 15
+PORT_FORWARD = "Kubernetes port forward proxy"
+"""How kubernetes.stream.ws_client names its threads."""
 
 Object = dict[str, Any]
 
@@ -114,6 +117,18 @@ class Kube:
             found: socket.socket = forward.socket(port)
             found.settimeout(TIMEOUT_S)
             return found
+
+
+def quiet_port_forwards() -> None:
+    """The library's thread behind each port-forward does not expect that we are done while the other side still has something to say, such as the
+    end of TLS, and would write a traceback to the terminal."""
+    others = threading.excepthook
+
+    def hook(told: threading.ExceptHookArgs) -> None:
+        if not (isinstance(told.exc_value, OSError) and told.thread is not None and told.thread.name.startswith(PORT_FORWARD)):
+            others(told)
+
+    threading.excepthook = hook
 
 
 def _words(error: ApiException) -> str:

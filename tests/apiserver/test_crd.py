@@ -59,6 +59,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "certificates of one's own": {"tls": {"secretName": "from-cert-manager"}},
     "users": {"auth": {"users": [{"name": "app", "rules": "~app:* +@read +@write", "passwordSecret": {"name": "app"}}], "aclSecretName": "more"}},
     "rotations": {"tls": {"rotateAuthority": "2026-11-23"}, "auth": {"rotatePassword": "2026-11-23"}},
+    "rare scrapes": {"monitoring": {"enabled": True, "interval": "2m"}},
     "who may connect": {
         "network": {
             "clients": [{"podSelector": {"matchLabels": {"app": "shop"}}}, {"ipBlock": {"cidr": "192.0.2.0/24", "except": ["192.0.2.1/32"]}}],
@@ -68,6 +69,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
 }
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "scrapes that are too rare for the alerts": ({"monitoring": {"interval": "121s"}}, "spec.monitoring.interval"),
     "no node": ({"replicas": 0}, "spec.replicas"),
     "eight nodes": ({"replicas": 8}, "should be less than or equal to 7"),
     "half a node": ({"replicas": 2.5}, "must be of type integer"),

@@ -9,9 +9,9 @@ import pytest
 from kind import golang
 from kind.settings import cache_root
 from kind.store import Store
-from tests.apiserver.conftest import server
+from tests.apiserver.conftest import namespace, server
 
-__all__ = ["server"]
+__all__ = ["namespace", "server"]
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 KNOWN: list[tuple[str, str, str]] = [
     (
         r"make (setup|cluster|demo|unit|sim|integration|apiserver|e2e|test|test-fast|lint|images|install|bench|down|clean"
-        r"|clients|manifests-check|faults|mutations|figures)( SEEDS=\S+| MINUTES=\S+)?",
+        r"|clients|manifests-check|pictures|faults|mutations|figures)( SEEDS=\S+| MINUTES=\S+)?",
         "Makefile",
         ".PHONY: {1}",
     ),
@@ -52,7 +52,9 @@ KNOWN: list[tuple[str, str, str]] = [
     (r"kubectl patch cc clicks --type=merge -p '\{\"spec\":\{\"hibernated\":.*", "tests/e2e/test_states.py", '{"hibernated": True}'),
     (r"kubectl patch cc clicks --type=merge -p '\{\"spec\":\{\"rollout\":.*", "tests/e2e/test_rolling.py", '{"rollout": {"strategy": "Supervised"}'),
     (r"kubectl delete pvc data-clicks-2 --wait=false", "tests/e2e/test_scaling.py", '"delete", "pvc"'),
+    (r"pipx install '\.\[kubectl\]'", "tests/apiserver/test_plugin_installed.py", '"{wheel}[kubectl]"'),
     (r"kubectl delete pod clicks-2", "tests/e2e/test_scaling.py", '"delete", "pod", name'),
+    (r"kubectl counters (?:logs) clicks(?: .*)?", "tests/e2e/test_plugin.py", 'plugin("logs"'),
     (r"kubectl counters (\w+) clicks(?: .*)?", "tests/apiserver/test_kubectl.py", 'run(session, "{1}", "clicks"'),
     (r"kubectl delete cc clicks", "tests/e2e/test_children.py", '"delete", "cc"'),
     (r"kubectl port-forward svc/clicks(?:-cache)? \d+:6379", "tests/e2e/test_counting.py", '"svc/clicks"'),

@@ -80,12 +80,12 @@ ALERTS = (
 )  # fmt: skip
 
 PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
-    ("Commands", "ops", (("sum by (pod) (rate(counter_commands_total{$S}[1m]))", "{{pod}}"),)),
-    ("Errors", "ops", (("sum by (error) (rate(counter_command_errors_total{$S}[1m])) > 0", "{{error}}"),)),
+    ("Commands", "ops", (("sum by (pod) (rate(counter_commands_total{$S}[$W]))", "{{pod}}"),)),
+    ("Errors", "ops", (("sum by (error) (rate(counter_command_errors_total{$S}[$W])) > 0", "{{error}}"),)),
     (
         "Duration of commands", "s",
         tuple(
-            (f"histogram_quantile({q}, sum by (kind, le) (rate(counter_command_duration_seconds_bucket{{$S}}[1m])))", f"{{{{kind}}}} p{q[2:]}")
+            (f"histogram_quantile({q}, sum by (kind, le) (rate(counter_command_duration_seconds_bucket{{$S}}[$W])))", f"{{{{kind}}}} p{q[2:]}")
             for q in ("0.50", "0.99")
         ),
     ),
@@ -101,20 +101,28 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         "Write and sync of the disk, p99", "s",
-        (("histogram_quantile(0.99, sum by (pod, le) (rate(counter_disk_job_seconds_bucket{$S}[1m])))", "{{pod}}"),),
+        (("histogram_quantile(0.99, sum by (pod, le) (rate(counter_disk_job_seconds_bucket{$S}[$W])))", "{{pod}}"),),
     ),
-    ("Lag of the loop, p99", "s", (("histogram_quantile(0.99, sum by (pod, le) (rate(counter_loop_lag_seconds_bucket{$S}[1m])))", "{{pod}}"),)),
+    ("Lag of the loop, p99", "s", (("histogram_quantile(0.99, sum by (pod, le) (rate(counter_loop_lag_seconds_bucket{$S}[$W])))", "{{pod}}"),)),
     ("Log on disk", "bytes", (("counter_log_size_bytes{$S}", "{{pod}}"), ("max(counter_log_limit_bytes{$S})", "snapshot due"))),
     ("Counters and producers", "none", (("max(counter_keys{$S})", "counters"), ("max(counter_producers{$S})", "producers"))),
     ("Connections", "none", (("counter_clients_connected{$S}", "{{pod}}"),)),
     ("Age of the cache", "s", (("counter_cache_staleness_seconds{$S}", "{{pod}}"),)),
+    ("What is refused", "ops", (("sum by (reason) (rate(counter_refusals_total{$S}[$W])) > 0", "{{reason}}"),)),
+    ("Days until the certificate ends", "d", (("(counter_certificate_not_after_seconds{$S} - time()) / 86400", "{{pod}}"),)),
     ("Memory", "bytes", (("process_resident_memory_bytes{$S}", "{{pod}}"),)),
-    ("CPU", "none", (("rate(process_cpu_seconds_total{$S}[1m])", "{{pod}}"),)),
+    ("CPU", "none", (("rate(process_cpu_seconds_total{$S}[$W])", "{{pod}}"),)),
 )  # fmt: skip
 
 
 def _selected(query: str, cluster: Cluster) -> str:
+    """`$W`: a window that holds several scrapes, however rare they are; with fewer than two a rate is empty."""
+    query = query.replace("$W", f"{max(60, 4 * _seconds(cluster.spec.monitoring.interval))}s")
     return query.replace("$S", f'namespace="{cluster.namespace}",{LABEL}="{cluster.name}"')
+
+
+def _seconds(interval: str) -> int:
+    return int(interval[:-1]) * {"s": 1, "m": 60}[interval[-1]]
 
 
 def _metadata(cluster: Cluster, name: str, **more: str) -> dict[str, Any]:

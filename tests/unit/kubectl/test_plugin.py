@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import runpy
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kubectl_counters import views
+from kubectl_counters.kube import PORT_FORWARD, quiet_port_forwards
 from kubectl_counters.report import OUT, clean, clean_text
+from kubernetes.stream import ws_client
 from rich.console import Console, RenderableType
 
 READY = {"type": "Ready", "status": "False", "reason": "Rolling", "message": "1 of 3 members is restarted"}
@@ -130,3 +134,25 @@ def test_status_tells_what_is_encrypted_and_until_when(tls: bool, login: bool, c
     spec = {**CLUSTER["spec"], "tls": {"enabled": tls}, "auth": {"enabled": login}}  # type: ignore[dict-item]
     cluster = {**CLUSTER, "spec": spec, "status": {**CLUSTER["status"], "certificates": certificates}}  # type: ignore[dict-item]
     assert line in text(views.status_view(views.summary(cluster, PODS, {}))).splitlines()
+
+
+def test_the_end_of_a_port_forward_is_not_shown_and_other_trouble_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    quiet_port_forwards()
+
+    def fails(error: Exception, name: str) -> str:
+        def run() -> None:
+            raise error
+
+        thread = threading.Thread(target=run, name=name)
+        thread.start()
+        thread.join()
+        return capsys.readouterr().err
+
+    assert fails(ConnectionResetError(), f"{PORT_FORWARD}: 8080") == ""
+    assert "ValueError" in fails(ValueError(), f"{PORT_FORWARD}: 8080")
+    assert "ConnectionResetError" in fails(ConnectionResetError(), "another")
+
+
+def test_the_library_names_its_threads_as_we_think() -> None:
+    assert f'"{PORT_FORWARD}: %s"' in inspect.getsource(ws_client)

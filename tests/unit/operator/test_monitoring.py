@@ -173,3 +173,55 @@ def test_a_cluster_without_cache_or_asleep_is_not_complained_about() -> None:
     assert {rule["alert"] for rule in RULES} - {rule["alert"] for rule in without} == {"CounterClusterCacheStale"}
     asleep = monitoring.rules(Cluster("c", "ns", "u", 1, Spec(monitoring=Monitoring(enabled=True), hibernated=True), "node", "redis"))
     assert asleep["spec"]["groups"] == []
+
+
+BOARD: dict[str, Any] = json.loads(next(iter(monitoring.dashboard(CLUSTER)["data"].values())))
+UNITS = {"none", "ops", "s", "bytes", "d", "percentunit"}
+"""Ids of Grafana's units that are in use; a wrong one is shown as plain text behind the number."""
+
+
+def test_promtool_takes_every_query_of_the_dashboard(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian package prometheus)")
+    queries = [target["expr"] for panel in BOARD["panels"] for target in panel["targets"]]
+    rules = [{"record": f"panel:query:{n}", "expr": query} for n, query in enumerate(queries)]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "board", "rules": rules}]}))
+    done = subprocess.run([promtool, "check", "rules", "rules.yaml"], cwd=tmp_path, check=False, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(queries)} rules found" in done.stdout
+
+
+def test_the_dashboard_is_one_that_grafana_shows() -> None:
+    panels = BOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken = [(x, y) for p in panels for g in [p["gridPos"]] for x in range(g["x"], g["x"] + g["w"]) for y in range(g["y"], g["y"] + g["h"])]
+    assert len(set(taken)) == len(taken), "panels lie over each other"
+    assert max(x for x, _ in taken) < 24
+    assert len(BOARD["uid"]) <= 40
+    assert re.fullmatch(r"[\w-]+", BOARD["uid"])
+    (variable,) = BOARD["templating"]["list"]
+    for panel in panels:
+        assert panel["fieldConfig"]["defaults"]["unit"] in UNITS, panel["title"]
+        assert panel["datasource"]["uid"] == "${" + variable["name"] + "}"
+        references = [target["refId"] for target in panel["targets"]]
+        assert len(set(references)) == len(references)
+
+
+def test_a_legend_names_labels_that_the_query_keeps() -> None:
+    for panel in BOARD["panels"]:
+        for target in panel["targets"]:
+            kept = re.search(r"by \(([^)]*)\)", target["expr"])
+            for label in re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]):
+                if kept is not None:
+                    assert label in kept[1].replace(",", " ").split(), f"{panel['title']}: {label}"
+                else:
+                    assert "max(" not in target["expr"], f"{panel['title']}: {label} is gone"
+
+
+@pytest.mark.parametrize(("interval", "window"), [("5s", "60s"), ("30s", "120s"), ("1m", "240s"), ("2m", "480s")])
+def test_a_rate_looks_back_over_several_scrapes(interval: str, window: str) -> None:
+    spec = Spec(monitoring=Monitoring(enabled=True, interval=interval))
+    board = json.loads(next(iter(monitoring.dashboard(Cluster("c", "ns", "u", 1, spec, "node", "redis"))["data"].values())))
+    windows = {w for p in board["panels"] for t in p["targets"] for w in re.findall(r"rate\([^)]*\[(\w+)\]", t["expr"])}
+    assert windows == {window}
