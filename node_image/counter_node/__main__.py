@@ -10,12 +10,13 @@ import sys
 import uvloop
 
 from counter_node import logs, settings
+from counter_node.counters.machine import SnapshotFormatError, UnknownOperationError
 from counter_node.node import serve
 from counter_node.security.acl import AclError
 from counter_node.security.tls import CertificateError
 from counter_node.storage import DamagedError, DiskFailedError, StorageError
 
-EXIT_SETTINGS, EXIT_DAMAGED, EXIT_DISK, EXIT_BUG = 2, 3, 4, 70
+EXIT_SETTINGS, EXIT_DAMAGED, EXIT_DISK, EXIT_TOO_OLD, EXIT_BUG = 2, 3, 4, 5, 70
 
 
 def main() -> int:
@@ -37,6 +38,9 @@ def main() -> int:
     except DiskFailedError as error:
         logs.log.critical("%s", error)
         return EXIT_DISK
+    except (SnapshotFormatError, UnknownOperationError) as error:
+        logs.log.critical("this version is too old for its data: %s", error)
+        return EXIT_TOO_OLD
     except (StorageError, CertificateError, AclError, OSError) as error:
         logs.log.critical("cannot start: %s", error)
         return EXIT_SETTINGS

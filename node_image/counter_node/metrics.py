@@ -71,6 +71,9 @@ FAMILIES: dict[str, Family] = {
     "counter_snapshot_size_bytes": Family("gauge", "The last snapshot that was taken; 0 before the first since the start"),
     "counter_keys": Family("gauge", "Counters in the state"),
     "counter_producers": Family("gauge", "Producers of IDMP that are remembered"),
+    "counter_keys_limit": Family("gauge", "Counters at most (max_keys)"),
+    "counter_producers_limit": Family("gauge", "Producers at most (max_producers); a producer is forgotten 24 hours after its last request"),
+    "counter_level": Family("gauge", "Level of what may be in the replicated log; lower than that of the newest nodes in the middle of a roll"),
     "counter_commands": Family("counter", "Commands received"),
     "counter_command_errors": Family("counter", "Error replies by their first word; errors inside of EXEC's list are not counted", ("error",)),
     "counter_clients_connected": Family("gauge", "Open client connections"),
@@ -248,6 +251,10 @@ class Metrics:
         yield "counter_snapshot_size_bytes", (), self.snapshot_bytes
         yield "counter_keys", (), len(node.replica.machine.values)
         yield "counter_producers", (), node.replica.machine.producer_count
+        limits = node.replica.machine.limits
+        yield "counter_keys_limit", (), limits.max_keys
+        yield "counter_producers_limit", (), limits.max_producers
+        yield "counter_level", (), node.replica.machine.level
 
     def _clients(self) -> Iterator[Sample]:
         node, clients, limits = self._node, self._node.clients, self._node.settings

@@ -22,6 +22,8 @@ from typing import Any
 
 from counter_node import __version__
 from counter_node.cache.publisher import Publisher
+from counter_node.counters.batches import Limits
+from counter_node.counters.machine import Machine
 from counter_node.counters.ops import is_write
 from counter_node.disk_worker import DiskWorker
 from counter_node.gateway import Gateway
@@ -115,14 +117,23 @@ class Node:
         config = Config(self.id, heartbeat_ticks=s.heartbeat_ticks, election_ticks=s.election_ticks)
         promise = Promise(_running_ms, s.election_ticks * s.tick_ms) if s.lease_reads else None
         replica = Replica(
-            config, hard_state, snapshot, entries, gateway=gateway, clock_ms=_wall_ms, randint=random.SystemRandom().randint, promise=promise
+            config,
+            hard_state,
+            snapshot,
+            entries,
+            gateway=gateway,
+            clock_ms=_wall_ms,
+            randint=random.SystemRandom().randint,
+            promise=promise,
+            knows=s.level,
+            limits=Limits(s.max_keys, s.max_producers),
         )
         replica.on_applied = self._on_applied
         return replica
 
     def _hello(self, expects: NodeId) -> Hello:
         s = self.settings
-        return Hello(s.cluster_id, self.id, expects, s.name, s.advertise_peer, s.advertise_resp)
+        return Hello(s.cluster_id, self.id, expects, s.name, s.advertise_peer, s.advertise_resp, level=s.level)
 
     # --- life ---------------------------------------------------------------------------------------------------------------
 
@@ -200,7 +211,7 @@ class Node:
     def bootstrap(self) -> None:
         """Form a new cluster of this one node. The caller has checked that the node never belonged to one."""
         s = self.settings
-        first = first_snapshot(_member(self.id, s))
+        first = first_snapshot(_member(self.id, s), Machine(s.max_keys, max_producers=s.max_producers, knows=s.level))
         self._storage.save_snapshot(first)
         self._storage.write(HardState(1, NONE, first.meta.index), [], first.meta)
         self._storage.sync()
@@ -247,6 +258,7 @@ class Node:
                 self.replica.stalled(lag * 1000 / self.settings.tick_ms)
             else:
                 self.replica.tick()
+                self.replica.govern(self.peers.levels())
         except Exception as error:
             self._end_with(error)
         self._ticks += 1
@@ -489,9 +501,12 @@ class Node:
             return f"this is cluster {self.settings.cluster_id}, not {hello.cluster_id}"
         if hello.expects != self.id:
             return f"this is node {self.id:016x}, not {hello.expects:016x}"
-        membership = self.replica.raft.membership
+        membership, level = self.replica.raft.membership, self.replica.machine.level
         if hello.node_id in membership.removed:
             return REMOVED
+        if membership.members and hello.level < level:
+            self.refusals.add("peer_too_old")
+            return f"the cluster is at level {level}, and node {hello.name!r} knows {hello.level}; upgrade it"
         if membership.get(hello.node_id) is None:
             self.peers.ensure(hello.node_id, hello.name, hello.peer)  # to answer who just adds us, or whom we do not know of yet
         return ""

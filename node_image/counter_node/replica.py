@@ -9,13 +9,14 @@ driver calls `persisted`. Everything that came in meanwhile is in the next job: 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from counter_node.counters import batches
 from counter_node.counters.dump import Dump
+from counter_node.counters.levels import LEVEL, LIMITS_LEVEL, too_new
 from counter_node.counters.machine import Machine
 from counter_node.counters.replies import Failure
 from counter_node.gateway import Gateway, Op, Token
@@ -42,6 +43,9 @@ LOG_TIME_STEP_MS = 1_000
 ENTRY_BYTES = 64
 """At most what an entry takes on the disk beyond its data."""
 DISK_FULL = Failure(b"MISCONF the disk of this node is nearly full; the command was not executed. Make room on the volume, or ask another node")
+
+
+NOT_WITH_IT = Failure(b"ERR not executed, as a command of the same pipeline needs nodes that are all upgraded; send it again without that one")
 
 
 class Forward(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False):
@@ -71,9 +75,9 @@ class Turn:
     replies: list[tuple[Token, list[Any]]]
 
 
-def first_snapshot(node: Member) -> Snapshot:
+def first_snapshot(node: Member, machine: Machine | None = None) -> Snapshot:
     """What a new cluster starts from: one voter and no counters. Everyone who joins gets the configuration by a snapshot."""
-    return Snapshot(SnapshotMeta(1, 1, Membership((node,))), Machine().snapshot())
+    return Snapshot(SnapshotMeta(1, 1, Membership((node,))), (machine or Machine()).snapshot())
 
 
 class Replica:
@@ -88,11 +92,15 @@ class Replica:
         clock_ms: Callable[[], int],
         randint: Callable[[int, int], int],
         promise: Promise | None = None,
+        knows: int = LEVEL,
+        limits: batches.Limits | None = None,
     ) -> None:
+        """`knows`: the level of this version. `limits`: what this node, when it leads, wants in force; None: whatever is."""
         meta = snapshot.meta if snapshot is not None else SnapshotMeta()
         self.raft = Raft(config, hard_state, meta, entries, randint, promise)
         self.raft.snapshot_taken(meta)
-        self.machine = Machine.restore(snapshot.state) if snapshot is not None else Machine()
+        self.knows = knows
+        self.machine = Machine.restore(snapshot.state, knows) if snapshot is not None else Machine(knows=knows)
         self.gateway = gateway
         self.applied_term = meta.term
         self.on_applied: Callable[[Entry], None] | None = None  # for who waits for an index (administration)
@@ -100,6 +108,8 @@ class Replica:
         self._clock_ms = clock_ms
         self._job: DiskJob | None = None
         self._job_ticks = 0
+        self._limits = limits
+        self._governed = (0, 0)  # term and index of the last Level or Limits
         self._time_proposed = (0, 0)  # term and index of the last Tick
         self._late_reads: list[tuple[int, int, Callable[[], object]]] = []  # term and index that each waits for, and how to ask it
         self._marker: SnapshotMeta | None = None
@@ -159,6 +169,21 @@ class Replica:
         wanted = due <= now or now - self.machine.time_ms >= LOG_TIME_STEP_MS
         if wanted and self._fits(0) and raft.propose(batches.stamp(now, batches.encode_tick())):
             self._time_proposed = (raft.term, raft.log.last_index)
+
+    def govern(self, known: Mapping[NodeId, int]) -> None:
+        """Once a tick, with the level that each member knows whose greeting still holds. The leader raises the cluster's level to what all of them
+        know, and puts its limits in force."""
+        raft, machine = self.raft, self.machine
+        if not self.is_leader or (self._governed[0] == raft.term and self._governed[1] > self.applied):
+            return
+        common = min(self.knows if m.id == raft.id else known.get(m.id, 0) for m in raft.membership.members)
+        body = b""
+        if common > machine.level:
+            body = batches.encode(batches.Level(common))
+        elif machine.level >= LIMITS_LEVEL and self._limits not in (None, machine.limits):
+            body = batches.encode(self._limits)
+        if body and self._fits(len(body)) and raft.propose(batches.stamp(self._clock_ms(), body)):
+            self._governed = (raft.term, raft.log.last_index)
 
     def stalled(self, ticks: float) -> None:
         """Instead of `tick`, when the loop or the process stood still for so long: what waits in the sockets is heard before any timer runs out.
@@ -248,10 +273,12 @@ class Replica:
             self.raft.leadership.unreachable(node)
 
     def submit_write(self, token: Token, ops: list[Op], *, mixed: bool = False) -> None:
-        if self.disk_room is None:
-            self.gateway.write(token, ops, mixed=mixed)
-        else:
+        if self.disk_room is not None:
             self.gateway.replies.append((token, [DISK_FULL] * len(ops)))
+        elif self.machine.level < self.knows and any(refused := [too_new(op, self.machine.level) for op in ops]):
+            self.gateway.replies.append((token, [reason or NOT_WITH_IT for reason in refused]))
+        else:
+            self.gateway.write(token, ops, mixed=mixed)
 
     def submit_read(self, token: Token, ops: list[Op]) -> None:
         self.gateway.read(token, ops)
@@ -281,7 +308,7 @@ class Replica:
         snapshot = self.raft.take_restore()
         if snapshot is not None:
             track_dirty = self.machine.track_dirty
-            self.machine = Machine.restore(snapshot.state)
+            self.machine = Machine.restore(snapshot.state, self.knows)
             self.machine.track_dirty = track_dirty
             self.applied_term = snapshot.meta.term
             session = self.gateway.session

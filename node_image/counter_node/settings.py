@@ -13,6 +13,10 @@ from typing import Any
 
 import msgspec
 
+from counter_node.counters.levels import LEVEL
+from counter_node.counters.producers import MOST
+from counter_node.counters.state import MAX_KEYS
+
 PREFIX = "COUNTER_"
 
 
@@ -39,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_reads: bool = False
     snapshot_bytes: int = 64 << 20
     segment_bytes: int = 16 << 20
+    max_keys: int = MAX_KEYS
+    max_producers: int = MOST
     max_clients: int = 10_000
     max_pipeline: int = 10_000
     max_gathered: int = 100_000
@@ -52,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     patience_ms: int = 3_500
     shutdown_ms: int = 10_000
     log_level: str = "info"
+    level: int = LEVEL
 
     def cache_options(self) -> dict[str, Any]:
         """Password and TLS of the cache, as redis-py takes them. Read anew for each Redis: the password may have changed. The name in the
@@ -83,6 +90,8 @@ HELP = {
     "lease_reads": "answer reads by a lease instead of a round of messages; trusts that members' clocks run equally fast within 10 %",
     "snapshot_bytes": "log bytes after which a snapshot is taken, at most; a small state is written sooner",
     "segment_bytes": "size of one file of the log",
+    "max_keys": "counters; the leader's setting is put in force through the log",
+    "max_producers": "producers of IDMP remembered at once; the leader's setting is put in force through the log",
     "max_clients": "client connections",
     "max_pipeline": "unanswered commands of one connection before it is not read from any more",
     "max_gathered": "commands waiting for a leader before clients are not read from any more",
@@ -96,6 +105,7 @@ HELP = {
     "patience_ms": "time after which an unanswered command gets LOADING or UNKNOWN; clients give up at 5 s",
     "shutdown_ms": "time that SIGTERM may take",
     "log_level": "debug, info, warning or error",
+    "level": "behave as an older version that knows only so much (docs/internals/upgrades.md); for tests of rolling upgrades",
 }
 
 
@@ -123,7 +133,10 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     return _checked(settings)
 
 
-_POSITIVE = ("snapshot_bytes", "max_clients", "max_pipeline", "max_gathered", "max_reply_bytes", "shutdown_ms", "max_handshakes", "handshake_ms")
+_POSITIVE = (
+    *("max_keys", "max_producers", "snapshot_bytes", "max_clients", "max_pipeline", "max_gathered"),
+    *("max_reply_bytes", "shutdown_ms", "max_handshakes", "handshake_ms"),
+)
 
 
 def _checked(s: Settings) -> Settings:
@@ -148,6 +161,8 @@ def _checked(s: Settings) -> Settings:
     for positive in _POSITIVE:
         if getattr(s, positive) < 1:
             refuse(positive, getattr(s, positive), "at least 1")
+    if not 1 <= s.level <= LEVEL:
+        refuse("level", s.level, f"1 to {LEVEL}")
     name = s.name or socket.gethostname()
     host = name if s.bind == "0.0.0.0" else s.bind
     return msgspec.structs.replace(

@@ -67,6 +67,7 @@ def status(node: Node) -> dict[str, Any]:
         "nodeId": hex_id(node.id),
         "name": node.settings.name,
         "version": __version__,
+        "level": {"cluster": replica.machine.level, "node": replica.knows},
         "role": node.role_name(),
         "term": raft.term,
         "leaderId": hex_id(raft.leader),

@@ -30,6 +30,7 @@ class Cache(msgspec.Struct, rename="camel", frozen=True):
 
 
 _SETTINGS = {"tick_ms": "tickMs", "election_ticks": "electionTicks", "snapshot_mib": "snapshotMiB", "log_level": "logLevel"}
+_SETTINGS |= {"max_counters": "maxCounters", "max_producers": "maxProducers"}
 
 
 class Settings(msgspec.Struct, rename=_SETTINGS, frozen=True):
@@ -37,6 +38,8 @@ class Settings(msgspec.Struct, rename=_SETTINGS, frozen=True):
     election_ticks: int = 10
     snapshot_mib: int = 64
     log_level: str = "info"
+    max_counters: int = 10_000_000
+    max_producers: int = 100_000
 
 
 class PodTemplate(msgspec.Struct, rename="camel", frozen=True):

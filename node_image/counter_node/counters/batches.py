@@ -1,4 +1,4 @@
-"""What an entry of the log holds: eight bytes of leader's time in ms, then one of three bodies as MessagePack."""
+"""What an entry of the log holds: eight bytes of leader's time in ms, then one of five bodies as MessagePack."""
 
 from __future__ import annotations
 
@@ -29,7 +29,20 @@ class Tick(msgspec.Struct, array_like=True, tag=2, frozen=True, gc=False):
     """Only moves time, so that what is due expires while nothing else happens."""
 
 
-Body = Batch | OpenSession | Tick
+class Level(msgspec.Struct, array_like=True, tag=3, frozen=True, gc=False):
+    """Every member knows this level (levels.py); from here on its operations may be in the log."""
+
+    level: int
+
+
+class Limits(msgspec.Struct, array_like=True, tag=4, frozen=True, gc=False):
+    """The leader's settings of what all replicas must refuse alike. Since level 2."""
+
+    max_keys: int
+    max_producers: int
+
+
+Body = Batch | OpenSession | Tick | Level | Limits
 TIME_BYTES = 8
 
 encode = msgspec.msgpack.Encoder().encode

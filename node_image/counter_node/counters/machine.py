@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from counter_node.counters import ops as o
-from counter_node.counters.batches import TIME_BYTES, Batch, Op, OpenSession, Outcome, OutcomeKind, decode, decode_ops
+from counter_node.counters.batches import TIME_BYTES, Batch, Body, Level, Limits, Op, OpenSession, Outcome, OutcomeKind, decode, decode_ops
 from counter_node.counters.dump import Dump
-from counter_node.counters.producers import Producers
+from counter_node.counters.levels import LEVEL, LIMITS_LEVEL, OPCODES
+from counter_node.counters.producers import MOST, Producers
 from counter_node.counters.replies import NO_LIST
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import MAX, MAX_KEYS, State
@@ -35,6 +36,8 @@ class _Dump(msgspec.Struct, array_like=True):
     producers: list[Any]
     max_keys: int = MAX_KEYS
     watches: list[Any] = []
+    level: int = 1
+    max_producers: int = MOST
 
 
 class SnapshotFormatError(Exception):
@@ -46,11 +49,16 @@ class UnknownOperationError(Exception):
 
 
 class Machine:
-    def __init__(self, max_keys: int = MAX_KEYS) -> None:
-        """`max_keys` counts when a cluster is formed; from then on it is part of the state."""
+    def __init__(self, max_keys: int = MAX_KEYS, *, max_producers: int = MOST, knows: int = LEVEL) -> None:
+        """The limits count when a cluster is formed, as does `knows`, the level of this version: from then on all are part of the state."""
         self._state = State(max_keys)
         self._sessions = Sessions()
-        self._producers = Producers()
+        self._producers = Producers(max_producers)
+        self.knows = self.level = knows
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self._state.max_keys, self._producers.most)
 
     @property
     def producer_count(self) -> int:
@@ -74,7 +82,10 @@ class Machine:
             self._producers.evict(now)
         if state.watches:
             state.watches.evict(now)
-        body = decode(memoryview(payload)[TIME_BYTES:])
+        try:
+            body = decode(memoryview(payload)[TIME_BYTES:])
+        except msgspec.ValidationError as error:
+            raise UnknownOperationError(f"entry {index} is of a kind that this version does not know ({error}); upgrade this node") from None
         if type(body) is Batch:
             kind = sessions.admit(body.session, body.number, now)
             if kind is not OutcomeKind.EXECUTED:
@@ -87,7 +98,24 @@ class Machine:
         if type(body) is OpenSession:
             sessions.open(index, now)
             return Outcome(OutcomeKind.SESSION_OPENED, index, 0, body.nonce)
+        self._govern(body)
         return Outcome(OutcomeKind.TICKED)
+
+    def _govern(self, body: Body) -> None:
+        """What the leader put in for all."""
+        if type(body) is Level:
+            if body.level > self.knows:
+                raise UnknownOperationError(f"the cluster is at level {body.level} and this version knows {self.knows}; upgrade this node")
+            self.level = max(self.level, body.level)
+        elif type(body) is Limits:
+            self._allow(LIMITS_LEVEL, "the entry of limits")
+            self._state.max_keys, self._producers.most = body.max_keys, body.max_producers
+
+    def _allow(self, level: int, what: str) -> None:
+        """An operation of a level that the cluster has not reached means that somebody proposed what others may not know."""
+        if level > self.knows:
+            raise UnknownOperationError(f"{what} is of level {level} and this version knows {self.knows}; upgrade this node")
+        assert level <= self.level, f"{what} is of level {level}, and the cluster at {self.level}"
 
     def _execute_all(self, commands: list[Op]) -> list[Any]:
         """One increment after the other of counters that exist, without a call: 0.1 µs each. All else takes the long way."""
@@ -139,6 +167,8 @@ class Machine:
         execute = o.EXECUTE.get(code)
         if execute is None:
             raise UnknownOperationError(f"operation {code} is not known to this version; upgrade this node")
+        if code > o.LAST_OF_LEVEL_1:
+            self._allow(OPCODES[code], f"operation {code}")
         return execute(self._state, op)
 
     def read(self, ops: list[Op]) -> list[Any]:
@@ -198,25 +228,28 @@ class Machine:
 
     def snapshot(self) -> bytes:
         state = self._state
-        tables = (self._sessions.dump(), self._producers.dump(), state.max_keys, state.watches.dump())
+        tables = (self._sessions.dump(), self._producers.dump(), state.max_keys, state.watches.dump(), self.level, self._producers.most)
         dump = _Dump(FORMAT, state.time_ms, state.values, state.deadlines, *tables)
         return msgspec.msgpack.encode(dump)
 
     def dump(self) -> Dump:
         """The same bytes, piece by piece; meanwhile entries may be applied. One at a time."""
         state = self._state
-        tables = (self._sessions.dump(), self._producers.dump(), state.max_keys, state.watches.dump())
+        tables = (self._sessions.dump(), self._producers.dump(), state.max_keys, state.watches.dump(), self.level, self._producers.most)
         rest = b"".join(map(msgspec.msgpack.encode, tables))
         fields = len(msgspec.structs.fields(_Dump))
         return Dump(state, bytes([0x90 | fields]) + msgspec.msgpack.encode(FORMAT) + msgspec.msgpack.encode(state.time_ms), rest)
 
     @classmethod
-    def restore(cls, data: bytes) -> Machine:
-        """Raises SnapshotFormatError for a format of the future."""
+    def restore(cls, data: bytes, knows: int = LEVEL) -> Machine:
+        """Raises SnapshotFormatError for a format or a level of the future."""
         dump = msgspec.msgpack.decode(data, type=_Dump)
         if dump.format != FORMAT:
             raise SnapshotFormatError(f"snapshot of format {dump.format}; this version reads {FORMAT}. Upgrade this node")
-        machine = cls(dump.max_keys)
+        if dump.level > knows:
+            raise SnapshotFormatError(f"snapshot of a cluster at level {dump.level}; this version knows {knows}. Upgrade this node")
+        machine = cls(dump.max_keys, max_producers=dump.max_producers, knows=knows)
+        machine.level = dump.level
         machine._state.load(dump.values, dump.deadlines, dump.time_ms)
         machine._sessions.load(dump.sessions)
         machine._producers.load(dump.producers)

@@ -19,6 +19,8 @@ INCRBY, GET, SET, DEL, MGET, EXISTS, EXPIRE, TTL, PERSIST, INCREX = range(1, 11)
 MULTI, IDMP, FLUSH, DBSIZE, SCAN, KEYS, MSET, GETDEL, GETEX, TYPE = range(11, 21)
 CONSTANT, DECRBY, STRLEN, RANDOMKEY = 21, 22, 23, 24
 WATCH, UNWATCH, EXEC_IF = 25, 26, 27
+LAST_OF_LEVEL_1: Final = EXEC_IF
+"""Later ones have a level in levels.OPCODES, so that no older member of a cluster ever meets them."""
 
 READS: Final = frozenset({GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT, STRLEN, RANDOMKEY})
 

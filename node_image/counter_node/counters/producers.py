@@ -26,6 +26,7 @@ from counter_node.counters.replies import OK, Failure, pack, unpack
 WINDOW: Final = 1_024
 TTL_MS: Final = 24 * 3_600_000
 MOST: Final = 100_000
+"""By default; the setting `max_producers` reaches the state through the log, as all replicas must refuse the same."""
 MOST_SLOTS: Final = 16_000_000
 """Remembered sequences of all producers together; 9 bytes each."""
 MOST_OTHER_BYTES: Final = 64 << 20
@@ -35,7 +36,7 @@ _OVERHEAD: Final = 100
 
 _EMPTY, _INTEGER, _PACKED, _OK, _NULL, _NOT_KEPT = range(6)
 
-TOO_MANY = Failure(b"OOM too many producers; at most %d are remembered for 24 hours" % MOST)
+TOO_MANY = b"OOM too many producers; at most %d (max_producers) are remembered, each until 24 hours after its last request. It was not executed"
 TOO_MUCH = Failure(b"OOM too many remembered requests; at most %d of all producers together" % MOST_SLOTS)
 UNKNOWN = b"IDMPEXPIRED producer is not known (any more); sequence %d was not executed now. A new producer starts at 1"
 TOO_OLD = b"IDMPEXPIRED sequence %d is more than %d behind the newest, %d; it was not executed now"
@@ -61,7 +62,8 @@ class Producer:
 
 
 class Producers:
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        self.most = most
         self._table: dict[bytes, Producer] = {}  # idle longest first
         self._slots = 0
         self._other_bytes = 0
@@ -88,8 +90,8 @@ class Producers:
         if producer is None:
             if sequence != 1:
                 return Failure(UNKNOWN % sequence)
-            if len(self._table) >= MOST:
-                return TOO_MANY
+            if len(self._table) >= self.most:
+                return Failure(TOO_MANY % self.most)
             producer = Producer()
         else:
             self._touch(name, producer, time_ms)

@@ -48,6 +48,7 @@ class Hello(msgspec.Struct, array_like=True, frozen=True):
     peer: str
     resp: str
     version: int = 1
+    level: int = 1  # what this node knows (counters/levels.py)
 
 
 class Welcome(msgspec.Struct, array_like=True, frozen=True):
@@ -129,6 +130,7 @@ class Inbound(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self.sender: NodeId = 0
+        self.level = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
@@ -166,7 +168,7 @@ class Inbound(asyncio.Protocol):
         if reason:
             self._transport.close()
         else:
-            self.sender = hello.node_id
+            self.sender, self.level = hello.node_id, hello.level
             self._frames.limit = MAX_FRAME_BYTES
             if self._deadline is not None:
                 self._deadline.cancel()
@@ -327,6 +329,10 @@ class Peers:
     def callers(self) -> set[NodeId]:
         """Nodes whose connection to us is open."""
         return {connection.sender for connection in self.callers_open if connection.sender}
+
+    def levels(self) -> dict[NodeId, int]:
+        """What those know whose connection to us is open."""
+        return {connection.sender: connection.level for connection in self.callers_open if connection.sender}
 
     def keep_only(self, nodes: set[NodeId]) -> None:
         """Besides the links to those who dialled us: a leader that this node's configuration does not know yet must get its answers."""

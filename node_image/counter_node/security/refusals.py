@@ -9,6 +9,7 @@ REASONS: Final = (
     "tls_handshake_slow",  # not done in time
     "tls_handshake_crowded",  # the oldest of too many at once
     "peer_identity",  # a peer whose certificate does not carry the name it gives
+    "peer_too_old",  # a peer whose version knows less than the cluster's level
     "peer_frame",  # truncated, replayed into the wrong place, over the limit, or no frame at all
     "peer_silent",  # no greeting in time
     "peer_crowded",  # the oldest of too many that have not greeted

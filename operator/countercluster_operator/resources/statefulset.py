@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from countercluster_operator import names
-from countercluster_operator.model import Cluster
+from countercluster_operator.model import Cluster, Settings
 from countercluster_operator.resources import secrets
 from countercluster_operator.resources.common import SOON_GONE, container_security, metadata, pod_security
 
@@ -117,6 +117,13 @@ def _environment(cluster: Cluster) -> list[dict[str, Any]]:
         "SNAPSHOT_BYTES": str(settings.snapshot_mib << 20),
         "LOG_LEVEL": settings.log_level,
     }
+    standard = Settings()
+    for key, value, usual in (
+        ("MAX_KEYS", settings.max_counters, standard.max_counters),
+        ("MAX_PRODUCERS", settings.max_producers, standard.max_producers),
+    ):
+        if value != usual:  # so that a cluster from before this setting is not rolled
+            values[key] = str(value)
     if cluster.spec.cache.enabled:
         values["CACHE"] = f"{names.cache_pods_service(cluster.name)}.{cluster.namespace}.svc:{names.REDIS}"
         if cluster.spec.tls.enabled:

@@ -12,6 +12,7 @@ from counter_node.counters.batches import OutcomeKind
 from counter_node.counters.replies import OK, Failure
 
 MIN, MAX = -(2**63), 2**63 - 1
+MAX_PRODUCERS = 2
 
 
 @dataclasses.dataclass
@@ -89,7 +90,7 @@ class Model:
                 return "expired"
             if sequence in known:
                 return known[sequence]
-        elif len(self.answers) >= producers.MOST:
+        elif len(self.answers) >= MAX_PRODUCERS:
             return "too many"
         self.seen[producer] = self.time_ms
         answers = self.answers.setdefault(producer, {})

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from counter_node.counters import batches, producers, sessions
+from counter_node.counters import batches, sessions
 from counter_node.counters import ops as o
 from counter_node.counters.batches import OutcomeKind
 from counter_node.counters.machine import Machine
@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.counters.model import MAX, MIN, Model
+from tests.unit.counters.model import MAX, MAX_PRODUCERS, MIN, Model
 
 MAX_KEYS = 5
 KEYS = st.sampled_from([b"a", b"a", b"a", b"b", b"c", b"d", b"e", b"f", b"g"])
@@ -77,7 +77,7 @@ def alike(told: Any, expected: Any) -> bool:
 class ReplicasAndModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.origin, self.replica, self.restored = (Machine(MAX_KEYS) for _ in range(3))
+        self.origin, self.replica, self.restored = (Machine(MAX_KEYS, max_producers=MAX_PRODUCERS) for _ in range(3))
         self.origin.track_dirty = True
         self.cache: dict[bytes, int] = {}
         self.model = Model(MAX_KEYS)
@@ -194,7 +194,6 @@ class ReplicasAndModel(RuleBasedStateMachine):
 def small_tables() -> Any:
     patch = pytest.MonkeyPatch()
     patch.setattr(sessions, "MOST", 3)
-    patch.setattr(producers, "MOST", 2)
     yield
     patch.undo()
 

@@ -101,14 +101,19 @@ def test_a_producer_is_forgotten_after_a_day_without_a_request() -> None:
     assert expired(producer.send(2))
 
 
-def test_a_living_producer_is_never_forgotten_for_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(producers, "MOST", 2)
+def test_a_living_producer_is_never_forgotten_for_a_new_one() -> None:
     producer = Counted()
+    producer.table.most = 2
     producer.send(1, b"a")
     producer.send(1, b"b")
-    assert producer.send(1, b"c") == Failure(b"OOM too many producers; at most 100000 are remembered for 24 hours")
+    refused = producer.send(1, b"c")
+    assert isinstance(refused, Failure)
+    assert refused.startswith(b"OOM too many producers; at most 2 (max_producers) are remembered")
+    assert producer.executed == [1, 1]
     assert producer.send(2, b"a") == 3
     assert len(producer.table) == 2
+    producer.table.most = 3
+    assert producer.send(1, b"c") == 4
 
 
 def test_remembered_requests_have_a_limit_in_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,56 @@
+"""Rolling upgrades: what may stand in the replicated log.
+
+    The log holds nothing that a member cannot apply.
+
+A node that meets an operation it does not know could only stop (it would differ from the others if it went on), so in the middle of a roll the newer
+nodes must not use what the older ones lack. etcd has a cluster version for this; here it is a number, the level:
+
+1. Every operation and every body of an entry belongs to the level that brought it. Their meaning never changes afterwards.
+2. Every node says in its greeting (net/peers.py) which level it knows, its `LEVEL`.
+3. The cluster's level is part of the replicated state. Only an entry raises it, and the leader proposes that entry only while every member, learners
+   included, is connected and has said that it knows as much. It never sinks.
+4. A gateway takes a command of a higher level than the cluster's for an error, in words, and puts nothing into the log. What it puts there is sound
+   although it may be behind: the level that it has seen is committed.
+5. Who is too old for the cluster's level (a new member, or one that was set back) is refused by the others' greeting, and does not start from a
+   snapshot or log of that level: it says what to upgrade.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from counter_node.counters import ops
+from counter_node.counters.batches import Op
+from counter_node.counters.replies import Failure
+
+LEVEL: Final = 2
+"""What this version knows. 1: the operations up to `ops.EXEC_IF`. 2: the entry `batches.Limits`."""
+
+LIMITS_LEVEL: Final = 2
+
+OPCODES: dict[int, int] = {}
+"""The level of each operation that came after level 1; a test sees to it that none is forgotten."""
+
+
+def level_of(op: Op) -> int:
+    if type(op) is bytes:
+        return 1
+    code, found = op[0], OPCODES.get(op[0], 1)
+    if code == ops.MULTI:
+        inside = op[1]
+    elif code == ops.EXEC_IF:
+        inside = op[2]
+    elif code == ops.IDMP:
+        inside = [op[3]]
+    else:
+        return found
+    return max([found, *map(level_of, inside)])
+
+
+def too_new(op: Op, level: int) -> Failure | None:
+    """Why this operation may not go into the log of a cluster of this level, if so."""
+    needed = level_of(op)
+    if needed <= level:
+        return None
+    text = b"ERR not before every node of the cluster is upgraded: the command needs level %d and the cluster is at %d; it was not executed"
+    return Failure(text % (needed, level))

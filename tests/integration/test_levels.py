@@ -1,0 +1,127 @@
+"""A rolling upgrade of real nodes: some know more than others, and nothing that only some know gets into the log (counters/levels.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+import redis.asyncio as redis
+from counter_node import settings
+from counter_node.counters.batches import Limits
+from counter_node.counters.machine import SnapshotFormatError, UnknownOperationError
+from counter_node.node import Node
+from counter_node.status import hex_id
+
+from tests.support.devcluster import free_ports
+
+WAIT_S = 20.0
+
+
+class Place:
+    """One node's folder and ports; what runs there is started and stopped."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.ports = free_ports(4)
+        self.node: Node | None = None
+
+    async def start(self, level: int, producers: int) -> Node:
+        names = ("resp", "peer", "admin", "http")
+        words = [word for name, port in zip(names, self.ports, strict=True) for word in (f"--{name}-port", str(port))]
+        words += ["--cluster-id", "c", "--data-dir", str(self.directory), "--bind", "127.0.0.1", "--name", self.directory.name]
+        words += ["--level", str(level), "--max-producers", str(producers), "--tick-ms", "20"]
+        self.node = Node(settings.load(words, {}))
+        await self.node.start()
+        return self.node
+
+    async def stop(self) -> None:
+        if self.node is not None:
+            node, self.node = self.node, None
+            await node.stop()
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.ports[0], socket_timeout=5)
+
+
+async def until(what: object, places: list[Place]) -> None:
+    assert callable(what)
+    async with asyncio.timeout(WAIT_S):
+        while not all(place.node is not None and what(place.node) for place in places):
+            await asyncio.sleep(0.02)
+
+
+def ready(node: Node) -> bool:
+    return not node.unready()
+
+
+async def found(places: list[Place]) -> None:
+    first, *others = [await place.start(1, 1_000) for place in places]
+    first.bootstrap()
+    await until(ready, places[:1])
+    for place, node in zip(places[1:], others, strict=True):
+        async with redis.Redis(port=places[0].ports[2], socket_timeout=15) as admin:
+            s = node.settings
+            await admin.execute_command("RAFT.ADDLEARNER", hex_id(node.id), s.name, s.advertise_peer, s.advertise_resp)
+            async with asyncio.timeout(WAIT_S):
+                while True:
+                    with contextlib.suppress(redis.ResponseError):
+                        await admin.execute_command("RAFT.PROMOTE", hex_id(node.id))
+                        break
+                    await asyncio.sleep(0.05)
+        await until(ready, [place])
+
+
+async def roll(tmp_path: Path) -> None:
+    places = [Place(tmp_path / f"n{n}") for n in range(3)]
+    try:
+        await found(places)
+        counted = 0
+        for place in places[1:]:
+            await place.stop()
+            await place.start(2, 7)
+            await until(ready, places)
+            async with place.client() as client:
+                counted += 1
+                assert await client.incr("k") == counted
+        await asyncio.sleep(1)  # many times what a leader needs to propose
+        for place in places:
+            assert place.node is not None
+            assert place.node.replica.machine.level == 1
+            assert place.node.replica.machine.limits == Limits(10_000_000, 1_000)
+        await places[0].stop()
+        await asyncio.sleep(0.5)
+        for place in places[1:]:
+            assert place.node is not None
+            assert place.node.replica.machine.level == 1, "a member that is down may be an old one"
+        await places[0].start(2, 7)
+        await until(lambda node: node.replica.machine.level == 2 and node.replica.machine.limits.max_producers == 7, places)
+        async with places[0].client() as client:
+            assert await client.incr("k") == counted + 1
+
+        await places[2].stop()
+        with pytest.raises((UnknownOperationError, SnapshotFormatError), match=r"pgrade this node"):
+            await (await places[2].start(1, 7)).run_until(asyncio.Event())
+        await places[2].stop()
+
+        stranger = Place(tmp_path / "old")
+        places.append(stranger)
+        old = await stranger.start(1, 7)
+        leader = next(place for place in places[:2] if place.node is not None and place.node.replica.is_leader)
+        assert leader.node is not None
+        async with redis.Redis(port=leader.ports[2], socket_timeout=15) as admin:
+            s = old.settings
+            with contextlib.suppress(redis.ResponseError):
+                await admin.execute_command("RAFT.ADDLEARNER", hex_id(old.id), s.name, s.advertise_peer, s.advertise_resp)
+        await until(lambda node: node.refusals.counts["peer_too_old"] > 0 or node is not leader.node, [leader])
+        async with places[0].client() as client:
+            assert await client.incr("k") == counted + 2
+    finally:
+        for place in places:
+            with contextlib.suppress(Exception):
+                await place.stop()
+
+
+def test_a_roll_puts_nothing_new_into_the_log_until_every_member_knows_it(tmp_path: Path) -> None:
+    asyncio.run(roll(tmp_path))
