@@ -53,7 +53,9 @@ class Client:
     def refresh(self) -> None:
         data = self._here.server.get(f"/api/v1/namespaces/{self._namespace}/secrets/{self._name}-client")["data"]
         for key, value in data.items():
-            (self.folder / key).write_bytes(base64.b64decode(value))
+            fresh = self.folder / f".{key}"  # clients read meanwhile: never half a file, as with a mounted Secret
+            fresh.write_bytes(base64.b64decode(value))
+            fresh.replace(self.folder / key)
 
     def ips(self) -> list[str]:
         pods = self._here.server.get(f"/api/v1/namespaces/{self._namespace}/pods")["items"]

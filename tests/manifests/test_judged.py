@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,13 @@ def location(server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> str
     """Once the API server publishes the custom resources."""
     server.install(PROMETHEUS_OPERATOR)
     folder = tmp_path_factory.mktemp("schemas")
-    for _ in range(100):
-        openapi = server.get("/openapi/v2")
-        pattern = schemas.write(openapi, folder)
-        if all((folder / f"{stem}.json").exists() for stem in ("countercluster-countercluster-v1alpha1", "podmonitor-monitoring-v1")):
+    published = ("countercluster-countercluster-v1alpha1", "podmonitor-monitoring-v1", "prometheusrule-monitoring-v1")
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        pattern = schemas.write(server.get("/openapi/v2"), folder)
+        if all((folder / f"{stem}.json").exists() for stem in published):
             return pattern
+        time.sleep(0.5)
     raise AssertionError("the custom resources are not in the OpenAPI document")
 
 
