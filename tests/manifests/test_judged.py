@@ -52,7 +52,7 @@ EXPLAINED |= {
     # The pods carry no token and nothing that opens other doors. A policy for what leaves them would have to name the cluster's DNS and, for the
     # operator, the API server, which have other labels and addresses in every Kubernetes: a wrong guess takes the service down.
     ("pod-networkpolicy", who): "egress cannot be named for every Kubernetes"
-    for who in (NODES, CACHES, OPERATOR)
+    for who in (NODES, OPERATOR)
 }
 EXPLAINED |= {
     # Redis either takes connections or it does not; the second probe asks five times more rarely, and only it restarts.

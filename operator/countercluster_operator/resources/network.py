@@ -1,4 +1,5 @@
-"""Who may talk to whom: clients → RESP, nodes ↔ nodes, operator → admin, scrapers and probes → HTTP, nodes → Redis, clients → Redis."""
+"""Who may talk to whom: clients → RESP, nodes ↔ nodes, operator → admin, scrapers and probes → HTTP, nodes → Redis, clients → Redis.
+Redis calls nobody. Where nodes may call is left open: it would take the address of the DNS, which differs from cluster to cluster."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ def cache_policy(cluster: Cluster) -> dict[str, Any]:
         "metadata": metadata(cluster, names.cache(cluster.name), names.CACHE),
         "spec": {
             "podSelector": {"matchLabels": names.selector(cluster.name, names.CACHE)},
-            "policyTypes": ["Ingress"],
+            "policyTypes": ["Ingress", "Egress"],  # of the second there is none
             "ingress": [{"from": [nodes, *(cluster.spec.network.clients or PODS)], "ports": _ports(names.REDIS)}],
         },
     }
