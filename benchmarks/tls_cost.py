@@ -1,7 +1,7 @@
 """What does TLS cost? `python -m benchmarks.tls_cost`, about a minute; needs redis-benchmark.
 
 Three node processes on loopback, in plain text and with TLS on every port, in turn: `INCR` of one counter at the leader over many connections without
-pipelines. For each: commands a second, the median of the times that a command took, and the processor time of the leader for one command. The last one
+pipelines. For each: commands a second, the median of the times that a command took, and the processor time of the leader for one command. The last
 depends least on what else the machine does.
 """
 
