@@ -74,7 +74,7 @@ def main() -> int:
         print(f"plain {found[False][-1]}   TLS {found[True][-1]}", flush=True)
 
     def middle(name: str, *, secured: bool) -> float:
-        return statistics.median(getattr(figures, name) for figures in found[secured])
+        return float(statistics.median(getattr(figures, name) for figures in found[secured]))
 
     print(f"TLS to plain, medians: commands a second {middle('a_second', secured=True) / middle('a_second', secured=False):.2f}", end=", ")
     print(f"by the time of a command {middle('median_ms', secured=False) / middle('median_ms', secured=True):.2f}", end=", ")
