@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +13,16 @@ from typing import Any
 
 import pytest
 import redis
+import yaml
 from countercluster import Counters, NotExecuted
 from countercluster.addresses import Binding
+from countercluster_operator.certificates import Names, advance, leaf
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.apiserver.conftest import own_namespace
-from tests.apiserver.world import World, world
+from tests.apiserver.world import ROOT, World, world
+from tests.support.certificates import now
 from tests.support.operators import Operator
 
 QUICK = {"SPREAD_SECONDS": "2"}
@@ -234,6 +238,44 @@ def test_a_new_operator_that_finds_no_private_secret_carries_on_with_what_pods_a
         here.wait("another authority takes over", replaced, 90)
         here.wait_ready(namespace, "c")
     assert (tmp_path / "password").read_text() == password
+
+
+def test_a_certificate_as_the_docs_ask_cert_manager_for_it_does_and_its_renewal_is_followed(
+    here: World, operator: Operator, namespace: str, tmp_path: Path
+) -> None:
+    """The names in docs/operating/security.md are all that is needed, under an authority of somebody else."""
+    page = (ROOT / "docs/operating/security.md").read_text()
+    block = page.split("With cert-manager")[1].split("```yaml\n")[1].split("```")[0]
+    wanted = yaml.safe_load(block.replace("shop", namespace))["spec"]
+    asked = Names(wanted["commonName"], tuple(wanted["dnsNames"]), (), tuple(wanted["uris"]))
+    authority = advance(None, "somebody", now()).signing
+
+    def issue() -> bytes:
+        """What is shown on the wire then."""
+        pair = leaf(authority, asked, now())
+        files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": authority.certificate}
+        data = {key: base64.b64encode(value).decode() for key, value in files.items()}
+        meta = {"name": wanted["secretName"], "namespace": namespace}
+        here.server.apply({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta, "data": data}).ok()
+        return ssl.PEM_cert_to_DER_cert(pair.certificate.decode())
+
+    first = issue()
+    here.cluster(namespace, "clicks", tls={"secretName": wanted["secretName"]}, auth={})
+    here.wait_ready(namespace, "clicks")
+    client = Client(here, namespace, "clicks", tmp_path)
+
+    def shown() -> set[bytes]:
+        return {ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((ip, 6379), timeout=5)) for ip in client.ips()}
+
+    assert shown() == {first}
+    with counting(client) as values:
+        second = issue()
+        here.wait("the nodes show the new one", lambda: shown() == {second})
+        seen = len(values)
+        here.wait("it goes on counting", lambda: len(values) > seen + 20)
+    here.edit(namespace, "clicks", tls={"secretName": wanted["secretName"]}, settings={"logLevel": "debug"})
+    here.wait_ready(namespace, "clicks")
+    assert here.server.request("GET", f"/api/v1/namespaces/{namespace}/secrets/clicks-nodes").status == 404
 
 
 def test_a_client_that_does_not_know_the_authority_is_told_so(secured: Client) -> None:
