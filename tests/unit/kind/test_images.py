@@ -113,5 +113,5 @@ def test_the_list_of_what_is_in_an_image_is_json_with_an_address_for_each_part()
     found = json.loads(said)
     assert (found["bomFormat"], found["metadata"]["component"]["name"]) == ("CycloneDX", "here")
     parts = {part["name"]: part for part in found["components"]}
-    assert parts["libc6"]["purl"].startswith(f"pkg:deb/debian/libc6@{parts['libc6']['version']}")
+    assert parts["libc6"]["purl"].startswith(f"pkg:deb/debian/libc6@{parts['libc6']['version'].replace('+', '%2B')}?")
     assert all(part["version"] and part["purl"].startswith("pkg:") and "+" not in part["purl"] for part in found["components"])
