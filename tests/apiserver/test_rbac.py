@@ -85,7 +85,7 @@ def test_a_namespaced_install_may_do_the_same_there_and_nothing_elsewhere(server
 
 
 def test_a_namespaced_install_has_no_cluster_wide_object() -> None:
-    assert {m["kind"] for m in _documents("install-namespaced.yaml")} == {"ServiceAccount", "Role", "RoleBinding", "Deployment"}
+    assert {m["kind"] for m in _documents("install-namespaced.yaml")} == {"ServiceAccount", "Role", "RoleBinding", "Deployment", "NetworkPolicy"}
     deployment = next(m for m in _documents("install-namespaced.yaml") if m["kind"] == "Deployment")
     environment = {e["name"]: e for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
     assert environment["WATCH_NAMESPACES"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.namespace"
