@@ -52,10 +52,13 @@ class Addresses:
         self._ask_at = min(self._ask_at, time.monotonic() + 1)
 
     def learn(self, shards: Any) -> None:
-        """The reply of CLUSTER SHARDS, in RESP2 (flat lists) or RESP3 (maps)."""
+        """The reply of CLUSTER SHARDS, in RESP2 (flat lists) or RESP3 (maps). A node of no cluster knows nobody, and takes nothing away."""
+        nodes = _nodes(shards)
+        if not nodes:
+            return
         known = {(given["host"], given["port"]) for given in self._given}
         found = []
-        for host, port in sorted(_nodes(shards) - known)[:MOST_FOUND]:
+        for host, port in sorted(nodes - known)[:MOST_FOUND]:
             found.append({**self._given[0], "host": host, "port": port})
         self._found = found
 

@@ -20,6 +20,7 @@ from counter_node.cache.script import FENCE, HEARTBEAT
 
 from benchmarks import cache_staleness
 from tests.support.devcluster import DevCluster
+from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
 FAST = ("--tick-ms", "20")
@@ -251,6 +252,30 @@ def test_a_redis_that_was_silent_goes_on_without_a_refill(cache: RedisServer, mo
             assert replica.counts.refills == 1
 
     asyncio.run(scenario(cache.client()))
+
+
+def test_a_write_that_never_reached_redis_is_written_again_without_a_refill(cache: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection ends with the write on its way. The fence is still the one before, so nobody else wrote; but its keys are nobody's changes any
+    more, unless they are noted again."""
+    monkeypatch.setattr(replica_module, "PAUSE_S", 0.05)
+
+    async def scenario(reader: redis.Redis, proxy: Proxy) -> None:
+        leader = Leader(2, 7, a=1)
+        async with publishing(proxy.port, leader) as replica:
+            await eventually(lambda: replica.connected, "connected")
+            for value in range(2, 7):
+                count = replica.counts.publications
+                await eventually(lambda: replica.counts.publications > count, "a heartbeat")  # noqa: B023
+                failures = replica.counts.failures
+                proxy.lose_requests()
+                replica.changed(leader.set(a=value))
+                await eventually(lambda: replica.counts.failures > failures, "the connection is cut")  # noqa: B023
+                await eventually(lambda: reader.get("a") == b"%d" % value, "the write is repeated")  # noqa: B023
+            assert replica.counts.refills == 1
+            assert proxy.cut >= 5
+
+    with Proxy(lambda: [cache.port]) as proxy:
+        asyncio.run(scenario(cache.client(), proxy))
 
 
 def test_a_burst_on_one_key_is_a_few_writes(cache: RedisServer) -> None:

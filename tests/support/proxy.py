@@ -3,6 +3,7 @@
 Connections go to the first port of `ports()` that can be reached, as a Service sends them to a pod that is ready.
 `cuts` says for each connection, in the order in which they are made, where it ends; None and the end of the list: never.
 `lose_replies` ends every connection that there is now when its node sends the next byte, which nobody hears.
+`lose_requests` does the same with the next byte of its client, which the node does not hear.
 A cut is a reset on both sides, with nothing sent that lies behind it.
 """
 
@@ -34,7 +35,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._doomed = 0
+        self._doomed = self._deaf = 0
         self.port = int(self._listener.getsockname()[1])
         self.url = f"redis://127.0.0.1:{self.port}"
         self.made = 0
@@ -61,6 +62,9 @@ class Proxy:
     def lose_replies(self) -> None:
         self._doomed = self.made
 
+    def lose_requests(self) -> None:
+        self._deaf = self.made
+
     async def _serve(self) -> None:
         self._listener.setblocking(False)
         while True:
@@ -80,8 +84,8 @@ class Proxy:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         cut = cut or Cut()
         ways = [
-            self._loop.create_task(self._pump(client, node, cut.to_node, 0)),
-            self._loop.create_task(self._pump(node, client, cut.to_client, number)),
+            self._loop.create_task(self._pump(client, node, cut.to_node, lambda: number <= self._deaf)),
+            self._loop.create_task(self._pump(node, client, cut.to_client, lambda: number <= self._doomed)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -104,12 +108,12 @@ class Proxy:
                 return node
         return None
 
-    async def _pump(self, source: socket.socket, sink: socket.socket, most: int | None, number: int) -> None:
-        """Ends with the connection, or at the cut. With nothing to let through it ends when the first byte comes. `number`: of replies only."""
+    async def _pump(self, source: socket.socket, sink: socket.socket, most: int | None, doomed: Callable[[], bool]) -> None:
+        """Ends with the connection, or at the cut. With nothing to let through it ends when the first byte comes; the same once `doomed`."""
         passed = 0
         with contextlib.suppress(OSError):
             while data := await self._loop.sock_recv(source, 65536):
-                if 0 < number <= self._doomed:
+                if doomed():
                     self.cut += 1
                     return
                 allowed = data if most is None else data[: most - passed]

@@ -90,9 +90,10 @@ def _test(node: Node, name: bytes, value: bytes) -> Test:
     if name == b"TYPE":
         return _of_type(value)
     if name == b"USER":
-        if value != b"default":
-            raise Refusal(f"ERR No such user '{value.decode('latin-1')}'")
-        return lambda s: True
+        user = value.decode("latin-1")
+        if user not in node.access.acl.users:
+            raise Refusal(f"ERR No such user '{user}'")
+        return lambda s: s.user_name == user
     if name == b"MAXAGE":
         age_s, now_s = integer(value, "ERR maxage is not an integer or out of range"), node.clients.now_s()
         if age_s < 1:

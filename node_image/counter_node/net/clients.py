@@ -93,8 +93,9 @@ class ClientConnection(asyncio.Protocol):
         if not self._admin:
             session.access = self._node.access
             self._node.access.settle(session)
+        session.neighbours = self._server.neighbours
         if self._cluster:
-            session.cluster = self._server.view
+            session.cluster = session.neighbours = self._server.view
         self.session = session
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -323,7 +324,8 @@ class ClientServer:
         self.cut = 0
         self.spawn = node.spawn
         self.failed = node.metrics.failed  # counts the errors among replies
-        self.view = View(node)
+        self.neighbours = View(node)
+        self.view = View(node, node.settings.cluster_port - node.settings.resp_port)
         self.now_s = asyncio.get_running_loop().time
         self.unique = secrets.token_bytes(8)  # of this start of the node
         self._numbers = itertools.count(1)

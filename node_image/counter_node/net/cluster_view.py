@@ -18,12 +18,13 @@ def long_id(node: NodeId) -> str:
 
 
 class View:
-    """Implements resp/cluster.py: ClusterView. On every node the cluster port is as far from the clients' port as on this one."""
+    """Implements resp/cluster.py: ClusterView."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, offset_of_port: int = 0) -> None:
+        """`offset_of_port`: how far the port that is shown is from the clients' port, on every node alike."""
         self._node = node
         self._last_leader = NONE
-        self._offset_of_port = node.settings.cluster_port - node.settings.resp_port
+        self._offset_of_port = offset_of_port
 
     def leads(self) -> bool:
         return self._node.replica.is_leader

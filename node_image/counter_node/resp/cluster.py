@@ -4,7 +4,8 @@ voters as replicas.
 1. A command with keys is redirected to the leader with MOVED; on a connection that said READONLY, only if it writes. Its reads are linearizable on
    every node, which those of a Redis replica are not.
 2. What is LOADING elsewhere is CLUSTERDOWN here, as clients of clusters repeat that one.
-3. All keys are in one shard, so keys of different slots may be in one command or transaction.
+3. CLUSTER SHARDS is answered on the clients' port as well, with the addresses of that port: there it is how programs find the other nodes.
+4. All keys are in one shard, so keys of different slots may be in one command or transaction.
 
 Sources: the pages of CLUSTER SLOTS, SHARDS, NODES and INFO, and the Redis cluster specification.
 """
@@ -109,7 +110,7 @@ def _shards(session: Session, _: list[bytes]) -> Action:
             b"replication-offset": node.offset,
             b"health": b"online" if node.connected else b"fail",
         }
-        for node in _view(session).nodes()
+        for node in (session.neighbours or _view(session)).nodes()
     ]
     return Reply([{b"slots": [0, SLOTS - 1], b"nodes": nodes}])
 

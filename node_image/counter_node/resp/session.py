@@ -56,6 +56,8 @@ class Session:
         """Names this connection's WATCH in the replicated state; who serves the connection makes it unique."""
         self.cluster: ClusterView | None = None
         """Set on connections to the cluster port."""
+        self.neighbours: ClusterView | None = None
+        """The cluster's nodes with the port that this connection came to; told by CLUSTER SHARDS on every port."""
         self.reads_here = False  # said READONLY
         self.watching = 0
         """Keys given to WATCH."""

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 from counter_node.counters.replies import OK, Failure, Verbatim
 from counter_node.net import client_command
+from counter_node.resp.commands import CATALOGUE
 from counter_node.resp.session import Session
+from counter_node.security.access import Access
+from counter_node.security.acl import Acl
+from counter_node.security.refusals import Refusals
 
 
 class Connections:
@@ -19,6 +23,9 @@ class Connections:
         self.all = [Session(n, f"10.0.0.{n}:5000", "10.0.0.9:6379", admin=False) for n in (1, 2, 3)]
         for session in self.all:
             session.born_s = session.number * 100.0
+        self.access = Access(None, CATALOGUE, Refusals())
+        self.access.acl = Acl("user default on nopass ~* +@all\nuser app on nopass ~* +@all\nuser idle on nopass\n", CATALOGUE)
+        self.all[2].user = self.access.acl.users["app"]
 
     def now_s(self) -> float:
         return 350.0
@@ -33,7 +40,8 @@ class Connections:
 
     def __call__(self, line: str) -> Any:
         """As the connection 2."""
-        return client_command.answer(SimpleNamespace(clients=self), line.encode().split(), next(s for s in self.all if s.number == 2))  # type: ignore[arg-type]
+        node: Any = SimpleNamespace(clients=self, access=self.access)
+        return client_command.answer(node, line.encode().split(), next(s for s in self.all if s.number == 2))
 
     def numbers(self) -> list[int]:
         return [s.number for s in self.all]
@@ -68,7 +76,8 @@ def test_list_tells_the_connections_that_are_asked_for(client: Connections, line
     [("CLIENT KILL 10.0.0.1:5000", OK, [2, 3]), ("CLIENT KILL 10.0.0.2:5000", OK, [1, 3]),
      ("CLIENT KILL ADDR 10.0.0.3:5000", 1, [1, 2]), ("CLIENT KILL ID 9", 0, [1, 2, 3]), ("CLIENT KILL ID 2", 0, [1, 2, 3]),
      ("CLIENT KILL ID 2 SKIPME no", 1, [1, 3]), ("CLIENT KILL SKIPME yes", 2, [2]), ("CLIENT KILL SKIPME no", 3, []),
-     ("CLIENT KILL MAXAGE 100", 1, [2, 3]), ("CLIENT KILL LADDR 10.0.0.9:6379 ID 1", 1, [2, 3]), ("CLIENT KILL USER default", 2, [2]),
+     ("CLIENT KILL MAXAGE 100", 1, [2, 3]), ("CLIENT KILL LADDR 10.0.0.9:6379 ID 1", 1, [2, 3]), ("CLIENT KILL USER default", 1, [2, 3]),
+     ("CLIENT KILL USER app", 1, [1, 2]), ("CLIENT KILL USER idle", 0, [1, 2, 3]), ("CLIENT KILL USER default SKIPME no", 2, [3]),
      ("CLIENT KILL TYPE replica", 0, [1, 2, 3])],
 )  # fmt: skip
 def test_kill_ends_what_meets_every_filter_and_oneself_only_on_request(client: Connections, line: str, reply: Any, left: list[int]) -> None:

@@ -127,3 +127,11 @@ def test_the_map_is_one_shard_with_the_leader_as_master() -> None:
 @pytest.mark.parametrize("command", ["SLOTS", "SHARDS", "NODES", "INFO", "MYID", "KEYSLOT k", "LINKS", "COUNTKEYSINSLOT 1"])
 def test_elsewhere_cluster_mode_is_off_as_in_a_redis_without_it(command: str) -> None:
     assert ask(session(None), f"CLUSTER {command}") == Failure(b"ERR This instance has cluster support disabled")
+
+
+def test_the_clients_port_tells_of_all_nodes_and_is_no_cluster_otherwise() -> None:
+    plain = session(None)
+    plain.neighbours = View(me=2)
+    (shard,) = ask(plain, "CLUSTER SHARDS")  # type: ignore[misc]
+    assert [(n[b"ip"], n[b"port"]) for n in shard[b"nodes"]] == [(b"host-1", 6380), (b"host-2", 6380), (b"host-3", 6380)]
+    assert ask(plain, "CLUSTER SLOTS") == Failure(b"ERR This instance has cluster support disabled")
