@@ -150,6 +150,8 @@ SESSIONS: dict[str, list[str]] = {
         "KEYS [^a]*",
         "SCAN 0 COUNT 100 MATCH ab",
         "SCAN x",
+        *("SCAN 18446744073709551615", "SCAN 18446744073709551616", "SCAN -1"),
+        *("WAIT 0 x", "WAIT 0 -1", "WAIT x 0", "CLIENT TRACKINGINFO"),
         "SCAN 0 COUNT 0",
         "TYPE none",
         "FLUSHDB",

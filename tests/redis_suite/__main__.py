@@ -29,6 +29,8 @@ TAGS = "-needs:debug -needs:repl -needs:save -needs:reset -needs:config-maxmemor
 UNIT_S = 300
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _RESULT = re.compile(r"\[(ok|err|exception|timeout|ignore)\]:? ?(.*)")
+_OFTEN = "{standalone} "
+"""In front of some names, from Redis 7.4 on."""
 _PLACE = re.compile(r"( in tests/unit/\S+\.tcl| \(\d+ ms\))$")
 
 
@@ -82,7 +84,7 @@ def read(text: str) -> Result:
         match = _RESULT.match(line)
         if match is None:
             continue
-        kind, name = match[1], _PLACE.sub("", match[2]).strip()
+        kind, name = match[1], _PLACE.sub("", match[2]).strip().removeprefix(_OFTEN)
         if kind == "ok":
             found.passed.append(name)
         elif kind == "ignore":
@@ -103,7 +105,7 @@ def known_differences(text: str) -> dict[tuple[str, str], str]:
             reason = line[2:]
         elif line.strip():
             unit, _, name = line.partition(": ")
-            found[unit, name] = reason
+            found[unit, name.removeprefix(_OFTEN)] = reason
     return found
 
 

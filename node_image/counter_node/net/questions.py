@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from counter_node import __version__
-from counter_node.counters.replies import Failure, Verbatim
+from counter_node.counters.replies import Verbatim
 from counter_node.net import client_command
+from counter_node.resp.actions import Refusal
+from counter_node.resp.arguments import integer
 from counter_node.resp.serving import VERSION
 from counter_node.status import hex_id
 
@@ -45,8 +47,12 @@ def _strings(address: str) -> tuple[bytes, bytes]:
 
 
 def _wait(node: Node, words: list[bytes], session: Session) -> Any:
-    if not words[1].isdigit() or not words[2].isdigit():
-        return Failure(b"ERR value is not an integer or out of range")
+    try:
+        integer(words[1])
+        if integer(words[2], "ERR timeout is not an integer or out of range") < 0:
+            raise Refusal("ERR timeout is negative")
+    except Refusal as refusal:
+        return refusal.reply
     return len(node.replica.raft.voters) // 2  # besides the leader itself: what every answered write already has
 
 
@@ -60,10 +66,12 @@ def _lastsave(node: Node, _: list[bytes], session: Session) -> Any:
 
 
 def _info(node: Node, words: list[bytes], session: Session) -> Any:
-    asked = {word.decode("latin-1").lower() for word in words[1:]} - {"default", "all", "everything"}
+    asked = {word.decode("latin-1").lower() for word in words[1:]}
+    everything = not asked or asked & {"default", "all", "everything"}
+    sections = {**_SECTIONS, "cluster": lambda _: {"cluster_enabled": int(session.cluster is not None)}, "keyspace": _keyspace}
     parts = []
-    for name, section in _SECTIONS.items():
-        if not asked or name in asked:
+    for name, section in sections.items():
+        if everything or name in asked:
             lines = "".join(f"{key}:{value}\r\n" for key, value in section(node).items())
             parts.append(f"# {name.capitalize()}\r\n{lines}")
     return Verbatim("\r\n".join(parts).encode())
@@ -78,6 +86,7 @@ def _server(node: Node) -> dict[str, Any]:
         "process_id": os.getpid(),
         "tcp_port": node.settings.resp_port,
         "uptime_in_seconds": int(time.monotonic() - node.born),
+        "uptime_in_days": int(time.monotonic() - node.born) // 86_400,
         "run_id": hex_id(node.id),
     }
 
@@ -93,7 +102,13 @@ def _clients(node: Node) -> dict[str, Any]:
 def _memory(node: Node) -> dict[str, Any]:
     with open("/proc/self/statm") as statm:
         resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return {"used_memory_rss": resident, "used_memory": resident, "maxmemory": 0}
+    human = f"{resident / (1 << 20):.2f}M"
+    return {"used_memory": resident, "used_memory_human": human, "used_memory_rss": resident, "maxmemory": 0, "maxmemory_policy": "noeviction"}
+
+
+def _persistence(node: Node) -> dict[str, Any]:
+    """A node listens when it has read its disk."""
+    return {"loading": 0, "aof_enabled": 1}
 
 
 def _stats(node: Node) -> dict[str, Any]:
@@ -141,10 +156,10 @@ _SECTIONS: dict[str, Callable[[Node], dict[str, Any]]] = {
     "server": _server,
     "clients": _clients,
     "memory": _memory,
+    "persistence": _persistence,
     "stats": _stats,
     "replication": _replication,
     "raft": _raft,
-    "keyspace": _keyspace,
 }
 _ANSWERS: dict[str, Callable[[Node, list[bytes], Session], Any]] = {
     "info": _info,

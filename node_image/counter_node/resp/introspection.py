@@ -99,7 +99,8 @@ def describe(command: Command) -> list[Any]:
     """One element of COMMAND INFO."""
     first, last, step = command.keys
     flags = Set(Simple(flag) for flag in command.flags.split())
-    return [command.name.encode(), command.arity, flags, first, last, step, Set(map(Simple, _categories(command))), [], _key_specs(command), []]
+    categories = Set(map(Simple, _categories(command)))
+    return [command.name.encode(), command.arity, flags, first, last, step, categories, Set(), Set(_key_specs(command)), []]
 
 
 def _categories(command: Command) -> list[str]:

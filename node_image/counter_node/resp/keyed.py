@@ -17,7 +17,7 @@ from counter_node.resp.arguments import MAX_PRODUCER_BYTES, SYNTAX, Expiry, Opti
 if TYPE_CHECKING:
     from counter_node.resp.session import Session
 
-_CURSOR = re.compile(rb"[+-]?\d{1,19}\Z|\Z")
+_CURSOR = re.compile(rb"[+-]?\d{1,20}\Z|\Z")
 MAX_PAGE = 10_000
 """Keys in one answer of SCAN."""
 _EXPIRE_IF = {
@@ -252,7 +252,7 @@ def persist(_: Session, words: list[bytes]) -> Action:
 
 
 def scan(_: Session, words: list[bytes]) -> Action:
-    if not _CURSOR.match(words[1]):
+    if not _CURSOR.match(words[1]) or abs(int(words[1] or b"0")) >= 1 << 64:
         raise Refusal("ERR invalid cursor")
     cursor = int(words[1] or b"0") % (1 << 64)  # as unsigned numbers go in C
     pattern, count, wanted = None, 10, b"string"

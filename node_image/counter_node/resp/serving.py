@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from counter_node.counters.replies import OK, Simple
+from counter_node.counters.replies import OK, Set, Simple
 from counter_node.resp import access
 from counter_node.resp.actions import Action, Close, NodeQuestion, Refusal, Reply
 from counter_node.resp.arguments import SYNTAX, Options, integer, keys
@@ -180,6 +180,10 @@ def _unblock(session: Session, words: list[bytes]) -> Action:
     return Reply(0)
 
 
+def _trackinginfo(session: Session, words: list[bytes]) -> Action:
+    return Reply({b"flags": Set([b"off"]), b"redirect": -1, b"prefixes": []})
+
+
 def _getredir(session: Session, words: list[bytes]) -> Action:
     return Reply(-1)
 
@@ -202,6 +206,7 @@ CLIENT = Family(
         "NO-TOUCH": (3, _on_or_off, "<ON|OFF>: Accepted; no key is ever evicted."),
         "REPLY": (3, _reply, "<ON>: Every command is answered."),
         "TRACKING": (-3, _tracking, "<OFF>: There is no tracking; ON is refused."),
+        "TRACKINGINFO": (2, _trackinginfo, ": That there is no tracking."),
         "CACHING": (3, _caching, ": Refused, as there is no tracking."),
         "UNBLOCK": (-3, _unblock, "<id> [TIMEOUT|ERROR]: 0, as no command blocks."),
         "GETREDIR": (2, _getredir, ": -1, as there is no tracking."),

@@ -17,12 +17,17 @@ Expected '1' to be equal to '2'
 
 
 def test_each_result_is_counted_once() -> None:
-    assert suite.read(OUTPUT) == suite.Result(["SETEX - Check value"], ["{standalone} SCAN, issue #4906"], 1)
+    assert suite.read(OUTPUT) == suite.Result(["SETEX - Check value"], ["SCAN, issue #4906"], 1)
 
 
 def test_a_unit_that_breaks_off_has_failed() -> None:
     assert "did not end" in suite.read(OUTPUT.partition("[1/1")[0]).failed[-1]
     assert "exception" in suite.read("[exception]: Executing test client: boom").failed[0]
+
+
+def test_a_name_is_the_same_in_every_version_of_redis() -> None:
+    new, old = (suite.known_differences(f"# why\nscan: {prefix}SSCAN\n") for prefix in ("{standalone} ", ""))
+    assert new == old == {("scan", "SSCAN"): "why"}
 
 
 def test_every_known_difference_names_a_unit_and_stands_under_a_reason() -> None:
