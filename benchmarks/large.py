@@ -12,7 +12,9 @@ import threading
 import time
 from pathlib import Path
 
-from benchmarks.systems import HOST, connect, free_ports, wait_for
+from counter_node.ports import free_ports
+
+from benchmarks.systems import HOST, connect, wait_for
 
 BATCH = 2_000
 

@@ -17,7 +17,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -27,6 +26,8 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from counter_node.ports import free_ports
 
 HOST = "127.0.0.1"
 RESTART_S = 1.0
@@ -42,17 +43,6 @@ class ClusterError(Exception):
 
 def say(line: str) -> None:
     print(line, flush=True)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for s in sockets:
-            s.bind((HOST, 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
 
 
 def _operator_tls() -> dict[str, Any]:
@@ -80,7 +70,7 @@ class NodeProcess:
         if path.exists():
             known: dict[str, int] = json.loads(path.read_text())
             return known
-        ports = dict(zip(OTHER_PORTS, _free_ports(len(OTHER_PORTS)), strict=True))
+        ports = dict(zip(OTHER_PORTS, free_ports(len(OTHER_PORTS)), strict=True))
         path.write_text(json.dumps(ports))
         return ports
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 import tempfile
 import threading
 import time
@@ -22,6 +21,7 @@ from redis.retry import Retry
 
 from counter_node import settings
 from counter_node.node import Node
+from counter_node.ports import free_ports
 
 START_S = 10.0
 JOIN_S = 30.0
@@ -37,7 +37,7 @@ class RaftNode:
         self.address = address
         self._temporary = None if data_dir else tempfile.TemporaryDirectory(prefix="raft-node-")
         host, port = settings.address(address)
-        peer, admin, http = _free_ports(host, 3)
+        peer, admin, http = free_ports(3, host)
         self.admin_address = f"{host}:{admin}"
         self._settings = settings.load(
             [
@@ -139,11 +139,3 @@ class RaftNode:
 def _connect(address: str) -> redis.Redis:
     host, port = settings.address(address)
     return redis.Redis(host=host, port=port, socket_timeout=15, retry=Retry(NoBackoff(), 0))
-
-
-def _free_ports(host: str, count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for s in sockets:
-            s.bind((host, 0))
-        return [int(s.getsockname()[1]) for s in sockets]

@@ -309,6 +309,17 @@ class Gateway:
         if self.session is not None and last_number is None:
             self.session, self._opening = None, None
 
+    def give_up(self, not_executed: Failure, unknown: Failure) -> None:
+        """This node will apply nothing more: what waits is refused, and of what was sent no reply can come."""
+        for gathered in (self.writes, self.reads):
+            self._fail(gathered.take(len(gathered))[0], not_executed)
+        for group in self._asked:
+            self._fail(group.bundles, not_executed)
+        batch = self._in_flight
+        if batch is not None and not batch.answered:
+            self._answer(batch.bundles, [unknown if self._is_write(op) else not_executed for op in batch.ops])
+        self._asked, self._in_flight, self._mixed = [], None, False
+
     # --- the clock ----------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:

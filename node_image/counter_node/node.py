@@ -436,7 +436,7 @@ class Node:
         if not self.failed:
             self.failed = f"the disk failed: {error}"
             log.critical("%s", self.failed)
-        self.replica.raft.step_down()
+        self.replica.fail_disk()
         self.wake()
 
     @property

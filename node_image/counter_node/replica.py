@@ -43,6 +43,8 @@ LOG_TIME_STEP_MS = 1_000
 ENTRY_BYTES = 64
 """At most what an entry takes on the disk beyond its data."""
 DISK_FULL = Failure(b"MISCONF the disk of this node is nearly full; the command was not executed. Make room on the volume, or ask another node")
+DISK_FAILED = Failure(b"MISCONF the disk of this node failed; the command was not executed. Ask another node; this one's log says what failed")
+DISK_FAILED_UNKNOWN = Failure(b"UNKNOWN the disk of this node failed before the reply came; the command may or may not be executed. Ask another node")
 
 
 NOT_WITH_IT = Failure(b"ERR not executed, as a command of the same pipeline needs nodes that are all upgraded; send it again without that one")
@@ -105,6 +107,7 @@ class Replica:
         self.applied_term = meta.term
         self.on_applied: Callable[[Entry], None] | None = None  # for who waits for an index (administration)
         self.disk_room: int | None = None  # bytes that the disk can still take; None: plenty
+        self.disk_failed = False
         self._clock_ms = clock_ms
         self._job: DiskJob | None = None
         self._job_ticks = 0
@@ -137,8 +140,8 @@ class Replica:
 
     @property
     def disk_is_late(self) -> bool:
-        """The job under way has taken an election timeout: this node cannot vote, acknowledge or lead."""
-        return self._job is not None and self._job_ticks >= self.raft.config.election_ticks
+        """This node cannot vote, acknowledge or lead: its disk failed, or the job under way has taken an election timeout."""
+        return self.disk_failed or (self._job is not None and self._job_ticks >= self.raft.config.election_ticks)
 
     def role_name(self) -> str:
         raft = self.raft
@@ -151,14 +154,28 @@ class Replica:
     # --- what the driver puts in --------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        self.raft.tick()
-        self.gateway.tick()
         if self._job is not None:
             self._job_ticks += 1
-            if self.disk_is_late:
-                self.raft.step_down()  # disk latency is part of a leader's liveness
+        self._mind_disk()
+        self.raft.tick()
+        self.gateway.tick()
         if self.is_leader:
             self._keep_time()
+
+    def fail_disk(self) -> None:
+        """Final: the disk takes nothing any more, so nothing can be acknowledged to a leader, and nothing new is learnt from it. Clients are told at
+        once, since others serve."""
+        if not self.disk_failed:
+            self.disk_failed = True
+            self.gateway.give_up(DISK_FAILED, DISK_FAILED_UNKNOWN)
+            self._mind_disk()
+
+    def _mind_disk(self) -> None:
+        """Disk latency is part of a leader's liveness. A candidate of which nothing becomes durable would only disturb: it wins pre-votes, raises its
+        term each time, and deposes with it whom the others elect."""
+        self.raft.disk_answers = not self.disk_is_late
+        if self.disk_is_late:
+            self.raft.step_down()
 
     def _keep_time(self) -> None:
         """Time stands still in the log while nobody writes; counters expire, and TTLs count down, all the same."""
@@ -273,7 +290,9 @@ class Replica:
             self.raft.leadership.unreachable(node)
 
     def submit_write(self, token: Token, ops: list[Op], *, mixed: bool = False) -> None:
-        if self.disk_room is not None:
+        if self.disk_failed:
+            self.gateway.replies.append((token, [DISK_FAILED] * len(ops)))
+        elif self.disk_room is not None:
             self.gateway.replies.append((token, [DISK_FULL] * len(ops)))
         elif self.machine.level < self.knows and any(refused := [too_new(op, self.machine.level) for op in ops]):
             self.gateway.replies.append((token, [reason or NOT_WITH_IT for reason in refused]))
@@ -281,7 +300,10 @@ class Replica:
             self.gateway.write(token, ops, mixed=mixed)
 
     def submit_read(self, token: Token, ops: list[Op]) -> None:
-        self.gateway.read(token, ops)
+        if self.disk_failed:
+            self.gateway.replies.append((token, [DISK_FAILED] * len(ops)))
+        else:
+            self.gateway.read(token, ops)
 
     # --- the turn -----------------------------------------------------------------------------------------------------------
 
@@ -316,6 +338,8 @@ class Replica:
 
     def _offer(self) -> None:
         """Hand the gateway's batch and its read to the leader, which may be this node."""
+        if self.disk_failed:
+            return
         raft = self.raft
         route = (raft.leader, raft.term, self._link_changes)
         body = self.gateway.proposal(route)

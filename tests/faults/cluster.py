@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Self
 
 import redis
+from counter_node.ports import free_ports
 
 from tests.faults.links import Link, Links
-from tests.support.devcluster import DevCluster, free_ports
+from tests.support.devcluster import DevCluster
 
 
 class FaultyCluster:

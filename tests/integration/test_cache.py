@@ -214,6 +214,21 @@ def test_there_is_no_heartbeat_while_a_redis_is_refilled(cache: RedisServer, mon
     asyncio.run(scenario(cache.client()))
 
 
+def test_it_can_be_closed_at_any_moment(cache: RedisServer) -> None:
+    """redis-py's asyncio.wait_for may lose a cancellation; found by a test that hung."""
+
+    async def scenario() -> None:
+        leader = Leader(2, 7, a=1)
+        for n in range(300):
+            async with asyncio.timeout(10):
+                async with publishing(cache.port, leader) as replica:
+                    for _ in range(n % 30):
+                        replica.changed(leader.set(**{f"k{n}": n}))
+                        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+
+
 def test_too_many_changes_for_a_silent_redis_become_a_refill(cache: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replica_module, "MAX_DIRTY_KEYS", 100)
 

@@ -12,9 +12,8 @@ from counter_node import settings
 from counter_node.counters.batches import Limits
 from counter_node.counters.machine import SnapshotFormatError, UnknownOperationError
 from counter_node.node import Node
+from counter_node.ports import free_ports
 from counter_node.status import hex_id
-
-from tests.support.devcluster import free_ports
 
 WAIT_S = 20.0
 

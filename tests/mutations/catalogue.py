@@ -389,6 +389,11 @@ def failed_sync_is_forgotten(patch: Patch) -> None:
 # --- cache and driver -------------------------------------------------------------------------------------------------------
 
 
+@mutation("a node whose disk failed asks for votes again and again", tests=("tests/unit/raft",))
+def failed_disk_campaigns(patch: Patch) -> None:
+    patch(Raft, "disk_answers", property(lambda self: True, lambda self, value: None))
+
+
 @mutation("a full disk takes whatever it is sent", tests=("tests/unit/raft/test_full_disk.py",))
 def full_disk_takes_all(patch: Patch) -> None:
     patch(Replica, "_fits", lambda self, size: True)

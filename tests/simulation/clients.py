@@ -101,7 +101,7 @@ class Client:
             self._counted(int(reply))
 
     def _failed(self, attempt: int, error: bytes) -> None:
-        if error.startswith(b"LOADING") or self._doing == "get":
+        if error.startswith((b"LOADING", b"MISCONF")) or self._doing == "get":
             self.world.at(self.world.random.uniform(20, 200), lambda: self._retry(attempt))
         elif error.startswith(b"UNKNOWN"):
             self._unknown(attempt)

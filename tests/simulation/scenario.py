@@ -16,6 +16,8 @@ from tests.simulation.nemesis import CALM_MS, Joiner, Nemesis, draw
 from tests.simulation.world import World
 
 LIVENESS_MS = 60_000
+DISK_FAILED_MS = 2_000
+"""In calm weather, with timeouts of 100 to 200 ms."""
 KEYS = (b"exact", b"plain")
 
 
@@ -111,6 +113,7 @@ def _liveness(world: World, clients: list[Client]) -> None:
     stuck = [c.name for c in clients if c.finished <= before[c.name] + 2]
     if stuck:
         raise Broken(f"liveness: {stuck} got no answers in {LIVENESS_MS} ms after everything was mended\n{world.state()}")
+    _goes_on_without_a_disk(world, clients)
     for client in clients:
         client.stop()
     world.run(world.now + LIVENESS_MS, lambda: all(c.done for c in clients))
@@ -119,6 +122,26 @@ def _liveness(world: World, clients: list[Client]) -> None:
     world.run(world.now + 1_000)
     if _log_ends(world) != position:
         raise Broken(f"liveness: nobody asks for anything, and the log grows\n{world.state()}")
+
+
+def _goes_on_without_a_disk(world: World, clients: list[Client]) -> None:
+    """The leader's disk fails for good while its process lives, hears and talks: the others elect one of them soon and go on."""
+    leader = world.leader()
+    if leader is None or leader.replica is None or len(leader.replica.raft.voters) < 3:
+        return
+    leader.disk.breaks = leader.stays_failed = True
+    world.run(world.now + LIVENESS_MS, lambda: leader.failed)
+    before = {c.name: c.finished for c in clients}
+    world.run(world.now + DISK_FAILED_MS, lambda: world.leader() is not None)
+    if world.leader() is None:
+        raise Broken(f"liveness: no leader for {DISK_FAILED_MS} ms after the leader's disk failed\n{world.state()}")
+    world.run(world.now + LIVENESS_MS, lambda: all(c.finished > before[c.name] for c in clients))
+    stuck = [c.name for c in clients if c.finished <= before[c.name]]
+    if stuck:
+        raise Broken(f"liveness: {stuck} got no answers in {LIVENESS_MS} ms while one node's disk had failed\n{world.state()}")
+    leader.stays_failed = False
+    leader.crash()
+    leader.start()
 
 
 def _log_ends(world: World) -> dict[int, int]:

@@ -69,6 +69,7 @@ class Node:
         self.job: DiskJob | None = None
         self.saving: Snapshot | None = None
         self.failed = False  # the disk failed: nothing is written any more until it is started again
+        self.stays_failed = False  # its keeper does not start it again
         self._keep_from: int | None = None
         self._ticked_at = 0.0
         self._clock_rate = world.random.uniform(0.955, 1.045) if world.leases else 1.0  # as much drift as leases allow
@@ -209,10 +210,11 @@ class Node:
         assert self.replica is not None
         self.world.trace("disk failed", self.id)
         self.failed = True
-        self.replica.raft.step_down()
+        self.replica.fail_disk()
         self.wake()
-        incarnation = self.incarnation
-        self.world.at(self.world.random.uniform(100, 2_000), lambda: self._replace(incarnation))
+        if not self.stays_failed:
+            incarnation = self.incarnation
+            self.world.at(self.world.random.uniform(100, 2_000), lambda: self._replace(incarnation))
 
     def _replace(self, incarnation: int) -> None:
         if incarnation == self.incarnation and self.failed:

@@ -13,7 +13,6 @@ import dataclasses
 import http.client
 import json
 import os
-import socket
 import ssl
 import subprocess
 import threading
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import yaml
+from counter_node.ports import free_ports
 
 from kind import programs
 from kind.settings import KUBERNETES
@@ -118,7 +118,7 @@ class ApiServer:
         self._folder.mkdir(parents=True, exist_ok=True)
         pki = self._folder / "pki"
         self._make_key(pki)
-        client, peer, self.port = _free_ports(3)
+        client, peer, self.port = free_ports(3)
         etcd = f"http://127.0.0.1:{client}"
         self._run(
             "etcd",
@@ -348,11 +348,3 @@ def path_of(manifest: dict[str, Any], *, collection: bool = False) -> str:
 def running(folder: Path, controllers: Sequence[str] = ()) -> Iterator[ApiServer]:
     with ApiServer(folder, controllers) as server:
         yield server
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]

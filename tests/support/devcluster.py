@@ -37,15 +37,6 @@ def free_port_range(count: int) -> int:
     raise AssertionError("no free ports")
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now, in no order."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-
-
 class DevCluster:
     ready_s = 45.0
 
@@ -90,7 +81,9 @@ class DevCluster:
             raise AssertionError(f"the devcluster is not ready after {self.ready_s} s: {self.output}\n{self.logs()}")
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object = None, *_: object) -> None:
+        if kind is not None:  # pytest shows it with the failure
+            print(self.output, self.logs(40), sep="\n")
         if self._process is not None:
             self._process.terminate()
             try:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any, Self
+
+from counter_node.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,9 +26,7 @@ class Operator:
     def __init__(self, kubeconfig: Path, folder: Path, name: str = "operator-0", **environment: str) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = free_ports(1)[0]
         path = os.pathsep.join(str(p) for p in (ROOT / "operator",))
         self._environment = {
             **os.environ,

@@ -46,6 +46,20 @@ def test_bundles_go_in_their_order_and_are_answered_whole() -> None:
     assert number_and_ops(gateway.proposal(ROUTE)) == (2, [b"n"])
 
 
+def test_a_node_that_applies_nothing_more_answers_all_that_wait() -> None:
+    gateway = opened()
+    gateway.write("sent", [b"k", [o.GET, b"k"]], mixed=True)
+    gateway.proposal(ROUTE)
+    gateway.read("asked", [b"k"])
+    gateway.read_to_ask(ROUTE)
+    gateway.write("waits", [b"l"])
+    gateway.read("read", [b"k", b"l"])
+    no, unknown = Failure(b"MISCONF"), Failure(b"UNKNOWN")
+    gateway.give_up(no, unknown)
+    assert sorted(gateway.replies) == [("asked", [no]), ("read", [no, no]), ("sent", [unknown, no]), ("waits", [no])]
+    assert gateway.idle
+
+
 def test_reads_among_the_writes_stay_out_of_the_log() -> None:
     gateway = opened()
     gateway.write("a", [b"k", [o.GET, b"k"], b"k"], mixed=True)

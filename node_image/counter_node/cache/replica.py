@@ -111,6 +111,7 @@ class CacheReplica:
         self._expected = ""  # what we wrote to the fence last
         self._attempt: Attempt | None = None
         self._wake = asyncio.Event()
+        self._closing = False
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def changed(self, keys: Iterable[bytes]) -> None:
@@ -127,6 +128,7 @@ class CacheReplica:
         self._wake.set()
 
     async def close(self) -> None:
+        self._closing = True  # redis-py waits by asyncio.wait_for, which loses a cancellation on Python 3.11 when its answer has just come
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
@@ -134,7 +136,7 @@ class CacheReplica:
             await self._client.aclose()
 
     async def _run(self) -> None:
-        while True:
+        while not self._closing:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._wake.wait()

@@ -104,6 +104,7 @@ class Raft:
         self.leadership: Leadership | None = None
         self.reads: list[tuple[int, int]] = []  # (id, index) of this node's own confirmed reads
         self.promise = promise
+        self.disk_answers = True  # set by who owns the disk; without one there is no use in asking for votes, nor in promising one
         self._randint = randint
         self._messages: list[tuple[NodeId, Message]] = []
         self._after: list[tuple[NodeId, Message]] = []
@@ -222,7 +223,9 @@ class Raft:
 
     def campaign(self, *, transfer: bool = False) -> None:
         """Start an election, with a pre-vote unless leadership is being handed to us. Nothing happens where it would be wrong to."""
-        if self.leadership is not None or self.id not in self.voters or self._install is not None or self._unapplied_change():
+        if self.leadership is not None or self.id not in self.voters or not self.disk_answers:
+            return
+        if self._install is not None or self._unapplied_change():
             return
         self._votes = {}
         self._timeout = self._draw_short_timeout()
@@ -330,6 +333,7 @@ class Raft:
         up_to_date = (m.last_term, m.last_index) >= (self.log.last_term, self.log.last_index)
         granted = free and up_to_date
         if m.pre:
+            granted = granted and self.disk_answers
             self.send(sender, VoteResponse(m.term if granted else self.term, True, granted))
             return
         if granted:

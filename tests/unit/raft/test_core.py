@@ -168,6 +168,25 @@ def test_an_isolated_node_does_not_depose_the_leader_when_it_comes_back() -> Non
     assert net.nodes[1].term == 2
 
 
+def test_a_node_whose_disk_does_not_answer_neither_campaigns_nor_helps_others_to() -> None:
+    """It could win pre-votes again and again, and its rising term would depose whom the others elect."""
+    net = Network(3)
+    net.elect(1)
+    net.nodes[1].disk_answers = False
+    net.nodes[1].step_down()
+    net.nodes[1].campaign()
+    net.isolate(3)
+    net.nodes[2].leader_link_lost(1)
+    net.tick(40)
+    assert net.nodes[2].term == 2, "n1 grants no pre-vote: it could not follow it by a vote"
+    net.heal()
+    net.tick(40)
+    assert net.leaders() in ([2], [3])
+    term = net.nodes[1].term
+    net.tick(100)
+    assert net.nodes[1].term == term == net.nodes[2].term
+
+
 def test_voters_that_hear_a_leader_ignore_a_campaign() -> None:
     net = Network(3)
     net.elect(1)

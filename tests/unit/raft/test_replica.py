@@ -199,6 +199,24 @@ def test_a_disk_that_does_not_answer_ends_leadership() -> None:
     assert not node.replica.is_leader
 
 
+def test_clients_of_a_node_whose_disk_failed_are_told_at_once() -> None:
+    node = Alone(voters=2)
+    node.lead()
+    node.replica.submit_read("read", [[ops.GET, b"k"]])
+    node.replica.submit_write("on its way", [[ops.INCRBY, b"k", 1]])
+    node.turn(hold=True)
+    node.replica.submit_write("waits", [[ops.INCRBY, b"k", 1]])
+    node.replica.fail_disk()
+    assert not node.replica.is_leader
+    node.replica.submit_write("later", [[ops.INCRBY, b"k", 1]])
+    node.replica.submit_read("later read", [[ops.GET, b"k"]])
+    told = {token: bytes(replies[0]).split()[0] for token, replies in node.replica.turn().replies}
+    assert told == {"on its way": b"UNKNOWN", "read": b"MISCONF", "waits": b"MISCONF", "later": b"MISCONF", "later read": b"MISCONF"}
+    assert node.replica.gateway.idle
+    node.tick(200)
+    assert node.replica.raft.role.value == "follower"
+
+
 def test_a_snapshot_beyond_what_is_durable_here_is_named_only_after_its_entries(tmp_path: Path) -> None:
     """Others commit entries that this disk is still waiting for; a snapshot of them is quick. The storage refuses entries that a snapshot covers."""
     node = Alone(voters=3)

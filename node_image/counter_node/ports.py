@@ -1,0 +1,25 @@
+"""Free ports, for whoever starts nodes on this machine: devcluster, the embedded cluster, tests and benchmarks."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+from typing import Final
+
+RANGE: Final = range(10_000, 32_768)
+"""Below what Linux gives to the near ends of connections: none of these is taken while the process that listens there starts anew."""
+TRIES: Final = 1_000
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """`count` ports that are free now, in no order. Raises OSError when there are too few."""
+    found: list[int] = []
+    with contextlib.ExitStack() as stack:
+        for port in random.SystemRandom().sample(RANGE, TRIES):
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.socket()).bind((host, port))
+                found.append(port)
+            if len(found) == count:
+                return found
+    raise OSError(f"fewer than {count} of {TRIES} ports between {RANGE.start} and {RANGE.stop} are free on {host}")
