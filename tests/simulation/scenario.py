@@ -97,7 +97,7 @@ def run(seed: int, plan: Plan = Plan(), world: World | None = None) -> Report:
     nemesis = Nemesis(world, plan, [f for f in draw(seed, plan) if plan.only is None or f.number in plan.only])
     world.run(plan.duration_ms)
     nemesis.mend()
-    _liveness(world, clients)
+    _liveness(world, clients, disk_fails=plan.disk_error_ms > 0)
     exact, plain = ledgers[KEYS[0]], ledgers[KEYS[1]]
     _final_values(world, exact, plain)
     reads = sum(c.finished for c in clients) - exact.acknowledged - plain.acknowledged - plain.unknown
@@ -105,7 +105,7 @@ def run(seed: int, plan: Plan = Plan(), world: World | None = None) -> Report:
     return Report(seed, world.events, exact.acknowledged + plain.acknowledged, plain.unknown, reads, terms, world.trace_hash())
 
 
-def _liveness(world: World, clients: list[Client]) -> None:
+def _liveness(world: World, clients: list[Client], *, disk_fails: bool) -> None:
     """Everything is mended: every client gets more answers, then finishes, and all nodes end with the same log applied."""
     before = {c.name: c.finished for c in clients}
     end = world.now + LIVENESS_MS
@@ -113,7 +113,8 @@ def _liveness(world: World, clients: list[Client]) -> None:
     stuck = [c.name for c in clients if c.finished <= before[c.name] + 2]
     if stuck:
         raise Broken(f"liveness: {stuck} got no answers in {LIVENESS_MS} ms after everything was mended\n{world.state()}")
-    _goes_on_without_a_disk(world, clients)
+    if disk_fails:
+        _goes_on_without_a_disk(world, clients)
     for client in clients:
         client.stop()
     world.run(world.now + LIVENESS_MS, lambda: all(c.done for c in clients))
