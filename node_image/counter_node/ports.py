@@ -7,7 +7,7 @@ import random
 import socket
 from typing import Final
 
-RANGE: Final = range(10_000, 32_768)
+RANGE: Final = range(10_000, 20_000)
 """Below what Linux gives to the near ends of connections: none of these is taken while the process that listens there starts anew."""
 TRIES: Final = 1_000
 
