@@ -146,7 +146,7 @@ class Tls:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.check_hostname = False  # who it is, is the URI
         context.verify_mode = ssl.CERT_REQUIRED
-        context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION
+        context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
         if side == ssl.PROTOCOL_TLS_SERVER:
             context.num_tickets = 0
         context.load_cert_chain(certificate, key)
