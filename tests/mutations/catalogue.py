@@ -394,6 +394,11 @@ def failed_disk_campaigns(patch: Patch) -> None:
     patch(Raft, "disk_answers", property(lambda self: True, lambda self, value: None))
 
 
+@mutation("a candidate stands again before its own vote is durable", tests=("tests/unit/raft",))
+def candidate_outruns_its_disk(patch: Patch) -> None:
+    patch(Raft, "_vote_on_its_way", property(lambda self: False))
+
+
 @mutation("a full disk takes whatever it is sent", tests=("tests/unit/raft/test_full_disk.py",))
 def full_disk_takes_all(patch: Patch) -> None:
     patch(Replica, "_fits", lambda self, size: True)

@@ -225,7 +225,7 @@ class Raft:
         """Start an election, with a pre-vote unless leadership is being handed to us. Nothing happens where it would be wrong to."""
         if self.leadership is not None or self.id not in self.voters or not self.disk_answers:
             return
-        if self._install is not None or self._unapplied_change():
+        if self._install is not None or self._unapplied_change() or self._vote_on_its_way:
             return
         self._votes = {}
         self._timeout = self._draw_short_timeout()
@@ -274,6 +274,12 @@ class Raft:
     def _draw_short_timeout(self) -> int:
         """While nobody leads there is nobody to be patient with. An answer that takes longer than this costs no term, as it is a pre-vote first."""
         return self._randint(max(1, self.config.election_ticks // 2), self.config.election_ticks)
+
+    @property
+    def _vote_on_its_way(self) -> bool:
+        """A candidate's own vote is not durable yet, so nobody was asked. One more term would outdate the answers before they come: no election would
+        end while disks are slower than the timeout."""
+        return self.role is Role.CANDIDATE and self.id not in self._votes
 
     def _unapplied_change(self) -> bool:
         log = self.log
@@ -347,6 +353,8 @@ class Raft:
 
     def _count_vote(self, voter: NodeId, granted: bool) -> None:
         self._votes.setdefault(voter, granted)
+        if voter == self.id:
+            self._elapsed = 0  # the others are asked only now
         result = quorum.vote_result(self.voters, self._votes)
         if result is quorum.VoteResult.LOST:
             split = self.role is Role.CANDIDATE

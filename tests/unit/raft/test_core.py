@@ -75,6 +75,27 @@ def test_a_vote_leaves_only_after_it_is_durable() -> None:
     assert persist.after == [(1, VoteResponse(2, False, True))]
 
 
+def test_a_candidate_waits_for_its_disk_before_it_stands_again() -> None:
+    net = Network(3)
+    slow = net.nodes[1]
+    slow.campaign()
+    slow.take_messages()
+    for voter in (2, 3):
+        slow.step(voter, VoteResponse(2, True, True))
+    written = slow.take_persist()
+    assert written is not None
+    for _ in range(100):
+        slow.tick()
+    assert (slow.role, slow.term) == (Role.CANDIDATE, 2), "its vote is still on its way to the disk"
+    for to, message in written.after:
+        net._deliver(1, to, message)
+    for _ in range(4):
+        slow.tick()
+    net.settle()
+    assert net.leaders() == [1]
+    assert slow.term == 2, "the others had time to answer"
+
+
 def test_a_vote_survives_a_restart_so_there_is_one_per_term() -> None:
     net = Network(3)
     net.nodes[2].step(1, VoteRequest(2, False, 1, 1))
