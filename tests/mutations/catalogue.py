@@ -186,7 +186,7 @@ def no_op_left_out(patch: Patch) -> None:
     patch(Leadership, "_append", lambda self, kind, data: None if kind is EntryKind.NOOP else original(self, kind, data))
 
 
-@mutation("an append is taken without looking at what comes before it", quick=True)
+@mutation("an append is taken without looking at what comes before it", "zombies", "everything", quick=True)
 def append_without_the_consistency_check(patch: Patch) -> None:
     patch(RaftLog, "matches", lambda self, index, term: self.offset <= index <= self.last_index)
 

@@ -130,6 +130,8 @@ def _goes_on_without_a_disk(world: World, clients: list[Client]) -> None:
     leader = world.leader()
     if leader is None or leader.replica is None or len(leader.replica.raft.voters) < 3:
         return
+    for node in world.up_nodes():
+        world.run(world.now + LIVENESS_MS, lambda node=node: node.job is None)  # what was slow in the weather before
     leader.disk.breaks = leader.stays_failed = True
     world.run(world.now + LIVENESS_MS, lambda: leader.failed)
     before = {c.name: c.finished for c in clients}

@@ -159,8 +159,7 @@ class Raft:
         if self.leadership is not None:
             self.leadership.tick()
         elif self._elapsed >= self._timeout and not self._promised():
-            self._elapsed = 0
-            self.campaign()
+            self.campaign()  # where it may not, the time goes on: who hears no leader must not refuse its vote to those that may
 
     def step(self, sender: NodeId, message: Message) -> None:
         """The common door: terms first, then the role's own handler."""

@@ -208,6 +208,18 @@ def test_a_node_whose_disk_does_not_answer_neither_campaigns_nor_helps_others_to
     assert net.nodes[1].term == term == net.nodes[2].term
 
 
+def test_a_voter_that_does_not_know_yet_that_it_is_one_votes_when_nobody_leads() -> None:
+    """It was promoted and is behind, so for itself it is a learner. Seed 52003: its timer began anew again and again, as if it heard the leader."""
+    net = Network(voters=3, learners=1)
+    net.elect(1)
+    behind = net.nodes[4]
+    behind._timeout = net.nodes[4].config.election_ticks
+    for _ in range(10 * behind.config.election_ticks):
+        behind.tick()
+    behind.step(2, VoteRequest(3, True, 5, 2, False))
+    assert VoteResponse(3, True, True) in [message for _, message in behind.take_messages()]
+
+
 def test_voters_that_hear_a_leader_ignore_a_campaign() -> None:
     net = Network(3)
     net.elect(1)
