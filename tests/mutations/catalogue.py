@@ -253,7 +253,7 @@ def lease_read_without_lease(patch: Patch) -> None:
     patch(Lease, "valid", lambda self, voters: True)
 
 
-@mutation("a voter breaks its promise to the leader", "leases")
+@mutation("a voter breaks its promise to the leader", tests=("tests/unit/raft",))
 def lease_promise_not_kept(patch: Patch) -> None:
     patch(Promise, "binds", lambda self: False)
 
