@@ -220,11 +220,12 @@ def test_it_can_be_closed_at_any_moment(cache: RedisServer) -> None:
     async def scenario() -> None:
         leader = Leader(2, 7, a=1)
         for n in range(300):
-            async with asyncio.timeout(10):
-                async with publishing(cache.port, leader) as replica:
-                    for _ in range(n % 30):
-                        replica.changed(leader.set(**{f"k{n}": n}))
-                        await asyncio.sleep(0)
+            replica = CacheReplica("127.0.0.1", cache.port, leader)
+            for _ in range(n % 30):
+                replica.changed(leader.set(**{f"k{n}": n}))
+                await asyncio.sleep(0)
+            closed, _ = await asyncio.wait([asyncio.ensure_future(replica.close())], timeout=10)
+            assert closed, "it goes on"
 
     asyncio.run(scenario())
 
