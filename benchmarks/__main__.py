@@ -20,7 +20,8 @@ def about(options: argparse.Namespace) -> dict[str, object]:
     model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": f"{os.cpu_count()} cores, {model}, Linux {platform.release()}, Python {platform.python_version()}",
+        "machine": f"{os.cpu_count()} cores, {model}, Linux {platform.release()}",
+        "python": platform.python_version() + (", of the distribution" if sys.base_prefix == "/usr" else ", not of the distribution"),
         "load before": f"{os.getloadavg()[0]:.2f}",
         "rounds": options.rounds,
         "seconds": options.seconds,
