@@ -18,7 +18,7 @@ from counter_node.raft.core import Persist, Raft
 from counter_node.raft.leadership import Leadership
 from counter_node.raft.lease import Lease, Promise
 from counter_node.raft.log import RaftLog
-from counter_node.raft.messages import AppendResponse, TimeoutNow
+from counter_node.raft.messages import AppendResponse, TimeoutNow, VoteResponse
 from counter_node.raft.readindex import ReadQueue
 from counter_node.raft.types import NONE, EntryKind
 from counter_node.replica import Replica
@@ -397,6 +397,11 @@ def failed_disk_campaigns(patch: Patch) -> None:
 @mutation("a candidate stands again before its own vote is durable", tests=("tests/unit/raft",))
 def candidate_outruns_its_disk(patch: Patch) -> None:
     patch(Raft, "_vote_on_its_way", property(lambda self: False))
+
+
+@mutation("a refused vote does not tell what is committed", tests=("tests/unit/raft/test_scripts.py",))
+def refusal_tells_nothing(patch: Patch) -> None:
+    patch(Raft, "_refusal", lambda self, *, pre: VoteResponse(self.term, pre, False))
 
 
 @mutation("a full disk takes whatever it is sent", tests=("tests/unit/raft/test_full_disk.py",))

@@ -305,7 +305,7 @@ class Raft:
         if isinstance(message, Append | Heartbeat | InstallSnapshot):
             self.send(sender, HeartbeatResponse(self.term, 0))  # an old leader: our term makes it step down
         elif isinstance(message, VoteRequest) and message.pre:
-            self.send(sender, VoteResponse(self.term, True, False))
+            self.send(sender, self._refusal(pre=True))
 
     def _become_follower(self, term: int, leader: NodeId) -> None:
         assert term >= self.term, "terms never fall"
@@ -319,6 +319,7 @@ class Raft:
     # --- elections ----------------------------------------------------------------------------------------------------------
 
     def _become_candidate(self, *, transfer: bool) -> None:
+        assert not self._unapplied_change(), "a candidate asks the voters of every change that it knows to be committed"
         self.term, self.vote = self.term + 1, self.id
         self.role, self.leader, self._votes = Role.CANDIDATE, NONE, {}
         self._ask_for_votes(pre=False, transfer=transfer)
@@ -339,14 +340,23 @@ class Raft:
         granted = free and up_to_date
         if m.pre:
             granted = granted and self.disk_answers
-            self.send(sender, VoteResponse(m.term if granted else self.term, True, granted))
+            self.send(sender, VoteResponse(m.term, True, True) if granted else self._refusal(pre=True))
             return
         if granted:
             self.vote = sender
             self._elapsed = 0
-        self._after.append((sender, VoteResponse(self.term, False, granted)))
+        self._after.append((sender, VoteResponse(self.term, False, True) if granted else self._refusal(pre=False)))
+
+    def _refusal(self, *, pre: bool) -> VoteResponse:
+        return VoteResponse(self.term, pre, False, self.log.committed, self.log.term(self.log.committed))
 
     def _on_vote_response(self, sender: NodeId, m: VoteResponse) -> None:
+        if self.leadership is None and not m.granted and self.log.matches(m.commit, m.commit_term):
+            # What is committed stays so, whoever says it. Without this, who lacks just the news that a voter was removed could need its vote for ever.
+            self.log.commit_to(m.commit)
+            if self._unapplied_change():
+                self._become_follower(self.term, NONE)  # the majority that was asked may not be the one that counts
+                self._timeout = self._draw_short_timeout()
         if (self.role, m.pre) in ((Role.PRECANDIDATE, True), (Role.CANDIDATE, False)):
             self._count_vote(sender, m.granted)
 

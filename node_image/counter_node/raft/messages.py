@@ -21,9 +21,14 @@ class VoteRequest(msgspec.Struct, array_like=True, tag=1, frozen=True, gc=False)
 
 
 class VoteResponse(msgspec.Struct, array_like=True, tag=2, frozen=True, gc=False):
+    """A refusal tells the last entry that the sender knows to be committed: who asks may hold it without knowing that it is, and with it its removal
+    of the very voter that refuses."""
+
     term: int
     pre: bool
     granted: bool
+    commit: int = 0
+    commit_term: int = 0
 
 
 class Append(msgspec.Struct, array_like=True, tag=3, frozen=True, gc=False):

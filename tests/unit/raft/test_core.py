@@ -106,7 +106,7 @@ def test_a_vote_survives_a_restart_so_there_is_one_per_term() -> None:
     again.step(3, VoteRequest(2, False, 1, 1))
     second = again.take_persist()
     assert second is not None
-    assert second.after == [(3, VoteResponse(2, False, False))]
+    assert second.after == [(3, VoteResponse(2, False, False, 1, 1))]
 
 
 def test_an_entry_is_acknowledged_only_after_it_is_durable() -> None:
