@@ -352,7 +352,7 @@ class Raft:
 
     def _on_vote_response(self, sender: NodeId, m: VoteResponse) -> None:
         if self.leadership is None and not m.granted and self.log.matches(m.commit, m.commit_term):
-            # What is committed stays so, whoever says it. Without this, who lacks just the news that a voter was removed could need its vote for ever.
+            # What is committed stays so, whoever says it. Without this, who lacks the news that a voter was removed could need its vote for ever.
             self.log.commit_to(m.commit)
             if self._unapplied_change():
                 self._become_follower(self.term, NONE)  # the majority that was asked may not be the one that counts
