@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import ssl
 
+from kubernetes.aio.client.exceptions import ApiException
 from redis.exceptions import RedisError
 
 from countercluster_operator import names
 from countercluster_operator.api import Kubernetes
+from countercluster_operator.events import timestamp
 from countercluster_operator.failpoints import reach
 from countercluster_operator.model import Cluster
 from countercluster_operator.observe import admin
@@ -46,10 +48,21 @@ class Act:
             await self._ask(step.pod, "RAFT.RECOVER", step.node_id)
         elif step.kind == "DeletePod":
             await self._api.delete("v1", "Pod", self._cluster.namespace, step.pod)
+        elif step.kind == "TouchStatefulSet":
+            await self._touch()
         elif step.kind == "RenewStatefulSet":
             await self._api.delete("apps/v1", "StatefulSet", self._cluster.namespace, self._cluster.name, orphan=True)
         elif step.kind == "ReplaceDisk":
             await self._replace_disk(step.pod)
+
+    async def _touch(self) -> None:
+        meta = {"name": self._cluster.name, "namespace": self._cluster.namespace, "annotations": {names.TOUCHED: timestamp()}}
+        try:
+            await self._api.overwrite({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": meta})
+        except ApiException as error:
+            if error.status != 404:
+                raise
+            raise NotNow("the StatefulSet was deleted meanwhile") from None
 
     async def _add_learner(self, step: Step, peer: str, resp: str) -> None:
         """One who left before it voted, or heard of it, does not know that its id is used up; the leader does. Its disk holds nothing to lose."""

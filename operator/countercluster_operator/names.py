@@ -15,6 +15,8 @@ LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_MANAGED = "app.kubernetes.io/managed-by"
 ROLL_LEADER = f"{GROUP}/roll-leader"
 """Annotation of a CounterCluster: the revision whose roll may go on to the leader."""
+TOUCHED = f"{GROUP}/touched"
+"""Annotation of a StatefulSet: when the operator last made its controller look at it."""
 APP = "countercluster"
 NODE, CACHE = "node", "cache"
 

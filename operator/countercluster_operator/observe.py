@@ -68,13 +68,13 @@ async def observe(
         api.get("apps/v1", "StatefulSet", cluster.namespace, cluster.name),
         api.get("apps/v1", "Deployment", cluster.namespace, names.cache(cluster.name)),
     )
-    set_state = _stateful_set(stateful_set)
+    now = datetime.datetime.now(datetime.UTC)
+    set_state = _stateful_set(stateful_set, now)
     if len(pods) < (set_state["set_replicas"] or 0):
         pods = [*pods, *await _strays(api, cluster, {p["metadata"]["name"] for p in pods})]
     ours = [(p, o) for p in pods if (o := names.ordinal(cluster.name, p["metadata"]["name"])) is not None]
     addresses = {p["metadata"]["name"]: p.get("status", {}).get("podIP", "") for p, _ in ours}
     statuses = await asyncio.gather(*(_ask_pod(cluster, p, context) for p, _ in ours))
-    now = datetime.datetime.now(datetime.UTC)
     promised = _promised(cluster, claims)
     found = [_pod(cluster, p, ordinal, answer, now, promised) for (p, ordinal), answer in zip(ours, statuses, strict=True)]
     bootstrap = status.get("bootstrap") or {}
@@ -169,13 +169,15 @@ def _trouble(pod: dict[str, Any]) -> str:
     return ""
 
 
-def _stateful_set(found: dict[str, Any] | None) -> dict[str, Any]:
+def _stateful_set(found: dict[str, Any] | None, now: datetime.datetime) -> dict[str, Any]:
     if found is None or "deletionTimestamp" in found["metadata"]:
         return {"set_replicas": None}
     status = found.get("status") or {}
+    written = [datetime.datetime.fromisoformat(f["time"]) for f in found["metadata"].get("managedFields") or [] if "time" in f]
     return {
         "set_replicas": found["spec"]["replicas"],
         "set_current": status.get("observedGeneration") == found["metadata"]["generation"],
+        "set_idle_s": max(0.0, (now - max(written, default=now)).total_seconds()),
         "revision": status.get("updateRevision", ""),
         "template_size": found["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"],
     }

@@ -74,6 +74,7 @@ class Observed:
     recorded_voters: tuple[str, ...] = ()  # ids
     recovered: str = ""  # recorded in status
     template_size: str = ""  # of new claims, as the StatefulSet has it
+    set_idle_s: float = 0.0  # since anybody wrote the StatefulSet last, its controller as well
 
     def pod(self, ordinal: int) -> Pod | None:
         return next((p for p in self.pods if p.ordinal == ordinal), None)

@@ -11,6 +11,7 @@ Rules, each tested with random states:
 6. The number of members worked towards is recorded; an edit waits until the member in flight has arrived.
 7. Nothing is done without a leader, but to replace pods that do not run, and to make the one survivor that spec.recovery names go on alone.
 8. Hibernated: no pods, all claims. Who is in maintenance does not lead, is not restarted and not replaced.
+9. A StatefulSet whose controller has not made a pod, and rests, is touched: the controller looks at it again.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from countercluster_operator.steps import Outcome, Plan, Step, active_ids, has_q
 
 __all__ = ["Plan", "Step", "plan"]
 
+IDLE_S = 10.0
+"""A StatefulSet that nobody has written for so long rests."""
+
 
 def plan(cluster: Cluster, seen: Observed) -> Plan:
     target = _target(cluster, seen)
@@ -39,7 +43,7 @@ def plan(cluster: Cluster, seen: Observed) -> Plan:
     if seen.members and cluster.spec.storage.retain_on_scale_in == "Delete":
         claims = tuple(c.ordinal for c in seen.claims if c.ordinal >= replicas and seen.pod(c.ordinal) is None)
         base = dataclasses.replace(base, excess_claims=claims)
-    for rule in (replace_dead, _form, recover, _without_leader, heal, _maintain, _arrive, _leave, _join, roll, _grow):
+    for rule in (_touch, replace_dead, _form, recover, _without_leader, heal, _maintain, _arrive, _leave, _join, roll, _grow):
         outcome = rule(cluster, seen, base)
         if isinstance(outcome, Step):
             return dataclasses.replace(base, step=outcome)
@@ -73,6 +77,15 @@ def _ordinal(cluster: Cluster, member: Member) -> int | None:
 
 
 # --- the rules, in their order; each gives a step, a reason to wait, or nothing ---------------------------------------------
+
+
+def _touch(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
+    """Rule 9. The end of a pod of an earlier StatefulSet of the same name is no news to the controller of the new one; it only tries again, after a
+    pause that doubles with every look in vain, up to 1,000 s (Kubernetes 1.37, stateful_set.go)."""
+    missing = [names.pod(cluster.name, o) for o in range(min(seen.set_replicas or 0, base.replicas)) if seen.pod(o) is None]
+    if not missing or seen.set_idle_s < IDLE_S:
+        return None
+    return Step("TouchStatefulSet", f"{', '.join(missing)} not made for {IDLE_S:.0f} s: its StatefulSet is touched, to be looked at again")
 
 
 def _form(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:

@@ -70,6 +70,24 @@ def test_what_is_touched_is_put_right_and_what_is_deleted_comes_back(here: World
     here.wait("everything is as it was", lambda: here.children(namespace) == wanted, 15)
 
 
+def test_a_pod_that_the_statefulset_controller_would_make_much_later_is_made_soon(here: World, operator: Operator, namespace: str) -> None:
+    """It does not hear of the end of a pod that another StatefulSet of this name made, and after many looks in vain it waits for minutes."""
+    here.cluster(namespace, "clicks")
+    here.wait_ready(namespace, "clicks")
+    pods, name = f"/api/v1/namespaces/{namespace}/pods", f"/apis/apps/v1/namespaces/{namespace}/statefulsets/clicks"
+    first, last = (here.server.get(f"{pods}/clicks-{o}")["metadata"]["uid"] for o in (0, 2))
+    here.server.merge(f"{pods}/clicks-2", {"metadata": {"finalizers": ["example.com/held"]}}).ok()
+    here.server.request("DELETE", name).ok()
+    here.wait("the others are made anew", lambda: here.server.request("GET", f"{pods}/clicks-0").body["metadata"].get("uid") not in (first, None), 60)
+    for count in range(18):  # each makes it look, in vain: 5 ms * 2**18 are 20 minutes
+        here.server.merge(name, {"metadata": {"annotations": {"example.com/count": str(count)}}}).ok()
+        time.sleep(0.15)
+    assert here.server.get(f"{pods}/clicks-2")["metadata"]["uid"] == last, "it is held"
+    here.server.merge(f"{pods}/clicks-2", {"metadata": {"finalizers": None}}).ok()
+    here.wait("it is made anew", lambda: here.server.request("GET", f"{pods}/clicks-2").body["metadata"].get("uid") not in (last, None), 60)
+    here.wait_ready(namespace, "clicks")
+
+
 def test_a_pod_whose_labels_somebody_changed_is_found_and_replaced(here: World, operator: Operator, namespace: str) -> None:
     here.cluster(namespace, "clicks")
     here.wait_ready(namespace, "clicks")

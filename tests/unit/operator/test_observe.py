@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 from countercluster_operator import names
-from countercluster_operator.observe import SELECTED, _pod, _promised
+from countercluster_operator.observe import SELECTED, _pod, _promised, _stateful_set
 from countercluster_operator.observed import Pod
 
 from tests.unit.operator.test_plan import cluster
@@ -46,6 +46,19 @@ def test_a_pod_whose_volume_was_promised_on_a_machine_that_does_not_make_it_is_l
 def test_a_pod_that_ends_is_lost_from_when_it_should_have_ended_wherever_its_volume_is() -> None:
     unscheduled = {"type": "PodScheduled", "status": "False", "lastTransitionTime": "2026-01-01T11:50:00Z", "message": CONFLICT}
     assert pod([unscheduled], deletionTimestamp="2026-01-01T11:59:30Z").lost_s == 30
+
+
+def test_a_statefulset_rests_since_the_last_write_of_anybody() -> None:
+    def idle(*times: str) -> float:
+        claim = {"spec": {"resources": {"requests": {"storage": "1Gi"}}}}
+        meta = {"generation": 1, "managedFields": [{"time": t} for t in times]}
+        found = _stateful_set({"metadata": meta, "spec": {"replicas": 3, "volumeClaimTemplates": [claim]}}, NOW)["set_idle_s"]
+        assert isinstance(found, float)
+        return found
+
+    assert idle("2026-01-01T11:00:00Z", "2026-01-01T11:59:30Z") == 30
+    assert idle("2026-01-01T12:00:01Z") == 0, "another clock"
+    assert idle() == 0
 
 
 def test_a_pod_without_our_labels_is_a_stray() -> None:

@@ -71,6 +71,17 @@ def step(replicas: int, seen: Observed) -> tuple[str, str] | None:
 
 def test_a_healthy_cluster_is_left_alone() -> None:
     assert plan(cluster(), formed()).settled
+    assert plan(cluster(), formed(set_idle_s=1e6)).settled
+
+
+def test_a_statefulset_that_rests_although_a_pod_is_missing_is_touched() -> None:
+    """Found on kind in CI: the controller tried again after minutes only, as it had looked in vain too often."""
+    seen = formed()
+    seen = dataclasses.replace(seen, pods=seen.pods[:2])
+    assert step(3, dataclasses.replace(seen, set_idle_s=9.0)) is None
+    assert step(3, dataclasses.replace(seen, set_idle_s=10.0)) == ("TouchStatefulSet", "")
+    assert step(3, change(formed(set_idle_s=10.0), 2, terminating=True, ready=False)) is None, "the pod is still there"
+    assert plan(cluster(2), formed(2, set_replicas=3, set_idle_s=10.0)).settled, "nobody wants it any more"
 
 
 # --- forming -----------------------------------------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ class World:
         self.leader: str | None = None
         self.term = 1
         self.set_replicas: int | None = None
+        self.overlooked: set[int] = set()  # pods that the StatefulSet's controller makes only when it is made to look
         self.target: int | None = None
         self.bootstrap: tuple[str, str] | None = None
         self.recorded: tuple[Member, ...] = ()
@@ -115,6 +116,7 @@ class World:
             recorded_members=tuple((m.name, m.node_id) for m in self.recorded),
             recorded_voters=tuple(m.node_id for m in self.recorded if m.voter),
             recovered=self.recovered,
+            set_idle_s=1000.0 if self.overlooked else 0.0,
         )
 
     # --- one pass of the operator -------------------------------------------------------------------------------------------
@@ -143,6 +145,9 @@ class World:
         return todo
 
     def _act(self, step: Step) -> None:
+        if step.kind == "TouchStatefulSet":
+            self.overlooked.clear()
+            return
         ordinal = int(step.pod.rpartition("-")[2])
         if step.kind == "RecordBootstrap":
             if self.bootstrap is not None:
@@ -212,7 +217,7 @@ class World:
     def tick(self) -> None:
         """The StatefulSet's controller, the kubelet, and Raft's elections."""
         for ordinal in range(self.set_replicas or 0):
-            if ordinal not in self.pods:
+            if ordinal not in self.pods and ordinal not in self.overlooked:
                 self.pods[ordinal] = Machine(ordinal, self.revision, self.random.randint(0, 2), self.revision in self.bad_revisions)
                 self.disks.setdefault(ordinal, Disk(next(self._ids)))
         for ordinal in [o for o, p in self.pods.items() if o >= (self.set_replicas or 0) and not p.lost_for and not p.stray]:
@@ -263,3 +268,4 @@ class World:
         else:
             self.set_replicas = None  # the StatefulSet is deleted, its pods with it
             self.pods.clear()
+            self.overlooked = {self.random.randrange(3)}
