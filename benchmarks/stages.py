@@ -1,10 +1,12 @@
-"""`python -m benchmarks.stages`: what each stage of the hot path costs a command, in microseconds, without sockets and disk.
+"""`python -m benchmarks.stages [REPEATS]`: what each stage of the hot path costs a command, in microseconds, without sockets and disk.
 
 Each figure is the best of several repeats, so it is the cost with warm caches; in a node between system calls it is up to twice that.
 """
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import timeit
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -12,16 +14,19 @@ from typing import Any, cast
 
 from counter_node.counters import batches
 from counter_node.counters.machine import Machine
+from counter_node.metrics import Metrics
 from counter_node.net import peers
 from counter_node.net.clients import ClientServer
 from counter_node.node import Node
 from counter_node.raft.messages import Append
 from counter_node.raft.types import Entry, EntryKind
+from counter_node.resp.commands import CATALOGUE
 from counter_node.resp.encode import encode_many
 from counter_node.resp.parser import Parser
 from counter_node.resp.session import Session
+from counter_node.security.access import Access
+from counter_node.security.refusals import Refusals
 
-REPEATS = 7
 BATCH = 800
 
 
@@ -54,6 +59,9 @@ class NodeWithoutLog:
         self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0)
         self.submitted: list[tuple[Any, list[Any]]] = []
         self.replica = SimpleNamespace(submit_write=lambda slot, ops, mixed: self.submitted.append((slot, ops)))
+        self.metrics = Metrics(cast(Node, self))
+        self.refusals = Refusals()
+        self.access, self.tls = Access(None, CATALOGUE, self.refusals), None
 
     def spawn(self, work: Any) -> None:
         pass
@@ -62,24 +70,24 @@ class NodeWithoutLog:
         pass
 
 
-def time(stage: str, commands: int, work: Callable[[], object]) -> None:
+def time(stage: str, commands: int, work: Callable[[], object], repeats: int) -> None:
     number = max(1, 20_000 // commands)
-    best = min(timeit.repeat(work, number=number, repeat=REPEATS)) / number / commands
+    best = min(timeit.repeat(work, number=number, repeat=repeats)) / number / commands
     print(f"  {stage:58} {best * 1e6:7.3f}")
 
 
-def connection(pipeline: int) -> None:
+def connection(pipeline: int, repeats: int) -> None:
     data = b"".join(b"*2\r\n$4\r\nINCR\r\n$20\r\ncounter:%012d\r\n" % (n % 1000) for n in range(pipeline))
     print(f"pipelines of {pipeline}")
     parser, session = Parser(), Session(1, "a:1", "b:1", admin=False)
     commands = parser.feed(data)
-    time("parse", pipeline, lambda: parser.feed(data))
+    time("parse", pipeline, lambda: parser.feed(data), repeats)
     if pipeline == 1:
-        time("one command to an operation", 1, lambda: session.handle(commands[0]))
+        time("one command to an operation", 1, lambda: session.handle(commands[0]), repeats)
     else:
-        time("commands to operations", pipeline, lambda: session.increments(commands))
+        time("commands to operations", pipeline, lambda: session.increments(commands), repeats)
     replies = list(range(10**6, 10**6 + pipeline))
-    time("replies to bytes", pipeline, lambda: encode_many(replies, 2))
+    time("replies to bytes", pipeline, lambda: encode_many(replies, 2), repeats)
     node = NodeWithoutLog()
     server = ClientServer(cast(Node, node))
     connections = [server.client() for _ in range(50)]
@@ -92,15 +100,15 @@ def connection(pipeline: int) -> None:
         server.deliver([(slot, replies) for slot, _ in node.submitted])
         node.submitted.clear()
 
-    time("all of a connection: data in, replies out", 50 * pipeline, round_trip)
+    time("all of a connection: data in, replies out", 50 * pipeline, round_trip, repeats)
 
 
-def batch() -> None:
+def batch(repeats: int) -> None:
     print(f"batches of {BATCH}")
     ops: list[Any] = [b"counter:%012d" % (n % 1000) for n in range(BATCH)]
     body = batches.encode_batch(5, 1, ops)
-    time("encode a batch (gateway)", BATCH, lambda: batches.encode_batch(5, 1, ops))
-    time("decode a batch (other nodes)", BATCH, lambda: batches.ops_of(body))
+    time("encode a batch (gateway)", BATCH, lambda: batches.encode_batch(5, 1, ops), repeats)
+    time("decode a batch (other nodes)", BATCH, lambda: batches.ops_of(body), repeats)
     machine = Machine()
     session = machine.apply(1, batches.stamp(1, batches.encode_open(1)), lambda s, n: None).session
     numbers = iter(range(1, 10**9))
@@ -108,21 +116,21 @@ def batch() -> None:
     def execute(own: list[Any] | None) -> None:
         machine.apply(2, batches.stamp(1, batches.encode_batch(session, next(numbers), ops)), lambda s, n: own)
 
-    time("execute one's own batch, with replies", BATCH, lambda: execute(ops))
-    time("execute another gateway's batch", BATCH, lambda: execute(None))
+    time("execute one's own batch, with replies", BATCH, lambda: execute(ops), repeats)
+    time("execute another gateway's batch", BATCH, lambda: execute(None), repeats)
     append = [Append(7, 1, 7, 1, [Entry(2, 7, EntryKind.DATA, batches.stamp(1, body))])]
     sent = peers.frame(append)
-    time("frame for a peer: encode, CRC", BATCH, lambda: peers.frame(append))
+    time("frame for a peer: encode, CRC", BATCH, lambda: peers.frame(append), repeats)
     frames = peers.Frames()
-    time("frame from a peer: CRC, decode", BATCH, lambda: [peers._frames.decode(payload) for payload in frames.feed(sent)])
+    time("frame from a peer: CRC, decode", BATCH, lambda: [peers._frames.decode(payload) for payload in frames.feed(sent)], repeats)
 
 
-def main() -> None:
+async def main(repeats: int) -> None:
     print("microseconds per command")
-    connection(1)
-    connection(16)
-    batch()
+    connection(1, repeats)
+    connection(16, repeats)
+    batch(repeats)
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(main(repeats=int(sys.argv[1]) if len(sys.argv) > 1 else 7))

@@ -125,7 +125,8 @@ class ClientConnection(asyncio.Protocol):
                 self._server.spoke(self)
         if self._parser.unfinished != self._unfinished:
             self._keep_unfinished(self._parser.unfinished)
-        self.flush()
+        if self._last or (self._slots and self._slots[0].replies is not None):
+            self.flush()
 
     def _keep_unfinished(self, size: int) -> None:
         """What waits for the rest of a command is bounded for all connections together, and small for who has not logged in."""
@@ -150,8 +151,9 @@ class ClientConnection(asyncio.Protocol):
         session = self.session
         assert session is not None
         self._server.commands += len(commands)
-        keys = session.increments(commands) if len(commands) > 1 and not (self._held or self._reads) else None
-        if keys is not None:
+        if len(commands) == 1 and not self._held:
+            self._act_alone(session.handle(commands[0]))
+        elif not (self._held or self._reads) and (keys := session.increments(commands)) is not None:
             self._write(keys, mixed=False)
             self._node.wake()
         else:
@@ -163,6 +165,17 @@ class ClientConnection(asyncio.Protocol):
                 self._act(actions)
         if self._unanswered > self._server.max_pipeline:
             self._pause("pipeline")
+
+    def _act_alone(self, action: Action) -> None:
+        """`_act` for one, without its loop."""
+        if type(action) is Write and not self._reads:
+            self._write([action.op], mixed=False)
+            self._node.wake()
+        elif type(action) is Read and not self._writes:
+            self._read([action.op])
+            self._node.wake()
+        else:
+            self._act((action,))
 
     def _act(self, actions: Sequence[Action]) -> None:
         """In order; from a write that must wait for reads on, everything is held. What goes the same way without a break goes as one bundle."""

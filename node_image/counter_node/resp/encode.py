@@ -12,6 +12,8 @@ _OK = b"+OK\r\n"
 
 
 def encode_many(replies: Sequence[Any], protocol: int) -> bytes:
+    if len(replies) == 1:
+        return encode(replies[0], protocol)
     if len(replies) > 3 and set(map(type, replies)) == {int}:  # a pipeline of increments
         return (b":%d\r\n" * len(replies)) % tuple(replies)
     return b"".join([encode(reply, protocol) for reply in replies])
