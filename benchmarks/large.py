@@ -1,4 +1,5 @@
-"""`python -m benchmarks.large`: a node with a million counters: its memory, its pauses during a snapshot, its start from a long log."""
+"""`python -m benchmarks.large`: a node with a million counters: its memory, its pauses during a snapshot, its start from the log that it keeps by
+itself, and from a longer one than it would ever keep."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 from counter_node.ports import free_ports
@@ -17,6 +19,9 @@ from counter_node.ports import free_ports
 from benchmarks.systems import HOST, connect, wait_for
 
 BATCH = 2_000
+MOST_ROUNDS = 40
+_LONG = "import sys; from counter_node import __main__, node; node.LEAST_LOG_BYTES = 1 << 40; sys.exit(__main__.main())"
+"""A node that takes no snapshot of its own accord."""
 
 
 def rss_mib(pid: int) -> tuple[float, float]:
@@ -31,13 +36,14 @@ class Node:
         self.directory, self.options = directory, options
         self.resp, self.admin, self.peer, self.http = free_ports(4)
 
-    def start(self) -> float:
+    def start(self, *, long_log: bool = False) -> float:
         """Seconds until it answers a read."""
         begin = time.monotonic()
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "counter_node", "--cluster-id", "large", "--data-dir", str(self.directory / "data"), "--bind", HOST,
+                    sys.executable, *(("-c", _LONG) if long_log else ("-m", "counter_node")),
+                    "--cluster-id", "large", "--data-dir", str(self.directory / "data"), "--bind", HOST,
                     "--resp-port", str(self.resp), "--admin-port", str(self.admin), "--peer-port", str(self.peer), "--http-port", str(self.http),
                     *self.options,
                 ],
@@ -53,6 +59,12 @@ class Node:
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
+
+    def log_mib(self) -> float:
+        """Of log after the newest snapshot."""
+        with urllib.request.urlopen(f"http://{HOST}:{self.http}/metrics") as page:
+            line = next(line for line in page.read().decode().splitlines() if line.startswith("counter_log_size_bytes "))
+        return float(line.split()[1]) / (1 << 20)
 
     def fill(self, keys: int, rounds: int = 1) -> None:
         """Increments each of `keys` counters `rounds` times."""
@@ -125,15 +137,23 @@ def measure(node: Node, keys: int, log_mib: int) -> None:
         time.sleep(3)
     now, most = rss_mib(node.process.pid)
     print(f"increments of one client, during a snapshot: {pauses.words()}; {now:.0f} MiB, at most {most:.0f}")
-    size = 0
-    while size < log_mib << 20:
+    node.fill(keys, rounds=2)
+    print(f"every counter again, twice: {rss_mib(node.process.pid)[0]:.0f} MiB")
+    again(node, "with the log that it keeps", long_log=True)
+    for _ in range(MOST_ROUNDS):
+        if node.log_mib() >= log_mib:
+            break
         node.fill(keys)
-        size = sum(path.stat().st_size for path in (node.directory / "data" / "wal").rglob("*") if path.is_file())
-    print(f"log of {size >> 20} MiB written; {rss_mib(node.process.pid)[0]:.0f} MiB")
+    again(node, "with a log that no node would keep", long_log=False)
+
+
+def again(node: Node, log: str, *, long_log: bool) -> None:
+    """The node killed and started."""
+    size = node.log_mib()
     node.stop()
-    took = node.start()
+    took = node.start(long_log=long_log)
     now, most = rss_mib(node.process.pid)
-    print(f"started again in {took:.2f} s; {now:.0f} MiB, at most {most:.0f}")
+    print(f"started again {log} ({size:.0f} MiB): {took:.2f} s; {now:.0f} MiB, at most {most:.0f}")
 
 
 if __name__ == "__main__":
