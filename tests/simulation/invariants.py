@@ -32,6 +32,7 @@ class Invariants:
         self._entries: dict[tuple[int, int], tuple[int, int]] = {}  # (index, term) → (term before, hash of kind and data)
         self._reached: dict[tuple[NodeId, int], tuple[int, int]] = {}  # node, incarnation → (committed, applied)
         self._voters: dict[NodeId, frozenset[NodeId]] = {}  # of each leader, after its last turn
+        self._led: set[tuple[NodeId, int]] = set()  # node, incarnation: led after its last turn
         self._durable = 1  # index up to which a majority was seen to hold what is committed
         self._committed_by: list[tuple[int, int]] = []  # (term, index): entries up to `index` were committed in `term` at the latest
 
@@ -55,8 +56,13 @@ class Invariants:
         assert replica is not None
         raft = replica.raft
         self._never_falls(node)
+        led = (node.id, node.incarnation) in self._led
         if not replica.is_leader:
+            self._led.discard((node.id, node.incarnation))
+            if led and node.id not in raft.voters:
+                self._held_by_a_majority(node)  # it committed its own removal, perhaps with more, and gave up in the same turn
             return
+        self._led.add((node.id, node.incarnation))
         first = raft.term not in self._leaders
         leader = self._leaders.setdefault(raft.term, node.id)
         if leader != node.id:
