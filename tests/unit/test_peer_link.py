@@ -1,12 +1,13 @@
-"""The link to another node in the moment when its connection is gone and nobody has been told yet."""
+"""Links between nodes: the moment when a connection is gone and nobody has been told yet, and strangers who come in crowds."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import cast
 
 import uvloop
-from counter_node.net.peers import Hello, Link, Peers
+from counter_node.net.peers import MAX_UNGREETED, Hello, Link, Peers
 from counter_node.raft.messages import Heartbeat
 from counter_node.replica import PeerMessage
 from counter_node.security.refusals import Refusals
@@ -56,3 +57,27 @@ async def _send_right_after_the_end() -> bool:
 def test_sending_on_a_connection_that_just_ended_is_a_loss_not_an_exception() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(_send_right_after_the_end()) is False
+
+
+class Stranger:
+    """A transport whose end is told later, as the event loop's is."""
+
+    aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def _a_crowd_in_one_turn(size: int) -> tuple[int, int]:
+    owner = Owner()
+    peers = Peers(owner, lambda _: Hello("c", 1, 2, "one", "127.0.0.1:1", "127.0.0.1:2"))
+    transports = [Stranger() for _ in range(size)]
+    for transport in transports:
+        peers.inbound().connection_made(cast(asyncio.Transport, transport))
+    await peers.close()
+    return owner.refusals.counts["peer_crowded"], sum(transport.aborted for transport in transports[: size - MAX_UNGREETED])
+
+
+def test_of_a_crowd_that_comes_in_one_turn_each_one_over_the_limit_makes_another_one_go() -> None:
+    counted, gone = asyncio.run(_a_crowd_in_one_turn(MAX_UNGREETED + 20))
+    assert (counted, gone) == (20, 20)

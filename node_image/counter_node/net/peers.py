@@ -153,7 +153,9 @@ class Inbound(asyncio.Protocol):
             self.cut("peer_frame")
 
     def cut(self, reason: str) -> None:
+        """Counts no more from here on: when many come in one turn, each makes another one go."""
         self._owner.refusals.add(reason)
+        self._connections.pop(self, None)
         self.close()
 
     def _greet(self, hello: Hello) -> None:
