@@ -294,6 +294,7 @@ class Node:
 
     def _one_turn(self) -> None:
         self._turn_due = False
+        self.clients.lane.submit()
         turn = self.replica.turn()
         self.metrics.turned(self.replica.raft)
         if turn.messages:

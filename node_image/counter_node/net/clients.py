@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from counter_node.counters.batches import Op
 from counter_node.counters.replies import Failure
+from counter_node.fast import Connection, Lane, Sheaf
 from counter_node.net.cluster_view import View
 from counter_node.net.questions import answer
 from counter_node.resp.actions import Action, NodeQuestion, Read, Reply, Write
@@ -50,8 +51,9 @@ class Slot:
         self.replies: list[Any] | None = None
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(Connection, asyncio.Protocol):
     def __init__(self, server: ClientServer, *, admin: bool = False, cluster: bool = False) -> None:
+        super().__init__(None if admin or cluster else server.lane)
         self._server = server
         self._node = server.node
         self._admin = admin
@@ -59,22 +61,15 @@ class ClientConnection(asyncio.Protocol):
         self._parser = Parser()
         self._slots: deque[Slot] = deque()
         self._held: deque[Action] = deque()  # must wait for the reads before them
-        self._unanswered = 0  # commands
         self._writes = 0  # bundles unanswered, in the gateway's batches
         self._reads = 0  # bundles unanswered, by ReadIndex
-        self._closed = False
-        self._last = False  # close when everything is answered
-        self.silent = True  # has not sent one whole command, or not logged in
-        self._unfinished = 0  # bytes, as counted with the server
         self._reasons_to_pause: set[str] = set()
-        self._transport: asyncio.Transport | None = None
-        self.session: Session | None = None
 
     # --- asyncio ------------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-        self._transport = transport
+        self.transport = transport
         number = self._server.joined(self)
         if number is None:
             transport.write(b"-ERR max number of clients reached\r\n")
@@ -99,17 +94,18 @@ class ClientConnection(asyncio.Protocol):
         self.session = session
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._closed = True
+        self.closed = True
+        self.forget_lane()
         self._slots.clear()
         self._held.clear()
         if self.session is not None and self.session.watching:
             self._act([self.session.unwatch()])
-        self._server.unfinished -= self._unfinished
-        self._unfinished = 0
+        self._server.unfinished -= self.unfinished
+        self.unfinished = 0
         self._server.left(self)
 
-    def data_received(self, data: bytes) -> None:
-        if self._closed or self._last or self.session is None:
+    def receive(self, data: bytes) -> None:
+        if self.closed or self.last or self.session is None:
             return
         self.session.active_s, self.session.last_bytes = self._server.now_s(), len(data)
         try:
@@ -123,34 +119,34 @@ class ClientConnection(asyncio.Protocol):
             self._take(commands)
             if self.silent and (self.session.access is None or self.session.user is not None):
                 self._server.spoke(self)
-        if self._parser.unfinished != self._unfinished:
+        if self._parser.unfinished != self.unfinished:
             self._keep_unfinished(self._parser.unfinished)
-        if self._last or (self._slots and self._slots[0].replies is not None):
+        if self.last or (self._slots and self._slots[0].replies is not None):
             self.flush()
 
     def _keep_unfinished(self, size: int) -> None:
         """What waits for the rest of a command is bounded for all connections together, and small for who has not logged in."""
         session, server = self.session, self._server
         assert session is not None
-        server.unfinished += size - self._unfinished
-        self._unfinished = size
+        server.unfinished += size - self.unfinished
+        self.unfinished = size
         unknown = session.access is not None and session.user is None
         if size > MAX_UNKNOWN_BYTES and (unknown or server.unfinished > MAX_UNFINISHED_BYTES):
             self._node.refusals.add("client_memory")
             self._finish(Failure(b"ERR Protocol error: too much of unfinished commands; log in first, or try again later"))
 
     def pause_writing(self) -> None:
-        self._pause("client does not read")
+        self.pause("client does not read")
 
     def resume_writing(self) -> None:
-        self._resume("client does not read")
+        self.resume("client does not read")
 
     # --- commands -----------------------------------------------------------------------------------------------------------
 
     def _take(self, commands: list[list[bytes]]) -> None:
         session = self.session
         assert session is not None
-        self._server.commands += len(commands)
+        self._server.ordinary_commands += len(commands)
         if len(commands) == 1 and not self._held:
             self._act_alone(session.handle(commands[0]))
         elif not (self._held or self._reads) and (keys := session.increments(commands)) is not None:
@@ -163,8 +159,8 @@ class ClientConnection(asyncio.Protocol):
                 self._held.extend(actions)
             else:
                 self._act(actions)
-        if self._unanswered > self._server.max_pipeline:
-            self._pause("pipeline")
+        if self.unanswered > self._server.max_pipeline:
+            self.pause("pipeline")
 
     def _act_alone(self, action: Action) -> None:
         """`_act` for one, without its loop."""
@@ -204,7 +200,7 @@ class ClientConnection(asyncio.Protocol):
                 self._answer(action.value)
             elif isinstance(action, NodeQuestion):
                 self._ask_node(action)
-                if self._last:  # it ended itself
+                if self.last:  # it ended itself
                     break
             else:
                 self._finish(action.value)
@@ -239,8 +235,16 @@ class ClientConnection(asyncio.Protocol):
     def _slot(self, count: int, *, write: bool) -> Slot:
         slot = Slot(self, write=write)
         self._slots.append(slot)
-        self._unanswered += count
+        self.unanswered += count
         return slot
+
+    def ordinary_slot(self, count: int, write: bool) -> Slot:
+        """For commands that are in the lane."""
+        if write:
+            self._writes += 1
+        else:
+            self._reads += 1
+        return self._slot(count, write=write)
 
     def _answer(self, reply: Any) -> None:
         self._slot(1, write=False).replies = [reply]
@@ -265,63 +269,76 @@ class ClientConnection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Writes the answered head of the queue, in one piece."""
-        slots, transport = self._slots, self._transport
-        if self._closed or transport is None or self.session is None or transport.is_closing():
+        slots, transport = self._slots, self.transport
+        if self.closed or transport is None or self.session is None or transport.is_closing():
             return
         replies: list[Any] = []
         while slots and (found := slots[0].replies) is not None:
             slots.popleft()
             replies += found
         if replies:
-            self._unanswered -= len(replies)
+            self.unanswered -= len(replies)
             if self._cluster:
                 replies = [in_cluster_mode(reply) for reply in replies]
-            self._server.failed(replies)
-            try:
-                transport.write(encode_many(replies, self.session.protocol))
-            except RuntimeError:  # uvloop: closed, although `connection_lost` has not been told yet
+            if not self.write(self.encoded(replies)):
                 return
-            if transport.get_write_buffer_size() > self._server.max_reply_bytes:
-                self._server.cut += 1
-                self._node.refusals.add("client_unread")
-                transport.abort()
-                return
-        if self._last and not slots:
+        if self.last and not slots:
             transport.close()
-        elif self._unanswered <= self._server.max_pipeline * READ_AGAIN_AT:
-            self._resume("pipeline")
+        elif self.unanswered <= self._server.max_pipeline * READ_AGAIN_AT:
+            self.resume("pipeline")
 
-    def _pause(self, reason: str) -> None:
-        if not self._reasons_to_pause and self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+    def encoded(self, replies: list[Any]) -> bytes:
+        assert self.session is not None
+        self._server.failed(replies)
+        return encode_many(replies, self.session.protocol)
+
+    def write(self, data: bytes) -> bool:
+        """False when the connection has ended, or ends now because the client does not read."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        try:
+            transport.write(data)
+        except RuntimeError:  # uvloop: closed, although `connection_lost` has not been told yet
+            return False
+        if transport.get_write_buffer_size() > self._server.max_reply_bytes:
+            self._server.cut += 1
+            self._node.refusals.add("client_unread")
+            transport.abort()
+            return False
+        return True
+
+    def pause(self, reason: str) -> None:
+        if not self._reasons_to_pause and self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
         self._reasons_to_pause.add(reason)
 
-    def _resume(self, reason: str) -> None:
+    def resume(self, reason: str) -> None:
         if reason in self._reasons_to_pause:
             self._reasons_to_pause.remove(reason)
-            if not self._reasons_to_pause and self._transport is not None and not self._closed and not self._transport.is_closing():
-                self._transport.resume_reading()
+            if not self._reasons_to_pause and self.transport is not None and not self.closed and not self.transport.is_closing():
+                self.transport.resume_reading()
 
     def hold_back(self, hold: bool) -> None:
         """The server has too much gathered, or is shutting down."""
         if hold:
-            self._pause("server")
+            self.pause("server")
         else:
-            self._resume("server")
+            self.resume("server")
 
     def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
+        if self.transport is not None:
+            self.transport.close()
 
     def kill(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def end(self) -> None:
         """Close when what was asked so far is answered."""
-        self._last = True
+        self.last = True
         self._held.clear()
-        self._pause("closing")
+        self.pause("closing")
 
 
 class ClientServer:
@@ -331,7 +348,7 @@ class ClientServer:
         self.node = node
         self.max_pipeline = node.settings.max_pipeline
         self.max_reply_bytes = node.settings.max_reply_bytes
-        self.commands = 0
+        self.ordinary_commands = 0
         self.unfinished = 0  # bytes of commands that are not complete
         self.refused = 0
         self.cut = 0
@@ -339,6 +356,12 @@ class ClientServer:
         self.failed = node.metrics.failed  # counts the errors among replies
         self.neighbours = View(node)
         self.view = View(node, node.settings.cluster_port - node.settings.resp_port)
+        self.lane = Lane(
+            lambda sheaf, ops: node.replica.submit_write(sheaf, ops),
+            lambda sheaf, ops: node.replica.submit_read(sheaf, ops),
+            node.wake,
+            self.max_pipeline,
+        )
         self.now_s = asyncio.get_running_loop().time
         self.unique = secrets.token_bytes(8)  # of this start of the node
         self._numbers = itertools.count(1)
@@ -350,6 +373,10 @@ class ClientServer:
     @property
     def count(self) -> int:
         return len(self._connections)
+
+    @property
+    def commands(self) -> int:
+        return self.ordinary_commands + self.lane.commands
 
     def client(self) -> ClientConnection:
         return ClientConnection(self)
@@ -387,6 +414,8 @@ class ClientServer:
         self._silent.pop(connection, None)
 
     def sessions(self) -> list[Session]:
+        for connection in self._connections:
+            connection.tell_session()
         return [c.session for c in self._connections if c.session is not None]
 
     def kill(self, wanted: Callable[[Session], bool], asking: Session) -> int:
@@ -402,10 +431,14 @@ class ClientServer:
     def answer(self, question: NodeQuestion, session: Session) -> Any:
         return answer(self.node, question, session)
 
-    def deliver(self, answers: Sequence[tuple[Slot, list[Any]]]) -> None:
+    def deliver(self, answers: Sequence[tuple[Slot | Sheaf, list[Any]]]) -> None:
         touched: dict[ClientConnection, None] = {}
         metrics, now = self.node.metrics, monotonic()
         for slot, replies in answers:
+            if isinstance(slot, Sheaf):
+                (metrics.writes if slot.write else metrics.reads).add(now - slot.born_s, len(replies))
+                touched.update(dict.fromkeys(self.lane.answer(slot, replies)))
+                continue
             connection = slot.connection
             (metrics.writes if slot.write else metrics.reads).add(now - slot.born_s, len(replies))
             connection.answered(slot, replies)
@@ -424,6 +457,7 @@ class ClientServer:
 
     def stop_reading(self) -> None:
         self._shutting = True
+        self.lane.submit()
         for connection in self._connections:
             connection.hold_back(True)
 

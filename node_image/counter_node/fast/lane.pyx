@@ -1,0 +1,327 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+"""The fast lane, compiled. Its rules, and what it leaves to the ordinary way: see __init__.py."""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_Append, PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.ref cimport PyObject
+from libc.string cimport memcmp, memcpy
+
+from time import monotonic
+
+from counter_node.counters.ops import GET
+from counter_node.resp.arguments import MAX_KEY_BYTES
+
+cdef extern from "Python.h":
+    int PyLong_CheckExact(object)
+    long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
+
+cdef enum:
+    SHEAF_COMMANDS = 2000
+    SHEAF_BYTES = 262144
+    INTEGER_BYTES = 24  # ":-9223372036854775808\r\n"
+
+COMPILED = True
+
+cdef Py_ssize_t most_key_bytes = MAX_KEY_BYTES
+cdef object get_code = GET
+
+
+@cython.final
+@cython.freelist(1024)
+cdef class Share:
+    """One connection's part of a sheaf."""
+    cdef Connection connection
+    cdef Py_ssize_t count
+    cdef Share next  # of the same connection
+    cdef object slot  # set when the connection left the lane meanwhile
+
+
+@cython.final
+cdef class Sheaf:
+    """Commands of many connections that go to the gateway, and come back, as one bundle."""
+    cdef list shares
+    cdef list ops
+    cdef Py_ssize_t bytes
+    cdef readonly bint write
+    cdef readonly double born_s
+
+    def __cinit__(self, bint write, double born_s):
+        self.shares = []
+        self.ops = []
+        self.write = write
+        self.born_s = born_s
+
+
+cdef Py_ssize_t _commands(const char *at, const char *end, bint write, list ops) except -1:
+    """How many commands the bytes are, when they are nothing but whole INCR, or whole GET, of keys that are not too long; else 0."""
+    cdef Py_ssize_t count = 0, size, before = PyList_GET_SIZE(ops)
+    cdef Py_ssize_t head = 14 if write else 13
+    cdef int digits
+    cdef object key
+    while at < end:
+        if end - at < head + 6:
+            break
+        if write:
+            if memcmp(at, b"*2\r\n$4\r\nINCR\r\n", 14) != 0 and memcmp(at, b"*2\r\n$4\r\nincr\r\n", 14) != 0:
+                break
+        elif memcmp(at, b"*2\r\n$3\r\nGET\r\n", 13) != 0 and memcmp(at, b"*2\r\n$3\r\nget\r\n", 13) != 0:
+            break
+        at += head
+        if at[0] != c'$':
+            break
+        at += 1
+        size = 0
+        digits = 0
+        while at < end and c'0' <= at[0] <= c'9' and digits < 6:
+            size = size * 10 + (at[0] - c'0')
+            digits += 1
+            at += 1
+        if digits == 0 or size > most_key_bytes or (at[-digits] == c'0' and digits > 1):
+            break
+        if end - at < size + 4 or at[0] != c'\r' or at[1] != c'\n' or at[size + 2] != c'\r' or at[size + 3] != c'\n':
+            break
+        key = PyBytes_FromStringAndSize(at + 2, size)
+        PyList_Append(ops, key if write else [get_code, key])
+        count += 1
+        at += size + 4
+    if at == end:
+        return count
+    del ops[before:]
+    return 0
+
+
+cdef class Lane:
+    """Of one server: the sheaves of this turn."""
+    cdef object _submit_write, _submit_read, _wake
+    cdef Py_ssize_t _max_pipeline
+    cdef Sheaf _writes, _reads
+    cdef readonly Py_ssize_t commands
+
+    def __init__(self, submit_write, submit_read, wake, Py_ssize_t max_pipeline):
+        self._submit_write = submit_write
+        self._submit_read = submit_read
+        self._wake = wake
+        self._max_pipeline = max_pipeline
+
+    cdef Sheaf _sheaf(self, bint write):
+        cdef Sheaf sheaf = self._writes if write else self._reads
+        if sheaf is None:
+            sheaf = Sheaf(write, monotonic())
+            if write:
+                self._writes = sheaf
+            else:
+                self._reads = sheaf
+        return sheaf
+
+    cpdef submit(self):
+        cdef Sheaf sheaf
+        if self._writes is not None:
+            sheaf, self._writes = self._writes, None
+            if sheaf.ops:
+                self._submit_write(sheaf, sheaf.ops)
+        if self._reads is not None:
+            sheaf, self._reads = self._reads, None
+            if sheaf.ops:
+                self._submit_read(sheaf, sheaf.ops)
+
+    def answer(self, Sheaf sheaf, list replies):
+        cdef list touched = []
+        cdef Py_ssize_t at = 0
+        cdef Share share
+        for share in sheaf.shares:
+            share.connection._answer(self, share, replies, at, touched)
+            at += share.count
+        assert at == PyList_GET_SIZE(replies), "as many replies as commands"
+        return touched
+
+
+cdef class Connection:
+    cdef public object transport, session
+    cdef public bint closed, last, silent
+    cdef public Py_ssize_t unanswered, unfinished
+    cdef Lane _lane
+    cdef bint _paused
+    cdef Py_ssize_t _writes, _reads, _last_bytes
+    cdef bint _last_write
+    cdef double _active_s
+    cdef Share _first, _newest
+
+    def __init__(self, Lane lane):
+        self._lane = lane
+        self.silent = True
+
+    def data_received(self, data):
+        if not self._take(data):
+            if self._first is not None:
+                self.leave_lane()
+            self.receive(data)
+
+    cdef bint _take(self, bytes data) except -1:
+        cdef Lane lane = self._lane
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data), count
+        cdef const char *at = PyBytes_AS_STRING(data)
+        cdef bint write
+        cdef Sheaf sheaf
+        cdef Share share
+        if lane is None or self.silent or self.closed or self.last or self.unanswered or self.unfinished or size < 19:
+            return False
+        if at[5] == c'4':
+            write = True
+        elif at[5] == c'3':
+            write = False
+        else:
+            return False
+        if self._reads if write else self._writes:
+            return False
+        if self.session.queue is not None or self.session.guarded:
+            return False
+        sheaf = lane._sheaf(write)
+        count = _commands(at, at + size, write, sheaf.ops)
+        if count == 0:
+            return False
+        share = Share.__new__(Share)
+        share.connection = self
+        share.count = count
+        if self._first is None:
+            self._first = share
+        else:
+            self._newest.next = share
+        self._newest = share
+        if write:
+            self._writes += count
+        else:
+            self._reads += count
+        self._last_bytes = size
+        self._last_write = write
+        self._active_s = sheaf.born_s
+        lane.commands += count
+        sheaf.bytes += size
+        if PyList_GET_SIZE(sheaf.shares) == 0:
+            lane._wake()
+        PyList_Append(sheaf.shares, share)
+        if PyList_GET_SIZE(sheaf.ops) >= SHEAF_COMMANDS or sheaf.bytes >= SHEAF_BYTES:
+            lane.submit()
+        if self._writes + self._reads > lane._max_pipeline:
+            self._paused = True
+            self.pause("pipeline")
+        return True
+
+    def leave_lane(self):
+        """What this connection has in the lane takes its place among what goes the ordinary way."""
+        cdef Share share = self._first
+        self._lane.submit()
+        while share is not None:
+            share.slot = self.ordinary_slot(share.count, self._writes > 0)
+            share = share.next
+        self.forget_lane()
+
+    cpdef forget_lane(self):
+        """The connection is gone, or went over to the ordinary way."""
+        self._first = self._newest = None
+        self._writes = self._reads = 0
+        self._paused = False
+
+    cdef _answer(self, Lane lane, Share share, list replies, Py_ssize_t at, list touched):
+        cdef bytes data
+        if self.closed:
+            return
+        if share.slot is None and share is not self._first:
+            self.leave_lane()  # an earlier one is not answered yet
+        if share.slot is not None:
+            self.answered(share.slot, replies[at:at + share.count])
+            touched.append(self)
+            return
+        self._first = share.next
+        if self._first is None:
+            self._newest = None
+        if self._writes:
+            self._writes -= share.count
+        else:
+            self._reads -= share.count
+        data = _encoded(replies, at, at + share.count)
+        if data is None:
+            data = self.encoded(replies[at:at + share.count])
+        self.write(data)
+        if self._paused and 2 * (self._writes + self._reads) <= lane._max_pipeline:
+            self._paused = False
+            self.resume("pipeline")
+
+    def tell_session(self):
+        """When the connection sent something last, and how much, for who lists connections."""
+        if self.session is not None and self._active_s > self.session.active_s:
+            self.session.active_s = self._active_s
+            self.session.last_bytes = self._last_bytes
+            self.session.last_command = "incr" if self._last_write else "get"
+
+
+cdef char *_room = NULL
+cdef Py_ssize_t _room_bytes = 0
+
+
+cdef int _make_room(Py_ssize_t size) except -1:
+    """Keeps what is there."""
+    global _room, _room_bytes
+    if size > _room_bytes:
+        _room = <char *>PyMem_Realloc(_room, 2 * size)
+        if _room == NULL:
+            _room_bytes = 0
+            raise MemoryError()
+        _room_bytes = 2 * size
+    return 0
+
+
+cdef bytes _encoded(list replies, Py_ssize_t at, Py_ssize_t end):
+    """Integers and strings as the protocol has them in both versions; None when something else is among them."""
+    cdef Py_ssize_t used = 0, size
+    cdef object reply
+    cdef int overflow = 0
+    cdef long long number
+    _make_room((end - at) * INTEGER_BYTES)
+    while at < end:
+        reply = <object>PyList_GET_ITEM(replies, at)
+        if PyLong_CheckExact(reply):
+            number = PyLong_AsLongLongAndOverflow(reply, &overflow)
+            if overflow:
+                return None
+            _make_room(used + INTEGER_BYTES)
+            _room[used] = c':'
+            used += 1 + _digits(_room + used + 1, number)
+        elif PyBytes_CheckExact(reply):
+            size = PyBytes_GET_SIZE(reply)
+            _make_room(used + size + INTEGER_BYTES + 2)
+            _room[used] = c'$'
+            used += 1 + _digits(_room + used + 1, size)
+            _room[used] = c'\r'
+            _room[used + 1] = c'\n'
+            memcpy(_room + used + 2, PyBytes_AS_STRING(reply), size)
+            used += 2 + size
+        else:
+            return None
+        _room[used] = c'\r'
+        _room[used + 1] = c'\n'
+        used += 2
+        at += 1
+    return PyBytes_FromStringAndSize(_room, used)
+
+
+cdef Py_ssize_t _digits(char *to, long long number) noexcept:
+    """Writes the number in decimals; returns how many bytes."""
+    cdef char reversed[20]
+    cdef unsigned long long rest = <unsigned long long>number
+    cdef Py_ssize_t count = 0, sign = 0
+    if number < 0:
+        to[0] = c'-'
+        sign = 1
+        rest = 0 - rest
+    while True:
+        reversed[count] = <char>(c'0' + rest % 10)
+        rest //= 10
+        count += 1
+        if rest == 0:
+            break
+    cdef Py_ssize_t at
+    for at in range(count):
+        to[sign + at] = reversed[count - 1 - at]
+    return sign + count

@@ -1,0 +1,81 @@
+"""The lane that nothing takes: what the node expects of a lane, in Python. The rules are in __init__.py."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from counter_node.resp.session import Session
+
+COMPILED = False
+
+
+class Sheaf:
+    """Commands of many connections that go to the gateway, and come back, as one bundle."""
+
+    write: bool
+    born_s: float
+
+
+class Lane:
+    """Of one server: the sheaves of this turn."""
+
+    def __init__(
+        self,
+        submit_write: Callable[[Any, list[Any]], None],
+        submit_read: Callable[[Any, list[Any]], None],
+        wake: Callable[[], None],
+        max_pipeline: int,
+    ) -> None:
+        self.commands = 0
+        """Taken so far."""
+
+    def submit(self) -> None:
+        """Gives what was taken to the gateway; at the beginning of each turn."""
+
+    def answer(self, sheaf: Sheaf, replies: list[Any]) -> list[Any]:
+        """Writes the replies; returns the connections that left the lane meanwhile, which must be flushed."""
+        raise NotImplementedError
+
+
+class Connection(asyncio.Protocol):
+    """What a connection of clients has in common with its lane. Who inherits from it gives it:
+
+    receive(data)                    the ordinary way
+    ordinary_slot(count, write)      a place among what went the ordinary way
+    answered(slot, replies)          the replies for such a place
+    encoded(replies)                 to bytes, in the version that the connection speaks; errors are counted
+    write(data)                      to the transport
+    pause(reason), resume(reason)    reading
+    """
+
+    def __init__(self, lane: Lane | None) -> None:
+        """Without a lane (other ports than that of clients) everything goes the ordinary way."""
+        self.transport: asyncio.Transport | None = None
+        self.session: Session | None = None
+        self.closed = False
+        self.last = False
+        """Close when everything is answered."""
+        self.silent = True
+        """Has not sent one whole command, or not logged in."""
+        self.unanswered = 0
+        """Commands that went the ordinary way."""
+        self.unfinished = 0
+        """Bytes of a command that is not complete, as counted with the server."""
+
+    def data_received(self, data: bytes) -> None:
+        self.receive(data)
+
+    def receive(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def leave_lane(self) -> None:
+        """What this connection has in the lane takes its place among what went the ordinary way."""
+
+    def forget_lane(self) -> None:
+        """The connection is gone."""
+
+    def tell_session(self) -> None:
+        """Tells the session when the connection sent something last, for who lists connections."""

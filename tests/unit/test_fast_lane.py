@@ -1,0 +1,388 @@
+"""Connections with and without the compiled lane (`COUNTER_PURE=1`): whatever way commands go, each connection gets its replies in order, and its
+commands take effect in order. A made-up node answers bundles when, and in whatever order, the test wants."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from counter_node.counters.replies import Failure
+from counter_node.fast import COMPILED
+from counter_node.metrics import Metrics
+from counter_node.net.clients import ClientConnection, ClientServer
+from counter_node.node import Node
+from counter_node.resp.commands import CATALOGUE
+from counter_node.security.access import Access
+from counter_node.security.refusals import Refusals
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+LOADING = Failure(b"LOADING not now")
+
+
+class Wire:
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.reading = True
+        self.closing = False
+        self.unsent = 0
+
+    def get_extra_info(self, name: str) -> tuple[str, int]:
+        return "127.0.0.1", 1
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def close(self) -> None:
+        self.closing = True
+
+    abort = close
+
+
+class MadeUpNode:
+    """Answers each command by the number at the end of its key, so that a reply tells which command it is for."""
+
+    def __init__(self, max_pipeline: int = 10_000) -> None:
+        limits = {"max_pipeline": max_pipeline, "max_reply_bytes": 1 << 25, "max_clients": 10_000, "max_gathered": 100_000}
+        self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0)
+        self.bundles: list[tuple[str, Any, list[Any]]] = []
+        self.replica = SimpleNamespace(
+            submit_write=lambda token, ops, mixed=False: self.bundles.append(("write", token, list(ops))),
+            submit_read=lambda token, ops: self.bundles.append(("read", token, list(ops))),
+            gateway=SimpleNamespace(writes=[], reads=[]),
+        )
+        self.metrics = Metrics(cast(Node, self))
+        self.refusals = Refusals()
+        self.access, self.tls = Access(None, CATALOGUE, self.refusals), None
+        self.clients = ClientServer(cast(Node, self))
+        self.woken = 0
+        self.executed: list[bytes] = []
+
+    def spawn(self, work: Any) -> None:
+        raise AssertionError("nothing here runs beside")
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def connect(self) -> tuple[ClientConnection, Wire]:
+        connection, wire = self.clients.client(), Wire()
+        connection.connection_made(cast(asyncio.Transport, wire))
+        connection.data_received(b"*1\r\n$4\r\nPING\r\n")
+        wire.written = b""
+        return connection, wire
+
+    def turn(self) -> None:
+        self.clients.lane.submit()
+
+    def answer(self, which: int = 0, reply: Any = None) -> None:
+        _, token, ops = self.bundles.pop(which)
+        self.clients.deliver([(token, [reply if reply is not None else self.execute(op) for op in ops])])
+
+    def execute(self, op: Any) -> Any:
+        key = op if isinstance(op, bytes) else op[1]
+        self.executed.append(key)
+        number = int(key.rpartition(b":")[2])
+        return number if isinstance(op, bytes) or op[0] == 1 else b"%d" % number
+
+
+def request(*words: bytes) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
+def run(test: Any) -> None:
+    async def inside() -> None:
+        test()
+
+    asyncio.run(inside())
+
+
+def test_the_lane_is_compiled_where_it_can_be() -> None:
+    """Else every other test here would pass without testing it."""
+    expected = not os.environ.get("COUNTER_PURE") and shutil.which("gcc") is not None
+    assert expected == COMPILED
+
+
+def test_all_connections_of_a_turn_share_one_bundle() -> None:
+    def inside() -> None:
+        node = MadeUpNode()
+        clients = [node.connect() for _ in range(3)]
+        for number, (connection, _) in enumerate(clients):
+            connection.data_received(request(b"INCR", b"k:%d" % number) + request(b"incr", b"k:1%d" % number))
+        node.turn()
+        assert len(node.bundles) == (1 if COMPILED else 3)
+        assert node.clients.commands == 3 + 6
+        while node.bundles:
+            node.answer()
+        assert [wire.written for _, wire in clients] == [b":%d\r\n:1%d\r\n" % (n, n) for n in range(3)]
+
+    run(inside)
+
+
+def test_what_follows_in_the_ordinary_way_is_answered_after_what_is_in_the_lane() -> None:
+    def inside() -> None:
+        node = MadeUpNode()
+        connection, wire = node.connect()
+        connection.data_received(request(b"INCR", b"k:1"))
+        connection.data_received(request(b"PING"))
+        connection.data_received(request(b"INCRBY", b"k:2", b"5"))
+        node.turn()
+        assert wire.written == b""
+        node.answer()
+        assert wire.written == b":1\r\n+PONG\r\n"
+        node.answer()
+        assert wire.written == b":1\r\n+PONG\r\n:2\r\n"
+        assert node.executed == [b"k:1", b"k:2"]
+
+    run(inside)
+
+
+@pytest.mark.parametrize(("first", "second"), [(b"INCR", b"GET"), (b"GET", b"INCR")])
+def test_reads_and_writes_of_a_connection_do_not_overtake_each_other(first: bytes, second: bytes) -> None:
+    """They go different ways to the log, so the second must wait, or go with the first."""
+
+    def inside() -> None:
+        node = MadeUpNode()
+        connection, wire = node.connect()
+        connection.data_received(request(first, b"k:1"))
+        node.turn()
+        connection.data_received(request(second, b"k:2"))
+        node.turn()
+        if first == b"GET":
+            assert [kind for kind, _, _ in node.bundles] == ["read"]
+        else:
+            assert [kind for kind, _, _ in node.bundles] == ["write", "write"]
+        while node.bundles:
+            node.answer()
+            node.turn()
+        assert node.executed == [b"k:1", b"k:2"]
+
+    run(inside)
+
+
+def test_a_key_that_looks_like_a_command_is_a_key() -> None:
+    def inside() -> None:
+        node = MadeUpNode()
+        connection, wire = node.connect()
+        key = request(b"INCR", b"k:1") + b":5"
+        whole = request(b"INCR", key)
+        at = whole.index(key)
+        connection.data_received(whole[:at])
+        connection.data_received(whole[at : at + len(key) - 2])
+        connection.data_received(whole[at + len(key) - 2 :])
+        node.turn()
+        node.answer()
+        assert wire.written == b":5\r\n"
+        assert node.executed == [key]
+
+    run(inside)
+
+
+def test_a_later_command_that_fails_first_is_answered_second() -> None:
+    def inside() -> None:
+        node = MadeUpNode()
+        connection, wire = node.connect()
+        for number in (1, 2):
+            connection.data_received(request(b"INCR", b"k:%d" % number))
+            node.turn()
+        node.answer(which=1, reply=LOADING)
+        assert wire.written == b""
+        node.answer()
+        assert wire.written == b":1\r\n-LOADING not now\r\n"
+        assert node.metrics.errors["LOADING"] == 1
+
+    run(inside)
+
+
+@pytest.mark.parametrize("odd", [
+    b"*2\r\n$4\r\nINCR\r\n$03\r\nk:1\r\n",  # not as clients write it
+    b"*2\r\n$4\r\nInCr\r\n$3\r\nk:1\r\n",
+    b"*2\r\n$4\r\nECHO\r\n$3\r\nk:1\r\n",
+    b"*2\r\n$4\r\nINCR\r\n$1025\r\n" + b"k" * 1025 + b"\r\n",
+    b"*2\r\n$4\r\nINCR\r\n$-1\r\n",
+    b"*2\r\n$4\r\nINCR\r\n$999999999999\r\n",
+    b"*3\r\n$4\r\nINCR\r\n$3\r\nk:1\r\n$1\r\nx\r\n",
+])  # fmt: skip
+def test_what_is_odd_goes_the_ordinary_way_whole(odd: bytes) -> None:
+    def inside() -> None:
+        for before in (b"", request(b"INCR", b"k:7"), request(b"GET", b"k:7")):
+            node = MadeUpNode()
+            connection, _ = node.connect()
+            commands = node.clients.lane.commands
+            connection.data_received(before + odd)
+            assert node.clients.lane.commands == commands
+
+    run(inside)
+
+
+def test_a_command_in_pieces_is_one() -> None:
+    def inside() -> None:
+        whole = request(b"INCR", b"k:5")
+        for cut in range(1, len(whole)):
+            node = MadeUpNode()
+            connection, wire = node.connect()
+            connection.data_received(whole + whole[:cut])
+            connection.data_received(whole[cut:])
+            connection.data_received(whole)
+            node.turn()
+            while node.bundles:
+                node.answer()
+            assert wire.written == b":5\r\n" * 3, cut
+
+    run(inside)
+
+
+def test_transactions_and_restricted_users_stay_out_of_the_lane() -> None:
+    def inside() -> None:
+        node = MadeUpNode()
+        connection, wire = node.connect()
+        connection.data_received(request(b"MULTI"))
+        connection.data_received(request(b"INCR", b"k:1"))
+        assert wire.written == b"+OK\r\n+QUEUED\r\n"
+        connection.data_received(request(b"DISCARD"))
+        assert connection.session is not None
+        connection.session.guarded = True
+        before = node.clients.lane.commands
+        connection.data_received(request(b"GET", b"k:1"))
+        assert node.clients.lane.commands == before
+
+    run(inside)
+
+
+def test_who_sends_too_far_ahead_is_not_read_from_until_half_is_answered() -> None:
+    def inside() -> None:
+        node = MadeUpNode(max_pipeline=10)
+        connection, wire = node.connect()
+        connection.data_received(request(b"INCR", b"k:1") * 6)
+        node.turn()
+        assert wire.reading
+        connection.data_received(request(b"INCR", b"k:2") * 5)
+        node.turn()
+        assert not wire.reading
+        node.answer()
+        assert wire.reading
+        node.answer()
+        assert wire.written == b":1\r\n" * 6 + b":2\r\n" * 5
+
+    run(inside)
+
+
+def test_a_connection_that_ended_gets_nothing() -> None:
+    def inside() -> None:
+        node = MadeUpNode()
+        connection, wire = node.connect()
+        other, other_wire = node.connect()
+        connection.data_received(request(b"INCR", b"k:1"))
+        other.data_received(request(b"INCR", b"k:2"))
+        node.turn()
+        connection.connection_lost(None)
+        while node.bundles:
+            node.answer()
+        assert (wire.written, other_wire.written) == (b"", b":2\r\n")
+
+    run(inside)
+
+
+def test_lists_of_connections_know_what_went_through_the_lane() -> None:
+    def inside() -> None:
+        node = MadeUpNode()
+        connection, _ = node.connect()
+        connection.data_received(request(b"GET", b"k:1"))
+        (session,) = node.clients.sessions()
+        assert (session.last_command, session.last_bytes) == ("get", len(request(b"GET", b"k:1")))
+
+    run(inside)
+
+
+@pytest.mark.parametrize("reply", [0, 9, 10, 9_999, 10_000, -1, -10, 2**63 - 1, -(2**63), b"", b"7", b"x" * 5000, None, Failure(b"ERR no"), [1, b"2"]])
+def test_every_reply_is_written_as_the_encoder_writes_it(reply: Any) -> None:
+    from counter_node.resp.encode import encode
+
+    def inside() -> None:
+        for count in (1, 3):
+            node = MadeUpNode()
+            connection, wire = node.connect()
+            connection.data_received(request(b"GET", b"k:1") * count)
+            node.turn()
+            _, token, ops = node.bundles.pop()
+            node.clients.deliver([(token, [reply] * len(ops))])
+            assert wire.written == encode(reply, 2) * count
+
+    run(inside)
+
+
+KINDS = ("INCR", "GET", "incr", "INCRBY", "PING", "STRLEN")
+
+
+def _command(kind: str, key: bytes) -> bytes:
+    if kind == "PING":
+        return request(b"ECHO", b"%d" % int(key.rpartition(b":")[2]))
+    return request(kind.encode(), key, *([b"5"] if kind == "INCRBY" else []))
+
+
+def _expected(kind: str, number: int) -> bytes:
+    if kind in ("INCR", "incr", "INCRBY"):
+        return b":%d\r\n" % number
+    return b"$%d\r\n%d\r\n" % (len(str(number)), number)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_any_mixture_in_any_pieces_is_answered_and_takes_effect_in_order(data: st.DataObject) -> None:
+    def inside() -> None:
+        node = MadeUpNode()
+        clients = [node.connect() for _ in range(2)]
+        unsent: list[bytes] = [b"", b""]
+        expected: list[list[bytes]] = [[], []]
+        keyed: list[list[bytes]] = [[], []]
+        for step in range(data.draw(st.integers(1, 25))):
+            who = data.draw(st.integers(0, 1))
+            match data.draw(st.sampled_from(["send", "send", "send", "turn", "answer"])):
+                case "send":
+                    for _ in range(data.draw(st.integers(1, 3))):
+                        kind, number = data.draw(st.sampled_from(KINDS)), len(expected[who]) + 1000 * step
+                        key = b"k%d:%d" % (who, number)
+                        unsent[who] += _command(kind, key)
+                        expected[who].append(_expected(kind, number))
+                        if kind != "PING":
+                            keyed[who].append(key)
+                    cut = data.draw(st.sampled_from([0, 0, 0, 1, 9, 20]))
+                    piece, unsent[who] = unsent[who][: len(unsent[who]) - cut], unsent[who][len(unsent[who]) - cut :]
+                    if piece:
+                        clients[who][0].data_received(piece)
+                case "turn":
+                    node.turn()
+                case "answer" if node.bundles:
+                    # writes among themselves are answered in order, reads at any time
+                    first_write = next((n for n, bundle in enumerate(node.bundles) if bundle[0] == "write"), None)
+                    reads = [n for n, bundle in enumerate(node.bundles) if bundle[0] == "read"][:1]
+                    node.answer(data.draw(st.sampled_from([*reads, *([] if first_write is None else [first_write])])))
+        for who, (connection, _) in enumerate(clients):
+            if unsent[who]:
+                connection.data_received(unsent[who])
+        node.turn()
+        while node.bundles:
+            node.answer()
+            node.turn()
+        for who, (_, wire) in enumerate(clients):
+            assert wire.written == b"".join(expected[who])
+            assert [key for key in node.executed if key.startswith(b"k%d:" % who)] == keyed[who]
+
+    run(inside)
