@@ -160,7 +160,7 @@ def test_reads_and_writes_of_a_connection_do_not_overtake_each_other(first: byte
 
     def inside() -> None:
         node = MadeUpNode()
-        connection, wire = node.connect()
+        connection, _ = node.connect()
         connection.data_received(request(first, b"k:1"))
         node.turn()
         connection.data_received(request(second, b"k:2"))
@@ -311,7 +311,9 @@ def test_lists_of_connections_know_what_went_through_the_lane() -> None:
     run(inside)
 
 
-@pytest.mark.parametrize("reply", [0, 9, 10, 9_999, 10_000, -1, -10, 2**63 - 1, -(2**63), b"", b"7", b"x" * 5000, None, Failure(b"ERR no"), [1, b"2"]])
+@pytest.mark.parametrize(
+    "reply", [0, 9, 10, 9_999, 10_000, -1, -10, 2**63 - 1, -(2**63), b"", b"7", b"x" * 5000, None, Failure(b"ERR no"), [1, b"2"]]
+)
 def test_every_reply_is_written_as_the_encoder_writes_it(reply: Any) -> None:
     from counter_node.resp.encode import encode
 

@@ -143,13 +143,14 @@ cdef class Connection:
     cdef public Py_ssize_t unanswered, unfinished
     cdef Lane _lane
     cdef bint _paused
-    cdef Py_ssize_t _writes, _reads, _last_bytes
+    cdef Py_ssize_t _writes, _reads, _last_bytes, _max_reply_bytes
     cdef bint _last_write
     cdef double _active_s
     cdef Share _first, _newest
 
-    def __init__(self, Lane lane):
+    def __init__(self, Lane lane, Py_ssize_t max_reply_bytes):
         self._lane = lane
+        self._max_reply_bytes = max_reply_bytes
         self.silent = True
 
     def data_received(self, data):
@@ -247,6 +248,20 @@ cdef class Connection:
         if self._paused and 2 * (self._writes + self._reads) <= lane._max_pipeline:
             self._paused = False
             self.resume("pipeline")
+
+    cpdef bint write(self, data) except -1:
+        """False when the connection has ended, or ends now because the client does not read."""
+        cdef object transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        try:
+            transport.write(data)
+        except RuntimeError:  # uvloop: closed, although `connection_lost` has not been told yet
+            return False
+        if transport.get_write_buffer_size() > self._max_reply_bytes:
+            self.cut()
+            return False
+        return True
 
     def tell_session(self):
         """When the connection sent something last, and how much, for who lists connections."""

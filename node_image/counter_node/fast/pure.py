@@ -47,12 +47,13 @@ class Connection(asyncio.Protocol):
     ordinary_slot(count, write)      a place among what went the ordinary way
     answered(slot, replies)          the replies for such a place
     encoded(replies)                 to bytes, in the version that the connection speaks; errors are counted
-    write(data)                      to the transport
+    cut()                            ends, as the client does not read its replies
     pause(reason), resume(reason)    reading
     """
 
-    def __init__(self, lane: Lane | None) -> None:
+    def __init__(self, lane: Lane | None, max_reply_bytes: int) -> None:
         """Without a lane (other ports than that of clients) everything goes the ordinary way."""
+        self._max_reply_bytes = max_reply_bytes
         self.transport: asyncio.Transport | None = None
         self.session: Session | None = None
         self.closed = False
@@ -70,6 +71,23 @@ class Connection(asyncio.Protocol):
 
     def receive(self, data: bytes) -> None:
         raise NotImplementedError
+
+    def cut(self) -> None:
+        raise NotImplementedError
+
+    def write(self, data: bytes) -> bool:
+        """False when the connection has ended, or ends now because the client does not read."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        try:
+            transport.write(data)
+        except RuntimeError:  # uvloop: closed, although `connection_lost` has not been told yet
+            return False
+        if transport.get_write_buffer_size() > self._max_reply_bytes:
+            self.cut()
+            return False
+        return True
 
     def leave_lane(self) -> None:
         """What this connection has in the lane takes its place among what went the ordinary way."""

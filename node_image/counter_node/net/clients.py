@@ -53,7 +53,7 @@ class Slot:
 
 class ClientConnection(Connection, asyncio.Protocol):
     def __init__(self, server: ClientServer, *, admin: bool = False, cluster: bool = False) -> None:
-        super().__init__(None if admin or cluster else server.lane)
+        super().__init__(None if admin or cluster else server.lane, server.max_reply_bytes)
         self._server = server
         self._node = server.node
         self._admin = admin
@@ -292,21 +292,10 @@ class ClientConnection(Connection, asyncio.Protocol):
         self._server.failed(replies)
         return encode_many(replies, self.session.protocol)
 
-    def write(self, data: bytes) -> bool:
-        """False when the connection has ended, or ends now because the client does not read."""
-        transport = self.transport
-        if transport is None or transport.is_closing():
-            return False
-        try:
-            transport.write(data)
-        except RuntimeError:  # uvloop: closed, although `connection_lost` has not been told yet
-            return False
-        if transport.get_write_buffer_size() > self._server.max_reply_bytes:
-            self._server.cut += 1
-            self._node.refusals.add("client_unread")
-            transport.abort()
-            return False
-        return True
+    def cut(self) -> None:
+        self._server.cut += 1
+        self._node.refusals.add("client_unread")
+        self.kill()
 
     def pause(self, reason: str) -> None:
         if not self._reasons_to_pause and self.transport is not None and not self.transport.is_closing():
