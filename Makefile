@@ -11,6 +11,9 @@ MINUTES ?= 1
 INPUTS ?= 200000
 SUITE ?=
 CLUSTER := $(PYTHON) kind/local.py
+# What is compiled where that is possible (node_image/compile.py). The mark in an environment is named after the content of all that goes in.
+PYX := $(wildcard node_image/counter_node/*/*.pyx)
+COMPILED := .compiled-from-$(shell cat $(PYX) node_image/compile.py requirements/compile.txt 2>/dev/null | cksum | cut -d' ' -f1)
 PY := .venv/bin/python
 # Named after the content of the lock file: another lock file makes another environment.
 VENV := .venv/.made-from-$(shell cat requirements/dev.txt pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
@@ -26,7 +29,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(VENV) ## .venv with everything that development needs, from the lock file
+setup: $(VENV) ## .venv with everything that development needs, from the lock file; compiles what can be compiled
+	@$(call compile,.venv)
 
 $(VENV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version)'
@@ -36,7 +40,7 @@ $(VENV):
 	@$(PY) -c 'import pathlib, sysconfig; \
 	  pathlib.Path(sysconfig.get_path("purelib"), "countercluster.pth").write_text( \
 	    "".join(f"{pathlib.Path(name).resolve()}\n" for name in ("node_image", "operator", "client")))'
-	@rm -f .venv/.made-from-*
+	@rm -f .venv/.made-from-* .venv/.compiled-from-*
 	@touch $@
 
 .PHONY: cluster
@@ -76,6 +80,13 @@ sim: setup ## simulated clusters; SEEDS=2000 runs more of them, SEEDS=17-17 one 
 .PHONY: integration
 integration: setup clients ## real processes on loopback: crashes, partitions, disk errors, stock clients
 	@$(call pytest,tests/integration tests/clients)
+	@$(MAKE) integration-pure
+
+# What a compiled module has a part in.
+.PHONY: integration-pure
+integration-pure: setup ## the tests of commands and replies once more, with nodes in pure Python
+	@COUNTER_PURE=1 $(call pytest,tests/unit/test_fast_lane.py tests/integration/test_node.py $(addprefix tests/clients/test_,\
+	  same_as_redis.py redis_py.py limits.py stock_clients.py))
 
 .PHONY: faults
 faults: setup ## real processes killed, paused and cut off under load, the books checked; MINUTES=30
@@ -131,13 +142,18 @@ test-fast: lint unit sim ## what needs no cluster and no network
 test: setup lint unit sim integration cluster apiserver manifests-check e2e ## everything, from a bare machine
 
 .PHONY: bench
-bench: $(BENCH) ## throughput and latency beside etcd, Redis, hashicorp/raft and PySyncObj, on loopback; ROUNDS=1 for a first look
+bench: bench-setup ## throughput and latency beside etcd, Redis, hashicorp/raft and PySyncObj, on loopback; ROUNDS=1 for a first look
 	@$(IN_BENCH) -m benchmarks --rounds $(ROUNDS)
 
 .PHONY: bench-parts
-bench-parts: $(BENCH) ## what each stage of a command costs, and a node with a million counters: memory, restart, pauses
+bench-parts: bench-setup ## what each stage of a command costs, and a node with a million counters: memory, restart, pauses
 	@$(IN_BENCH) -m benchmarks.stages
 	@$(IN_BENCH) -m benchmarks.large
+
+.PHONY: bench-setup
+bench-setup: setup $(BENCH)
+	@# Modules compiled for .venv serve another Python of the same version as well.
+	@test "$$($(call abi,.venv))" = "$$($(call abi,.venv/bench))" || { $(call compile,.venv/bench); }
 
 $(BENCH): $(VENV)
 	@echo "setup: installing requirements/bench.txt into .venv/bench"
@@ -154,6 +170,13 @@ down: ## deletes the local cluster and ends the engine if it was started here; k
 clean: ## down, and removes the cache, .venv and what tools left
 	@$(CLUSTER) clean
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find node_image -name '*.so' -delete
+
+# compile ENVIRONMENT: once for each content of the sources. A machine that cannot compile (exit code 3) was told so and goes on.
+compile = { test -e $(1)/$(COMPILED) && ls $(PYX:.pyx=.*.so); } >/dev/null 2>&1 || { echo "setup: compiling $(PYX)"; code=0; \
+  $(1)/bin/python3 node_image/compile.py || code=$$?; rm -f $(1)/.compiled-from-*; \
+  test $$code -eq 3 || { test $$code -eq 0 && touch $(1)/$(COMPILED); }; }
+abi = $(1)/bin/python3 -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))'
 
 # A folder without tests yet is no failure (pytest's exit code 5).
 pytest = $(PY) -m pytest $(1) || { code=$$?; test $$code -eq 5; }
