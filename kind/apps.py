@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kind import debian, engine
@@ -16,6 +17,7 @@ from kind.settings import (
     NODE_IMAGE,
     NODE_IMAGE_NEXT,
     OPERATOR_IMAGE,
+    PULLED_BUILDER,
     PULLED_PYTHON,
     PULLED_REDIS,
     PYTHON_TARGET,
@@ -33,26 +35,44 @@ SBOM = "kind/image/sbom"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A Dockerfile, the sources it copies, and the lock file with its dependencies; paths relative to the repository."""
+    """A Dockerfile, the images that it starts from, the sources it copies, and the lock files with its dependencies.
+
+    Paths are relative to the repository.
+    """
 
     tag: str
     dockerfile: str
+    pulled: Mapping[str, str]
+    """The images that it starts from where images can be pulled, by build argument."""
     sources: tuple[str, ...] = ()
-    requirements: str = ""
+    locks: Mapping[str, str] = field(default_factory=dict)
+    """The lock files, each by the folder of the context that holds its wheels."""
 
     @property
     def name(self) -> str:
         return self.tag.split(":")[0]
 
-    def key(self, base_id: str) -> str:
+    def key(self, *base_ids: str) -> str:
         sources = [REPOSITORY / source for source in self.sources if (REPOSITORY / source).exists()]
-        wheels = (wheels_key(self.requirements),) if self.requirements else ()
-        return digest(base_id, *wheels, REPOSITORY / self.dockerfile, REPOSITORY / SBOM, *sources)
+        wheels = [wheels_key(requirements) for requirements in self.locks.values()]
+        return digest(*base_ids, *wheels, REPOSITORY / self.dockerfile, REPOSITORY / SBOM, *sources)
 
 
-NODE = Recipe(NODE_IMAGE, "node_image/Dockerfile", ("node_image/counter_node", "client/countercluster"), "requirements/node.txt")
-OPERATOR = Recipe(OPERATOR_IMAGE, "operator/Dockerfile", ("operator/countercluster_operator",), "requirements/operator.txt")
-REDIS = Recipe(REDIS_IMAGE, str((HERE / "image" / "redis.Dockerfile").relative_to(REPOSITORY)))
+NODE = Recipe(
+    NODE_IMAGE,
+    "node_image/Dockerfile",
+    {"BASE": PULLED_PYTHON, "BUILDER": PULLED_BUILDER},
+    ("node_image/compile.py", "node_image/counter_node", "client/countercluster"),
+    {"wheels": "requirements/node.txt", "compile-wheels": "requirements/compile.txt"},
+)
+OPERATOR = Recipe(
+    OPERATOR_IMAGE,
+    "operator/Dockerfile",
+    {"BASE": PULLED_PYTHON},
+    ("operator/countercluster_operator",),
+    {"wheels": "requirements/operator.txt"},
+)
+REDIS = Recipe(REDIS_IMAGE, str((HERE / "image" / "redis.Dockerfile").relative_to(REPOSITORY)), {"BASE": PULLED_REDIS})
 RECIPES = (NODE, OPERATOR, REDIS)
 
 
@@ -79,60 +99,62 @@ def wheels(store: Store, requirements: str) -> Path:
     return store.path(name, key)
 
 
-def bases(store: Store, pull: bool) -> dict[str, str]:
-    """The base image of each recipe, by its own tag."""
+def bases(store: Store, recipe: Recipe, pull: bool) -> dict[str, str]:
+    """The images that a recipe's stages start from, by build argument; each is made or pulled where the engine does not have it."""
     if not pull:
-        base = debian.BASE.image(store)
-        return {recipe.tag: base for recipe in RECIPES}
-    for image in (PULLED_PYTHON, PULLED_REDIS):
+        ours = {"BASE": debian.BASE, "BUILDER": debian.BUILDER}
+        return {argument: ours[argument].image(store) for argument in recipe.pulled}
+    for image in recipe.pulled.values():
         if not engine.has_image(image):
             run("docker", "pull", image, log=store.log("docker-pull"))
-    return {NODE.tag: PULLED_PYTHON, OPERATOR.tag: PULLED_PYTHON, REDIS.tag: PULLED_REDIS}
+    return dict(recipe.pulled)
 
 
 def make_all(store: Store, pull: bool) -> None:
     """Builds what changed and moves the stable tags to it."""
     for recipe in RECIPES:
-        base = bases(store, pull)[recipe.tag]
-        keyed = f"{recipe.name}:{recipe.key(engine.image_ids((base,))[base])}"
+        below = bases(store, recipe, pull)
+        ids = engine.image_ids(tuple(below.values()))
+        keyed = f"{recipe.name}:{recipe.key(*(ids[image] for image in below.values()))}"
         if not engine.has_image(keyed):
-            _build(store, recipe, base, keyed)
+            _build(store, recipe, below, keyed)
         run("docker", "tag", keyed, recipe.tag)
         if recipe is NODE:
             _tag_next(store, keyed)
         engine.forget_old_tags(keyed, KEPT_PER_NAME)
 
 
-def _build(store: Store, recipe: Recipe, base: str, keyed: str) -> None:
+def _build(store: Store, recipe: Recipe, below: Mapping[str, str], keyed: str) -> None:
     with store.scratch("context") as context:
-        stage(context, recipe, wheels(store, recipe.requirements) if recipe.requirements else None)
+        stage(context, recipe, {folder: wheels(store, requirements) for folder, requirements in recipe.locks.items()})
+        arguments = [word for name, value in below.items() for word in ("--build-arg", f"{name}={value}")]
         run(
-            "docker", "build", "--build-arg", f"BASE={base}", "--build-arg", "PIP_NO_INDEX=1",
-            "-f", context / recipe.dockerfile, "-t", keyed, context,
+            "docker", "build", *arguments, "--build-arg", "PIP_NO_INDEX=1", "-f", context / recipe.dockerfile, "-t", keyed, context,
             log=store.log(f"image-{Path(recipe.name).name}"), env=engine.builder_env(),
         )  # fmt: skip
 
 
-def stage(context: Path, recipe: Recipe, wheel_folder: Path | None) -> None:
-    """Lays out a build context like the repository, with only what the image needs, and the wheels in `wheels/`.
+def stage(context: Path, recipe: Recipe, wheel_folders: Mapping[str, Path]) -> None:
+    """Lays out a build context like the repository, with only what the image needs, and the wheels in their folders.
 
     File modes are made the same, so that the builder's cache holds in any clone.
     """
-    files = [REPOSITORY / recipe.dockerfile, REPOSITORY / SBOM]
-    for source in recipe.sources:
-        (context / source).mkdir(parents=True, exist_ok=True)
-        files += source_files(REPOSITORY / source)
-    if recipe.requirements:
-        files.append(REPOSITORY / recipe.requirements)
+    files = [REPOSITORY / recipe.dockerfile, REPOSITORY / SBOM, *(REPOSITORY / requirements for requirements in recipe.locks.values())]
+    for source in (REPOSITORY / source for source in recipe.sources):
+        if source.is_file():
+            files.append(source)
+        else:
+            (context / source.relative_to(REPOSITORY)).mkdir(parents=True, exist_ok=True)
+            files += source_files(source)
     for file in files:
         target = context / file.relative_to(REPOSITORY)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
         target.chmod(0o644)
-    if wheel_folder:
-        (context / "wheels").mkdir()
-        for wheel in sorted(wheel_folder.iterdir()):
-            shutil.copyfile(wheel, context / "wheels" / wheel.name)
+    for name, folder in wheel_folders.items():
+        (context / name).mkdir()
+        for wheel in sorted(folder.iterdir()):
+            shutil.copyfile(wheel, context / name / wheel.name)
 
 
 def _tag_next(store: Store, keyed: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kind import engine, host
-from kind.settings import BASE_PACKAGES, BASE_SUITE, NODE_PACKAGES, NODE_SUITE
+from kind.settings import BASE_PACKAGES, BASE_SUITE, BUILDER_PACKAGES, NODE_PACKAGES, NODE_SUITE
 from kind.shell import run
 from kind.store import Store, digest
 
@@ -62,3 +62,4 @@ class Debian:
 
 NODE = Debian("debian-node", NODE_SUITE, NODE_PACKAGES)
 BASE = Debian("debian-base", BASE_SUITE, BASE_PACKAGES)
+BUILDER = Debian("debian-builder", BASE_SUITE, BUILDER_PACKAGES)

@@ -18,7 +18,9 @@ from kind.store import Store, digest
 NODE_IMAGE_OVERRIDE = "COUNTERCLUSTER_KIND_NODE_IMAGE"
 
 KUBE = "Kubernetes, etcd, CoreDNS"
+BASE_DEBIAN = "Debian for the images"
 NODE_DEBIAN = "Debian for the nodes"
+BUILDER_DEBIAN = "Debian for compiling"
 NODE_IMAGE = "kind's node image"
 IMAGES = "images of the project"
 
@@ -65,25 +67,25 @@ def steps(ground: Ground) -> list[Step]:
     """Everything from here to the running cluster; most of it is done already on a warm machine."""
     store = ground.store
     sources = _built_from_source(ground)
-    wheels = [_wheels(store, recipe) for recipe in (apps.NODE, apps.OPERATOR)]
+    wheels = [_wheels(store, requirements) for recipe in (apps.NODE, apps.OPERATOR) for requirements in recipe.locks.values()]
     for_images = tuple(step.name for step in [*sources, *wheels] if step.lane is Lane.NETWORK and step.name != NODE_DEBIAN)
     for_cluster = tuple(step.name for step in sources if step.name in ("kind", NODE_IMAGE))
     return [
         *sources,
         *wheels,
-        Step(IMAGES, Lane.ENGINE, 25, lambda: apps.make_all(store, ground.pull), lambda: False, for_images),
+        Step(IMAGES, Lane.ENGINE, 50, lambda: apps.make_all(store, ground.pull), lambda: False, for_images),
         Step("cluster", Lane.ENGINE, 50, lambda: bring_up(ground), lambda: False, for_cluster),
         Step("images on the nodes", Lane.ENGINE, 20, lambda: load_images(store), lambda: False, ("cluster", IMAGES)),
     ]
 
 
-def _wheels(store: Store, recipe: apps.Recipe) -> Step:
+def _wheels(store: Store, requirements: str) -> Step:
     return Step(
-        f"wheels for {recipe.name}",
+        f"wheels of {requirements}",
         Lane.NETWORK,
         8,
-        lambda: _drop(apps.wheels(store, recipe.requirements)),
-        lambda: apps.has_wheels(store, recipe.requirements),
+        lambda: _drop(apps.wheels(store, requirements)),
+        lambda: apps.has_wheels(store, requirements),
     )
 
 
@@ -105,12 +107,14 @@ def _built_from_source(ground: Ground) -> list[Step]:
     kube = Step(KUBE, Lane.CPU, 490, lambda: _drop(golang.kube(store)), lambda: golang.has_kube(store))
     containerd = installed("containerd", "containerd", 70)
     provisioner = installed("provisioner", "local-path-provisioner", 70)
-    for_images = _debian(store, debian.BASE, "Debian for the images", 40)
+    for_images = _debian(store, debian.BASE, BASE_DEBIAN, 40)
     for_nodes = _debian(store, debian.NODE, NODE_DEBIAN, 45)
+    # Last: the cluster is made meanwhile, which does not wait for the project's images.
+    for_compiling = _debian(store, debian.BUILDER, BUILDER_DEBIAN, 50)
     needs = tuple(step.name for step in (kube, containerd, provisioner, for_nodes))
     has_image = partial(engine.has_image, nodeimage.tag())
     image = Step(NODE_IMAGE, Lane.ENGINE, 25, lambda: _drop(nodeimage.make(store)), has_image, needs)
-    return [kube, containerd, provisioner, *found, for_images, for_nodes, image]
+    return [kube, containerd, provisioner, *found, for_images, for_nodes, image, for_compiling]
 
 
 def _debian(store: Store, wanted: debian.Debian, title: str, seconds: int) -> Step:

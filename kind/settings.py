@@ -31,6 +31,8 @@ NODE_PACKAGES = (
 )  # fmt: skip
 BASE_SUITE = "trixie"
 BASE_PACKAGES = ("python3", "python3-venv", "redis-server", "redis-tools", "ca-certificates")
+# What compiles the node's modules for the Python of the base, so of the same suite.
+BUILDER_PACKAGES = ("python3", "python3-venv", "libpython3-dev", "gcc", "libc6-dev")
 
 # Every Debian package that this program may need on the host, and for what.
 HOST_PACKAGES = {
@@ -41,12 +43,13 @@ HOST_PACKAGES = {
     "debootstrap": "the root filesystems of the images",
     "debian-archive-keyring": "checking what debootstrap downloads",
     "busybox-static": "the helper image of the volume provisioner",
-    "gcc": "the pause program",
-    "libc6-dev": "the pause program",
+    "gcc": "the pause program, and the node's compiled modules in development",
+    "libc6-dev": "the same",
     "prometheus": "promtool, which judges the alerts in tests",
 }
 
 PULLED_PYTHON = f"python:{PYTHON_TARGET}-slim"
+PULLED_BUILDER = f"python:{PYTHON_TARGET}"
 PULLED_REDIS = "redis:8"
 
 NODE_IMAGE = "countercluster/node:dev"

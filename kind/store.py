@@ -52,12 +52,17 @@ def _fingerprint(part: str | bytes | Path) -> tuple[str, bytes]:
 
 
 def source_files(folder: Path) -> list[Path]:
-    """The files below a folder that are sources: no byte code, no hidden files; sorted."""
+    """The files below a folder that are sources, sorted: none that a compiler made, no hidden ones."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".pyc" and not any(p.startswith(".") or p == "__pycache__" for p in path.relative_to(folder).parts)
+        if path.is_file() and not _is_made(path) and not any(p.startswith(".") or p == "__pycache__" for p in path.relative_to(folder).parts)
     )
+
+
+def _is_made(path: Path) -> bool:
+    """Whether a compiler of this machine made a file (node_image/compile.py): C is a source as well, except beside the Cython that it came from."""
+    return path.suffix in (".pyc", ".so") or (path.suffix == ".c" and path.with_suffix(".pyx").exists())
 
 
 @dataclass(frozen=True)

@@ -3,33 +3,95 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from kind import apps, engine, golang, host, nodeimage, plan, settings, state
+from kind import apps, debian, engine, golang, host, nodeimage, plan, settings, state
 from kind.progress import in_order
 from kind.store import Store
 
 
 def test_a_build_context_holds_only_what_the_image_needs(tmp_path: Path) -> None:
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    (wheels / "uvloop-1-cp313-cp313-manylinux_2_28_x86_64.whl").write_text("")
+    folders = {name: tmp_path / name for name in apps.NODE.locks}
+    for name, folder in folders.items():
+        folder.mkdir()
+        (folder / f"{name}-1-cp313-cp313-manylinux_2_28_x86_64.whl").write_text("")
     context = tmp_path / "context"
-    apps.stage(context, apps.NODE, wheels)
-    assert (context / "node_image/Dockerfile").exists()
-    assert (context / "requirements/node.txt").exists()
-    assert sorted(path.name for path in context.iterdir()) == ["client", "kind", "node_image", "requirements", "wheels"]
-    assert not list(context.rglob("*.pyc"))
+    apps.stage(context, apps.NODE, folders)
+    for needed in ("node_image/Dockerfile", "node_image/compile.py", "requirements/node.txt", "requirements/compile.txt"):
+        assert (context / needed).exists()
+    assert sorted(path.name for path in context.iterdir()) == ["client", "compile-wheels", "kind", "node_image", "requirements", "wheels"]
+    for name in folders:
+        assert [path.name for path in (context / name).iterdir()] == [f"{name}-1-cp313-cp313-manylinux_2_28_x86_64.whl"]
+    assert {path.suffix for path in (context / "node_image").rglob("*") if path.is_file()} <= {".py", ".pyx", ""}
 
 
-def test_another_base_or_lock_file_makes_another_image() -> None:
+def test_every_file_that_the_dockerfiles_copy_is_in_their_context(tmp_path: Path) -> None:
+    for recipe in apps.RECIPES:
+        context = tmp_path / recipe.name
+        apps.stage(context, recipe, {})
+        text = (context / recipe.dockerfile).read_text()
+        for source in re.findall(r"^COPY (?!--from)(\S+) ", text, re.MULTILINE):
+            assert (context / source).exists(), f"{recipe.dockerfile} copies {source}"
+        assert set(recipe.pulled) == set(re.findall(r"^FROM \$\{(\w+)\}", text, re.MULTILINE))
+        for argument, image in recipe.pulled.items():
+            assert f"ARG {argument}={image}\n" in text
+        assert set(recipe.locks) == {name.removesuffix("*") for name in re.findall(r"\S*wheels\*", text)}
+
+
+def test_another_base_builder_or_lock_file_makes_another_image() -> None:
     assert apps.NODE.key("sha256:a") != apps.NODE.key("sha256:b")
     assert apps.NODE.key("sha256:a") == apps.NODE.key("sha256:a")
     assert apps.NODE.key("sha256:a") != apps.OPERATOR.key("sha256:a")
+    assert apps.NODE.key("sha256:a", "sha256:b") != apps.NODE.key("sha256:a", "sha256:c")
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what the node's image is made from, to be changed."""
+    copy = tmp_path / "repository"
+    apps.stage(copy, apps.NODE, {})
+    monkeypatch.setattr(apps, "REPOSITORY", copy)
+    return copy
+
+
+@pytest.mark.parametrize("changed", ["node_image/counter_node/fast/lane.pyx", "node_image/compile.py", "requirements/compile.txt"])
+def test_what_is_compiled_and_what_compiles_it_is_in_the_key(repository: Path, changed: str) -> None:
+    before = apps.NODE.key("sha256:a", "sha256:b")
+    with (repository / changed).open("a") as file:
+        file.write("# changed\n")
+    assert apps.NODE.key("sha256:a", "sha256:b") != before
+
+
+def test_what_this_machine_compiled_is_neither_in_the_key_nor_in_the_context(repository: Path, tmp_path: Path) -> None:
+    before = apps.NODE.key("sha256:a", "sha256:b")
+    for name in ("lane.cpython-311-x86_64-linux-gnu.so", "lane.c"):
+        (repository / "node_image/counter_node/fast" / name).write_text("")
+    assert apps.NODE.key("sha256:a", "sha256:b") == before
+    apps.stage(tmp_path / "context", apps.NODE, {})
+    assert not [*(tmp_path / "context").rglob("*.so"), *(tmp_path / "context").rglob("*.c")]
+
+
+@pytest.mark.parametrize("pull", [True, False])
+def test_an_image_starts_from_what_is_pulled_or_from_debians_that_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pull: bool) -> None:
+    monkeypatch.setattr(engine, "has_image", lambda _: False)
+    monkeypatch.setattr(apps, "run", lambda *words, **_: pulled.append(words[2]) if words[:2] == ("docker", "pull") else None)
+    monkeypatch.setattr(debian.Debian, "image", lambda debian, _: debian.name)
+    pulled: list[str] = []
+    found = apps.bases(Store(tmp_path), apps.NODE, pull)
+    assert found == (apps.NODE.pulled if pull else {"BASE": "debian-base", "BUILDER": "debian-builder"})
+    assert pulled == (list(apps.NODE.pulled.values()) if pull else [])
+
+
+def test_what_compiles_has_the_python_of_the_base_and_is_no_part_of_it() -> None:
+    assert debian.BUILDER.suite == debian.BASE.suite
+    assert "gcc" in debian.BUILDER.packages
+    assert "gcc" not in debian.BASE.packages
+    assert f"{settings.PULLED_BUILDER}-slim" == settings.PULLED_PYTHON
 
 
 def test_old_hash_tags_go_with_what_derives_from_them_and_the_stable_ones_stay() -> None:
@@ -54,6 +116,7 @@ def without_tools(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_images_can_be_pulled_nothing_is_built_from_source(tmp_path: Path) -> None:
     names = [step.name for step in plan.steps(plan.Ground(Store(tmp_path), pull=True, engine_is_fresh=False))]
     assert plan.KUBE not in names
+    assert plan.BUILDER_DEBIAN not in names
     assert "cluster" in names
 
 
@@ -64,6 +127,16 @@ def test_where_not_the_node_image_waits_for_all_its_parts(tmp_path: Path) -> Non
     for part in (plan.KUBE, "containerd", "local-path-provisioner", plan.NODE_DEBIAN):
         assert order.index(part) < order.index(plan.NODE_IMAGE) < order.index("cluster")
     assert order[-1] == "images on the nodes"
+
+
+@pytest.mark.usefixtures("without_tools")
+@pytest.mark.parametrize("pull", [True, False])
+def test_the_projects_images_wait_for_what_they_are_made_of_and_the_cluster_does_not(tmp_path: Path, pull: bool) -> None:
+    steps = {step.name: step for step in plan.steps(plan.Ground(Store(tmp_path), pull=pull, engine_is_fresh=False))}
+    wheels = {f"wheels of requirements/{name}.txt" for name in ("node", "compile", "operator")}
+    made = set() if pull else {plan.BASE_DEBIAN, plan.BUILDER_DEBIAN}
+    assert set(steps[plan.IMAGES].needs) == wheels | made
+    assert not {*wheels, *made} & set(steps["cluster"].needs)
 
 
 def test_kubernetes_is_told_its_version() -> None:

@@ -41,11 +41,11 @@ def test_any_change_of_a_source_changes_the_key(tmp_path: Path, change: str) -> 
     assert digest(tmp_path / "src") != before
 
 
-def test_byte_code_and_hidden_files_are_no_sources(tmp_path: Path) -> None:
-    kept = write(tmp_path / "a.py", "")
-    write(tmp_path / "__pycache__" / "a.cpython-313.pyc", "")
-    write(tmp_path / ".hidden" / "b.py", "")
-    assert source_files(tmp_path) == [kept]
+def test_what_a_compiler_made_and_hidden_files_are_no_sources(tmp_path: Path) -> None:
+    kept = [write(tmp_path / name, "") for name in ("a.py", "fast.pyx", "pause.c")]
+    for name in ("__pycache__/a.cpython-313.pyc", ".hidden/b.py", "fast.c", "fast.cpython-313-x86_64-linux-gnu.so"):
+        write(tmp_path / name, "")
+    assert source_files(tmp_path) == kept
 
 
 def test_parts_of_a_key_cannot_run_into_each_other() -> None:
