@@ -1,0 +1,47 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""See increments.py, which it stands in for."""
+
+from cpython.bytes cimport PyBytes_CheckExact
+from cpython.dict cimport PyDict_SetItem
+from cpython.list cimport PyList_Append, PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.ref cimport PyObject
+from cpython.set cimport PySet_Add
+
+from counter_node.counters.state import MAX
+
+cdef extern from "Python.h":
+    PyObject *PyDict_GetItemWithError(object, object) except? NULL
+    long long PyLong_AsLongLong(object) except? -1
+    object PyLong_FromLongLong(long long)
+
+cdef long long most = MAX
+
+
+def increments(state, list commands not None, Py_ssize_t at, list replies):
+    cdef dict values = state.values
+    cdef set dirty = state.dirty
+    cdef bint careful = state.careful
+    cdef Py_ssize_t end = PyList_GET_SIZE(commands)
+    cdef object op, new
+    cdef PyObject *found
+    cdef long long old
+    while at < end:
+        op = <object>PyList_GET_ITEM(commands, at)
+        if not PyBytes_CheckExact(op):
+            break
+        found = PyDict_GetItemWithError(values, op)
+        if found is NULL:
+            break
+        old = PyLong_AsLongLong(<object>found)
+        if old >= most:
+            break
+        if careful:
+            state.changing(op)
+        new = PyLong_FromLongLong(old + 1)
+        PyDict_SetItem(values, op, new)
+        if replies is not None:
+            PyList_Append(replies, new)
+        if dirty is not None:
+            PySet_Add(dirty, op)
+        at += 1
+    return at

@@ -1,0 +1,40 @@
+"""Increments by one of counters that exist: nearly all that is ever executed, so without a call for each.
+
+`increments` is here in Python, and compiled (`_increments.pyx`) where that was done and `COUNTER_PURE` is not set. Both do the same, and the tests of
+the state machine run on both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+from typing import Any
+
+from counter_node.counters.batches import Op
+from counter_node.counters.state import MAX, State
+
+
+def increments(state: State, commands: list[Op], at: int, replies: list[Any] | None) -> int:
+    """Executes `commands` from position `at` on until one is something else, and returns the position of that one. Replies are added to `replies`;
+    None: nobody waits for them."""
+    values, dirty, careful = state.values, state.dirty, state.careful
+    for position in range(at, len(commands)):
+        op = commands[position]
+        if type(op) is not bytes or (old := values.get(op)) is None or old >= MAX:
+            return position
+        if careful:
+            state.changing(op)
+        values[op] = new = old + 1
+        if replies is not None:
+            replies.append(new)
+        if dirty is not None:
+            dirty.add(op)
+    return len(commands)
+
+
+COMPILED = False
+if not os.environ.get("COUNTER_PURE"):
+    with contextlib.suppress(ImportError):
+        increments = importlib.import_module("counter_node.counters._increments").increments
+        COMPILED = True
