@@ -33,8 +33,8 @@ BATCH = 800
 class Silent:
     """A transport that takes everything."""
 
-    def get_extra_info(self, name: str) -> tuple[str, int]:
-        return "127.0.0.1", 1
+    def get_extra_info(self, name: str) -> tuple[str, int] | None:
+        return ("127.0.0.1", 1) if name.endswith("name") else None
 
     def get_write_buffer_size(self) -> int:
         return 0

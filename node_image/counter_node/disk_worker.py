@@ -20,7 +20,7 @@ CAREFUL_JOBS = 500
 
 
 class DiskWorker:
-    """`submit` one job at a time; `done(error)` is called on the loop, at the earliest after `submit` returned."""
+    """`submit` one job at a time; `done(error)` is called on the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, observe: Callable[[float], None]) -> None:
         self._loop = loop
@@ -31,11 +31,14 @@ class DiskWorker:
         self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[], None], done: Callable[[BaseException | None], None], *, slow: bool = False) -> None:
-        """`slow` work (snapshot files) always goes to the thread."""
+    def submit(self, work: Callable[[], None], done: Callable[[BaseException | None], None], *, slow: bool = False, at_once: bool = False) -> None:
+        """`slow` work (snapshot files) always goes to the thread. When the work was done inside the loop, `done` is called in its next round, after
+        what came in meanwhile was read; with `at_once` before that, and before `submit` returns."""
         if slow or self._careful > 0:
             self._careful = max(0, self._careful - 1)
             self._jobs.put((work, done))
+        elif at_once:
+            done(self._timed(work))
         else:
             self._loop.call_soon(done, self._timed(work))
 

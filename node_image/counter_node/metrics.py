@@ -12,7 +12,7 @@ import platform
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -107,7 +107,7 @@ HISTOGRAMS = {
 
 
 class Durations:
-    """A histogram of whole bundles. prometheus_client's takes a lock for each observation, and several times the time."""
+    """A histogram of what happens every turn. prometheus_client's takes a lock for each observation, and several times the time."""
 
     __slots__ = ("counts", "sum_s")
 
@@ -115,12 +115,20 @@ class Durations:
         self.counts = [0] * (len(SECONDS) + 1)
         self.sum_s = 0.0
 
-    def add(self, seconds: float, commands: int) -> None:
+    def add(self, seconds: float, commands: int = 1) -> None:
         self.counts[bisect_left(SECONDS, seconds)] += commands
         self.sum_s += seconds * commands
 
     def buckets(self) -> list[tuple[str, float]]:
         return list(zip([*map(str, SECONDS), "+Inf"], accumulate(self.counts), strict=True))
+
+
+def _histogram(name: str, found: Mapping[tuple[str, ...], Durations]) -> Metric:
+    """By label values."""
+    histogram = HistogramMetricFamily(name, HISTOGRAMS[name].text, labels=HISTOGRAMS[name].labels)
+    for labels, durations in found.items():
+        histogram.add_metric(labels, durations.buckets(), durations.sum_s)
+    return histogram
 
 
 class Metrics:
@@ -130,7 +138,7 @@ class Metrics:
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
         self.cache_delay_seconds = self._histogram("counter_cache_delay_seconds")
-        self.disk_job_seconds = self._histogram("counter_disk_job_seconds")
+        self.disk_jobs = Durations()
         self.loop_lag_seconds = self._histogram("counter_loop_lag_seconds")
         self.snapshot_seconds = self._histogram("counter_snapshot_seconds")
         self.writes, self.reads = Durations(), Durations()
@@ -188,11 +196,8 @@ class Metrics:
                 families[name] = kind(name, row.text, labels=row.labels)
             families[name].add_metric(labels, value)  # type: ignore[attr-defined]
         yield from families.values()
-        name = "counter_command_duration_seconds"
-        histogram = HistogramMetricFamily(name, HISTOGRAMS[name].text, labels=HISTOGRAMS[name].labels)
-        for kind_of, durations in (("write", self.writes), ("read", self.reads)):
-            histogram.add_metric([kind_of], durations.buckets(), durations.sum_s)
-        yield histogram
+        yield _histogram("counter_command_duration_seconds", {("write",): self.writes, ("read",): self.reads})
+        yield _histogram("counter_disk_job_seconds", {(): self.disk_jobs})
 
     def _samples(self) -> Iterator[Sample]:
         node = self._node

@@ -93,8 +93,8 @@ class Node:
         self.replica = self._make_replica(recovered.hard_state, recovered.snapshot, recovered.behind + recovered.entries)
         self.peers = Peers(self, self._hello, self.tls)
         self._snapshots = SnapshotSender(self._storage)
-        self._worker = DiskWorker(self._loop, self.metrics.disk_job_seconds.observe)
-        self._turn_due = False
+        self._worker = DiskWorker(self._loop, self.metrics.disk_jobs.add)
+        self._turn_due = self._in_turn = self._another_turn = False
         self._snapshotting = False
         self._snapshot_size = len(recovered.snapshot.state) if recovered.snapshot is not None else 0
         self._snapshot_not_before = 0.0
@@ -280,10 +280,24 @@ class Node:
     # --- the turn -----------------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
+        """Nothing when `_turn_now` did what was due."""
+        if self._turn_due:
+            self._turn_now()
+
+    def _turn_now(self) -> None:
+        """Others wait for what this turn sends, so it does not wait for the next round of the loop. In the middle of a turn: right after that one."""
+        self._another_turn = True
+        if self._in_turn:
+            return
+        self._in_turn = True
         try:
-            self._one_turn()
+            while self._another_turn:
+                self._another_turn = False
+                self._one_turn()
         except Exception as error:
             self._end_with(error)
+        finally:
+            self._in_turn = False
 
     def _end_with(self, error: Exception) -> None:
         """An error in the middle of a turn leaves a node that looks alive and is not (a disk job that is never written, say). It ends the node:
@@ -303,7 +317,8 @@ class Node:
             self._deliver(self._questions.take(turn.replies))
         if turn.job is not None:
             self._start_job(turn.job)
-        self._publish()
+        if self.cache is not None:
+            self._publish(self.cache)
         if self.replica.busy:
             self.wake()
 
@@ -339,23 +354,21 @@ class Node:
             done = message.offset + len(piece.data)
             log.info("snapshot sent" if piece.last else "sending a snapshot", extra={"to": f"{to:016x}", "index": message.meta.index, "bytes": done})
 
-    def _publish(self) -> None:
+    def _publish(self, cache: Publisher) -> None:
         leads = self.replica.is_leader
         machine = self.replica.machine
-        if self.cache is None:
-            return
         if leads != self._was_leader:
             self._was_leader = leads
             machine.track_dirty = leads
             machine.take_dirty()
             if leads:
-                self.cache.start()
+                cache.start()
             else:
-                self.spawn(self.cache.stop())
+                self.spawn(cache.stop())
         elif leads:
             dirty = machine.take_dirty()
             if dirty:
-                self.cache.changed(dirty)
+                cache.changed(dirty)
 
     def spawn(self, work: Any) -> None:
         task = self._loop.create_task(work)
@@ -390,6 +403,7 @@ class Node:
                 return
             try:
                 self._compact_to = self.replica.persisted(job) or self._compact_to
+                self._send(self.replica.take_released())
                 if job.install is not None:
                     self._snapshot_size = len(job.install.state)
                     self.metrics.events["counter_snapshots_installed"] += 1
@@ -399,9 +413,10 @@ class Node:
                 self._mind_disk()
             if storage.log_bytes > self.log_limit:
                 self.snapshot_soon()
-            self.wake()
+            self._turn_now()
 
-        self._worker.submit(work, done, slow=job.install is not None or compact_to is not None)
+        slow = job.install is not None or compact_to is not None
+        self._worker.submit(work, done, slow=slow, at_once=not self.replica.is_leader)
 
     def _mind_disk(self, *, again: bool = False) -> None:
         """Without room for the next segment: writes are refused, leadership goes to somebody else, and the log is made shorter if it can be. `again`:

@@ -40,6 +40,8 @@ MAX_APPLY_BYTES = 256 << 10
 """Log bytes applied in one turn, some 40 ms of small commands: catching up never starves heartbeats."""
 LOG_TIME_STEP_MS = 1_000
 """While counters with an expiry exist, the time in the log is never older than this, though nobody writes."""
+MOST_PUT_OFF = 2
+"""Turns for which a follower may put off applying."""
 ENTRY_BYTES = 64
 """At most what an entry takes on the disk beyond its data."""
 DISK_FULL = Failure(b"MISCONF the disk of this node is nearly full; the command was not executed. Make room on the volume, or ask another node")
@@ -117,6 +119,7 @@ class Replica:
         self._late_reads: list[tuple[int, int, Callable[[], object]]] = []  # term and index that each waits for, and how to ask it
         self._marker: SnapshotMeta | None = None
         self._link_changes = 0
+        self._put_off = 0  # turns
         self._messages: list[tuple[NodeId, PeerMessage]] = []
 
     # --- state in words -----------------------------------------------------------------------------------------------------
@@ -310,16 +313,35 @@ class Replica:
     def turn(self) -> Turn:
         self._restore()
         self._offer()
-        self._apply()
+        put_off = self._may_put_off()
+        if self.busy and not put_off:
+            self._apply()
         if self._late_reads:
             self._ask_late_reads()
         self._answer_reads()
-        job = self._next_job()
-        messages = self._messages
-        self._messages = []
-        messages.extend(self.raft.take_messages())
+        job = self._next_job() if self._job is None else None
+        messages = self.take_released()
+        messages += self.raft.take_messages()
+        if put_off:
+            if job is None and not messages:
+                self._apply()
+            else:
+                self._put_off += 1
         replies, self.gateway.replies = self.gateway.replies, []
         return Turn(messages, job, replies)
+
+    def _may_put_off(self) -> bool:
+        """Where nobody waits for what is committed, it is applied after the leader was served: an acknowledgement is not to wait for it. For two
+        turns at most, that of a write and that of its acknowledgement."""
+        if self.busy and self.gateway.idle and not self.is_leader and self._put_off < MOST_PUT_OFF:
+            return True
+        self._put_off = 0
+        return False
+
+    def take_released(self) -> list[tuple[NodeId, PeerMessage]]:
+        """What waited for the disk, and what goes to the leader of a batch; for a driver that does not want to wait for the next turn."""
+        found, self._messages = self._messages, []
+        return found
 
     @property
     def busy(self) -> bool:
@@ -374,7 +396,8 @@ class Replica:
     # --- the disk -----------------------------------------------------------------------------------------------------------
 
     def _next_job(self) -> DiskJob | None:
-        while self._job is None:
+        """Only when none is under way."""
+        while True:
             persist = self.raft.take_persist()
             if persist is None and self._marker is None:
                 return None
@@ -384,7 +407,6 @@ class Replica:
             self._job = self._join(persist)
             self._job_ticks = 0
             return self._job
-        return None
 
     def _join(self, persist: Persist | None) -> DiskJob:
         marker, self._marker = self._marker, None

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 from counter_node.counters.replies import Failure
-from counter_node.fast import COMPILED
+from counter_node.fast.lanes import COMPILED
 from counter_node.metrics import Metrics
 from counter_node.net.clients import ClientConnection, ClientServer
 from counter_node.node import Node
@@ -33,8 +33,8 @@ class Wire:
         self.closing = False
         self.unsent = 0
 
-    def get_extra_info(self, name: str) -> tuple[str, int]:
-        return "127.0.0.1", 1
+    def get_extra_info(self, name: str) -> tuple[str, int] | None:
+        return ("127.0.0.1", 1) if name.endswith("name") else None
 
     def get_write_buffer_size(self) -> int:
         return self.unsent

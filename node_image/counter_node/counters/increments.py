@@ -1,7 +1,7 @@
 """Increments by one of counters that exist: nearly all that is ever executed, so without a call for each.
 
-`increments` is here in Python, and compiled (`_increments.pyx`) where that was done and `COUNTER_PURE` is not set. Both do the same, and the tests of
-the state machine run on both.
+`increments` is here in Python, and compiled (`fast/increments.pyx`) where that was done and `COUNTER_PURE` is not set. Both do the same, and the
+tests of the state machine run on both.
 """
 
 from __future__ import annotations
@@ -36,5 +36,5 @@ def increments(state: State, commands: list[Op], at: int, replies: list[Any] | N
 COMPILED = False
 if not os.environ.get("COUNTER_PURE"):
     with contextlib.suppress(ImportError):
-        increments = importlib.import_module("counter_node.counters._increments").increments
+        increments = importlib.import_module("counter_node.fast.increments").increments
         COMPILED = True

@@ -17,6 +17,10 @@ cdef extern from "Python.h":
     int PyLong_CheckExact(object)
     long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
 
+cdef extern from "sys/socket.h":
+    ssize_t send(int descriptor, const void *data, size_t size, int flags)
+    int MSG_DONTWAIT, MSG_NOSIGNAL
+
 cdef enum:
     SHEAF_COMMANDS = 2000
     SHEAF_BYTES = 262144
@@ -143,6 +147,7 @@ cdef class Connection:
     cdef public Py_ssize_t unanswered, unfinished
     cdef Lane _lane
     cdef bint _paused
+    cdef int _descriptor
     cdef Py_ssize_t _writes, _reads, _last_bytes, _max_reply_bytes
     cdef bint _last_write
     cdef double _active_s
@@ -151,6 +156,7 @@ cdef class Connection:
     def __init__(self, Lane lane, Py_ssize_t max_reply_bytes):
         self._lane = lane
         self._max_reply_bytes = max_reply_bytes
+        self._descriptor = -1
         self.silent = True
 
     def data_received(self, data):
@@ -249,11 +255,22 @@ cdef class Connection:
             self._paused = False
             self.resume("pipeline")
 
-    cpdef bint write(self, data) except -1:
+    def plain(self, int descriptor):
+        """What is written to the transport goes to this socket as it is."""
+        self._descriptor = descriptor
+
+    cpdef bint write(self, bytes data) except -1:
         """False when the connection has ended, or ends now because the client does not read."""
         cdef object transport = self.transport
-        if transport is None or transport.is_closing():
+        cdef Py_ssize_t sent, size = PyBytes_GET_SIZE(data)
+        if transport is None or transport.is_closing():  # its descriptor may be another connection's soon
             return False
+        if self._descriptor >= 0 and transport.get_write_buffer_size() == 0:
+            sent = send(self._descriptor, PyBytes_AS_STRING(data), size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            if sent == size:
+                return True
+            if sent > 0:
+                data = data[sent:]
         try:
             transport.write(data)
         except RuntimeError:  # uvloop: closed, although `connection_lost` has not been told yet

@@ -89,6 +89,9 @@ class Connection(asyncio.Protocol):
             return False
         return True
 
+    def plain(self, descriptor: int) -> None:
+        """What is written to the transport goes to this socket as it is: no TLS."""
+
     def leave_lane(self) -> None:
         """What this connection has in the lane takes its place among what went the ordinary way."""
 

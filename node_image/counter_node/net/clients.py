@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from counter_node.counters.batches import Op
 from counter_node.counters.replies import Failure
-from counter_node.fast import Connection, Lane, Sheaf
+from counter_node.fast.lanes import Connection, Lane, Sheaf
 from counter_node.net.cluster_view import View
 from counter_node.net.questions import answer
 from counter_node.resp.actions import Action, NodeQuestion, Read, Reply, Write
@@ -81,6 +81,8 @@ class ClientConnection(Connection, asyncio.Protocol):
             transport.abort()
             return
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        if tls is None and (socket := transport.get_extra_info("socket")) is not None:
+            self.plain(socket.fileno())
         session = Session(number, f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}", admin=self._admin)
         session.born_s = session.active_s = self._server.now_s()
         session.watch_name = b"%s%d" % (self._server.unique, number)

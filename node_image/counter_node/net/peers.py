@@ -99,6 +99,10 @@ class Frames:
 
     def feed(self, data: bytes) -> list[bytes]:
         buffer = self._buffer
+        if not buffer and len(data) >= HEADER.size:
+            length, crc = HEADER.unpack_from(data)
+            if length == len(data) - HEADER.size <= self.limit and crc32c(payload := data[HEADER.size :]) == crc:
+                return [payload]  # one whole frame, as nearly always
         buffer += data
         found: list[bytes] = []
         start = 0

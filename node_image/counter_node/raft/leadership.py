@@ -139,8 +139,13 @@ class Leadership:
         """Once a turn: what the turn produced goes out as one message to each member."""
         if self._read_heartbeat_due:
             self._heartbeat()
-        for node in self.progress:
-            if node != self._raft.id:
+        me, last, committed = self._raft.id, self._raft.log.last_index, self._raft.log.committed
+        for node, progress in self.progress.items():
+            # Nearly always a member was sent everything and waits for no news; this looks at it without a call.
+            settled = progress.next > last and progress.pace is Pace.REPLICATE
+            if settled and (progress.sent_commit >= committed or (progress.sent_commit >= progress.wants and not self._commit_news_due)):
+                continue
+            if node != me:
                 self._replicate(node)
         self._commit_news_due = False
 
@@ -223,7 +228,7 @@ class Leadership:
                 progress.probe()  # installed, but the log was compacted further meanwhile: the next snapshot follows
             if sender == self.transferee and progress.match == log.last_index:
                 self._send_timeout_now(sender)
-        if news:
+        if news and index > log.committed:  # who passes what is committed already moves no majority further
             self._advance_commit()
 
     def _on_heartbeat_response(self, sender: NodeId, progress: Progress, m: HeartbeatResponse) -> None:

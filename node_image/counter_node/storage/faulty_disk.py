@@ -1,6 +1,6 @@
 """A disk with failpoints: visits `storage.<operation>` before, and `storage.after_<operation>` after, each operation.
 
-Operations: create, allocate, write, sync, rename, sync_dir, unlink. Each is visited under its plain name and under the kind of file
+Operations: create, allocate, fill, write, sync, rename, sync_dir, unlink. Each is visited under its plain name and under the kind of file
 it touches: `storage.sync` and `storage.sync.wal`, `.snap`, or `.root` (node.json and the data directory itself).
 Wrapped around the real disk only when `COUNTER_FAILPOINTS` is set, so that the usual path has no checks in it.
 """
@@ -61,6 +61,10 @@ class FaultyDisk(Disk):
     def allocate(self, fd: int, size: int) -> None:
         with self._around("allocate", self._paths[fd]):
             self._inner.allocate(fd, size)
+
+    def fill(self, fd: int, size: int, offset: int) -> None:
+        with self._around("fill", self._paths[fd]):
+            self._inner.fill(fd, size, offset)
 
     def write(self, fd: int, data: Bytes, offset: int) -> None:
         try:

@@ -25,7 +25,7 @@ from .errors import DamagedError, InvariantError, StorageError
 from .frames import Ending, Frame, Kind, Scan, scan
 from .log_state import LogState
 from .records import FORMAT, MAGIC, SegmentEnd, SegmentHeader, Turn, decode, encode
-from .segments import DIRECTORY, NEXT, Segments, create_next, new_header, segment_name, segment_sequence
+from .segments import DIRECTORY, NEXT, Segments, create_next, fill, new_header, segment_name, segment_sequence
 
 IDENTITY: Final = "node.json"
 _EMPTY = LogState(HardState(), None, 0, 0)
@@ -195,9 +195,9 @@ def _recover(disk: Disk, directory: Path, cluster_id: str, node_id: int, segment
     if _exists(disk, wal / NEXT):
         disk.unlink(wal / NEXT)
     scanned = newest.found
-    segments = Segments(
-        disk, wal, segment_bytes, newest.header, disk.open(path), len(newest.data), scanned.offset, scanned.frames[-1].crc, found.oldest
-    )
+    fd = disk.open(path)
+    fill(disk, fd, len(newest.data) - scanned.offset, scanned.offset)
+    segments = Segments(disk, wal, segment_bytes, newest.header, fd, len(newest.data), scanned.offset, scanned.frames[-1].crc, found.oldest)
     segments.keep_reserve()
     return segments, found.state, Recovered(node_id, found.state.hard_state, found.snapshot, found.entries, repaired, found.behind)
 

@@ -139,6 +139,11 @@ class SimDisk(Disk):
         file = self._open[fd]
         file.cached.extend(bytes(max(0, size - len(file.cached))))
 
+    def fill(self, fd: int, size: int, offset: int) -> None:
+        self._step()
+        there = self._open[fd].cached[offset : offset + size]
+        assert there == bytes(size), "only zeros are filled with zeros"
+
     def write(self, fd: int, data: Bytes, offset: int) -> None:
         self._step()
         file = self._open[fd]

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""See increments.py, which it stands in for."""
+"""Stands in for counters/increments.py, which says what it does."""
 
 from cpython.bytes cimport PyBytes_CheckExact
 from cpython.dict cimport PyDict_SetItem
