@@ -58,7 +58,7 @@ class NodeWithoutLog:
         limits = {"max_pipeline": 10_000, "max_reply_bytes": 1 << 25, "max_clients": 10_000, "max_gathered": 100_000}
         self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0)
         self.submitted: list[tuple[Any, list[Any]]] = []
-        self.replica = SimpleNamespace(submit_write=lambda slot, ops, mixed: self.submitted.append((slot, ops)))
+        self.replica = SimpleNamespace(submit_write=lambda token, ops, mixed=False: self.submitted.append((token, ops)))
         self.metrics = Metrics(cast(Node, self))
         self.refusals = Refusals()
         self.access, self.tls = Access(None, CATALOGUE, self.refusals), None
@@ -93,11 +93,13 @@ def connection(pipeline: int, repeats: int) -> None:
     connections = [server.client() for _ in range(50)]
     for one in connections:
         one.connection_made(cast(Any, Silent()))
+        one.data_received(b"*1\r\n$4\r\nPING\r\n")
 
     def round_trip() -> None:
         for one in connections:
             one.data_received(data)
-        server.deliver([(slot, replies) for slot, _ in node.submitted])
+        server.lane.submit()
+        server.deliver([(token, (replies * 50)[: len(ops)]) for token, ops in node.submitted])
         node.submitted.clear()
 
     time("all of a connection: data in, replies out", 50 * pipeline, round_trip, repeats)

@@ -4,12 +4,15 @@ commands take effect in order. A made-up node answers bundles when, and in whate
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
-import shutil
+import socket
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from counter_node.counters import increments
 from counter_node.counters.replies import Failure
 from counter_node.fast.lanes import COMPILED
 from counter_node.metrics import Metrics
@@ -116,8 +119,13 @@ def run(test: Any) -> None:
 
 def test_the_lane_is_compiled_where_it_can_be() -> None:
     """Else every other test here would pass without testing it."""
-    expected = not os.environ.get("COUNTER_PURE") and shutil.which("gcc") is not None
-    assert expected == COMPILED
+    spec = importlib.util.spec_from_file_location("compile", Path(__file__).parents[2] / "node_image" / "compile.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    expected = not os.environ.get("COUNTER_PURE") and not module.lack()
+    assert (expected, expected) == (COMPILED, increments.COMPILED)
 
 
 def test_all_connections_of_a_turn_share_one_bundle() -> None:
@@ -296,6 +304,43 @@ def test_a_connection_that_ended_gets_nothing() -> None:
         while node.bundles:
             node.answer()
         assert (wire.written, other_wire.written) == (b"", b":2\r\n")
+
+    run(inside)
+
+
+def test_what_a_socket_does_not_take_goes_through_the_transport_and_after_it_everything_until_that_is_sent() -> None:
+    def inside() -> None:
+        node = MadeUpNode()
+        connection, wire = node.connect()
+        here, there = socket.socketpair()
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        here.setblocking(False)
+        connection.plain(here.fileno())
+        written: list[bytes] = []
+
+        def keep(data: bytes) -> None:
+            written.append(data)
+            wire.unsent += len(data)
+
+        wire.write = keep  # type: ignore[method-assign]
+        values = [b"%d" % number * 100 for number in range(200)]
+        for value in values:
+            connection.data_received(request(b"GET", b"k:1"))
+            node.turn()
+            node.answer(reply=value)
+        there.setblocking(False)
+        at_once = there.recv(1 << 20)
+        assert at_once + b"".join(written) == b"".join(b"$%d\r\n%s\r\n" % (len(value), value) for value in values)
+        assert (len(at_once) > 0) == COMPILED
+        assert written
+        wire.closing = True
+        connection.data_received(request(b"GET", b"k:1"))
+        node.turn()
+        before = len(written)
+        node.answer(reply=b"late")
+        assert len(written) == before
+        here.close()
+        there.close()
 
     run(inside)
 

@@ -8,7 +8,7 @@ from counter_node.counters import batches, ops
 from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
 from counter_node.raft.core import Config
-from counter_node.raft.messages import AppendResponse, HeartbeatResponse, ReadRequest, ReadResponse, VoteResponse
+from counter_node.raft.messages import Append, AppendResponse, Heartbeat, HeartbeatResponse, ReadRequest, ReadResponse, VoteResponse
 from counter_node.raft.types import Entry, EntryKind, HardState, Member, Snapshot
 from counter_node.replica import LOG_TIME_STEP_MS, DiskJob, Forward, Replica, first_snapshot
 from counter_node.storage import Storage
@@ -64,6 +64,46 @@ class Alone:
         self.replica.submit_write(None, [op])
         self.turn()
         self.turn()
+
+
+def follower_with_committed_work() -> Alone:
+    """It hears of entry 3 together with the news that entry 2 is committed."""
+    node = Alone(voters=3)
+    node.replica.receive(2, Append(2, 1, 1, 1, [Entry(2, 2, EntryKind.NOOP, b"")]))
+    node.turn()
+    assert node.replica.applied == 1
+    node.replica.receive(2, Append(2, 2, 2, 2, [Entry(3, 2, EntryKind.NOOP, b"")]))
+    return node
+
+
+def test_a_follower_acknowledges_before_it_applies_what_nobody_here_waits_for() -> None:
+    node = follower_with_committed_work()
+    turn = node.replica.turn()
+    assert turn.job is not None
+    assert node.replica.applied == 1
+    node.replica.persisted(turn.job)
+    assert node.replica.take_released() == [(2, AppendResponse(2, True, 3))]
+    assert node.replica.busy, "so that the driver makes another turn"
+    node.replica.turn()
+    assert node.replica.applied == 2
+
+
+def test_a_follower_whose_client_waits_applies_at_once() -> None:
+    node = follower_with_committed_work()
+    node.replica.submit_write(None, [ops.incr(b"k")])
+    node.replica.turn()
+    assert node.replica.applied == 2
+
+
+def test_applying_is_put_off_for_two_turns_at_most() -> None:
+    node = follower_with_committed_work()
+    for number in range(3):
+        assert node.replica.applied == 1, number
+        turn = node.replica.turn()
+        if turn.job is not None:
+            node.held = turn.job
+        node.replica.receive(2, Heartbeat(2, 2, number))  # something to answer in each turn
+    assert node.replica.applied == 2
 
 
 EXPIRING = [ops.SET, b"k", 5, ops.ALWAYS, None, ops.EX_IN, 60_000, False]

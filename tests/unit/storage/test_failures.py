@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from counter_node.raft.types import HardState
-from counter_node.storage import DiskFailedError, DiskFullError, Failpoints, InvariantError, Storage
+from counter_node.storage import DiskFailedError, DiskFullError, Failpoints, InvariantError, Storage, segments
 from counter_node.storage.disk import Disk
 
 from tests.unit.storage.support import CLUSTER, SEGMENT_BYTES, entries, put, snapshot, take_snapshot
@@ -128,6 +128,35 @@ def test_a_full_disk_is_a_definite_error_before_any_frame_is_half_written(tmp_pa
     assert len(recovered.entries) >= acknowledged > 2
     assert recovered.repaired is None
     assert storage.has_reserve
+    storage.close()
+
+
+def test_the_next_segment_is_filled_a_slice_at_a_time_and_no_further_than_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "FILL_BYTES", SEGMENT_BYTES // 4)
+    counting = Counting()
+    storage, _ = Storage.open(tmp_path, CLUSTER, segment_bytes=SEGMENT_BYTES, failpoints=counting)
+    opened = counting.visits["storage.fill.wal"]
+    assert opened == 1, "the rest of the segment in use"
+    for number in range(1, 9):
+        put(storage, entries(number, number), HardState(1, 0, 0) if number == 1 else None)
+    assert counting.visits["storage.fill.wal"] == opened + 4
+    storage.close()
+
+
+def test_without_room_to_fill_the_next_segment_nothing_fails(tmp_path: Path) -> None:
+    storage = open_with(tmp_path, "storage.fill.wal=enospc")
+    put(storage, entries(1, 30, size=100), HardState(1, 0, 0))
+    put(storage, entries(31, 60, size=100))
+    assert storage.failure is None
+    storage.close()
+    assert open_entries(tmp_path) == list(range(1, 61))
+
+
+def test_a_disk_that_fails_while_the_next_segment_is_filled_has_failed(tmp_path: Path) -> None:
+    storage = open_with(tmp_path, "storage.fill.wal=eio@2")
+    with pytest.raises(DiskFailedError):
+        put(storage, entries(1, 1), HardState(1, 0, 0))
+    assert storage.failure is not None
     storage.close()
 
 
