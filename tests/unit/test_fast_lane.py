@@ -329,9 +329,9 @@ def test_what_a_socket_does_not_take_goes_through_the_transport_and_after_it_eve
             node.turn()
             node.answer(reply=value)
         there.setblocking(False)
-        at_once = there.recv(1 << 20)
+        at_once = there.recv(1 << 20) if COMPILED else b""
         assert at_once + b"".join(written) == b"".join(b"$%d\r\n%s\r\n" % (len(value), value) for value in values)
-        assert (len(at_once) > 0) == COMPILED
+        assert at_once or not COMPILED
         assert written
         wire.closing = True
         connection.data_received(request(b"GET", b"k:1"))
