@@ -32,7 +32,7 @@ from counter_node.metrics import Metrics
 from counter_node.net.admin import Admin
 from counter_node.net.clients import ClientServer
 from counter_node.net.http import HttpConnection
-from counter_node.net.peers import REMOVED, Hello, Peers
+from counter_node.net.peers import REMOVED, Hello, Peers, frame
 from counter_node.question import Questions
 from counter_node.raft.core import Config
 from counter_node.raft.leadership import Busy
@@ -329,9 +329,13 @@ class Node:
                 self.spawn(self._send_snapshot(to, message))
             else:
                 by_peer.setdefault(to, []).append(message)
+        last: list[PeerMessage] = []
+        data = b""
         for to, bundle in by_peer.items():
+            if bundle != last:  # nearly always all members are sent the same
+                last, data = bundle, frame(bundle)
             link = self.peers.link(to)
-            if link is None or not link.send(bundle):
+            if link is None or not link.send(data):
                 self.replica.unreachable(to)
 
     async def _send_snapshot(self, to: NodeId, message: InstallSnapshot) -> None:
@@ -346,7 +350,7 @@ class Node:
             self.replica.snapshot_gone(to)
             self.wake()
             return
-        if not link.send([piece]):
+        if not link.send(frame([piece])):
             self.replica.unreachable(to)
         elif message.offset == 0 or piece.last:
             if piece.last:

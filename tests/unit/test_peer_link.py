@@ -7,7 +7,7 @@ import contextlib
 from typing import cast
 
 import uvloop
-from counter_node.net.peers import MAX_UNGREETED, Hello, Link, Peers
+from counter_node.net.peers import MAX_UNGREETED, Hello, Link, Peers, frame
 from counter_node.raft.messages import Heartbeat
 from counter_node.replica import PeerMessage
 from counter_node.security.refusals import Refusals
@@ -41,12 +41,12 @@ async def _send_right_after_the_end() -> bool:
     link = Link(owner, me, 2, "two", f"127.0.0.1:{port}", None)
     async with asyncio.timeout(10):
         await owner.up.wait()
-    assert link.send([Heartbeat(1, 0, 0)])
+    assert link.send(frame([Heartbeat(1, 0, 0)]))
     connection = link._connection
     assert connection is not None
     assert connection.transport is not None
     connection.transport.abort()
-    sent = link.send([Heartbeat(1, 0, 0)])
+    sent = link.send(frame([Heartbeat(1, 0, 0)]))
     link.close()
     server.close()
     with contextlib.suppress(asyncio.CancelledError):

@@ -292,15 +292,15 @@ class Link:
             self._connection = None
             self._owner.peer_lost(self.node)
 
-    def send(self, messages: list[PeerMessage]) -> bool:
-        """False when nothing was sent: no connection, or the peer does not keep up."""
+    def send(self, data: bytes) -> bool:
+        """A frame. False when nothing was sent: no connection, or the peer does not keep up."""
         connection = self._connection
         if connection is None or connection.transport is None:
             return False
         if connection.transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
             connection.transport.abort()
             return False
-        return connection.write(frame(messages))
+        return connection.write(data)
 
     def close(self) -> None:
         self._task.cancel()
