@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from counter_node import replica
 from counter_node.counters.batches import OutcomeKind
 from counter_node.counters.producers import Producers
 from counter_node.counters.sessions import Sessions
@@ -22,7 +23,7 @@ from counter_node.raft.messages import AppendResponse, TimeoutNow, VoteResponse
 from counter_node.raft.readindex import ReadQueue
 from counter_node.raft.types import NONE, EntryKind
 from counter_node.replica import Replica
-from counter_node.storage import frames, recovery, snapshots
+from counter_node.storage import frames, recovery, segments, snapshots
 from counter_node.storage.disk import Disk
 from counter_node.storage.segments import Segments
 from counter_node.storage.storage import Storage
@@ -374,6 +375,11 @@ def damage_passes_for_a_torn_tail(patch: Patch) -> None:
     patch(frames, "_judge", judge)
 
 
+@mutation("the segment in use is filled with zeros, and not the next one", "storage", tests=("tests/unit/storage",), quick=True)
+def zeros_in_the_wrong_segment(patch: Patch) -> None:
+    patch(Segments, "_fill_slice", lambda self: segments.fill(self._disk, self._fd, 4 << 10, 0))
+
+
 @mutation("writing goes on after a failed sync", tests=("tests/unit/storage",))
 def failed_sync_is_forgotten(patch: Patch) -> None:
     original = Storage._fail
@@ -402,6 +408,11 @@ def candidate_outruns_its_disk(patch: Patch) -> None:
 @mutation("a refused vote does not tell what is committed", tests=("tests/unit/raft/test_scripts.py",))
 def refusal_tells_nothing(patch: Patch) -> None:
     patch(Raft, "_refusal", lambda self, *, pre: VoteResponse(self.term, pre, False))
+
+
+@mutation("a follower under load never applies", tests=("tests/unit/raft/test_replica.py",))
+def applying_put_off_for_ever(patch: Patch) -> None:
+    patch(replica, "MOST_PUT_OFF", 1 << 60)
 
 
 @mutation("a full disk takes whatever it is sent", tests=("tests/unit/raft/test_full_disk.py",))
