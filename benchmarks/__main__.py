@@ -30,7 +30,7 @@ def about(options: argparse.Namespace) -> dict[str, object]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--systems", default=",".join(s.name for s in systems.SYSTEMS), help="some of the default, with commas")
+    parser.add_argument("--systems", default=",".join(s.name for s in systems.SYSTEMS), help="some of the default, and pure, with commas")
     parser.add_argument("--scenarios", default=",".join(s.name for s in scenarios.ALL), help="some of the default, with commas")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement, after half a second of warm-up")

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks import scenarios, systems
 from benchmarks.scenarios import Scenario
 
-COLOURS = {"ours": "#0b6e4f", "etcd": "#419eda", "redis-wait": "#d82c20", "redis": "#f2a49f", "hashicorp": "#6b4fbb", "pysyncobj": "#999999"}
+COLOURS = {"ours": "#0b6e4f", "etcd": "#419eda", "redis-wait": "#d82c20", "redis": "#f2a49f", "hashicorp": "#6b4fbb", "pysyncobj": "#999999", "pure": "#8fc1a9"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Results:
 
     @property
     def systems(self) -> list[str]:
-        return [s.name for s in systems.SYSTEMS if any(x["system"] == s.name for x in self._samples)]
+        return [s.name for s in systems.BY_NAME.values() if any(x["system"] == s.name for x in self._samples)]
 
     @property
     def scenarios(self) -> list[Scenario]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import redis
 from counter_node.ports import free_ports
@@ -63,6 +65,7 @@ class System:
     name = ""
     title = ""
     increment = "incr"  # mode of the load generator that makes one acknowledged increment
+    environment: ClassVar[dict[str, str]] = {}
 
     def __init__(self, tools: Tools, nodes: int, directory: Path) -> None:
         self.tools, self.nodes, self.directory = tools, nodes, directory
@@ -82,7 +85,8 @@ class System:
 
     def spawn(self, name: str, *command: str | Path) -> subprocess.Popen[bytes]:
         with (self.directory / f"{name}.log").open("ab") as log:
-            child = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory)
+            words, environment = [str(word) for word in command], os.environ | self.environment
+            child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory, env=environment)
         self._children.append(child)
         self.processes[name] = child.pid
         return child
@@ -176,6 +180,13 @@ class Ours(System):
         finally:
             over.set()
             thread.join()
+
+
+class Pure(Ours):
+    """What the compiled modules come to: `--systems ours,pure`."""
+
+    name, title = "pure", "CounterCluster, nothing compiled"
+    environment: ClassVar[dict[str, str]] = {"COUNTER_PURE": "1"}
 
 
 def _all_free(ports: range) -> bool:
@@ -290,6 +301,6 @@ class PySyncObj(System):
 
 
 SYSTEMS: tuple[type[System], ...] = (Ours, Etcd, RedisWait, Redis, Hashicorp, PySyncObj)
-BY_NAME = {s.name: s for s in SYSTEMS}
+BY_NAME: dict[str, type[System]] = {s.name: s for s in (*SYSTEMS, Pure)}
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
