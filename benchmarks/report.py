@@ -11,7 +11,9 @@ from typing import Any
 from benchmarks import scenarios, systems
 from benchmarks.scenarios import Scenario
 
-COLOURS = {"ours": "#0b6e4f", "etcd": "#419eda", "redis-wait": "#d82c20", "redis": "#f2a49f", "hashicorp": "#6b4fbb", "pysyncobj": "#999999", "pure": "#8fc1a9"}
+COLOURS = {
+    "ours": "#0b6e4f", "etcd": "#419eda", "redis-wait": "#d82c20", "redis": "#f2a49f", "hashicorp": "#6b4fbb", "pysyncobj": "#999999", "pure": "#8fc1a9",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
