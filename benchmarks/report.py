@@ -12,7 +12,8 @@ from benchmarks import scenarios, systems
 from benchmarks.scenarios import Scenario
 
 COLOURS = {
-    "ours": "#0b6e4f", "etcd": "#419eda", "redis-wait": "#d82c20", "redis": "#f2a49f", "hashicorp": "#6b4fbb", "pysyncobj": "#999999", "pure": "#8fc1a9",
+    "ours": "#0b6e4f", "etcd": "#419eda", "redis-wait": "#d82c20", "redis": "#f2a49f", "hashicorp": "#6b4fbb", "pysyncobj": "#999999",
+    "pure": "#8fc1a9",
 }  # fmt: skip
 
 

@@ -301,6 +301,7 @@ class PySyncObj(System):
 
 
 SYSTEMS: tuple[type[System], ...] = (Ours, Etcd, RedisWait, Redis, Hashicorp, PySyncObj)
-BY_NAME: dict[str, type[System]] = {s.name: s for s in (*SYSTEMS, Pure)}
+_EVERY: tuple[type[System], ...] = (*SYSTEMS, Pure)
+BY_NAME = {s.name: s for s in _EVERY}
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
