@@ -1,9 +1,13 @@
-"""Runs disk jobs: inside the loop while the disk is quick, on a thread while it is not.
+"""Runs disk jobs, a write and a sync each: inside the loop, beside it, or on a thread of the interpreter.
 
-Waiting for fdatasync on a thread costs several milliseconds at the 99th percentile, because the thread must get the GIL back from a busy loop
-before it can say that it is done; inside the loop it costs the sync itself, about 0.2 ms on a fast disk. But a slow disk inside the loop stops
-heartbeats. So: inline by default; one sync over `SLOW_S`, or an average over `SLOW_AVERAGE_S`, moves the work to a thread for the next
-`CAREFUL_JOBS` jobs. See docs/decisions/0005-disk-inline-or-thread.md.
+    inside   A follower's. Nothing is quicker: it has nothing else to do, and the leader waits for it.
+    beside   A leader's, where `fast/syncer.pyx` is compiled: the write inside, then a thread that never needs the GIL calls fdatasync, and the loop
+             goes on reading. Without the module: inside.
+    thread   For as long as the disk is slow, and for what always is (snapshot files): all of it on a thread, so that not even a write that hangs
+             stops heartbeats. When it is done it must get the GIL back from a busy loop, which costs milliseconds at the 99th percentile.
+
+One job over `SLOW_S` inside the loop, or an average over `SLOW_AVERAGE_S`, moves the next `CAREFUL_JOBS` to the thread.
+See docs/decisions/0005-disk-inline-or-thread.md.
 """
 
 from __future__ import annotations
@@ -14,58 +18,105 @@ import threading
 import time
 from collections.abc import Callable
 
+from counter_node.fast.lanes import Syncer
+from counter_node.storage import Storage
+
 SLOW_S = 0.020
 SLOW_AVERAGE_S = 0.004
 CAREFUL_JOBS = 500
+
+Done = Callable[[BaseException | None], None]
 
 
 class DiskWorker:
     """`submit` one job at a time; `done(error)` is called on the loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, observe: Callable[[float], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, storage: Storage, observe: Callable[[float], None]) -> None:
         self._loop = loop
+        self._storage = storage
         self._observe = observe  # seconds of each job
         self._average_s = 0.0
         self._careful = 0
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], None], Callable[[BaseException | None], None]] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], None], Done] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
         self._thread.start()
+        self._beside: tuple[float, Done] | None = None  # when it began
+        self._syncer = Syncer() if Syncer is not None else None
+        if self._syncer is not None:
+            loop.add_reader(self._syncer.told, self._synced)
 
-    def submit(self, work: Callable[[], None], done: Callable[[BaseException | None], None], *, slow: bool = False, at_once: bool = False) -> None:
-        """`slow` work (snapshot files) always goes to the thread. When the work was done inside the loop, `done` is called in its next round, after
-        what came in meanwhile was read; with `at_once` before that, and before `submit` returns."""
+    def submit(self, write: Callable[[], None], done: Done, *, slow: bool = False, leads: bool = False) -> None:
+        """`write` is followed by the storage's sync. `slow` work always goes to the thread. Of a follower, `done` is called before `submit` returns;
+        of a leader, after what came in meanwhile was read."""
         if slow or self._careful > 0:
             self._careful = max(0, self._careful - 1)
-            self._jobs.put((work, done))
-        elif at_once:
-            done(self._timed(work))
+            self._jobs.put((write, done))
+        elif not leads:
+            done(self._inside(write))
+        elif self._syncer is None:
+            self._loop.call_soon(done, self._inside(write))
         else:
-            self._loop.call_soon(done, self._timed(work))
+            self._start_beside(write, done)
 
-    def _timed(self, work: Callable[[], None]) -> BaseException | None:
+    def _inside(self, write: Callable[[], None]) -> BaseException | None:
         start = time.monotonic()
-        error: BaseException | None = None
-        try:
-            work()
-        except Exception as caught:
-            error = caught
-        took = time.monotonic() - start
-        self._average_s += (took - self._average_s) / 16
-        if took > SLOW_S or self._average_s > SLOW_AVERAGE_S:
-            self._careful = CAREFUL_JOBS
-        self._observe(took)
+        error = _failure(write) or _failure(self._storage.sync)
+        self._mind(time.monotonic() - start)
+        self._observe(time.monotonic() - start)
         return error
+
+    def _mind(self, blocked_s: float) -> None:
+        """How long the disk kept the loop."""
+        self._average_s += (blocked_s - self._average_s) / 16
+        if blocked_s > SLOW_S or self._average_s > SLOW_AVERAGE_S:
+            self._careful = CAREFUL_JOBS
+
+    # --- beside the loop ----------------------------------------------------------------------------------------------------
+
+    def _start_beside(self, write: Callable[[], None], done: Done) -> None:
+        assert self._syncer is not None
+        start = time.monotonic()
+        error = _failure(write)
+        descriptor = None if error is not None else self._storage.begin_sync()
+        if descriptor is None:
+            self._loop.call_soon(done, error or _failure(self._storage.sync))
+        else:
+            self._beside = (start, done)
+            self._syncer.start(descriptor)
+        self._mind(time.monotonic() - start)
+
+    def _synced(self) -> None:
+        assert self._syncer is not None
+        assert self._beside is not None
+        (start, done), self._beside = self._beside, None
+        errno = self._syncer.result()
+        error = _failure(lambda: self._storage.end_sync(errno))
+        self._observe(time.monotonic() - start)
+        done(error)
+
+    # --- on the thread ------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            work, done = job
-            error = self._timed(work)
+            write, done = job
+            error = self._inside(write)
             try:
                 self._loop.call_soon_threadsafe(done, error)
             except RuntimeError:
                 return  # the loop has ended
 
     def close(self) -> None:
-        """Waits for the job under way."""
+        """Waits for the job under way, of which nobody is told any more."""
         self._jobs.put(None)
         self._thread.join(timeout=5)
+        if self._syncer is not None:
+            self._loop.remove_reader(self._syncer.told)
+            self._syncer.close()
+
+
+def _failure(work: Callable[[], None]) -> BaseException | None:
+    try:
+        work()
+    except Exception as error:
+        return error
+    return None

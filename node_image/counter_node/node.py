@@ -93,7 +93,7 @@ class Node:
         self.replica = self._make_replica(recovered.hard_state, recovered.snapshot, recovered.behind + recovered.entries)
         self.peers = Peers(self, self._hello, self.tls)
         self._snapshots = SnapshotSender(self._storage)
-        self._worker = DiskWorker(self._loop, self.metrics.disk_jobs.add)
+        self._worker = DiskWorker(self._loop, self._storage, self.metrics.disk_jobs.add)
         self._turn_due = self._in_turn = self._another_turn = False
         self._snapshotting = False
         self._snapshot_size = len(recovered.snapshot.state) if recovered.snapshot is not None else 0
@@ -392,14 +392,13 @@ class Node:
         storage, compact_to = self._storage, self._compact_to
         self._compact_to = None
 
-        def work() -> None:
+        def write() -> None:
             if compact_to is not None:
                 storage.compact(compact_to)
             if job.install is not None:
                 storage.save_snapshot(job.install)
             marker = job.install.meta if job.install is not None else job.marker
             storage.write(job.hard_state, job.entries, marker)
-            storage.sync()
 
         def done(error: BaseException | None) -> None:
             if error is not None:
@@ -420,7 +419,7 @@ class Node:
             self._turn_now()
 
         slow = job.install is not None or compact_to is not None
-        self._worker.submit(work, done, slow=slow, at_once=not self.replica.is_leader)
+        self._worker.submit(write, done, slow=slow, leads=self.replica.is_leader)
 
     def _mind_disk(self, *, again: bool = False) -> None:
         """Without room for the next segment: writes are refused, leadership goes to somebody else, and the log is made shorter if it can be. `again`:

@@ -1,39 +1,181 @@
-"""When the end of a disk job is told."""
+"""When the end of a disk job is told, and by whom it is waited for."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import time
+from pathlib import Path
+from typing import cast
 
+import pytest
+from counter_node import disk_worker
 from counter_node.disk_worker import DiskWorker
+from counter_node.fast.lanes import COMPILED, Syncer
+from counter_node.raft.types import HardState
+from counter_node.storage import DiskFailedError, Failpoints, Storage
 
 
-def order_of(*, at_once: bool, slow: bool = False) -> list[str]:
+def open_storage(directory: Path, faults: str = "") -> Storage:
+    return Storage.open(directory, "c", segment_bytes=1 << 20, failpoints=Failpoints(faults) if faults else None)[0]
+
+
+async def one_job(worker: DiskWorker, storage: Storage, happened: list[str], term: int, *, leads: bool, slow: bool = False) -> BaseException | None:
+    over: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+
+    def write() -> None:
+        storage.write(HardState(term, 0, 0), [])
+        happened.append("written")
+
+    def done(error: BaseException | None) -> None:
+        happened.append("done")
+        over.set_result(error)
+
+    worker.submit(write, done, leads=leads, slow=slow)
+    happened.append("submitted")
+    return await asyncio.wait_for(over, 10)
+
+
+def order_of(directory: Path, *, leads: bool, slow: bool = False) -> list[str]:
     async def inside() -> list[str]:
-        happened: list[str] = []
-        over = asyncio.Event()
-
-        def done(error: BaseException | None) -> None:
-            assert error is None
-            happened.append("done")
-            over.set()
-
-        worker = DiskWorker(asyncio.get_running_loop(), lambda seconds: None)
-        worker.submit(lambda: happened.append("work"), done, at_once=at_once, slow=slow)
-        happened.append("submitted")
-        await asyncio.wait_for(over.wait(), 10)
+        storage, happened = open_storage(directory), cast(list[str], [])
+        worker = DiskWorker(asyncio.get_running_loop(), storage, lambda seconds: None)
+        assert await one_job(worker, storage, happened, 1, leads=leads, slow=slow) is None
         worker.close()
+        storage.close()
         return happened
 
     return asyncio.run(inside())
 
 
-def test_inside_the_loop_the_end_is_told_after_what_came_in_meanwhile_was_read() -> None:
-    assert order_of(at_once=False) == ["work", "submitted", "done"]
+def test_of_a_leader_s_job_the_end_is_told_after_what_came_in_meanwhile_was_read(tmp_path: Path) -> None:
+    assert order_of(tmp_path, leads=True) == ["written", "submitted", "done"]
 
 
-def test_who_serves_others_with_it_is_told_at_once() -> None:
-    assert order_of(at_once=True) == ["work", "done", "submitted"]
+def test_of_a_follower_s_job_the_end_is_told_at_once(tmp_path: Path) -> None:
+    assert order_of(tmp_path, leads=False) == ["written", "done", "submitted"]
 
 
-def test_what_is_slow_is_never_done_inside_the_loop() -> None:
-    assert order_of(at_once=True, slow=True)[-1] == "done"
+def test_what_is_slow_is_never_done_inside_the_loop(tmp_path: Path) -> None:
+    assert order_of(tmp_path, leads=False, slow=True)[-1] == "done"
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_many_jobs_are_all_durable(tmp_path: Path, leads: bool) -> None:
+    async def inside() -> None:
+        storage = open_storage(tmp_path)
+        took: list[float] = []
+        worker = DiskWorker(asyncio.get_running_loop(), storage, took.append)
+        for term in range(1, 201):
+            assert await one_job(worker, storage, [], term, leads=leads) is None
+        worker.close()
+        storage.close()
+        assert len(took) == 200
+        assert all(seconds > 0 for seconds in took)
+
+    asyncio.run(inside())
+    storage, recovered = Storage.open(tmp_path, "c", segment_bytes=1 << 20)
+    assert recovered.hard_state.term == 200
+    storage.close()
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_failing_disk_is_told_wherever_it_is_waited_for(tmp_path: Path, leads: bool) -> None:
+    async def inside() -> None:
+        storage = open_storage(tmp_path, "storage.sync.wal=eio@12+")
+        worker = DiskWorker(asyncio.get_running_loop(), storage, lambda seconds: None)
+        errors = [await one_job(worker, storage, [], term, leads=leads) for term in range(1, 13)]
+        assert isinstance(errors[-1], DiskFailedError)
+        worker.close()
+        storage.close()
+
+    asyncio.run(inside())
+
+
+def test_a_sync_that_fails_beside_the_loop_is_final(tmp_path: Path) -> None:
+    storage = open_storage(tmp_path)
+    storage.write(HardState(1, 0, 0), [])
+    assert storage.begin_sync() is not None
+    with pytest.raises(DiskFailedError):
+        storage.end_sync(errno.EIO)
+    with pytest.raises(DiskFailedError):
+        storage.sync()
+    with pytest.raises(DiskFailedError):
+        storage.write(HardState(2, 0, 0), [])
+    storage.close()
+
+
+def test_between_the_two_parts_of_a_sync_nothing_else_is_done(tmp_path: Path) -> None:
+    storage = open_storage(tmp_path)
+    storage.write(HardState(1, 0, 0), [])
+    storage.begin_sync()
+    for call in (storage.sync, lambda: storage.write(HardState(2, 0, 0), [])):
+        with pytest.raises(Exception, match="sync is still under way"):
+            call()
+    storage.end_sync(0)
+    storage.write(HardState(2, 0, 0), [])
+    storage.sync()
+    assert storage.begin_sync() is None, "nothing is left to wait for"
+    storage.close()
+
+
+@pytest.mark.skipif(not COMPILED, reason="there is no thread beside the interpreter in pure Python")
+def test_the_loop_goes_on_while_the_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync of much data takes a while; the loop turns many times meanwhile."""
+
+    async def inside() -> None:
+        storage = open_storage(tmp_path)
+        worker = DiskWorker(asyncio.get_running_loop(), storage, lambda seconds: None)
+        path = tmp_path / "much"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+        os.pwrite(descriptor, os.urandom(32 << 20), 0)
+        monkeypatch.setattr(storage, "begin_sync", lambda: descriptor)
+        monkeypatch.setattr(storage, "end_sync", lambda errno: None)
+        job = asyncio.ensure_future(one_job(worker, storage, [], 1, leads=True))
+        turns = 0
+        while not job.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns > 20
+        worker.close()
+        os.close(descriptor)
+        storage.close()
+
+    asyncio.run(inside())
+
+
+@pytest.mark.skipif(Syncer is None, reason="not compiled")
+def test_a_bad_descriptor_is_an_error_and_closing_waits() -> None:
+    assert Syncer is not None
+    syncer = Syncer()
+    syncer.start(1 << 20)
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            assert syncer.result() == errno.EBADF
+            break
+        except BlockingIOError:
+            assert time.monotonic() < deadline
+    syncer.start(1 << 20)
+    syncer.close()
+    syncer.close()
+
+
+def test_a_disk_that_keeps_the_loop_is_waited_for_on_the_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_worker, "SLOW_S", 0.0)
+    monkeypatch.setattr(disk_worker, "CAREFUL_JOBS", 2)
+
+    async def inside() -> None:
+        storage = open_storage(tmp_path)
+        worker = DiskWorker(asyncio.get_running_loop(), storage, lambda seconds: None)
+        orders = []
+        for term in range(1, 4):
+            happened: list[str] = []
+            await one_job(worker, storage, happened, term, leads=False)
+            orders.append(happened.index("done") < happened.index("submitted"))
+        assert orders == [True, False, False]
+        worker.close()
+        storage.close()
+
+    asyncio.run(inside())

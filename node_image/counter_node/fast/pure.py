@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from counter_node.resp.session import Session
 
 COMPILED = False
+
+
+class SyncerType(Protocol):
+    """Waits for one fdatasync at a time, beside the interpreter."""
+
+    told: int
+    """A descriptor that becomes readable when the sync is done."""
+
+    def start(self, descriptor: int) -> None: ...
+
+    def result(self) -> int:
+        """errno of the sync, 0 when it went well."""
+
+    def close(self) -> None:
+        """Waits for the sync under way."""
+
+
+Syncer: Callable[[], SyncerType] | None = None
 
 
 class Sheaf:

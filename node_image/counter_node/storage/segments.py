@@ -112,6 +112,11 @@ class Segments:
         self._disk.sync(self._fd)
 
     @property
+    def descriptor(self) -> int:
+        """Of the segment in use."""
+        return self._fd
+
+    @property
     def wants_rotation(self) -> bool:
         """True near the end of the segment: going on while nobody waits for room keeps the loop's `append` from having to."""
         return self._capacity - self._offset < self._segment_bytes // 8

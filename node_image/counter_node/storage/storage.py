@@ -13,6 +13,7 @@ The caller's contract:
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from collections.abc import Callable, Sequence
@@ -164,16 +165,40 @@ class Storage:
         try:
             if self._unsynced:
                 self._segments.sync()
-                self._unsynced = False
-                self._durable_snapshot = self._state.snapshot
-            self._segments.keep_reserve()
-            if self._segments.wants_rotation and self._segments.has_reserve:
-                self._segments.rotate(self._state)
-                self._segments.keep_reserve()
+            self._synced()
         except OSError as error:
             raise self._fail(error) from error
         finally:
             self._busy = ""
+
+    def begin_sync(self) -> int | None:
+        """`sync` in two parts, for a driver that has a better way to wait: the descriptor on which it must call fdatasync, and then `end_sync`
+        before anything else. None: there is nothing to wait for, or this disk does it itself; `sync` it is."""
+        if not self._unsynced or type(self._disk) is not Disk:
+            return None
+        self._begin("sync")
+        return self._segments.descriptor
+
+    def end_sync(self, errno: int) -> None:
+        """`errno` of that fdatasync, 0 when it went well."""
+        try:
+            if errno:
+                raise OSError(errno, os.strerror(errno))
+            self._synced()
+        except OSError as error:
+            raise self._fail(error) from error
+        finally:
+            self._busy = ""
+
+    def _synced(self) -> None:
+        """What was written is durable; and what `write` is not to wait for."""
+        if self._unsynced:
+            self._unsynced = False
+            self._durable_snapshot = self._state.snapshot
+        self._segments.keep_reserve()
+        if self._segments.wants_rotation and self._segments.has_reserve:
+            self._segments.rotate(self._state)
+            self._segments.keep_reserve()
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Stores a snapshot beside the log. It counts only once `write(…, snapshot=meta)` is durable. Blocks; may run beside
