@@ -28,7 +28,7 @@ from redis.backoff import NoBackoff
 
 from countercluster import attempts
 from countercluster.addresses import Addresses
-from countercluster.aio.waiting import drop, sleep
+from countercluster.aio.waiting import drop, receive, sleep
 from countercluster.commands import Command, Word, spoken
 from countercluster.errors import NotExecuted, OutcomeUnknown, Refused
 
@@ -152,7 +152,7 @@ class AsyncLane:
         """A reply, or the error that was answered. What redis-py raises as a lost connection is raised."""
         left_s = max(0.001, min(patience.attempt_s, deadline - time.monotonic()))
         try:
-            return await connection.read_response(timeout=left_s)
+            return await receive(connection, left_s)
         except exceptions.ResponseError as error:
             return error
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from asyncio import sleep as sleep
+from typing import Any
 
+from redis import exceptions
 from redis.asyncio.connection import Connection, SSLConnection
 
 
@@ -24,6 +27,16 @@ class Places:
 
     def give(self) -> None:
         self._free.release()
+
+
+async def receive(connection: Connection | SSLConnection, timeout_s: float) -> Any:
+    """The next reply. Raises redis' TimeoutError, where redis-py's own time-out returns None, as if that were the reply, and keeps the connection
+    on which the reply is still to come."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await connection.read_response(timeout=math.inf)
+    except TimeoutError:
+        raise exceptions.TimeoutError(f"no reply within {timeout_s:g} s") from None
 
 
 async def drop(connection: Connection | SSLConnection) -> None:

@@ -29,7 +29,7 @@ from redis.backoff import NoBackoff
 
 from countercluster import attempts
 from countercluster.addresses import Addresses
-from countercluster.sync.waiting import drop, sleep
+from countercluster.sync.waiting import drop, receive, sleep
 from countercluster.commands import Command, Word, spoken
 from countercluster.errors import NotExecuted, OutcomeUnknown, Refused
 
@@ -153,7 +153,7 @@ class Lane:
         """A reply, or the error that was answered. What redis-py raises as a lost connection is raised."""
         left_s = max(0.001, min(patience.attempt_s, deadline - time.monotonic()))
         try:
-            return connection.read_response(timeout=left_s)
+            return receive(connection, left_s)
         except exceptions.ResponseError as error:
             return error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from time import sleep as sleep
+from typing import Any
 
 from redis.connection import Connection
 
@@ -19,6 +20,11 @@ class Places:
 
     def give(self) -> None:
         self._free.release()
+
+
+def receive(connection: Connection, timeout_s: float) -> Any:
+    """The next reply. Raises redis' TimeoutError."""
+    return connection.read_response(timeout=timeout_s)
 
 
 def drop(connection: Connection) -> None:

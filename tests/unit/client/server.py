@@ -9,13 +9,20 @@ import contextlib
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Self
 
 import hiredis
 
 Fault = str
-"""lose-request, lose-reply (the connection is cut before or after executing), or an error line that is sent instead of executing."""
+"""lose-request, lose-reply (the connection is cut before or after executing), late (the reply comes after `LATE_S` and the connection stays), or an
+error line that is sent instead of executing."""
+LATE_S = 0.4
+
+
+class Late(bytes):
+    """A reply that the client has given up waiting for."""
 
 
 class CountingServer:
@@ -66,9 +73,11 @@ class CountingServer:
             fault = next(self.faults, "")
             if fault == "lose-request":
                 return None
-            if fault and fault != "lose-reply":
+            if fault and fault not in ("lose-reply", "late"):
                 return b"-" + fault.encode() + b"\r\n"
             reply = self._idempotent(words) if words[0] == b"IDMP" else self._count(words)
+            if fault == "late":
+                return Late(reply)
             return None if fault == "lose-reply" else reply
 
     def _idempotent(self, words: tuple[bytes, ...]) -> bytes:
@@ -99,6 +108,9 @@ def _handler(execute: Callable[[tuple[bytes, ...]], bytes | None], connections: 
                     reply = execute(tuple(words))
                     if reply is None:
                         return
-                    self.request.sendall(reply)
+                    if isinstance(reply, Late):
+                        time.sleep(LATE_S)
+                    with contextlib.suppress(OSError):
+                        self.request.sendall(reply)
 
     return Handler

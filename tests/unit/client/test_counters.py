@@ -10,7 +10,7 @@ import pytest
 from countercluster import CounterError, NotExecuted, OutcomeUnknown, Refused
 
 from tests.support.faces import FACES
-from tests.unit.client.server import CountingServer
+from tests.unit.client.server import LATE_S, CountingServer
 
 pytestmark = FACES
 
@@ -57,6 +57,22 @@ def test_at_the_deadline_the_outcome_is_unknown_when_any_attempt_was_not_answere
         with pytest.raises(OutcomeUnknown, match=r"INCRBY k 1: LOADING no leader \(deadline 0.3 s"):
             counters.incr("k")
         assert server.values == {b"k": 1}
+
+
+def test_a_reply_that_comes_too_late_is_nobody_elses(face: Any) -> None:
+    """The connection that it comes on is left, and the command sent again on another."""
+    with CountingServer("late", "", "late") as server, face(server.url, attempt_s=0.1) as counters:
+        assert [counters.incr("k") for _ in range(5)] == [1, 2, 3, 4, 5]
+        time.sleep(2 * LATE_S)
+        assert [counters.incr("k") for _ in range(3)] == [6, 7, 8]
+        assert server.values == {b"k": 8}
+
+
+def test_without_exactly_once_a_late_reply_is_an_unknown_outcome_and_nobody_elses(face: Any) -> None:
+    with CountingServer("late") as server, face(server.url, attempt_s=0.1, exactly_once=False) as counters:
+        with pytest.raises(OutcomeUnknown):
+            counters.incr("k")
+        assert [counters.incr("k") for _ in range(3)] == [2, 3, 4]
 
 
 def test_at_the_deadline_nothing_was_executed_when_every_attempt_was_refused(face: Any) -> None:
