@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
-from counter_node.raft.types import ChangeKind, MembershipChange
+from counter_node.raft.types import ChangeKind, Member, Membership, MembershipChange, NodeId
 
 from tests.simulation.world import Node, Weather, World
 
@@ -237,12 +237,18 @@ class Joiner:
         leader = self.world.leader()
         if leader is None or leader.replica is None:
             return
-        membership = leader.replica.raft.membership
-        for node in self.world.up_nodes():
-            member = membership.get(node.id)
-            if node.id in membership.removed or (member is not None and member.voter):
-                continue
+        waiting = self._waiting(leader.replica.raft.membership)
+        if waiting:
+            node, member = waiting[0]
             kind = ChangeKind.PROMOTE if member is not None else ChangeKind.ADD_LEARNER
-            learner = None if member is not None else self.world.member(node.id, voter=False)
-            propose(leader, MembershipChange(kind, node.id, learner))
-            return
+            learner = None if member is not None else self.world.member(node, voter=False)
+            propose(leader, MembershipChange(kind, node, learner))
+
+    def _waiting(self, membership: Membership) -> list[tuple[NodeId, Member | None]]:
+        found = [(node.id, membership.get(node.id)) for node in self.world.up_nodes() if node.id not in membership.removed]
+        return [(node, member) for node, member in found if member is None or not member.voter]
+
+    @property
+    def done(self) -> bool:
+        leader = self.world.leader()
+        return leader is not None and leader.replica is not None and not self._waiting(leader.replica.raft.membership)

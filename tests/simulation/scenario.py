@@ -87,7 +87,7 @@ def run(seed: int, plan: Plan = Plan(), world: World | None = None) -> Report:
     """Raises Broken, or whatever AssertionError the node itself raised. `world`: to look at afterwards."""
     world = World(seed, plan.storage, plan.leases) if world is None else world
     world.found(plan.size)
-    Joiner(world)
+    joiner = Joiner(world)
     ledgers = {key: Ledger() for key in KEYS}
     clients = [
         Client(world, f"c{i}", KEYS[i % 2], ledgers[KEYS[i % 2]], exactly_once=i % 2 == 0, read_share=0.3, ops=operations)
@@ -97,7 +97,7 @@ def run(seed: int, plan: Plan = Plan(), world: World | None = None) -> Report:
     nemesis = Nemesis(world, plan, [f for f in draw(seed, plan) if plan.only is None or f.number in plan.only])
     world.run(plan.duration_ms)
     nemesis.mend()
-    _liveness(world, clients, disk_fails=plan.disk_error_ms > 0)
+    _liveness(world, clients, joiner, disk_fails=plan.disk_error_ms > 0)
     exact, plain = ledgers[KEYS[0]], ledgers[KEYS[1]]
     _final_values(world, exact, plain)
     reads = sum(c.finished for c in clients) - exact.acknowledged - plain.acknowledged - plain.unknown
@@ -105,8 +105,9 @@ def run(seed: int, plan: Plan = Plan(), world: World | None = None) -> Report:
     return Report(seed, world.events, exact.acknowledged + plain.acknowledged, plain.unknown, reads, terms, world.trace_hash())
 
 
-def _liveness(world: World, clients: list[Client], *, disk_fails: bool) -> None:
-    """Everything is mended: every client gets more answers, then finishes, and all nodes end with the same log applied."""
+def _liveness(world: World, clients: list[Client], joiner: Joiner, *, disk_fails: bool) -> None:
+    """Everything is mended: every client gets more answers, then finishes, everyone who waits becomes a voter, and all nodes end with the same log
+    applied."""
     before = {c.name: c.finished for c in clients}
     end = world.now + LIVENESS_MS
     world.run(end, lambda: all(c.finished > before[c.name] + 2 for c in clients))
@@ -118,6 +119,9 @@ def _liveness(world: World, clients: list[Client], *, disk_fails: bool) -> None:
     for client in clients:
         client.stop()
     world.run(world.now + LIVENESS_MS, lambda: all(c.done for c in clients))
+    world.run(world.now + LIVENESS_MS, lambda: joiner.done)
+    if not joiner.done:
+        raise Broken(f"liveness: some nodes did not become voters in {LIVENESS_MS} ms after everything was mended\n{world.state()}")
     world.run(world.now + 5_000)
     position = _log_ends(world)
     world.run(world.now + 1_000)
