@@ -419,7 +419,7 @@ class Node:
             self._turn_now()
 
         slow = job.install is not None or compact_to is not None
-        self._worker.submit(write, done, slow=slow, leads=self.replica.is_leader)
+        self._worker.submit(write, done, size=sum(len(e.data) for e in job.entries), slow=slow, leads=self.replica.is_leader)
 
     def _mind_disk(self, *, again: bool = False) -> None:
         """Without room for the next segment: writes are refused, leadership goes to somebody else, and the log is made shorter if it can be. `again`:
