@@ -52,12 +52,12 @@ def main() -> int:
         try:
             for number in range(1, options.rounds + 1):
                 print(f"round {number} of {options.rounds}", flush=True)
-                for kind in chosen:
-                    run.round(number, kind, asked)
+                run.round(number, chosen, asked)
         except KeyboardInterrupt:
             print("bench: interrupted; what was measured is written", flush=True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    run.save(options.out / "results.json", facts)
+        finally:
+            options.out.mkdir(parents=True, exist_ok=True)
+            run.save(options.out / "results.json", facts)
     report.write(options.out)
     print((options.out / "README.md").read_text())
     return 0

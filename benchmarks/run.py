@@ -1,4 +1,5 @@
-"""Runs the scenarios: rounds of all systems in turn, so that a slow minute of the machine hits all of them."""
+"""Runs the scenarios: all systems are up, and each scenario is asked of one after the other, so that a slow minute of the machine hits all of them.
+Who is not asked is idle and costs next to nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.scenarios import Scenario
-from benchmarks.systems import System
+from benchmarks.systems import NotStarted, System
 from benchmarks.tools import Tools
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -70,20 +71,33 @@ class Run:
         self.tools, self.directory, self.seconds = tools, directory, seconds
         self.samples: list[Sample] = []
 
-    def round(self, number: int, kind: type[System], scenarios: list[Scenario]) -> None:
-        """All scenarios of one system, those with the same number of nodes on the same cluster."""
-        possible = [s for s in scenarios if kind.can(s)]
-        for nodes in sorted({s.nodes for s in possible}):
-            directory = Path(tempfile.mkdtemp(dir=self.directory, prefix=f"{kind.name}-")) / "system"
-            system = kind(self.tools, nodes, directory)
+    def round(self, number: int, kinds: list[type[System]], scenarios: list[Scenario]) -> None:
+        """Those with the same number of nodes on the same clusters, new ones in each round."""
+        for nodes in sorted({s.nodes for s in scenarios}):
+            asked = [s for s in scenarios if s.nodes == nodes]
+            systems = [self._made(kind, nodes) for kind in kinds if any(kind.can(s) for s in asked)]
             try:
-                system.start()
+                started = [system for system in systems if self._started(system)]
                 time.sleep(0.5)
-                for scenario in (s for s in possible if s.nodes == nodes):
-                    self._one(system, scenario, number)
+                for scenario in asked:
+                    for system in started:
+                        if type(system).can(scenario):
+                            self._one(system, scenario, number)
             finally:
-                system.stop()
-                shutil.rmtree(directory.parent, ignore_errors=True)
+                for system in systems:
+                    system.stop()
+                    shutil.rmtree(system.directory.parent, ignore_errors=True)
+
+    def _made(self, kind: type[System], nodes: int) -> System:
+        return kind(self.tools, nodes, Path(tempfile.mkdtemp(dir=self.directory, prefix=f"{kind.name}-")) / "system")
+
+    def _started(self, system: System) -> bool:
+        try:
+            system.start()
+        except NotStarted as error:
+            print(f"  {system.name:11} with {system.nodes} nodes did not start and is left out of this round: {error}", flush=True)
+            return False
+        return True
 
     def _one(self, system: System, scenario: Scenario, number: int) -> None:
         rate = 0.0
