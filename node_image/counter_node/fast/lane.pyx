@@ -4,8 +4,7 @@
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_Append, PyList_GET_ITEM, PyList_GET_SIZE
-from cpython.mem cimport PyMem_Free, PyMem_Realloc
-from cpython.ref cimport PyObject
+from cpython.mem cimport PyMem_Realloc
 from libc.string cimport memcmp, memcpy
 
 from time import monotonic
@@ -146,9 +145,10 @@ cdef class Connection:
     cdef public bint closed, last, silent
     cdef public Py_ssize_t unanswered, unfinished
     cdef Lane _lane
-    cdef bint _paused
-    cdef int _descriptor
-    cdef Py_ssize_t _writes, _reads, _last_bytes, _max_reply_bytes
+    cdef bint _paused  # for what it has in the lane
+    cdef int _descriptor  # of the socket, where nothing is between it and the transport; else -1
+    cdef Py_ssize_t _lane_writes, _lane_reads  # commands
+    cdef Py_ssize_t _last_bytes, _max_reply_bytes
     cdef bint _last_write
     cdef double _active_s
     cdef Share _first, _newest
@@ -180,7 +180,7 @@ cdef class Connection:
             write = False
         else:
             return False
-        if self._reads if write else self._writes:
+        if self._lane_reads if write else self._lane_writes:
             return False
         if self.session.queue is not None or self.session.guarded:
             return False
@@ -197,9 +197,9 @@ cdef class Connection:
             self._newest.next = share
         self._newest = share
         if write:
-            self._writes += count
+            self._lane_writes += count
         else:
-            self._reads += count
+            self._lane_reads += count
         self._last_bytes = size
         self._last_write = write
         self._active_s = sheaf.born_s
@@ -210,7 +210,7 @@ cdef class Connection:
         PyList_Append(sheaf.shares, share)
         if PyList_GET_SIZE(sheaf.ops) >= SHEAF_COMMANDS or sheaf.bytes >= SHEAF_BYTES:
             lane.submit()
-        if self._writes + self._reads > lane._max_pipeline:
+        if self._lane_writes + self._lane_reads > lane._max_pipeline:
             self._paused = True
             self.pause("pipeline")
         return True
@@ -220,14 +220,14 @@ cdef class Connection:
         cdef Share share = self._first
         self._lane.submit()
         while share is not None:
-            share.slot = self.ordinary_slot(share.count, self._writes > 0)
+            share.slot = self.ordinary_slot(share.count, self._lane_writes > 0)
             share = share.next
         self.forget_lane()
 
     cpdef forget_lane(self):
         """The connection is gone, or went over to the ordinary way."""
         self._first = self._newest = None
-        self._writes = self._reads = 0
+        self._lane_writes = self._lane_reads = 0
         self._paused = False
 
     cdef _answer(self, Lane lane, Share share, list replies, Py_ssize_t at, list touched):
@@ -243,15 +243,15 @@ cdef class Connection:
         self._first = share.next
         if self._first is None:
             self._newest = None
-        if self._writes:
-            self._writes -= share.count
+        if self._lane_writes:
+            self._lane_writes -= share.count
         else:
-            self._reads -= share.count
+            self._lane_reads -= share.count
         data = _encoded(replies, at, at + share.count)
         if data is None:
             data = self.encoded(replies[at:at + share.count])
         self.write(data)
-        if self._paused and 2 * (self._writes + self._reads) <= lane._max_pipeline:
+        if self._paused and 2 * (self._lane_writes + self._lane_reads) <= lane._max_pipeline:
             self._paused = False
             self.resume("pipeline")
 
