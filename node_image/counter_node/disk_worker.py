@@ -63,8 +63,9 @@ class DiskWorker:
     def _inside(self, write: Callable[[], None]) -> BaseException | None:
         start = time.monotonic()
         error = _failure(write) or _failure(self._storage.sync)
-        self._mind(time.monotonic() - start)
-        self._observe(time.monotonic() - start)
+        took = time.monotonic() - start
+        self._mind(took)
+        self._observe(took)
         return error
 
     def _mind(self, blocked_s: float) -> None:

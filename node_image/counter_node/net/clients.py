@@ -426,12 +426,11 @@ class ClientServer:
         touched: dict[ClientConnection, None] = {}
         metrics, now = self.node.metrics, monotonic()
         for slot, replies in answers:
+            (metrics.writes if slot.write else metrics.reads).add(now - slot.born_s, len(replies))
             if isinstance(slot, Sheaf):
-                (metrics.writes if slot.write else metrics.reads).add(now - slot.born_s, len(replies))
                 touched.update(dict.fromkeys(self.lane.answer(slot, replies)))
                 continue
             connection = slot.connection
-            (metrics.writes if slot.write else metrics.reads).add(now - slot.born_s, len(replies))
             connection.answered(slot, replies)
             touched[connection] = None
         for connection in touched:
