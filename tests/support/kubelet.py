@@ -43,12 +43,16 @@ Object = dict[str, Any]
 class Api:
     """The few requests of a kubelet."""
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, http: aiohttp.ClientSession) -> None:
+        self.http = http
+
+    @classmethod
+    def of(cls, kubeconfig: Path) -> Self:
         config = yaml.safe_load(kubeconfig.read_text())
         cluster = config["clusters"][0]["cluster"]
         context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
         headers = {"Authorization": f"Bearer {config['users'][0]['user']['token']}"}
-        self.http = aiohttp.ClientSession(cluster["server"], headers=headers, connector=aiohttp.TCPConnector(ssl=context, limit=0))
+        return cls(aiohttp.ClientSession(cluster["server"], headers=headers, connector=aiohttp.TCPConnector(ssl=context, limit=0)))
 
     async def patch_status(self, path: str, status: Object) -> None:
         """Somebody may have deleted it meanwhile, which is fine."""
@@ -58,19 +62,31 @@ class Api:
                 raise RuntimeError(await answer.text())
 
     async def follow(self, path: str) -> AsyncIterator[tuple[str, Object]]:
-        """Everything that there is, then every change; for ever, and anew after an error."""
+        """Everything that there is, then every change; for ever, and anew after an error. What went between two watches is missing from the second
+        list, and told as deleted."""
+        known: dict[str, Object] = {}
         while True:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 async with self.http.get(path) as answer:
                     found = await answer.json()
-                yield "LISTED", found
+                listed = {item["metadata"]["uid"]: item for item in found["items"]}
+                for uid in known.keys() - listed.keys():
+                    yield "DELETED", known.pop(uid)
+                known = listed
+                for item in found["items"]:
+                    yield "LISTED", item
                 query = {"watch": "true", "resourceVersion": found["metadata"]["resourceVersion"], "timeoutSeconds": "600"}
                 async with self.http.get(path, params=query, timeout=aiohttp.ClientTimeout(total=None), read_bufsize=1 << 22) as answer:
                     async for line in answer.content:
                         event = json.loads(line)
                         if event["type"] == "ERROR":
                             break
-                        yield event["type"], event["object"]
+                        kind, item = event["type"], event["object"]
+                        if kind == "DELETED":
+                            known.pop(item["metadata"]["uid"], None)
+                        else:
+                            known[item["metadata"]["uid"]] = item
+                        yield kind, item
             await asyncio.sleep(0.2)
 
 
@@ -105,9 +121,8 @@ class Kubelet:
         )
 
     async def _follow(self, path: str, handle: Callable[[str, Object], Any]) -> None:
-        async for kind, found in self._api.follow(path):
-            for item in found["items"] if kind == "LISTED" else [found]:
-                await handle(kind, item)
+        async for kind, item in self._api.follow(path):
+            await handle(kind, item)
 
     async def _claim(self, kind: str, claim: Object) -> None:
         meta = claim["metadata"]
@@ -281,7 +296,7 @@ class Machine:
 
 
 async def _main(kubeconfig: Path, folder: Path) -> None:
-    kubelet = asyncio.create_task(Kubelet(Api(kubeconfig), folder).run())
+    kubelet = asyncio.create_task(Kubelet(Api.of(kubeconfig), folder).run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, kubelet.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await kubelet
