@@ -22,6 +22,8 @@ from typing import Any
 
 from counter_node.counters import batches
 from counter_node.counters.batches import Outcome, OutcomeKind
+from counter_node.counters.levels import TIMES_LEVEL
+from counter_node.counters.repeats import together
 from counter_node.counters.replies import Failure
 from counter_node.raft.types import NONE, NodeId
 
@@ -121,6 +123,7 @@ class Gateway:
         max_batch_bytes: int = 4 << 20,
     ) -> None:
         """`nonce`: random, fresh for each start of the process; it makes the registration and the read ids unmistakable."""
+        self.level = 1  # of the cluster, as far as this node has heard; set by who owns the state machine
         self.session: int | None = None
         self.replies: list[tuple[Token, list[Any]]] = []  # as many for each token as it gave commands
         self.writes = Gathered()
@@ -201,7 +204,7 @@ class Gateway:
             return None
         assert self.session is not None
         self._number += 1
-        body = batches.encode_batch(self.session, self._number, only_writes)
+        body = batches.encode_batch(self.session, self._number, together(only_writes) if self.level >= TIMES_LEVEL else only_writes)
         if len(body) > self._max_batch_bytes and len(bundles) > 1:  # some commands are long; a bundle by itself is bounded by what a client may send
             self._number -= 1
             self.writes.put_back(bundles, ops)

@@ -480,7 +480,7 @@ class Node:
                     await asyncio.sleep(0)
             finally:
                 dump.close()
-            snapshot = Snapshot(meta, dump.finish())
+            snapshot = Snapshot(meta, await asyncio.to_thread(dump.finish))
             await asyncio.to_thread(self._storage.save_snapshot, snapshot)
             self.replica.snapshot_saved(snapshot.meta)
             took = round(time.monotonic() - start, 3)

@@ -364,6 +364,7 @@ class Replica:
             return
         raft = self.raft
         route = (raft.leader, raft.term, self._link_changes)
+        self.gateway.level = self.machine.level
         body = self.gateway.proposal(route)
         if body is not None:
             if not self.is_leader:

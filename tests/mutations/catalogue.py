@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from counter_node import replica
+from counter_node.counters import ops
 from counter_node.counters.batches import OutcomeKind
 from counter_node.counters.producers import Producers
 from counter_node.counters.sessions import Sessions
@@ -134,6 +135,12 @@ def transfer_without_waiting(patch: Patch) -> None:
 
 
 # --- the log ----------------------------------------------------------------------------------------------------------------
+
+
+@mutation("of increments that are counted together one is lost", quick=True)
+def counted_together_one_short(patch: Patch) -> None:
+    original = ops.EXECUTE[ops.TIMES]
+    patch(ops, "EXECUTE", {**ops.EXECUTE, ops.TIMES: lambda state, op: original(state, [*op[:2], op[2] - 1])})
 
 
 @mutation("an entry is acknowledged before it is durable", quick=True)

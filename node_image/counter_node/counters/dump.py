@@ -27,7 +27,7 @@ class Dump:
         self._values, self._deadlines = state.values, state.deadlines
         self._notes = state.begin_notes()
         self._names, self._expiring = list(self._values), list(self._deadlines)
-        self._out = bytearray(before_tables)
+        self._out = [before_tables]
         self._after_tables = after_tables
         self._pieces = self._work()
 
@@ -36,10 +36,10 @@ class Dump:
         return next(self._pieces, True)
 
     def finish(self) -> bytes:
-        """The whole, doing whatever is left to do."""
+        """The whole, doing whatever is left to do. When that is nothing, another thread may call this, and does not hold the interpreter meanwhile."""
         while not self.step():
             pass
-        return bytes(self._out)
+        return b"".join(self._out)
 
     def close(self) -> None:
         """The state need not take notes any more. Also for a dump that is given up."""
@@ -48,15 +48,15 @@ class Dump:
     def _work(self) -> Iterator[bool]:
         yield from self._map(self._names, self._value)
         yield from self._map(self._expiring, self._deadline)
-        self._out += self._after_tables
+        self._out.append(self._after_tables)
         self.close()
         yield True
 
     def _map(self, names: list[bytes], get: Callable[[bytes], int | None]) -> Iterator[bool]:
-        self._out += map_header(len(names))
+        self._out.append(map_header(len(names)))
         remaining = iter(names)
         while piece := {name: get(name) for name in islice(remaining, PIECE)}:
-            self._out += memoryview(_encode(piece))[len(map_header(len(piece))) :]
+            self._out.append(_encode(piece)[len(map_header(len(piece))) :])
             yield False
 
     def _value(self, name: bytes) -> int | None:

@@ -19,6 +19,7 @@ INCRBY, GET, SET, DEL, MGET, EXISTS, EXPIRE, TTL, PERSIST, INCREX = range(1, 11)
 MULTI, IDMP, FLUSH, DBSIZE, SCAN, KEYS, MSET, GETDEL, GETEX, TYPE = range(11, 21)
 CONSTANT, DECRBY, STRLEN, RANDOMKEY = 21, 22, 23, 24
 WATCH, UNWATCH, EXEC_IF = 25, 26, 27
+TIMES = 28
 LAST_OF_LEVEL_1: Final = EXEC_IF
 """Later ones have a level in levels.OPCODES, so that no older member of a cluster ever meets them."""
 
@@ -263,6 +264,18 @@ def _unwatch(state: State, op: Op) -> Any:
     return unpack(reply)
 
 
+def _times(state: State, op: Op) -> Any:
+    """[TIMES, key, n]: `n` increments by one, or as many as there is room for; for who needs no reply to each of them (repeats.py)."""
+    _, key, times = op
+    old = state.values.get(key)
+    if old is None and state.full():
+        return too_many_keys(state)
+    new = min((old or 0) + times, MAX)
+    if new != old:
+        state.put(key, new)
+    return new
+
+
 EXECUTE: dict[int, Callable[[State, Op], Any]] = {
     INCRBY: incrby,
     GET: _get,
@@ -288,5 +301,6 @@ EXECUTE: dict[int, Callable[[State, Op], Any]] = {
     RANDOMKEY: _randomkey,
     WATCH: _watch,
     UNWATCH: _unwatch,
+    TIMES: _times,
 }
 """MULTI, EXEC_IF and IDMP are the machine's (machine.py), as they execute others."""

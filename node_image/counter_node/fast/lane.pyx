@@ -62,7 +62,7 @@ cdef Py_ssize_t _commands(const char *at, const char *end, bint write, list ops)
     cdef Py_ssize_t count = 0, size, before = PyList_GET_SIZE(ops)
     cdef Py_ssize_t head = 14 if write else 13
     cdef int digits
-    cdef object key
+    cdef object key = <object>PyList_GET_ITEM(ops, before - 1) if write and before else None
     while at < end:
         if end - at < head + 6:
             break
@@ -85,7 +85,9 @@ cdef Py_ssize_t _commands(const char *at, const char *end, bint write, list ops)
             break
         if end - at < size + 4 or at[0] != c'\r' or at[1] != c'\n' or at[size + 2] != c'\r' or at[size + 3] != c'\n':
             break
-        key = PyBytes_FromStringAndSize(at + 2, size)
+        # Of a hot counter one name serves all: its hash is known, and comparing it takes no look into it.
+        if key is None or PyBytes_GET_SIZE(key) != size or memcmp(PyBytes_AS_STRING(key), at + 2, size) != 0:
+            key = PyBytes_FromStringAndSize(at + 2, size)
         PyList_Append(ops, key if write else [get_code, key])
         count += 1
         at += size + 4

@@ -18,7 +18,7 @@ from counter_node.replica import Replica, first_snapshot
 from tests.unit.counters.test_machine import Log
 from tests.unit.raft.test_replica import Alone
 
-NEW = 28
+NEW = max(o.EXECUTE) + 1
 NEXT = levels.LEVEL + 1
 
 
