@@ -16,9 +16,10 @@ A gateway is the part of a node that its clients talk to; every node has one, wh
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import msgspec
 
 from counter_node.counters import batches
 from counter_node.counters.batches import Outcome, OutcomeKind
@@ -37,8 +38,7 @@ UNKNOWN = Failure(b"UNKNOWN the command was sent but its outcome is not known af
 RESTORED = Failure(b"UNKNOWN the node caught up by a snapshot that holds the effect, if any, of this command but not its reply")
 
 
-@dataclasses.dataclass(slots=True)
-class Bundle:
+class Bundle(msgspec.Struct):
     """Commands that one connection gave at once, and that are answered at once."""
 
     token: Token
@@ -46,8 +46,7 @@ class Bundle:
     born: int  # tick
 
 
-@dataclasses.dataclass(slots=True)
-class Batch:
+class Batch(msgspec.Struct):
     number: int
     bundles: list[Bundle]
     ops: list[Op]  # writes and the reads between them
@@ -57,8 +56,7 @@ class Batch:
     answered: bool = False  # with UNKNOWN
 
 
-@dataclasses.dataclass(slots=True)
-class Reads:
+class Reads(msgspec.Struct):
     id: int
     bundles: list[Bundle]
     ops: list[Op]
@@ -152,7 +150,12 @@ class Gateway:
     def idle(self) -> bool:
         """Nothing gathered and nothing unanswered."""
         unanswered = self._in_flight is not None and not self._in_flight.answered
-        return not (self.writes or self.reads or self._asked or unanswered)
+        return not (unanswered or self.writes.ops or self.reads.ops or self._asked)
+
+    @property
+    def waits(self) -> bool:
+        """Something is gathered, and nothing is in flight that it would have to wait for."""
+        return bool((self.writes.ops and self._in_flight is None) or (self.reads.ops and all(group.index is not None for group in self._asked)))
 
     # --- from clients -------------------------------------------------------------------------------------------------------
 
@@ -188,13 +191,13 @@ class Gateway:
         return batches.encode_open(self._nonce)
 
     def _form(self, route: Route) -> Batch | None:
-        if not self.writes:
+        if not self.writes.ops:
             return None
         return self._batch_of(*self.writes.take(self._max_batch), route)
 
     def _batch_of(self, bundles: list[Bundle], ops: list[Op], route: Route) -> Batch | None:
         only_writes = [op for op in ops if self._is_write(op)] if self._mixed else ops
-        if not self.writes:
+        if not self.writes.ops:
             self._mixed = False
         if not only_writes:  # the writes that these reads had to follow are answered
             for bundle in bundles:
@@ -230,7 +233,7 @@ class Gateway:
                     return None
                 group.id, group.route, group.asked = self._fresh_read_id(), route, self._tick
                 return group.id
-        if not self.reads:
+        if not self.reads.ops:
             return None
         bundles, ops = self.reads.take(len(self.reads))
         group = Reads(self._fresh_read_id(), bundles, ops, route, self._tick)

@@ -61,6 +61,8 @@ MIND_DISK_MS = 1_000
 """How often a full disk is looked at."""
 HAND_OVER_AGAIN_S = 10.0
 """Between two attempts of a leader with a full disk: the others' may be full as well."""
+MERGE_S = 0.001
+"""For so long what was gathered while a batch was in flight waits for the next commands of those who were answered, to go as one batch with them."""
 RETRY_TICKS = 5
 """Silence after which a gateway sends its batch again."""
 
@@ -94,7 +96,7 @@ class Node:
         self.peers = Peers(self, self._hello, self.tls)
         self._snapshots = SnapshotSender(self._storage)
         self._worker = DiskWorker(self._loop, self._storage, self.metrics.disk_jobs.add)
-        self._turn_due = self._in_turn = self._another_turn = False
+        self._turn_due = self._in_turn = self._another_turn = self._again_soon = False
         self._snapshotting = False
         self._snapshot_size = len(recovered.snapshot.state) if recovered.snapshot is not None else 0
         self._snapshot_not_before = 0.0
@@ -321,6 +323,13 @@ class Node:
             self._publish(self.cache)
         if self.replica.busy:
             self.wake()
+        elif turn.gathered and not self._again_soon:
+            self._again_soon = True
+            self._loop.call_later(MERGE_S, self._soon)
+
+    def _soon(self) -> None:
+        self._again_soon = False
+        self.wake()
 
     def _send(self, messages: list[tuple[NodeId, PeerMessage]]) -> None:
         by_peer: dict[NodeId, list[PeerMessage]] = {}

@@ -8,7 +8,6 @@ driver calls `persisted`. Everything that came in meanwhile is in the next job: 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -61,8 +60,7 @@ class Forward(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False):
 PeerMessage = Message | Forward
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class DiskJob:
+class DiskJob(msgspec.Struct, frozen=True):
     """One unit for the disk, in this order: the snapshot file if any, then hard state, entries and snapshot marker in one write, then one sync."""
 
     hard_state: HardState | None
@@ -72,11 +70,13 @@ class DiskJob:
     after: list[tuple[NodeId, Message]]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(msgspec.Struct, frozen=True):
     messages: list[tuple[NodeId, PeerMessage]]
     job: DiskJob | None
     replies: list[tuple[Token, list[Any]]]
+    gathered: bool
+    """Something was answered, and what was gathered meanwhile can go now. The clients that were answered are likely to send more in a moment: it is
+    well to wait for that, but not for long, as nothing else may come."""
 
 
 def first_snapshot(node: Member, machine: Machine | None = None) -> Snapshot:
@@ -313,9 +313,12 @@ class Replica:
     def turn(self) -> Turn:
         self._restore()
         self._offer()
-        put_off = self._may_put_off()
-        if self.busy and not put_off:
-            self._apply()
+        busy = self.busy
+        put_off = busy and self._may_put_off()
+        if not put_off:
+            self._put_off = 0
+            if busy:
+                self._apply()
         if self._late_reads:
             self._ask_late_reads()
         self._answer_reads()
@@ -328,15 +331,12 @@ class Replica:
             else:
                 self._put_off += 1
         replies, self.gateway.replies = self.gateway.replies, []
-        return Turn(messages, job, replies)
+        return Turn(messages, job, replies, bool(replies) and self.gateway.waits)
 
     def _may_put_off(self) -> bool:
         """Where nobody waits for what is committed, it is applied after the leader was served: an acknowledgement is not to wait for it. For two
         turns at most, that of a write and that of its acknowledgement."""
-        if self.busy and self.gateway.idle and not self.is_leader and self._put_off < MOST_PUT_OFF:
-            return True
-        self._put_off = 0
-        return False
+        return self._put_off < MOST_PUT_OFF and not self.is_leader and self.gateway.idle
 
     def take_released(self) -> list[tuple[NodeId, PeerMessage]]:
         """What waited for the disk, and what goes to the leader of a batch; for a driver that does not want to wait for the next turn."""

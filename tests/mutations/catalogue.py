@@ -65,7 +65,7 @@ def _hard_state(patch: Patch, change: Callable[[Any], Any]) -> None:
         found = original(self)
         if found is None or found.hard_state is None:
             return found
-        return dataclasses.replace(found, hard_state=change(found.hard_state))
+        return msgspec.structs.replace(found, hard_state=change(found.hard_state))
 
     patch(Raft, "take_persist", take_persist)
 

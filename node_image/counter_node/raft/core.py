@@ -18,6 +18,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
 
 from counter_node.raft import quorum
 from counter_node.raft.leadership import Leadership
@@ -39,6 +42,10 @@ from counter_node.raft.messages import (
     VoteResponse,
 )
 from counter_node.raft.types import NONE, Entry, EntryKind, HardState, MembershipChange, NodeId, Snapshot, SnapshotMeta
+
+
+OF_LEADER: Final = (Append, Heartbeat, InstallSnapshot)
+"""What only a leader sends."""
 
 
 class Role(enum.StrEnum):
@@ -64,8 +71,7 @@ class Config:
     keep_bytes: int = 32 << 20  # but never more than this
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Persist:
+class Persist(msgspec.Struct, frozen=True):
     """One unit for the disk, and the messages that may leave only after it is durable."""
 
     hard_state: HardState | None
@@ -126,7 +132,7 @@ class Raft:
         return found
 
     def take_persist(self) -> Persist | None:
-        entries = self.log.take_unstable()
+        entries = self.log.take_unstable() if self.log.unstable <= self.log.last_index else []
         changed_state = (self.term, self.vote) != self._saved
         hard_state = None
         if changed_state or entries or self._install is not None:
@@ -168,12 +174,14 @@ class Raft:
         if message.term < self.term:
             self._answer_lower_term(sender, message)
             return
-        if isinstance(message, VoteRequest):
+        if isinstance(message, OF_LEADER):
+            self._on_leader(sender, message)
+        elif self.leadership is not None and isinstance(message, AppendResponse):
+            self.leadership.step(sender, message)
+        elif isinstance(message, VoteRequest):
             self._on_vote_request(sender, message)
         elif isinstance(message, VoteResponse):
             self._on_vote_response(sender, message)
-        elif isinstance(message, Append | Heartbeat | InstallSnapshot):
-            self._on_leader(sender, message)
         elif isinstance(message, TimeoutNow):
             self._on_timeout_now(sender)
         elif isinstance(message, ReadResponse):
@@ -297,12 +305,12 @@ class Raft:
                 return True  # asks about a term that nobody has entered
         if isinstance(message, VoteResponse) and message.pre and message.granted:
             return True  # answers our own question about the next term
-        leads = isinstance(message, Append | Heartbeat | InstallSnapshot)
+        leads = isinstance(message, OF_LEADER)
         self._become_follower(message.term, sender if leads else NONE)
         return True
 
     def _answer_lower_term(self, sender: NodeId, message: Message) -> None:
-        if isinstance(message, Append | Heartbeat | InstallSnapshot):
+        if isinstance(message, OF_LEADER):
             self.send(sender, HeartbeatResponse(self.term, 0))  # an old leader: our term makes it step down
         elif isinstance(message, VoteRequest) and message.pre:
             self.send(sender, self._refusal(pre=True))

@@ -25,14 +25,11 @@ class RaftLog:
         offset = self.offset
         for position, entry in enumerate(self.entries):
             assert entry.index == offset + 1 + position, f"gap in the log: {entry.index} at place {offset + 1 + position}"
+        self.last_index = offset + len(self.entries)
         self.unstable = self.last_index + 1
         self.committed = min(max(committed, covered), self.last_index)
         self.applied = covered  # by the state machine
         self.handed = covered  # to the state machine, not necessarily applied yet
-
-    @property
-    def last_index(self) -> int:
-        return self.offset + len(self.entries)
 
     @property
     def last_term(self) -> int:
@@ -52,6 +49,7 @@ class RaftLog:
     def append(self, entries: Sequence[Entry]) -> None:
         """The leader's own entries, at the end."""
         self.entries.extend(entries)
+        self.last_index += len(entries)
 
     def append_after(self, prev_index: int, entries: Sequence[Entry]) -> int:
         """Entries from a leader whose entry at `prev_index` matches; cuts a conflicting suffix. Returns the last index they cover."""
@@ -62,7 +60,7 @@ class RaftLog:
                 continue
             if entry.index <= self.last_index:
                 self._truncate(entry.index)
-            self.entries.extend(entries[position:])
+            self.append(entries[position:])
             self.unstable = min(self.unstable, entry.index)
             break
         return last_new
@@ -70,6 +68,7 @@ class RaftLog:
     def _truncate(self, index: int) -> None:
         assert index > self.committed, f"a committed entry ({index} <= {self.committed}) would be overwritten"
         del self.entries[index - self.offset - 1 :]
+        self.last_index = index - 1
         self.unstable = min(self.unstable, index)
 
     def guess(self, index: int, term: int) -> tuple[int, int]:
@@ -81,6 +80,8 @@ class RaftLog:
 
     def slice(self, first: int, max_bytes: int) -> list[Entry]:
         """Entries from `first` on, at least one if there is one, up to about `max_bytes` of data."""
+        if first == self.last_index:
+            return self.entries[-1:]
         found: list[Entry] = []
         size = 0
         for position in range(first - self.offset - 1, len(self.entries)):
@@ -138,4 +139,4 @@ class RaftLog:
         self.entries = []
         self.offset, self.offset_term = index, term
         self.unstable = index + 1
-        self.committed = self.handed = self.applied = index
+        self.last_index = self.committed = self.handed = self.applied = index

@@ -102,7 +102,7 @@ class Progress:
         if self.pace is Pace.PROBE:
             self.probed = True
         elif entries:
-            size = sum(len(e.data) for e in entries)
+            size = sum([len(e.data) for e in entries])
             self.next = entries[-1].index + 1
             self.inflight.append((self.next - 1, size))
             self.inflight_bytes += size

@@ -35,5 +35,5 @@ def acknowledged(voters: Collection[NodeId], acks: Mapping[NodeId, int]) -> int:
     """The highest position that a majority of `voters` has reached; a voter absent from `acks` is at 0."""
     if not voters:
         return 0
-    positions = sorted((acks.get(v, 0) for v in voters), reverse=True)
-    return positions[majority(len(voters)) - 1]
+    positions = sorted([acks.get(v, 0) for v in voters])
+    return positions[-majority(len(positions))]
