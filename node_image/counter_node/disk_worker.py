@@ -62,7 +62,12 @@ class DiskWorker:
 
     def _inside(self, write: Callable[[], None]) -> BaseException | None:
         start = time.monotonic()
-        error = _failure(write) or _failure(self._storage.sync)
+        error = None
+        try:
+            write()
+            self._storage.sync()
+        except Exception as failure:
+            error = failure
         took = time.monotonic() - start
         self._mind(took)
         self._observe(took)

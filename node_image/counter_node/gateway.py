@@ -124,6 +124,7 @@ class Gateway:
         self.level = 1  # of the cluster, as far as this node has heard; set by who owns the state machine
         self.session: int | None = None
         self.replies: list[tuple[Token, list[Any]]] = []  # as many for each token as it gave commands
+        self.asked: list[Reads] = []
         self.writes = Gathered()
         self.reads = Gathered()
         self._nonce = nonce
@@ -139,7 +140,6 @@ class Gateway:
         self._mixed = False  # there may be reads among the gathered writes
         self._opening: tuple[Route, int] | None = None
         self._in_flight: Batch | None = None
-        self._asked: list[Reads] = []
         self._next_read = nonce
 
     @property
@@ -150,12 +150,18 @@ class Gateway:
     def idle(self) -> bool:
         """Nothing gathered and nothing unanswered."""
         unanswered = self._in_flight is not None and not self._in_flight.answered
-        return not (unanswered or self.writes.ops or self.reads.ops or self._asked)
+        return not (unanswered or self.writes.ops or self.reads.ops or self.asked)
+
+    @property
+    def serves_one(self) -> bool:
+        """One command is all that clients wait for."""
+        batch = self._in_flight
+        return batch is not None and len(batch.ops) == 1 and not self.writes.ops
 
     @property
     def waits(self) -> bool:
         """Something is gathered, and nothing is in flight that it would have to wait for."""
-        return bool((self.writes.ops and self._in_flight is None) or (self.reads.ops and all(group.index is not None for group in self._asked)))
+        return bool((self.writes.ops and self._in_flight is None) or (self.reads.ops and all(group.index is not None for group in self.asked)))
 
     # --- from clients -------------------------------------------------------------------------------------------------------
 
@@ -227,7 +233,7 @@ class Gateway:
         """Id of a read index to ask the leader of `route` for at this moment, if any. One is under way at most: it serves all that wait."""
         if route[0] == NONE:
             return None
-        for group in self._asked:
+        for group in self.asked:
             if group.index is None:
                 if group.route == route and self._tick - group.asked < self._retry:
                     return None
@@ -237,7 +243,7 @@ class Gateway:
             return None
         bundles, ops = self.reads.take(len(self.reads))
         group = Reads(self._fresh_read_id(), bundles, ops, route, self._tick)
-        self._asked.append(group)
+        self.asked.append(group)
         return group.id
 
     def _fresh_read_id(self) -> int:
@@ -278,17 +284,17 @@ class Gateway:
             self._mixed = True
 
     def read_confirmed(self, read_id: int, index: int) -> None:
-        for group in self._asked:
+        for group in self.asked:
             if group.id == read_id and group.index is None:
                 group.index = index
 
     def reads_due(self, applied: int) -> Sequence[Reads]:
         """Groups whose index is applied; the caller computes them and calls `answer`."""
-        if not self._asked:
+        if not self.asked:
             return ()
-        due = [g for g in self._asked if g.index is not None and g.index <= applied]
+        due = [g for g in self.asked if g.index is not None and g.index <= applied]
         if due:
-            self._asked = [g for g in self._asked if g.index is None or g.index > applied]
+            self.asked = [g for g in self.asked if g.index is None or g.index > applied]
         return due
 
     def answer(self, group: Reads, replies: list[Any]) -> None:
@@ -319,12 +325,12 @@ class Gateway:
         """This node will apply nothing more: what waits is refused, and of what was sent no reply can come."""
         for gathered in (self.writes, self.reads):
             self._fail(gathered.take(len(gathered))[0], not_executed)
-        for group in self._asked:
+        for group in self.asked:
             self._fail(group.bundles, not_executed)
         batch = self._in_flight
         if batch is not None and not batch.answered:
             self._answer(batch.bundles, [unknown if self._is_write(op) else not_executed for op in batch.ops])
-        self._asked, self._in_flight, self._mixed = [], None, False
+        self.asked, self._in_flight, self._mixed = [], None, False
 
     # --- the clock ----------------------------------------------------------------------------------------------------------
 
@@ -338,8 +344,8 @@ class Gateway:
         if batch is not None and not batch.answered and batch.bundles[0].born <= limit:
             batch.answered = True
             self._answer(batch.bundles, [self._unknown if self._is_write(op) else self._loading for op in batch.ops])
-        late = [group for group in self._asked if group.bundles[0].born <= limit]
+        late = [group for group in self.asked if group.bundles[0].born <= limit]
         if late:
-            self._asked = [group for group in self._asked if group.bundles[0].born > limit]
+            self.asked = [group for group in self.asked if group.bundles[0].born > limit]
             for group in late:
                 self._fail(group.bundles, self._loading)

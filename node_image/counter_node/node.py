@@ -98,7 +98,7 @@ class Node:
         self._worker = DiskWorker(self._loop, self._storage, self.metrics.disk_jobs.add)
         self._turn_due = self._in_turn = self._another_turn = self._again_soon = False
         self._snapshotting = False
-        self._snapshot_size = len(recovered.snapshot.state) if recovered.snapshot is not None else 0
+        self._limit_log(len(recovered.snapshot.state) if recovered.snapshot is not None else 0)
         self._snapshot_not_before = 0.0
         self._compact_to: int | None = None
         self._linked: Membership | None = None
@@ -282,11 +282,11 @@ class Node:
     # --- the turn -----------------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        """Nothing when `_turn_now` did what was due."""
+        """Nothing when `turn_now` did what was due."""
         if self._turn_due:
-            self._turn_now()
+            self.turn_now()
 
-    def _turn_now(self) -> None:
+    def turn_now(self) -> None:
         """Others wait for what this turn sends, so it does not wait for the next round of the loop. In the middle of a turn: right after that one."""
         self._another_turn = True
         if self._in_turn:
@@ -415,9 +415,10 @@ class Node:
                 return
             try:
                 self._compact_to = self.replica.persisted(job) or self._compact_to
-                self._send(self.replica.take_released())
+                if released := self.replica.take_released():
+                    self._send(released)
                 if job.install is not None:
-                    self._snapshot_size = len(job.install.state)
+                    self._limit_log(len(job.install.state))
                     self.metrics.events["counter_snapshots_installed"] += 1
             except Exception as failed:
                 self._end_with(failed)
@@ -425,10 +426,10 @@ class Node:
                 self._mind_disk()
             if storage.log_bytes > self.log_limit:
                 self.snapshot_soon()
-            self._turn_now()
+            self.turn_now()
 
         slow = job.install is not None or compact_to is not None
-        self._worker.submit(write, done, size=sum(len(e.data) for e in job.entries), slow=slow, leads=self.replica.is_leader)
+        self._worker.submit(write, done, size=sum([len(e.data) for e in job.entries]), slow=slow, leads=self.replica.is_leader)
 
     def _mind_disk(self, *, again: bool = False) -> None:
         """Without room for the next segment: writes are refused, leadership goes to somebody else, and the log is made shorter if it can be. `again`:
@@ -467,11 +468,10 @@ class Node:
         self.replica.fail_disk()
         self.wake()
 
-    @property
-    def log_limit(self) -> int:
-        """Bytes of log after which a snapshot is taken: a few times what it would cost to write one, so that a small state is soon read back after a
-        restart and a large one is not written all the time."""
-        return min(self.settings.snapshot_bytes, max(LEAST_LOG_BYTES, LOG_PER_SNAPSHOT * self._snapshot_size))
+    def _limit_log(self, snapshot_bytes: int) -> None:
+        """`log_limit`, in bytes, is when the next snapshot is taken: a few times what it would cost to write one, so that a small state is soon read
+        back after a restart and a large one is not written all the time."""
+        self.log_limit = min(self.settings.snapshot_bytes, max(LEAST_LOG_BYTES, LOG_PER_SNAPSHOT * snapshot_bytes))
 
     def snapshot_soon(self) -> None:
         if self._snapshotting or self.failed or self._loop.time() < self._snapshot_not_before:
@@ -493,7 +493,7 @@ class Node:
             await asyncio.to_thread(self._storage.save_snapshot, snapshot)
             self.replica.snapshot_saved(snapshot.meta)
             took = round(time.monotonic() - start, 3)
-            self._snapshot_size = len(snapshot.state)
+            self._limit_log(len(snapshot.state))
             self.metrics.snapshot_taken(len(snapshot.state), took)
             log.info("snapshot taken", extra={"index": snapshot.meta.index, "bytes": len(snapshot.state), "seconds": took})
             self.wake()
@@ -547,7 +547,12 @@ class Node:
                 self.replica.receive(sender, message)
         except Exception as error:
             self._end_with(error)
-        self.wake()
+        # A follower's leader waits for its answer. A leader looks at the other sockets first, as what they bring goes into the same batch; not for the
+        # sake of a single client.
+        if not self.replica.is_leader or (self.replica.busy and self.replica.gateway.serves_one):
+            self.turn_now()
+        else:
+            self.wake()
 
     def peer_lost(self, node: NodeId) -> None:
         if not self.stopping:

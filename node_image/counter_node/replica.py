@@ -311,7 +311,8 @@ class Replica:
     # --- the turn -----------------------------------------------------------------------------------------------------------
 
     def turn(self) -> Turn:
-        self._restore()
+        if self.raft.to_restore is not None:
+            self._restore()
         self._offer()
         busy = self.busy
         put_off = busy and self._may_put_off()
@@ -321,7 +322,8 @@ class Replica:
                 self._apply()
         if self._late_reads:
             self._ask_late_reads()
-        self._answer_reads()
+        if self.raft.reads or self.gateway.asked:
+            self._answer_reads()
         job = self._next_job() if self._job is None else None
         messages = self.take_released()
         messages += self.raft.take_messages()

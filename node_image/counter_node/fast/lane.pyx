@@ -99,15 +99,17 @@ cdef Py_ssize_t _commands(const char *at, const char *end, bint write, list ops)
 
 cdef class Lane:
     """Of one server: the sheaves of this turn."""
-    cdef object _submit_write, _submit_read, _wake
+    cdef object _submit_write, _submit_read, _wake, _turn
     cdef Py_ssize_t _max_pipeline
     cdef Sheaf _writes, _reads
     cdef readonly Py_ssize_t commands
+    cdef public bint alone
 
-    def __init__(self, submit_write, submit_read, wake, Py_ssize_t max_pipeline):
+    def __init__(self, submit_write, submit_read, wake, turn, Py_ssize_t max_pipeline):
         self._submit_write = submit_write
         self._submit_read = submit_read
         self._wake = wake
+        self._turn = turn
         self._max_pipeline = max_pipeline
 
     cdef Sheaf _sheaf(self, bint write):
@@ -171,7 +173,7 @@ cdef class Connection:
         cdef Lane lane = self._lane
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data), count
         cdef const char *at = PyBytes_AS_STRING(data)
-        cdef bint write
+        cdef bint write, first
         cdef Sheaf sheaf
         cdef Share share
         if lane is None or self.silent or self.closed or self.last or self.unanswered or self.unfinished or size < 19:
@@ -207,14 +209,18 @@ cdef class Connection:
         self._active_s = sheaf.born_s
         lane.commands += count
         sheaf.bytes += size
-        if PyList_GET_SIZE(sheaf.shares) == 0:
-            lane._wake()
+        first = PyList_GET_SIZE(sheaf.shares) == 0
         PyList_Append(sheaf.shares, share)
         if PyList_GET_SIZE(sheaf.ops) >= SHEAF_COMMANDS or sheaf.bytes >= SHEAF_BYTES:
             lane.submit()
         if self._lane_writes + self._lane_reads > lane._max_pipeline:
             self._paused = True
             self.pause("pipeline")
+        if first and lane.alone:
+            lane.alone = False
+            lane._turn()
+        elif first:
+            lane._wake()
         return True
 
     def leave_lane(self):

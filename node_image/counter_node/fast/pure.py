@@ -45,10 +45,14 @@ class Lane:
         submit_write: Callable[[Any, list[Any]], None],
         submit_read: Callable[[Any, list[Any]], None],
         wake: Callable[[], None],
+        turn: Callable[[], None],
         max_pipeline: int,
     ) -> None:
+        """`wake`: a turn is due. `turn`: now."""
         self.commands = 0
         """Taken so far."""
+        self.alone = False
+        """One command was all that was answered last: who sends next is likely to be the only one again, and its turn begins at once."""
 
     def submit(self) -> None:
         """Gives what was taken to the gateway; at the beginning of each turn."""

@@ -351,6 +351,7 @@ class ClientServer:
             lambda sheaf, ops: node.replica.submit_write(sheaf, ops),
             lambda sheaf, ops: node.replica.submit_read(sheaf, ops),
             node.wake,
+            node.turn_now,
             self.max_pipeline,
         )
         self.now_s = asyncio.get_running_loop().time
@@ -425,10 +426,12 @@ class ClientServer:
     def deliver(self, answers: Sequence[tuple[Slot | Sheaf, list[Any]]]) -> None:
         touched: dict[ClientConnection, None] = {}
         metrics, now = self.node.metrics, monotonic()
+        self.lane.alone = len(answers) == 1 and len(answers[0][1]) == 1
         for slot, replies in answers:
             (metrics.writes if slot.write else metrics.reads).add(now - slot.born_s, len(replies))
             if isinstance(slot, Sheaf):
-                touched.update(dict.fromkeys(self.lane.answer(slot, replies)))
+                if left := self.lane.answer(slot, replies):
+                    touched.update(dict.fromkeys(left))
                 continue
             connection = slot.connection
             connection.answered(slot, replies)

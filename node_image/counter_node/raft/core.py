@@ -116,7 +116,7 @@ class Raft:
         self._after: list[tuple[NodeId, Message]] = []
         self._saved = (hard_state.term, hard_state.vote)
         self._install: Snapshot | None = None  # for the disk
-        self._restore: Snapshot | None = None  # for the state machine
+        self.to_restore: Snapshot | None = None  # for the state machine
         self._incoming: tuple[NodeId, int, SnapshotMeta] | None = None  # sender, term: one and the same file, so a piece fits the one before
         self._pieces = bytearray()
         self._votes: dict[NodeId, bool] = {}
@@ -148,7 +148,7 @@ class Raft:
 
     def take_restore(self) -> Snapshot | None:
         """The snapshot that the state machine must be replaced by before it applies anything else."""
-        found, self._restore = self._restore, None
+        found, self.to_restore = self.to_restore, None
         return found
 
     def take_committed(self, max_bytes: int) -> list[Entry]:
@@ -431,7 +431,7 @@ class Raft:
                 self.log.restore(meta.index, meta.term)
                 self.membership, self.voters = meta.membership, meta.membership.voters()
                 self.snapshot = meta
-                self._install = self._restore = Snapshot(meta, bytes(self._pieces))
+                self._install = self.to_restore = Snapshot(meta, bytes(self._pieces))
         self._incoming, self._pieces = None, bytearray()
         self._after.append((sender, AppendResponse(self.term, True, self.log.committed)))
 

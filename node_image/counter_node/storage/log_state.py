@@ -43,8 +43,8 @@ class LogState:
 
     def term_at(self, index: int) -> int | None:
         """The term of a live entry, None when it is not known (before the snapshot or after the end)."""
-        if index > self.last_index:
-            return None
+        if index >= self.last_index:
+            return self.last_term if index == self.last_index else None
         run = bisect_right(self._runs, index, key=lambda run: run[0])
         return self._runs[run - 1][1] if run else None
 

@@ -151,7 +151,8 @@ class Segments:
         """Prepares the next segment, and fills a slice of it when it is there. A full disk is no failure yet: `has_reserve` stays false, and the
         attempt is repeated now and then, or with `now` at once."""
         if self.has_reserve:
-            self._fill_slice()
+            if self._filled < self._segment_bytes:
+                self._fill_slice()
             return
         if self._offset < self._retry_reserve_at and not now:
             return
@@ -166,7 +167,7 @@ class Segments:
 
     def _fill_slice(self) -> None:
         size = min(FILL_BYTES, self._segment_bytes - self._filled)
-        if size > 0 and self._next_fd is not None:
+        if self._next_fd is not None:
             self._filled += size
             fill(self._disk, self._next_fd, size, self._filled - size)
 
