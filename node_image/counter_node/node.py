@@ -38,7 +38,7 @@ from counter_node.raft.core import Config
 from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
 from counter_node.raft.membership import ChangeRefused
-from counter_node.raft.messages import InstallSnapshot
+from counter_node.raft.messages import AppendResponse, InstallSnapshot
 from counter_node.raft.types import NONE, Entry, EntryKind, HardState, Member, Membership, NodeId, Snapshot
 from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
 from counter_node.resp.commands import CATALOGUE
@@ -426,7 +426,8 @@ class Node:
                 self._mind_disk()
             if storage.log_bytes > self.log_limit:
                 self.snapshot_soon()
-            self.turn_now()
+            if not self.replica.settled:
+                self.turn_now()
 
         slow = job.install is not None or compact_to is not None
         self._worker.submit(write, done, size=sum([len(e.data) for e in job.entries]), slow=slow, leads=self.replica.is_leader)
@@ -551,7 +552,7 @@ class Node:
         # sake of a single client.
         if not self.replica.is_leader or (self.replica.busy and self.replica.gateway.serves_one):
             self.turn_now()
-        else:
+        elif not self.replica.settled or not all(isinstance(message, AppendResponse) for message in messages):
             self.wake()
 
     def peer_lost(self, node: NodeId) -> None:

@@ -350,6 +350,12 @@ class Replica:
         """Another turn has something to do at once: more is committed than one turn may apply."""
         return self.raft.log.handed < self.raft.log.committed
 
+    @property
+    def settled(self) -> bool:
+        """Of a leader, after an acknowledgement came or a job is durable: a turn would find nothing to do. (Whatever else comes wakes the driver by
+        itself.)"""
+        return self.raft.settled and self._marker is None and not (self._messages or self.gateway.replies or self.gateway.waits)
+
     def _restore(self) -> None:
         snapshot = self.raft.take_restore()
         if snapshot is not None:

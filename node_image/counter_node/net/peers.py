@@ -146,15 +146,18 @@ class Inbound(asyncio.Protocol):
             ungreeted[0].cut("peer_crowded")
 
     def data_received(self, data: bytes) -> None:
+        messages: list[PeerMessage] = []
         try:
             for payload in self._frames.feed(data):
                 if self.sender:
-                    self._owner.peer_messages(self.sender, _frames.decode(payload))
+                    messages += _frames.decode(payload)
                 else:
                     self._greet(_hello.decode(payload))
         except (FrameError, msgspec.DecodeError) as error:
             log.warning("peer link closed: %s", error, extra={"peer": f"{self.sender:016x}"})
             self.cut("peer_frame")
+        if messages:  # of all frames that came at once: they share a turn, and a write to the disk
+            self._owner.peer_messages(self.sender, messages)
 
     def cut(self, reason: str) -> None:
         """Counts no more from here on: when many come in one turn, each makes another one go."""

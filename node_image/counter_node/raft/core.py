@@ -158,6 +158,18 @@ class Raft:
         found, self.reads = self.reads, []
         return found
 
+    @property
+    def settled(self) -> bool:
+        """Of a leader: nothing is to be sent, written or handed over. False also where that is not certain."""
+        leadership, log = self.leadership, self.log
+        return (
+            leadership is not None
+            and log.handed >= log.committed
+            and log.unstable > log.last_index
+            and not (self._messages or self._after or self.reads)
+            and leadership.settled
+        )
+
     # --- what the caller puts in --------------------------------------------------------------------------------------------
 
     def tick(self) -> None:

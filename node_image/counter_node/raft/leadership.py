@@ -135,6 +135,18 @@ class Leadership:
 
     # --- sending ------------------------------------------------------------------------------------------------------------
 
+    @property
+    def settled(self) -> bool:
+        """`flush` would send nothing."""
+        me, last, committed = self._raft.id, self._raft.log.last_index, self._raft.log.committed
+        if self._read_heartbeat_due or self._commit_news_due:
+            return False
+        for node, progress in self.progress.items():
+            up_to_date = progress.next > last and progress.pace is Pace.REPLICATE
+            if node != me and not (up_to_date and (progress.sent_commit >= committed or progress.sent_commit >= progress.wants)):
+                return False
+        return True
+
     def flush(self) -> None:
         """Once a turn: what the turn produced goes out as one message to each member."""
         if self._read_heartbeat_due:
