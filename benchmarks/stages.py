@@ -69,6 +69,8 @@ class NodeWithoutLog:
     def wake(self) -> None:
         pass
 
+    turn_now = wake
+
 
 def time(stage: str, commands: int, work: Callable[[], object], repeats: int) -> None:
     number = max(1, 20_000 // commands)

@@ -548,8 +548,8 @@ class Node:
                 self.replica.receive(sender, message)
         except Exception as error:
             self._end_with(error)
-        # A follower's leader waits for its answer. A leader looks at the other sockets first, as what they bring goes into the same batch; not for the
-        # sake of a single client.
+        # A follower's leader waits for its answer. A leader looks at the other sockets first, as what they bring goes into the same batch: unless one
+        # client is alone.
         if not self.replica.is_leader or (self.replica.busy and self.replica.gateway.serves_one):
             self.turn_now()
         elif not self.replica.settled or not all(isinstance(message, AppendResponse) for message in messages):

@@ -76,7 +76,7 @@ class MadeUpNode:
         self.refusals = Refusals()
         self.access, self.tls = Access(None, CATALOGUE, self.refusals), None
         self.clients = ClientServer(cast(Node, self))
-        self.woken = 0
+        self.woken = self.hurried = 0
         self.executed: list[bytes] = []
 
     def spawn(self, work: Any) -> None:
@@ -84,6 +84,10 @@ class MadeUpNode:
 
     def wake(self) -> None:
         self.woken += 1
+
+    def turn_now(self) -> None:
+        self.hurried += 1
+        self.turn()
 
     def connect(self) -> tuple[ClientConnection, Wire]:
         connection, wire = self.clients.client(), Wire()
@@ -140,6 +144,23 @@ def test_all_connections_of_a_turn_share_one_bundle() -> None:
         while node.bundles:
             node.answer()
         assert [wire.written for _, wire in clients] == [b":%d\r\n:1%d\r\n" % (n, n) for n in range(3)]
+
+    run(inside)
+
+
+@pytest.mark.skipif(not COMPILED, reason="only the compiled lane is in a hurry")
+def test_the_turn_of_a_client_that_is_alone_begins_at_once() -> None:
+    def inside() -> None:
+        node = MadeUpNode()
+        (first, _), (second, _) = node.connect(), node.connect()
+        for turn, (senders, hurried) in enumerate([((first,), 0), ((first,), 1), ((first, second), 2), ((first,), 2), ((first,), 3)]):
+            for number, sender in enumerate(senders):
+                sender.data_received(request(b"INCR", b"k:%d" % (10 * turn + number)))
+            assert node.hurried == hurried, turn
+            node.turn()
+            taken, node.bundles = node.bundles, []
+            node.clients.deliver([(token, [node.execute(op) for op in ops]) for _, token, ops in taken])
+        assert node.executed == [b"k:0", b"k:10", b"k:20", b"k:21", b"k:30", b"k:40"]
 
     run(inside)
 

@@ -19,11 +19,13 @@ class Owner:
         self.up = asyncio.Event()
         self.settings = Settings(cluster_id="c", data_dir="")
         self.refusals = Refusals()
+        self.received: list[tuple[int, list[PeerMessage]]] = []
 
     def peer_hello(self, hello: Hello) -> str:
         return ""
 
-    def peer_messages(self, sender: int, messages: list[PeerMessage]) -> None: ...
+    def peer_messages(self, sender: int, messages: list[PeerMessage]) -> None:
+        self.received.append((sender, messages))
 
     def peer_lost(self, node: int) -> None: ...
 
@@ -64,6 +66,8 @@ class Stranger:
 
     aborted = False
 
+    def write(self, data: bytes) -> None: ...
+
     def abort(self) -> None:
         self.aborted = True
 
@@ -82,3 +86,20 @@ async def _a_crowd_in_one_turn(size: int) -> tuple[int, int]:
 def test_of_a_crowd_that_comes_in_one_turn_each_one_over_the_limit_makes_another_one_go() -> None:
     counted, gone = asyncio.run(_a_crowd_in_one_turn(MAX_UNGREETED + 20))
     assert (counted, gone) == (20, 20)
+
+
+async def _frames_at_once(frames: bytes) -> Owner:
+    owner, transport = Owner(), Stranger()
+    peers = Peers(owner, lambda _: Hello("c", 1, 2, "one", "127.0.0.1:1", "127.0.0.1:2"))
+    connection = peers.inbound()
+    connection.connection_made(cast(asyncio.Transport, transport))
+    connection.data_received(frame(Hello("c", 5, 1, "five", "127.0.0.1:3", "127.0.0.1:4")) + frames)
+    await peers.close()
+    return owner
+
+
+def test_frames_that_come_at_once_are_given_on_at_once() -> None:
+    """A node that is behind would write and sync for each of them, else."""
+    beats = [Heartbeat(1, 0, number) for number in range(3)]
+    owner = asyncio.run(_frames_at_once(frame(beats[:1]) + frame(beats[1:])))
+    assert owner.received == [(5, beats)]

@@ -36,7 +36,7 @@ class Dump:
         return next(self._pieces, True)
 
     def finish(self) -> bytes:
-        """The whole, doing whatever is left to do. When that is nothing, another thread may call this, and does not hold the interpreter meanwhile."""
+        """The whole, doing whatever is left to do. When that is nothing, another thread may call this; it leaves the interpreter to others."""
         while not self.step():
             pass
         return b"".join(self._out)

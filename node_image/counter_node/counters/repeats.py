@@ -3,8 +3,8 @@
 A hot counter gets hundreds of increments in one batch. In the log, on the way to the others, and in what they execute, those are one operation for
 each counter (`ops.TIMES`); only the gateway whose clients wait for the single values executes them singly, from its own list.
 
-Both ways leave the same state behind: increments by one of different counters do not touch each other; those of the same counter are alike, so that as
-many are refused at the upper end; and counters appear in the same order, so that the same are refused when there is room for no more.
+Both ways leave the same state behind: increments by one of different counters do not touch each other; those of the same counter are alike, so that
+as many are refused at the upper end; and counters appear in the same order, so that the same are refused when there is room for no more.
 """
 
 from __future__ import annotations

@@ -43,7 +43,6 @@ from counter_node.raft.messages import (
 )
 from counter_node.raft.types import NONE, Entry, EntryKind, HardState, MembershipChange, NodeId, Snapshot, SnapshotMeta
 
-
 OF_LEADER: Final = (Append, Heartbeat, InstallSnapshot)
 """What only a leader sends."""
 

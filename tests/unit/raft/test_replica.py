@@ -336,3 +336,60 @@ def test_what_a_removed_node_sends_on_does_not_grow_the_log() -> None:
     assert node.replica.raft.log.last_index == before
     node.replica.receive(2, batch)
     assert node.replica.raft.log.last_index == before + 1
+
+
+def test_what_was_gathered_while_a_batch_was_in_flight_is_told_of() -> None:
+    """One client waited for the next tick, as long as nothing else came."""
+    node = Alone()
+    node.lead()
+    node.write(ops.incr(b"k"))
+    replica = node.replica
+    replica.submit_write("first", [ops.incr(b"k")])
+    job = replica.turn().job
+    assert job is not None
+    replica.submit_write("second", [ops.incr(b"k")])
+    assert not replica.turn().gathered, "a batch is in flight"
+    replica.persisted(job)
+    turn = replica.turn()
+    assert [token for token, _ in turn.replies] == ["first"]
+    assert turn.gathered
+    following = replica.turn()
+    assert following.job is not None
+    assert not following.gathered
+    replica.persisted(following.job)
+    turn = replica.turn()
+    assert [token for token, _ in turn.replies] == ["second"]
+    assert not turn.gathered
+
+
+def test_reads_that_were_gathered_while_others_were_asked_for_are_told_of() -> None:
+    node = Alone(voters=3)
+    node.lead()
+    replica = node.replica
+    replica.submit_read("first", [ops.get(b"k")])
+    heartbeat = next(message for _, message in replica.turn().messages if isinstance(message, Heartbeat))
+    replica.submit_read("second", [ops.get(b"k")])
+    replica.receive(2, HeartbeatResponse(2, heartbeat.read))
+    turn = replica.turn()
+    assert [token for token, _ in turn.replies] == ["first"]
+    assert turn.gathered
+    assert any(isinstance(message, Heartbeat) for _, message in replica.turn().messages)
+
+
+def test_a_leader_that_is_settled_says_so() -> None:
+    node = Alone(voters=3)
+    node.lead()
+    replica = node.replica
+    last = replica.raft.log.last_index
+    replica.receive(3, AppendResponse(2, True, last))
+    node.turn()
+    assert replica.settled
+    replica.submit_write(None, [ops.incr(b"k")])
+    assert not replica.settled
+    turn = replica.turn()
+    assert turn.job is not None
+    assert replica.settled, "its own disk and the others are asked"
+    replica.persisted(turn.job)
+    assert replica.settled, "one of three has it"
+    replica.receive(2, AppendResponse(2, True, last + 1))
+    assert not replica.settled, "there is something to apply"
