@@ -19,7 +19,8 @@ from counter_node.ports import free_ports
 from benchmarks.systems import HOST, connect, wait_for
 
 BATCH = 2_000
-MOST_ROUNDS = 40
+PARTS = 8
+MOST_PARTS = 40 * PARTS
 _LONG = "import sys; from counter_node import __main__, node; node.LEAST_LOG_BYTES = 1 << 40; sys.exit(__main__.main())"
 """A node that takes no snapshot of its own accord."""
 
@@ -66,13 +67,14 @@ class Node:
             line = next(line for line in page.read().decode().splitlines() if line.startswith("counter_log_size_bytes "))
         return float(line.split()[1]) / (1 << 20)
 
-    def fill(self, keys: int, rounds: int = 1) -> None:
-        """Increments each of `keys` counters `rounds` times."""
+    def fill(self, keys: int, rounds: int = 1, first: int = 0) -> None:
+        """Increments each of `keys` counters, from number `first` on, `rounds` times."""
         with socket.create_connection((HOST, self.resp)) as s, s.makefile("rb") as replies:
             for number in range(rounds):
-                for first in range(0, keys, BATCH):
-                    s.sendall(b"".join(b"*2\r\n$4\r\nINCR\r\n$20\r\ncounter:%012d\r\n" % key for key in range(first, min(first + BATCH, keys))))
-                    for key in range(first, min(first + BATCH, keys)):
+                for start in range(first, first + keys, BATCH):
+                    batch = range(start, min(start + BATCH, first + keys))
+                    s.sendall(b"".join(b"*2\r\n$4\r\nINCR\r\n$20\r\ncounter:%012d\r\n" % key for key in batch))
+                    for key in batch:
                         answer = replies.readline()
                         assert answer.startswith(b":"), f"counter {key}, round {number}: {answer!r}"
 
@@ -140,10 +142,10 @@ def measure(node: Node, keys: int, log_mib: int) -> None:
     node.fill(keys, rounds=2)
     print(f"every counter again, twice: {rss_mib(node.process.pid)[0]:.0f} MiB")
     again(node, "with the log that it keeps", long_log=True)
-    for _ in range(MOST_ROUNDS):
+    for part in range(MOST_PARTS):
         if node.log_mib() >= log_mib:
             break
-        node.fill(keys)
+        node.fill(keys // PARTS, first=part % PARTS * (keys // PARTS))
     again(node, "with a log that no node would keep", long_log=False)
 
 

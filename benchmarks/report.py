@@ -42,6 +42,13 @@ TARGETS = (
 )
 
 
+CPU_TARGETS = (
+    ("500 connections", "n1-c500", "n5-spread"),
+    ("500 connections with pipelines of 16", "n1-c500-p16", "n5-spread-p16"),
+)
+"""Of the leader for each command: with one node, and with five whose clients are spread over all of them, so that gateways do the parsing."""
+
+
 class Results:
     def __init__(self, data: dict[str, Any]) -> None:
         self.about: dict[str, Any] = data["about"]
@@ -97,6 +104,11 @@ def markdown(r: Results) -> str:
     p99 = r.median("ours", "half", "p99_ms")
     if p99 is not None:
         lines.append(f"| 99th percentile at half of the top rate, ms (at most) | 5 | {p99:.2f} | {'yes' if p99 < 5 else 'no'} |")
+    for what, one, five in CPU_TARGETS:
+        before, after = r.cpu("ours", one).get("leader"), r.cpu("ours", five).get("leader")
+        if before and after:
+            verdict = "yes" if after <= before else "no"
+            lines.append(f"| the leader's CPU for a command, one node to five, {what}, µs (no more) | {before:.2f} | {after:.2f} | {verdict} |")
     lines += ["", "## Operations per second", ""]
     lines += ["Median of the rounds (lowest to highest), then the median and the 99th percentile of the latency, ms.", ""]
     lines += ["| | " + " | ".join(systems.BY_NAME[s].title for s in r.systems) + " |", "|---|" + "---|" * len(r.systems)]

@@ -35,6 +35,7 @@ ALL = (
     Scenario("get", "50 connections, linearizable reads", mode="get", keys=1000, through="spread"),
     Scenario("follower", "50 connections, through a follower", through="follower"),
     Scenario("follower-p16", "50 connections, pipelines of 16, through a follower", pipeline=16, through="follower"),
+    Scenario("spread", "50 connections, over all nodes", through="spread"),
     Scenario("spread-p16", "50 connections, pipelines of 16, over all nodes", pipeline=16, through="spread"),
     Scenario("cas", "50 connections, compare-and-swap on a hot key", mode="cas"),
     Scenario("half", "half of the top rate, 50 connections", half_rate_of="c50"),
@@ -43,5 +44,9 @@ ALL = (
     Scenario("n1-p16", "one node, pipelines of 16", nodes=1, pipeline=16),
     Scenario("n5", "five nodes, 50 connections", nodes=5),
     Scenario("n5-p16", "five nodes, pipelines of 16", nodes=5, pipeline=16),
+    Scenario("n1-c500", "one node, 500 connections", nodes=1, connections=500),
+    Scenario("n5-spread", "five nodes, 500 connections over all of them", nodes=5, connections=500, through="spread"),
+    Scenario("n5-spread-p16", "five nodes, 500 connections over all, pipelines of 16", nodes=5, connections=500, pipeline=16, through="spread"),
+    Scenario("n1-c500-p16", "one node, 500 connections, pipelines of 16", nodes=1, connections=500, pipeline=16),
 )
 BY_NAME = {s.name: s for s in ALL}

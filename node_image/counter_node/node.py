@@ -53,6 +53,8 @@ from counter_node.storage import DiskFullError, Failpoints, Storage, StorageErro
 
 LEAST_LOG_BYTES = 8 << 20
 LOG_PER_SNAPSHOT = 4
+CATCHING_UP = 100
+"""Entries that are committed and not applied, as after a start with a long log."""
 DISK_FULL_PAUSE_S = 30.0
 """After a snapshot found no room."""
 RECOVERED_S = 0.2
@@ -476,6 +478,8 @@ class Node:
 
     def snapshot_soon(self) -> None:
         if self._snapshotting or self.failed or self._loop.time() < self._snapshot_not_before:
+            return
+        if self.replica.behind > CATCHING_UP:  # a snapshot of the middle of it costs time now, and helps little later; every disk job asks again
             return
         if self.replica.applied > self.replica.raft.snapshot.index:
             self._snapshotting = True

@@ -356,6 +356,11 @@ class Replica:
         itself.)"""
         return self.raft.settled and self._marker is None and not (self._messages or self.gateway.replies or self.gateway.waits)
 
+    @property
+    def behind(self) -> int:
+        """Entries that are committed and not applied yet."""
+        return self.raft.log.committed - self.raft.log.handed
+
     def _restore(self) -> None:
         snapshot = self.raft.take_restore()
         if snapshot is not None:

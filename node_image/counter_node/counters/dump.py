@@ -1,7 +1,7 @@
 """A snapshot's bytes, made piece by piece while the state goes on changing.
 
-A million counters take tens of milliseconds to encode, and a turn of the loop must not. So a dump remembers the names at its moment, and the state
-keeps for it what a counter was before its first change since (`State.changing`). A name without such a note is as it was.
+A million counters take tens of milliseconds to encode, and a turn of the loop must not. So a dump walks along the names of its moment, and the state
+keeps for it what a counter was before its first change since (`state.Notes`). A name without such a note is as it was.
 
 The bytes are exactly those that encoding the whole state at that moment would have given.
 """
@@ -26,7 +26,7 @@ class Dump:
         self._state = state
         self._values, self._deadlines = state.values, state.deadlines
         self._notes = state.begin_notes()
-        self._names, self._expiring = list(self._values), list(self._deadlines)
+        self._counts = len(self._values), len(self._deadlines)
         self._out = [before_tables]
         self._after_tables = after_tables
         self._pieces = self._work()
@@ -46,25 +46,25 @@ class Dump:
         self._state.end_notes(self._notes)
 
     def _work(self) -> Iterator[bool]:
-        yield from self._map(self._names, self._value)
-        yield from self._map(self._expiring, self._deadline)
+        yield from self._map(self._counts[0], lambda: self._notes.names, self._value)
+        yield from self._map(self._counts[1], lambda: self._notes.expiring, self._deadline)
         self._out.append(self._after_tables)
         self.close()
         yield True
 
-    def _map(self, names: list[bytes], get: Callable[[bytes], int | None]) -> Iterator[bool]:
-        self._out.append(map_header(len(names)))
-        remaining = iter(names)
-        while piece := {name: get(name) for name in islice(remaining, PIECE)}:
+    def _map(self, count: int, remaining: Callable[[], Iterator[bytes]], get: Callable[[bytes], int | None]) -> Iterator[bool]:
+        """`remaining` gives another iterator after a key came or went."""
+        self._out.append(map_header(count))
+        while piece := {name: get(name) for name in islice(remaining(), PIECE)}:
             self._out.append(_encode(piece)[len(map_header(len(piece))) :])
             yield False
 
     def _value(self, name: bytes) -> int | None:
-        note = self._notes.get(name)
+        note = self._notes.before.get(name)
         return self._values[name] if note is None else note[0]
 
     def _deadline(self, name: bytes) -> int | None:
-        note = self._notes.get(name)
+        note = self._notes.before.get(name)
         return self._deadlines[name] if note is None else note[1]
 
 

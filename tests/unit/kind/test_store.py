@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,8 @@ def test_a_left_over_build_is_ended_before_its_folder_is_removed(tmp_path: Path)
     folder = tmp_path / "tmp" / "debian-1"
     folder.mkdir(parents=True)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", f"{folder}/x"]) as build:
+        while str(folder) not in Path(f"/proc/{build.pid}/cmdline").read_text():
+            time.sleep(0.001)  # Popen returns when the new program is being loaded, a moment before it has its command line
         with Store(tmp_path).exclusive():
             assert not folder.exists()
         assert build.wait(5) == -9

@@ -393,3 +393,17 @@ def test_a_leader_that_is_settled_says_so() -> None:
     assert replica.settled, "one of three has it"
     replica.receive(2, AppendResponse(2, True, last + 1))
     assert not replica.settled, "there is something to apply"
+
+
+def test_a_replica_that_starts_with_a_long_log_is_behind_until_it_has_applied_it() -> None:
+    """No snapshot is begun meanwhile (node.py)."""
+    node = Alone()
+    entries = [Entry(n, 1, EntryKind.DATA, batches.stamp(EPOCH_MS, batches.encode_open(n))) for n in range(2, 12)]
+    old = node.replica
+    again = Replica(
+        Config(1), HardState(1, 0, 11), Snapshot(old.raft.snapshot, old.machine.snapshot()), entries,
+        gateway=old.gateway, clock_ms=lambda: EPOCH_MS, randint=lambda low, high: low,
+    )  # fmt: skip
+    assert again.behind == 10
+    again.turn()
+    assert again.behind == 0
