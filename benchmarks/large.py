@@ -21,7 +21,7 @@ from benchmarks.systems import HOST, connect, wait_for
 BATCH = 2_000
 PARTS = 8
 MOST_PARTS = 40 * PARTS
-_LONG = "import sys; from counter_node import __main__, node; node.LEAST_LOG_BYTES = 1 << 40; sys.exit(__main__.main())"
+_LONG = "import sys; from counter_node import __main__, snapshot_taker; snapshot_taker.LEAST_LOG_BYTES = 1 << 40; sys.exit(__main__.main())"
 """A node that takes no snapshot of its own accord."""
 
 

@@ -252,7 +252,7 @@ class Metrics:
     def _sizes(self) -> Iterator[Sample]:
         node = self._node
         yield "counter_log_size_bytes", (), node.log_bytes
-        yield "counter_log_limit_bytes", (), node.log_limit
+        yield "counter_log_limit_bytes", (), node.snapshots.log_limit
         yield "counter_snapshot_size_bytes", (), self.snapshot_bytes
         yield "counter_keys", (), len(node.replica.machine.values)
         yield "counter_producers", (), node.replica.machine.producer_count

@@ -48,15 +48,10 @@ from counter_node.security.refusals import Refusals
 from counter_node.security.tls import Tls
 from counter_node.settings import Settings
 from counter_node.snapshot_sender import SnapshotSender
+from counter_node.snapshot_taker import SnapshotTaker
 from counter_node.status import pages, unready_reason
-from counter_node.storage import DiskFullError, Failpoints, Storage, StorageError
+from counter_node.storage import Failpoints, Storage, StorageError
 
-LEAST_LOG_BYTES = 8 << 20
-LOG_PER_SNAPSHOT = 4
-CATCHING_UP = 100
-"""Entries that are committed and not applied, as after a start with a long log."""
-DISK_FULL_PAUSE_S = 30.0
-"""After a snapshot found no room."""
 RECOVERED_S = 0.2
 """Between the answer to RAFT.RECOVER and the end of the process."""
 MIND_DISK_MS = 1_000
@@ -96,12 +91,10 @@ class Node:
         self.id: NodeId = recovered.node_id
         self.replica = self._make_replica(recovered.hard_state, recovered.snapshot, recovered.behind + recovered.entries)
         self.peers = Peers(self, self._hello, self.tls)
-        self._snapshots = SnapshotSender(self._storage)
+        self._sender = SnapshotSender(self._storage)
+        self.snapshots = SnapshotTaker(self, self._storage, len(recovered.snapshot.state) if recovered.snapshot is not None else 0)
         self._worker = DiskWorker(self._loop, self._storage, self.metrics.disk_jobs.add)
         self._turn_due = self._in_turn = self._another_turn = self._again_soon = False
-        self._snapshotting = False
-        self._limit_log(len(recovered.snapshot.state) if recovered.snapshot is not None else 0)
-        self._snapshot_not_before = 0.0
         self._compact_to: int | None = None
         self._linked: Membership | None = None
         self._was_leader = False
@@ -197,7 +190,7 @@ class Node:
             await self.cache.stop()
         await self.peers.close()
         self._worker.close()
-        self._snapshots.close()
+        self._sender.close()
         self._storage.close()
         log.info("stopped")
 
@@ -229,7 +222,7 @@ class Node:
     async def recover(self) -> None:
         """Give up the lost majority: this node goes on as the only member of its cluster, and every other id is removed. Ends the node, which
         starts anew from what is on the disk then. The caller has checked that no leader is known."""
-        while self.replica.writing or self._snapshotting:
+        while self.replica.writing or self.snapshots.busy:
             await asyncio.sleep(0.01)
         self.failed = "goes on alone: it starts anew"  # from here on nothing else is written
         snapshot = self.replica.sole_survivor(_member(self.id, self.settings))
@@ -355,7 +348,7 @@ class Node:
             self.replica.unreachable(to)
             return
         try:
-            piece = await self._snapshots.fill(message)
+            piece = await self._sender.fill(message)
         except StorageError as error:
             log.warning("the snapshot that is being sent is not there any more: %s", error, extra={"to": f"{to:016x}"})
             self.replica.snapshot_gone(to)
@@ -420,14 +413,13 @@ class Node:
                 if released := self.replica.take_released():
                     self._send(released)
                 if job.install is not None:
-                    self._limit_log(len(job.install.state))
+                    self.snapshots.last_was(len(job.install.state))
                     self.metrics.events["counter_snapshots_installed"] += 1
             except Exception as failed:
                 self._end_with(failed)
             if storage.room_bytes is not None or self.replica.disk_room is not None:
                 self._mind_disk()
-            if storage.log_bytes > self.log_limit:
-                self.snapshot_soon()
+            self.snapshots.if_due()
             if not self.replica.settled:
                 self.turn_now()
 
@@ -456,7 +448,7 @@ class Node:
         if room is None:
             return
         if storage.log_bytes > self.settings.segment_bytes:
-            self.snapshot_soon()
+            self.snapshots.take_soon()
         leadership, now = replica.raft.leadership, self._loop.time()
         if leadership is not None and len(replica.raft.voters) > 1 and now >= self._hand_over_not_before:
             self._hand_over_not_before = now + HAND_OVER_AGAIN_S
@@ -470,43 +462,6 @@ class Node:
             log.critical("%s", self.failed)
         self.replica.fail_disk()
         self.wake()
-
-    def _limit_log(self, snapshot_bytes: int) -> None:
-        """`log_limit`, in bytes, is when the next snapshot is taken: a few times what it would cost to write one, so that a small state is soon read
-        back after a restart and a large one is not written all the time."""
-        self.log_limit = min(self.settings.snapshot_bytes, max(LEAST_LOG_BYTES, LOG_PER_SNAPSHOT * snapshot_bytes))
-
-    def snapshot_soon(self) -> None:
-        if self._snapshotting or self.failed or self._loop.time() < self._snapshot_not_before:
-            return
-        if self.replica.behind > CATCHING_UP:  # a snapshot of the middle of it costs time now, and helps little later; every disk job asks again
-            return
-        if self.replica.applied > self.replica.raft.snapshot.index:
-            self._snapshotting = True
-            self.spawn(self._take_snapshot())
-
-    async def _take_snapshot(self) -> None:
-        try:
-            start = time.monotonic()
-            meta, dump = self.replica.begin_snapshot()
-            try:
-                while not dump.step():
-                    await asyncio.sleep(0)
-            finally:
-                dump.close()
-            snapshot = Snapshot(meta, await asyncio.to_thread(dump.finish))
-            await asyncio.to_thread(self._storage.save_snapshot, snapshot)
-            self.replica.snapshot_saved(snapshot.meta)
-            took = round(time.monotonic() - start, 3)
-            self._limit_log(len(snapshot.state))
-            self.metrics.snapshot_taken(len(snapshot.state), took)
-            log.info("snapshot taken", extra={"index": snapshot.meta.index, "bytes": len(snapshot.state), "seconds": took})
-            self.wake()
-        except DiskFullError as error:
-            self._snapshot_not_before = self._loop.time() + DISK_FULL_PAUSE_S
-            log.error("no snapshot: %s", error)
-        finally:
-            self._snapshotting = False
 
     # --- from the log -------------------------------------------------------------------------------------------------------
 

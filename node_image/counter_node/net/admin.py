@@ -151,7 +151,7 @@ class Admin:
         return OK
 
     async def _snapshot(self) -> int:
-        self._node.snapshot_soon()
+        self._node.snapshots.take_soon()
         return self._node.replica.applied
 
     def _leadership(self) -> Any:

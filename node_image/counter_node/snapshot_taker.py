@@ -1,0 +1,77 @@
+"""When a node takes a snapshot of its own, and how: built in pieces between turns, written on a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from counter_node.logs import log
+from counter_node.raft.types import Snapshot
+from counter_node.storage import DiskFullError, Storage
+
+if TYPE_CHECKING:
+    from counter_node.node import Node
+
+LEAST_LOG_BYTES = 8 << 20
+LOG_PER_SNAPSHOT = 4
+CATCHING_UP = 100
+"""Entries that are committed and not applied, as after a start with a long log."""
+DISK_FULL_PAUSE_S = 30.0
+"""After a snapshot found no room."""
+
+
+class SnapshotTaker:
+    """`log_limit`: bytes of log after which a snapshot is due."""
+
+    def __init__(self, node: Node, storage: Storage, last_bytes: int) -> None:
+        """`last_bytes`: the size of the newest snapshot, 0 when there is none."""
+        self._node, self._storage = node, storage
+        self._clock = asyncio.get_running_loop().time
+        self._not_before = 0.0
+        self.busy = False
+        self.last_was(last_bytes)
+
+    def last_was(self, size_bytes: int) -> None:
+        """The log may become a few times as long as a snapshot. So a small state is soon read back after a restart, and a large one is not written
+        all the time."""
+        self.log_limit = min(self._node.settings.snapshot_bytes, max(LEAST_LOG_BYTES, LOG_PER_SNAPSHOT * size_bytes))
+
+    def if_due(self) -> None:
+        if self._storage.log_bytes > self.log_limit:
+            self.take_soon()
+
+    def take_soon(self) -> None:
+        """Unless there is nothing new, or one is being taken, or it would be wrong now."""
+        node = self._node
+        if self.busy or node.failed or self._clock() < self._not_before:
+            return
+        if node.replica.behind > CATCHING_UP:  # one of the middle of it costs time now, and helps little later; every disk job asks again
+            return
+        if node.replica.applied > node.replica.raft.snapshot.index:
+            self.busy = True
+            node.spawn(self._take())
+
+    async def _take(self) -> None:
+        node = self._node
+        try:
+            start = time.monotonic()
+            meta, dump = node.replica.begin_snapshot()
+            try:
+                while not dump.step():
+                    await asyncio.sleep(0)
+            finally:
+                dump.close()
+            snapshot = Snapshot(meta, await asyncio.to_thread(dump.finish))
+            await asyncio.to_thread(self._storage.save_snapshot, snapshot)
+            node.replica.snapshot_saved(snapshot.meta)
+            took = round(time.monotonic() - start, 3)
+            self.last_was(len(snapshot.state))
+            node.metrics.snapshot_taken(len(snapshot.state), took)
+            log.info("snapshot taken", extra={"index": snapshot.meta.index, "bytes": len(snapshot.state), "seconds": took})
+            node.wake()
+        except DiskFullError as error:
+            self._not_before = self._clock() + DISK_FULL_PAUSE_S
+            log.error("no snapshot: %s", error)
+        finally:
+            self.busy = False
