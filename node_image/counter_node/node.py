@@ -324,7 +324,8 @@ class Node:
 
     def _soon(self) -> None:
         self._again_soon = False
-        self.wake()
+        if self.replica.gateway.waits:
+            self.wake()
 
     def _send(self, messages: list[tuple[NodeId, PeerMessage]]) -> None:
         by_peer: dict[NodeId, list[PeerMessage]] = {}
