@@ -290,8 +290,6 @@ class Gateway:
 
     def reads_due(self, applied: int) -> Sequence[Reads]:
         """Groups whose index is applied; the caller computes them and calls `answer`."""
-        if not self.asked:
-            return ()
         due = [g for g in self.asked if g.index is not None and g.index <= applied]
         if due:
             self.asked = [g for g in self.asked if g.index is None or g.index > applied]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +11,12 @@ import msgspec
 from counter_node.counters import ops as o
 from counter_node.counters.batches import TIME_BYTES, Batch, Body, Level, Limits, Op, OpenSession, Outcome, OutcomeKind, decode, decode_ops
 from counter_node.counters.dump import Dump
-from counter_node.counters.increments import COMPILED, increments
+from counter_node.counters.increments import increments
 from counter_node.counters.levels import LEVEL, LIMITS_LEVEL, OPCODES
 from counter_node.counters.producers import MOST, Producers
 from counter_node.counters.replies import NO_LIST
 from counter_node.counters.sessions import Sessions
-from counter_node.counters.state import MAX, MAX_KEYS, State
+from counter_node.counters.state import MAX_KEYS, State
 
 FORMAT = 1
 
@@ -92,10 +91,12 @@ class Machine:
             if kind is not OutcomeKind.EXECUTED:
                 return Outcome(kind, body.session, body.number)
             own = substitute(body.session, body.number)
-            if own is not None:
-                return Outcome(kind, body.session, body.number, 0, self._execute_all(own))
-            self._execute_unheard(decode_ops(body.ops))
-            return Outcome(kind, body.session, body.number)
+            if own is None:
+                self._execute_all(decode_ops(body.ops), None)
+                return Outcome(kind, body.session, body.number)
+            replies: list[Any] = []
+            self._execute_all(own, replies)
+            return Outcome(kind, body.session, body.number, 0, replies)
         if type(body) is OpenSession:
             sessions.open(index, now)
             return Outcome(OutcomeKind.SESSION_OPENED, index, 0, body.nonce)
@@ -118,35 +119,14 @@ class Machine:
             raise UnknownOperationError(f"{what} is of level {level} and this version knows {self.knows}; upgrade this node")
         assert level <= self.level, f"{what} is of level {level}, and the cluster at {self.level}"
 
-    def _execute_all(self, commands: list[Op]) -> list[Any]:
-        replies: list[Any] = []
+    def _execute_all(self, commands: list[Op], replies: list[Any] | None) -> None:
+        """`replies`: where they are added; None for a batch of another gateway, which nobody here waits for."""
         at = 0
         while (at := increments(self._state, commands, at, replies)) < len(commands):
-            replies.append(self._execute(commands[at]))
+            reply = self._execute(commands[at])
+            if replies is not None:
+                replies.append(reply)
             at += 1
-        return replies
-
-    def _execute_unheard(self, commands: list[Op]) -> None:
-        """A batch of another gateway, which nobody here waits for."""
-        state = self._state
-        if not COMPILED and state.dirty is None and not state.careful and set(map(type, commands)) == {bytes}:
-            self._add_up(commands)
-            return
-        at = 0
-        while (at := increments(state, commands, at, None)) < len(commands):
-            self._execute(commands[at])
-            at += 1
-
-    def _add_up(self, keys: list[bytes]) -> None:
-        """In Python it is faster to add the increments of a key at once: the sum is the same, and keys appear in the same order."""
-        values = self._state.values
-        for key, times in Counter(keys).items():
-            old = values.get(key)
-            if old is not None and old <= MAX - times:
-                values[key] = old + times
-            else:
-                for _ in range(times):
-                    self._execute(key)
 
     def _execute(self, op: Op) -> Any:
         if type(op) is bytes:

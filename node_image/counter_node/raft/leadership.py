@@ -137,7 +137,7 @@ class Leadership:
 
     @property
     def settled(self) -> bool:
-        """`flush` would send nothing."""
+        """`flush` would send nothing: nearly always every member was sent everything and waits for no news."""
         me, last, committed = self._raft.id, self._raft.log.last_index, self._raft.log.committed
         if self._read_heartbeat_due or self._commit_news_due:
             return False
@@ -151,14 +151,10 @@ class Leadership:
         """Once a turn: what the turn produced goes out as one message to each member."""
         if self._read_heartbeat_due:
             self._heartbeat()
-        me, last, committed = self._raft.id, self._raft.log.last_index, self._raft.log.committed
-        for node, progress in self.progress.items():
-            # Nearly always a member was sent everything and waits for no news; this looks at it without a call.
-            settled = progress.next > last and progress.pace is Pace.REPLICATE
-            if settled and (progress.sent_commit >= committed or (progress.sent_commit >= progress.wants and not self._commit_news_due)):
-                continue
-            if node != me:
-                self._replicate(node)
+        if not self.settled:
+            for node in self.progress:
+                if node != self._raft.id:
+                    self._replicate(node)
         self._commit_news_due = False
 
     def _heartbeat(self) -> None:
