@@ -53,14 +53,19 @@ class DiskWorker:
         if slow or self._careful > 0:
             self._careful = max(0, self._careful - 1)
             self._jobs.put((write, done))
-        elif not leads:
-            done(self._inside(write))
-        elif self._syncer is None or size < BESIDE_BYTES:
-            self._loop.call_soon(done, self._inside(write))
-        else:
+        elif leads and self._syncer is not None and size >= BESIDE_BYTES:
             self._start_beside(write, done)
+        else:
+            error, took_s = self._whole(write)
+            if leads:
+                self._loop.call_soon(done, error)
+            else:
+                done(error)
+            self._mind(took_s)
+            self._observe(took_s)
 
-    def _inside(self, write: Callable[[], None]) -> BaseException | None:
+    def _whole(self, write: Callable[[], None]) -> tuple[BaseException | None, float]:
+        """The write and the sync; how long they took."""
         start = time.monotonic()
         error = None
         try:
@@ -68,10 +73,7 @@ class DiskWorker:
             self._storage.sync()
         except Exception as failure:
             error = failure
-        took = time.monotonic() - start
-        self._mind(took)
-        self._observe(took)
-        return error
+        return error, time.monotonic() - start
 
     def _mind(self, blocked_s: float) -> None:
         """How long the disk kept the loop."""
@@ -107,7 +109,9 @@ class DiskWorker:
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             write, done = job
-            error = self._inside(write)
+            error, took_s = self._whole(write)
+            self._mind(took_s)
+            self._observe(took_s)
             try:
                 self._loop.call_soon_threadsafe(done, error)
             except RuntimeError:

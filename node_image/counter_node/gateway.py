@@ -147,6 +147,11 @@ class Gateway:
         return self.session is not None
 
     @property
+    def quiet(self) -> bool:
+        """Registered, and nobody wants anything: there is nothing to hand to a leader."""
+        return not (self.session is None or self._in_flight is not None or self.writes.ops or self.reads.ops or self.asked)
+
+    @property
     def idle(self) -> bool:
         """Nothing gathered and nothing unanswered."""
         unanswered = self._in_flight is not None and not self._in_flight.answered
@@ -183,7 +188,9 @@ class Gateway:
             return self._registration(route)
         batch = self._in_flight
         if batch is None:
-            batch = self._form(route)
+            if not self.writes.ops:
+                return None
+            batch = self._batch_of(*self.writes.take(self._max_batch), route)
             return None if batch is None else batch.body
         if batch.route != route or self._tick - batch.sent >= self._retry:
             batch.route, batch.sent = route, self._tick
@@ -195,11 +202,6 @@ class Gateway:
             return None
         self._opening = (route, self._tick)
         return batches.encode_open(self._nonce)
-
-    def _form(self, route: Route) -> Batch | None:
-        if not self.writes.ops:
-            return None
-        return self._batch_of(*self.writes.take(self._max_batch), route)
 
     def _batch_of(self, bundles: list[Bundle], ops: list[Op], route: Route) -> Batch | None:
         only_writes = [op for op in ops if self._is_write(op)] if self._mixed else ops

@@ -307,13 +307,13 @@ class Node:
         self._turn_due = False
         self.clients.lane.submit()
         turn = self.replica.turn()
-        self.metrics.turned(self.replica.raft)
         if turn.messages:
             self._send(turn.messages)
         if turn.replies:
-            self._deliver(self._questions.take(turn.replies))
+            self._deliver(self._questions.take(turn.replies) if self._questions.open else turn.replies)
         if turn.job is not None:
             self._start_job(turn.job)
+        self.metrics.turned(self.replica.raft)
         if self.cache is not None:
             self._publish(self.cache)
         if self.replica.busy:
@@ -424,8 +424,8 @@ class Node:
             if not self.replica.settled:
                 self.turn_now()
 
-        slow = job.install is not None or compact_to is not None
-        self._worker.submit(write, done, size=sum([len(e.data) for e in job.entries]), slow=slow, leads=self.replica.is_leader)
+        slow, leads = job.install is not None or compact_to is not None, self.replica.is_leader
+        self._worker.submit(write, done, size=sum([len(e.data) for e in job.entries]) if leads else 0, slow=slow, leads=leads)
 
     def _mind_disk(self, *, again: bool = False) -> None:
         """Without room for the next segment: writes are refused, leadership goes to somebody else, and the log is made shorter if it can be. `again`:
@@ -467,7 +467,8 @@ class Node:
     # --- from the log -------------------------------------------------------------------------------------------------------
 
     def _on_applied(self, entry: Entry) -> None:
-        self.admin.applied(entry)
+        if self.admin.waiting:
+            self.admin.applied(entry)
         if entry.kind is EntryKind.CONFIG:
             self._sync_links()
 
@@ -510,9 +511,10 @@ class Node:
             self._end_with(error)
         # A follower's leader waits for its answer. A leader looks at the other sockets first, as what they bring goes into the same batch: unless one
         # client is alone.
-        if not self.replica.is_leader or (self.replica.busy and self.replica.gateway.serves_one):
+        replica = self.replica
+        if replica.raft.leadership is None or (replica.busy and replica.gateway.serves_one):
             self.turn_now()
-        elif not self.replica.settled or not all(isinstance(message, AppendResponse) for message in messages):
+        elif not replica.settled or not all(isinstance(message, AppendResponse) for message in messages):
             self.wake()
 
     def peer_lost(self, node: NodeId) -> None:

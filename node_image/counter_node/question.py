@@ -15,23 +15,21 @@ OPS: list[Any] = [[o.EXISTS, [b""]]]
 class Questions:
     def __init__(self, submit: Callable[[object, list[Any]], None]) -> None:
         self._submit = submit
-        self._open: set[asyncio.Future[bool]] = set()
+        self.open: set[asyncio.Future[bool]] = set()
 
     async def confirm(self) -> bool:
         """False when no leader confirmed it in time."""
         token: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._open.add(token)
+        self.open.add(token)
         self._submit(token, OPS)
         return await token
 
     def take(self, answers: list[tuple[Any, list[Any]]]) -> list[tuple[Any, list[Any]]]:
         """Takes the answers to its own questions out of those of a turn; the others are the clients'."""
-        if not self._open:
-            return answers
         others = []
         for token, replies in answers:
             if isinstance(token, asyncio.Future):
-                self._open.discard(token)
+                self.open.discard(token)
                 if not token.done():  # else nobody waits any more
                     token.set_result(not isinstance(replies[0], Failure))
             else:

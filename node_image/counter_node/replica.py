@@ -219,7 +219,7 @@ class Replica:
                 self.raft.propose(batches.stamp(self._clock_ms(), message.body), sender)
         elif isinstance(message, ReadRequest):
             self._read(lambda: self.raft.step(sender, message))
-        elif self._finds_room(message):
+        elif self.disk_room is None or self._finds_room(message):
             self.raft.step(sender, message)
 
     def _read(self, ask: Callable[[], object]) -> None:
@@ -249,8 +249,6 @@ class Replica:
 
     def _finds_room(self, message: Message) -> bool:
         """A message that is dropped was lost on the way, as far as Raft is concerned."""
-        if self.disk_room is None:
-            return True
         if isinstance(message, Append) and message.entries:
             return self._fits(sum(len(entry.data) + ENTRY_BYTES for entry in message.entries))
         return not isinstance(message, InstallSnapshot)
@@ -311,34 +309,33 @@ class Replica:
     # --- the turn -----------------------------------------------------------------------------------------------------------
 
     def turn(self) -> Turn:
-        if self.raft.to_restore is not None:
+        raft, gateway = self.raft, self.gateway
+        if raft.to_restore is not None:
             self._restore()
-        self._offer()
+        if not (gateway.quiet or self.disk_failed):
+            self._offer()
+        # Where nobody waits for what is committed, it is applied after the leader was served: an acknowledgement is not to wait for it. For two
+        # turns at most, that of a write and that of its acknowledgement.
         busy = self.busy
-        put_off = busy and self._may_put_off()
+        put_off = busy and self._put_off < MOST_PUT_OFF and raft.leadership is None and gateway.idle
         if not put_off:
             self._put_off = 0
             if busy:
                 self._apply()
         if self._late_reads:
             self._ask_late_reads()
-        if self.raft.reads or self.gateway.asked:
+        if raft.reads or gateway.asked:
             self._answer_reads()
         job = self._next_job() if self._job is None else None
-        messages = self.take_released()
-        messages += self.raft.take_messages()
+        messages, self._messages = self._messages, []
+        messages += raft.take_messages()
         if put_off:
             if job is None and not messages:
                 self._apply()
             else:
                 self._put_off += 1
-        replies, self.gateway.replies = self.gateway.replies, []
-        return Turn(messages, job, replies, bool(replies) and self.gateway.waits)
-
-    def _may_put_off(self) -> bool:
-        """Where nobody waits for what is committed, it is applied after the leader was served: an acknowledgement is not to wait for it. For two
-        turns at most, that of a write and that of its acknowledgement."""
-        return self._put_off < MOST_PUT_OFF and not self.is_leader and self.gateway.idle
+        replies, gateway.replies = gateway.replies, []
+        return Turn(messages, job, replies, bool(replies) and gateway.waits)
 
     def take_released(self) -> list[tuple[NodeId, PeerMessage]]:
         """What waited for the disk, and what goes to the leader of a batch; for a driver that does not want to wait for the next turn."""
@@ -373,20 +370,19 @@ class Replica:
 
     def _offer(self) -> None:
         """Hand the gateway's batch and its read to the leader, which may be this node."""
-        if self.disk_failed:
-            return
-        raft = self.raft
+        raft, gateway = self.raft, self.gateway
         route = (raft.leader, raft.term, self._link_changes)
-        self.gateway.level = self.machine.level
-        body = self.gateway.proposal(route)
+        gateway.level = self.machine.level
+        body = gateway.proposal(route)
         if body is not None:
-            if not self.is_leader:
+            if raft.leadership is None:
                 self._messages.append((raft.leader, Forward(body)))
             elif not self._fits(len(body)) or not raft.propose(batches.stamp(self._clock_ms(), body)):
-                self.gateway.not_sent()
-        read_id = self.gateway.read_to_ask(route)
-        if read_id is not None:
-            self._read(lambda: raft.read(read_id))
+                gateway.not_sent()
+        if gateway.reads.ops or gateway.asked:
+            read_id = gateway.read_to_ask(route)
+            if read_id is not None:
+                self._read(lambda: raft.read(read_id))
 
     def _apply(self) -> None:
         raft, gateway = self.raft, self.gateway
@@ -415,7 +411,7 @@ class Replica:
             persist = self.raft.take_persist()
             if persist is None and self._marker is None:
                 return None
-            if persist is not None and not persist.writes and self._marker is None:
+            if persist is not None and persist.hard_state is None and self._marker is None:
                 self._release(persist.after)  # all that these depend on is durable already
                 continue
             self._job = self._join(persist)

@@ -80,7 +80,7 @@ class Machine:
             sessions.evict(now)
         if now >= self._producers.due_ms:
             self._producers.evict(now)
-        if state.watches:
+        if state.watches.by_key:
             state.watches.evict(now)
         try:
             body = decode(memoryview(payload)[TIME_BYTES:])

@@ -29,7 +29,7 @@ class Watch:
 class Watches:
     def __init__(self) -> None:
         self.by_key: dict[bytes, set[bytes]] = {}  # key → names of watches; empty while nobody watches, so that writers have little to ask
-        self._table: dict[bytes, Watch] = {}  # name → watch, in the order in which they began
+        self._table: dict[bytes, Watch] = {}  # name → watch, in the order in which they began; each has a key
         self._count = 0  # keys of all watches
 
     def __len__(self) -> int:

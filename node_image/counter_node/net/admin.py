@@ -46,7 +46,7 @@ def _address(text: bytes) -> str:
 class Admin:
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._waiting: dict[int, list[tuple[int, asyncio.Future[bool]]]] = {}
+        self.waiting: dict[int, list[tuple[int, asyncio.Future[bool]]]] = {}
         self._commands: dict[str, tuple[int, Callable[..., Awaitable[Any]]]] = {
             "STATUS": (0, self._status),
             "BOOTSTRAP": (1, self._bootstrap),
@@ -78,7 +78,7 @@ class Admin:
 
     def applied(self, entry: Entry) -> None:
         """Whoever waits for this index learns whether it is still the entry that was proposed."""
-        for term, waiter in self._waiting.pop(entry.index, ()):
+        for term, waiter in self.waiting.pop(entry.index, ()):
             if not waiter.done():
                 waiter.set_result(term == entry.term)
 
@@ -131,7 +131,7 @@ class Admin:
 
     async def _committed(self, index: int) -> bool:
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(index, []).append((self._node.replica.raft.term, waiter))
+        self.waiting.setdefault(index, []).append((self._node.replica.raft.term, waiter))
         try:
             async with asyncio.timeout(WAIT_S):
                 return await waiter

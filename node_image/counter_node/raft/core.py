@@ -73,14 +73,10 @@ class Config:
 class Persist(msgspec.Struct, frozen=True):
     """One unit for the disk, and the messages that may leave only after it is durable."""
 
-    hard_state: HardState | None
+    hard_state: HardState | None  # None: nothing to write
     entries: list[Entry]
     snapshot: Snapshot | None
     after: list[tuple[NodeId, Message]]
-
-    @property
-    def writes(self) -> bool:
-        return self.hard_state is not None or bool(self.entries) or self.snapshot is not None
 
 
 class Raft:

@@ -74,7 +74,7 @@ class Leadership:
         if self._uncommitted_bytes and self._uncommitted_bytes + len(data) > self._config.max_uncommitted_bytes:
             return False
         self._append(kind, data)
-        if origin in self.progress:
+        if origin != NONE and origin in self.progress:
             self.progress[origin].wants = self._raft.log.last_index
         return True
 
@@ -186,6 +186,8 @@ class Leadership:
             raft.send(node, Append(raft.term, prev, log.term(prev), log.committed, entries))
             progress.sent(entries)
             progress.sent_commit = log.committed
+            if progress.next > log.last_index:
+                break  # all that there is
             nudge = False
         if progress.pending is not None and progress.active and not progress.probed:
             progress.probed = True

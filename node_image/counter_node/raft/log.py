@@ -44,6 +44,8 @@ class RaftLog:
         return 0
 
     def matches(self, index: int, term: int) -> bool:
+        if index == self.last_index > self.offset:  # what a leader sends nearly always
+            return self.entries[-1].term == term
         return self.offset <= index <= self.last_index and self.term(index) == term
 
     def append(self, entries: Sequence[Entry]) -> None:
@@ -56,9 +58,9 @@ class RaftLog:
         last_new = prev_index + len(entries)
         for position, entry in enumerate(entries):
             assert entry.index == prev_index + 1 + position, "entries of one message are not contiguous"
-            if entry.index <= self.offset or self.term(entry.index) == entry.term:
-                continue
             if entry.index <= self.last_index:
+                if entry.index <= self.offset or self.term(entry.index) == entry.term:
+                    continue
                 self._truncate(entry.index)
             self.append(entries[position:])
             self.unstable = min(self.unstable, entry.index)

@@ -62,9 +62,8 @@ class Disk:
 
     def write(self, fd: int, data: Bytes, offset: int) -> None:
         written = os.pwrite(fd, data, offset)
-        view = memoryview(data)
-        while written < view.nbytes:
-            written += os.pwrite(fd, view[written:], offset + written)
+        while written < len(data):
+            written += os.pwrite(fd, memoryview(data)[written:], offset + written)
 
     def sync(self, fd: int) -> None:
         os.fdatasync(fd)

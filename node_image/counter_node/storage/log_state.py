@@ -29,6 +29,7 @@ class LogState:
         self._spans: list[tuple[int, int]] = []
         # For log_bytes: (last index, bytes written up to there), one per 64 KiB.
         self._milestones: list[tuple[int, int]] = []
+        self._milestone_at = _MILESTONE_BYTES  # the next one, in bytes written
         self._bytes_written = 0
         self._bytes_at_snapshot = 0
 
@@ -70,14 +71,12 @@ class LogState:
         if turn.entries:
             self._take_entries(turn.entries, segment)
         self._bytes_written += size
-        if self._bytes_written - self._last_milestone() >= _MILESTONE_BYTES:
+        if self._bytes_written >= self._milestone_at:
             self._milestones.append((self.last_index, self._bytes_written))
+            self._milestone_at = self._bytes_written + _MILESTONE_BYTES
 
     def forget_segments_before(self, sequence: int) -> None:
         self._spans = [span for span in self._spans if span[1] >= sequence]
-
-    def _last_milestone(self) -> int:
-        return self._milestones[-1][1] if self._milestones else self._bytes_at_snapshot
 
     def _check_hard_state(self, new: HardState) -> None:
         old = self.hard_state
@@ -104,6 +103,8 @@ class LogState:
             raise InvariantError(f"entry {first}; expected one in {covered + 1}..{last_index + 1}")
         if turn.snapshot is not None and (turn.restart or first == covered + 1):
             term = turn.snapshot.term
+        elif first == self.last_index + 1:
+            term = self.last_term
         else:
             term = self.term_at(first - 1) or 0
         limit = (turn.hard_state or self.hard_state).term
@@ -125,6 +126,7 @@ class LogState:
         if restart:
             self._bytes_at_snapshot = self._bytes_written
             self._milestones.clear()
+            self._milestone_at = self._bytes_written + _MILESTONE_BYTES
         elif passed:
             self._bytes_at_snapshot = self._milestones[passed - 1][1]
             del self._milestones[: passed - 1]

@@ -117,6 +117,11 @@ class Segments:
         return self._fd
 
     @property
+    def at_ease(self) -> bool:
+        """The next segment stands ready and filled, and its time has not come."""
+        return self._filled >= self._segment_bytes <= (self._capacity - self._offset) * 8
+
+    @property
     def wants_rotation(self) -> bool:
         """True near the end of the segment: going on while nobody waits for room keeps the loop's `append` from having to."""
         return self._capacity - self._offset < self._segment_bytes // 8

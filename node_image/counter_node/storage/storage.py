@@ -195,10 +195,12 @@ class Storage:
         if self._unsynced:
             self._unsynced = False
             self._durable_snapshot = self._state.snapshot
-        self._segments.keep_reserve()
-        if self._segments.wants_rotation and self._segments.has_reserve:
-            self._segments.rotate(self._state)
-            self._segments.keep_reserve()
+        segments = self._segments
+        if not segments.at_ease:
+            segments.keep_reserve()
+            if segments.wants_rotation and segments.has_reserve:
+                segments.rotate(self._state)
+                segments.keep_reserve()
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Stores a snapshot beside the log. It counts only once `write(…, snapshot=meta)` is durable. Blocks; may run beside

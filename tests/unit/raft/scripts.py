@@ -218,7 +218,7 @@ class Cluster:
         if persist is None:
             return False
         node.writing = persist
-        if persist.writes:
+        if persist.hard_state is not None:
             self.say(f"n{node.id} writes " + ", ".join(wrote(persist)))
         return True
 
