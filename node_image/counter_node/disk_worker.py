@@ -1,8 +1,9 @@
 """Runs disk jobs, a write and a sync each: inside the loop, beside it, or on a thread of the interpreter.
 
-    inside   A follower's, which has nothing else to do, and the leader waits for it; and a leader's few commands. Nothing is quicker.
-    beside   A leader's many commands, where `fast/syncer.pyx` is compiled: the write inside, then a thread that never needs the GIL calls fdatasync,
-             and the loop goes on reading what the many others send. Without the module: inside.
+    inside   A follower's, which has nothing else to do, and the leader waits for it; and what a leader does not want beside. Nothing is cheaper.
+    beside   A leader's, where `fast/syncer.pyx` is compiled: the write inside, then a thread that never needs the GIL calls fdatasync, and the loop
+             goes on. For many commands, to read what the many others send; for one, as the followers may have it durable before this disk has.
+             Without the module: inside.
     thread   For as long as the disk is slow, and for what always is (snapshot files): all of it on a thread, so that not even a write that hangs
              stops heartbeats. When it is done it must get the GIL back from a busy loop, which costs milliseconds at the 99th percentile.
 
@@ -24,9 +25,6 @@ from counter_node.storage import Storage
 SLOW_S = 0.020
 SLOW_AVERAGE_S = 0.004
 CAREFUL_JOBS = 500
-BESIDE_BYTES = 512
-"""Of entries; some twenty increments."""
-
 Done = Callable[[BaseException | None], None]
 
 
@@ -47,13 +45,13 @@ class DiskWorker:
         if self._syncer is not None:
             loop.add_reader(self._syncer.told, self._synced)
 
-    def submit(self, write: Callable[[], None], done: Done, *, size: int = 0, slow: bool = False, leads: bool = False) -> None:
-        """`write`, of `size` bytes, is followed by the storage's sync. `slow` work always goes to the thread. Of a follower, `done` is called before
-        `submit` returns; of a leader, after what came in meanwhile was read."""
+    def submit(self, write: Callable[[], None], done: Done, *, slow: bool = False, leads: bool = False, beside: bool = False) -> None:
+        """`write` is followed by the storage's sync. `slow` work always goes to the thread. Of a follower, `done` is called before `submit` returns;
+        of a leader, after what came in meanwhile was read."""
         if slow or self._careful > 0:
             self._careful = max(0, self._careful - 1)
             self._jobs.put((write, done))
-        elif leads and self._syncer is not None and size >= BESIDE_BYTES:
+        elif beside and self._syncer is not None:
             self._start_beside(write, done)
         else:
             error, took_s = self._whole(write)

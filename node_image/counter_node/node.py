@@ -60,6 +60,8 @@ HAND_OVER_AGAIN_S = 10.0
 """Between two attempts of a leader with a full disk: the others' may be full as well."""
 MERGE_S = 0.001
 """For so long what was gathered while a batch was in flight waits for the next commands of those who were answered, to go as one batch with them."""
+BESIDE_BYTES = 512
+"""Entries of so many bytes, some twenty increments of different counters, are many commands for the disk worker."""
 RETRY_TICKS = 5
 """Silence after which a gateway sends its batch again."""
 
@@ -425,7 +427,8 @@ class Node:
                 self.turn_now()
 
         slow, leads = job.install is not None or compact_to is not None, self.replica.is_leader
-        self._worker.submit(write, done, size=sum([len(e.data) for e in job.entries]) if leads else 0, slow=slow, leads=leads)
+        beside = leads and (self.replica.gateway.serves_one or sum([len(e.data) for e in job.entries]) >= BESIDE_BYTES)
+        self._worker.submit(write, done, slow=slow, leads=leads, beside=beside)
 
     def _mind_disk(self, *, again: bool = False) -> None:
         """Without room for the next segment: writes are refused, leadership goes to somebody else, and the log is made shorter if it can be. `again`:

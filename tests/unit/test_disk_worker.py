@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 from counter_node import disk_worker
-from counter_node.disk_worker import BESIDE_BYTES, DiskWorker
+from counter_node.disk_worker import DiskWorker
 from counter_node.fast.lanes import COMPILED, Syncer
 from counter_node.raft.types import HardState
 from counter_node.storage import DiskFailedError, Failpoints, Storage
@@ -22,7 +22,7 @@ def open_storage(directory: Path, faults: str = "") -> Storage:
 
 
 async def one_job(
-    worker: DiskWorker, storage: Storage, happened: list[str], term: int, *, leads: bool, slow: bool = False, size: int = BESIDE_BYTES
+    worker: DiskWorker, storage: Storage, happened: list[str], term: int, *, leads: bool, slow: bool = False, beside: bool | None = None
 ) -> BaseException | None:
     over: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
 
@@ -34,16 +34,16 @@ async def one_job(
         happened.append("done")
         over.set_result(error)
 
-    worker.submit(write, done, size=size, leads=leads, slow=slow)
+    worker.submit(write, done, leads=leads, slow=slow, beside=leads if beside is None else beside)
     happened.append("submitted")
     return await asyncio.wait_for(over, 10)
 
 
-def order_of(directory: Path, *, leads: bool, slow: bool = False, size: int = BESIDE_BYTES) -> list[str]:
+def order_of(directory: Path, *, leads: bool, slow: bool = False, beside: bool | None = None) -> list[str]:
     async def inside() -> list[str]:
         storage, happened = open_storage(directory), cast(list[str], [])
         worker = DiskWorker(asyncio.get_running_loop(), storage, lambda seconds: None)
-        assert await one_job(worker, storage, happened, 1, leads=leads, slow=slow, size=size) is None
+        assert await one_job(worker, storage, happened, 1, leads=leads, slow=slow, beside=beside) is None
         worker.close()
         storage.close()
         return happened
@@ -52,8 +52,8 @@ def order_of(directory: Path, *, leads: bool, slow: bool = False, size: int = BE
 
 
 def test_of_a_leader_s_job_the_end_is_told_after_what_came_in_meanwhile_was_read(tmp_path: Path) -> None:
-    for size in (1, BESIDE_BYTES):
-        assert order_of(tmp_path / str(size), leads=True, size=size) == ["written", "submitted", "done"]
+    for beside in (False, True):
+        assert order_of(tmp_path / str(beside), leads=True, beside=beside) == ["written", "submitted", "done"]
 
 
 def test_of_a_follower_s_job_the_end_is_told_at_once(tmp_path: Path) -> None:
