@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import report, scenarios, systems, tools
+from benchmarks import machine, report, scenarios, systems, tools
 from benchmarks.run import Run
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -23,6 +23,7 @@ def about(options: argparse.Namespace) -> dict[str, object]:
         "machine": f"{os.cpu_count()} cores, {model}, Linux {platform.release()}",
         "python": platform.python_version() + (", of the distribution" if sys.base_prefix == "/usr" else ", not of the distribution"),
         "load before": f"{os.getloadavg()[0]:.2f}",
+        "stalls before, with every core busy": str(machine.stalls(3.0)),
         "rounds": options.rounds,
         "seconds": options.seconds,
     }
@@ -63,4 +64,5 @@ def main() -> int:
     return 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,8 +12,8 @@ from benchmarks import scenarios, systems
 from benchmarks.scenarios import Scenario
 
 COLOURS = {
-    "ours": "#0b6e4f", "etcd": "#419eda", "redis-wait": "#d82c20", "redis": "#f2a49f", "hashicorp": "#6b4fbb", "pysyncobj": "#999999",
-    "pure": "#8fc1a9",
+    "ours": "#0b6e4f", "etcd": "#419eda", "redis-wait": "#d82c20", "redis": "#f2a49f", "floor": "#e8d8c8", "hashicorp": "#6b4fbb",
+    "pysyncobj": "#999999", "pure": "#8fc1a9",
 }  # fmt: skip
 
 
@@ -109,6 +109,11 @@ def markdown(r: Results) -> str:
         if before and after:
             verdict = "yes" if after <= before else "no"
             lines.append(f"| the leader's CPU for a command, one node to five, {what}, µs (no more) | {before:.2f} | {after:.2f} | {verdict} |")
+    floor = r.all("floor", "half", "p99_ms")
+    if floor:
+        spread = f"{statistics.median(floor):.1f} ms ({min(floor):.1f} to {max(floor):.1f})"
+        lines += ["", f"A Redis that writes nothing and replicates nothing had a 99th percentile of {spread} at our half rate:"]
+        lines += ["the machine's stalls, and the generator's own waiting for a core."]
     lines += ["", "## Operations per second", ""]
     lines += ["Median of the rounds (lowest to highest), then the median and the 99th percentile of the latency, ms.", ""]
     lines += ["| | " + " | ".join(systems.BY_NAME[s].title for s in r.systems) + " |", "|---|" + "---|" * len(r.systems)]
@@ -151,7 +156,7 @@ def _bars(r: Results, figure: str, chosen: list[str], path: Path, label: str) ->
             if not values:
                 continue
             middle, y = statistics.median(values), row + place * height
-            axes.barh(y, middle, height * 0.92, color=COLOURS[system], label=systems.BY_NAME[system].title if row == 0 else None)
+            axes.barh(y, middle, height * 0.92, color=COLOURS[system], label=systems.BY_NAME[system].title)
             axes.plot([min(values), max(values)], [y, y], color="#333333", linewidth=1)
             axes.annotate(f" {middle:,.0f}" if middle >= 100 else f" {middle:.2f}", (max(values), y), va="center", fontsize=7)
     axes.set_yticks([row + 0.85 / 2 - height / 2 for row in range(len(shown))], [s.title for s in shown])

@@ -102,7 +102,8 @@ class Run:
     def _one(self, system: System, scenario: Scenario, number: int) -> None:
         rate = 0.0
         if scenario.half_rate_of:
-            rates = [s.rate for s in self.samples if (s.system, s.scenario, s.round) == (system.name, scenario.half_rate_of, number)]
+            whose = system.rate_of or system.name
+            rates = [s.rate for s in self.samples if (s.system, s.scenario, s.round) == (whose, scenario.half_rate_of, number)]
             if not rates:
                 return
             rate = rates[0] / 2

@@ -66,6 +66,7 @@ class System:
     title = ""
     increment = "incr"  # mode of the load generator that makes one acknowledged increment
     environment: ClassVar[dict[str, str]] = {}
+    rate_of = ""  # on a timetable: at the rate of this system instead of its own
 
     def __init__(self, tools: Tools, nodes: int, directory: Path) -> None:
         self.tools, self.nodes, self.directory = tools, nodes, directory
@@ -219,6 +220,19 @@ class Redis(System):
         return port
 
 
+class Floor(Redis):
+    """What a timetable measures of a server that has next to nothing to do: the machine's stalls, and the generator's own waiting for a core."""
+
+    name, title, rate_of = "floor", "Redis without a disk (single), at our rate", "ours"
+
+    @classmethod
+    def can(cls, scenario: Scenario) -> bool:
+        return bool(scenario.half_rate_of)
+
+    def start(self) -> None:
+        self.ports = [self._server("redis", "--appendonly", "no")]
+
+
 class RedisWait(Redis):
     name, title, increment = "redis-wait", "Redis, AOF always, INCR + WAIT 1", "incrwait"
 
@@ -300,7 +314,7 @@ class PySyncObj(System):
         wait_for(f"PySyncObj, see {self.directory}", self.find_leader)
 
 
-SYSTEMS: tuple[type[System], ...] = (Ours, Etcd, RedisWait, Redis, Hashicorp, PySyncObj)
+SYSTEMS: tuple[type[System], ...] = (Ours, Etcd, RedisWait, Redis, Floor, Hashicorp, PySyncObj)
 _EVERY: tuple[type[System], ...] = (*SYSTEMS, Pure)
 BY_NAME = {s.name: s for s in _EVERY}
 

@@ -3,9 +3,10 @@
 //   loadgen -a HOST:PORT[,HOST:PORT…] [-c connections] [-P pipeline] [-t seconds] [-u warm-up seconds] [-k keys]
 //           [-m incr|incrwait|get|mixed] [-g reads per hundred, for mixed] [-r operations per second]
 //
-// Connections are spread over the addresses in turn. Each sends a batch of P operations in one write and waits for all its replies. An operation of
-// `incrwait` is the pair INCR, WAIT 1 0: acknowledged by one replica. Without -r each connection sends again at once (closed loop). With -r the
-// batches have a timetable, and latency counts from the planned time, so that a stalled server cannot hide its stall by being asked less.
+// Connections are spread over the addresses in turn. Each sends a batch of P operations in one write. An operation of `incrwait` is the pair INCR,
+// WAIT 1 0: acknowledged by one replica. Without -r each connection waits for all replies of a batch and sends again at once (closed loop). With -r
+// the batches have a timetable: each is sent when it is due, whether those before it are answered or not (up to a limit), and its latency counts from
+// the planned time. A stalled server can neither hide its stall by being asked less, nor is it charged for clients that wait for each other.
 // Prints one line of JSON. Exit status 1: a connection broke or was refused; 2: wrong usage.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -22,15 +23,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_BUFFER = 1 << 16, EVENTS = 512, SUB = 64, BUCKETS = 64 * SUB, MAX_ADDRESSES = 16, KEY_DIGITS = 12 };
+enum { READ_BUFFER = 1 << 16, EVENTS = 512, SUB = 64, BUCKETS = 64 * SUB, MAX_ADDRESSES = 16, KEY_DIGITS = 12, UNDER_WAY = 256 };
 
 typedef struct {
     int fd;
-    int waiting;        // replies still due of the batch under way; 0: idle
+    int waiting;        // replies still due of the oldest batch under way
+    int first, under_way;  // batches under way: the oldest, and how many
+    double sent[UNDER_WAY];  // a ring: when each was sent, or was to be sent
     int64_t skip;       // bytes of a bulk string (with its CRLF) still to pass over
     char line[32];      // the start of a reply's line that arrived in pieces
     int line_length;
-    double sent;        // when the batch was sent, or was to be sent
     double next;        // planned time of the next batch, with -r
     char *batch;
     int unsent;         // bytes of the batch that did not fit into the socket
@@ -38,6 +40,7 @@ typedef struct {
 
 static uint64_t histogram[BUCKETS];
 static uint64_t operations, errors;
+static double measured_from, measured_to;
 static char first_error[120];
 static int pipeline = 1, replies_per_operation = 1, reads_percent = 0;
 static long keys = 1;
@@ -126,9 +129,21 @@ static void push(Connection *c, int length) {
 }
 
 static void send_batch(Connection *c, double planned) {
-    c->sent = planned;
-    c->waiting = pipeline * replies_per_operation;
+    if (c->under_way == 0) c->waiting = pipeline * replies_per_operation;
+    c->sent[(c->first + c->under_way++) % UNDER_WAY] = planned;
     push(c, write_batch(c->batch));
+}
+
+static void take_reply(Connection *c, double t) {
+    if (--c->waiting > 0) return;
+    if (t >= measured_from && t < measured_to) {
+        operations += (uint64_t)pipeline;
+        double took = (t - c->sent[c->first]) * 1e6;
+        histogram[bucket_of(took > 0 ? (uint64_t)took : 0)]++;
+    }
+    c->first = (c->first + 1) % UNDER_WAY;
+    c->under_way--;
+    c->waiting = pipeline * replies_per_operation;
 }
 
 static void note_error(const char *line, int length) {
@@ -139,14 +154,14 @@ static void note_error(const char *line, int length) {
 }
 
 // Counts whole replies in what arrived. Integers, simple strings, errors, nulls and bulk strings are all that these commands give.
-static void take_replies(Connection *c, const char *data, ssize_t size) {
+static void take_replies(Connection *c, const char *data, ssize_t size, double t) {
     ssize_t at = 0;
     while (at < size) {
         if (c->skip > 0) {
             int64_t step = c->skip < size - at ? c->skip : size - at;
             c->skip -= step;
             at += step;
-            if (c->skip == 0) c->waiting--;
+            if (c->skip == 0) take_reply(c, t);
             continue;
         }
         const char *end = memchr(data + at, '\n', (size_t)(size - at));
@@ -161,7 +176,7 @@ static void take_replies(Connection *c, const char *data, ssize_t size) {
         if (c->line[0] == '-') note_error(c->line, c->line_length);
         int64_t bulk = c->line[0] == '$' ? atoll(c->line + 1) : -1;
         if (bulk >= 0) c->skip = bulk + 2;
-        else c->waiting--;
+        else take_reply(c, t);
         c->line_length = 0;
     }
 }
@@ -221,7 +236,9 @@ int main(int count, char **arguments) {
     Connection *all = calloc((size_t)connections, sizeof *all);
     for (int i = 0; i < connections; i++) open_connection(&all[i], &addresses[i % address_count]);
 
-    double start = now(), measured_from = start + warm_up, end = measured_from + seconds, interval = rate > 0 ? connections * pipeline / rate : 0;
+    double start = now(), interval = rate > 0 ? connections * pipeline / rate : 0;
+    measured_from = start + warm_up;
+    measured_to = measured_from + seconds;
     for (int i = 0; i < connections; i++) {
         all[i].next = start + interval * i / connections;
         if (!rate) send_batch(&all[i], now());
@@ -229,7 +246,7 @@ int main(int count, char **arguments) {
     struct epoll_event events[EVENTS];
     static char buffer[READ_BUFFER];
     double t = start;
-    while (t < end) {
+    while (t < measured_to) {
         struct timespec pause = {0, rate > 0 ? 200000 : 100000000};
         int ready = epoll_pwait2(epoll_fd, events, EVENTS, &pause, NULL);
         if (ready < 0 && errno != EINTR) fail("epoll_pwait2");
@@ -242,19 +259,13 @@ int main(int count, char **arguments) {
             if (size == 0) { errno = ECONNRESET; fail("the server closed a connection"); }
             if (size < 0 && errno == EAGAIN) continue;
             if (size < 0) fail("read");
-            take_replies(c, buffer, size);
-            if (c->waiting > 0) continue;
             t = now();
-            if (t >= measured_from && t < end) {
-                operations += (uint64_t)pipeline;
-                double took = (t - c->sent) * 1e6;
-                histogram[bucket_of(took > 0 ? (uint64_t)took : 0)]++;
-            }
-            if (!rate) send_batch(c, t);
+            take_replies(c, buffer, size, t);
+            if (!rate && !c->under_way) send_batch(c, t);
         }
         if (rate > 0)
             for (int i = 0; i < connections; i++)
-                if (all[i].waiting <= 0 && all[i].next <= t) {
+                while (all[i].next <= t && all[i].under_way < UNDER_WAY && !all[i].unsent) {
                     send_batch(&all[i], all[i].next);
                     all[i].next += interval;
                 }

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from benchmarks import large, stages
+from benchmarks import large, machine, report, stages, tools
 
 
 def test_every_stage_of_the_hot_path_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,3 +27,52 @@ def test_a_large_node_is_measured_to_the_end(capsys: pytest.CaptureFixture[str],
     assert large.main() == 0
     started = [line for line in capsys.readouterr().out.splitlines() if line.startswith("started again")]
     assert len(started) == 2
+
+
+def test_what_the_machine_takes_away_is_measured() -> None:
+    found = machine.stalls(0.2)
+    assert 0 <= found.share < 1
+    assert found.longest_s < 60
+    assert str(machine.Stalls(0.0125, 0.0144)) == "1.2% of the time, the longest 14 ms"
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="the load generator needs gcc")
+@pytest.mark.parametrize("together", [1, 5])
+def test_with_a_timetable_commands_are_sent_when_they_are_due_answered_or_not(tmp_path: Path, together: int) -> None:
+    """A server that answers when so many commands wait. Who waited for one reply before the next command would wait for ever."""
+    program = tmp_path / "loadgen"
+    subprocess.run(["gcc", "-O2", "-o", program, tools.HERE / "loadgen" / "loadgen.c"], check=True)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        waiting = 0
+        while data := await reader.read(1 << 16):
+            waiting += data.count(b"INCR")
+            while waiting >= together:
+                writer.write(b":1\r\n" * together)
+                waiting -= together
+        writer.close()
+
+    async def run(*options: str) -> dict[str, float]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        words = ["-a", f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "-c", "1", "-u", "0", "-t", "1", *options]
+        process = await asyncio.create_subprocess_exec(program, *words, stdout=subprocess.PIPE)
+        out, _ = await process.communicate()
+        server.close()
+        found: dict[str, float] = json.loads(out)
+        return found
+
+    on_time = asyncio.run(run("-r", "200"))
+    assert 0 < on_time["operations"] <= 200
+    if together > 1:
+        assert on_time["p90_ms"] >= 15, "the first of five waits for four more, 5 ms each"
+        assert asyncio.run(run())["operations"] == 0, "without a timetable each waits for its reply"
+
+
+def test_a_report_tells_what_of_the_percentile_is_the_machine_s() -> None:
+    def sample(system: str, scenario: str, p99_ms: float) -> dict[str, object]:
+        figures = {"rate": 100.0, "p50_ms": 1.0, "p99_ms": p99_ms, "errors": 0, "cpu_us": {}}
+        return {"system": system, "scenario": scenario, "round": 1} | figures
+
+    text = report.markdown(report.Results({"about": {}, "samples": [sample("ours", "half", 4.0), sample("floor", "half", 1.5)]}))
+    assert "| 99th percentile at half of the top rate, ms (at most) | 5 | 4.00 | yes |" in text
+    assert "a 99th percentile of 1.5 ms (1.5 to 1.5) at our half rate" in text

@@ -80,7 +80,7 @@ func main() {
 	keys := flag.Int("k", 1, "keys")
 	mode := flag.String("m", "put", "put, cas, get or mixed")
 	reads := flag.Int("g", 90, "reads per hundred, for mixed")
-	rate := flag.Float64("r", 0, "operations per second; latency counts from the planned time")
+	rate := flag.Float64("r", 0, "operations per second: each begins when it is due, and its latency counts from then")
 	flag.Parse()
 
 	addresses := strings.Split(*endpoints, ",")
@@ -103,42 +103,42 @@ func main() {
 	var took []float64
 	out := result{Seconds: *seconds}
 	var all sync.WaitGroup
+	underWay := make(chan struct{}, 256**workers)
+	one := func(w int, start time.Time) {
+		err := operate(ctx, clients[w%len(clients)], *mode, fmt.Sprintf("counter:%012d", rand.IntN(*keys)), *reads)
+		done := time.Now()
+		if done.Before(from) || !done.Before(end) {
+			return
+		}
+		mutex.Lock()
+		defer mutex.Unlock()
+		if err != nil {
+			out.Errors++
+			out.FirstError = err.Error()
+			return
+		}
+		took = append(took, float64(done.Sub(start).Microseconds())/1000)
+	}
 	for w := range *workers {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			var mine []float64
-			var failed int
-			var first string
-			interval := time.Duration(0)
-			if *rate > 0 {
-				interval = time.Duration(float64(*workers) / *rate * float64(time.Second))
+			if *rate == 0 {
+				for time.Now().Before(end) {
+					one(w, time.Now())
+				}
+				return
 			}
-			planned := begin.Add(interval * time.Duration(w) / time.Duration(*workers))
-			for time.Now().Before(end) {
-				start := time.Now()
-				if interval > 0 {
-					time.Sleep(time.Until(planned))
-					start, planned = planned, planned.Add(interval)
-				}
-				err := operate(ctx, clients[w%len(clients)], *mode, fmt.Sprintf("counter:%012d", rand.IntN(*keys)), *reads)
-				done := time.Now()
-				if done.Before(from) || !done.Before(end) {
-					continue
-				}
-				if err != nil {
-					failed++
-					first = err.Error()
-					continue
-				}
-				mine = append(mine, float64(done.Sub(start).Microseconds())/1000)
-			}
-			mutex.Lock()
-			defer mutex.Unlock()
-			took = append(took, mine...)
-			out.Errors += failed
-			if first != "" {
-				out.FirstError = first
+			interval := time.Duration(float64(*workers) / *rate * float64(time.Second))
+			for planned := begin.Add(interval * time.Duration(w) / time.Duration(*workers)); planned.Before(end); planned = planned.Add(interval) {
+				time.Sleep(time.Until(planned))
+				underWay <- struct{}{}
+				all.Add(1)
+				go func() {
+					defer all.Done()
+					one(w, planned)
+					<-underWay
+				}()
 			}
 		}()
 	}
