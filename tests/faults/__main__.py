@@ -92,11 +92,10 @@ async def run(
     faults = await torment(cluster, load, seconds, random.Random(seed), live)
     cluster.mend()
     problems = [load.problem] if load.problem else []
-    if not problems:
-        try:
-            await load.stop(STUCK_S)
-        except TimeoutError:
-            problems.append(f"liveness: some increments got no answer within {STUCK_S:.0f} s after everything was mended")
+    try:
+        await load.stop(STUCK_S)  # also with a problem: the books are closed before they are read
+    except TimeoutError:
+        problems.append(f"liveness: some increments got no answer within {STUCK_S:.0f} s after everything was mended")
     took = time.monotonic() - start
     try:
         await asyncio.to_thread(cluster.wait_ready, STUCK_S)

@@ -1,8 +1,8 @@
 """Load that knows afterwards what it was told: every operation with its times, for the checker.
 
 A lane is one connection to one node; when it breaks or is silent it goes on with the next node. Exactly-once lanes keep `window` increments on the
-way, each under its own sequence, and send what is unanswered again. Plain lanes send one INCR at a time and note "unknown" when the answer is lost.
-Every lane reads its key now and then.
+way, each under its own sequence, and send what is unanswered again; the first, which makes the producer known, goes alone. Plain lanes send one INCR
+at a time and note "unknown" when the answer is lost. Every lane reads its key now and then.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Lane(asyncio.Protocol):
             return
         out = []
         key = self._history.key
-        while len(self._sent) < max(1, self._window):
+        while len(self._sent) < (1 if 1 in self._started else max(1, self._window)):
             if self._again:
                 sequence = self._again.popleft()
             elif self.stopping or not self._may():

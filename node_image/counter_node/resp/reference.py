@@ -47,7 +47,8 @@ A protocol error (`-ERR Protocol error: …`) ends the connection, as in Redis; 
 `IDMP <producer> <sequence> <command…>` executes a command that writes once, however often it is sent, to whichever node. The same producer and
 sequence get the first reply again, be it an error. `IDMP <producer> <sequence> EXEC` does so for the transaction that it ends.
 
-- A producer is any name that nobody else uses; a random one for each process is best. It starts with sequence 1.
+- A producer is any name that nobody else uses; a random one for each process is best. It starts with sequence 1,
+  and sends others when that one is answered: of a producer that is not known yet no other is executed.
 - Sequences may arrive in any order within the newest {window:,}. An older one is refused with `-IDMPEXPIRED`.
 - A producer is remembered until it has sent nothing for {producer_hours} hours of the cluster's time. Do not repeat a request after that.
 - What is refused before its place is looked at takes no sequence: an unknown command, a wrong number of words, a command that only reads.
