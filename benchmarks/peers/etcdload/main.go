@@ -22,6 +22,9 @@ import (
 
 const clientsPerEndpoint = 4
 
+// Operations that a worker may have under way on a timetable; as many as loadgen.c allows a connection.
+const underWayEach = 256
+
 type result struct {
 	Operations int     `json:"operations"`
 	Seconds    float64 `json:"seconds"`
@@ -103,7 +106,7 @@ func main() {
 	var took []float64
 	out := result{Seconds: *seconds}
 	var all sync.WaitGroup
-	underWay := make(chan struct{}, 256**workers)
+	underWay := make(chan struct{}, underWayEach*(*workers))
 	one := func(w int, start time.Time) {
 		err := operate(ctx, clients[w%len(clients)], *mode, fmt.Sprintf("counter:%012d", rand.IntN(*keys)), *reads)
 		done := time.Now()

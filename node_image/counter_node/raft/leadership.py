@@ -74,7 +74,7 @@ class Leadership:
         if self._uncommitted_bytes and self._uncommitted_bytes + len(data) > self._config.max_uncommitted_bytes:
             return False
         self._append(kind, data)
-        if origin != NONE and origin in self.progress:
+        if origin in self.progress:
             self.progress[origin].wants = self._raft.log.last_index
         return True
 

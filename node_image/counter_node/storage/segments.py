@@ -119,7 +119,7 @@ class Segments:
     @property
     def at_ease(self) -> bool:
         """The next segment stands ready and filled, and its time has not come."""
-        return self._filled >= self._segment_bytes and self._capacity - self._offset >= self._segment_bytes // 8
+        return self._filled >= self._segment_bytes and not self.wants_rotation
 
     @property
     def wants_rotation(self) -> bool:
