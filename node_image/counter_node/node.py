@@ -76,7 +76,8 @@ class Node:
         self.born = time.monotonic()
         self.refusals = Refusals()
         self.tls = Tls(Path(settings.tls_dir), settings.cluster_id, settings.name) if settings.tls_dir else None
-        self.access = Access(Path(settings.acl_file) if settings.acl_file else None, CATALOGUE, self.refusals)
+        users = Path(settings.acl_file) if settings.acl_file else None
+        self.access = Access(users, CATALOGUE, self.refusals, Path(settings.data_dir))
         self.metrics = Metrics(self)
         self._questions = Questions(self._ask)
         self.clients = ClientServer(self)
@@ -90,6 +91,7 @@ class Node:
         self._storage, recovered = Storage.open(Path(settings.data_dir), settings.cluster_id, segment_bytes=settings.segment_bytes)
         if recovered.repaired:
             log.warning("the log's torn tail was repaired: %s", recovered.repaired)
+        self.access.file.keep()
         self.id: NodeId = recovered.node_id
         self.replica = self._make_replica(recovered.hard_state, recovered.snapshot, recovered.behind + recovered.entries)
         self.peers = Peers(self, self._hello, self.tls)
@@ -194,6 +196,7 @@ class Node:
         self._worker.close()
         self._sender.close()
         self._storage.close()
+        self.access.file.close()
         log.info("stopped")
 
     async def _hand_over(self) -> None:

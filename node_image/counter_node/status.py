@@ -80,6 +80,8 @@ def status(node: Node) -> dict[str, Any]:
         "reason": reason,
         "members": [_member(node, m) for m in raft.membership.members],
         "tls": None if node.tls is None else {"trust": node.tls.current.trust, "serial": node.tls.current.serial},
+        "users_digest": node.access.file.digest,
+        "users_error": node.access.file.error,
         "cache": {
             "configured": cache is not None,
             "connected": cache.connected if cache is not None else 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from counter_node.security.users import KEPT
 
 from tests.support.devcluster import DevCluster
 from tests.support.raw import Wire
@@ -131,3 +133,32 @@ def test_a_file_that_makes_no_sense_ends_the_start_and_shows_no_password(tmp_pat
     assert ended.returncode == 2
     assert "line" in ended.stdout + ended.stderr
     assert "top-secret" not in ended.stdout + ended.stderr
+
+
+def test_an_empty_file_lets_nobody_in_and_a_lost_one_changes_nothing(tmp_path: Path) -> None:
+    with guarded(tmp_path) as (cluster, path), Wire(cluster.resp_port(0)) as wire:
+        digest = hashlib.sha256(users().encode()).hexdigest()[:16]
+        assert cluster.status(0)["users_digest"] == digest
+        assert wire("AUTH", "app", "apple-pass") == "OK"
+        kept, pid, end = cluster.directory / "node-0" / "data" / KEPT, cluster.pid(0), time.monotonic() + 20
+        while not kept.exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        path.unlink()
+        cluster.signal(0, signal.SIGKILL)
+        while cluster.pid(0) == pid:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        cluster.wait_ready()
+        with Wire(cluster.resp_port(0)) as other:
+            assert other("AUTH", "app", "apple-pass") == "OK"
+            status = cluster.status(0)
+            assert status["users_digest"] == digest
+            assert "users.acl" in status["users_error"]
+            put(path, "")
+            wait_until(other, ("GET", "app:a"), NOAUTH)
+            assert other("AUTH", "default", "") == WRONGPASS
+        put(path, users())
+        with Wire(cluster.resp_port(0)) as third:
+            wait_until(third, ("AUTH", "app", "apple-pass"), "OK")
+        assert cluster.status(0)["users_error"] == ""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from counter_node.counters.replies import Failure
 from counter_node.logs import log
-from counter_node.security.acl import DEFAULT, MAX_FILE_BYTES, Acl, AclError, Catalogue, Throttle, User
+from counter_node.security.acl import DEFAULT, Acl, Catalogue, Throttle, User
 from counter_node.security.refusals import Refusals
+from counter_node.security.users import UsersFile
 
 if TYPE_CHECKING:
     from counter_node.resp.commands import Command
@@ -31,37 +32,21 @@ NO_KEY = Failure(b"NOPERM No permissions to access a key")
 class Access:
     """Raises AclError when the file cannot be used."""
 
-    def __init__(self, path: Path | None, catalogue: Catalogue, refusals: Refusals) -> None:
-        self._path, self.catalogue, self._refusals = path, catalogue, refusals
+    def __init__(self, path: Path | None, catalogue: Catalogue, refusals: Refusals, directory: Path | None = None) -> None:
+        """`directory`: the node's own, for a copy of the users in force."""
+        self.catalogue, self._refusals = catalogue, refusals
         self._throttle = Throttle(time.monotonic)
-        self._seen = self._stamp()
+        self.file = UsersFile(path, catalogue, directory)
         self._checked = time.monotonic()
-        self.acl = self._load()
         self.reloads = 0
-        self.failures = 0
+        self.failures = int(bool(self.file.error))
+        if self.file.error:
+            log.error("the new users are not used: %s", self.file.error)
 
-    # --- the file -----------------------------------------------------------------------------------------------------------
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat() if self._path is not None else None
-        except OSError:
-            return None
-        return (found.st_mtime_ns, found.st_ino, found.st_size) if found is not None else None
-
-    def _load(self) -> Acl:
-        if self._path is None:
-            return Acl("", self.catalogue)
-        try:
-            text = self._path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise AclError(f"{self._path}: {type(error).__name__}") from None  # not its words: they might show what was read
-        if len(text) > MAX_FILE_BYTES:
-            raise AclError(f"{self._path} has {len(text)} characters; at most {MAX_FILE_BYTES}")
-        try:
-            return Acl(text, self.catalogue)
-        except AclError as error:
-            raise AclError(f"{self._path}, {error}") from None
+    @property
+    def acl(self) -> Acl:
+        """The users in force."""
+        return self.file.acl
 
     def refresh(self, sessions: Callable[[], Iterable[Session]]) -> None:
         """Called at every tick; looks at the disk once a second."""
@@ -69,18 +54,14 @@ class Access:
         if now - self._checked < CHECK_S:
             return
         self._checked = now
-        stamp = self._stamp()
-        if stamp == self._seen:
+        if not self.file.changed():
             return
-        self._seen = stamp
-        try:
-            self.acl = self._load()
-        except AclError as error:
+        if self.file.read_again():
+            self.reloads += 1
+            log.info("users were read anew", extra={"users": len(self.acl.users), "digest": self.file.digest})
+        else:
             self.failures += 1
-            log.error("the new users are not used: %s", error)
-            return
-        self.reloads += 1
-        log.info("users were read anew", extra={"users": len(self.acl.users)})
+            log.error("the new users are not used: %s", self.file.error)
         for session in sessions():
             if session.access is not None:
                 self.settle(session)

@@ -4,7 +4,8 @@
     user app on #<SHA-256 of the password, hex> ~app:* %R~shared:* +@read +@write
     user root on #… ~* +@all
 
-1. Without a file there is one user, `default`, without a password, who may do everything.
+1. Without a file there is one user, `default`, without a password, who may do everything. With one, the absence of a rule is a refusal: an empty
+   file lets nobody in, and a file that does not name `default` switches it off.
 2. Passwords are kept as SHA-256 alone, however the file has them (`>plain` or `#hash`), and compared in constant time: with every password of the
    user, and with one for users who do not exist. They are long and random where the operator makes them; a slow hash would be a way to stall a node.
 3. A wrong password costs its address a token; without tokens nothing is compared any more until one has come back.
@@ -84,10 +85,11 @@ class Catalogue:
 class Acl:
     """All users. Raises AclError."""
 
-    def __init__(self, text: str, catalogue: Catalogue) -> None:
-        self.users: dict[str, User] = {DEFAULT: _everything(catalogue)}
+    def __init__(self, text: str | None, catalogue: Catalogue) -> None:
+        """`text`: of the file; None: there is none, and nobody has to log in."""
+        self.users: dict[str, User] = {DEFAULT: _everything(catalogue) if text is None else User(DEFAULT)}
         named: set[str] = set()
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate((text or "").splitlines(), 1):
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue
@@ -97,6 +99,17 @@ class Acl:
                 raise AclError(f"line {number}: user {words[1]} is there twice")
             named.add(words[1])
             self.users[words[1]] = _user(words[1], words[2:], catalogue, number)
+
+    def only(self, users: Iterable[User]) -> Acl:
+        """These users and no others."""
+        found = Acl("", Catalogue(frozenset(), {}))
+        found.users.update((user.name, user) for user in users)
+        return found
+
+    @property
+    def text(self) -> str:
+        """A file that means the same; without passwords, with their hashes."""
+        return "".join(user.line() + "\n" for _, user in sorted(self.users.items()))
 
     @property
     def open(self) -> User | None:
@@ -124,13 +137,14 @@ def _user(name: str, words: list[str], catalogue: Catalogue, number: int) -> Use
     user = User(name)
     for word in words:
         try:
-            user = _apply(user, word, catalogue)
+            user = applied(user, word, catalogue)
         except AclError as error:
             raise AclError(f"line {number}, user {name}: {error}") from None
     return user
 
 
-def _apply(user: User, word: str, catalogue: Catalogue) -> User:
+def applied(user: User, word: str, catalogue: Catalogue) -> User:
+    """The user after one more rule. Raises AclError."""
     change = dataclasses.replace
     if word in ("on", "off"):
         return change(user, enabled=word == "on")
@@ -179,6 +193,12 @@ def _chosen(what: str, catalogue: Catalogue) -> frozenset[str]:
     if not found:
         raise AclError(f"there is no command {what[:64]!r}")
     return found
+
+
+def rules_for(commands: frozenset[str], catalogue: Catalogue) -> tuple[str, ...]:
+    """Rules that allow these commands and no others."""
+    given = frozenset().union(*(_chosen(name, catalogue) for name in commands))
+    return ("-@all", *(f"+{name}" for name in sorted(commands)), *(f"-{name}" for name in sorted(given - commands)))
 
 
 class Throttle:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 
 def test_without_a_file_everybody_may_do_everything() -> None:
-    acl = Acl("", CATALOGUE)
+    acl = Acl(None, CATALOGUE)
     assert acl.open is not None
     assert acl.open.all_keys
     assert acl.open.commands == CATALOGUE.commands
