@@ -1,7 +1,13 @@
 """What the end of one attempt says about a command. No I/O.
 
-An attempt ends in one of five ways: with a reply; with a definite error; certainly not executed (no connection, LOADING); unknown (sent, and no
-answer); or the cluster does not remember the producer any more.
+An attempt ends in one of six ways: with a reply; with an error that the cluster remembers of this
+sequence; with an error of the node that was asked, which says nothing about an earlier attempt;
+certainly not executed (no connection, LOADING); unknown (sent, and no answer); or the cluster does
+not remember the producer any more.
+
+Which errors are remembered must be known by their words, as a reply does not say where it is from.
+A node can refuse the second attempt for a reason that the first did not meet (another version,
+another limit, a right taken away meanwhile). So an error that is not on the list is the node's own.
 """
 
 from __future__ import annotations
@@ -13,6 +19,8 @@ from countercluster.errors import ReplyLost
 # Answers of a node that did not execute the command and that another node, or the same one later, may execute.
 _ELSEWHERE = ("TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "MOVED", "ASK", "READONLY", "MISCONF")
 # Answers given before a command is looked up among the executed ones: they say nothing about earlier attempts.
+_REMEMBERED = ("increment or decrement would overflow", "applied increment would overflow")
+"""What the execution of one command can answer, and the table of sequences keep. (The replies of a transaction are no errors as a whole.)"""
 _AT_THE_DOOR = (exceptions.AuthenticationError, exceptions.NoPermissionError, exceptions.OutOfMemoryError)
 
 
@@ -24,16 +32,24 @@ class NoAnswer(Exception):
     """The attempt may have had its effect."""
 
 
+class TooSlow(NoAnswer):
+    """No reply came within the time of the attempt."""
+
+
 class Forgotten(Exception):
     """The cluster does not know this producer any more, or not this far back; it executed nothing now."""
 
 
-class AtTheDoor(Exception):
-    """Refused without a look at what was executed: final for this attempt, and nothing about an earlier one."""
-
-
 class Definite(Exception):
-    """The command was refused; for one that is repeated, the first attempt was refused."""
+    """Refused by the node that was asked: final for this attempt, and nothing about an earlier one."""
+
+
+class AtTheDoor(Definite):
+    """The same, of this login or this node: another connection may fare better."""
+
+
+class Remembered(Exception):
+    """The sequence was executed, now or before, and this error was its outcome: nothing was changed."""
 
 
 def not_connected(error: Exception) -> Exception:
@@ -47,6 +63,8 @@ def meaning(error: Exception) -> Exception:
         return AtTheDoor(str(error))
     if isinstance(error, exceptions.BusyLoadingError):
         return NotThisTime(f"LOADING {error}")
+    if isinstance(error, exceptions.TimeoutError):
+        return TooSlow(str(error) or "no reply in time")
     if not isinstance(error, exceptions.ResponseError):
         return NoAnswer(str(error) or type(error).__name__)
     code = _code(error)
@@ -58,6 +76,8 @@ def meaning(error: Exception) -> Exception:
         return NotThisTime(f"{code} {error}")
     if str(error).startswith("sequence ") and "was executed" in str(error):
         return ReplyLost(str(error))
+    if str(error).removeprefix("ERR ") in _REMEMBERED:
+        return Remembered(str(error))
     return Definite(str(error))
 
 

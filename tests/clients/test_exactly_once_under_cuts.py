@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import secrets
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from countercluster import Batch
+from countercluster import Batch, CounterError, OutcomeUnknown
 
 from tests.support.devcluster import DevCluster
 from tests.support.faces import FACES
@@ -89,6 +91,34 @@ def test_a_batch_is_counted_once_whichever_byte_is_the_last(dying: DevCluster, k
             assert told <= 2 * longest, f"{proxy.made} connections only"
         assert proxy.cut >= longest
         assert counters.mget([key, key + ":d"]) == [told, -2 * told]
+
+
+@FACES
+def test_lost_replies_and_lost_requests_leave_no_producer_behind(dying: DevCluster, key: str, face: Any) -> None:
+    """Every call ends without an answer, by a cut before or behind its execution; all go on as one producer."""
+    before = producers(dying)
+    cuts = (Cut(to_node=20) if turn % 2 else Cut(to_client=1) for turn in range(40))
+    unknown = 0
+    with Proxy(rotating(dying), cuts) as proxy, face(proxy.url, deadline_s=0.01, connections=1, **QUIET) as counters:
+        for _ in range(40):
+            try:
+                counters.incr(key)
+            except CounterError as error:
+                unknown += isinstance(error, OutcomeUnknown)
+        assert unknown > 5
+        counters.within(30).incr(key)
+    made = producers(dying) - before
+    assert made <= 2, f"{unknown} unknown outcomes made {made} producers"
+
+
+def producers(cluster: DevCluster) -> int:
+    """As the first node counts them, which has applied all that was answered before."""
+    with cluster.client(0) as reader:
+        reader.get("any")
+    page = urllib.request.urlopen(f"http://127.0.0.1:{cluster.ports(0)['http']}/metrics", timeout=10).read().decode()
+    found = re.search(r"^counter_producers (\d+)", page, re.MULTILINE)
+    assert found is not None
+    return int(found[1])
 
 
 def random_cuts(seed: int) -> Iterator[Cut | None]:

@@ -5,9 +5,12 @@
 2. After an attempt that had no effect, or whose effect is not known (attempts.py), the same sequence is sent again, to the next address, until the
    deadline.
 3. What is raised at the deadline depends on all attempts: one unknown among them makes the outcome unknown.
-4. A sequence that may have been used is never used for another command: after an unknown outcome, or an interruption, the lane starts anew as
-   another producer at sequence 1.
+4. A sequence that may have been used is never used for another command. After an unknown outcome, or an interruption such as a cancelled call, the
+   lane goes on with the next sequence of the same producer: the cluster remembers sequences one by one, so one that arrives late counts once at most,
+   whatever came after it. A producer for each interruption would fill the cluster's table of producers.
 5. A connection with an answer still to come is never used again.
+6. An attempt whose reply did not come in time makes the next one twice as long, as far as the deadline allows: where every reply is slow, a call
+   ends with its reply. The lane remembers this until replies are fast again.
 
 redis-py's own retries are off: it repeats a plain INCR up to eleven times when replies are lost, and each may count.
 """
@@ -34,6 +37,7 @@ from countercluster.errors import NotExecuted, OutcomeUnknown, Refused
 
 PAUSE_FIRST_S = 0.02
 PAUSE_MOST_S = 0.3
+SLOWEST = 1 << 10
 
 
 @dataclass(frozen=True)
@@ -55,24 +59,23 @@ class AsyncLane:
         self._connection: Connection | None = None
         self._producer = secrets.token_hex(8)
         self._sequence = 1
+        self._sent = False  # this sequence may have reached a node
+        self._slowness = 1  # attempts last so many times `attempt_s`
 
     async def write(self, command: Command[Any], patience: Patience, *before: Command[Any]) -> Any:
         """The reply of a command, executed exactly once; `before`: the other commands of its transaction.
 
         Raises NotExecuted, OutcomeUnknown, ReplyLost or Refused.
         """
+        self._sent = False
         try:
-            reply = await self._repeat(command, patience, before, stamped=True)
+            return await self._repeat(command, patience, before, stamped=True)
         except NotExecuted:
-            raise  # no attempt had an effect, so the sequence is still free
-        except Refused:
-            self._sequence += 1
+            self._sent = False  # no attempt had an effect, so the sequence is still free
             raise
-        except BaseException:
-            self._new_producer()
-            raise
-        self._sequence += 1
-        return reply
+        finally:
+            if self._sent:
+                self._sequence += 1
 
     async def write_at_most_once(self, command: Command[Any], patience: Patience, *before: Command[Any]) -> Any:
         """Sends a plain command and never repeats it once it may have had its effect. Raises as `write`."""
@@ -106,16 +109,17 @@ class AsyncLane:
                 problem: Exception = error
             except attempts.NoAnswer as error:
                 problem, unknown = error, True
+                self._slowness = min(2 * self._slowness, SLOWEST) if isinstance(error, attempts.TooSlow) else self._slowness
             except attempts.Forgotten as error:
                 if unknown:
                     raise OutcomeUnknown(f"{name}: an attempt was not answered, and then: {error}") from error
                 problem = error
                 self._new_producer()
-            except attempts.AtTheDoor as error:
+            except attempts.Remembered as error:
+                raise Refused(f"{name}: {error}") from error
+            except attempts.Definite as error:
                 text = f"{name}: {error}"
                 raise (OutcomeUnknown(f"an attempt was not answered, and then {text}") if unknown else Refused(text)) from error
-            except attempts.Definite as error:
-                raise Refused(f"{name}: {error}") from error
             now = time.monotonic()
             if now + pause_s >= deadline or (once and unknown):
                 text = f"{name}: {problem} (deadline {patience.deadline_s:g} s, addresses {self._addresses.shown})"
@@ -129,9 +133,13 @@ class AsyncLane:
         settled = False
         try:
             connection = await self._connected(patience, deadline)
+            self._sent = True
             try:
+                begun = time.monotonic()
                 await connection.send_packed_command(connection.pack_commands(batch), check_health=False)
                 replies = [await self._reply(connection, patience, deadline) for _ in batch]
+                if time.monotonic() - begun < patience.attempt_s / 2:
+                    self._slowness = 1
             except (exceptions.RedisError, OSError) as error:
                 raise attempts.meaning(error) from error
             settled = True
@@ -143,14 +151,14 @@ class AsyncLane:
             # A transaction that was not accepted says why at the command that was not.
             first = next(reply for reply in replies if isinstance(reply, Exception))
             found = attempts.meaning(first)
-            if not isinstance(found, attempts.Definite):
+            if not isinstance(found, attempts.Definite) or isinstance(found, attempts.AtTheDoor):
                 await self.close()
             raise found from first
         return replies[-1]
 
     async def _reply(self, connection: Connection, patience: Patience, deadline: float) -> Any:
         """A reply, or the error that was answered. What redis-py raises as a lost connection is raised."""
-        left_s = max(0.001, min(patience.attempt_s, deadline - time.monotonic()))
+        left_s = max(0.001, min(patience.attempt_s * self._slowness, deadline - time.monotonic()))
         try:
             return await receive(connection, left_s)
         except exceptions.ResponseError as error:
@@ -178,4 +186,4 @@ class AsyncLane:
             self._addresses.learn(await connection.read_response())
 
     def _new_producer(self) -> None:
-        self._producer, self._sequence = secrets.token_hex(8), 1
+        self._producer, self._sequence, self._sent = secrets.token_hex(8), 1, False

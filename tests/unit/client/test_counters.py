@@ -82,15 +82,24 @@ def test_at_the_deadline_nothing_was_executed_when_every_attempt_was_refused(fac
         assert not server.values
 
 
-def test_after_an_unknown_outcome_the_next_command_is_another_producers_first(face: Any) -> None:
+def test_after_an_unknown_outcome_the_lane_goes_on_under_its_own_producer(face: Any) -> None:
     with CountingServer(*["lose-reply"] * 100) as server, face(server.url, deadline_s=0.2) as counters:
         with pytest.raises(OutcomeUnknown):
             counters.incr("k")
         first = {words[1] for words in server.received}
         server.faults = iter(())
         assert counters.incr("k") == 2
-        assert server.received[-1][1] not in first
-        assert server.received[-1][2] == b"1"
+        assert {server.received[-1][1]} == first
+        assert server.received[-1][2] == b"2"
+
+
+def test_a_sequence_that_never_arrived_costs_no_producer_of_the_clusters_table(face: Any) -> None:
+    with CountingServer(*["lose-request"] * 100) as server, face(server.url, deadline_s=0.2) as counters:
+        with pytest.raises(OutcomeUnknown):
+            counters.incr("k")
+        server.faults = iter(())
+        assert [counters.incr("k") for _ in range(3)] == [1, 2, 3]
+        assert len(server.producers) == 1
 
 
 def test_a_forgotten_producer_starts_anew_when_nothing_was_left_open(face: Any) -> None:
@@ -122,6 +131,38 @@ def test_being_refused_at_the_door_says_nothing_about_the_attempt_before(face: A
     server = CountingServer("lose-reply", "NOAUTH Authentication required.")
     with server, face(server.url) as counters, pytest.raises(OutcomeUnknown, match="Authentication required"):
         counters.incr("k")
+
+
+@pytest.mark.parametrize(
+    "error",
+    ["ERR unknown command 'IDMP'", "ERR not before every node of the cluster is upgraded", "WRONGTYPE no", "ERR too long", "OOM too many"],
+)
+def test_an_error_of_the_node_says_nothing_about_an_attempt_that_was_not_answered(face: Any, error: str) -> None:
+    """It was counted, and its reply lost: "nothing was done" would be a lie."""
+    with CountingServer("lose-reply", error) as server, face(server.url) as counters:
+        with pytest.raises(OutcomeUnknown, match="an attempt was not answered"):
+            counters.incr("k")
+        assert server.values == {b"k": 1}
+        assert counters.incr("k") == 2
+
+
+@pytest.mark.parametrize("error", ["ERR increment or decrement would overflow", "ERR applied increment would overflow"])
+def test_an_error_that_the_cluster_remembers_is_the_outcome_of_every_attempt(face: Any, error: str) -> None:
+    with CountingServer("lose-request", error) as server, face(server.url) as counters:
+        with pytest.raises(Refused, match="would overflow"):
+            counters.incr("k")
+        assert counters.incr("k") == 1
+
+
+def test_attempts_lengthen_until_a_slow_reply_comes(face: Any) -> None:
+    """Every reply takes longer than the first attempts: the call ends with its value, not at the deadline."""
+    with CountingServer(*["late"] * 6) as server, face(server.url, attempt_s=LATE_S / 6) as counters:
+        assert counters.incr("k") == 1
+        attempts = len(server.received)
+        assert 2 <= attempts <= 5
+        assert counters.incr("k") == 2
+        assert len(server.received) == attempts + 1, "the lane forgot how slow the cluster is"
+        assert server.values == {b"k": 2}
 
 
 def test_a_dead_address_is_passed_over(face: Any) -> None:
