@@ -24,6 +24,25 @@ MISSING_S = 60.0
 """After this a kind that the API server did not have is looked for again."""
 
 
+TERMINATING = "NamespaceTerminating"
+"""The API server's cause when it takes nothing new into a namespace that is being deleted."""
+
+
+def is_terminating(error: ApiException) -> bool:
+    """The namespace is being deleted: that is no failure, and no refusal."""
+    details = (_status_of(error) or {}).get("details") or {}
+    return error.status == 403 and any(cause.get("reason") == TERMINATING for cause in details.get("causes") or [])
+
+
+def _status_of(error: ApiException) -> dict[str, Any] | None:
+    """The Status object by which the API server itself answers; None for what is only a page."""
+    try:
+        found = json.loads(error.body or "")
+    except (TypeError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 class UnknownKind(Exception):
     """The API server does not have this kind: its CustomResourceDefinition is not installed."""
 
@@ -108,10 +127,18 @@ class Kubernetes:
         if subresource:
             resource = resource.subresources[subresource]
         self.may_write()
-        async with asyncio.timeout(TIMEOUT_S):
-            found = await self._dynamic.server_side_apply(
-                resource, body=manifest, name=meta["name"], namespace=meta["namespace"], field_manager=names.FIELD_MANAGER, force_conflicts=True
-            )
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                found = await self._dynamic.server_side_apply(
+                    resource, body=manifest, name=meta["name"], namespace=meta["namespace"], field_manager=names.FIELD_MANAGER, force_conflicts=True
+                )
+        except ApiException as error:
+            if error.status == 404 and _status_of(error) is None:  # no object is missing, but the whole kind: it was uninstalled
+                key = (manifest["apiVersion"], manifest["kind"])
+                self._resources.pop(key, None)
+                self._missing[key] = time.monotonic()
+                raise UnknownKind("{} {}".format(*key)) from None
+            raise
         return _plain(found)
 
     async def overwrite(self, manifest: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ watch shows a child as the last apply left it, it is not even read; every ten mi
 An object of the same name that belongs to somebody else is left alone, and that is told: server-side apply would take it over without a word.
 
 What the API server refuses (a template that makes no sense, a quota, a policy) is an answer and not a failure: the other children are kept all the
-same, and the cluster is looked after as it is.
+same, and the cluster is looked after as it is. A child that goes or changes in the moment of the write is tried again with the next pass. A
+namespace that is being deleted takes nothing any more, which is no refusal: the error goes to the caller, once nothing is being written.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
 
 from countercluster_operator import names
-from countercluster_operator.api import Kubernetes, UnknownKind
+from countercluster_operator.api import Kubernetes, UnknownKind, is_terminating
 from countercluster_operator.failpoints import reach
 from countercluster_operator.model import Cluster
 from countercluster_operator.resources import Manifest, all_children, unwanted
@@ -35,15 +36,19 @@ TRUST_S = 600.0
 INVALID = 422
 REFUSALS = frozenset({400, 403, INVALID})
 """HTTP status codes by which the API server says that it understood and will not."""
+MOVED = frozenset({404, 409})
+"""Those by which it says that the child, or its namespace, went or changed meanwhile."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kept:
-    """What one round came to: names of the children that were written, what was refused with the reason, and kinds that belong to others."""
+    """What one round came to: names of the children that were written, what was refused with the reason, kinds that belong to others, and names
+    of the children that went or changed in the moment of the write."""
 
     written: list[str]
     refused: list[str]
     foreign: list[str] = dataclasses.field(default_factory=list)
+    moved: list[str] = dataclasses.field(default_factory=list)
 
 
 def _digest(value: Any) -> str:
@@ -99,10 +104,10 @@ class Children:
         kept = Kept([], [], [])
         wanted = [*all_children(cluster, replicas, voters, claim_size, secured), *claims]
         for part in ([m for m in wanted if m["kind"] == "Secret"], [m for m in wanted if m["kind"] != "Secret"]):
-            await asyncio.gather(*(self._keep_one(cluster, manifest, kept) for manifest in part))
-        await asyncio.gather(*(self._remove(cluster, *gone) for gone in unwanted(cluster, voters)))
+            await _together(self._keep_one(cluster, manifest, kept) for manifest in part)
+        await _together(self._remove(cluster, *gone) for gone in unwanted(cluster, voters))
         # They ended in any order, and the status must not change with it.
-        return Kept(sorted(kept.written), sorted(kept.refused), sorted(kept.foreign))
+        return Kept(sorted(kept.written), sorted(kept.refused), sorted(kept.foreign), sorted(kept.moved))
 
     async def _keep_one(self, cluster: Cluster, manifest: Manifest, kept: Kept) -> None:
         meta = manifest["metadata"]
@@ -128,7 +133,10 @@ class Children:
         except UnknownKind:
             return  # a part that is not installed, such as Prometheus Operator; it is looked for again
         except ApiException as error:
-            if error.status not in REFUSALS:
+            if error.status in MOVED:
+                kept.moved.append(f"{manifest['kind']} {meta['name']}")
+                return
+            if error.status not in REFUSALS or is_terminating(error):
                 raise
             kept.refused.append(f"the API server refuses {manifest['kind']} {meta['name']}: {_reason(error)}")
             return
@@ -163,6 +171,13 @@ class Children:
         for known in (self._applied, self._watched, self._read, self._absent):
             for key in [k for k in known if k[1] == namespace and (k[2] == cluster or k[2].startswith(f"{cluster}-"))]:
                 del known[key]
+
+
+async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """All of it is done, or has failed, when this returns or raises the first error: no write outlives its pass."""
+    for outcome in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 def _reason(error: ApiException) -> str:

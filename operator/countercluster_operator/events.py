@@ -28,7 +28,7 @@ class Recorder:
         self._told: dict[tuple[str, str, str], float] = {}
 
     async def tell(self, cluster: Cluster, reason: str, action: str, note: str, *, warning: bool = False) -> bool:
-        """False when it was told lately."""
+        """False when it was told lately, or there is nobody to tell: the namespace is being deleted."""
         key = (cluster.uid, reason, note)
         now = self._clock()
         if now - self._told.get(key, -QUIET_S) < QUIET_S:
@@ -60,4 +60,5 @@ class Recorder:
         except ApiException as error:
             if error.status not in (403, 404):  # the namespace is being deleted
                 raise
+            return False
         return True

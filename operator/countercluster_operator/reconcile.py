@@ -1,4 +1,8 @@
-"""One pass over one CounterCluster: observe → plan → act → report. Level-triggered: it looks at the world and never at what has changed."""
+"""One pass over one CounterCluster: observe → plan → act → report. Level-triggered: it looks at the world and never at what has changed.
+
+A CounterCluster or a namespace that goes away in the middle of a pass ends the pass, and nothing has failed: no warning, no event, no pause before
+the next look. A status belongs to the very object that was looked at; one of the same name that took its place meanwhile begins without it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from countercluster_operator import names, report
 from countercluster_operator.act import Act, NotNow
-from countercluster_operator.api import Kubernetes
+from countercluster_operator.api import Kubernetes, is_terminating
 from countercluster_operator.children import Children, Kept
 from countercluster_operator.events import Recorder, timestamp
 from countercluster_operator.failpoints import reach
@@ -38,6 +42,10 @@ AT_ONCE_S = 0.2
 Key = tuple[str, str]  # namespace, name
 
 
+class Gone(Exception):
+    """The CounterCluster of this pass is not there any more."""
+
+
 class Reconciler:
     def __init__(self, api: Kubernetes, settings: Settings) -> None:
         self._api, self._settings = api, settings
@@ -54,27 +62,40 @@ class Reconciler:
     async def reconcile(self, key: Key) -> float | None:
         """Seconds until the next look; None when the cluster is gone."""
         namespace, name = key
-        run = secrets.token_hex(4)
         body = await self._api.get(names.API_VERSION, names.KIND, namespace, name)
         if body is None or "deletionTimestamp" in body["metadata"]:
-            self._children.forget(namespace, name)
-            self._keeper.forget(namespace, name)
-            self._rolls.release(key)
+            self._forget(key)
             return None
+        try:
+            return await self._look(body)
+        except (ApiException, Gone) as error:
+            another = await self._is_another(body)
+            if not another and not (isinstance(error, ApiException) and is_terminating(error)):
+                raise
+            log.info("pass ended: the CounterCluster or its namespace is being deleted", extra={"cluster": f"{namespace}/{name}"})
+            return AT_ONCE_S if another else AT_REST_S  # the watch tells when it goes
+
+    def _forget(self, key: Key) -> None:
+        self._children.forget(*key)
+        self._keeper.forget(*key)
+        self._rolls.release(key)
+
+    async def _look(self, body: dict[str, Any]) -> float:
         old = body.get("status") or {}
         try:
             cluster = decode(body, self._settings.node_image, self._settings.redis_image)
         except InvalidSpec as error:
-            await self._write_status(namespace, name, old, report.invalid(old, body["metadata"]["generation"], str(error), _now()))
+            await self._write_status(body, report.invalid(old, body["metadata"]["generation"], str(error), _now()))
             return AT_REST_S
         try:
-            return await self._pass(cluster, old, run)
+            return await self._pass(cluster, body, secrets.token_hex(4))
         except Refused as error:
             await self._events.tell(cluster, "ChildRefused", "Apply", str(error), warning=True)
-            await self._write_status(namespace, name, old, report.invalid(old, cluster.generation, str(error), _now(), "ChildRefused"))
+            await self._write_status(body, report.invalid(old, cluster.generation, str(error), _now(), "ChildRefused"))
             return REFUSED_S
 
-    async def _pass(self, cluster: Cluster, old: dict[str, Any], run: str) -> float:
+    async def _pass(self, cluster: Cluster, body: dict[str, Any], run: str) -> float:
+        old = body.get("status") or {}
         secured, problems = await self._keeper.look(cluster)
         context = self._keeper.door(cluster)
         seen, addresses = await observe(self._api, cluster, old, context)
@@ -84,12 +105,15 @@ class Reconciler:
         kept = Kept([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, secured, problems, run)
         if "StatefulSet" in kept.foreign:
             todo = dataclasses.replace(todo, step=None, excess_claims=())  # its pods and volumes are not ours to touch
+        if kept.moved and await self._is_another(body):
+            raise Gone
         written, refused = kept.written, kept.refused
-        if written:
-            todo = dataclasses.replace(todo, step=None, waiting=f"applied {', '.join(written)}")  # what was observed is outdated
+        if written:  # what was observed is outdated
+            applied = f"applied {', '.join(written)}"
+            todo = dataclasses.replace(todo, applied=applied) if todo.settled else dataclasses.replace(todo, step=None, waiting=applied)
         todo = dataclasses.replace(todo, refused="; ".join(refused))
         # The status before the act: what must be remembered (target, who bootstraps) is remembered before it is acted upon.
-        await self._write_status(cluster.namespace, cluster.name, old, report.status(cluster, seen, todo, old, _now(), secured))
+        await self._write_status(body, report.status(cluster, seen, todo, old, _now(), secured))
         if todo.warning is not None and await self._events.tell(cluster, todo.warning[0], "Observe", todo.warning[1], warning=True):
             log.warning("%s", todo.warning[1], extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
         reach("after-status")
@@ -97,7 +121,8 @@ class Reconciler:
             return AT_REST_S if cluster.spec.paused else AT_ONCE_S
         act = Act(self._api, cluster, seen, addresses, context)
         await asyncio.gather(*(act.delete_claim(ordinal) for ordinal in todo.excess_claims))
-        return await self._act(cluster, todo, act, run)
+        again_s = await self._act(cluster, todo, act, run)
+        return min(again_s, SOON_S) if kept.moved or report.undecided(seen, todo) else again_s
 
     def _in_turn(self, cluster: Cluster, todo: Plan) -> Plan:
         """A healthy member is restarted only while few other clusters do the same."""
@@ -140,20 +165,27 @@ class Reconciler:
         await self._events.tell(cluster, step.kind, step.kind, step.reason)
         return AT_ONCE_S
 
-    async def _write_status(self, namespace: str, name: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+    async def _is_another(self, body: dict[str, Any]) -> bool:
+        """The CounterCluster is going, is gone, or another one of its name is there."""
+        now = await self._api.get(names.API_VERSION, names.KIND, body["metadata"]["namespace"], body["metadata"]["name"])
+        return now is None or "deletionTimestamp" in now["metadata"] or _uid(now) != _uid(body)
+
+    async def _write_status(self, body: dict[str, Any], new: dict[str, Any]) -> None:
+        """With the UID of what was looked at: the API server refuses it (409) when another one of the same name has come in its place."""
+        old, meta = body.get("status") or {}, body["metadata"]
         if new == {k: v for k, v in old.items() if k in new} and old.keys() == new.keys():
             return
         manifest = {
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]},
             "status": new,
         }
-        try:
-            await self._api.apply(manifest, subresource="status")
-        except ApiException as error:
-            if error.status != 404:
-                raise
+        await self._api.apply(manifest, subresource="status")
+
+
+def _uid(body: dict[str, Any]) -> str:
+    return str(body["metadata"]["uid"])
 
 
 def _now() -> str:

@@ -1,7 +1,9 @@
 """The status: conditions by the API conventions, and the facts a user asks for. Pure; the same observation gives the same status, so nothing is
 written at rest.
 
-A condition's lastTransitionTime moves only when its status does. Every known condition is always there. `Ready` is the summary.
+A condition's lastTransitionTime moves only when its status does. Every known condition is always there. `Ready` is the summary. Right after
+children were written, and until the StatefulSet's controller has seen its newest spec, nobody can know whether anything is left to do: a Ready that
+was true stays as it was then, with the generation that it was judged for, so that a child that is applied again makes nobody wait.
 """
 
 from __future__ import annotations
@@ -18,15 +20,20 @@ from countercluster_operator.resources.disruption import quorum
 from countercluster_operator.resources.secrets import PLAIN, Secured
 
 Condition = tuple[str, bool | None, str, str]  # type, status, reason, message
+UNDECIDED = "Applied"
+"""Reason of a Ready that is not true because nobody knows yet what the change of a child means."""
 
 
 def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], now: str, secured: Secured = PLAIN) -> dict[str, Any]:
     """The whole status. `now`: RFC 3339, used only where something changed."""
     leader = seen.leader
     by_name = {p.name: p for p in seen.pods}
+    conditions = merged(_conditions(cluster, seen, plan), old.get("conditions") or [], cluster.generation, now)
+    kept = next((c for c in old.get("conditions") or [] if c["type"] == "Ready" and c["status"] == "True"), None)
+    open_ = kept is not None and conditions[0]["reason"] == UNDECIDED
     found: dict[str, Any] = {
-        "observedGeneration": cluster.generation,
-        "conditions": merged(_conditions(cluster, seen, plan), old.get("conditions") or [], cluster.generation, now),
+        "observedGeneration": old.get("observedGeneration", 0) if open_ else cluster.generation,
+        "conditions": [kept, *conditions[1:]] if open_ else conditions,
         "target": plan.target,
         "image": cluster.image,
         "cacheImage": cluster.cache_image,
@@ -44,7 +51,7 @@ def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], no
         "selector": ",".join(f"{k}={v}" for k, v in names.selector(cluster.name, names.NODE).items()),
         "replicas": len([p for p in seen.pods if not p.terminating]),
         "readyReplicas": len([p for p in seen.pods if p.ready and not p.terminating]),
-        "step": plan.step.reason if plan.step is not None else plan.waiting or plan.refused,
+        "step": plan.step.reason if plan.step is not None else plan.waiting or plan.applied or plan.refused,
     }
     bootstrap = _bootstrap(seen, plan.step)
     if bootstrap is not None:
@@ -101,7 +108,7 @@ def _bootstrap(seen: Observed, step: Step | None) -> dict[str, str] | None:
 
 
 def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]:
-    doing = plan.step.reason if plan.step is not None else plan.waiting
+    doing = plan.step.reason if plan.step is not None else plan.waiting or plan.applied
     reason = plan.step.kind if plan.step is not None else plan.warning[0] if plan.warning is not None else "Waiting"
     if cluster.spec.hibernated:
         reason, doing = "Hibernated", doing or "spec.hibernated is true: no member runs, their volumes are kept"
@@ -111,7 +118,7 @@ def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]
     lost = sorted(m.name for m in voters if m.name not in ready_names)
     formed_but_headless = seen.leader is None and seen.bootstrap is not None
     return [
-        _ready(cluster, plan, len(ready_voters), reason, doing),
+        _ready(cluster, seen, plan, len(ready_voters), reason, doing),
         _quorum(cluster, seen, plan, len(voters), len(ready_voters)),
         _available(seen, len(ready_names), doing),
         _progressing(plan, reason, "" if cluster.spec.hibernated and not seen.pods else doing),
@@ -141,10 +148,17 @@ def _available(seen: Observed, ready: int, doing: str) -> Condition:
     return ("Available", False, "NotServing", doing)
 
 
-def _ready(cluster: Cluster, plan: Plan, ready_voters: int, reason: str, doing: str) -> Condition:
+def undecided(seen: Observed, plan: Plan) -> bool:
+    """Nothing is left to do as far as is known, and that may be outdated."""
+    return plan.settled and (bool(plan.applied) or (seen.set_replicas is not None and not seen.set_current))
+
+
+def _ready(cluster: Cluster, seen: Observed, plan: Plan, ready_voters: int, reason: str, doing: str) -> Condition:
     if plan.refused:
         return ("Ready", False, "ChildRefused", plan.refused)
     if plan.settled and ready_voters == plan.target == cluster.spec.replicas:
+        if undecided(seen, plan):
+            return ("Ready", False, UNDECIDED, plan.applied or "the StatefulSet's controller has not seen its newest spec yet")
         return ("Ready", True, "AllMembersReady", f"{ready_voters} of {plan.target} members serve")
     return ("Ready", False, reason, doing or f"{ready_voters} of {cluster.spec.replicas} members serve")
 

@@ -33,6 +33,7 @@ class Plan:
     rolling: bool = False  # some pods are of the newest template and some are not
     warning: tuple[str, str] | None = None  # reason and text of what somebody should look at
     refused: str = ""  # children that the API server does not take, and why; filled in after they were applied
+    applied: str = ""  # children that were just written while all was at rest: whether it still is, the next look tells; filled in as well
 
     @property
     def settled(self) -> bool:

@@ -202,18 +202,6 @@ def test_the_pods_of_somebody_elses_stateful_set_are_not_touched() -> None:
     assert world.ready()["reason"] == "ChildRefused"
 
 
-def test_a_cluster_that_vanishes_during_the_pass_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
-
-    async def apply(manifest: Object, *, subresource: str = "") -> Object:
-        if subresource:
-            raise ApiException(status=404)
-        return await World.apply(world, manifest)
-
-    monkeypatch.setattr(world, "apply", apply)
-    assert world.look() == AT_ONCE_S
-
-
 def test_without_the_lease_no_command_goes_out(nodes: list[tuple[str, ...]]) -> None:
     world = World({"replicas": 3}, formed(4, leader=1))
     world.look()
@@ -329,3 +317,78 @@ def test_a_user_without_a_password_and_a_missing_secret_of_certificates_are_told
     users = base64.b64decode(world.live["Secret", "c-users"]["data"]["users.acl"]).decode()
     assert f"user app on #{hashlib.sha256(b'word').hexdigest()} ~app:* +@read\n" in users
     assert "app-password" not in world.ready()["message"]
+
+
+class Watched(World):
+    """Keeps every Ready that was ever to be seen, with the generation of the spec then."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.shown: list[tuple[str, int]] = []
+
+    async def apply(self, manifest: Object, *, subresource: str = "") -> Object:
+        found = await super().apply(manifest, subresource=subresource)
+        if subresource:
+            self.shown.append((self.ready()["status"], self.ready()["observedGeneration"]))
+        return found
+
+    def edit(self, **spec: Any) -> None:
+        assert self.cluster is not None
+        meta = {**self.cluster["metadata"], "generation": self.cluster["metadata"]["generation"] + 1}
+        self.cluster = {**self.cluster, "metadata": meta, "spec": {**self.cluster["spec"], **spec}}
+
+
+@pytest.mark.parametrize("kind", ["Secret", "Service", "StatefulSet", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount", "Deployment"])
+@pytest.mark.parametrize("touched", [False, True], ids=["deleted", "touched"])
+def test_a_child_that_is_applied_again_is_no_reason_not_to_be_ready(kind: str, touched: bool) -> None:
+    world = Watched()
+    world.look(3)
+    world.shown.clear()
+    for key in [key for key in world.live if key[0] == kind]:
+        world.wanted.pop(key, None)
+        if touched:
+            world.live[key]["metadata"]["labels"] = {}
+            world.live[key]["metadata"]["ownerReferences"] = [{"uid": "uid", "controller": True}]
+        else:
+            del world.live[key]
+    world.look()
+    assert f"apply {kind}" in world.said
+    world.look(2)
+    assert "False" not in [status for status, _ in world.shown]
+    assert world.ready()["status"] == "True"
+
+
+def test_a_spec_that_restarts_nothing_keeps_ready_and_it_is_not_said_of_the_new_spec_before_it_is_known() -> None:
+    world = Watched()
+    world.look(3)
+    world.shown.clear()
+    world.edit(tls={"rotateAuthority": "now"})
+    world.look()
+    assert (world.ready()["status"], world.ready()["observedGeneration"], world.status["observedGeneration"]) == ("True", 1, 1)
+    world.look(2)
+    assert (world.ready()["status"], world.ready()["observedGeneration"], world.status["observedGeneration"]) == ("True", 2, 2)
+    assert [status for status, _ in world.shown] == ["True"] * len(world.shown)
+
+
+def test_ready_is_not_said_of_a_new_spec_before_the_controller_of_the_stateful_set_has_seen_it() -> None:
+    """It may be about to restart every pod."""
+    world = Watched()
+    world.look(3)
+    world.edit(settings={"logLevel": "debug"})
+    world.seen = dataclasses.replace(world.seen, set_current=False)
+    assert world.look() == AT_ONCE_S
+    assert world.look() == SOON_S
+    assert (world.ready()["status"], world.ready()["observedGeneration"]) == ("True", 1)
+    world.seen = outdated(dataclasses.replace(world.seen, set_current=True), 0, 1, 2)
+    world.look()
+    assert (world.ready()["status"], world.ready()["observedGeneration"]) == ("False", 2)
+
+
+def test_a_member_that_is_lost_while_a_child_is_applied_is_told_at_once() -> None:
+    world = Watched()
+    world.look(3)
+    world.seen = kill(world.seen, 2)
+    del world.live["Service", "c"]
+    world.wanted.pop(("Service", "c"))
+    world.look()
+    assert world.ready()["status"] == "False"
