@@ -84,10 +84,11 @@ class Door:
 
     @cached_property
     def _admin(self) -> ssl.SSLContext:
-        """Where the certificates come from elsewhere (spec.tls.secretName), that of the nodes is the operator's, too."""
-        given = str(self._tls.get("secretName") or "")
-        stem = "tls" if given else "admin"
-        found = self._secret(given or f"{self._name}-private")
+        """An operator of 0.1.0 shows the certificate of spec.tls.secretName, and keeps none of its own then."""
+        given, stem = str(self._tls.get("secretName") or ""), "admin"
+        found = self._secret(f"{self._name}-private")
+        if given and not found.get("admin.crt"):
+            stem, found = "tls", self._secret(given)
         context = _trusting(self._needed("ca.crt", self._client))
         with tempfile.TemporaryDirectory(prefix="kubectl-counters-") as folder:  # OpenSSL's Python face reads keys from files only
             paths = [Path(folder, f"{stem}.{end}") for end in ("crt", "key")]

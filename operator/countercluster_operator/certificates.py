@@ -9,6 +9,9 @@
 
    so that at every moment each pod trusts the certificate of each other pod, however late a Secret reached either (tests/unit/security).
 3. The authority changes at two thirds of its own life, or when it is asked for (`rotate`).
+4. Authorities of somebody else (spec.tls.secretName) are one whose key is not here: `Pair(bundle, b"")`. They come and go in
+   the same phases, in both directions. Who changes their mind while the next one is only published gets what is wanted now:
+   nobody has shown a certificate of the other yet. In any other phase the change waits until that is over.
 """
 
 from __future__ import annotations
@@ -50,12 +53,21 @@ class Authority:
 
     @property
     def bundle(self) -> bytes:
-        """What pods and clients trust."""
-        return b"".join(([self.next.certificate] if self.next else []) + [self.signing.certificate] + ([self.old] if self.old else []))
+        """What pods and clients trust, each certificate once."""
+        texts = ([self.next.certificate] if self.next else []) + [self.signing.certificate] + ([self.old] if self.old else [])
+        return texts[0] if len(texts) == 1 else b"".join(dict.fromkeys(block for text in texts for block in blocks(text)))
 
     @property
     def phase(self) -> str:
         return "publish" if self.next else "re-issue" if self.old else ""
+
+
+_END = b"-----END CERTIFICATE-----\n"
+
+
+def blocks(bundle: bytes) -> list[bytes]:
+    """The certificates of a bundle, one by one, each with the end of its line."""
+    return [part + _END for part in bundle.split(_END) if part.strip()] if _END in bundle else [bundle]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -167,18 +179,37 @@ def why_renew(found: Pair | None, signing: Pair, names: Names, now: Moment) -> s
     return ""
 
 
-def advance(found: Authority | None, cluster: str, now: Moment, *, rotate: bool = False, spread: datetime.timedelta = SPREAD) -> Authority:
-    """The authority as it should be now: the same object when nothing is due. `rotate`: a change is asked for, and begins unless one is under way."""
+def advance(
+    found: Authority | None,
+    cluster: str,
+    now: Moment,
+    *,
+    rotate: bool = False,
+    spread: datetime.timedelta = SPREAD,
+    given: bytes = b"",
+    arrived: bool = True,
+) -> Authority:
+    """The authority as it should be now: the same object when nothing is due. `rotate`: a change is asked for, and begins unless
+    one is under way. `given`: the authorities of somebody else that are wanted instead of one of our own. `arrived`: every node
+    trusts and shows what this phase wants; else it goes on."""
+
+    def made() -> Pair:
+        return Pair(given, b"") if given else authority(cluster, now)
+
+    def wanted(pair: Pair) -> bool:
+        return pair.certificate == given if given else bool(pair.key)
+
     if found is None:
-        return Authority(authority(cluster, now), now)
+        return Authority(made(), now)
+    lasts = not arrived or now < found.since + spread
     if found.next is not None:
-        if now < found.since + spread:
-            return found
-        return Authority(found.next, now, old=found.signing.certificate)
+        if not wanted(found.next):  # rule 4
+            return Authority(found.signing, now) if wanted(found.signing) else dataclasses.replace(found, next=made(), since=now)
+        return found if lasts else Authority(found.next, now, old=found.signing.certificate)
     if found.old is not None:
-        return found if now < found.since + spread else Authority(found.signing, now)
-    if rotate or now >= renewal(found.signing.certificate):
-        return dataclasses.replace(found, next=authority(cluster, now), since=now)
+        return found if lasts else Authority(found.signing, now)
+    if not wanted(found.signing) or (not given and (rotate or now >= renewal(found.signing.certificate))):
+        return dataclasses.replace(found, next=made(), since=now)
     return found
 
 

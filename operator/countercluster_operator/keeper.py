@@ -5,17 +5,26 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import os
 import ssl
 from collections.abc import Callable
+from typing import NamedTuple
 
 from countercluster_operator.api import Kubernetes
 from countercluster_operator.certificates import Pair
-from countercluster_operator.material import USUAL, Limits, Material, adopted, load, pair_of, renewed, serial_of, trust_of
+from countercluster_operator.contexts import context_of
+from countercluster_operator.fitness import judge
+from countercluster_operator.material import USUAL, Limits, Material, adopted, load, renewed, serial_of, trust_of
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Observed
 from countercluster_operator.resources import Manifest
 from countercluster_operator.resources.secrets import Given, Secured, decoded, private
+
+
+class Problem(NamedTuple):
+    """What of the spec cannot be done: the reason of the condition, and words."""
+
+    reason: str
+    text: str
 
 
 class Refused(Exception):
@@ -37,10 +46,10 @@ class Keeper:
             del self._known[uid]
             self._contexts.pop(uid, None)
 
-    async def look(self, cluster: Cluster) -> tuple[Secured, list[str]]:
+    async def look(self, cluster: Cluster) -> tuple[Secured, list[Problem]]:
         """What is in force, and what of the spec cannot be done, in words. Nothing is written."""
         key = _key(cluster)
-        problems: list[str] = []
+        problems: list[Problem] = []
         if key not in self._known:
             self._known[key] = Secured(await self._read(cluster))
         given = Given(await self._certificates(cluster, problems), await self._users(cluster, problems))
@@ -50,7 +59,8 @@ class Keeper:
     async def renew(self, cluster: Cluster, seen: Observed) -> Secured:
         """What is due is made anew, and kept before anybody gets to see it."""
         secured = self._known[_key(cluster)]
-        material = renewed(secured.material, cluster, self._now(), spread_out=spread_out(secured, seen), limits=self._limits)
+        given, arrived = secured.given.certificates, spread_out(secured, seen)
+        material = renewed(secured.material, cluster, self._now(), spread_out=arrived, limits=self._limits, given=given)
         if material is not secured.material:
             await self._api.apply(private(cluster, material))
             secured = self._known[_key(cluster)] = Secured(material, secured.given)
@@ -74,18 +84,18 @@ class Keeper:
     async def _secret(self, cluster: Cluster, name: str) -> Manifest | None:
         return await self._api.get("v1", "Secret", cluster.namespace, name)
 
-    async def _certificates(self, cluster: Cluster, problems: list[str]) -> dict[str, bytes]:
+    async def _certificates(self, cluster: Cluster, problems: list[Problem]) -> dict[str, bytes]:
         name = cluster.spec.tls.secret_name
         if not cluster.spec.tls.enabled or not name:
             return {}
         found = await self._secret(cluster, name)
-        files = decoded(found) if found is not None else {}
-        missing = [key for key in ("tls.crt", "tls.key", "ca.crt") if not files.get(key)]
-        if missing:
-            problems.append(f"spec.tls.secretName: Secret {name} " + (f"has no {', '.join(missing)}" if found is not None else "is not there"))
-        return {key: files[key] for key in ("tls.crt", "tls.key", "ca.crt") if key in files}
+        files, faults = judge(found, cluster, self._now())
+        if faults:
+            colon = "" if faults[0].startswith(("is ", "has ")) else ":"
+            problems.append(Problem("CertificateRefused", f"spec.tls.secretName: Secret {name}{colon} {'; '.join(faults)}"))
+        return files
 
-    async def _users(self, cluster: Cluster, problems: list[str]) -> str:
+    async def _users(self, cluster: Cluster, problems: list[Problem]) -> str:
         """Lines for the users' file. A user whose password is not there cannot log in, and that is told."""
         lines = []
         for user in cluster.spec.auth.users if cluster.spec.auth.enabled else ():
@@ -94,18 +104,18 @@ class Keeper:
             if password:
                 lines.append(f"user {user.name} on #{hashlib.sha256(password).hexdigest()} {user.rules}\n")
             else:
-                where = f"Secret {user.password_secret.name}"
-                problems.append(
-                    f"spec.auth.users: {user.name}: {where} " + (f"has no {user.password_secret.key}" if found is not None else "is not there")
-                )
+                why = f"has no {user.password_secret.key}" if found is not None else "is not there"
+                text = f"spec.auth.users: {user.name}: Secret {user.password_secret.name} {why}"
+                problems.append(Problem("UsersRefused", text))
         name = cluster.spec.auth.acl_secret_name
         if cluster.spec.auth.enabled and name:
             found = await self._secret(cluster, name)
-            text = decoded(found).get("users.acl") if found is not None else None
-            if text is None:
-                problems.append(f"spec.auth.aclSecretName: Secret {name} " + ("has no users.acl" if found is not None else "is not there"))
+            file = decoded(found).get("users.acl") if found is not None else None
+            if file is None:
+                missing = "has no users.acl" if found is not None else "is not there"
+                problems.append(Problem("UsersRefused", f"spec.auth.aclSecretName: Secret {name} {missing}"))
             else:
-                lines.append(text.decode(errors="replace"))
+                lines.append(file.decode(errors="replace"))
         return "".join(lines)
 
     def door(self, cluster: Cluster) -> ssl.SSLContext | None:
@@ -113,50 +123,29 @@ class Keeper:
         if not cluster.spec.tls.enabled:
             return None
         secured = self._known[_key(cluster)]
-        pair = secured.material.admin or pair_of(secured.given.certificates)
+        pair = secured.material.admin
         wanted = (pair, secured.bundle)
         kept = self._contexts.get(_key(cluster))
         if kept is None or kept[0] != wanted:
             if pair is None or not secured.bundle:
                 return ssl.create_default_context()  # nothing to show yet: no node of this cluster runs either
             try:
-                kept = self._contexts[_key(cluster)] = (wanted, _context(pair, secured.bundle))
+                kept = self._contexts[_key(cluster)] = (wanted, context_of(pair, secured.bundle))
             except (ssl.SSLError, OSError, ValueError) as error:
-                raise Refused(f"spec.tls.secretName: the certificates cannot be used: {error}") from None
+                raise Refused(f"Secret {cluster.name}-private: its certificates cannot be used: {error}") from None
         return kept[1]
 
 
 def spread_out(secured: Secured, seen: Observed) -> bool:
-    """Every node that answers trusts and shows what it should."""
+    """Every node that answers trusts and shows what it should, and most of those that run do answer: who hears nobody knows
+    nothing."""
     pair, bundle = secured.material.nodes, secured.bundle
     if pair is None or not bundle:
         return True
     wanted = (trust_of(bundle), serial_of(pair))
-    return all((pod.status.trust, pod.status.serial) == wanted for pod in seen.pods if pod.status is not None)
-
-
-def _context(pair: Pair, bundle: bytes) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=bundle.decode())
-    with _in_memory(pair.certificate) as certificate, _in_memory(pair.key) as key:
-        context.load_cert_chain(certificate.path, key.path)
-    return context
-
-
-class _in_memory:
-    """A file that is on no disk: OpenSSL's Python face reads keys from files only."""
-
-    def __init__(self, content: bytes) -> None:
-        self._descriptor = os.memfd_create("pem")
-        os.write(self._descriptor, content)
-        self.path = f"/proc/self/fd/{self._descriptor}"
-
-    def __enter__(self) -> _in_memory:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+    running = [pod for pod in seen.pods if pod.running]
+    answering = [pod.status for pod in seen.pods if pod.status is not None]
+    return 2 * len(answering) >= len(running) and all((status.trust, status.serial) == wanted for status in answering)
 
 
 def _key(cluster: Cluster) -> str:

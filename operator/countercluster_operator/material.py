@@ -9,7 +9,10 @@ All of it is kept in one Secret, `<name>-private`, which nobody but the operator
    and shows what it should.
 3. A new password is told to applications when it has been valid for `spread`, which is longer than a Secret takes to reach every node; the one before
    it is valid for `OVERLAP` after that. The next change begins when the one before it is told.
-4. Should `<name>-private` be lost, what pods and applications have is carried on: their password, and the authority that they trust as one that
+4. Certificates of somebody else (spec.tls.secretName) take the same way: they are kept here once they were judged fit
+   (fitness.py), and are shown only in the phases in which everybody trusts their authorities. While the Secret is missing or
+   unfit, what is in force goes on, and is renewed if it is our own.
+5. Should `<name>-private` be lost, what pods and applications have is carried on: their password, and the authority that they trust as one that
    cannot sign any more; the next phase replaces it.
 """
 
@@ -76,11 +79,7 @@ class Material:
 
 EMPTY = Material()
 USUAL = Limits()
-
-
-def signs(cluster: Cluster) -> bool:
-    """The operator makes the certificates itself."""
-    return cluster.spec.tls.enabled and not cluster.spec.tls.secret_name
+NOTHING: Mapping[str, bytes] = {}
 
 
 def wanted_names(cluster: Cluster) -> dict[str, Names]:
@@ -93,38 +92,75 @@ def wanted_names(cluster: Cluster) -> dict[str, Names]:
     }
 
 
-def renewed(found: Material, cluster: Cluster, now: Moment, *, spread_out: bool, limits: Limits = USUAL) -> Material:
-    """As it should be now; the same object when nothing is due. `spread_out`: every node that answers shows and trusts what it should."""
-    changed = _passwords(_certificates(found, cluster, now, spread_out, limits), cluster, now, limits.spread)
+def renewed(
+    found: Material,
+    cluster: Cluster,
+    now: Moment,
+    *,
+    spread_out: bool,
+    limits: Limits = USUAL,
+    given: Mapping[str, bytes] = NOTHING,
+) -> Material:
+    """As it should be now; the same object when nothing is due. `spread_out`: every node that answers shows and trusts what it
+    should. `given`: the files of spec.tls.secretName; empty while they are missing or unfit."""
+    changed = _certificates(found, cluster, now, spread_out, limits, given)
+    changed = _passwords(changed, cluster, now, limits.spread)
     return found if changed == found else changed
 
 
-def _certificates(found: Material, cluster: Cluster, now: Moment, spread_out: bool, limits: Limits) -> Material:
-    if not signs(cluster):
+def _certificates(found: Material, cluster: Cluster, now: Moment, spread_out: bool, limits: Limits, given: Mapping[str, bytes]) -> Material:
+    if not cluster.spec.tls.enabled:
         return dataclasses.replace(found, authority=None, nodes=None, cache=None, admin=None)
-    asked = cluster.spec.tls.rotate_authority
+    foreign = bool(cluster.spec.tls.secret_name)
+    if foreign and not given:
+        return _held(found, cluster, now, spread_out, limits)
+    asked = "" if foreign else cluster.spec.tls.rotate_authority
     before = found.authority
-    rotate = before is not None and asked not in ("", found.rotated_authority)
-    who = f"{cluster.namespace}/{cluster.name}"
-    if before is not None and not spread_out and before.phase:
-        current = before  # somebody has not heard of this phase yet
+    current = advance(
+        before,
+        _who(cluster),
+        now,
+        rotate=asked not in ("", found.rotated_authority),
+        spread=limits.spread,
+        given=given["ca.crt"] if foreign else b"",
+        arrived=spread_out,
+    )
+    begun = not foreign and (before is None or (current is not before and current.next is not None))
+    rotated = asked if begun else found.rotated_authority
+    return _leaves(dataclasses.replace(found, authority=current, rotated_authority=rotated), cluster, now, limits, given)
+
+
+def _who(cluster: Cluster) -> str:
+    return f"{cluster.namespace}/{cluster.name}"
+
+
+def _held(found: Material, cluster: Cluster, now: Moment, spread_out: bool, limits: Limits) -> Material:
+    """Rule 4: the Secret cannot be used. What is only published stays so; a change that was begun before is ended."""
+    before = found.authority
+    if before is None:
+        return found
+    if before.next is None:
+        same = b"" if before.signing.key else before.signing.certificate
+        current = advance(before, _who(cluster), now, spread=limits.spread, given=same, arrived=spread_out)
     else:
-        current = advance(before, who, now, rotate=rotate, spread=limits.spread)
-    begun = before is None or (current is not before and current.next is not None)
+        current = before
+    return _leaves(dataclasses.replace(found, authority=current), cluster, now, limits, NOTHING)
+
+
+def _leaves(found: Material, cluster: Cluster, now: Moment, limits: Limits, given: Mapping[str, bytes]) -> Material:
+    """Certificates of who signs now. Of somebody else's authorities there is one for all."""
+    current = found.authority
+    assert current is not None
+    if given and current.signing.certificate == given["ca.crt"]:
+        pair = pair_of(given)
+        return dataclasses.replace(found, nodes=pair, cache=pair, admin=pair)
     wanted = wanted_names(cluster)
 
     def good(pair: Pair | None, what: str) -> Pair | None:
         due = current.signing.key and why_renew(pair, current.signing, wanted[what], now)
         return leaf(current.signing, wanted[what], now, limits.life) if due else pair
 
-    return dataclasses.replace(
-        found,
-        authority=current,
-        nodes=good(found.nodes, "nodes"),
-        cache=good(found.cache, "cache"),
-        admin=good(found.admin, "admin"),
-        rotated_authority=asked if begun else found.rotated_authority,
-    )
+    return dataclasses.replace(found, nodes=good(found.nodes, "nodes"), cache=good(found.cache, "cache"), admin=good(found.admin, "admin"))
 
 
 def _passwords(found: Material, cluster: Cluster, now: Moment, spread: datetime.timedelta) -> Material:
@@ -156,12 +192,15 @@ def adopted(left: Mapping[str, Mapping[str, bytes]], cluster: Cluster, now: Mome
         of_nodes = left["users"].get("cache-password", b"").decode()
         found = dataclasses.replace(found, password=password, told=password, since=now, cache_password=of_nodes)
     trusted = left["nodes"].get("ca.crt")
-    if signs(cluster) and trusted:
-        following = authority(f"{cluster.namespace}/{cluster.name}", now)
-        admin = leaf(following, wanted_names(cluster)["admin"], now)
-        before = Authority(Pair(trusted, b""), now, next=following)
-        found = dataclasses.replace(found, authority=before, nodes=pair_of(left["nodes"]), cache=pair_of(left["cache"]), admin=admin)
-    return found
+    if not cluster.spec.tls.enabled or not trusted:
+        return found
+    pair = pair_of(left["nodes"])
+    found = dataclasses.replace(found, nodes=pair, cache=pair_of(left["cache"]))
+    if cluster.spec.tls.secret_name:
+        return dataclasses.replace(found, authority=Authority(Pair(trusted, b""), now), admin=pair)
+    following = authority(_who(cluster), now)
+    admin = leaf(following, wanted_names(cluster)["admin"], now)
+    return dataclasses.replace(found, authority=Authority(Pair(trusted, b""), now, next=following), admin=admin)
 
 
 def pair_of(files: Mapping[str, bytes]) -> Pair | None:

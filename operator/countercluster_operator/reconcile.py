@@ -21,7 +21,7 @@ from countercluster_operator.api import Kubernetes, is_terminating
 from countercluster_operator.children import Children, Kept
 from countercluster_operator.events import Recorder, timestamp
 from countercluster_operator.failpoints import reach
-from countercluster_operator.keeper import Keeper, Refused
+from countercluster_operator.keeper import Keeper, Problem, Refused
 from countercluster_operator.material import Limits
 from countercluster_operator.model import Cluster, InvalidSpec, decode
 from countercluster_operator.observe import observe
@@ -102,16 +102,19 @@ class Reconciler:
         todo = self._in_turn(cluster, plan(cluster, seen))
         if not cluster.spec.paused:
             secured = await self._keeper.renew(cluster, seen)
-        kept = Kept([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, secured, problems, run)
+        await self._tell(cluster, problems, run)
+        kept = Kept([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, secured, run)
         if "StatefulSet" in kept.foreign:
             todo = dataclasses.replace(todo, step=None, excess_claims=())  # its pods and volumes are not ours to touch
         if kept.moved and await self._is_another(body):
             raise Gone
-        written, refused = kept.written, kept.refused
+        written = kept.written
         if written:  # what was observed is outdated
             applied = f"applied {', '.join(written)}"
             todo = dataclasses.replace(todo, applied=applied) if todo.settled else dataclasses.replace(todo, step=None, waiting=applied)
-        todo = dataclasses.replace(todo, refused="; ".join(refused))
+        refused = [*problems, *(Problem("ChildRefused", text) for text in kept.refused)]
+        if refused:
+            todo = dataclasses.replace(todo, refused_reason=refused[0].reason, refused="; ".join(p.text for p in refused))
         # The status before the act: what must be remembered (target, who bootstraps) is remembered before it is acted upon.
         await self._write_status(body, report.status(cluster, seen, todo, old, _now(), secured))
         if todo.warning is not None and await self._events.tell(cluster, todo.warning[0], "Observe", todo.warning[1], warning=True):
@@ -137,17 +140,19 @@ class Reconciler:
             )
         return todo
 
-    async def _keep(self, cluster: Cluster, seen: Observed, todo: Plan, secured: Secured, problems: list[str], run: str) -> Kept:
+    async def _tell(self, cluster: Cluster, problems: list[Problem], run: str) -> None:
+        for problem in problems:
+            if await self._events.tell(cluster, problem.reason, "Apply", problem.text, warning=True):
+                log.warning("%s", problem.text, extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
+
+    async def _keep(self, cluster: Cluster, seen: Observed, todo: Plan, secured: Secured, run: str) -> Kept:
         """Sees to the children, and tells what could not be done."""
         volumes = claims.to_write(cluster, seen, todo.excess_claims)
         kept = await self._children.keep(cluster, todo.replicas, todo.voters, seen.template_size, volumes, secured)
-        kept.refused.extend(problems)
         where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
         if kept.written:
             log.info("applied", extra={**where, "children": kept.written})
-        for refusal in kept.refused:
-            if await self._events.tell(cluster, "ChildRefused", "Apply", refusal, warning=True):
-                log.warning("%s", refusal, extra=where)
+        await self._tell(cluster, [Problem("ChildRefused", text) for text in kept.refused], run)
         return kept
 
     async def _act(self, cluster: Cluster, todo: Plan, act: Act, run: str) -> float:

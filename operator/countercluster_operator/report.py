@@ -68,7 +68,7 @@ def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], no
 def _certificates(secured: Secured) -> dict[str, str]:
     """When what is in force ends, and how far a change of authority is."""
     material = secured.material
-    shown = material.nodes.certificate if material.nodes is not None else secured.given.certificates.get("tls.crt", b"")
+    shown = material.nodes.certificate if material.nodes is not None else b""
     if not shown or not secured.bundle:
         return {}
     phase = material.authority.phase if material.authority is not None else ""
@@ -131,7 +131,7 @@ def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]
 def _progressing(plan: Plan, reason: str, doing: str) -> Condition:
     if doing:
         return ("Progressing", True, reason, doing)
-    return ("Progressing", False, "ChildRefused" if plan.refused else "AtRest", plan.refused)
+    return ("Progressing", False, plan.refused_reason if plan.refused else "AtRest", plan.refused)
 
 
 def _degraded(lost: list[str], headless: str) -> Condition:
@@ -155,7 +155,7 @@ def undecided(seen: Observed, plan: Plan) -> bool:
 
 def _ready(cluster: Cluster, seen: Observed, plan: Plan, ready_voters: int, reason: str, doing: str) -> Condition:
     if plan.refused:
-        return ("Ready", False, "ChildRefused", plan.refused)
+        return ("Ready", False, plan.refused_reason, plan.refused)
     if plan.settled and ready_voters == plan.target == cluster.spec.replicas:
         if undecided(seen, plan):
             return ("Ready", False, UNDECIDED, plan.applied or "the StatefulSet's controller has not seen its newest spec yet")

@@ -32,7 +32,8 @@ class Plan:
     recovered: str = ""  # the survivor whose spec.recovery is done, or is void because a majority is there; it is never done again
     rolling: bool = False  # some pods are of the newest template and some are not
     warning: tuple[str, str] | None = None  # reason and text of what somebody should look at
-    refused: str = ""  # children that the API server does not take, and why; filled in after they were applied
+    refused_reason: str = "ChildRefused"
+    refused: str = ""  # what of the spec cannot be done, or children that the API server does not take, and why; filled in after they were applied
     applied: str = ""  # children that were just written while all was at rest: whether it still is, the next look tells; filled in as well
 
     @property

@@ -16,7 +16,9 @@ import redis
 import yaml
 from countercluster import Counters, NotExecuted
 from countercluster.addresses import Binding
-from countercluster_operator.certificates import Names, advance, leaf
+from countercluster_operator.certificates import Names, Pair, advance, leaf
+from countercluster_operator.fitness import wanted_hosts, wanted_uris
+from countercluster_operator.model import Cluster, Spec, Tls
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -275,7 +277,85 @@ def test_a_certificate_as_the_docs_ask_cert_manager_for_it_does_and_its_renewal_
         here.wait("it goes on counting", lambda: len(values) > seen + 20)
     here.edit(namespace, "clicks", tls={"secretName": wanted["secretName"]}, settings={"logLevel": "debug"})
     here.wait_ready(namespace, "clicks")
-    assert here.server.request("GET", f"/api/v1/namespaces/{namespace}/secrets/clicks-nodes").status == 404
+    assert wanted["secretName"] not in here.server.kubectl("get", "sts,pods", "-n", namespace, "-o", "yaml"), "pods mount a copy"
+
+
+def put(here: World, namespace: str, name: str, authority: Pair, usages: str = "c", replicas: int = 3) -> bytes:
+    """A Secret for CounterCluster `usages`, of an authority of somebody else; its authority."""
+    spec = Spec(replicas=replicas, tls=Tls(secret_name=name))
+    cluster = Cluster(usages, namespace, "", 1, spec, "", "")
+    pair = leaf(authority, Names("c", tuple(wanted_hosts(cluster)), (), tuple(wanted_uris(cluster))), now())
+    files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": authority.certificate}
+    data = {key: base64.b64encode(value).decode() for key, value in files.items()}
+    meta = {"name": name, "namespace": namespace}
+    here.server.apply({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta, "data": data}).ok()
+    return authority.certificate
+
+
+def test_certificates_of_somebody_else_come_change_and_go_under_load_without_a_failed_command(
+    here: World, secured: Client, namespace: str
+) -> None:
+    """In each step both authorities are trusted by everybody: clients (the Secret), nodes, and the operator."""
+    one, two = (advance(None, name, now()).signing for name in ("one", "two"))
+    put(here, namespace, "first", one)
+    put(here, namespace, "second", two)
+    pods = [pod["metadata"]["uid"] for pod in here.server.get(f"/api/v1/namespaces/{namespace}/pods")["items"]]
+    texts: set[str] = set()
+
+    def settled(trusted: bytes | None) -> bool:
+        """`trusted` is the only authority; None: one of the operator's own."""
+        secured.refresh()
+        found = here.get(namespace, "c")["status"]
+        texts.update(c["reason"] for c in found["conditions"])
+        bundle = (secured.folder / "ca.crt").read_bytes()
+        alone = bundle == trusted if trusted else bundle.count(b"BEGIN") == 1 and bundle not in (one.certificate, two.certificate)
+        return alone and not found["certificates"].get("phase")
+
+    with counting(secured) as values:
+        for name, trusted in (("first", one.certificate), ("second", two.certificate), ("", None)):
+            here.edit(namespace, "c", tls={"secretName": name})
+            here.wait(f"secretName {name!r} is in force", lambda t=trusted: settled(t), 90)
+            seen = len(values)
+            here.wait("it goes on counting", lambda s=seen: len(values) > s + 20)
+    assert not texts & {"QuorumLost", "NoLeader", "MajorityNotReady", "CertificateRefused"}
+    assert [pod["metadata"]["uid"] for pod in here.server.get(f"/api/v1/namespaces/{namespace}/pods")["items"]] == pods
+
+
+def test_a_secret_that_is_missing_or_unfit_changes_nothing_and_is_told(here: World, secured: Client, namespace: str) -> None:
+    before = {part: here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-{part}")["data"] for part in ("nodes", "client", "private")}
+    put(here, namespace, "of-another", advance(None, "somebody", now()).signing, "bank")
+
+    def told(words: str) -> bool:
+        condition = here.condition(namespace, "c")
+        return condition.get("reason") == "CertificateRefused" and words in condition["message"]
+
+    with counting(secured):
+        here.edit(namespace, "c", tls={"secretName": "nowhere"})
+        here.wait("it is told", lambda: told("Secret nowhere is not there"))
+        here.edit(namespace, "c", tls={"secretName": "of-another"})
+        here.wait("it is told", lambda: told(f"lacks URI countercluster://{namespace}/c/node/c-0"))
+        here.edit(namespace, "c", tls={"secretName": "c-nodes"})
+        here.wait("it is told", lambda: told("made by the operator itself"))
+    assert here.condition(namespace, "c", "QuorumHealthy")["status"] == "True"
+    for part, data in before.items():
+        assert here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-{part}")["data"] == data, part
+    here.edit(namespace, "c", tls={"secretName": ""})
+    here.wait_ready(namespace, "c")
+
+
+def test_nothing_is_made_that_mounts_a_secret_which_is_refused(here: World, operator: Operator, namespace: str) -> None:
+    """And once there is a fit one the cluster forms by itself."""
+    data = {"token": "of somebody else", "tls.crt": "x", "tls.key": "y", "ca.crt": "z"}
+    meta = {"name": "foreign", "namespace": namespace}
+    here.server.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": data}).ok()
+    here.cluster(namespace, "c", **{**SECURED, "tls": {"secretName": "foreign"}})
+    here.wait("it is told", lambda: here.condition(namespace, "c").get("reason") == "CertificateRefused")
+    assert here.server.get(f"/apis/apps/v1/namespaces/{namespace}/statefulsets")["items"] == []
+    assert here.server.get(f"/apis/apps/v1/namespaces/{namespace}/deployments")["items"] == []
+    put(here, namespace, "mine", advance(None, "somebody", now()).signing)
+    here.edit(namespace, "c", tls={"secretName": "mine"})
+    here.wait_ready(namespace, "c")
+    assert "foreign" not in here.server.kubectl("get", "sts,pods", "-n", namespace, "-o", "yaml")
 
 
 def test_a_client_that_does_not_know_the_authority_is_told_so(secured: Client) -> None:

@@ -28,6 +28,8 @@ from counter_node.storage import frames, recovery, segments, snapshots
 from counter_node.storage.disk import Disk
 from counter_node.storage.segments import Segments
 from counter_node.storage.storage import Storage
+from countercluster_operator import fitness
+from countercluster_operator.certificates import Authority
 
 Patch = Callable[[object, str, Any], None]
 """As monkeypatch.setattr: object, attribute, value."""
@@ -425,3 +427,17 @@ def applying_put_off_for_ever(patch: Patch) -> None:
 @mutation("a full disk takes whatever it is sent", tests=("tests/unit/raft/test_full_disk.py",))
 def full_disk_takes_all(patch: Patch) -> None:
     patch(Replica, "_fits", lambda self, size: True)
+
+
+# --- operator ---------------------------------------------------------------------------------------------------------------
+
+
+@mutation("another authority is trusted alone at once", tests=("tests/unit/security/test_material.py",))
+def authority_without_overlap(patch: Patch) -> None:
+    patch(Authority, "bundle", property(lambda self: (self.next or self.signing).certificate))
+
+
+@mutation("a Secret of certificates is used as it is", tests=("tests/unit/security/test_fitness.py",))
+def unfit_certificates_are_used(patch: Patch) -> None:
+    patch(fitness, "_names", lambda *_: [])
+    patch(fitness, "_usages", lambda *_: [])

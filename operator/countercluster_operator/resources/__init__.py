@@ -18,11 +18,13 @@ def all_children(cluster: Cluster, replicas: int, voters: int, claim_size: str =
     StatefulSet that there is."""
     children = [*secrets.all_of(cluster, secured), access.service_account(cluster), services.peers(cluster), services.clients(cluster)]
     children += [network.policy(cluster), network.cache_policy(cluster)]
-    children.append(statefulset.desired(cluster, replicas, claim_size))
+    if secured.can_mount(cluster):
+        children.append(statefulset.desired(cluster, replicas, claim_size))
     if (budget := disruption.desired(cluster, voters)) is not None:
         children.append(budget)
     if cluster.spec.cache.enabled:
-        children += [cache.service(cluster), cache.pods_service(cluster), cache.deployment(cluster, secured)]
+        children += [cache.service(cluster), cache.pods_service(cluster)]
+        children += [cache.deployment(cluster, secured)] if secured.can_mount(cluster) else []
     if cluster.spec.monitoring.enabled:
         children += monitoring.all_of(cluster)
     return children

@@ -27,7 +27,8 @@ READABLE = 0o440
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Given:
-    """What comes from Secrets that others made. `certificates`: the data of spec.tls.secretName; `users`: lines for the users' file."""
+    """What comes from Secrets that others made. `certificates`: the files of spec.tls.secretName that were judged fit (fitness.py),
+    else none; `users`: lines for the users' file."""
 
     certificates: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
     users: str = ""
@@ -43,7 +44,12 @@ class Secured:
     @property
     def bundle(self) -> bytes:
         """The authorities that everybody trusts; empty for plain text."""
-        return self.material.authority.bundle if self.material.authority is not None else self.given.certificates.get("ca.crt", b"")
+        return self.material.authority.bundle if self.material.authority is not None else b""
+
+    def can_mount(self, cluster: Cluster) -> bool:
+        """What pods mount is there. While a Secret of spec.tls.secretName was never fit, nothing is made that would mount it."""
+        tls = cluster.spec.tls
+        return not tls.enabled or not tls.secret_name or self.material.nodes is not None
 
 
 PLAIN = Secured()
@@ -51,7 +57,8 @@ PLAIN = Secured()
 
 
 def nodes_secret(cluster: Cluster) -> str:
-    return cluster.spec.tls.secret_name or f"{cluster.name}-nodes"
+    """Also with spec.tls.secretName: pods mount nothing but what was judged, and copied."""
+    return f"{cluster.name}-nodes"
 
 
 def all_of(cluster: Cluster, secured: Secured) -> list[dict[str, Any]]:
@@ -109,8 +116,6 @@ def cache_files(cluster: Cluster, secured: Secured) -> dict[str, bytes]:
         files["users.acl"] = f"user default on #{nodes} ~* &* +@all\n{reader}\n".encode()
     if secured.material.cache is not None:
         files |= {"tls.crt": secured.material.cache.certificate, "tls.key": secured.material.cache.key, "ca.crt": secured.bundle}
-    elif cluster.spec.tls.enabled:
-        files |= {key: secured.given.certificates.get(key, b"") for key in ("tls.crt", "tls.key", "ca.crt")}
     return files
 
 

@@ -392,3 +392,29 @@ def test_a_member_that_is_lost_while_a_child_is_applied_is_told_at_once() -> Non
     world.wanted.pop(("Service", "c"))
     world.look()
     assert world.ready()["status"] == "False"
+
+
+def test_a_new_cluster_whose_secret_of_certificates_is_refused_makes_nothing_that_would_mount_it() -> None:
+    world = World({"tls": {"secretName": "mine"}})
+    world.look(3)
+    assert ("StatefulSet", "c") not in world.live
+    assert ("Deployment", "c-cache") not in world.live
+    assert world.ready()["reason"] == "CertificateRefused"
+    assert world.said == []
+
+
+def test_a_secret_that_is_missing_or_unfit_changes_nothing_on_a_live_cluster_also_for_another_operator() -> None:
+    world = World()
+    world.look(2)
+    before = {name: manifest["data"] for (kind, name), manifest in world.live.items() if kind == "Secret"}
+    assert world.cluster is not None
+    world.cluster["spec"] = {"tls": {"secretName": "mine"}}
+    meta = {"name": "mine", "namespace": "ns", "uid": "u", "resourceVersion": "1"}
+    world.live["Secret", "mine"] = {"kind": "Secret", "metadata": meta, "data": {"token": base64.b64encode(b"word").decode()}}
+    for _ in range(2):
+        world.look(3)
+        assert {n: m["data"] for (k, n), m in world.live.items() if k == "Secret" and n != "mine"} == before
+        assert world.ready()["message"] == "spec.tls.secretName: Secret mine has no tls.crt, tls.key, ca.crt"
+        world.reconciler = Reconciler(world, load({"POD_NAMESPACE": "system"}))  # type: ignore[arg-type]
+    mounted = {v["secret"]["secretName"] for v in world.live["StatefulSet", "c"]["spec"]["template"]["spec"]["volumes"]}
+    assert mounted == {"c-nodes", "c-users"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 
-from countercluster_operator.certificates import SPREAD, Pair
-from countercluster_operator.material import EMPTY, OVERLAP, Limits, Material, adopted, dump, load, renewed
+from countercluster_operator.certificates import SPREAD, Pair, authority, leaf
+from countercluster_operator.material import EMPTY, OVERLAP, Limits, Material, adopted, dump, load, pair_of, renewed, wanted_names
 from countercluster_operator.model import Auth, Cluster, Spec, Tls
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,7 +50,7 @@ def test_it_is_the_same_after_a_secret_and_back_and_nothing_is_due_at_rest() -> 
 
 def test_what_the_spec_does_not_want_is_not_there() -> None:
     assert made(cluster(Tls(enabled=False), Auth(enabled=False))) == EMPTY
-    assert made(cluster(Tls(secret_name="mine"))).authority is None
+    assert made(cluster(Tls(secret_name="mine"))).authority is None, "the Secret is not there, or unfit"
     assert made(cluster(auth=Auth(enabled=False))).password == ""
 
 
@@ -106,3 +106,84 @@ def test_pods_however_late_trust_each_other_through_every_change(lags: list[tupl
                 assert trusts(bundle, shown), f"minute {minute}"
     assert state.authority is not None
     assert asked_at == set() or state.rotated_authority == word or state.authority.phase
+
+
+def files(name: str) -> dict[str, bytes]:
+    """A Secret of spec.tls.secretName."""
+    signing = authority(name, START)
+    pair = leaf(signing, wanted_names(cluster())["nodes"], START, 300 * DAY)
+    return {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": signing.certificate}
+
+
+GIVEN = {name: files(name) for name in ("one", "two")}
+
+
+def source(name: str) -> tuple[Cluster, dict[str, bytes]]:
+    """"" is the operator's own authority; "gone" is a Secret that is missing or unfit."""
+    return cluster(Tls(secret_name=name)), GIVEN.get(name, {})
+
+
+STEP = SPREAD / 2
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    lags=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=2, max_size=3),
+    first=st.sampled_from(["", "one"]),
+    edits=st.dictionaries(st.integers(1, 24), st.sampled_from(["", "one", "two", "gone"]), max_size=5),
+    lost_at=st.sets(st.integers(1, 24), max_size=1),
+)
+def test_nodes_and_operator_trust_each_other_through_every_change_of_the_secret(
+    lags: list[tuple[int, int]], first: str, edits: dict[int, str], lost_at: set[int]
+) -> None:
+    wanted, given_files = source(first)
+    state = renewed(EMPTY, wanted, START, spread_out=True, given=given_files)
+    secrets: list[tuple[bytes, Pair]] = []
+    last = first
+    for step in range(44):
+        now = START + step * STEP
+        if step in edits:
+            wanted, given_files = source(edits[step])
+            last = edits[step] if edits[step] != "gone" else last
+        if step in lost_at:
+            state = adopted(left_of(state, secrets[-1]), wanted, now)
+        seen = [(secrets[max(0, step - 1 - lag[0])][0], secrets[max(0, step - 1 - lag[1])][1]) for lag in lags] if secrets else []
+        arrived = not secrets or all(pod == secrets[-1] for pod in seen)
+        before = state
+        state = renewed(state, wanted, now, spread_out=arrived, given=given_files)
+        assert state.authority is not None
+        assert state.nodes is not None
+        assert state.admin is not None
+        if wanted.spec.tls.secret_name == "gone" and before.authority is not None and not before.authority.phase:
+            assert state == before, "what is missing or unfit changes nothing"
+        secrets.append((state.authority.bundle, state.nodes))
+        for bundle, shown in seen:
+            assert trusts(state.authority.bundle, shown), f"step {step}: the operator does not trust a node"
+            for _, other in seen:
+                assert trusts(bundle, other), f"step {step}"
+    if not lost_at and wanted.spec.tls.secret_name != "gone" and max(edits, default=0) < 12:
+        assert (state.nodes == pair_of(GIVEN[last])) if last else state.authority.signing.key, "what was asked for last is in force"
+        assert state.authority.phase == ""
+
+
+def test_a_renewal_by_the_same_authority_is_shown_at_once_and_one_by_another_in_phases() -> None:
+    wanted = cluster(Tls(secret_name="one"))
+    state = renewed(EMPTY, wanted, START, spread_out=True, given=GIVEN["one"])
+    signing = authority("three", START)
+    three = {**files("three"), "ca.crt": signing.certificate}
+    again = leaf(signing, wanted_names(wanted)["nodes"], START)
+    fresh = {**GIVEN["one"], "tls.crt": again.certificate, "tls.key": again.key}
+    assert renewed(state, wanted, START, spread_out=False, given=fresh).nodes == again
+    moved = renewed(state, wanted, START, spread_out=True, given=three)
+    assert moved.nodes == state.nodes
+    assert moved.authority is not None
+    assert moved.authority.bundle == signing.certificate + GIVEN["one"]["ca.crt"]
+    back = renewed(moved, wanted, START, spread_out=False, given=GIVEN["one"])
+    assert back == state, "nobody has shown a certificate of the other yet"
+
+
+def test_while_the_secret_is_missing_what_the_operator_signed_itself_is_renewed_all_the_same() -> None:
+    found = made()
+    gone = cluster(Tls(secret_name="gone"))
+    assert renewed(found, gone, START + DAY, spread_out=True) is found
+    assert renewed(found, gone, START + 61 * DAY, spread_out=True).nodes != found.nodes
