@@ -1,4 +1,4 @@
-"""`python -m counter_node`: one node. Exit codes: docs/internals/node-interface.md."""
+"""`python -m counter_node`: one node. Exit codes: exits.py."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import uvloop
 
 from counter_node import logs, settings
 from counter_node.counters.machine import SnapshotFormatError, UnknownOperationError
+from counter_node.exits import Exit
 from counter_node.node import serve
 from counter_node.security.acl import AclError
 from counter_node.security.tls import CertificateError
-from counter_node.storage import DamagedError, DiskFailedError, StorageError
-
-EXIT_SETTINGS, EXIT_DAMAGED, EXIT_DISK, EXIT_TOO_OLD, EXIT_BUG = 2, 3, 4, 5, 70
+from counter_node.storage import DamagedError, DiskFailedError, DiskFullError, InvariantError, StorageError
 
 
 def main() -> int:
@@ -24,7 +23,7 @@ def main() -> int:
         found = settings.load(sys.argv[1:], os.environ)
     except settings.SettingsError as error:
         print(f"counter_node: {error}", file=sys.stderr)
-        return EXIT_SETTINGS
+        return Exit.SETTINGS
     # What a turn makes is gone by its end; without this the collector would look at it every 700 objects, and at everything else now and then.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # max_clients is the limit, and not 1,024 descriptors
@@ -34,22 +33,25 @@ def main() -> int:
         uvloop.run(serve(found))
     except DamagedError as error:
         logs.log.critical("%s", error)
-        return EXIT_DAMAGED
-    except DiskFailedError as error:
+        return Exit.DAMAGED
+    except (DiskFailedError, DiskFullError) as error:
         logs.log.critical("%s", error)
-        return EXIT_DISK
+        return Exit.DISK
     except (SnapshotFormatError, UnknownOperationError) as error:
         logs.log.critical("this version is too old for its data: %s", error)
-        return EXIT_TOO_OLD
+        return Exit.TOO_OLD
+    except InvariantError:
+        logs.log.critical("ended by an error of its own; please report it", exc_info=True)
+        return Exit.BUG
     except (StorageError, CertificateError, AclError, OSError) as error:
         logs.log.critical("cannot start: %s", error)
-        return EXIT_SETTINGS
+        return Exit.SETTINGS
     except Exception:
         logs.log.critical("ended by an error of its own; please report it", exc_info=True)
-        return EXIT_BUG
+        return Exit.BUG
     finally:
         listener.stop()
-    return 0
+    return Exit.STOPPED
 
 
 if __name__ == "__main__":

@@ -204,7 +204,7 @@ class Metrics:
         yield "counter_build_info", (__version__, platform.python_version()), 1
         yield "counter_ready", (), float(not node.unready())
         yield "counter_uptime_seconds", (), time.monotonic() - node.born
-        yield "counter_disk_full", (), float(node.replica.disk_room is not None)
+        yield "counter_disk_full", (), float(node.replica.disk_room is not None or node.replica.snapshot_waits)
         yield "counter_disk_failed", (), float(bool(node.failed))
         yield from self._raft()
         yield from self._sizes()

@@ -23,7 +23,7 @@ from typing import Any
 from counter_node import __version__
 from counter_node.cache.publisher import Publisher
 from counter_node.counters.batches import Limits
-from counter_node.counters.machine import Machine
+from counter_node.counters.machine import Machine, SnapshotFormatError, UnknownOperationError
 from counter_node.counters.ops import is_write
 from counter_node.disk_worker import DiskWorker
 from counter_node.gateway import Gateway
@@ -50,7 +50,7 @@ from counter_node.settings import Settings
 from counter_node.snapshot_sender import SnapshotSender
 from counter_node.snapshot_taker import SnapshotTaker
 from counter_node.status import pages, unready_reason
-from counter_node.storage import Failpoints, Storage, StorageError
+from counter_node.storage import DamagedError, DiskFailedError, DiskFullError, Failpoints, Storage, StorageError
 
 RECOVERED_S = 0.2
 """Between the answer to RAFT.RECOVER and the end of the process."""
@@ -64,6 +64,14 @@ BESIDE_BYTES = 512
 """Entries of so many bytes, some twenty increments of different counters, are many commands for the disk worker."""
 RETRY_TICKS = 5
 """Silence after which a gateway sends its batch again."""
+
+
+TOO_OLD = (SnapshotFormatError, UnknownOperationError)
+"""Errors by which a node says that its version is too old for its data."""
+
+
+class EndedByErrorError(Exception):
+    """Something that must not happen ended a node that was running, whatever it was: not to be taken for what keeps one from starting."""
 
 
 class Node:
@@ -100,6 +108,7 @@ class Node:
         self._worker = DiskWorker(self._loop, self._storage, self.metrics.disk_jobs.add)
         self._turn_due = self._in_turn = self._another_turn = self._again_soon = False
         self._compact_to: int | None = None
+        self._waits_for_room = False  # the job under way
         self._linked: Membership | None = None
         self._was_leader = False
         self._last_tick = 0.0
@@ -301,12 +310,12 @@ class Node:
         finally:
             self._in_turn = False
 
-    def _end_with(self, error: Exception) -> None:
+    def _end_with(self, error: BaseException) -> None:
         """An error in the middle of a turn leaves a node that looks alive and is not (a disk job that is never written, say). It ends the node:
         started anew from its disk, it is whole again."""
         log.critical("the node ends: a turn failed", exc_info=error)
         if not self.fatal.done():
-            self.fatal.set_exception(error)
+            self.fatal.set_exception(error if isinstance(error, TOO_OLD) else EndedByErrorError(error))
 
     def _one_turn(self) -> None:
         self._turn_due = False
@@ -355,6 +364,11 @@ class Node:
             return
         try:
             piece = await self._sender.fill(message)
+        except DamagedError as error:
+            log.critical("the snapshot that is to be sent cannot be trusted, a new one is taken: %s", error, extra={"to": f"{to:016x}"})
+            self.replica.snapshot_gone(to)
+            self.snapshots.take_soon()
+            return
         except StorageError as error:
             log.warning("the snapshot that is being sent is not there any more: %s", error, extra={"to": f"{to:016x}"})
             self.replica.snapshot_gone(to)
@@ -401,51 +415,87 @@ class Node:
             return  # never durable, so nothing that depends on it is ever sent
         storage, compact_to = self._storage, self._compact_to
         self._compact_to = None
+        no_room: list[DiskFullError] = []
 
         def write() -> None:
+            no_room.clear()
             if compact_to is not None:
                 storage.compact(compact_to)
             if job.install is not None:
-                storage.save_snapshot(job.install)
-            marker = job.install.meta if job.install is not None else job.marker
-            storage.write(job.hard_state, job.entries, marker)
+                try:
+                    storage.save_snapshot(job.install)
+                except DiskFullError as error:
+                    no_room.append(error)
+            if job.writes:
+                storage.write(job.hard_state, job.entries, job.marker)
 
         def done(error: BaseException | None) -> None:
-            if error is not None:
-                self._disk_failed(error)
-                return
-            try:
-                self._compact_to = self.replica.persisted(job) or self._compact_to
-                if released := self.replica.take_released():
-                    self._send(released)
-                if job.install is not None:
-                    self.snapshots.last_was(len(job.install.state))
-                    self.metrics.events["counter_snapshots_installed"] += 1
-            except Exception as failed:
-                self._end_with(failed)
-            if storage.room_bytes is not None or self.replica.disk_room is not None:
-                self._mind_disk()
-            self.snapshots.if_due()
-            if not self.replica.settled:
-                self.turn_now()
+            if isinstance(error, DiskFullError):
+                self._job_waits(error, submit)
+            elif error is not None:
+                self.job_failed(error)
+            else:
+                self._job_waits(None, submit)
+                self._job_done(job, no_room)
 
         slow, leads = job.install is not None or compact_to is not None, self.replica.is_leader
         beside = leads and (self.replica.gateway.serves_one or sum([len(e.data) for e in job.entries]) >= BESIDE_BYTES)
-        self._worker.submit(write, done, slow=slow, leads=leads, beside=beside)
+
+        def submit(again: bool = False) -> None:
+            if not self.failed:
+                self._worker.submit(write, done, slow=slow or again, leads=leads, beside=beside)
+
+        submit()
+
+    def _job_done(self, job: DiskJob, no_room: list[DiskFullError]) -> None:
+        try:
+            self._compact_to = self.replica.persisted(job, no_room=bool(no_room)) or self._compact_to
+            if released := self.replica.take_released():
+                self._send(released)
+            if no_room:
+                log.error("a snapshot of the leader's is refused until there is room for it: %s", no_room[0])
+            elif job.install is not None:
+                self.snapshots.last_was(len(job.install.state))
+                self.metrics.events["counter_snapshots_installed"] += 1
+        except Exception as failed:
+            self._end_with(failed)
+        if self._storage.room_bytes is not None or self.replica.disk_room is not None:
+            self._mind_disk()
+        self.snapshots.if_due()
+        if not self.replica.settled:
+            self.turn_now()
+
+    def _job_waits(self, error: DiskFullError | None, submit: Callable[[bool], None]) -> None:
+        """A frame for which not even a segment can begin: nothing was written. It is told, and tried again until there is room; meanwhile this node
+        neither votes nor acknowledges, as with a disk that takes long."""
+        if error is not None:
+            if not self._waits_for_room:
+                log.error("%s", error)
+            self._loop.call_later(MIND_DISK_MS / 1000, submit, True)
+        if self._waits_for_room != (error is not None):
+            self._waits_for_room = error is not None
+            self._mind_disk()
+
+    def job_failed(self, error: BaseException) -> None:
+        """What the operating system refused is a failed disk. Everything else is an error of our own: it ends the process, which starts anew."""
+        if isinstance(error, DiskFailedError | OSError):
+            self._disk_failed(error)
+        else:
+            self._end_with(error)
 
     def _mind_disk(self, *, again: bool = False) -> None:
         """Without room for the next segment: writes are refused, leadership goes to somebody else, and the log is made shorter if it can be. `again`:
         look whether there is room now (under a millisecond; not while a job is being written)."""
         storage, replica = self._storage, self.replica
-        if self.failed or (storage.room_bytes is None and replica.disk_room is None):
+        if self.failed or (storage.room_bytes is None and replica.disk_room is None and not self._waits_for_room):
             return
         if again and not replica.writing:
             try:
                 storage.renew_reserve()
             except StorageError as error:
-                self._disk_failed(error)
+                self.job_failed(error)
                 return
-        room = storage.room_bytes
+        room = 0 if self._waits_for_room else storage.room_bytes
         if (room is None) != (replica.disk_room is None):
             text = (
                 "there is room on the disk again" if room is None else "the disk is nearly full: writes are refused until there is room on the volume"

@@ -43,6 +43,8 @@ MOST_PUT_OFF = 2
 """Turns for which a follower may put off applying."""
 ENTRY_BYTES = 64
 """At most what an entry takes on the disk beyond its data."""
+SAVE_AGAIN_TICKS = 50
+"""After a received snapshot found no room on the disk."""
 DISK_FULL = Failure(b"MISCONF the disk of this node is nearly full; the command was not executed. Make room on the volume, or ask another node")
 DISK_FAILED = Failure(b"MISCONF the disk of this node failed; the command was not executed. Ask another node; this one's log says what failed")
 DISK_FAILED_UNKNOWN = Failure(b"UNKNOWN the disk of this node failed before the reply came; the command may or may not be executed. Ask another node")
@@ -61,13 +63,18 @@ PeerMessage = Message | Forward
 
 
 class DiskJob(msgspec.Struct, frozen=True):
-    """One unit for the disk, in this order: the snapshot file if any, then hard state, entries and snapshot marker in one write, then one sync."""
+    """One unit for the disk, in this order: the snapshot file if any, then hard state, entries and snapshot marker in one write, then one sync.
+    A file that finds no room is left out, and `persisted` is told so."""
 
     hard_state: HardState | None
     entries: list[Entry]
-    install: Snapshot | None  # received from the leader; its file must be saved first
-    marker: SnapshotMeta | None  # this node's own snapshot whose file is saved already
+    install: Snapshot | None  # received from the leader; only when its file is saved is it used for anything
+    marker: SnapshotMeta | None  # a snapshot whose file is saved already: from here on it is in force
     after: list[tuple[NodeId, Message]]
+
+    @property
+    def writes(self) -> bool:
+        return self.hard_state is not None or bool(self.entries) or self.marker is not None
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -118,6 +125,9 @@ class Replica:
         self._time_proposed = (0, 0)  # term and index of the last Tick
         self._late_reads: list[tuple[int, int, Callable[[], object]]] = []  # term and index that each waits for, and how to ask it
         self._marker: SnapshotMeta | None = None
+        self._tick = 0
+        self._no_room = False  # for the received snapshot that was tried last
+        self._save_at = 0  # tick before which it is not tried again
         self._link_changes = 0
         self._put_off = 0  # turns
         self._messages: list[tuple[NodeId, PeerMessage]] = []
@@ -157,6 +167,7 @@ class Replica:
     # --- what the driver puts in --------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
+        self._tick += 1
         if self._job is not None:
             self._job_ticks += 1
         self._mind_disk()
@@ -408,36 +419,50 @@ class Replica:
     def _next_job(self) -> DiskJob | None:
         """Only when none is under way."""
         while True:
+            install = self.raft.arrived if self._tick >= self._save_at else None
             persist = self.raft.take_persist()
-            if persist is None and self._marker is None:
+            idle = self._marker is None and install is None
+            if persist is None and idle:
                 return None
-            if persist is not None and persist.hard_state is None and self._marker is None:
+            if persist is not None and persist.hard_state is None and idle:
                 self._release(persist.after)  # all that these depend on is durable already
                 continue
-            self._job = self._join(persist)
+            self._job = self._join(persist, install)
             self._job_ticks = 0
             return self._job
 
-    def _join(self, persist: Persist | None) -> DiskJob:
+    def _join(self, persist: Persist | None, install: Snapshot | None) -> DiskJob:
         marker, self._marker = self._marker, None
         if persist is None:
-            return DiskJob(None, [], None, marker, [])
+            return DiskJob(None, [], install, marker, [])
         if persist.snapshot is not None:
-            marker = None  # an installed snapshot is newer than any of our own
+            marker = persist.snapshot  # adopted, so newer than any of our own
         elif marker is not None and persist.entries and persist.entries[0].index <= marker.index:
             self._marker, marker = marker, None  # others committed what is not durable here yet: first the entries, in the next job the marker
-        return DiskJob(persist.hard_state, persist.entries, persist.snapshot, marker, persist.after)
+        return DiskJob(persist.hard_state, persist.entries, install, marker, persist.after)
 
-    def persisted(self, job: DiskJob) -> int | None:
-        """`job` is durable. Returns the first index that the log on disk must keep, when older ones may go."""
+    @property
+    def snapshot_waits(self) -> bool:
+        """A received snapshot found no room on the disk; it is tried again."""
+        return self._no_room and self.raft.arrived is not None
+
+    def persisted(self, job: DiskJob, *, no_room: bool = False) -> int | None:
+        """`job` is durable, but for the file of its snapshot when there was no room for it. Returns the first index that the log on disk must keep,
+        when older ones may go: never one beyond the snapshot that is in force there."""
         assert job is self._job, "one disk job at a time"
         self._job = None
         self._release(job.after)
-        if job.marker is not None and job.marker.index >= self.raft.log.offset:
-            self.raft.snapshot_taken(job.marker)
-        elif job.install is None:
-            return None
-        return self.raft.log.offset + 1
+        raft, keep_from = self.raft, None
+        if job.marker is not None and job.marker.index >= raft.log.offset:
+            raft.snapshot_taken(job.marker)
+            keep_from = min(raft.log.offset, job.marker.index) + 1
+        if job.install is not None:
+            self._no_room = no_room
+            if no_room:
+                self._save_at = self._tick + SAVE_AGAIN_TICKS
+            else:
+                raft.adopt(job.install)
+        return keep_from
 
     def _release(self, after: list[tuple[NodeId, Message]]) -> None:
         for to, message in after:
@@ -448,6 +473,7 @@ class Replica:
 
     def take_snapshot(self) -> Snapshot:
         """The state now. Its file is to be saved, then `snapshot_saved` called."""
+        self._restore()
         return Snapshot(self._meta(), self.machine.snapshot())
 
     def sole_survivor(self, me: Member) -> Snapshot:
@@ -464,6 +490,7 @@ class Replica:
 
     def begin_snapshot(self) -> tuple[SnapshotMeta, Dump]:
         """The same in pieces, so that a large state stops no turn: the dump's `step` until it is done, and turns in between."""
+        self._restore()  # what was adopted since the last turn is what `_meta` speaks of
         return self._meta(), self.machine.dump()
 
     def _meta(self) -> SnapshotMeta:

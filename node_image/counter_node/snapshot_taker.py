@@ -73,5 +73,7 @@ class SnapshotTaker:
         except DiskFullError as error:
             self._not_before = self._clock() + DISK_FULL_PAUSE_S
             log.error("no snapshot: %s", error)
+        except Exception as error:
+            node.job_failed(error)
         finally:
             self.busy = False

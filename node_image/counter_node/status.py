@@ -75,7 +75,7 @@ def status(node: Node) -> dict[str, Any]:
         "appliedIndex": replica.applied,
         "lastIndex": raft.log.last_index,
         "snapshotIndex": raft.snapshot.index,
-        "diskFull": replica.disk_room is not None,
+        "diskFull": replica.disk_room is not None or replica.snapshot_waits,
         "ready": not reason,
         "reason": reason,
         "members": [_member(node, m) for m in raft.membership.members],

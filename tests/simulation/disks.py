@@ -12,14 +12,17 @@ import errno
 import random
 from pathlib import Path
 
+import msgspec
 from counter_node.raft.types import Entry, HardState, NodeId, Snapshot, SnapshotMeta
-from counter_node.replica import DiskJob
+from counter_node.replica import ENTRY_BYTES, DiskJob
 from counter_node.storage import DiskFailedError, Storage
 
 from tests.simulation.invariants import Broken
 from tests.unit.storage.sim_disk import CrashError, SimDisk
 
 SEGMENT_BYTES = 8 << 10
+RESERVE_BYTES = 2_000
+"""Of a full disk: for terms and votes, and for what was on its way when it became full."""
 DIRECTORY = Path("/data")
 
 
@@ -36,6 +39,7 @@ class ModelDisk:
         self.entries: list[Entry] = []
         self.behind: list[Entry] = []  # entries that the snapshot covers, not yet dropped
         self.breaks = False  # the next write fails
+        self.room: int | None = None  # bytes that it can still take before it is full; None: plenty
 
     # --- for the node ---------------------------------------------------------------------------------------------------------
 
@@ -43,23 +47,44 @@ class ModelDisk:
         """After a crash: what survived is in `hard_state`, `snapshot` and `entries`."""
         self.breaks = False
 
-    def write(self, job: DiskJob, keep_from: int | None) -> None:
-        """Durable on return. `keep_from`: the log before that index may be dropped. DiskError: all or nothing of it may be durable."""
+    def write(self, job: DiskJob, keep_from: int | None) -> bool:
+        """Durable on return. `keep_from`: the log before that index may be dropped. DiskError: all or nothing of it may be durable. True: the file of
+        its snapshot was left out, there is no room for it."""
+        job, no_room = self._as_it_fits(job)
         if self.breaks:
             if self.chance.random() < 0.5:
                 self.take(job)
             raise DiskError
         self._drop(keep_from)
         self.take(job)
+        return no_room
+
+    def _as_it_fits(self, job: DiskJob) -> tuple[DiskJob, bool]:
+        if self.room is None:
+            return job, False
+        self.room -= sum(len(e.data) + ENTRY_BYTES for e in job.entries)
+        if self.room < -RESERVE_BYTES:
+            raise Broken(f"full disk: n{self.node} writes {-self.room} bytes more than there is room for")
+        no_room = job.install is not None and not self._takes(job.install)
+        return (msgspec.structs.replace(job, install=None) if no_room else job), no_room
+
+    def _takes(self, snapshot: Snapshot) -> bool:
+        return self.room is None or len(snapshot.state) <= self.room
 
     def _drop(self, keep_from: int | None) -> None:
         if keep_from is not None:
+            if self.snapshot is None or keep_from > self.snapshot.meta.index + 1:
+                raise Broken(f"compaction: n{self.node} drops its log before {keep_from}, and its snapshot does not reach that far")
             self.behind = [e for e in self.behind if e.index >= keep_from]
             newest = self.snapshot.meta.index if self.snapshot is not None else 0
             self.files = {m: s for m, s in self.files.items() if m.index >= newest}
 
-    def save(self, snapshot: Snapshot) -> None:
+    def save(self, snapshot: Snapshot) -> bool:
+        """False: there is no room for it, and nothing happened."""
+        if not self._takes(snapshot):
+            return False
         self.files[snapshot.meta] = snapshot
+        return True
 
     def crash(self, job: DiskJob | None, snapshot: Snapshot | None) -> None:
         """Everything that is not durable is gone; `job` and `snapshot` are on their way."""
@@ -73,8 +98,8 @@ class ModelDisk:
             self.hard_state = job.hard_state
         if job.install is not None:
             self.files[job.install.meta] = job.install
-            self.snapshot = job.install
-            self.entries, self.behind = [], []
+        if job.marker is not None:
+            self._name(job.marker)
         if job.entries:
             first = job.entries[0].index
             base = self.snapshot.meta.index if self.snapshot is not None else 0
@@ -82,11 +107,16 @@ class ModelDisk:
             assert base < first <= expected, f"a gap on disk: {first} after {expected - 1}"
             del self.entries[first - base - 1 :]
             self.entries.extend(job.entries)
-        if job.marker is not None:
-            base = self.snapshot.meta.index if self.snapshot is not None else 0
-            self.snapshot = self.files[job.marker]
-            self.behind += self.entries[: job.marker.index - base]
-            del self.entries[: job.marker.index - base]
+
+    def _name(self, marker: SnapshotMeta) -> None:
+        """The snapshot is in force. A log that does not hold its position starts anew after it."""
+        base = self.snapshot.meta.index if self.snapshot is not None else 0
+        at = marker.index - base
+        if at and not (at <= len(self.entries) and self.entries[at - 1].term == marker.term):
+            self.entries, self.behind = [], []
+        self.snapshot = self.files[marker]
+        self.behind += self.entries[:at]
+        del self.entries[:at]
 
     def holds(self, index: int, term: int) -> bool:
         """Whether this entry is durable here, in the log or within the snapshot."""
@@ -160,7 +190,8 @@ class StorageDisk(ModelDisk):
             raise Broken(f"durability: n{self.node} recovered other entries behind its snapshot at {covered}: {len(found)} up to {last}")
         self.behind = found
 
-    def write(self, job: DiskJob, keep_from: int | None) -> None:
+    def write(self, job: DiskJob, keep_from: int | None) -> bool:
+        job, no_room = self._as_it_fits(job)
         if self.breaks:
             self._disk.breaks_in = self.chance.randrange(4)
         self._drop(keep_from)
@@ -171,6 +202,7 @@ class StorageDisk(ModelDisk):
             raise DiskError from None
         self._pending = None
         self.take(job)
+        return no_room
 
     def _do(self, job: DiskJob, keep_from: int | None) -> None:
         storage = self._storage
@@ -180,16 +212,19 @@ class StorageDisk(ModelDisk):
         if job.install is not None:
             storage.save_snapshot(job.install)
             self.files[job.install.meta] = job.install
-        storage.write(job.hard_state, job.entries, job.install.meta if job.install is not None else job.marker)
+        if job.writes:
+            storage.write(job.hard_state, job.entries, job.marker)
         storage.sync()
 
-    def save(self, snapshot: Snapshot) -> None:
+    def save(self, snapshot: Snapshot) -> bool:
         assert self._storage is not None
+        if not self._takes(snapshot):
+            return False
         try:
             self._storage.save_snapshot(snapshot)
         except DiskFailedError:
             raise DiskError from None
-        super().save(snapshot)
+        return super().save(snapshot)
 
     def crash(self, job: DiskJob | None, snapshot: Snapshot | None) -> None:
         if self._storage is not None and self._storage.failure is None:

@@ -145,6 +145,38 @@ class Nemesis:
         node.take_snapshot()
         return node.id
 
+    def full_disk(self) -> object:
+        """The volume of a node is full, sometimes that of all; later there is room again."""
+        some = self._some_node()
+        nodes = list(self.world.nodes.values()) if self.random.random() < 0.2 else [some] if some is not None else []
+        for node in nodes:
+            node.disk.room = self.random.randrange(4_000)
+            self.world.at(self.random.uniform(200, 3_000), lambda node=node: setattr(node.disk, "room", None))  # type: ignore[misc]
+        return [node.id for node in nodes]
+
+    def overtake(self) -> object:
+        """A node that was away needs a snapshot; while it saves it, the leader changes, and the new one has only a newer snapshot to give."""
+        world, leader = self.world, self.world.leader()
+        others = [n for n in world.up_nodes() if n is not leader]
+        if leader is None or not others:
+            return None
+        victim = self.random.choice(others)
+        away = self.random.uniform(200, 800)
+        self._cut({pair for other in world.nodes if other != victim.id for pair in ((victim.id, other), (other, victim.id))}, away)
+        world.at(away - 100, self._all_take_snapshots)
+        for wait in range(200):
+            world.at(away + 10 * wait, lambda: self._overtake(victim))
+        return victim.id
+
+    def _overtake(self, victim: Node) -> None:
+        if victim.job is not None and victim.job.install is not None:
+            self._all_take_snapshots()
+            self.transfer()
+
+    def _all_take_snapshots(self) -> None:
+        for node in self.world.up_nodes():
+            node.take_snapshot()
+
     def transfer(self) -> object:
         leader = self.world.leader()
         if leader is None or leader.paused or leader.replica is None or leader.replica.raft.leadership is None:
@@ -199,7 +231,7 @@ class Nemesis:
         world.blocked.clear()
         world.weather = Weather()
         for node in world.nodes.values():
-            node.disk.breaks = False
+            node.disk.breaks, node.disk.room = False, None
             if node.failed:
                 node.crash()
             if node.up:

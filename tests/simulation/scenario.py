@@ -40,6 +40,8 @@ class Plan:
     zombie_ms: int = 3_000
     flicker_ms: int = 1_000
     disk_error_ms: int = 4_000
+    full_disk_ms: int = 5_000
+    overtake_ms: int = 6_000
     weather_ms: int = 1_000
     only: tuple[int, ...] | None = None  # numbers of the faults that happen; None: all
 
@@ -60,6 +62,9 @@ PLANS = {
     "only membership": Plan(crash_ms=3_000, membership_ms=300, snapshot_ms=300, duration_ms=10_000),
     "zombies": Plan(
         duration_ms=8_000, clients=10, zombie_ms=600, partition_ms=3_000, crash_ms=0, flicker_ms=0, membership_ms=0, transfer_ms=0, disk_error_ms=0
+    ),
+    "snapshots": Plan(
+        storage=True, duration_ms=8_000, overtake_ms=700, snapshot_ms=200, full_disk_ms=1_500, crash_ms=3_000, membership_ms=0, disk_error_ms=0
     ),
     "short": Plan(
         duration_ms=5_000, clients=4, crash_ms=600, partition_ms=1_000, pause_ms=1_200, transfer_ms=1_500, snapshot_ms=400, zombie_ms=1_500

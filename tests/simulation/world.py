@@ -7,6 +7,7 @@ to the byte (`World.trace_hash`). Messages are encoded and decoded as on the wir
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import heapq
@@ -19,7 +20,9 @@ import msgspec
 from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
 from counter_node.raft.core import Config
+from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
+from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import AppendResponse, InstallSnapshot
 from counter_node.raft.types import HardState, Member, NodeId, Snapshot
 from counter_node.replica import DiskJob, PeerMessage, Replica, Turn, first_snapshot
@@ -128,7 +131,19 @@ class Node:
                 self.replica.stalled(late)
             else:
                 self.replica.tick()
+            self._mind_disk()
             self.wake()
+
+    def _mind_disk(self) -> None:
+        """As node.py: what the disk can still take is told to the replica, and a leader hands over."""
+        replica, room = self.replica, self.disk.room
+        if replica is None or self.failed or (room is None and replica.disk_room is None):
+            return
+        replica.room_left(room)
+        leadership = replica.raft.leadership
+        if room is not None and leadership is not None and len(replica.raft.voters) > 1 and self.world.random.random() < 0.01:
+            with contextlib.suppress(Busy, ChangeRefused):
+                leadership.transfer(0)
 
     def wake(self, *, stirred: bool = True) -> None:
         """Not `stirred`: for a turn that node.py leaves out when the replica is settled; here it is made, and must come to nothing."""
@@ -194,7 +209,7 @@ class Node:
         self.job = job
         if self.failed:
             return
-        self.world.at(self.world.sync_delay(), lambda: self._written(job, incarnation))
+        self.world.at(self.world.sync_delay() + self.world.save_delay(job.install), lambda: self._written(job, incarnation))
 
     def _written(self, job: DiskJob, incarnation: int) -> None:
         if incarnation != self.incarnation or self.replica is None:
@@ -204,12 +219,13 @@ class Node:
             return
         keep_from, self._keep_from = self._keep_from, None
         try:
-            self.disk.write(job, keep_from)
+            no_room = self.disk.write(job, keep_from)
         except DiskError:
             self._fail()
             return
         self.job = None
-        self._keep_from = self.replica.persisted(job)
+        self._keep_from = self.replica.persisted(job, no_room=no_room)
+        self._mind_disk()
         self.wake(stirred=False)
 
     def _fail(self) -> None:
@@ -234,7 +250,7 @@ class Node:
         if replica is not None and not self.paused and not self.failed and self.saving is None and replica.applied > replica.raft.snapshot.index:
             self.saving = replica.take_snapshot()
             incarnation = self.incarnation
-            self.world.at(self.world.sync_delay(), lambda: self._saved(incarnation))
+            self.world.at(self.world.sync_delay() + self.world.save_delay(self.saving), lambda: self._saved(incarnation))
 
     def _saved(self, incarnation: int) -> None:
         if incarnation != self.incarnation or self.replica is None or self.saving is None:
@@ -243,7 +259,8 @@ class Node:
         if self.failed:
             return
         try:
-            self.disk.save(snapshot)
+            if not self.disk.save(snapshot):
+                return  # no room; another time
         except DiskError:
             self._fail()
             return
@@ -339,6 +356,10 @@ class World:
         if self.random.random() < self.weather.slow_sync:
             return self.random.uniform(10, 3_000)
         return self.random.uniform(*self.weather.sync_ms)
+
+    def save_delay(self, snapshot: Snapshot | None) -> float:
+        """Snapshots' files take longer than a frame: long enough that much else happens meanwhile."""
+        return self.random.uniform(0, 300) if snapshot is not None else 0.0
 
     def node_down(self, node: Node) -> None:
         self.trace("down", node.id)

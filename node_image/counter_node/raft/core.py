@@ -75,7 +75,7 @@ class Persist(msgspec.Struct, frozen=True):
 
     hard_state: HardState | None  # None: nothing to write
     entries: list[Entry]
-    snapshot: Snapshot | None
+    snapshot: SnapshotMeta | None  # of an adopted snapshot, whose file is saved already
     after: list[tuple[NodeId, Message]]
 
 
@@ -110,7 +110,8 @@ class Raft:
         self._messages: list[tuple[NodeId, Message]] = []
         self._after: list[tuple[NodeId, Message]] = []
         self._saved = (hard_state.term, hard_state.vote)
-        self._install: Snapshot | None = None  # for the disk
+        self._install: SnapshotMeta | None = None  # adopted; the log on disk is to name it
+        self.arrived: Snapshot | None = None  # received whole; its file is to be saved, then `adopt` called
         self.to_restore: Snapshot | None = None  # for the state machine
         self._incoming: tuple[NodeId, int, SnapshotMeta] | None = None  # sender, term: one and the same file, so a piece fits the one before
         self._pieces = bytearray()
@@ -134,7 +135,7 @@ class Raft:
             hard_state = HardState(self.term, self.vote, self.log.committed)
             self._saved = (self.term, self.vote)
         if entries and self.leadership is not None:
-            self._after.append((self.id, AppendResponse(self.term, True, entries[-1].index)))
+            self._once_durable(self.id, AppendResponse(self.term, True, entries[-1].index))
         if hard_state is None and not self._after:
             return None
         found = Persist(hard_state, entries, self._install, self._after)
@@ -273,6 +274,17 @@ class Raft:
     def send(self, to: NodeId, message: Message) -> None:
         self._messages.append((to, message))
 
+    def _once_durable(self, to: NodeId, message: Message) -> None:
+        """It leaves when all that it depends on is durable. Of one kind to one member only the newest waits: a disk that takes nothing any more, or
+        nothing for long, makes nothing grow."""
+        for position, (other, old) in enumerate(self._after):
+            if other == to and type(old) is type(message):
+                if isinstance(old, AppendResponse) and isinstance(message, AppendResponse) and old.term == message.term:
+                    message = max(old, message, key=lambda answer: answer.index)  # of one leader's log both are true
+                self._after[position] = (to, message)
+                return
+        self._after.append((to, message))
+
     def restart_election_timer(self) -> None:
         self._elapsed = 0
 
@@ -338,14 +350,15 @@ class Raft:
         self.term, self.vote = self.term + 1, self.id
         self.role, self.leader, self._votes = Role.CANDIDATE, NONE, {}
         self._ask_for_votes(pre=False, transfer=transfer)
-        self._after.append((self.id, VoteResponse(self.term, False, True)))  # our own vote counts once it is durable
+        self._once_durable(self.id, VoteResponse(self.term, False, True))  # our own vote counts once it is durable
 
     def _ask_for_votes(self, *, pre: bool, transfer: bool = False) -> None:
         term = self.term + 1 if pre else self.term
         request = VoteRequest(term, pre, self.log.last_index, self.log.last_term, transfer)
         # A real request names a log and a term that must survive a crash of ours; a pre-vote binds nobody.
-        out = self._messages if pre else self._after
-        out.extend((v, request) for v in sorted(self.voters) if v != self.id)
+        ask = self.send if pre else self._once_durable
+        for voter in sorted(self.voters - {self.id}):
+            ask(voter, request)
 
     def _on_vote_request(self, sender: NodeId, m: VoteRequest) -> None:
         if self._promised() and not m.transfer:
@@ -360,7 +373,7 @@ class Raft:
         if granted:
             self.vote = sender
             self._elapsed = 0
-        self._after.append((sender, VoteResponse(self.term, False, True) if granted else self._refusal(pre=False)))
+        self._once_durable(sender, VoteResponse(self.term, False, True) if granted else self._refusal(pre=False))
 
     def _refusal(self, *, pre: bool) -> VoteResponse:
         return VoteResponse(self.term, pre, False, self.log.committed, self.log.term(self.log.committed))
@@ -417,17 +430,19 @@ class Raft:
 
     def _on_append(self, sender: NodeId, m: Append) -> None:
         if m.prev_index < self.log.committed:
-            self._after.append((sender, AppendResponse(self.term, True, self.log.committed)))
+            self._once_durable(sender, AppendResponse(self.term, True, self.log.committed))
         elif self.log.matches(m.prev_index, m.prev_term):
             last_new = self.log.append_after(m.prev_index, m.entries)
             self.log.commit_to(min(m.commit, last_new))
-            self._after.append((sender, AppendResponse(self.term, True, last_new)))
+            self._once_durable(sender, AppendResponse(self.term, True, last_new))
         else:
             hint_index, hint_term = self.log.guess(m.prev_index, m.prev_term)
             self.send(sender, AppendResponse(self.term, False, m.prev_index, hint_index, hint_term))
 
     def _on_snapshot(self, sender: NodeId, m: InstallSnapshot) -> None:
         meta = m.meta
+        if self.arrived is not None and self.arrived.meta == meta:
+            return  # it is being saved, or waits for room on the disk
         if meta.index > self.log.committed:
             if self.log.matches(meta.index, meta.term):
                 self.log.commit_to(meta.index)  # everything is here already; only the news was missing
@@ -435,12 +450,31 @@ class Raft:
                 self.send(sender, SnapshotResponse(self.term, meta.index, len(self._pieces)))
                 return
             else:
-                self.log.restore(meta.index, meta.term)
-                self.membership, self.voters = meta.membership, meta.membership.voters()
-                self.snapshot = meta
-                self._install = self.to_restore = Snapshot(meta, bytes(self._pieces))
+                self.arrived = Snapshot(meta, bytes(self._pieces))
+                self._incoming, self._pieces = None, bytearray()
+                return  # it is answered when it is adopted
         self._incoming, self._pieces = None, bytearray()
-        self._after.append((sender, AppendResponse(self.term, True, self.log.committed)))
+        self._once_durable(sender, AppendResponse(self.term, True, self.log.committed))
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """The file of a received snapshot is saved: the log starts anew after it. Nothing of it was used before, so one that found no room changed
+        nothing. Whatever came in the meantime: what a snapshot holds is committed, in every term."""
+        meta = snapshot.meta
+        if self.arrived is snapshot:
+            self.arrived = None
+        if self.leadership is not None or meta.index <= self.log.committed:
+            return
+        if self.log.matches(meta.index, meta.term):
+            self.log.commit_to(meta.index)
+        else:
+            if self.role is not Role.FOLLOWER:
+                self._become_follower(self.term, NONE)  # the votes that it asks for are for another log
+            self.log.restore(meta.index, meta.term)
+            self.membership, self.voters = meta.membership, meta.membership.voters()
+            self.snapshot = self._install = meta
+            self.to_restore = snapshot
+        if self.leader != NONE:
+            self._once_durable(self.leader, AppendResponse(self.term, True, self.log.committed))
 
     def _take_piece(self, sender: NodeId, m: InstallSnapshot) -> bool:
         """True when the snapshot is complete. A piece that does not follow what is here is left: the answer says where to go on."""

@@ -1,7 +1,7 @@
 """What can go wrong with a data directory, and who has to act.
 
 Each message names the object, what was found, what was expected and the remedy, because it is read by somebody whose node
-does not start. The classes say what the process does: `DamagedError` ends it with exit code 3, `DiskFailedError` with 4.
+does not start. What the process does then: counter_node/exits.py, and docs/internals/storage.md for a node that was running.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class DiskFailedError(StorageError):
 
 
 class DiskFullError(StorageError):
-    """No room for a snapshot. Nothing was changed and nothing is broken: the call may be repeated when there is room."""
+    """No room for a snapshot, or for a segment that a large frame would begin. Nothing was changed and nothing is broken: the call may be
+    repeated when there is room."""
 
 
 class InvariantError(StorageError):

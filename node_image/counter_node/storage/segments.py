@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from .disk import FULL, Disk
+from .errors import DiskFullError
 from .frames import Kind
 from .log_state import LogState
 from .records import FORMAT, MAGIC, SegmentEnd, SegmentHeader, Turn, encode
@@ -98,7 +99,8 @@ class Segments:
         self._buffer = bytearray()
 
     def append(self, turn: Turn, state: LogState) -> None:
-        """Writes one frame, not yet durable, and brings `state` up to date. The frame before it must be durable."""
+        """Writes one frame, not yet durable, and brings `state` up to date. The frame before it must be durable. DiskFullError: not even a
+        segment for it can begin; nothing was written."""
         buffer, crc = encode(turn, Kind.TURN, self._crc, self._buffer)
         if self._offset + len(buffer) + END_BYTES > self._capacity:
             self.rotate(state, len(buffer))
@@ -127,15 +129,21 @@ class Segments:
         return self._capacity - self._offset < self._segment_bytes // 8
 
     def rotate(self, state: LogState, room: int = 0) -> None:
-        """Goes on to the next segment, with room for a frame of `room` bytes. All that was appended must be durable."""
+        """Goes on to the next segment, with room for a frame of `room` bytes. All that was appended must be durable. DiskFullError: nothing was
+        changed, and it may be called again when there is room."""
         sequence = self.sequence + 1
         end, end_crc = encode(SegmentEnd(sequence), Kind.END, self._crc)
         header, crc = encode(new_header(self._cluster_id, self._node_id, sequence, state, end_crc), Kind.SEGMENT, 0)
         capacity = max(self._segment_bytes, len(header) + room + END_BYTES + self._segment_bytes // 4)
-        if self._next_fd is None:
-            self._next_fd = create_next(self._disk, self._wal, capacity)
-        elif capacity > self._segment_bytes:
-            self._disk.allocate(self._next_fd, capacity)
+        try:
+            if self._next_fd is None:
+                self._next_fd = create_next(self._disk, self._wal, capacity)
+            elif capacity > self._segment_bytes:
+                self._disk.allocate(self._next_fd, capacity)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise DiskFullError(f"{self._wal}: no room for a segment of {capacity} bytes. Make room on the volume.") from error
         self._disk.write(self._next_fd, header, 0)
         self._disk.sync(self._next_fd)
         self._disk.write(self._fd, end, self._offset)

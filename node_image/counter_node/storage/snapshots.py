@@ -7,6 +7,7 @@ of the log that names it is durable. So a file that the log does not name is lef
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from pathlib import Path
 from typing import Final
@@ -45,30 +46,32 @@ def save(disk: Disk, directory: Path, cluster_id: str, snapshot: Snapshot) -> No
     fixed[8:12] = crc.to_bytes(4, "little")
     prefix = bytes(fixed) + header
     temporary = directory / (snapshot_name(snapshot.meta) + ".tmp")
-    fd = disk.create(temporary)
     try:
-        _reserve(disk, fd, temporary, len(prefix) + len(snapshot.state))
-        disk.write(fd, prefix, 0)
-        with memoryview(snapshot.state) as state:
-            for start in range(0, len(state), _PIECE_BYTES):
-                disk.write(fd, state[start : start + _PIECE_BYTES], len(prefix) + start)
-                disk.sync(fd)
-        disk.sync(fd)
-    finally:
-        disk.close(fd)
+        _write(disk, temporary, prefix, snapshot.state)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        with contextlib.suppress(FileNotFoundError):
+            disk.unlink(temporary)
+        size = len(prefix) + len(snapshot.state)
+        raise DiskFullError(f"{temporary}: no room for a snapshot of {size} bytes. Make room on the volume.") from error
     disk.rename(temporary, directory / snapshot_name(snapshot.meta))
     disk.sync_dir(directory)
 
 
-def _reserve(disk: Disk, fd: int, path: Path, size: int) -> None:
-    """Takes the room for the whole file, or gives everything back: a full disk is found out before anything is written."""
+def _write(disk: Disk, path: Path, prefix: bytes, state: bytes) -> None:
+    """The room for the whole file is taken first: a full disk is found out before anything is written, where the file system can tell."""
+    fd = disk.create(path)
     try:
-        disk.allocate(fd, size)
-    except OSError as error:
-        disk.unlink(path)
-        if error.errno in FULL:
-            raise DiskFullError(f"{path}: no room for a snapshot of {size} bytes. Make room on the volume.") from error
-        raise
+        disk.allocate(fd, len(prefix) + len(state))
+        disk.write(fd, prefix, 0)
+        with memoryview(state) as view:
+            for start in range(0, len(view), _PIECE_BYTES):
+                disk.write(fd, view[start : start + _PIECE_BYTES], len(prefix) + start)
+                disk.sync(fd)
+        disk.sync(fd)
+    finally:
+        disk.close(fd)
 
 
 def load(disk: Disk, directory: Path, cluster_id: str, meta: SnapshotMeta) -> Snapshot:

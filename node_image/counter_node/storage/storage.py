@@ -13,6 +13,7 @@ The caller's contract:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import threading
@@ -23,7 +24,7 @@ from typing import Final
 from ..raft.types import Entry, HardState, Snapshot, SnapshotMeta
 from . import snapshots
 from .disk import FULL, Disk
-from .errors import DamagedError, DiskFailedError, InvariantError, StorageError
+from .errors import DamagedError, DiskFailedError, DiskFullError, InvariantError, StorageError
 from .failpoints import Failpoints
 from .faulty_disk import FaultyDisk
 from .log_state import LogState
@@ -141,7 +142,7 @@ class Storage:
 
         None leaves the hard state as it is. Entries that begin at or before `last_index` replace the log from there on. `snapshot`
         says that this snapshot, already saved, is in force; when the log does not contain its position (beyond the end, or another
-        term), the log starts anew after it, and `entries` follow it. InvariantError: nothing was written."""
+        term), the log starts anew after it, and `entries` follow it. InvariantError, DiskFullError: nothing was written."""
         self._check_usable()
         if self._unsynced:
             raise InvariantError("write before the last write was synced")
@@ -199,7 +200,8 @@ class Storage:
         if not segments.at_ease:
             segments.keep_reserve()
             if segments.wants_rotation and segments.has_reserve:
-                segments.rotate(self._state)
+                with contextlib.suppress(DiskFullError):  # a header longer than a segment: `write` will need the room, and say so
+                    segments.rotate(self._state)
                 segments.keep_reserve()
 
     def save_snapshot(self, snapshot: Snapshot) -> None:

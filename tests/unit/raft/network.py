@@ -41,6 +41,8 @@ class Network:
         raise AssertionError("the network does not come to rest")
 
     def _persist(self, node: Raft) -> bool:
+        if node.arrived is not None:
+            node.adopt(node.arrived)
         persist = node.take_persist()
         if persist is None:
             return False

@@ -60,8 +60,7 @@ class Node:
         if persist.hard_state is not None:
             self.hard_state = persist.hard_state
         if persist.snapshot is not None:
-            self.snapshot, self.entries = persist.snapshot.meta, []
-            self.files[persist.snapshot.meta] = persist.snapshot.state
+            self.snapshot, self.entries = persist.snapshot, []
         if persist.entries:
             self.entries = [e for e in self.entries if e.index < persist.entries[0].index] + persist.entries
 
@@ -214,6 +213,9 @@ class Cluster:
     def begin(self, node: Node) -> bool:
         if node.writing is not None:
             return False
+        if (arrived := node.raft.arrived) is not None:
+            node.files[arrived.meta] = arrived.state
+            node.raft.adopt(arrived)
         persist = node.raft.take_persist()
         if persist is None:
             return False
@@ -384,7 +386,7 @@ def wrote(persist: Persist) -> list[str]:
     if persist.hard_state is not None:
         found.append(f"term={persist.hard_state.term} vote={persist.hard_state.vote} commit={persist.hard_state.commit}")
     if persist.snapshot is not None:
-        found.append(f"snapshot {persist.snapshot.meta.index}")
+        found.append(f"snapshot {persist.snapshot.index}")
     return found + [show(e) for e in persist.entries]
 
 

@@ -28,12 +28,12 @@ def open_entries(directory: Path) -> list[int]:
     return [e.index for e in recovered.entries]
 
 
-def put_until_failure(storage: Storage, first: int, size: int) -> tuple[DiskFailedError, int]:
+def put_until_failure(storage: Storage, first: int, size: int) -> tuple[DiskFullError, int]:
     """The error that ended it, and the last index that was acknowledged."""
     for index in range(first, first + 1000):
         try:
             put(storage, entries(index, index, size=size))
-        except DiskFailedError as error:
+        except DiskFullError as error:
             return error, index - 1
     raise AssertionError("it never failed")
 
@@ -106,6 +106,7 @@ def test_a_disk_without_room_for_the_next_segment_is_told_before_anything_fails(
     assert storage.failure is None
     error, _ = put_until_failure(storage, 6, 300)
     assert "Make room" in str(error)
+    assert storage.failure is None
     storage.close()
     assert open_entries(tmp_path)[:5] == [1, 2, 3, 4, 5]
 
@@ -129,6 +130,21 @@ def test_a_full_disk_is_a_definite_error_before_any_frame_is_half_written(tmp_pa
     assert recovered.repaired is None
     assert storage.has_reserve
     storage.close()
+
+
+@pytest.mark.parametrize(("place", "visits"), [("allocate.wal", "3"), ("allocate.wal", "234")])
+def test_a_frame_larger_than_a_segment_that_finds_no_room_is_written_when_there_is_some(tmp_path: Path, place: str, visits: str) -> None:
+    """With a reserve that would have to grow, and without one."""
+    storage = open_with(tmp_path, ",".join(f"storage.{place}=enospc@{visit}" for visit in visits))
+    put(storage, entries(1, 2), HardState(1, 0, 0))
+    large = entries(3, 3, size=3 * SEGMENT_BYTES)
+    with pytest.raises(DiskFullError, match=r"no room for a segment of \d+ bytes. Make room"):
+        put(storage, large)
+    assert (storage.failure, storage.last_index) == (None, 2)
+    put(storage, large)
+    put(storage, entries(4, 4))
+    storage.close()
+    assert open_entries(tmp_path) == [1, 2, 3, 4]
 
 
 def test_the_next_segment_is_filled_a_slice_at_a_time_and_no_further_than_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,8 +185,10 @@ def test_the_reserve_comes_back_when_there_is_room_again(tmp_path: Path) -> None
     storage.close()
 
 
-def test_a_disk_too_full_for_a_snapshot_leaves_the_log_working(tmp_path: Path) -> None:
-    storage = open_with(tmp_path, "storage.allocate.snap=enospc@1")
+@pytest.mark.parametrize("place", ["create.snap", "allocate.snap", "write.snap", "sync.snap"])
+def test_a_disk_too_full_for_a_snapshot_leaves_the_log_working(tmp_path: Path, place: str) -> None:
+    """Some file systems tell only when the bytes are written, or synced."""
+    storage = open_with(tmp_path, f"storage.{place}=enospc@1")
     put(storage, entries(1, 5), HardState(1, 0, 0))
     with pytest.raises(DiskFullError, match="no room for a snapshot"):
         storage.save_snapshot(snapshot(3))

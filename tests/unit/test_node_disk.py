@@ -1,0 +1,126 @@
+"""What a running node makes of a disk job that went wrong: a failed disk, a full one, or an error of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from counter_node.node import EndedByErrorError, Node
+from counter_node.ports import free_ports
+from counter_node.settings import Settings
+from counter_node.storage import DiskFullError, Failpoints
+
+
+def settings(directory: Path) -> Settings:
+    resp, peer, admin, http = free_ports(4)
+    ports = {"resp_port": resp, "peer_port": peer, "admin_port": admin, "http_port": http}
+    return Settings(cluster_id="c", data_dir=str(directory), name="n", bind="127.0.0.1", tick_ms=20, **ports)
+
+
+async def bootstrapped(directory: Path, monkeypatch: pytest.MonkeyPatch, faults: str) -> Node:
+    """A node alone, ready; the faults count from here on."""
+    points = Failpoints("")
+    monkeypatch.setattr(Failpoints, "from_environment", lambda: points)
+    node = Node(settings(directory))
+    await node.start()
+    node.bootstrap()
+    await until(lambda: not node.unready())
+    points._rules = Failpoints(faults)._rules
+    return node
+
+
+async def until(condition: object) -> None:
+    assert callable(condition)
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def write(node: Node) -> None:
+    await until(lambda: node.replica.gateway.session is not None)
+    node.replica.submit_write(Token(), [b"k"])
+    node.wake()
+
+
+class Token:
+    """As much of a connection's slot as the delivery of replies asks for."""
+
+    write = True
+    born_s = 0.0
+
+    def __init__(self) -> None:
+        self.connection = self
+        self.replies: list[object] = []
+
+    def answered(self, slot: object, replies: list[object]) -> None:
+        self.replies = replies
+
+    def flush(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("place", ["storage.write.wal", "storage.sync.wal"])
+def test_an_error_that_is_not_the_disk_s_ends_the_node_and_is_no_failed_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    async def inside() -> None:
+        node = await bootstrapped(tmp_path, monkeypatch, f"{place}=bug")
+        await write(node)
+        await until(node.fatal.done)
+        assert isinstance(node.fatal.exception(), EndedByErrorError)
+        assert not node.failed
+        await node.stop()
+
+    asyncio.run(inside())
+
+
+@pytest.mark.parametrize(("fault", "ends"), [("bug", True), ("eio", False)])
+def test_what_goes_wrong_with_a_snapshot_of_its_own_is_told_apart_in_the_same_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, ends: bool
+) -> None:
+    async def inside() -> None:
+        node = await bootstrapped(tmp_path, monkeypatch, f"storage.write.snap={fault}")
+        await write(node)
+        await until(lambda: node.replica.applied > node.replica.raft.snapshot.index)
+        node.snapshots.take_soon()
+        await until(lambda: node.fatal.done() or node.failed)
+        assert (node.fatal.done(), bool(node.failed)) == (ends, not ends)
+        if node.fatal.done():
+            node.fatal.exception()
+        await node.stop()
+
+    asyncio.run(inside())
+
+
+def test_a_failed_write_is_a_failed_disk_and_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def inside() -> None:
+        node = await bootstrapped(tmp_path, monkeypatch, "storage.write.wal=eio")
+        await write(node)
+        await until(lambda: node.failed)
+        assert not node.fatal.done()
+        await node.stop()
+
+    asyncio.run(inside())
+
+
+def test_a_frame_without_room_waits_is_told_and_is_written_when_there_is_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def inside() -> None:
+        node = await bootstrapped(tmp_path, monkeypatch, "")
+        storage, full = node._storage, [True]
+        real = storage._segments.append
+
+        def append(turn: object, state: object) -> None:
+            if full[0]:
+                raise DiskFullError("no room for a segment")
+            real(turn, state)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(storage._segments, "append", append)
+        before = node.replica.applied
+        await write(node)
+        await until(lambda: node.replica.disk_room == 0)
+        assert not node.failed
+        assert not node.fatal.done()
+        full[0] = False
+        await until(lambda: node.replica.applied > before and node.replica.disk_room is None)
+        await node.stop()
+
+    asyncio.run(inside())
