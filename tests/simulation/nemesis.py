@@ -8,15 +8,20 @@ import random
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from counter_node.raft import quorum
 from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import ChangeKind, Member, Membership, MembershipChange, NodeId
 
+from tests.simulation.invariants import Broken
 from tests.simulation.world import Node, Weather, World
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Plan
 
+NOTICED_MS = 300
+"""Two election timeouts and a little: then a leader knows who is silent, where messages take no longer than usual."""
+LONGEST_DELAY_MS = 1_000
 CALM_MS = 2_000
 """At the beginning, for the cluster to form."""
 
@@ -204,6 +209,28 @@ class Nemesis:
             node.start()
             return f"new {node.id}"
         return None
+
+    def administrator(self) -> object:
+        """Somebody has any member removed at any moment. What the leader takes must leave a majority of members that run."""
+        leader = self.world.leader()
+        if leader is None or leader.replica is None:
+            return None
+        membership = leader.replica.raft.membership
+        if len(membership.voters()) < 3:
+            return None
+        members = [m.id for m in membership.members]
+        running = [n for n in members if n != leader.id and self.world.nodes[n].up]
+        victim = self.random.choice(running if running and self.random.random() < 0.8 else members)
+        if not propose(leader, MembershipChange(ChangeKind.REMOVE, victim)):
+            return f"refused {victim}"
+        left = membership.voters() - {victim}
+        noticed_ms = NOTICED_MS + (LONGEST_DELAY_MS if self.plan.weather_ms else 0)
+        dead = {n for n in left if self.world.nodes[n].down_ms > noticed_ms}
+        if victim in membership.voters() and len(left) - len(dead) < quorum.majority(len(left)):
+            raise Broken(f"live majority: n{leader.id} removes {victim}, and of {sorted(left)} these are down: {sorted(dead)}\n{self.world.state()}")
+        self.world.new_node().start()
+        self.world.at(500, lambda: self._bury(victim))
+        return f"remove {victim}"
 
     def _bury(self, victim: int) -> None:
         leader = self.world.leader()

@@ -43,6 +43,7 @@ class Plan:
     full_disk_ms: int = 5_000
     overtake_ms: int = 6_000
     weather_ms: int = 1_000
+    administrator_ms: int = 3_000
     only: tuple[int, ...] | None = None  # numbers of the faults that happen; None: all
 
     def rates(self) -> dict[str, int]:
@@ -57,11 +58,21 @@ PLANS = {
     "storage": Plan(storage=True, duration_ms=10_000, crash_ms=700),
     "leases": Plan(leases=True),
     "five nodes": Plan(size=5, duration_ms=8_000),
-    "one node": Plan(size=1, duration_ms=6_000, membership_ms=0, transfer_ms=0, partition_ms=0, storage=True),
+    "one node": Plan(size=1, duration_ms=6_000, membership_ms=0, administrator_ms=0, transfer_ms=0, partition_ms=0, storage=True),
     "only crashes": Plan(crash_ms=400, partition_ms=0, pause_ms=0, zombie_ms=0, weather_ms=0, duration_ms=10_000),
+    "administrator": Plan(crash_ms=500, administrator_ms=250, membership_ms=0, weather_ms=0, duration_ms=8_000),
     "only membership": Plan(crash_ms=3_000, membership_ms=300, snapshot_ms=300, duration_ms=10_000),
     "zombies": Plan(
-        duration_ms=8_000, clients=10, zombie_ms=600, partition_ms=3_000, crash_ms=0, flicker_ms=0, membership_ms=0, transfer_ms=0, disk_error_ms=0
+        duration_ms=8_000,
+        clients=10,
+        zombie_ms=600,
+        partition_ms=3_000,
+        crash_ms=0,
+        flicker_ms=0,
+        membership_ms=0,
+        administrator_ms=0,
+        transfer_ms=0,
+        disk_error_ms=0,
     ),
     "snapshots": Plan(
         storage=True, duration_ms=8_000, overtake_ms=700, snapshot_ms=200, full_disk_ms=1_500, crash_ms=3_000, membership_ms=0, disk_error_ms=0

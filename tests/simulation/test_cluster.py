@@ -55,6 +55,7 @@ def test_a_calm_cluster_has_one_term_and_no_unknown_outcome() -> None:
         pause_ms=0,
         transfer_ms=0,
         membership_ms=0,
+        administrator_ms=0,
         skew_ms=0,
         zombie_ms=0,
         flicker_ms=0,

@@ -73,6 +73,7 @@ class Node:
         self.saving: Snapshot | None = None
         self.failed = False  # the disk failed: nothing is written any more until it is started again
         self.stays_failed = False  # its keeper does not start it again
+        self.down_since = 0.0
         self._keep_from: int | None = None
         self._ticked_at = 0.0
         self._clock_rate = world.random.uniform(0.955, 1.045) if world.leases else 1.0  # as much drift as leases allow
@@ -110,6 +111,7 @@ class Node:
         """Everything that is not on the disk is gone; what happens to writes under way is the disk's business."""
         self.disk.crash(None if self.failed else self.job, self.saving)
         self.replica, self.job, self.saving, self._keep_from = None, None, None, None
+        self.down_since = self.world.now
         self.paused = self.turn_due = self.failed = False
         self.inbox.clear()
         self.requests.clear()
@@ -161,6 +163,11 @@ class Node:
         if self.up:
             self.inbox.append((sender, data))
             self.wake(stirred=False)
+
+    @property
+    def down_ms(self) -> float:
+        """For how long it has not run; 0 while it does."""
+        return 0.0 if self.up else self.world.now - self.down_since
 
     def request(self, action: Callable[[Node], None]) -> None:
         self.requests.append(action)

@@ -37,7 +37,7 @@ class Busy(Exception):
 
 
 class NotReady(Exception):
-    """The learner is too far behind to vote; ask again."""
+    """The members are not fit for this change: a learner is too far behind to vote, or too few voters live. Ask again."""
 
 
 class Leadership:
@@ -94,6 +94,7 @@ class Leadership:
             raise Busy("another membership change or a transfer is in flight")
         if change.kind is ChangeKind.PROMOTE:
             self._require_caught_up(change.id)
+        self._require_live_majority(changed(raft.membership, change).voters())
         self._append(EntryKind.CONFIG, msgspec.msgpack.encode(change))
         self._change_index = raft.log.last_index
         return self._change_index
@@ -105,6 +106,18 @@ class Leadership:
             raise NotReady(f"learner {node:016x} has not answered yet, or installs a snapshot ({progress.pace.value}); it is {lag} entries behind")
         if lag > self._config.promote_lag:
             raise NotReady(f"learner {node:016x} is {lag} entries behind; at most {self._config.promote_lag} to vote")
+
+    def _require_live_majority(self, voters: frozenset[NodeId]) -> None:
+        """No change after which fewer voters live than must agree: nothing would be committed any more, the way back included."""
+        if voters == self._raft.voters:
+            return
+        lives = {n for n in voters if n == self._raft.id or self.progress[n].lives}
+        if len(lives) < quorum.majority(len(voters)):
+            dead = ", ".join(f"{n:016x}" for n in sorted(voters - lives))
+            raise NotReady(
+                f"after this change {len(lives)} of {len(voters)} voters would live and {quorum.majority(len(voters))} must agree; "
+                f"not heard from: {dead}. Bring it back or remove it first"
+            )
 
     # --- the clock ----------------------------------------------------------------------------------------------------------
 
@@ -213,7 +226,7 @@ class Leadership:
         progress = self.progress.get(sender)
         if progress is None:
             return  # removed in the meantime
-        progress.recently_active = True
+        progress.heard()
         if isinstance(message, AppendResponse):
             if message.ok:
                 self._on_acknowledged(sender, progress, message.index)
@@ -263,6 +276,7 @@ class Leadership:
         progress = self.progress.get(node)
         if progress is None or node == self._raft.id:
             return
+        progress.cut_off = True
         if progress.pace is not Pace.REPLICATE:
             progress.probed = False  # where it stands is being asked already; going back to `match` could cost a snapshot
         else:

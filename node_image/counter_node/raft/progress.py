@@ -22,6 +22,7 @@ class Pace(enum.Enum):
 
 class Progress:
     __slots__ = (
+        "cut_off",
         "inflight",
         "inflight_bytes",
         "match",
@@ -51,6 +52,7 @@ class Progress:
         self.wants = 0  # the member waits for the commit index to reach this
         self.recently_active = False  # heard from since the last check of the quorum
         self.was_active = False  # heard from in the period before
+        self.cut_off = False  # its link was lost, and it was not heard from since
 
     def probe(self) -> None:
         """Fall back to one message at a time, from right after what is known to match."""
@@ -71,6 +73,14 @@ class Progress:
     @property
     def active(self) -> bool:
         return self.recently_active or self.was_active
+
+    def heard(self) -> None:
+        self.recently_active, self.cut_off = True, False
+
+    @property
+    def lives(self) -> bool:
+        """As far as anybody can tell: heard from within two election timeouts, and since its link was lost last."""
+        return self.active and not self.cut_off
 
     @property
     def needs_after(self) -> int:
