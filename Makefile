@@ -9,6 +9,9 @@ SEEDS ?=
 ROUNDS ?= 3
 MINUTES ?= 1
 INPUTS ?= 200000
+TIMES ?= 20
+ONLY ?=
+FILES ?=
 SUITE ?=
 CLUSTER := $(PYTHON) kind/local.py
 # What is compiled where that is possible (node_image/compile.py). The mark in an environment is named after the content of all that goes in.
@@ -91,6 +94,13 @@ integration-pure: setup ## the tests of commands and replies once more, with nod
 .PHONY: faults
 faults: setup ## real processes killed, paused and cut off under load, the books checked; MINUTES=30
 	@PYTHONPATH=node_image:client:. $(PY) -m tests.faults --minutes $(MINUTES)
+
+# End-to-end files need the cluster, and only then is it brought up.
+.PHONY: flaky
+flaky: setup clients $(if $(findstring e2e,$(or $(FILES)$(ONLY),e2e)),cluster) ## repeats test files, also under load and on one core: TIMES=20 ONLY=integration FILES=test_cache
+	@$(if $(findstring apiserver,$(or $(ONLY),apiserver)),$(CLUSTER) programs >/dev/null)
+	@$(if $(findstring e2e,$(or $(FILES)$(ONLY),e2e)),$(IN_CLUSTER)) PYTHONPATH=node_image:operator:client:. $(PY) -m tests.flaky \
+	  --times $(TIMES) $(addprefix --only ,$(ONLY)) $(FILES)
 
 .PHONY: mutations
 mutations: setup ## breaks the node on purpose in every known way and shows what of the tests finds it

@@ -140,7 +140,7 @@ class DevCluster:
         found: dict[str, Any] = json.loads(self.admin(node, "RAFT.STATUS"))
         return found
 
-    def wait_answer(self, node: int, *, other_than: str = "", timeout_s: float = 20) -> dict[str, Any]:
+    def wait_answer(self, node: int, *, other_than: str = "", timeout_s: float = 45) -> dict[str, Any]:
         """The status of a node that is being started, as soon as it answers; with `other_than`, under another id than that."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
@@ -151,7 +151,36 @@ class DevCluster:
             time.sleep(0.05)
         raise AssertionError(f"node {node} does not answer within {timeout_s} s\n{self.logs()}")
 
-    def leader(self, timeout_s: float = 10) -> int:
+    def read(self, node: int, key: str, timeout_s: float = 60) -> int:
+        """What the node answers, as soon as it answers: it may be dying, starting or without a leader at this moment. An answer is final."""
+        end = time.monotonic() + timeout_s
+        while True:
+            try:
+                with self.client(node) as client:
+                    return int(client.get(key) or 0)
+            except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
+                if isinstance(error, redis.ResponseError) and not str(error).startswith("UNKNOWN"):
+                    raise
+                assert time.monotonic() < end, f"node {node} does not answer within {timeout_s} s: {error}\n{self.logs()}"
+            time.sleep(0.05)
+
+    def wait_output(self, text: str, count: int = 1, timeout_s: float = 60) -> None:
+        """Until so many lines of the devcluster have the text."""
+        end = time.monotonic() + timeout_s
+        while sum(text in line for line in self.output) < count:
+            assert time.monotonic() < end, f"{text!r} not {count} times within {timeout_s} s: {self.output}\n{self.logs()}"
+            time.sleep(0.05)
+
+    def kill_and_wait(self, node: int, timeout_s: float = 30) -> None:
+        """SIGKILL; returns when another process of that node is there and serves as a voter."""
+        old, end = self._pids[node], time.monotonic() + timeout_s
+        os.kill(old, signal.SIGKILL)
+        while self._pids[node] == old:
+            assert time.monotonic() < end, f"node {node} is not started again within {timeout_s} s: {self.output}"
+            time.sleep(0.02)
+        self.wait_ready(timeout_s)
+
+    def leader(self, timeout_s: float = 30) -> int:
         """The node that leads the newest term."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
@@ -166,7 +195,7 @@ class DevCluster:
             time.sleep(0.05)
         raise AssertionError(f"no leader within {timeout_s} s\n{self.logs()}")
 
-    def wait_ready(self, timeout_s: float = 20) -> None:
+    def wait_ready(self, timeout_s: float = 45) -> None:
         """Every node is a voter that serves."""
         end = time.monotonic() + timeout_s
         waiting = set(range(self.size))
