@@ -161,7 +161,8 @@ class DevCluster:
             except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
                 if isinstance(error, redis.ResponseError) and not str(error).startswith("UNKNOWN"):
                     raise
-                assert time.monotonic() < end, f"node {node} does not answer within {timeout_s} s: {error}\n{self.logs()}"
+                problem = str(error)
+            assert time.monotonic() < end, f"node {node} does not answer within {timeout_s} s: {problem}\n{self.logs()}"
             time.sleep(0.05)
 
     def wait_output(self, text: str, count: int = 1, timeout_s: float = 60) -> None:
