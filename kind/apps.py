@@ -69,7 +69,10 @@ OPERATOR = Recipe(
     OPERATOR_IMAGE,
     "operator/Dockerfile",
     {"BASE": PULLED_PYTHON},
-    ("operator/countercluster_operator",),
+    (
+        "operator/countercluster_operator",
+        *(f"node_image/counter_node/{part}" for part in ("__init__.py", "counters", "resp", "security")),
+    ),
     {"wheels": "requirements/operator.txt"},
 )
 REDIS = Recipe(REDIS_IMAGE, str((HERE / "image" / "redis.Dockerfile").relative_to(REPOSITORY)), {"BASE": PULLED_REDIS})

@@ -3,8 +3,8 @@ the nodes with it."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-import hashlib
 import ssl
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,7 +17,9 @@ from countercluster_operator.material import USUAL, Limits, Material, adopted, l
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Observed
 from countercluster_operator.resources import Manifest
-from countercluster_operator.resources.secrets import Given, Secured, decoded, private
+from countercluster_operator.resources.cache import secrets_digest
+from countercluster_operator.resources.secrets import Given, Secured, decoded, private, users_digest
+from countercluster_operator.users import Users, judged
 
 
 class Problem(NamedTuple):
@@ -52,15 +54,26 @@ class Keeper:
         problems: list[Problem] = []
         if key not in self._known:
             self._known[key] = Secured(await self._read(cluster))
-        given = Given(await self._certificates(cluster, problems), await self._users(cluster, problems))
-        self._known[key] = Secured(self._known[key].material, given)
+        material = self._known[key].material
+        certificates = await self._certificates(cluster, problems)
+        given = Given(certificates, await self._users(cluster, material.users, problems))
+        self._known[key] = Secured(material, given)
         return self._known[key], problems
 
     async def renew(self, cluster: Cluster, seen: Observed) -> Secured:
         """What is due is made anew, and kept before anybody gets to see it."""
         secured = self._known[_key(cluster)]
-        given, arrived = secured.given.certificates, spread_out(secured, seen)
-        material = renewed(secured.material, cluster, self._now(), spread_out=arrived, limits=self._limits, given=given)
+        material = renewed(
+            secured.material,
+            cluster,
+            self._now(),
+            spread_out=spread_out(secured, seen),
+            limits=self._limits,
+            given=secured.given.certificates,
+            known=users_known(cluster, secured, seen),
+        )
+        if material.users != secured.given.users:
+            material = dataclasses.replace(material, users=secured.given.users)
         if material is not secured.material:
             await self._api.apply(private(cluster, material))
             secured = self._known[_key(cluster)] = Secured(material, secured.given)
@@ -95,28 +108,26 @@ class Keeper:
             problems.append(Problem("CertificateRefused", f"spec.tls.secretName: Secret {name}{colon} {'; '.join(faults)}"))
         return files
 
-    async def _users(self, cluster: Cluster, problems: list[Problem]) -> str:
-        """Lines for the users' file. A user whose password is not there cannot log in, and that is told."""
-        lines = []
-        for user in cluster.spec.auth.users if cluster.spec.auth.enabled else ():
+    async def _users(self, cluster: Cluster, last: Users, problems: list[Problem]) -> Users:
+        auth, passwords, file = cluster.spec.auth, {}, None
+        for user in auth.users if auth.enabled else ():
             found = await self._secret(cluster, user.password_secret.name)
             password = decoded(found).get(user.password_secret.key) if found is not None else None
             if password:
-                lines.append(f"user {user.name} on #{hashlib.sha256(password).hexdigest()} {user.rules}\n")
+                passwords[user.name] = password
             else:
                 why = f"has no {user.password_secret.key}" if found is not None else "is not there"
                 text = f"spec.auth.users: {user.name}: Secret {user.password_secret.name} {why}"
                 problems.append(Problem("UsersRefused", text))
-        name = cluster.spec.auth.acl_secret_name
-        if cluster.spec.auth.enabled and name:
-            found = await self._secret(cluster, name)
+        if auth.enabled and auth.acl_secret_name:
+            found = await self._secret(cluster, auth.acl_secret_name)
             file = decoded(found).get("users.acl") if found is not None else None
             if file is None:
-                missing = "has no users.acl" if found is not None else "is not there"
-                problems.append(Problem("UsersRefused", f"spec.auth.aclSecretName: Secret {name} {missing}"))
-            else:
-                lines.append(file.decode(errors="replace"))
-        return "".join(lines)
+                why = "has no users.acl" if found is not None else "is not there"
+                problems.append(Problem("UsersRefused", f"spec.auth.aclSecretName: Secret {auth.acl_secret_name} {why}"))
+        users, refused = judged(cluster, passwords, file, last)
+        problems.extend(Problem("UsersRefused", text) for text in refused)
+        return users
 
     def door(self, cluster: Cluster) -> ssl.SSLContext | None:
         """How the operator shows itself to nodes and knows them; None for plain text. Raises Refused."""
@@ -146,6 +157,24 @@ def spread_out(secured: Secured, seen: Observed) -> bool:
     running = [pod for pod in seen.pods if pod.running]
     answering = [pod.status for pod in seen.pods if pod.status is not None]
     return 2 * len(answering) >= len(running) and all((status.trust, status.serial) == wanted for status in answering)
+
+
+def users_known(cluster: Cluster, secured: Secured, seen: Observed) -> bool | None:
+    """Whether every node and Redis have the users of this moment; None when that cannot be told. A pod that does not run reads the
+    newest when it starts."""
+    pods = [pod.status for pod in seen.pods if pod.running or pod.status is not None]
+    if not pods or any(status is not None and not status.users_digest for status in pods):
+        return None
+    if any(status is None or status.users_digest != users_digest(secured) for status in pods):
+        return False
+    late = cluster.spec.cache.enabled and seen.cache_secrets != secrets_digest(cluster, secured)
+    return None if late else True  # counting does not depend on Redis: it is not waited for without end
+
+
+def not_used(seen: Observed) -> list[Problem]:
+    """Nodes that tell that their users are not those of their file."""
+    said = [(pod.name, pod.status.users_error) for pod in seen.pods if pod.status is not None and pod.status.users_error]
+    return [Problem("UsersRefused", f"{name} does not use its newest users: {error}") for name, error in said[:1]]
 
 
 def _key(cluster: Cluster) -> str:

@@ -7,8 +7,9 @@ All of it is kept in one Secret, `<name>-private`, which nobody but the operator
 1. A change goes to `<name>-private` first and only then into the others: what a pod has seen is never forgotten.
 2. The authority changes in phases (certificates.py). A phase ends when it has lasted `spread` and every node that answers has told that it trusts
    and shows what it should.
-3. A new password is told to applications when it has been valid for `spread`, which is longer than a Secret takes to reach every node; the one before
-   it is valid for `OVERLAP` after that. The next change begins when the one before it is told.
+3. A new password is told to applications when every node and Redis say that they know it (where they cannot say, after
+   `spread`, which is longer than a Secret takes to reach them); the one before it is valid for `OVERLAP` after that. The next
+   change begins when the one before it is told.
 4. Certificates of somebody else (spec.tls.secretName) take the same way: they are kept here once they were judged fit
    (fitness.py), and are shown only in the phases in which everybody trusts their authorities. While the Secret is missing or
    unfit, what is in force goes on, and is renewed if it is our own.
@@ -42,6 +43,7 @@ from countercluster_operator.certificates import (
     why_renew,
 )
 from countercluster_operator.model import Cluster
+from countercluster_operator.users import NOBODY, Users, of_file
 
 OVERLAP = datetime.timedelta(days=1)
 PASSWORD_BYTES = 24
@@ -70,6 +72,8 @@ class Material:
     """The one of the two that applications are given."""
     since: Moment | None = None
     """When `password` was made; once it is told, when that was."""
+    users: Users = NOBODY
+    """More users, as they were judged good last."""
     cache_password: str = ""
     """Of the nodes, in Redis."""
     rotated_authority: str = ""
@@ -100,11 +104,13 @@ def renewed(
     spread_out: bool,
     limits: Limits = USUAL,
     given: Mapping[str, bytes] = NOTHING,
+    known: bool | None = None,
 ) -> Material:
     """As it should be now; the same object when nothing is due. `spread_out`: every node that answers shows and trusts what it
-    should. `given`: the files of spec.tls.secretName; empty while they are missing or unfit."""
+    should. `given`: the files of spec.tls.secretName; empty while they are missing or unfit. `known`: whether every node and
+    Redis know the users; None: they cannot tell, and the time has to do."""
     changed = _certificates(found, cluster, now, spread_out, limits, given)
-    changed = _passwords(changed, cluster, now, limits.spread)
+    changed = _passwords(changed, cluster, now, limits.spread, known)
     return found if changed == found else changed
 
 
@@ -163,7 +169,7 @@ def _leaves(found: Material, cluster: Cluster, now: Moment, limits: Limits, give
     return dataclasses.replace(found, nodes=good(found.nodes, "nodes"), cache=good(found.cache, "cache"), admin=good(found.admin, "admin"))
 
 
-def _passwords(found: Material, cluster: Cluster, now: Moment, spread: datetime.timedelta) -> Material:
+def _passwords(found: Material, cluster: Cluster, now: Moment, spread: datetime.timedelta, known: bool | None) -> Material:
     if not cluster.spec.auth.enabled:
         return dataclasses.replace(found, password="", previous="", told="", since=None, cache_password="")
     asked = cluster.spec.auth.rotate_password
@@ -174,7 +180,8 @@ def _passwords(found: Material, cluster: Cluster, now: Moment, spread: datetime.
         return dataclasses.replace(found, password=fresh, told=fresh, since=now, rotated_password=asked)
     age = now - found.since if found.since is not None else OVERLAP
     if found.told != found.password:
-        return dataclasses.replace(found, told=found.password, since=now) if age >= spread else found
+        due = age >= spread if known is None else known
+        return dataclasses.replace(found, told=found.password, since=now) if due else found
     if asked not in ("", found.rotated_password):
         return dataclasses.replace(found, password=_password(), previous=found.password, since=now, rotated_password=asked)
     return dataclasses.replace(found, previous="") if found.previous and age >= OVERLAP else found
@@ -190,7 +197,8 @@ def adopted(left: Mapping[str, Mapping[str, bytes]], cluster: Cluster, now: Mome
     found = Material()
     if cluster.spec.auth.enabled and (password := left["client"].get("password", b"").decode()):
         of_nodes = left["users"].get("cache-password", b"").decode()
-        found = dataclasses.replace(found, password=password, told=password, since=now, cache_password=of_nodes)
+        users = of_file(left["users"].get("users.acl", b"").decode(errors="replace"), cluster)
+        found = dataclasses.replace(found, password=password, told=password, since=now, cache_password=of_nodes, users=users)
     trusted = left["nodes"].get("ca.crt")
     if not cluster.spec.tls.enabled or not trusted:
         return found
@@ -225,6 +233,7 @@ _PAIRS = ("nodes", "cache", "admin")
 
 def dump(material: Material) -> dict[str, bytes]:
     found: dict[str, bytes] = {text.replace("_", "-"): getattr(material, text).encode() for text in _TEXTS}
+    found |= {"users-of-spec": material.users.spec.encode(), "users-of-file": material.users.file.encode()}
     if material.since is not None:
         found["password-since"] = material.since.isoformat().encode()
     for name in _PAIRS:
@@ -255,6 +264,7 @@ def load(data: Mapping[str, bytes]) -> Material:
         previous=data.get("previous", b"").decode(),
         told=(data.get("told") or data.get("password", b"")).decode(),
         since=datetime.datetime.fromisoformat(since_text) if since_text else None,
+        users=Users(data.get("users-of-spec", b"").decode(), data.get("users-of-file", b"").decode()),
         cache_password=data.get("cache-password", b"").decode(),
         rotated_authority=data.get("rotated-authority", b"").decode(),
         rotated_password=data.get("rotated-password", b"").decode(),

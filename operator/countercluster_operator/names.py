@@ -17,6 +17,8 @@ ROLL_LEADER = f"{GROUP}/roll-leader"
 """Annotation of a CounterCluster: the revision whose roll may go on to the leader."""
 TOUCHED = f"{GROUP}/touched"
 """Annotation of a StatefulSet: when the operator last made its controller look at it."""
+SECRETS = f"{GROUP}/secrets"
+"""Annotation of Redis's pods: what of their Secrets they were started with."""
 APP = "countercluster"
 NODE, CACHE = "node", "cache"
 

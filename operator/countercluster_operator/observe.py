@@ -83,6 +83,7 @@ async def observe(
         **set_state,
         claims=tuple(sorted(_claims(cluster, claims), key=lambda c: c.ordinal)),
         cache_ready=((cache or {}).get("status") or {}).get("availableReplicas", 0),
+        cache_secrets=_cache_secrets(cache),
         target=status.get("target"),
         recorded_members=tuple((m["name"], m["nodeId"]) for m in status.get("members") or [] if m.get("name")),
         recorded_voters=tuple(m["nodeId"] for m in status.get("members") or [] if m.get("role") != "learner"),
@@ -167,6 +168,16 @@ def _trouble(pod: dict[str, Any]) -> str:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return f"{condition.get('reason', 'Unschedulable')}: {condition.get('message', '')}"[:200]
     return ""
+
+
+def _cache_secrets(deployment: dict[str, Any] | None) -> str:
+    """With what of their Secrets all of Redis's pods were started; empty while some are of another template."""
+    if deployment is None:
+        return ""
+    status, meta = deployment.get("status") or {}, deployment["spec"]["template"].get("metadata") or {}
+    replaced = status.get("observedGeneration") == deployment["metadata"]["generation"]
+    replaced = replaced and status.get("updatedReplicas", 0) == status.get("replicas", 0)
+    return (meta.get("annotations") or {}).get(names.SECRETS, "") if replaced else ""
 
 
 def _stateful_set(found: dict[str, Any] | None, now: datetime.datetime) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+MAX_WORDS = 300
+"""Of what a node says in words."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Member:
@@ -34,6 +37,10 @@ class NodeStatus:
     """Digest of the authorities that it trusts; empty without TLS."""
     serial: str = ""
     """Of the certificate that it shows."""
+    users_digest: str = ""
+    """Of its users' file in force; empty from a node that does not tell."""
+    users_error: str = ""
+    """Why that is not the newest."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class Observed:
     recovered: str = ""  # recorded in status
     template_size: str = ""  # of new claims, as the StatefulSet has it
     set_idle_s: float = 0.0  # since anybody wrote the StatefulSet last, its controller as well
+    cache_secrets: str = ""  # annotation SECRETS that all of Redis's pods have; empty while they are being replaced
 
     def pod(self, ordinal: int) -> Pod | None:
         return next((p for p in self.pods if p.ordinal == ordinal), None)
@@ -111,4 +119,6 @@ def node_status(found: dict[str, Any]) -> NodeStatus:
         members=members,
         trust=(found.get("tls") or {}).get("trust", ""),
         serial=(found.get("tls") or {}).get("serial", ""),
+        users_digest=str(found.get("users_digest") or ""),
+        users_error=str(found.get("users_error") or "")[:MAX_WORDS],
     )

@@ -21,7 +21,7 @@ from countercluster_operator.api import Kubernetes, is_terminating
 from countercluster_operator.children import Children, Kept
 from countercluster_operator.events import Recorder, timestamp
 from countercluster_operator.failpoints import reach
-from countercluster_operator.keeper import Keeper, Problem, Refused
+from countercluster_operator.keeper import Keeper, Problem, Refused, not_used
 from countercluster_operator.material import Limits
 from countercluster_operator.model import Cluster, InvalidSpec, decode
 from countercluster_operator.observe import observe
@@ -102,6 +102,7 @@ class Reconciler:
         todo = self._in_turn(cluster, plan(cluster, seen))
         if not cluster.spec.paused:
             secured = await self._keeper.renew(cluster, seen)
+        problems += not_used(seen)
         await self._tell(cluster, problems, run)
         kept = Kept([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, secured, run)
         if "StatefulSet" in kept.foreign:

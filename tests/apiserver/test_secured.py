@@ -205,6 +205,38 @@ def test_users_of_the_spec_have_their_own_rights_and_lose_them_at_once(here: Wor
         here.wait("the user is gone", lambda: not still_reads(client))
 
 
+def test_a_wrong_word_in_a_rule_reaches_no_node_and_is_told(here: World, secured: Client, namespace: str) -> None:
+    meta = {"name": "reports", "namespace": namespace}
+    here.server.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"password": "read-only"}}).ok()
+    user = {"name": "reports", "rules": "~app:* +@read", "passwordSecret": {"name": "reports"}}
+    here.edit(namespace, "c", auth={"users": [user]})
+    login = {"credential_provider": None, "username": "reports", "password": "read-only"}
+    with secured.redis(**login) as client:
+        here.wait("the nodes know the user", lambda: works(client))
+        before = here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-users")["data"]
+        here.edit(namespace, "c", auth={"users": [{**user, "rules": "~app:* +@wrte"}]})
+        here.wait("it is told", lambda: here.condition(namespace, "c").get("reason") == "UsersRefused")
+        assert "reports: '+@wrte' in its rules" in here.condition(namespace, "c")["message"]
+        assert here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-users")["data"] == before
+        assert client.get("app:1") is None
+    here.edit(namespace, "c", auth={"users": [user]})
+    here.wait_ready(namespace, "c")
+
+
+def test_a_new_password_is_given_out_as_soon_as_every_node_knows_it(here: World, namespace: str, tmp_path: Path) -> None:
+    """And not after ten minutes, which is what this operator has."""
+    with here.operator():
+        here.cluster(namespace, "c", **SECURED)
+        here.wait_ready(namespace, "c")
+        client = Client(here, namespace, "c", tmp_path)
+        here.edit(namespace, "c", auth={"rotatePassword": "monday"})
+        here.wait("it is given out", lambda: here.get(namespace, "c")["status"].get("rotatedPassword") == "monday")
+        client.refresh()
+        for node in range(3):
+            with client.redis(node=node) as connection:
+                assert connection.ping()
+
+
 def still_reads(client: redis.Redis) -> bool:
     try:
         client.get("app:1")

@@ -28,7 +28,7 @@ from counter_node.storage import frames, recovery, segments, snapshots
 from counter_node.storage.disk import Disk
 from counter_node.storage.segments import Segments
 from counter_node.storage.storage import Storage
-from countercluster_operator import fitness
+from countercluster_operator import fitness, keeper, users
 from countercluster_operator.certificates import Authority
 
 Patch = Callable[[object, str, Any], None]
@@ -449,3 +449,13 @@ def authority_without_overlap(patch: Patch) -> None:
 def unfit_certificates_are_used(patch: Patch) -> None:
     patch(fitness, "_names", lambda *_: [])
     patch(fitness, "_usages", lambda *_: [])
+
+
+@mutation("a new password is given out before the nodes know it", tests=("tests/unit/operator/test_reconcile.py",))
+def password_given_out_early(patch: Patch) -> None:
+    patch(keeper, "users_known", lambda *_: True)
+
+
+@mutation("rules of users are not judged", tests=("tests/unit/security/test_users.py",))
+def rules_not_judged(patch: Patch) -> None:
+    patch(users, "fault_of", lambda *_: "")

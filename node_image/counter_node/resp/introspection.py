@@ -8,7 +8,7 @@ from counter_node.counters.keyspace import matching
 from counter_node.counters.replies import OK, Set, Simple
 from counter_node.resp.actions import Action, Refusal, Reply
 from counter_node.resp.arguments import SYNTAX
-from counter_node.resp.parser import MAX_REQUEST_BYTES
+from counter_node.resp.limits import MAX_REQUEST_BYTES
 from counter_node.resp.subcommands import Family
 
 if TYPE_CHECKING:

@@ -20,9 +20,8 @@ from typing import Final
 
 import hiredis
 
-MAX_REQUEST_BYTES: Final = 4 << 20
-MAX_ARGUMENTS: Final = 1 << 16
-MAX_LINE_BYTES: Final = 1 << 16
+from counter_node.resp.limits import MAX_ARGUMENTS, MAX_LINE_BYTES, MAX_REQUEST_BYTES
+
 _MORE = object()
 _join = b"".join
 _long_header = re.compile(rb"\*\d{5}").search

@@ -7,7 +7,7 @@ from typing import Final
 
 from counter_node.counters import producers, sessions
 from counter_node.counters.state import MAX_KEYS
-from counter_node.resp import arguments, keyed, parser, serving, session
+from counter_node.resp import arguments, keyed, limits, serving, session
 from counter_node.resp.commands import BY_NAME, Command
 
 GROUPS: Final = {
@@ -108,8 +108,8 @@ def _parts() -> Iterator[str]:
     yield LIMITS.format(
         keys=MAX_KEYS,
         key_bytes=arguments.MAX_KEY_BYTES,
-        request_bytes=parser.MAX_REQUEST_BYTES,
-        words=parser.MAX_ARGUMENTS,
+        request_bytes=limits.MAX_REQUEST_BYTES,
+        words=limits.MAX_ARGUMENTS,
         queued=session.MAX_QUEUED,
         queued_bytes=session.MAX_QUEUED_BYTES,
         page=keyed.MAX_PAGE,

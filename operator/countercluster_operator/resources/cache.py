@@ -44,8 +44,7 @@ def deployment(cluster: Cluster, secured: secrets.Secured = secrets.PLAIN) -> di
     files = secrets.cache_files(cluster, secured)
     meta: dict[str, Any] = {"labels": names.labels(cluster.name, names.CACHE)}
     if files:
-        digest = hashlib.sha256(b"".join(files.get(name, b"") for name in ("tls.crt", "users.acl"))).hexdigest()
-        meta["annotations"] = {f"{names.GROUP}/secrets": digest[:16]}
+        meta["annotations"] = {names.SECRETS: secrets_digest(cluster, secured)}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -72,6 +71,12 @@ def deployment(cluster: Cluster, secured: secrets.Secured = secrets.PLAIN) -> di
             },
         },
     }
+
+
+def secrets_digest(cluster: Cluster, secured: secrets.Secured) -> str:
+    """Of what Redis reads when it starts."""
+    files = secrets.cache_files(cluster, secured)
+    return hashlib.sha256(b"".join(files.get(name, b"") for name in ("tls.crt", "users.acl"))).hexdigest()[:16]
 
 
 def _apart(cluster: Cluster) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from countercluster_operator import names
 from countercluster_operator.material import EMPTY, Material, dump
 from countercluster_operator.model import Cluster
 from countercluster_operator.resources.common import metadata
+from countercluster_operator.users import NOBODY, Users
 
 TLS, USERS = "/tls", "/users"
 READABLE = 0o440
@@ -28,10 +29,10 @@ READABLE = 0o440
 @dataclasses.dataclass(frozen=True, slots=True)
 class Given:
     """What comes from Secrets that others made. `certificates`: the files of spec.tls.secretName that were judged fit (fitness.py),
-    else none; `users`: lines for the users' file."""
+    else none; `users`: what was judged good (users.py), or was before."""
 
     certificates: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
-    users: str = ""
+    users: Users = NOBODY
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,7 +101,13 @@ def client(cluster: Cluster, secured: Secured) -> dict[str, Any]:
 
 def _acl(secured: Secured) -> str:
     """The words of Redis's ACL file: the application's user is `default`, so that clients which know only passwords can log in."""
-    return f"user default on {_hashes(secured.material)} ~* +@all\n{secured.given.users}"
+    users = secured.material.users
+    return f"user default on {_hashes(secured.material)} ~* +@all\n{users.spec}{users.file}"
+
+
+def users_digest(secured: Secured) -> str:
+    """What a node tells of the file that is in force there (node_image, security/users.py)."""
+    return hashlib.sha256(_acl(secured).encode()).hexdigest()[:16]
 
 
 def _hashes(material: Material) -> str:

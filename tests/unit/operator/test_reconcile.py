@@ -418,3 +418,70 @@ def test_a_secret_that_is_missing_or_unfit_changes_nothing_on_a_live_cluster_als
         world.reconciler = Reconciler(world, load({"POD_NAMESPACE": "system"}))  # type: ignore[arg-type]
     mounted = {v["secret"]["secretName"] for v in world.live["StatefulSet", "c"]["spec"]["template"]["spec"]["volumes"]}
     assert mounted == {"c-nodes", "c-users"}
+
+
+def users_in_force(world: World) -> str:
+    return base64.b64decode(world.live["Secret", "c-users"]["data"]["users.acl"]).decode()
+
+
+def test_a_wrong_word_in_a_rule_is_told_and_the_last_good_users_stay_also_for_another_operator() -> None:
+    user = {"name": "app", "rules": "~app:* +@read", "passwordSecret": {"name": "word"}}
+    world = World({"auth": {"users": [user]}})
+    meta = {"name": "word", "namespace": "ns", "uid": "u", "resourceVersion": "1"}
+    world.live["Secret", "word"] = {"kind": "Secret", "metadata": meta, "data": {"password": base64.b64encode(b"word").decode()}}
+    world.look(3)
+    before = users_in_force(world)
+    assert world.ready()["status"] == "True"
+    assert world.cluster is not None
+    world.cluster["spec"] = {"auth": {"users": [{**user, "rules": "~app:* +@wrte"}]}}
+    for _ in range(2):
+        world.look(3)
+        assert users_in_force(world) == before
+        assert world.ready()["reason"] == "UsersRefused"
+        assert "app: '+@wrte' in its rules: there is no category @wrte" in world.ready()["message"]
+        world.reconciler = Reconciler(world, load({"POD_NAMESPACE": "system"}))  # type: ignore[arg-type]
+    del world.live["Secret", "c-private"]
+    world.wanted.clear()
+    world.look(2)
+    assert users_in_force(world) == before, "nor is it forgotten with the private Secret"
+
+
+def telling(seen: Observed, digests: list[str], error: str = "") -> Observed:
+    """What each node says of its users."""
+    said = zip(seen.pods, digests, strict=True)
+    pods = [dataclasses.replace(p, status=p.status and dataclasses.replace(p.status, users_digest=d, users_error=error)) for p, d in said]
+    return dataclasses.replace(seen, pods=tuple(pods))
+
+
+def test_a_new_password_is_given_out_when_every_node_says_that_it_knows_it_and_not_before() -> None:
+    def given_out() -> str:
+        return base64.b64decode(world.live["Secret", "c-client"]["data"]["password"]).decode()
+
+    world = World({"auth": {}, "cache": {"enabled": False}})
+    world.look(2)
+    old, before = given_out(), hashlib.sha256(users_in_force(world).encode()).hexdigest()[:16]
+    assert world.cluster is not None
+    world.cluster["spec"]["auth"] = {"rotatePassword": "monday"}
+    world.seen = telling(world.seen, [before] * 3)
+    world.look(2)
+    after = hashlib.sha256(users_in_force(world).encode()).hexdigest()[:16]
+    for digests in ([before] * 3, [after, after, before]):
+        world.seen = telling(world.seen, digests)
+        world.look(2)
+        assert given_out() == old
+    silent = telling(world.seen, [after] * 3)
+    pods = [dataclasses.replace(p, status=None) if p.ordinal == 2 else p for p in silent.pods]
+    world.seen = dataclasses.replace(silent, pods=tuple(pods))
+    world.look(2)
+    assert given_out() == old, "who runs and does not answer may not know it"
+    world.seen = silent
+    world.look(2)
+    assert given_out() != old
+    assert world.status["rotatedPassword"] == "monday"
+
+
+def test_a_node_that_does_not_use_its_newest_users_is_told() -> None:
+    world = World(seen=telling(formed(), ["", "", ""], "line 3: nonsense"))
+    world.look(2)
+    assert world.ready()["reason"] == "UsersRefused"
+    assert "c-0 does not use its newest users: line 3: nonsense" in world.ready()["message"]

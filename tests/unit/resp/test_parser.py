@@ -7,7 +7,8 @@ import resource
 import time
 
 import pytest
-from counter_node.resp.parser import MAX_ARGUMENTS, MAX_REQUEST_BYTES, Parser, ProtocolError
+from counter_node.resp.limits import MAX_ARGUMENTS, MAX_REQUEST_BYTES
+from counter_node.resp.parser import Parser, ProtocolError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
