@@ -24,7 +24,7 @@ class Connections:
         for session in self.all:
             session.born_s = session.number * 100.0
         self.access = Access(None, CATALOGUE, Refusals())
-        self.access.acl = Acl("user default on nopass ~* +@all\nuser app on nopass ~* +@all\nuser idle on nopass\n", CATALOGUE)
+        self.access.file.acl = Acl("user default on nopass ~* +@all\nuser app on nopass ~* +@all\nuser idle on nopass\n", CATALOGUE)
         self.all[2].user = self.access.acl.users["app"]
 
     def now_s(self) -> float:
