@@ -89,7 +89,8 @@ def ttl(key: Key) -> Command[float | None]:
 
 
 def position() -> Command[int]:
-    """The index up to which the node that answers has executed the log: `[master, index, …]` or `[slave, host, port, state, index]`."""
+    """The index up to which the node that answers has executed the log: `[master, index, …]`, and `[slave, host, port, state, index]` from
+    followers before version 0.2."""
     return Command(("ROLE",), lambda reply: int(reply[1] if reply[0] == b"master" else reply[4]))
 
 

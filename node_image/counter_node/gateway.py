@@ -12,6 +12,8 @@ A gateway is the part of a node that its clients talk to; every node has one, wh
 6. What has not been sent to any leader within `patience_ticks` is answered LOADING, which is certain: it was not and will not be executed. What
    was sent and is still unanswered then gets UNKNOWN. The batch itself stays in flight until its fate is known, so that later ones keep their
    order.
+7. Patience is for the loss of a leader, not for each command. Once a leader was missing for `patience_ticks`, or something sent was given up and is
+   still unanswered, further commands are answered LOADING at once, until there is a leader, or what was sent is answered.
 """
 
 from __future__ import annotations
@@ -141,6 +143,7 @@ class Gateway:
         self._opening: tuple[Route, int] | None = None
         self._in_flight: Batch | None = None
         self._next_read = nonce
+        self._leaderless = 0  # ticks
 
     @property
     def ready(self) -> bool:
@@ -155,7 +158,12 @@ class Gateway:
     def idle(self) -> bool:
         """Nothing gathered and nothing unanswered."""
         unanswered = self._in_flight is not None and not self._in_flight.answered
-        return not (unanswered or self.writes.ops or self.reads.ops or self.asked)
+        return not (unanswered or self.writes.ops or self.reads.ops or any(group.bundles for group in self.asked))
+
+    @property
+    def lost(self) -> bool:
+        """No leader was known for the whole patience."""
+        return self._leaderless >= self._patience
 
     @property
     def serves_one(self) -> bool:
@@ -172,10 +180,16 @@ class Gateway:
 
     def write(self, token: Token, ops: list[Op], *, mixed: bool = False) -> None:
         """Writes. `mixed`: reads are among them, which must come after writes of the same connection that are still unanswered."""
+        if self.lost or (self._in_flight is not None and self._in_flight.answered):
+            self.replies.append((token, [self._loading] * len(ops)))
+            return
         self.writes.add(Bundle(token, len(ops), self._tick), ops)
         self._mixed = self._mixed or mixed
 
     def read(self, token: Token, ops: list[Op]) -> None:
+        if self.lost or (self.asked and not self.asked[0].bundles):
+            self.replies.append((token, [self._loading] * len(ops)))
+            return
         self.reads.add(Bundle(token, len(ops), self._tick), ops)
 
     # --- to the leader ------------------------------------------------------------------------------------------------------
@@ -334,9 +348,14 @@ class Gateway:
 
     # --- the clock ----------------------------------------------------------------------------------------------------------
 
-    def tick(self) -> None:
+    def leader_found(self) -> None:
+        self._leaderless = 0
+
+    def tick(self, *, led: bool = True) -> None:
+        """`led`: a leader is known."""
         self._tick += 1
-        limit = self._tick - self._patience
+        self._leaderless = 0 if led else self._leaderless + 1
+        limit = self._tick if self.lost else self._tick - self._patience
         for gathered in (self.writes, self.reads):
             if gathered and gathered.bundles[0].born <= limit:
                 self._fail(gathered.older_than(limit), self._loading)
@@ -344,8 +363,14 @@ class Gateway:
         if batch is not None and not batch.answered and batch.bundles[0].born <= limit:
             batch.answered = True
             self._answer(batch.bundles, [self._unknown if self._is_write(op) else self._loading for op in batch.ops])
-        late = [group for group in self.asked if group.bundles[0].born <= limit]
+        self._fail_late_reads(limit)
+
+    def _fail_late_reads(self, limit: int) -> None:
+        """One of those that were not confirmed goes on without its commands: its answer tells that reads are answered again."""
+        late = [group for group in self.asked if group.bundles and group.bundles[0].born <= limit]
+        for group in late:
+            self._fail(group.bundles, self._loading)
+            group.bundles, group.ops = [], []
         if late:
-            self.asked = [group for group in self.asked if group.bundles[0].born > limit]
-            for group in late:
-                self._fail(group.bundles, self._loading)
+            asked = [group for group in self.asked if group.bundles]
+            self.asked = [*(late[:1] if not asked else []), *asked]

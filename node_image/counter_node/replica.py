@@ -172,7 +172,7 @@ class Replica:
             self._job_ticks += 1
         self._mind_disk()
         self.raft.tick()
-        self.gateway.tick()
+        self.gateway.tick(led=self.raft.leader != NONE)
         if self.is_leader:
             self._keep_time()
 
@@ -219,7 +219,7 @@ class Replica:
     def stalled(self, ticks: float) -> None:
         """Instead of `tick`, when the loop or the process stood still for so long: what waits in the sockets is heard before any timer runs out.
         A leader that was silent for an election timeout gives up; others have every reason to have replaced it."""
-        self.gateway.tick()
+        self.gateway.tick(led=self.raft.leader != NONE)
         if ticks >= self.raft.config.election_ticks and len(self.raft.voters) > 1:
             self.raft.step_down()
 
@@ -323,6 +323,8 @@ class Replica:
         raft, gateway = self.raft, self.gateway
         if raft.to_restore is not None:
             self._restore()
+        if gateway.lost and raft.leader != NONE:
+            gateway.leader_found()
         if not (gateway.quiet or self.disk_failed):
             self._offer()
         # Where nobody waits for what is committed, it is applied after the leader was served: an acknowledgement is not to wait for it. For two

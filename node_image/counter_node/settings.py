@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache_password_file: str = ""
     cache_ca_file: str = ""
     patience_ms: int = 3_500
+    unready_close_s: int = 10
     shutdown_ms: int = 10_000
     log_level: str = "info"
     level: int = LEVEL
@@ -102,7 +103,8 @@ HELP = {
     "acl_file": "users, in the words of Redis's ACL file; without it everybody may do everything",
     "cache_password_file": "file with the password of the Redis cache",
     "cache_ca_file": "authorities of the Redis cache, which speaks TLS then",
-    "patience_ms": "time after which an unanswered command gets LOADING or UNKNOWN; clients give up at 5 s",
+    "patience_ms": "time after the loss of the leader, or of an unanswered command, until LOADING or UNKNOWN; clients give up at 5 s",
+    "unready_close_s": "time after which a node that is not ready closes clients' connections and refuses new ones; 0: never",
     "shutdown_ms": "time that SIGTERM may take",
     "log_level": "debug, info, warning or error",
     "level": "behave as an older version that knows only so much (docs/internals/upgrades.md); for tests of rolling upgrades",
@@ -156,6 +158,8 @@ def _checked(s: Settings) -> Settings:
         refuse("election_ticks", s.election_ticks, f"at least 3 times heartbeat_ticks ({s.heartbeat_ticks})")
     if not 100 <= s.patience_ms < 4_000:
         refuse("patience_ms", s.patience_ms, "100 to 3999 ms: stock clients give up at 5 s and would repeat the command")
+    if not 0 <= s.unready_close_s <= 3_600:
+        refuse("unready_close_s", s.unready_close_s, "0 to 3600 s, and 0 means never")
     if s.segment_bytes < 1 << 20:
         refuse("segment_bytes", s.segment_bytes, "at least 1 MiB")
     for positive in _POSITIVE:

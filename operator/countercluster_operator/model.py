@@ -31,6 +31,7 @@ class Cache(msgspec.Struct, rename="camel", frozen=True):
 
 _SETTINGS = {"tick_ms": "tickMs", "election_ticks": "electionTicks", "snapshot_mib": "snapshotMiB", "log_level": "logLevel"}
 _SETTINGS |= {"max_counters": "maxCounters", "max_producers": "maxProducers"}
+_SETTINGS |= {"patience_ms": "patienceMs", "unready_close_seconds": "unreadyCloseSeconds"}
 
 
 class Settings(msgspec.Struct, rename=_SETTINGS, frozen=True):
@@ -40,6 +41,8 @@ class Settings(msgspec.Struct, rename=_SETTINGS, frozen=True):
     log_level: str = "info"
     max_counters: int = 10_000_000
     max_producers: int = 100_000
+    patience_ms: int = 3_500
+    unready_close_seconds: int = 10
 
 
 class PodTemplate(msgspec.Struct, rename="camel", frozen=True):
@@ -95,6 +98,10 @@ class Network(msgspec.Struct, rename="camel", frozen=True):
     scrapers: list[dict[str, Any]] = []
 
 
+class ClusterMode(msgspec.Struct, rename="camel", frozen=True):
+    enabled: bool = False
+
+
 class Recovery(msgspec.Struct, rename="camel", frozen=True):
     survivor: str
 
@@ -117,6 +124,7 @@ class Spec(msgspec.Struct, rename="camel", frozen=True):
     network: Network = Network()
     monitoring: Monitoring = Monitoring()
     settings: Settings = Settings()
+    cluster_mode: ClusterMode = ClusterMode()
     pod_template: PodTemplate = PodTemplate()
 
 

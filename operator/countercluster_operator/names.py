@@ -23,6 +23,8 @@ APP = "countercluster"
 NODE, CACHE = "node", "cache"
 
 RESP, PEER, ADMIN, HTTP, REDIS = 6379, 7000, 7001, 8080, 6379
+CLUSTER_MODE = 6380
+"""Clients in Redis cluster mode; with spec.clusterMode.enabled."""
 USER = 65532
 """The user of every container."""
 

@@ -59,6 +59,9 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "certificates of one's own": {"tls": {"secretName": "from-cert-manager"}},
     "users": {"auth": {"users": [{"name": "app", "rules": "~app:* +@read +@write", "passwordSecret": {"name": "app"}}], "aclSecretName": "more"}},
     "rotations": {"tls": {"rotateAuthority": "2026-11-23"}, "auth": {"rotatePassword": "2026-11-23"}},
+    "clients in cluster mode": {"clusterMode": {"enabled": True}},
+    "little patience": {"settings": {"patienceMs": 100, "unreadyCloseSeconds": 0}},
+    "much patience": {"settings": {"patienceMs": 3999, "unreadyCloseSeconds": 3600}},
     "rare scrapes": {"monitoring": {"enabled": True, "interval": "2m"}},
     "who may connect": {
         "network": {
@@ -81,6 +84,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "cache memory in pounds": ({"cache": {"memory": "64lb"}}, "spec.cache.memory"),
     "too fast a clock": ({"settings": {"tickMs": 4}}, "spec.settings.tickMs"),
     "too few ticks": ({"settings": {"electionTicks": 2}}, "spec.settings.electionTicks"),
+    "cluster mode by half": ({"clusterMode": {"enabled": "yes"}}, "spec.clusterMode.enabled"),
+    "too little patience": ({"settings": {"patienceMs": 99}}, "spec.settings.patienceMs"),
+    "more patience than clients have": ({"settings": {"patienceMs": 4000}}, "spec.settings.patienceMs"),
+    "unready for ever": ({"settings": {"unreadyCloseSeconds": 3601}}, "spec.settings.unreadyCloseSeconds"),
+    "unready in the past": ({"settings": {"unreadyCloseSeconds": -1}}, "spec.settings.unreadyCloseSeconds"),
     "an unknown level": ({"settings": {"logLevel": "loud"}}, "spec.settings.logLevel"),
     "a quantity that is none": ({"resources": {"limits": {"memory": "lots"}}}, "spec.resources.limits.memory"),
     "a negative quantity": ({"resources": {"requests": {"cpu": "-1"}}}, "spec.resources.requests.cpu"),

@@ -67,10 +67,20 @@ def test_a_node_tells_about_itself(cluster: DevCluster, node: int) -> None:
     assert redis_cli(cluster, node, "config", "get", "appendonly").splitlines() == ["appendonly", "yes"]
 
 
-def test_one_node_is_the_master_and_the_others_are_slaves(cluster: DevCluster) -> None:
+def test_every_node_takes_writes_and_says_so_and_the_leader_is_told_elsewhere(cluster: DevCluster) -> None:
     leader = cluster.leader()
     roles = [redis_cli(cluster, node, "role").splitlines()[0] for node in range(3)]
-    assert roles == ["master" if node == leader else "slave" for node in range(3)]
+    assert roles == ["master"] * 3
+    for node in range(3):
+        with cluster.client(node, decode_responses=True) as client:
+            info = client.info()
+            assert (info["role"], info["connected_slaves"]) == ("master", 0)
+            assert info["raft_leader_name"] == f"node-{leader}"
+            assert info["raft_leader_address"] == f"127.0.0.1:{cluster.resp_port(leader)}"
+            shard = client.execute_command("CLUSTER SHARDS")[0]
+            nodes = [dict(zip(n[::2], n[1::2], strict=True)) if isinstance(n, list) else n for n in dict(shard)["nodes"]]
+            assert [n["port"] for n in nodes if n["role"] == "master"] == [cluster.resp_port(leader)]
+        assert cluster.admin(node, "ROLE")[0] == (b"master" if node == leader else b"slave")
 
 
 @pytest.mark.parametrize("where", ["leader", "follower"])

@@ -65,7 +65,7 @@ class MadeUpNode:
 
     def __init__(self, max_pipeline: int = 10_000) -> None:
         limits = {"max_pipeline": max_pipeline, "max_reply_bytes": 1 << 25, "max_clients": 10_000, "max_gathered": 100_000}
-        self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0)
+        self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0, unready_close_s=0)
         self.bundles: list[tuple[str, Any, list[Any]]] = []
         self.replica = SimpleNamespace(
             submit_write=lambda token, ops, mixed=False: self.bundles.append(("write", token, list(ops))),

@@ -150,3 +150,69 @@ def test_a_lost_session_sends_the_batch_again_under_a_new_one_before_what_came_l
     assert gateway.proposal(ROUTE) == batches.encode_open(99)
     gateway.applied(Outcome(OutcomeKind.SESSION_OPENED, 6, 0, 99))
     assert number_and_ops(gateway.proposal(ROUTE)) == (1, [b"k", b"l"])
+
+
+LOADING = Failure(b"LOADING no leader known for 1000 ms; the command was not executed")
+
+
+def test_patience_counts_from_when_the_leader_was_lost_and_then_all_are_refused_at_once() -> None:
+    gateway = opened()
+    for _ in range(6):
+        gateway.tick(led=False)
+    gateway.write("early", [b"k"])
+    gateway.read("read", [[o.GET, b"k"]])
+    for _ in range(3):
+        gateway.tick(led=False)
+    assert not gateway.replies
+    gateway.tick(led=False)
+    assert gateway.replies == [("early", [LOADING]), ("read", [LOADING])], "the leader is missing for ten ticks, these wait for four"
+    gateway.replies = []
+    for number in range(1_000):
+        gateway.write(number, [b"k", b"l"])
+        gateway.read(number, [b"k"])
+        assert gateway.replies == [(number, [LOADING] * 2), (number, [LOADING])]
+        gateway.replies = []
+    assert gateway.idle
+    gateway.leader_found()
+    gateway.write("late", [b"k"])
+    assert not gateway.replies
+    assert number_and_ops(gateway.proposal(ROUTE)) == (1, [b"k"])
+
+
+def test_behind_a_batch_that_was_given_up_nothing_waits_until_its_fate_is_known() -> None:
+    """A leader that is known and does not answer: half of a connection is cut, say."""
+    gateway = opened()
+    gateway.write("a", [b"k"])
+    gateway.proposal(ROUTE)
+    for _ in range(10):
+        gateway.tick()
+    assert [reply[:7] for _, replies in gateway.replies for reply in replies] == [b"UNKNOWN"]
+    gateway.replies = []
+    gateway.write("b", [b"k"])
+    assert gateway.replies == [("b", [LOADING])]
+    gateway.replies = []
+    assert execute(gateway, [1]) == []
+    gateway.write("c", [b"l"])
+    assert not gateway.replies
+    assert number_and_ops(gateway.proposal(ROUTE)) == (2, [b"l"])
+
+
+def test_reads_that_a_known_leader_does_not_confirm_are_refused_at_once_until_one_is() -> None:
+    gateway = opened()
+    gateway.read("a", [b"k"])
+    first = gateway.read_to_ask(ROUTE)
+    for _ in range(10):
+        gateway.tick()
+    gateway.read("b", [b"k", b"l"])
+    assert gateway.replies == [("a", [LOADING]), ("b", [LOADING] * 2)]
+    assert gateway.idle, "what goes on is asked for nobody"
+    gateway.replies = []
+    again = gateway.read_to_ask(ROUTE)
+    assert again is not None
+    assert again != first
+    gateway.read_confirmed(again, 7)
+    for group in gateway.reads_due(7):
+        gateway.answer(group, [])
+    gateway.read("c", [b"k"])
+    assert not gateway.replies
+    assert gateway.read_to_ask(ROUTE) is not None

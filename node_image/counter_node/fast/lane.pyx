@@ -263,6 +263,10 @@ cdef class Connection:
             self._paused = False
             self.resume("pipeline")
 
+    def writes_in_lane(self):
+        """Commands of this connection that write and are in the lane."""
+        return self._lane_writes
+
     def plain(self, int descriptor):
         """What is written to the transport goes to this socket as it is."""
         self._descriptor = descriptor

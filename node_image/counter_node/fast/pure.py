@@ -111,6 +111,10 @@ class Connection(asyncio.Protocol):
             return False
         return True
 
+    def writes_in_lane(self) -> int:
+        """Commands of this connection that write and are in the lane."""
+        return 0
+
     def plain(self, descriptor: int) -> None:
         """What is written to the transport goes to this socket as it is: no TLS."""
 

@@ -7,6 +7,7 @@
 3. A connection that does not read its replies, or sends more than `max_pipeline` commands ahead, is not read from any more; past
    `max_reply_bytes` it is cut.
 4. It is never closed with a write in flight, except by the client itself or by rule 3.
+5. While the node is not ready for long, connections are let go (unready.py).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from counter_node.counters.replies import Failure
 from counter_node.fast.lanes import Connection, Lane, Sheaf
 from counter_node.net.cluster_view import View
 from counter_node.net.questions import answer
+from counter_node.net.unready import GRACE_S, Unready
 from counter_node.resp.actions import Action, NodeQuestion, Read, Reply, Write
 from counter_node.resp.cluster import in_cluster_mode
 from counter_node.resp.encode import encode_many
@@ -117,7 +119,9 @@ class ClientConnection(Connection, asyncio.Protocol):
             self._take(error.commands)
             self._finish(Failure(str(error).encode()))
             commands = []
-        if commands:
+        if commands and self._server.unready.refusal is not None and not self._admin:
+            self._refuse(self._server.unready.refusal, len(commands))
+        elif commands:
             self._take(commands)
             if self.silent and (self.session.access is None or self.session.user is not None):
                 self._server.spoke(self)
@@ -125,6 +129,21 @@ class ClientConnection(Connection, asyncio.Protocol):
             self._keep_unfinished(self._parser.unfinished)
         if self.last or (self._slots and self._slots[0].replies is not None):
             self.flush()
+
+    def _refuse(self, reply: Failure, count: int) -> None:
+        """For each command, and then the end: after what was asked before is answered."""
+        slot = self._slot(count, write=False)
+        slot.replies = [reply] * count
+        self._held.clear()
+        self.end()
+
+    def let_go(self, now_s: float) -> bool:
+        """Closes the connection if it has no write in flight, and is not just being refused. Whether it did."""
+        if self._admin or self.session is None or self._writes or self.writes_in_lane() or now_s - self.session.born_s < GRACE_S:
+            return False
+        self.flush()
+        self.close()
+        return True
 
     def _keep_unfinished(self, size: int) -> None:
         """What waits for the rest of a command is bounded for all connections together, and small for who has not logged in."""
@@ -355,6 +374,7 @@ class ClientServer:
             self.max_pipeline,
         )
         self.now_s = asyncio.get_running_loop().time
+        self.unready = Unready(node, node.settings.unready_close_s)
         self.unique = secrets.token_bytes(8)  # of this start of the node
         self._numbers = itertools.count(1)
         self._connections: set[ClientConnection] = set()
@@ -440,7 +460,12 @@ class ClientServer:
             connection.flush()
 
     def tick(self) -> None:
-        """Stop reading from everybody while too many commands wait for a leader."""
+        """Stop reading from everybody while too many commands wait for a leader; let them go while the node is not ready."""
+        if self.unready.tick(self.now_s()):
+            now_s = self.now_s()
+            for connection in list(self._connections):
+                if connection.let_go(now_s):
+                    self.node.refusals.add("unready")
         gathered = len(self.node.replica.gateway.writes) + len(self.node.replica.gateway.reads)
         hold = gathered > self.node.settings.max_gathered
         if hold != self._holding and not self._shutting:

@@ -1,4 +1,11 @@
-"""Answers to what only the node knows: INFO, ROLE, CLIENT (client_command.py), WAIT, TIME."""
+"""Answers to what only the node knows: INFO, ROLE, CLIENT (client_command.py), WAIT, TIME.
+
+On the clients' port ROLE and INFO say what is true for a client: this node takes writes, so it
+is a `master`, without replicas. Clients that heard `slave` would refuse to write, or look for
+another node. The leader is told by INFO's section `raft`, CLUSTER SHARDS and RAFT.STATUS. On the
+admin port and on the cluster port, whose clients are redirected to the leader, the leader is the
+`master` and the others are `slave`.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +38,16 @@ def _split(address: str) -> tuple[bytes, int]:
     return host.encode(), int(port)
 
 
+def _writes_anywhere(session: Session) -> bool:
+    """The connection is to the clients' port."""
+    return not session.admin and session.cluster is None
+
+
 def _role(node: Node, _: list[bytes], session: Session) -> Any:
     raft = node.replica.raft
     leader = raft.membership.get(raft.leader)
+    if _writes_anywhere(session):
+        return [b"master", node.replica.applied, []]
     if raft.leadership is not None:
         others = [(m, raft.leadership.progress[m.id].match) for m in raft.membership.members if m.id != node.id]
         return [b"master", raft.log.committed, [[*_strings(m.resp), b"%d" % match] for m, match in others]]
@@ -68,7 +82,12 @@ def _lastsave(node: Node, _: list[bytes], session: Session) -> Any:
 def _info(node: Node, words: list[bytes], session: Session) -> Any:
     asked = {word.decode("latin-1").lower() for word in words[1:]}
     everything = not asked or asked & {"default", "all", "everything"}
-    sections = {**_SECTIONS, "cluster": lambda _: {"cluster_enabled": int(session.cluster is not None)}, "keyspace": _keyspace}
+    sections = {
+        **_SECTIONS,
+        "replication": lambda node: _replication(node, session),
+        "cluster": lambda _: {"cluster_enabled": int(session.cluster is not None)},
+        "keyspace": _keyspace,
+    }
     parts = []
     for name, section in sections.items():
         if everything or name in asked:
@@ -119,23 +138,29 @@ def _stats(node: Node) -> dict[str, Any]:
     }
 
 
-def _replication(node: Node) -> dict[str, Any]:
+def _replication(node: Node, session: Session) -> dict[str, Any]:
     raft = node.replica.raft
-    leads = raft.leadership is not None
+    offset = {"master_repl_offset": node.replica.applied}
+    if _writes_anywhere(session):
+        return {"role": "master", "connected_slaves": 0, **offset}
+    if raft.leadership is not None:
+        return {"role": "master", "connected_slaves": len(raft.membership.members) - 1, **offset}
     leader = raft.membership.get(raft.leader)
-    found: dict[str, Any] = {"role": "master" if leads else "slave", "connected_slaves": len(raft.membership.members) - 1 if leads else 0}
-    if not leads:
-        host, port = _split(leader.resp) if leader is not None else (b"", 0)
-        found |= {"master_host": host.decode(), "master_port": port, "master_link_status": "up" if leader is not None else "down"}
-    return found
+    host, port = _split(leader.resp) if leader is not None else (b"", 0)
+    link = "up" if leader is not None else "down"
+    master = {"master_host": host.decode(), "master_port": port, "master_link_status": link}
+    return {"role": "slave", "connected_slaves": 0, **master, **offset}
 
 
 def _raft(node: Node) -> dict[str, Any]:
     raft = node.replica.raft
+    leader = raft.membership.get(raft.leader)
     return {
         "raft_role": node.role_name(),
         "raft_term": raft.term,
         "raft_leader": hex_id(raft.leader),
+        "raft_leader_name": leader.name if leader is not None else "",
+        "raft_leader_address": leader.resp if leader is not None else "",
         "raft_commit_index": raft.log.committed,
         "raft_applied_index": node.replica.applied,
         "raft_last_index": raft.log.last_index,
@@ -158,7 +183,7 @@ _SECTIONS: dict[str, Callable[[Node], dict[str, Any]]] = {
     "memory": _memory,
     "persistence": _persistence,
     "stats": _stats,
-    "replication": _replication,
+    "replication": lambda node: {},  # by connection
     "raft": _raft,
 }
 _ANSWERS: dict[str, Callable[[Node, list[bytes], Session], Any]] = {

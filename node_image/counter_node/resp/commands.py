@@ -132,7 +132,7 @@ _SERVING = [
     ("config", -2, "", "server", "GET pattern [pattern …]", "What clients ask for; nothing can be set here.", introspection.CONFIG.take),
     ("function", -2, "", "server", "FLUSH | LIST", "There are no functions; for tools that clear a server.", introspection.FUNCTION.take),
     ("info", -1, "", "server", "[section …]", "About the node.", serving.ask_node),
-    ("role", 1, "fast", "server", "", "`master` on the leader, `slave` elsewhere.", serving.ask_node),
+    ("role", 1, "fast", "server", "", "`master`: every node takes writes. INFO raft and CLUSTER SHARDS tell the leader.", serving.ask_node),
     ("time", 1, "fast", "server", "", "The node's clock.", serving.ask_node),
     ("wait", 3, "", "server", "replicas timeout", "The voters that have the log: an answer means a majority has it on disk.", serving.ask_node),
     ("lastsave", 1, "fast", "server", "", "Index of the newest snapshot.", serving.ask_node),

@@ -18,6 +18,7 @@ REASONS: Final = (
     "client_limit",  # max_clients
     "client_memory",  # too much of unfinished commands
     "client_unread",  # did not read its replies
+    "unready",  # let go, as this node is not ready for long
     "auth_failed",  # a wrong password
     "auth_throttled",  # too many wrong passwords from that address
     "auth_missing",  # a command before AUTH

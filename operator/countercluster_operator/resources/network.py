@@ -21,6 +21,7 @@ def _ports(*numbers: int) -> list[dict[str, Any]]:
 def policy(cluster: Cluster) -> dict[str, Any]:
     nodes = {"podSelector": {"matchLabels": names.selector(cluster.name, names.NODE)}}
     operator = {"namespaceSelector": {}, "podSelector": {"matchLabels": OPERATOR_LABELS}}
+    for_clients = [names.RESP, names.CLUSTER_MODE] if cluster.spec.cluster_mode.enabled else [names.RESP]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -29,7 +30,7 @@ def policy(cluster: Cluster) -> dict[str, Any]:
             "podSelector": {"matchLabels": names.selector(cluster.name, names.NODE)},
             "policyTypes": ["Ingress"],
             "ingress": [
-                {"from": cluster.spec.network.clients or PODS, "ports": _ports(names.RESP)},
+                {"from": cluster.spec.network.clients or PODS, "ports": _ports(*for_clients)},
                 {"from": cluster.spec.network.scrapers or PODS, "ports": _ports(names.HTTP)},
                 {"from": [nodes], "ports": _ports(names.PEER)},
                 {"from": [operator], "ports": _ports(names.ADMIN)},

@@ -89,6 +89,8 @@ def client(cluster: Cluster, secured: Secured) -> dict[str, Any]:
     password = secured.material.told
     login, reader = (f":{password}@", f"reader:{password}@") if password else ("", "")
     data = {"type": "redis", "host": host, "port": str(names.RESP), "uri": f"{scheme}://{login}{host}:{names.RESP}"}
+    if cluster.spec.cluster_mode.enabled:
+        data["cluster-uri"] = f"{scheme}://{login}{host}:{names.CLUSTER_MODE}"
     if password:
         data |= {"username": "default", "password": password}
     if cluster.spec.cache.enabled:

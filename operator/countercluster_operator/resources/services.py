@@ -19,7 +19,7 @@ def peers(cluster: Cluster) -> dict[str, Any]:
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
             "selector": names.selector(cluster.name, names.NODE),
-            "ports": [_port("resp", names.RESP), _port("peer", names.PEER), _port("admin", names.ADMIN), _port("http", names.HTTP)],
+            "ports": [*_for_clients(cluster), _port("peer", names.PEER), _port("admin", names.ADMIN), _port("http", names.HTTP)],
         },
     }
 
@@ -30,8 +30,16 @@ def clients(cluster: Cluster) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(cluster, cluster.name, names.NODE),
-        "spec": {"selector": names.selector(cluster.name, names.NODE), "ports": [_port("resp", names.RESP)]},
+        "spec": {"selector": names.selector(cluster.name, names.NODE), "ports": _for_clients(cluster)},
     }
+
+
+def _for_clients(cluster: Cluster) -> list[dict[str, Any]]:
+    """Nodes advertise themselves to clients in cluster mode by their names of the headless Service, with the port of that mode."""
+    ports = [_port("resp", names.RESP)]
+    if cluster.spec.cluster_mode.enabled:
+        ports.append(_port("cluster", names.CLUSTER_MODE))
+    return ports
 
 
 def _port(name: str, number: int) -> dict[str, Any]:

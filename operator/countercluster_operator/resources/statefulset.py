@@ -88,12 +88,7 @@ def _container(cluster: Cluster) -> dict[str, Any]:
         "image": cluster.image,
         "imagePullPolicy": cluster.spec.image_pull_policy,
         "env": _environment(cluster),
-        "ports": [
-            {"name": "resp", "containerPort": names.RESP, "protocol": "TCP"},
-            {"name": "peer", "containerPort": names.PEER, "protocol": "TCP"},
-            {"name": "admin", "containerPort": names.ADMIN, "protocol": "TCP"},
-            {"name": "http", "containerPort": names.HTTP, "protocol": "TCP"},
-        ],
+        "ports": [{"name": name, "containerPort": number, "protocol": "TCP"} for name, number in _ports(cluster).items()],
         "resources": cluster.spec.resources,
         "securityContext": container_security(),
         "startupProbe": _probe(cluster, "/startupz", period=1, failures=300),
@@ -102,6 +97,11 @@ def _container(cluster: Cluster) -> dict[str, Any]:
         "lifecycle": {"preStop": {"sleep": {"seconds": 2}}},  # until every proxy has heard that this pod is no endpoint any more
         "volumeMounts": mounts,
     }
+
+
+def _ports(cluster: Cluster) -> dict[str, int]:
+    cluster_mode = {"cluster": names.CLUSTER_MODE} if cluster.spec.cluster_mode.enabled else {}
+    return {"resp": names.RESP, **cluster_mode, "peer": names.PEER, "admin": names.ADMIN, "http": names.HTTP}
 
 
 def _environment(cluster: Cluster) -> list[dict[str, Any]]:
@@ -121,9 +121,13 @@ def _environment(cluster: Cluster) -> list[dict[str, Any]]:
     for key, value, usual in (
         ("MAX_KEYS", settings.max_counters, standard.max_counters),
         ("MAX_PRODUCERS", settings.max_producers, standard.max_producers),
+        ("PATIENCE_MS", settings.patience_ms, standard.patience_ms),
+        ("UNREADY_CLOSE_S", settings.unready_close_seconds, standard.unready_close_seconds),
     ):
         if value != usual:  # so that a cluster from before this setting is not rolled
             values[key] = str(value)
+    if cluster.spec.cluster_mode.enabled:
+        values["CLUSTER_PORT"] = str(names.CLUSTER_MODE)
     if cluster.spec.cache.enabled:
         values["CACHE"] = f"{names.cache_pods_service(cluster.name)}.{cluster.namespace}.svc:{names.REDIS}"
         if cluster.spec.tls.enabled:
