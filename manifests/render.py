@@ -3,6 +3,8 @@
 - install.yaml: an operator in countercluster-system for every namespace.
 - install-namespaced.yaml: an operator for its own namespace, with a Role and nothing cluster-wide; the definition of the resource is installed apart.
   It says my-namespace wherever the namespace belongs.
+- install-namespaced-machines.yaml: besides that, what only an administrator of the whole cluster can give: the operator sees machines and volumes,
+  and replaces members that are lost with them.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ WATCH = """        - {name: POD_NAMESPACE, valueFrom: {fieldRef: {fieldPath: met
 
 
 def cluster_wide() -> str:
-    return HEAD + "---\n".join(part.read_text() for part in (CRD, *(HERE / name for name in ("namespace.yaml", "rbac.yaml", "operator.yaml"))))
+    ours = ("namespace.yaml", "rbac.yaml", "machines.yaml", "operator.yaml")
+    return HEAD + "---\n".join(part.read_text() for part in (CRD, *(HERE / name for name in ours)))
 
 
 def namespaced() -> str:
@@ -30,9 +33,15 @@ def namespaced() -> str:
     return HEAD + f"{rbac}---\n{operator}".replace("countercluster-system", "my-namespace")
 
 
+def machines() -> str:
+    """Named by the namespace, as there may be several."""
+    text = (HERE / "machines.yaml").read_text().replace("countercluster-operator-machines", "countercluster-operator-machines-my-namespace")
+    return HEAD + text.replace("countercluster-system", "my-namespace")
+
+
 def rendered() -> dict[str, str]:
     """The content of each file, by its name."""
-    return {"install.yaml": cluster_wide(), "install-namespaced.yaml": namespaced()}
+    return {"install.yaml": cluster_wide(), "install-namespaced.yaml": namespaced(), "install-namespaced-machines.yaml": machines()}
 
 
 if __name__ == "__main__":

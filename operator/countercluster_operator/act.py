@@ -4,6 +4,7 @@ the next pass."""
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 
 from kubernetes.aio.client.exceptions import ApiException
 from redis.exceptions import RedisError
@@ -12,9 +13,10 @@ from countercluster_operator import names
 from countercluster_operator.api import Kubernetes
 from countercluster_operator.events import timestamp
 from countercluster_operator.failpoints import reach
+from countercluster_operator.healing import keeps_volumes
 from countercluster_operator.model import Cluster
 from countercluster_operator.observe import admin
-from countercluster_operator.observed import Observed
+from countercluster_operator.observed import Claim, Observed
 from countercluster_operator.plan import Step
 
 NOBODY = "0" * 16
@@ -27,8 +29,17 @@ class NotNow(Exception):
 
 
 class Act:
-    def __init__(self, api: Kubernetes, cluster: Cluster, seen: Observed, addresses: dict[str, str], context: ssl.SSLContext | None = None) -> None:
-        """`context`: for the admin ports; None for plain text."""
+    def __init__(
+        self,
+        api: Kubernetes,
+        cluster: Cluster,
+        seen: Observed,
+        addresses: dict[str, str],
+        context: ssl.SSLContext | None = None,
+        forbid: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`context`: for the admin ports; None for plain text. `forbid` is told what the API server does not allow."""
+        self._forbid = forbid
         self._api, self._cluster, self._seen, self._addresses, self._context = api, cluster, seen, addresses, context
 
     async def do(self, step: Step) -> None:
@@ -47,11 +58,11 @@ class Act:
         elif step.kind == "Recover":
             await self._ask(step.pod, "RAFT.RECOVER", step.node_id)
         elif step.kind == "DeletePod":
-            await self._api.delete("v1", "Pod", self._cluster.namespace, step.pod)
+            await self._delete_pod(step.pod)
         elif step.kind == "TouchStatefulSet":
             await self._touch()
         elif step.kind == "RenewStatefulSet":
-            await self._api.delete("apps/v1", "StatefulSet", self._cluster.namespace, self._cluster.name, orphan=True)
+            await self._api.delete("apps/v1", "StatefulSet", self._cluster.namespace, self._cluster.name, self._seen.set_uid, orphan=True)
         elif step.kind == "ReplaceDisk":
             await self._replace_disk(step.pod)
 
@@ -78,15 +89,48 @@ class Act:
     async def _replace_disk(self, name: str) -> None:
         ordinal = names.ordinal(self._cluster.name, name)
         assert ordinal is not None
-        pod = self._seen.pod(ordinal)
+        if keeps_volumes(self._cluster):
+            await self._keep_volume(ordinal)
         await self.delete_claim(ordinal)
         reach("between-claim-and-pod")
-        # A machine that is gone will never say that the pod has ended; its member has left before, so that it cannot do harm.
-        overdue = pod is not None and pod.terminating and pod.lost_s > 0
-        await self._api.delete("v1", "Pod", self._cluster.namespace, name, at_once=overdue)
+        await self._delete_pod(name)
+
+    async def _delete_pod(self, name: str) -> None:
+        """The very one that was seen. A machine that is gone will never say that a pod has ended; its member has left before, so that it cannot do
+        harm."""
+        pod = next((p for p in self._seen.pods if p.name == name), None)
+        if pod is None:
+            raise NotNow(f"{name} is not there any more")
+        overdue = pod.terminating and pod.loss.seconds > 0
+        await self._api.delete("v1", "Pod", self._cluster.namespace, name, pod.uid, at_once=overdue)
 
     async def delete_claim(self, ordinal: int) -> None:
-        await self._api.delete("v1", "PersistentVolumeClaim", self._cluster.namespace, names.claim(self._cluster.name, ordinal))
+        """The very one that was seen."""
+        claim = self._claim(ordinal)
+        if claim is not None:
+            name = names.claim(self._cluster.name, ordinal)
+            await self._api.delete("v1", "PersistentVolumeClaim", self._cluster.namespace, name, claim.uid)
+
+    def _claim(self, ordinal: int) -> Claim | None:
+        return next((c for c in self._seen.claims if c.ordinal == ordinal), None)
+
+    async def _keep_volume(self, ordinal: int) -> None:
+        """It stays when its claim goes, and says whose it was."""
+        claim = self._claim(ordinal)
+        if claim is None or not claim.volume:
+            return
+        name = names.claim(self._cluster.name, ordinal)
+        labels = {**names.selector(self._cluster.name, names.NODE), names.OF_NAMESPACE: self._cluster.namespace, names.OF_CLAIM: name}
+        why = {names.RELEASED: f"{timestamp()}: its member was replaced; nobody uses this volume"}
+        meta = {"name": claim.volume, "labels": labels, "annotations": why}
+        manifest = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": meta, "spec": {"persistentVolumeReclaimPolicy": "Retain"}}
+        try:
+            await self._api.overwrite(manifest)
+        except ApiException as error:
+            if error.status == 403:
+                self._forbid("keep")
+            if error.status != 404:
+                raise NotNow(f"PersistentVolume {claim.volume} cannot be kept: {error.reason}; nothing is deleted") from None
 
     async def _ask_leader(self, *command: str) -> None:
         leader = self._seen.leader

@@ -92,7 +92,7 @@ class Kubernetes:
                 raise UnknownKind(f"{api_version} {kind}") from None
         return self._resources[key]
 
-    async def get(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+    async def get(self, api_version: str, kind: str, namespace: str | None, name: str) -> dict[str, Any] | None:
         self.calls["get"] += 1
         try:
             resource = await self._resource(api_version, kind)
@@ -149,7 +149,7 @@ class Kubernetes:
         self.may_write()
         async with asyncio.timeout(TIMEOUT_S):
             await self._dynamic.patch(
-                resource, body=manifest, name=meta["name"], namespace=meta["namespace"], content_type="application/merge-patch+json"
+                resource, body=manifest, name=meta["name"], namespace=meta.get("namespace"), content_type="application/merge-patch+json"
             )
 
     async def create(self, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -171,7 +171,9 @@ class Kubernetes:
     async def delete(
         self, api_version: str, kind: str, namespace: str, name: str, uid: str | None = None, *, orphan: bool = False, at_once: bool = False
     ) -> None:
-        """Absent is fine. With `uid` only that very object. `orphan`: what it owns stays. `at_once`: without waiting for a kubelet's word."""
+        """Absent is fine. With `uid` only that very object; pods and claims never without.
+        `orphan`: what it owns stays. `at_once`: without waiting for a kubelet's word."""
+        assert uid or kind not in ("Pod", "PersistentVolumeClaim"), f"{kind} {name} is deleted without the UID that was decided about"
         self.calls["delete"] += 1
         resource = await self._resource(api_version, kind)
         body: dict[str, Any] = {"propagationPolicy": "Orphan" if orphan else "Background"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+from countercluster_operator import names
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Member, NodeStatus, Observed, Pod
 from countercluster_operator.resources.disruption import quorum
@@ -64,8 +67,16 @@ def _why_missing(seen: Observed, name: str) -> str:
 
 
 def heal(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
-    """Whoever cannot come back as who it was leaves by its old id; then the new one joins."""
-    return _stray(cluster, seen) or _empty_disk(seen) or _lost(cluster, seen) or _removed_data(seen, base.replicas)
+    """A member that cannot come back as who it was leaves by its old id; then the new one joins.
+    What must wait here keeps nothing else from being done: it may wait for just that."""
+    outcomes = (
+        _stray(cluster, seen),
+        _empty_disk(seen),
+        _lost(cluster, seen),
+        _removed_data(cluster, seen, base.replicas),
+    )
+    steps = (o for o in outcomes if isinstance(o, Step))
+    return next(steps, None) or next((o for o in outcomes if o), None)
 
 
 def _stray(cluster: Cluster, seen: Observed) -> Outcome:
@@ -93,16 +104,43 @@ def _empty_disk(seen: Observed) -> Outcome:
 
 
 def _lost(cluster: Cluster, seen: Observed) -> Outcome:
-    """A pod whose machine is gone, or whose volume lies where it cannot go, for longer than it is given."""
+    """A pod whose volume is on a machine that has been away for longer than it is given (machines.py). A member that the leader hears is not lost."""
     patience_s = cluster.spec.healing.replace_lost_after_seconds
     for pod in seen.pods:
-        if not patience_s or pod.lost_s < patience_s or pod.status is not None or pod.name == cluster.spec.maintenance:
+        if not patience_s or pod.loss.seconds < patience_s or pod.status is not None or pod.name == cluster.spec.maintenance:
             continue
         member = next((m for m in seen.members if m.name == pod.name), None)
-        if member is not None:
-            return _replace(seen, member, f"could not run for {patience_s} s")
-        return Step("ReplaceDisk", f"{pod.name} could not run for {patience_s} s: its volume is given up, it starts anew elsewhere", pod.name)
+        if member is not None and member.active:
+            continue
+        if (withheld := _withheld(cluster, seen, pod)) is not None:
+            return withheld
+        why = f"{pod.loss.why}, for {patience_s} s"
+        if member is None:
+            why = f"{pod.name}: {why}: its volume is given up, it starts anew elsewhere"
+            return Step("ReplaceDisk", why, pod.name, gives_up=pod.loss.domain)
+        outcome = _replace(seen, member, f"is lost ({why})")
+        return dataclasses.replace(outcome, gives_up=pod.loss.domain) if isinstance(outcome, Step) else outcome
     return None
+
+
+def keeps_volumes(cluster: Cluster) -> bool:
+    """The volume of a member that is replaced stays, under no claim."""
+    return "Retain" in (cluster.spec.storage.retain, cluster.spec.storage.retain_on_scale_in)
+
+
+def _withheld(cluster: Cluster, seen: Observed, pod: Pod) -> str | None:
+    claim = next((c for c in seen.claims if c.ordinal == pod.ordinal), None)
+    if claim is None or not claim.volume or seen.may_keep or not keeps_volumes(cluster):
+        return None
+    return (
+        f"{pod.name} needs a new volume, and spec.storage retains the old one: the operator may not change PersistentVolumes, "
+        f"so it deletes nothing; keep what you need and delete claim {names.claim(cluster.name, pod.ordinal)} (docs/operating/install.md)"
+    )
+
+
+def held(cluster: Cluster, seen: Observed) -> str:
+    """Which members do not answer and are not given up, and why not."""
+    return "; ".join(f"{p.name}: {p.loss.why}" for p in seen.pods if p.loss.why and not p.loss.seconds and p.status is None)
 
 
 def _replace(seen: Observed, member: Member, why: str) -> Outcome:
@@ -111,11 +149,13 @@ def _replace(seen: Observed, member: Member, why: str) -> Outcome:
     return f"{member.name} {why}, but the other members have no majority without it"
 
 
-def _removed_data(seen: Observed, replicas: int) -> Outcome:
+def _removed_data(cluster: Cluster, seen: Observed, replicas: int) -> Outcome:
     ids = {m.node_id for m in seen.members}
     for pod in seen.pods:
         wanted = pod.ordinal < replicas and not pod.terminating  # else the pod goes, and its claim may have to stay
         if wanted and pod.status is not None and pod.status.node_id not in ids and _is_gone(seen, pod.status):
+            if (withheld := _withheld(cluster, seen, pod)) is not None:
+                return withheld
             return Step("ReplaceDisk", f"{pod.name} holds the data of a removed member; it starts anew", pod.name)
     return None
 

@@ -19,6 +19,10 @@ TOUCHED = f"{GROUP}/touched"
 """Annotation of a StatefulSet: when the operator last made its controller look at it."""
 SECRETS = f"{GROUP}/secrets"
 """Annotation of Redis's pods: what of their Secrets they were started with."""
+RELEASED = f"{GROUP}/released"
+"""Annotation of a PersistentVolume that is kept although its member was replaced: why, and when.
+The labels `OF_NAMESPACE` and `OF_CLAIM` say whose it was."""
+OF_NAMESPACE, OF_CLAIM = f"{GROUP}/namespace", f"{GROUP}/claim"
 APP = "countercluster"
 NODE, CACHE = "node", "cache"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import json
 import ssl
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import redis.asyncio
@@ -17,7 +18,9 @@ from redis.exceptions import RedisError
 
 from countercluster_operator import names
 from countercluster_operator.api import Kubernetes
-from countercluster_operator.model import MAX_REPLICAS, Cluster
+from countercluster_operator.landscape import Landscape
+from countercluster_operator.machines import NONE, Loss, Machines
+from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Claim, NodeStatus, Observed, Pod, node_status
 
 ASK_S = 2.0
@@ -57,8 +60,23 @@ async def _ask(ip: str, server_name: str, context: ssl.SSLContext | None) -> Nod
         return None
 
 
+@dataclasses.dataclass(slots=True)
+class Raw:
+    """What the API and the nodes told, as they told it. `answers`: by pod. `volumes`: by name, those of silent pods."""
+
+    now: datetime.datetime
+    pods: list[dict[str, Any]]
+    claims: list[dict[str, Any]]
+    stateful_set: dict[str, Any] | None
+    cache: dict[str, Any] | None = None
+    answers: dict[str, NodeStatus] = dataclasses.field(default_factory=dict)
+    volumes: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    machines: Machines | None = None
+    may_keep: bool = True
+
+
 async def observe(
-    api: Kubernetes, cluster: Cluster, status: dict[str, Any], context: ssl.SSLContext | None = None
+    api: Kubernetes, cluster: Cluster, status: dict[str, Any], context: ssl.SSLContext | None = None, landscape: Landscape | None = None
 ) -> tuple[Observed, dict[str, str]]:
     """What there is, and the address of each pod. `context`: for the admin ports; None for plain text."""
     selector = names.selector(cluster.name, names.NODE)
@@ -68,29 +86,61 @@ async def observe(
         api.get("apps/v1", "StatefulSet", cluster.namespace, cluster.name),
         api.get("apps/v1", "Deployment", cluster.namespace, names.cache(cluster.name)),
     )
-    now = datetime.datetime.now(datetime.UTC)
-    set_state = _stateful_set(stateful_set, now)
-    if len(pods) < (set_state["set_replicas"] or 0):
-        pods = [*pods, *await _strays(api, cluster, {p["metadata"]["name"] for p in pods})]
-    ours = [(p, o) for p in pods if (o := names.ordinal(cluster.name, p["metadata"]["name"])) is not None]
-    addresses = {p["metadata"]["name"]: p.get("status", {}).get("podIP", "") for p, _ in ours}
-    statuses = await asyncio.gather(*(_ask_pod(cluster, p, context) for p, _ in ours))
-    promised = _promised(cluster, claims)
-    found = [_pod(cluster, p, ordinal, answer, now, promised) for (p, ordinal), answer in zip(ours, statuses, strict=True)]
+    raw = Raw(datetime.datetime.now(datetime.UTC), pods, claims, stateful_set, cache)
+    if len(pods) < (_stateful_set(stateful_set, raw.now)["set_replicas"] or 0):
+        raw.pods = [*pods, *await _strays(api, cluster, {p["metadata"]["name"] for p in pods})]
+    raw.pods = [p for p in raw.pods if names.ordinal(cluster.name, p["metadata"]["name"]) is not None]
+    addresses = {p["metadata"]["name"]: p.get("status", {}).get("podIP", "") for p in raw.pods}
+    answers = await asyncio.gather(*(_ask_pod(cluster, p, context) for p in raw.pods))
+    raw.answers = {p["metadata"]["name"]: a for p, a in zip(raw.pods, answers, strict=True) if a is not None}
+    if landscape is not None and len(raw.answers) < len(raw.pods) and cluster.spec.healing.replace_lost_after_seconds:
+        await _look_around(landscape, raw)
+    if landscape is not None:
+        raw.may_keep = landscape.may("keep") and landscape.may("volumes")
+    return read(cluster, status, raw), addresses
+
+
+async def _look_around(landscape: Landscape, raw: Raw) -> None:
+    """For the machines and volumes of the pods that do not answer."""
+    raw.machines = await landscape.machines()
+    silent = {volume for p in raw.pods if p["metadata"]["name"] not in raw.answers and (volume := _volume_of(p, raw.claims))}
+    found = await asyncio.gather(*(landscape.volume(name) for name in silent))
+    raw.volumes = {v["metadata"]["name"]: v for v in found if v is not None}
+
+
+def _claim_of(pod: dict[str, Any], claims: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return next((c for c in claims if c["metadata"]["name"] == f"data-{pod['metadata']['name']}"), None)
+
+
+def _volume_of(pod: dict[str, Any], claims: list[dict[str, Any]]) -> str:
+    claim = _claim_of(pod, claims)
+    return str((claim or {"spec": {}})["spec"].get("volumeName") or "")
+
+
+def read(cluster: Cluster, status: dict[str, Any], raw: Raw) -> Observed:
+    """What is made of it. Pure."""
+    found = []
+    for pod in raw.pods:
+        name, loss = pod["metadata"]["name"], NONE
+        if name not in raw.answers and raw.machines is not None:
+            loss = raw.machines.loss(pod, _claim_of(pod, raw.claims), raw.volumes.get(_volume_of(pod, raw.claims)))
+        found.append(_pod(cluster, pod, names.ordinal(cluster.name, name) or 0, raw.answers.get(name), loss))
     bootstrap = status.get("bootstrap") or {}
-    seen = Observed(
+    replacing = status.get("replacing") or {}
+    return Observed(
         pods=tuple(sorted(found, key=lambda p: p.ordinal)),
-        **set_state,
-        claims=tuple(sorted(_claims(cluster, claims), key=lambda c: c.ordinal)),
-        cache_ready=((cache or {}).get("status") or {}).get("availableReplicas", 0),
-        cache_secrets=_cache_secrets(cache),
+        cache_secrets=_cache_secrets(raw.cache),
+        **_stateful_set(raw.stateful_set, raw.now),
+        claims=tuple(sorted(_claims(cluster, raw.claims), key=lambda c: c.ordinal)),
+        cache_ready=((raw.cache or {}).get("status") or {}).get("availableReplicas", 0),
         target=status.get("target"),
         recorded_members=tuple((m["name"], m["nodeId"]) for m in status.get("members") or [] if m.get("name")),
         recorded_voters=tuple(m["nodeId"] for m in status.get("members") or [] if m.get("role") != "learner"),
         recovered=status.get("recovered", ""),
         bootstrap=(bootstrap["pod"], bootstrap["nodeId"]) if bootstrap.get("nodeId") else None,
+        may_keep=raw.may_keep,
+        replacing=(replacing["pod"], replacing["domain"]) if replacing.get("pod") else None,
     )
-    return seen, addresses
 
 
 async def _strays(api: Kubernetes, cluster: Cluster, known: set[str]) -> list[dict[str, Any]]:
@@ -112,9 +162,7 @@ def _running(pod: dict[str, Any]) -> bool:
     return any("running" in (c.get("state") or {}) for c in containers)
 
 
-def _pod(
-    cluster: Cluster, pod: dict[str, Any], ordinal: int, answer: NodeStatus | None, now: datetime.datetime, promised: Collection[int] = ()
-) -> Pod:
+def _pod(cluster: Cluster, pod: dict[str, Any], ordinal: int, answer: NodeStatus | None, loss: Loss = NONE) -> Pod:
     conditions = {c["type"]: c["status"] for c in pod.get("status", {}).get("conditions") or []}
     return Pod(
         name=pod["metadata"]["name"],
@@ -125,37 +173,10 @@ def _pod(
         revision=(pod["metadata"].get("labels") or {}).get("controller-revision-hash", ""),
         trouble=_trouble(pod),
         status=answer,
-        lost_s=_lost_s(pod, now, promised=ordinal in promised),
+        loss=loss,
         stray=not names.selector(cluster.name, names.NODE).items() <= (pod["metadata"].get("labels") or {}).items(),
+        uid=pod["metadata"]["uid"],
     )
-
-
-OUT_OF_REACH = ("PersistentVolume's node affinity", "volume node affinity")
-"""The scheduler's words for a volume on a machine where nothing can be started."""
-
-
-SELECTED = "volume.kubernetes.io/selected-node"
-
-
-def _promised(cluster: Cluster, claims: list[dict[str, Any]]) -> set[int]:
-    """Ordinals whose volume is to be made on a chosen machine, and is not: a machine that has died meanwhile never makes it."""
-    waiting = [
-        c["metadata"]["name"]
-        for c in claims
-        if (c.get("status") or {}).get("phase") != "Bound" and SELECTED in (c["metadata"].get("annotations") or {})
-    ]
-    return {o for o in range(MAX_REPLICAS) if names.claim(cluster.name, o) in waiting}
-
-
-def _lost_s(pod: dict[str, Any], now: datetime.datetime, *, promised: bool) -> float:
-    """For how long the pod should have ended already and no kubelet said so, or has had no machine that its volume can be used on, or made on."""
-    since = pod["metadata"].get("deletionTimestamp")  # when its grace period ends
-    if promised and not (pod.get("spec") or {}).get("nodeName"):
-        since = since or pod["metadata"].get("creationTimestamp")
-    for condition in pod.get("status", {}).get("conditions") or []:
-        if condition["type"] == "PodScheduled" and condition["status"] == "False" and any(w in condition.get("message", "") for w in OUT_OF_REACH):
-            since = since or condition.get("lastTransitionTime")
-    return max(0.0, (now - datetime.datetime.fromisoformat(since)).total_seconds()) if since else 0.0
 
 
 def _trouble(pod: dict[str, Any]) -> str:
@@ -189,6 +210,7 @@ def _stateful_set(found: dict[str, Any] | None, now: datetime.datetime) -> dict[
         "set_replicas": found["spec"]["replicas"],
         "set_current": status.get("observedGeneration") == found["metadata"]["generation"],
         "set_idle_s": max(0.0, (now - max(written, default=now)).total_seconds()),
+        "set_uid": found["metadata"]["uid"],
         "revision": status.get("updateRevision", ""),
         "template_size": found["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"],
     }
@@ -205,4 +227,6 @@ def _claims(cluster: Cluster, found: list[dict[str, Any]]) -> Iterator[Claim]:
                 owned=any(owner["uid"] == cluster.uid for owner in meta.get("ownerReferences") or []),
                 bound=(claim.get("status") or {}).get("phase") == "Bound",
                 size=claim["spec"]["resources"]["requests"]["storage"],
+                uid=meta["uid"],
+                volume=claim["spec"].get("volumeName", ""),
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from countercluster_operator.machines import NONE, Loss
+
 MAX_WORDS = 300
 """Of what a node says in words."""
 
@@ -53,8 +55,9 @@ class Pod:
     revision: str = ""
     trouble: str = ""  # why it does not run, in the kubelet's words
     status: NodeStatus | None = None
-    lost_s: float = 0.0  # for how long it has been overdue to end, or its volume has lain where it cannot go
+    loss: Loss = NONE  # what is known of the machine of its volume, while it does not answer
     stray: bool = False  # its labels are not ours any more
+    uid: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Claim:
     owned: bool = True  # it goes when the CounterCluster goes
     bound: bool = True  # there is a volume, which may hold data
     size: str = "1Gi"  # as requested
+    uid: str = ""
+    volume: str = ""  # name of its PersistentVolume; empty while there is none
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,6 +88,9 @@ class Observed:
     template_size: str = ""  # of new claims, as the StatefulSet has it
     set_idle_s: float = 0.0  # since anybody wrote the StatefulSet last, its controller as well
     cache_secrets: str = ""  # annotation SECRETS that all of Redis's pods have; empty while they are being replaced
+    set_uid: str = ""
+    may_keep: bool = True  # the operator may change PersistentVolumes, so that one stays when its claim goes
+    replacing: tuple[str, str] | None = None  # member that was given up, and its failure domain, recorded in status
 
     def pod(self, ordinal: int) -> Pod | None:
         return next((p for p in self.pods if p.ordinal == ordinal), None)

@@ -4,7 +4,8 @@ Rules, each tested with random states:
 1. One step at a time, and only one that leaves a majority of the voters active.
 2. A cluster is formed once, ever. Which node forms it is recorded in the status before it is told to.
 3. Joining: pod → learner → caught up → voter. Leaving: leadership handed away → member removed by id → pod → claim.
-4. A member whose disk is gone (its pod has another id), or that could not run for long, is removed by its old id, then the new one joins.
+4. A member whose disk is gone (its pod has another id), or is on a machine that has been away for long (machines.py), is removed by its old id, then
+   the new one joins.
 5. Rolling: what does not run first, then unready, then followers from the highest ordinal down, the leader last and after a transfer, when
    supervised only after a word; the next only when every member is a voter, ready and caught up. An updated pod that does not become ready
    stops the roll.
@@ -19,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 
 from countercluster_operator import names
-from countercluster_operator.healing import heal, quorum_lost, recover, recovered
+from countercluster_operator.healing import heal, held, quorum_lost, recover, recovered
 from countercluster_operator.model import MAX_REPLICAS, Cluster
 from countercluster_operator.observed import Member, Observed
 from countercluster_operator.resources.claims import is_small
@@ -127,7 +128,9 @@ def _warning(cluster: Cluster, seen: Observed) -> tuple[str, str] | None:
         return None
     if seen.leader is None and (lost := quorum_lost(seen)):
         return ("QuorumLost", f"{lost}; nothing is acknowledged until a majority is back (docs/operating/recover.md)")
-    return ("RollStalled", stopped) if (stopped := stalled(seen)) else None
+    if stopped := stalled(seen):
+        return ("RollStalled", stopped)
+    return ("HealingHeld", text) if (text := held(cluster, seen)) else None
 
 
 def _maintain(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:

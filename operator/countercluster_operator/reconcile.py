@@ -18,10 +18,12 @@ from kubernetes.aio.client.exceptions import ApiException
 from countercluster_operator import names, report
 from countercluster_operator.act import Act, NotNow
 from countercluster_operator.api import Kubernetes, is_terminating
+from countercluster_operator.budget import Budget
 from countercluster_operator.children import Children, Kept
 from countercluster_operator.events import Recorder, timestamp
 from countercluster_operator.failpoints import reach
 from countercluster_operator.keeper import Keeper, Problem, Refused, not_used
+from countercluster_operator.landscape import Landscape
 from countercluster_operator.material import Limits
 from countercluster_operator.model import Cluster, InvalidSpec, decode
 from countercluster_operator.observe import observe
@@ -52,6 +54,8 @@ class Reconciler:
         self._children = Children(api)
         self._events = Recorder(api, settings.identity)
         self._rolls = Throttle(settings.max_rolls)
+        self._losses = Budget(settings.healing_per_domain, settings.healing_in_all)
+        self._landscape = Landscape(api)
         self._rest_s = min(AT_REST_S, settings.spread_s)  # what has to be waited out is not slept through
         self._keeper = Keeper(api, Limits(datetime.timedelta(seconds=settings.spread_s), datetime.timedelta(hours=settings.certificate_hours)))
 
@@ -79,6 +83,7 @@ class Reconciler:
         self._children.forget(*key)
         self._keeper.forget(*key)
         self._rolls.release(key)
+        self._losses.forget(key)
 
     async def _look(self, body: dict[str, Any]) -> float:
         old = body.get("status") or {}
@@ -98,8 +103,8 @@ class Reconciler:
         old = body.get("status") or {}
         secured, problems = await self._keeper.look(cluster)
         context = self._keeper.door(cluster)
-        seen, addresses = await observe(self._api, cluster, old, context)
-        todo = self._in_turn(cluster, plan(cluster, seen))
+        seen, addresses = await observe(self._api, cluster, old, context, self._landscape)
+        todo = self._in_turn(cluster, seen, plan(cluster, seen))
         if not cluster.spec.paused:
             secured = await self._keeper.renew(cluster, seen)
         problems += not_used(seen)
@@ -123,14 +128,15 @@ class Reconciler:
         reach("after-status")
         if cluster.spec.paused or written:
             return AT_REST_S if cluster.spec.paused else AT_ONCE_S
-        act = Act(self._api, cluster, seen, addresses, context)
+        act = Act(self._api, cluster, seen, addresses, context, self._landscape.forbid)
         await asyncio.gather(*(act.delete_claim(ordinal) for ordinal in todo.excess_claims))
         again_s = await self._act(cluster, todo, act, run)
         return min(again_s, SOON_S) if kept.moved or report.undecided(seen, todo) else again_s
 
-    def _in_turn(self, cluster: Cluster, todo: Plan) -> Plan:
+    def _in_turn(self, cluster: Cluster, seen: Observed, todo: Plan) -> Plan:
         """A healthy member is restarted only while few other clusters do the same."""
         key = (cluster.namespace, cluster.name)
+        todo = self._in_budget(key, seen, todo)
         if todo.settled or cluster.spec.paused or cluster.spec.hibernated:
             self._rolls.release(key)
         elif todo.rolling:
@@ -145,6 +151,23 @@ class Reconciler:
         for problem in problems:
             if await self._events.tell(cluster, problem.reason, "Apply", problem.text, warning=True):
                 log.warning("%s", problem.text, extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
+
+    def _in_budget(self, key: Key, seen: Observed, todo: Plan) -> Plan:
+        """A member is given up only while few others are."""
+        if seen.replacing is not None:
+            self._losses.occupy(key, seen.replacing[1])
+        if todo.settled:
+            self._losses.release(key)
+        step = todo.step
+        if step is not None and step.gives_up:
+            refusal = self._losses.refusal(key, step.gives_up, self._landscape.silent)
+            if refusal:
+                text = f"{step.pod} is lost, and is given up when it is its turn: {refusal}"
+                return dataclasses.replace(todo, step=None, waiting=text, warning=todo.warning or ("HealingHeld", text))
+            todo = dataclasses.replace(todo, replacing=(step.pod, step.gives_up))
+        elif seen.replacing is not None and not todo.settled:
+            todo = dataclasses.replace(todo, replacing=seen.replacing)
+        return todo
 
     async def _keep(self, cluster: Cluster, seen: Observed, todo: Plan, secured: Secured, run: str) -> Kept:
         """Sees to the children, and tells what could not be done."""

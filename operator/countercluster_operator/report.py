@@ -56,6 +56,8 @@ def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], no
     bootstrap = _bootstrap(seen, plan.step)
     if bootstrap is not None:
         found["bootstrap"] = bootstrap
+    if plan.replacing is not None:
+        found["replacing"] = {"pod": plan.replacing[0], "domain": plan.replacing[1]}
     if plan.recovered:
         found["recovered"] = plan.recovered
     if cluster.spec.tls.enabled and (certificates := _certificates(secured)):
@@ -122,7 +124,7 @@ def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]
         _quorum(cluster, seen, plan, len(voters), len(ready_voters)),
         _available(seen, len(ready_names), doing),
         _progressing(plan, reason, "" if cluster.spec.hibernated and not seen.pods else doing),
-        _degraded(lost, "NoLeader" if formed_but_headless and not cluster.spec.hibernated else ""),
+        _degraded(seen, lost, "NoLeader" if formed_but_headless and not cluster.spec.hibernated else ""),
         _cache(cluster, seen),
         ("ReconcilePaused", cluster.spec.paused, "PausedBySpec" if cluster.spec.paused else "NotPaused", ""),
     ]
@@ -134,11 +136,12 @@ def _progressing(plan: Plan, reason: str, doing: str) -> Condition:
     return ("Progressing", False, plan.refused_reason if plan.refused else "AtRest", plan.refused)
 
 
-def _degraded(lost: list[str], headless: str) -> Condition:
+def _degraded(seen: Observed, lost: list[str], headless: str) -> Condition:
     if headless:
         return ("Degraded", True, headless, "no member leads")
     if lost:
-        return ("Degraded", True, "MembersNotReady", f"not ready: {', '.join(lost)}")
+        why = {p.name: f" ({p.loss.why})" for p in seen.pods if p.loss.why and p.status is None}
+        return ("Degraded", True, "MembersNotReady", f"not ready: {', '.join(name + why.get(name, '') for name in lost)}")
     return ("Degraded", False, "AllMembersReady", "")
 
 

@@ -23,6 +23,8 @@ class Settings(msgspec.Struct, frozen=True):
     log_level: str  # LOG_LEVEL
     elect: bool  # LEADER_ELECTION
     max_rolls: int  # MAX_ROLLS: clusters that restart healthy members at the same time
+    healing_per_domain: int = 1  # HEALING_PER_DOMAIN: members given up at the same time in one zone (without zones: machine), over all clusters
+    healing_in_all: int = 3  # HEALING_IN_ALL: and in all
     certificate_hours: float = 90 * 24  # CERTIFICATE_HOURS: life of a certificate; it is made anew after two thirds
     spread_s: float = 600  # SPREAD_SECONDS: a phase of a change of authority lasts at least so long
 
@@ -40,6 +42,8 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         log_level=environment.get("LOG_LEVEL", "info"),
         elect=environment.get("LEADER_ELECTION", "true").lower() == "true",
         max_rolls=int(environment.get("MAX_ROLLS", "10")),
+        healing_per_domain=int(environment.get("HEALING_PER_DOMAIN", "1")),
+        healing_in_all=int(environment.get("HEALING_IN_ALL", "3")),
         certificate_hours=float(environment.get("CERTIFICATE_HOURS", 90 * 24)),
         spread_s=float(environment.get("SPREAD_SECONDS", 600)),
     )

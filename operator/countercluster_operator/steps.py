@@ -16,6 +16,7 @@ class Step:
     reason: str
     pod: str = ""
     node_id: str = ""
+    gives_up: str = ""  # the failure domain in which a volume is given up as lost: may have to wait for its turn as well
     rolls: bool = False  # restarts a healthy member for a newer template: may have to wait for its turn among the clusters
 
 
@@ -32,6 +33,7 @@ class Plan:
     recovered: str = ""  # the survivor whose spec.recovery is done, or is void because a majority is there; it is never done again
     rolling: bool = False  # some pods are of the newest template and some are not
     warning: tuple[str, str] | None = None  # reason and text of what somebody should look at
+    replacing: tuple[str, str] | None = None  # the member that was given up, and its failure domain, until the cluster is whole again
     refused_reason: str = "ChildRefused"
     refused: str = ""  # what of the spec cannot be done, or children that the API server does not take, and why; filled in after they were applied
     applied: str = ""  # children that were just written while all was at rest: whether it still is, the next look tells; filled in as well

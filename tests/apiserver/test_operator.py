@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.apiserver.conftest import own_namespace
-from tests.apiserver.test_rbac import ALLOWED, IN_ITS_OWN_NAMESPACE
+from tests.apiserver.test_rbac import ALLOWED, IN_ITS_OWN_NAMESPACE, MACHINES
 from tests.apiserver.world import World, world
 from tests.support.operators import Operator
 
@@ -229,6 +229,6 @@ def test_everything_it_asked_for_was_allowed(here: World, operator: Operator) ->
     used: dict[tuple[str, str], set[str]] = {}
     for r in asked:
         used.setdefault((r.group, r.resource), set()).add(r.verb)
-    allowed = ALLOWED | IN_ITS_OWN_NAMESPACE
+    allowed = ALLOWED | MACHINES | IN_ITS_OWN_NAMESPACE
     assert used
     assert all(verbs <= allowed[key] for key, verbs in used.items())

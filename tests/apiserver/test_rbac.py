@@ -33,11 +33,17 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("monitoring.coreos.com", "podmonitors"): {"get", "create", "patch", "delete"},
     ("monitoring.coreos.com", "prometheusrules"): {"get", "create", "patch", "delete"},
 }
+MACHINES: dict[tuple[str, str], set[str]] = {
+    ("", "nodes"): READ,
+    ("", "persistentvolumes"): READ | {"patch"},
+    ("storage.k8s.io", "storageclasses"): READ,
+}
+"""Cluster-wide; an operator for one namespace has it only where an administrator applied install-namespaced-machines.yaml."""
 IN_ITS_OWN_NAMESPACE = {("coordination.k8s.io", "leases"): {"get", "create", "update"}}
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "impersonate", "escalate", "bind")
 MORE_RESOURCES = [
-    ("", "pods/exec"), ("", "pods/attach"), ("", "pods/portforward"), ("", "pods/eviction"), ("", "nodes"), ("", "namespaces"),
-    ("", "persistentvolumes"), ("", "serviceaccounts/token"), ("", "events"), ("apps", "daemonsets"), ("apps", "statefulsets/scale"),
+    ("", "pods/exec"), ("", "pods/attach"), ("", "pods/portforward"), ("", "pods/eviction"), ("", "nodes/proxy"), ("", "namespaces"),
+    ("", "persistentvolumes/status"), ("", "serviceaccounts/token"), ("", "events"), ("apps", "daemonsets"), ("apps", "statefulsets/scale"),
     ("countercluster.io", "counterclusters/finalizers"), ("countercluster.io", "counterclusters/scale"),
     ("rbac.authorization.k8s.io", "roles"), ("rbac.authorization.k8s.io", "clusterroles"), ("rbac.authorization.k8s.io", "clusterrolebindings"),
     ("apiextensions.k8s.io", "customresourcedefinitions"), ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
@@ -56,7 +62,7 @@ def _may(server: ApiServer, token: str, namespace: str, group: str, resource: st
 def _granted(server: ApiServer, token: str, namespace: str) -> dict[tuple[str, str], set[str]]:
     """What the authorizer allows, of everything that is asked here."""
     found: dict[tuple[str, str], set[str]] = {}
-    everything = dict.fromkeys([*ALLOWED, *IN_ITS_OWN_NAMESPACE, *MORE_RESOURCES])
+    everything = dict.fromkeys([*ALLOWED, *MACHINES, *IN_ITS_OWN_NAMESPACE, *MORE_RESOURCES])
     for (group, resource), verb in itertools.product(everything, VERBS):
         if _may(server, token, namespace, group, resource, verb):
             found.setdefault((group, resource), set()).add(verb)
@@ -65,8 +71,8 @@ def _granted(server: ApiServer, token: str, namespace: str) -> dict[tuple[str, s
 
 def test_a_cluster_wide_install_may_do_exactly_this(server: ApiServer, namespace: str) -> None:
     token = server.token(SYSTEM, "countercluster-operator")
-    assert _granted(server, token, namespace) == ALLOWED
-    assert _granted(server, token, SYSTEM) == ALLOWED | IN_ITS_OWN_NAMESPACE
+    assert _granted(server, token, namespace) == ALLOWED | MACHINES
+    assert _granted(server, token, SYSTEM) == ALLOWED | MACHINES | IN_ITS_OWN_NAMESPACE
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +88,9 @@ def test_a_namespaced_install_may_do_the_same_there_and_nothing_elsewhere(server
     assert _granted(server, namespaced, "team-a") == ALLOWED | IN_ITS_OWN_NAMESPACE
     assert _granted(server, namespaced, "default") == {}
     assert _granted(server, namespaced, "") == {}, "nothing cluster-wide"
+    for manifest in _documents("install-namespaced-machines.yaml", "team-a"):
+        server.apply(manifest).ok()
+    assert _granted(server, namespaced, "default") == MACHINES, "more is for the administrator to give"
 
 
 def test_a_namespaced_install_has_no_cluster_wide_object() -> None:
@@ -99,7 +108,7 @@ def test_no_rule_has_a_wildcard_or_opens_a_shell(name: str) -> None:
             assert not {r for r in rule["resources"] if r.startswith(("pods/", "nodes/"))}
 
 
-@pytest.mark.parametrize("name", ["install.yaml", "install-namespaced.yaml"])
+@pytest.mark.parametrize("name", ["install.yaml", "install-namespaced.yaml", "install-namespaced-machines.yaml"])
 def test_a_dry_run_of_every_manifest_is_accepted_with_all_its_fields(server: ApiServer, namespace: str, name: str) -> None:
     for manifest in _documents(name, namespace):
         answer = server.apply(manifest, dryRun="All", fieldValidation="Strict")

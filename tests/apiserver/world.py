@@ -39,10 +39,18 @@ class World:
         subject = {"kind": "ServiceAccount", **meta}
         group = "rbac.authorization.k8s.io"
         role = {"apiGroup": group, "kind": "ClusterRole", "name": "countercluster-operator"}
+        machines = {**role, "name": "countercluster-operator-machines"}
         lease = {"apiGroup": group, "kind": "Role", "name": "countercluster-operator-lease"}
         for manifest in (
             {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},
             {"apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name}, "roleRef": role, "subjects": [subject]},
+            {
+                "apiVersion": f"{group}/v1",
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": f"{name}-machines"},
+                "roleRef": machines,
+                "subjects": [subject],
+            },
             {"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": meta, "roleRef": lease, "subjects": [subject]},
         ):
             self.server.apply(manifest).ok()

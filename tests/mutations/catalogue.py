@@ -28,8 +28,10 @@ from counter_node.storage import frames, recovery, segments, snapshots
 from counter_node.storage.disk import Disk
 from counter_node.storage.segments import Segments
 from counter_node.storage.storage import Storage
-from countercluster_operator import fitness, keeper, users
+from countercluster_operator import fitness, healing, keeper, users
+from countercluster_operator.budget import Budget
 from countercluster_operator.certificates import Authority
+from countercluster_operator.machines import Loss, Machines
 
 Patch = Callable[[object, str, Any], None]
 """As monkeypatch.setattr: object, attribute, value."""
@@ -459,3 +461,28 @@ def password_given_out_early(patch: Patch) -> None:
 @mutation("rules of users are not judged", tests=("tests/unit/security/test_users.py",))
 def rules_not_judged(patch: Patch) -> None:
     patch(users, "fault_of", lambda *_: "")
+# --- the operator -----------------------------------------------------------------------------------------------------------
+
+
+@mutation("what the scheduler says makes a member lost", tests=("tests/unit/operator/test_plan_world.py",))
+def loss_by_the_schedulers_word(patch: Patch) -> None:
+    def loss(self: Machines, pod: Any, claim: Any, volume: Any) -> Loss:
+        placed = all(c["type"] != "PodScheduled" for c in pod["status"]["conditions"])
+        return Loss() if placed else Loss(1e6, "out of reach", "anywhere")
+
+    patch(Machines, "loss", loss)
+
+
+@mutation("an outage of a zone is many losses", tests=("tests/unit/operator/test_plan_world.py",))
+def outage_taken_for_losses(patch: Patch) -> None:
+    patch(Machines, "_outage", lambda self, domain: "")
+
+
+@mutation("a retained volume goes with its claim", tests=("tests/unit/operator/test_giving_up.py",))
+def retained_volume_deleted(patch: Patch) -> None:
+    patch(healing, "_withheld", lambda cluster, seen, pod: None)
+
+
+@mutation("any number of members is given up at once", tests=("tests/unit/operator/test_machines.py",))
+def healing_without_a_budget(patch: Patch) -> None:
+    patch(Budget, "refusal", lambda self, key, domain, silent: "")

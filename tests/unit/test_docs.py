@@ -44,6 +44,8 @@ KNOWN: list[tuple[str, str, str]] = [
     (r"kubectl apply --server-side -f manifests/install\.yaml", "Makefile", "apply --server-side -f manifests/install.yaml"),
     (r"kubectl apply --server-side -f crds/countercluster\.yaml", "tests/apiserver/test_namespaced.py", '"crds" / "countercluster.yaml"'),
     (r"sed 's/my-namespace/team-a/' manifests/install-namespaced\.yaml \| kubectl apply .*", "tests/apiserver/test_namespaced.py", '"my-namespace"'),
+    (r"sed 's/my-namespace/team-a/' manifests/install-namespaced-machines\.yaml .*", "tests/apiserver/test_rbac.py", "namespaced-machines.yaml"),
+    (r"kubectl get pv -l countercluster\.io/claim=.*", "tests/unit/operator/test_giving_up.py", "countercluster.io/claim"),
     (r"kubectl -n countercluster-system rollout status deployment/countercluster-operator .*", "Makefile", "deployment/countercluster-operator"),
     (r"kubectl apply -f manifests/samples/clicks\.yaml", "examples/demo.py", '"apply", "-f", str(SAMPLE)'),
     (r"kubectl get (?:cc|pods)(?: .*)?", "tests/e2e/test_counting.py", '"get", "cc,pods"'),

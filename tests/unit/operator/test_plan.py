@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from countercluster_operator.machines import Loss
 from countercluster_operator.model import Cluster, Healing, Recovery, Spec, Storage
 from countercluster_operator.observed import Claim, Member, NodeStatus, Observed, Pod
 from countercluster_operator.plan import Plan, plan
@@ -271,25 +272,26 @@ def with_spec(**fields: Any) -> Cluster:
 
 
 def test_a_machine_that_is_lost_costs_its_member_after_the_time_it_is_given() -> None:
-    seen = kill(formed(), 2, terminating=True, lost_s=200.0)
+    seen = kill(formed(), 2, terminating=True, loss=Loss(200.0, "gone", "m"))
     assert plan(cluster(), seen).step is None
-    assert did(plan(cluster(), change(seen, 2, lost_s=301.0))) == ("RemoveMember", "c-2")
+    assert did(plan(cluster(), change(seen, 2, loss=Loss(301.0, "gone", "m")))) == ("RemoveMember", "c-2")
     assert did(plan(with_spec(healing=Healing(100)), seen)) == ("RemoveMember", "c-2")
-    assert plan(with_spec(healing=Healing(0)), change(seen, 2, lost_s=1e6)).step is None
-    assert plan(with_spec(maintenance="c-2"), change(seen, 2, lost_s=1e6)).step is None
-    left = dataclasses.replace(change(seen, 2, lost_s=301.0), pods=kill(formed(members=2), 2, terminating=True, lost_s=301.0).pods)
+    assert plan(with_spec(healing=Healing(0)), change(seen, 2, loss=Loss(1e6, "gone", "m"))).step is None
+    assert plan(with_spec(maintenance="c-2"), change(seen, 2, loss=Loss(1e6, "gone", "m"))).step is None
+    lost = Loss(301.0, "gone", "m")
+    left = dataclasses.replace(change(seen, 2, loss=lost), pods=kill(formed(members=2), 2, terminating=True, loss=lost).pods)
     assert did(plan(cluster(), left)) == ("ReplaceDisk", "c-2"), "only when its member has left"
 
 
 def test_a_lost_machine_whose_loss_costs_the_majority_is_waited_for() -> None:
-    seen = kill(kill(formed(), 1), 2, terminating=True, lost_s=1e6)
+    seen = kill(kill(formed(), 1), 2, terminating=True, loss=Loss(1e6, "gone", "m"))
     found = plan(cluster(), seen)
     assert found.step is None
     assert "no majority" in found.waiting
 
 
 def test_a_volume_that_lies_elsewhere_does_not_count_as_lost_while_its_node_answers() -> None:
-    assert plan(cluster(), change(formed(), 2, lost_s=1e6)).settled
+    assert plan(cluster(), change(formed(), 2, loss=Loss(1e6, "gone", "m"))).settled
 
 
 def test_a_roll_says_at_which_pod_it_stopped() -> None:

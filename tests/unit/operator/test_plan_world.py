@@ -109,6 +109,7 @@ def test_whatever_goes_wrong_the_majority_is_kept_and_the_end_is_as_asked(seed: 
     if world.revision in world.bad_revisions:
         world.revision = "mended"
     world.hibernated, world.maintenance = False, ""
+    world.mend()
     settle(world)
     check(world)
     assert not [o for o, pod in world.pods.items() if pod.stray]
@@ -171,10 +172,11 @@ def test_a_supervised_roll_waits_before_the_leader_for_a_word_about_this_very_re
 def test_a_member_whose_machine_is_lost_is_replaced_under_a_new_id() -> None:
     world = disturbed(10)
     victim = world.disks[2].node_id
-    world.pods[2].lost_for = 1
+    world.lose(world.disks[2].host)
     settle(world)
     check(world)
     assert victim not in world.members
+    assert world.released == []
 
 
 def test_a_pod_without_labels_is_made_anew_also_when_it_leads() -> None:

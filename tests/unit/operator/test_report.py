@@ -108,7 +108,7 @@ def test_a_lost_majority_and_a_roll_that_stopped_are_reasons_of_their_own() -> N
     stalled = _status(world, {}, "t1")
     assert (_condition(stalled, "Progressing")["reason"], _condition(stalled, "QuorumHealthy")["status"]) == ("RollStalled", "True")
     for ordinal in [o for o, pod in world.pods.items() if pod.up]:
-        world.pods[ordinal].lost_for = 1
+        world.pods[ordinal].starts_in = 99
     world.tick()
     lost = _status(world, {}, "t2")
     assert (_condition(lost, "QuorumHealthy")["reason"], _condition(lost, "Available")["status"]) == ("QuorumLost", "False")

@@ -1,22 +1,53 @@
-"""A small world for the plan: pods, disks, members, a leader and a StatefulSet controller. Nothing but what plan() can see and its steps can
-change."""
+"""A small world for the plan: machines, pods, disks, members, a leader and a StatefulSet controller. What the operator sees of it is the JSON that
+the API server and the nodes would tell, so that reading the world is tested as well as deciding."""
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import itertools
 import random
+from typing import Any
 
+from countercluster_operator import names
+from countercluster_operator.healing import keeps_volumes
+from countercluster_operator.machines import HOSTNAME, ZONE, Gone, Machines
 from countercluster_operator.model import Cluster, Recovery, Rollout, Spec, Storage
-from countercluster_operator.observed import Claim, Member, NodeStatus, Observed, Pod
+from countercluster_operator.observe import Raw, read
+from countercluster_operator.observed import Member, Observed, node_status
 from countercluster_operator.plan import Plan, Step, plan
 from countercluster_operator.resources.disruption import quorum
+
+TICK_S = 100.0
+FULL = "0/7 nodes are available: 3 Insufficient cpu, 4 node(s) didn't match PersistentVolume's node affinity."
+"""What the scheduler says of a pod whose machine is full. Nothing is lost."""
+
+
+@dataclasses.dataclass
+class Host:
+    """A machine of Kubernetes. `silent`: its kubelet says nothing; `dark`: and what ran on it does not run."""
+
+    name: str
+    zone: str
+    silent: bool = False
+    dark: bool = False
+    gone: bool = False  # from the API
+    full: bool = False  # or cordoned, or tainted: nothing starts on it
+    since: float = 0.0  # when its readiness changed
+
+    @property
+    def serves(self) -> bool:
+        return not self.silent and not self.gone
 
 
 @dataclasses.dataclass
 class Disk:
+    """A claim and its volume. `host`: where the volume is; empty while nothing was started on it."""
+
     node_id: str
     joined: bool = False  # was a member once
+    host: str = ""
+    uid: str = ""
 
 
 @dataclasses.dataclass
@@ -27,12 +58,15 @@ class Machine:
     revision: str
     starts_in: int = 2
     broken: bool = False  # its image does not start
-    lost_for: int = 0  # ticks since its machine was lost; 0: it is not
     stray: bool = False  # its labels were taken off
+    host: str = ""  # where it was placed; empty: nowhere yet
+    dark: bool = False  # its machine is off
+    ending: bool = False  # it should have ended, and no kubelet says so
+    uid: str = ""
 
     @property
     def up(self) -> bool:
-        return self.starts_in <= 0 and not self.broken and not self.lost_for
+        return self.starts_in <= 0 and not self.broken and bool(self.host) and not self.dark
 
 
 class Broken(AssertionError):
@@ -66,6 +100,13 @@ class World:
         self.recoveries = 0
         self.restarted: list[str] = []
         self._ids = (f"{n:016x}" for n in itertools.count(1))
+        self.time_s = 0.0
+        self.hosts = {f"m{n}": Host(f"m{n}", "abc"[n % 3]) for n in range(9)}
+        self.gone: Gone = {}
+        self.zones: dict[str, str] = {}
+        self.readable = True  # the operator may read machines and volumes
+        self.may_keep = True  # and change volumes
+        self.released: list[str] = []  # node ids of volumes that were kept when their member was replaced
 
     # --- what the plan sees -------------------------------------------------------------------------------------------------
 
@@ -88,36 +129,75 @@ class World:
         return {i for i, (o, votes) in self.members.items() if votes and o in self.pods and self.pods[o].up and self.disks[o].node_id == i}
 
     def observe(self) -> Observed:
-        members = tuple(Member(i, f"c-{o}", votes, 100, i in self.active()) for i, (o, votes) in sorted(self.members.items()))
-        pods = []
-        for ordinal, pod in sorted(self.pods.items()):
-            status, ready = None, False
-            if pod.up:
-                disk = self.disks[ordinal]
-                is_member = disk.node_id in self.members
-                votes = is_member and self.members[disk.node_id][1]
-                role = "leader" if disk.node_id == self.leader else "follower" if votes else "learner" if is_member else "waiting"
-                if not is_member and disk.joined:
-                    role = "removed"
-                leads = role == "leader"
-                ready = bool(votes and self.leader)
-                status = NodeStatus(disk.node_id, role, self.term, self.leader or "", 100, 100, ready, "", members if leads else ())
-            trouble = "ImagePullBackOff" if pod.broken else ""
-            gone = bool(pod.lost_for)
-            pods.append(Pod(f"c-{ordinal}", ordinal, ready, gone, pod.up, pod.revision, trouble, status, 100.0 * pod.lost_for, pod.stray))
-        return Observed(
-            pods=tuple(pods),
-            set_replicas=self.set_replicas,
-            set_current=self.set_replicas is not None,
-            revision=self.revision if self.set_replicas is not None else "",
-            claims=tuple(Claim(o) for o in sorted(self.disks)),
-            target=self.target,
-            bootstrap=self.bootstrap,
-            recorded_members=tuple((m.name, m.node_id) for m in self.recorded),
-            recorded_voters=tuple(m.node_id for m in self.recorded if m.voter),
-            recovered=self.recovered,
-            set_idle_s=1000.0 if self.overlooked else 0.0,
+        return read(self.cluster(), self.status(), self.raw())
+
+    def status(self) -> dict[str, Any]:
+        """Of the CounterCluster, as far as the operator reads it again."""
+        members = [{"name": m.name, "nodeId": m.node_id, "role": "follower" if m.voter else "learner"} for m in self.recorded]
+        found: dict[str, Any] = {"members": members, "recovered": self.recovered, "target": self.target}
+        if self.bootstrap is not None:
+            found["bootstrap"] = {"pod": self.bootstrap[0], "nodeId": self.bootstrap[1]}
+        return found
+
+    def raw(self) -> Raw:
+        now = self._moment(self.time_s)
+        nodes = [_node(h, self._text(h.since)) for h in self.hosts.values() if not h.gone] if self.readable else None
+        return Raw(
+            now=now,
+            pods=[self._pod(p) for _, p in sorted(self.pods.items())],
+            claims=[_claim(o, d) for o, d in sorted(self.disks.items())],
+            stateful_set=self._stateful_set(),
+            answers={f"c-{o}": node_status(self._answer(o)) for o, p in self.pods.items() if p.up},
+            volumes={f"pv-{d.uid}": _volume(d, self.hosts[d.host]) for d in self.disks.values() if d.host} if self.readable else {},
+            machines=Machines(nodes, now, self.gone, self.zones),
+            may_keep=self.may_keep,
         )
+
+    def _moment(self, seconds: float) -> datetime.datetime:
+        return datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=seconds)
+
+    def _text(self, seconds: float) -> str:
+        return self._moment(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _stateful_set(self) -> dict[str, Any] | None:
+        if self.set_replicas is None:
+            return None
+        idle_s = 1000.0 if self.overlooked else 0.0
+        meta = {"uid": "set", "generation": 1, "managedFields": [{"time": self._text(self.time_s - idle_s)}]}
+        claim = {"spec": {"resources": {"requests": {"storage": "1Gi"}}}}
+        status = {"observedGeneration": 1, "updateRevision": self.revision}
+        return {"metadata": meta, "spec": {"replicas": self.set_replicas, "volumeClaimTemplates": [claim]}, "status": status}
+
+    def _answer(self, ordinal: int) -> dict[str, Any]:
+        """To RAFT.STATUS."""
+        disk, active = self.disks[ordinal], self.active()
+        is_member = disk.node_id in self.members
+        votes = is_member and self.members[disk.node_id][1]
+        role = "leader" if disk.node_id == self.leader else "follower" if votes else "learner" if is_member else "waiting"
+        if not is_member and disk.joined:
+            role = "removed"
+        members = [
+            {"nodeId": i, "name": f"c-{o}", "voter": v, "matchIndex": 100, "active": i in active}
+            for i, (o, v) in sorted(self.members.items())
+            if role == "leader"
+        ]
+        answer = {"nodeId": disk.node_id, "role": role, "term": self.term, "leaderId": self.leader or "", "members": members}
+        return {**answer, "commitIndex": 100, "lastIndex": 100, "ready": bool(votes and self.leader), "reason": ""}
+
+    def _pod(self, pod: Machine) -> dict[str, Any]:
+        labels = {**names.labels("c", names.NODE), "controller-revision-hash": pod.revision}
+        if pod.stray:
+            del labels[names.LABEL_INSTANCE]
+        meta: dict[str, Any] = {"name": f"c-{pod.ordinal}", "uid": pod.uid, "labels": labels, "creationTimestamp": self._text(0)}
+        if pod.ending:
+            meta["deletionTimestamp"] = self._text(0)
+        ready = pod.up and bool(self._answer(pod.ordinal)["ready"])
+        conditions = [{"type": "Ready", "status": str(ready)}]
+        if not pod.host:
+            conditions.append({"type": "PodScheduled", "status": "False", "message": FULL, "lastTransitionTime": self._text(0)})
+        state = {"running": {}} if pod.up or pod.dark else {"waiting": {"reason": "ImagePullBackOff" if pod.broken else "ContainerCreating"}}
+        status = {"conditions": conditions, "containerStatuses": [{"name": "node", "state": state}] if pod.host else []}
+        return {"metadata": meta, "spec": {"nodeName": pod.host} if pod.host else {}, "status": status}
 
     # --- one pass of the operator -------------------------------------------------------------------------------------------
 
@@ -139,6 +219,8 @@ class World:
         for ordinal in todo.excess_claims:
             if any(o == ordinal for o, _ in self.members.values()):
                 raise Broken(f"the claim of member c-{ordinal} is deleted")
+            if self.retain == "Retain":
+                raise Broken(f"the claim of c-{ordinal} is deleted, which was to be retained")
             self.disks.pop(ordinal, None)
         if todo.step is not None and todo.step.kind != "RecordBootstrap" and dies_at != "step":
             self._act(todo.step)
@@ -176,6 +258,10 @@ class World:
         elif step.kind == "ReplaceDisk":
             if self.disks[ordinal].node_id in self.members:
                 raise Broken(f"the disk of member {step.pod} is thrown away")
+            if keeps_volumes(self.cluster()) and self.disks[ordinal].host:
+                if not self.may_keep:
+                    raise Broken(f"the volume of {step.pod} is deleted, which was to be retained")
+                self.released.append(self.disks[ordinal].node_id)
             self.disks.pop(ordinal, None)
             self.pods.pop(ordinal, None)
 
@@ -193,6 +279,14 @@ class World:
         else:
             if step.node_id == self.leader:
                 raise Broken("the leader is removed")
+            disk = self.disks.get(ordinal)
+            lost = disk is None or disk.node_id != step.node_id or not disk.host or not self.hosts[disk.host].serves
+            if disk is not None and disk.node_id == step.node_id and disk.host and ordinal < (self.target or 0):
+                zone = [h for h in self.hosts.values() if h.zone == self.hosts[disk.host].zone and not h.gone]
+                if not self.hosts[disk.host].gone and 2 * sum(h.silent for h in zone) > len(zone) > 1:
+                    raise Broken(f"{step.pod} is given up while its zone has an outage: {step.reason}")
+            if not lost and ordinal < (self.target or 0):
+                raise Broken(f"{step.pod} is given up, whose volume is on a machine that serves: {step.reason}")
             del self.members[step.node_id]
             voters = self.voters()
             if len(self.active()) < quorum(len(voters)):
@@ -215,16 +309,21 @@ class World:
     # --- time ---------------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """The StatefulSet's controller, the kubelet, and Raft's elections."""
+        """The StatefulSet's controller, the scheduler, the kubelets, and Raft's elections."""
+        self.time_s += TICK_S
         for ordinal in range(self.set_replicas or 0):
             if ordinal not in self.pods and ordinal not in self.overlooked:
-                self.pods[ordinal] = Machine(ordinal, self.revision, self.random.randint(0, 2), self.revision in self.bad_revisions)
-                self.disks.setdefault(ordinal, Disk(next(self._ids)))
-        for ordinal in [o for o, p in self.pods.items() if o >= (self.set_replicas or 0) and not p.lost_for and not p.stray]:
+                self.pods[ordinal] = self.machine(ordinal, self.revision)
+                if ordinal not in self.disks:
+                    self.disks[ordinal] = Disk(next(self._ids))
+        for disk in self.disks.values():
+            disk.uid = disk.uid or f"uid-{next(self._ids)}"
+        self._kubelets()
+        for ordinal in [o for o, p in self.pods.items() if o >= (self.set_replicas or 0) and not p.ending and not p.dark and not p.stray]:
             del self.pods[ordinal]
+        self._schedule()
         for pod in self.pods.values():
-            pod.starts_in -= 1
-            pod.lost_for += bool(pod.lost_for)
+            pod.starts_in -= bool(pod.host)
         voters = self.voters()
         active = sorted(self.active())
         if self.leader not in active or len(active) < quorum(len(voters)):
@@ -232,12 +331,80 @@ class World:
             if voters and len(active) >= quorum(len(voters)):
                 self.leader, self.term = self.random.choice(active), self.term + 1
 
+    def machine(self, ordinal: int, revision: str, starts_in: int | None = None) -> Machine:
+        """A new pod."""
+        starts_in = self.random.randint(0, 2) if starts_in is None else starts_in
+        return Machine(ordinal, revision, starts_in, revision in self.bad_revisions, uid=f"uid-{next(self._ids)}")
+
+    def _kubelets(self) -> None:
+        """On a machine that is silent for long, pods should end, and on one that is gone from the API they are gone. The rest is as it is."""
+        for ordinal, pod in list(self.pods.items()):
+            host = self.hosts.get(pod.host)
+            if host is None:
+                continue
+            if host.gone or (host.serves and pod.ending):
+                del self.pods[ordinal]
+            elif host.silent:
+                pod.dark, pod.ending = pod.dark or host.dark, pod.ending or self.time_s - host.since >= TICK_S
+            elif pod.dark:
+                pod.dark, pod.starts_in = False, 1
+
+    def _schedule(self) -> None:
+        free = [h.name for h in self.hosts.values() if h.serves and not h.full]
+        for pod in self.pods.values():
+            if pod.host or pod.ordinal not in self.disks:
+                continue
+            disk = self.disks[pod.ordinal]
+            wanted = disk.host or (self.random.choice(free) if free else "")
+            if wanted in free:
+                pod.host = disk.host = wanted
+
+    def lose(self, host: str, *, dark: bool = True, gone: bool = False) -> None:
+        """A machine goes: its kubelet falls silent, or its Node is deleted as well."""
+        found = self.hosts[host]
+        found.silent, found.dark, found.gone, found.since = True, dark or gone, gone, self.time_s
+
+    def mend(self) -> None:
+        """Every machine is there again; in the place of one that was taken away, a new one of another name."""
+        for host in list(self.hosts.values()):
+            if host.gone and f"{host.name}x" not in self.hosts:
+                self.hosts[f"{host.name}x"] = Host(f"{host.name}x", host.zone)
+            if not host.gone:
+                host.silent = host.dark = host.full = False
+                host.since = self.time_s
+        self.readable = self.may_keep = True
+
+    def _machine_fault(self) -> None:
+        """Never so much that a majority's volumes are on machines that do not serve."""
+        used = [self.hosts[d.host] for d in self.disks.values() if d.host]
+        host = self.random.choice(used or list(self.hosts.values()))
+        kind = self.random.random()
+        if kind < 0.3:
+            host.full = not host.full
+        elif kind < 0.5:
+            self.mend()
+        elif kind < 0.6:
+            self.readable, self.may_keep = self.random.random() < 0.5, self.random.random() < 0.5
+        else:
+            together = [h for h in self.hosts.values() if h.zone == host.zone] if kind > 0.85 else [host]
+            lost = {h.name for h in together} | {h.name for h in self.hosts.values() if not h.serves}
+            voters = self.voters()
+            left = [i for i in self.active() if self.disks[self.members[i][0]].host not in lost]
+            if len(left) >= quorum(len(voters)) and len(voters) > 2:
+                dark, gone = self.random.random() < 0.8, kind < 0.7
+                for each in together:
+                    self.lose(each.name, dark=dark, gone=gone)
+
     def fault(self) -> None:
         """One thing goes wrong, or somebody edits the spec. Never so much that the majority's disks are gone."""
         kind = self.random.random()
         ordinal = self.random.choice(list(self.pods)) if self.pods else None
-        if kind < 0.35 and ordinal is not None:
-            self.pods[ordinal] = Machine(ordinal, self.pods[ordinal].revision, self.random.randint(1, 4), self.pods[ordinal].broken)
+        if kind < 0.15:
+            self._machine_fault()
+        elif kind < 0.35 and ordinal is not None:
+            old = self.pods[ordinal]
+            if not old.ending and not old.dark:
+                self.pods[ordinal] = self.machine(ordinal, old.revision, self.random.randint(1, 4))
         elif kind < 0.45 and ordinal is not None:
             voters = self.voters()
             left = self.active() - {self.disks[ordinal].node_id}
@@ -261,11 +428,32 @@ class World:
             self.retain = "Retain" if self.retain == "Delete" else "Delete"
         elif kind < 0.95 and ordinal is not None:
             self.pods[ordinal].stray = True
-        elif kind < 0.98 and ordinal is not None:
-            left = self.active() - {self.disks[ordinal].node_id}
-            if len(left) >= quorum(len(self.voters())) and len(self.voters()) > 2:
-                self.pods[ordinal].lost_for = 1  # its machine is gone, and its disk with it
         else:
             self.set_replicas = None  # the StatefulSet is deleted, its pods with it
             self.pods.clear()
             self.overlooked = {self.random.randrange(3)}
+
+
+# --- as the API tells it ------------------------------------------------------------------------------------------------------
+
+
+def _node(host: Host, since: str) -> dict[str, Any]:
+    labels = {HOSTNAME: host.name, ZONE: host.zone}
+    ready = {"type": "Ready", "status": "Unknown" if host.silent else "True", "lastTransitionTime": since}
+    taints = [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}] if host.full else []
+    pressure = {"type": "DiskPressure", "status": "False", "lastTransitionTime": since}
+    return {"metadata": {"name": host.name, "labels": labels}, "spec": {"taints": taints}, "status": {"conditions": [pressure, ready]}}
+
+
+def _claim(ordinal: int, disk: Disk) -> dict[str, Any]:
+    spec: dict[str, Any] = {"resources": {"requests": {"storage": "1Gi"}}}
+    if disk.host:
+        spec["volumeName"] = f"pv-{disk.uid}"
+    meta = {"name": f"data-c-{ordinal}", "uid": disk.uid, "ownerReferences": [{"uid": "uid"}]}
+    return {"metadata": meta, "spec": spec, "status": {"phase": "Bound" if disk.host else "Pending"}}
+
+
+def _volume(disk: Disk, host: Host) -> dict[str, Any]:
+    term = {"matchExpressions": [{"key": HOSTNAME, "operator": "In", "values": [host.name]}]}
+    affinity = {"required": {"nodeSelectorTerms": [term]}}
+    return {"metadata": {"name": f"pv-{disk.uid}"}, "spec": {"nodeAffinity": affinity, "persistentVolumeReclaimPolicy": "Delete"}}

@@ -1,0 +1,198 @@
+"""A member is lost only with the machine of its volume; and only so many at once."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+from countercluster_operator.budget import Budget
+from countercluster_operator.machines import SELECTED, UNREADABLE, ZONE, Gone, Machines, tied_to
+
+NOW = datetime.datetime(2026, 1, 1, 12, 0, 0, tzinfo=datetime.UTC)
+HOSTNAME = "kubernetes.io/hostname"
+Object = dict[str, Any]
+
+
+def node(name: str, status: str = "True", *, zone: str = "", since: str = "2026-01-01T11:50:00Z", **labels: str) -> Object:
+    """As the API has it; also cordoned and tainted, which must mean nothing here."""
+    labels = {HOSTNAME: name, **({ZONE: zone} if zone else {}), **labels}
+    conditions = [
+        {"type": "MemoryPressure", "status": "Unknown", "lastTransitionTime": "2026-01-01T10:00:00Z"},
+        {"type": "Ready", "status": status, "lastTransitionTime": since},
+    ]
+    taints = [{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}, {"key": "mine", "effect": "NoSchedule"}]
+    spec = {"unschedulable": True, "taints": taints}
+    return {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": {"conditions": conditions}}
+
+
+def volume(*terms: Object) -> Object:
+    return {"metadata": {"name": "pv"}, "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": list(terms)}}} if terms else {}}
+
+
+def on(*machines: str, key: str = HOSTNAME) -> Object:
+    return {"matchExpressions": [{"key": key, "operator": "In", "values": list(machines)}]}
+
+
+CLAIM: Object = {"metadata": {"name": "data-c-0"}, "spec": {"volumeName": "pv"}}
+POD: Object = {
+    "metadata": {"name": "c-0", "deletionTimestamp": "2026-01-01T11:00:00Z"},
+    "spec": {"nodeName": "a"},
+    "status": {
+        "conditions": [
+            {
+                "type": "PodScheduled",
+                "status": "False",
+                "lastTransitionTime": "2026-01-01T11:00:00Z",
+                "message": "0/4 nodes are available: 3 Insufficient cpu, 1 node(s) didn't match PersistentVolume's node affinity.",
+            }
+        ]
+    },
+}
+LOCAL = volume(on("a"))
+
+
+def lost_s(nodes: list[Object] | None, pv: Object | None = LOCAL, claim: Object | None = CLAIM, gone: Gone | None = None) -> float:
+    return Machines(nodes, NOW, gone).loss(POD, claim, pv).seconds
+
+
+def test_a_machine_that_is_full_cordoned_or_tainted_is_never_a_loss() -> None:
+    """Whatever the scheduler says, and however long the pod is overdue."""
+    assert lost_s([node("a"), node("b")]) == 0
+    assert lost_s([{"metadata": {"name": "a"}}]) == 0, "one that has told nothing yet"
+
+
+def test_a_machine_that_is_not_ready_is_a_loss_from_then_on() -> None:
+    assert lost_s([node("a", "Unknown"), node("b")]) == 600
+    assert lost_s([node("a", "False"), node("b")]) == 600
+    assert "a is not ready" in Machines([node("a", "False"), node("b")], NOW).loss(POD, CLAIM, LOCAL).why
+
+
+def test_a_machine_that_is_gone_from_the_api_is_a_loss_from_when_it_was_first_missed() -> None:
+    gone: Gone = {}
+    assert lost_s([node("b")], gone=gone) == 0
+    for minute in (1, 2, 3):
+        later = Machines([node("b")], NOW + datetime.timedelta(minutes=minute), gone)
+        assert later.loss(POD, CLAIM, LOCAL).seconds == 60 * minute
+    Machines([node("a"), node("b")], NOW + datetime.timedelta(minutes=4), gone)
+    again = Machines([node("b")], NOW + datetime.timedelta(minutes=5), gone)
+    assert again.loss(POD, CLAIM, LOCAL).seconds == 0, "it was there meanwhile"
+    after = Machines([node("b")], NOW + datetime.timedelta(minutes=60), gone)
+    assert after.loss(POD, CLAIM, LOCAL).seconds == 0, "nobody looked; it may have been there"
+
+
+@pytest.mark.parametrize(
+    ("pv", "machines"),
+    [
+        (LOCAL, {"a"}),
+        (volume(on("a"), on("b")), {"a", "b"}),
+        (volume(on("a", "b")), {"a", "b"}),
+        (volume({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}), {"a"}),
+        (volume(on("a", key="topology.topolvm.io/node")), {"a"}),
+        (volume({"matchExpressions": [*on("z1", key=ZONE)["matchExpressions"], *on("a")["matchExpressions"]]}), {"a"}),
+        (volume(on("z1", key=ZONE)), set()),
+        (volume(on("z1", key="topology.ebs.csi.aws.com/zone")), set()),
+        (volume(on("a"), on("z1", key=ZONE)), set()),
+        (volume({"matchExpressions": [{"key": HOSTNAME, "operator": "NotIn", "values": ["a"]}]}), set()),
+        (volume({"matchExpressions": [{"key": HOSTNAME, "operator": "Exists"}]}), set()),
+        (volume(), set()),
+    ],
+)
+def test_a_volume_says_itself_on_which_machines_it_is(pv: Object, machines: set[str]) -> None:
+    assert tied_to(pv) == machines
+
+
+def test_a_volume_that_can_go_elsewhere_is_never_lost_with_a_machine() -> None:
+    away = Machines([node("a", "Unknown"), node("b")], NOW)
+    for pv in (volume(), volume(on("z1", key=ZONE))):
+        assert away.loss(POD, CLAIM, pv).seconds == 0
+        assert "out-of-service" in away.loss(POD, CLAIM, pv).why
+
+
+def test_a_volume_on_two_machines_is_lost_with_both() -> None:
+    both = volume(on("a"), on("b"))
+    assert lost_s([node("a", "Unknown"), node("b"), node("c")], both) == 0
+    two = [node("a", "Unknown"), node("b", "Unknown", since="2026-01-01T11:55:00Z"), node("c"), node("d")]
+    assert lost_s(two, both) == 300
+
+
+def test_what_cannot_be_read_is_not_lost_and_that_is_told() -> None:
+    assert lost_s(None) == 0
+    assert Machines(None, NOW).loss(POD, CLAIM, None).why == UNREADABLE
+    assert lost_s([node("b")], None) == 0
+    assert "PersistentVolume pv cannot be read" in Machines([node("b")], NOW).loss(POD, CLAIM, None).why
+    assert lost_s([node("b")], None, None) == 0
+
+
+def test_a_machine_is_known_by_its_name_where_its_label_was_changed_and_the_other_way_round() -> None:
+    other = node("a")
+    other["metadata"]["labels"][HOSTNAME] = "renamed"
+    assert lost_s([other]) == 0
+    assert lost_s([{**node("ip-10-0-0-1"), "metadata": {"name": "ip-10-0-0-1", "labels": {HOSTNAME: "a"}}}]) == 0
+
+
+def test_a_claim_whose_volume_was_promised_on_a_machine_that_does_not_make_it_is_lost_with_it() -> None:
+    """Found on kind: a machine died while a member was to start on it, and the scheduler waited for its volume for ten minutes."""
+    promised = {"metadata": {"name": "data-c-0", "annotations": {SELECTED: "a"}}, "spec": {}}
+    assert lost_s([node("a", "Unknown"), node("b")], None, promised) == 600
+    assert lost_s([node("a"), node("b")], None, promised) == 0
+    assert lost_s([node("b")], None, {"metadata": {"name": "data-c-0"}, "spec": {}}) == 0
+
+
+def test_an_outage_of_a_zone_is_no_loss() -> None:
+    dark = [node("a", "Unknown", zone="z1"), node("b", "Unknown", zone="z1"), node("c", zone="z2"), node("d", zone="z2")]
+    found = Machines(dark, NOW).loss(POD, CLAIM, LOCAL)
+    assert (found.seconds, found.domain) == (0, "z1")
+    assert "2 of 2 machines of zone z1 are not ready" in found.why
+    assert lost_s([node("a", "Unknown", zone="z1"), node("b", zone="z1"), node("c", zone="z2")]) == 600
+    assert lost_s([node("b", "Unknown", zone="z1"), node("c", zone="z2")], gone={"a": (NOW - datetime.timedelta(minutes=9), NOW)}) == 540
+    alone = [node("a", "Unknown"), node("b", "Unknown"), node("c")]
+    assert "2 of 3 machines of the cluster" in Machines(alone, NOW).loss(POD, CLAIM, LOCAL).why
+
+
+def test_the_domain_of_a_machine_is_its_zone_also_after_it_is_gone() -> None:
+    zones: dict[str, str] = {}
+    Machines([node("a", zone="z1"), node("b", zone="z2")], NOW, {}, zones)
+    assert Machines([node("b", zone="z2")], NOW, {}, zones).loss(POD, CLAIM, LOCAL).domain == "z1"
+    both = volume({"matchExpressions": [*on("z1", key=ZONE)["matchExpressions"], *on("a")["matchExpressions"]]})
+    assert Machines([node("b", zone="z2")], NOW).loss(POD, CLAIM, both).domain == "z1"
+    assert Machines([node("b")], NOW).loss(POD, CLAIM, LOCAL).domain == "a"
+
+
+# --- how many at once ---------------------------------------------------------------------------------------------------------
+
+
+def quiet(_: str) -> bool:
+    return False
+
+
+def test_one_member_in_a_domain_and_three_in_all_are_given_up_at_once() -> None:
+    budget = Budget(1, 3)
+    assert budget.refusal("a", "z1", quiet) == ""
+    assert budget.refusal("a", "z1", quiet) == "", "it goes on with what it began"
+    assert "at most 1 at once in z1" in budget.refusal("b", "z1", quiet)
+    assert "at most 1" in budget.refusal("b", "z1", quiet)
+    assert budget.refusal("b", "z2", quiet) == ""
+    assert budget.refusal("c", "z3", quiet) == ""
+    assert "at most 3 at once in all" in budget.refusal("d", "z4", quiet)
+    budget.release("a")
+    assert budget.refusal("d", "z1", quiet) == ""
+
+
+def test_a_zone_without_a_ready_machine_is_not_emptied_one_member_after_the_other() -> None:
+    budget, dark = Budget(1, 3), {"z1"}
+    assert budget.refusal("a", "z1", dark.__contains__) == ""
+    budget.release("a")
+    assert "at most 1" in budget.refusal("b", "z1", dark.__contains__)
+    assert "at most 1" in budget.refusal("a", "z1", dark.__contains__), "nor by the same cluster"
+    dark.clear()
+    assert budget.refusal("b", "z1", dark.__contains__) == ""
+
+
+def test_what_an_earlier_operator_began_counts_and_what_is_gone_does_not() -> None:
+    budget = Budget(1, 3)
+    budget.occupy("a", "z1")
+    assert budget.refusal("b", "z1", quiet) != ""
+    assert budget.refusal("a", "z1", quiet) == ""
+    budget.forget("a")
+    assert budget.refusal("b", "z1", quiet) == ""
