@@ -21,6 +21,7 @@ PROMETHEUS_OPERATOR = ROOT / "tests" / "support" / "prometheus_operator.yaml"
 OURS = [
     MANIFESTS / "install.yaml",
     MANIFESTS / "install-namespaced.yaml",
+    MANIFESTS / "install-namespaced-machines.yaml",
     ROOT / "crds" / "countercluster.yaml",
     *sorted((MANIFESTS / "samples").glob("*.yaml")),
 ]
