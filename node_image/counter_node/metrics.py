@@ -21,6 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from counter_node import __version__
 from counter_node.counters.replies import Failure
+from counter_node.status import time_status
 
 if TYPE_CHECKING:
     from counter_node.node import Node
@@ -74,6 +75,13 @@ FAMILIES: dict[str, Family] = {
     "counter_keys_limit": Family("gauge", "Counters at most (max_keys)"),
     "counter_producers_limit": Family("gauge", "Producers at most (max_producers); a producer is forgotten 24 hours after its last request"),
     "counter_level": Family("gauge", "Level of what may be in the replicated log; lower than that of the newest nodes in the middle of a roll"),
+    "counter_log_time_seconds": Family("gauge", "Log time, a stopwatch that no calendar moves"),
+    "counter_log_time_offset_ms": Family("gauge", "UTC minus log time"),
+    "counter_log_time_jumps": Family("counter", "Times log time jumped over a full stop of the cluster"),
+    "counter_log_time_jump_ms": Family("counter", "Milliseconds that log time jumped, in all"),
+    "counter_clock_offset_ms": Family("gauge", "Member's wall clock minus the calendar in the log; on the leader only", ("node",)),
+    "counter_clock_rate": Family("gauge", "Log time's rate by the member's running clock, 1 when equal; on the leader only", ("node",)),
+    "counter_clocks_disagree": Family("gauge", "Members whose wall clock is not what a majority agrees on; on the leader only"),
     "counter_commands": Family("counter", "Commands received"),
     "counter_command_errors": Family("counter", "Error replies by their first word; errors inside of EXEC's list are not counted", ("error",)),
     "counter_clients_connected": Family("gauge", "Open client connections"),
@@ -210,6 +218,7 @@ class Metrics:
         yield from self._sizes()
         yield from self._clients()
         yield from self._cache()
+        yield from self._time()
         yield from self._security()
         for name, row in FAMILIES.items():
             if row.kind == "counter" and name.startswith(("counter_raft_", "counter_snapshots_")):
@@ -237,6 +246,20 @@ class Metrics:
             progress = raft.leadership.progress.get(member.id) if raft.leadership is not None else None
             if progress is not None:
                 yield "counter_raft_peer_lag_entries", (member.name,), max(0, raft.log.last_index - progress.match)
+
+    def _time(self) -> Iterator[Sample]:
+        found = time_status(self._node)
+        yield "counter_log_time_seconds", (), found["elapsedMs"] / 1000
+        yield "counter_log_time_offset_ms", (), found["offsetMs"]
+        yield "counter_log_time_jumps", (), found["jumps"]
+        yield "counter_log_time_jump_ms", (), found["jumpedMs"]
+        if found["agreed"] is None:
+            return
+        yield "counter_clocks_disagree", (), len(found["apart"])
+        for clock in found["clocks"]:
+            yield "counter_clock_offset_ms", (clock["name"],), clock["offsetMs"]
+            if clock["ratePpm"]:
+                yield "counter_clock_rate", (clock["name"],), clock["ratePpm"] / 1_000_000
 
     def _security(self) -> Iterator[Sample]:
         node = self._node

@@ -27,6 +27,7 @@ from counter_node.counters.machine import Machine, SnapshotFormatError, UnknownO
 from counter_node.counters.ops import is_write
 from counter_node.disk_worker import DiskWorker
 from counter_node.gateway import Gateway
+from counter_node.log_time import Note, holds
 from counter_node.logs import log
 from counter_node.metrics import Metrics
 from counter_node.net.admin import Admin
@@ -50,10 +51,20 @@ from counter_node.settings import Settings
 from counter_node.snapshot_sender import SnapshotSender
 from counter_node.snapshot_taker import SnapshotTaker
 from counter_node.status import pages, unready_reason
-from counter_node.storage import DamagedError, DiskFailedError, DiskFullError, Failpoints, Storage, StorageError
+from counter_node.storage import (
+    DamagedError,
+    DiskFailedError,
+    DiskFullError,
+    Failpoints,
+    Storage,
+    StorageError,
+    clock_note,
+)
 
 RECOVERED_S = 0.2
 """Between the answer to RAFT.RECOVER and the end of the process."""
+KEEP_NOTE_MS = 1_000
+"""How often the note of log time goes to the disk. An old one is nearly as good: clocks drift."""
 MIND_DISK_MS = 1_000
 """How often a full disk is looked at."""
 HAND_OVER_AGAIN_S = 10.0
@@ -101,7 +112,12 @@ class Node:
             log.warning("the log's torn tail was repaired: %s", recovered.repaired)
         self.access.file.keep()
         self.id: NodeId = recovered.node_id
-        self.replica = self._make_replica(recovered.hard_state, recovered.snapshot, recovered.behind + recovered.entries)
+        self._boot_id = clock_note.boot_id()
+        kept = clock_note.load(Path(settings.data_dir), self._boot_id, clock_note.running_ms())
+        begins = recovered.snapshot.meta.index if recovered.snapshot is not None else 0
+        note = kept[0] if kept is not None and holds(kept[1], begins, recovered.entries) else None
+        entries = recovered.behind + recovered.entries
+        self.replica = self._make_replica(recovered.hard_state, recovered.snapshot, entries, note, second=True)
         self.peers = Peers(self, self._hello, self.tls)
         self._sender = SnapshotSender(self._storage)
         self.snapshots = SnapshotTaker(self, self._storage, len(recovered.snapshot.state) if recovered.snapshot is not None else 0)
@@ -119,20 +135,26 @@ class Node:
         self._doors: list[Door] = []
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def _make_replica(self, hard_state: HardState, snapshot: Snapshot | None, entries: list[Entry]) -> Replica:
+    def _make_replica(
+        self, hard_state: HardState, snapshot: Snapshot | None, entries: list[Entry], note: Note | None, *, second: bool = False
+    ) -> Replica:
         s = self.settings
         gateway = Gateway(
             secrets.randbits(62), is_write=is_write, tick_ms=s.tick_ms, patience_ticks=max(1, s.patience_ms // s.tick_ms), retry_ticks=RETRY_TICKS
         )
         config = Config(self.id, heartbeat_ticks=s.heartbeat_ticks, election_ticks=s.election_ticks)
-        promise = Promise(_running_ms, s.election_ticks * s.tick_ms) if s.lease_reads else None
+        promise = Promise(clock_note.running_ms, s.election_ticks * s.tick_ms) if s.lease_reads else None
         replica = Replica(
             config,
             hard_state,
             snapshot,
             entries,
             gateway=gateway,
-            clock_ms=_wall_ms,
+            clock_ms=clock_note.wall_ms,
+            running_ms=clock_note.running_ms,
+            note=note,
+            second_note=second,
+            synchronised=clock_note.synchronised,
             randint=random.SystemRandom().randint,
             promise=promise,
             knows=s.level,
@@ -202,6 +224,8 @@ class Node:
         if self.cache is not None:
             await self.cache.stop()
         await self.peers.close()
+        if (note := self.replica.time.note) is not None and not self.failed:
+            clock_note.save(Path(self.settings.data_dir), self._boot_id, note, self.replica.raft.log.last_index)
         self._worker.close()
         self._sender.close()
         self._storage.close()
@@ -221,13 +245,14 @@ class Node:
 
     def bootstrap(self) -> None:
         """Form a new cluster of this one node. The caller has checked that the node never belonged to one."""
-        s = self.settings
-        first = first_snapshot(_member(self.id, s), Machine(s.max_keys, max_producers=s.max_producers, knows=s.level))
+        s, began_ms = self.settings, clock_note.wall_ms()
+        machine = Machine(s.max_keys, max_producers=s.max_producers, knows=s.level, began_ms=began_ms)
+        first = first_snapshot(_member(self.id, s), machine)
         self._storage.save_snapshot(first)
         self._storage.write(HardState(1, NONE, first.meta.index), [], first.meta)
         self._storage.sync()
         track_dirty = self.replica.machine.track_dirty
-        self.replica = self._make_replica(HardState(1, NONE, first.meta.index), first, [])
+        self.replica = self._make_replica(HardState(1, NONE, first.meta.index), first, [], Note(began_ms, clock_note.running_ms()))
         self.replica.machine.track_dirty = track_dirty
         self.replica.raft.campaign()
         log.info("cluster bootstrapped", extra={"cluster_id": s.cluster_id, "node_id": f"{self.id:016x}"})
@@ -273,6 +298,8 @@ class Node:
         except Exception as error:
             self._end_with(error)
         self._ticks += 1
+        if self.replica.time.lowered or self._ticks * self.settings.tick_ms % KEEP_NOTE_MS < self.settings.tick_ms:
+            self._keep_note()
         if self._ticks * self.settings.tick_ms % MIND_DISK_MS < self.settings.tick_ms:
             self._mind_disk(again=True)
         self.clients.tick()
@@ -281,6 +308,12 @@ class Node:
         self.access.refresh(self.clients.sessions)
         self._sync_links()
         self.wake()
+
+    def _keep_note(self) -> None:
+        note = self.replica.time.note
+        self.replica.time.lowered = False
+        if note is not None and not self.failed:
+            self.spawn(asyncio.to_thread(clock_note.save, Path(self.settings.data_dir), self._boot_id, note, self.replica.raft.log.last_index))
 
     def wake(self) -> None:
         """Something changed in the replica: a turn is due."""
@@ -605,6 +638,9 @@ class Node:
         self.replica.submit_read(token, ops)
         self.wake()
 
+    def offset_ms(self) -> int:
+        return self.replica.machine.offset_ms
+
     async def confirm(self) -> bool:
         return await self._questions.confirm()
 
@@ -622,15 +658,6 @@ class Node:
     def unready(self) -> str:
         """Empty when ready, else the reason in words."""
         return unready_reason(self)
-
-
-def _wall_ms() -> int:
-    return int(time.time() * 1000)
-
-
-def _running_ms() -> float:
-    """For leases: nobody sets this clock, and it goes on while the machine sleeps."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) * 1000
 
 
 def _member(node_id: NodeId, s: Settings) -> Member:

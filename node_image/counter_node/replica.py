@@ -8,6 +8,7 @@ driver calls `persisted`. Everything that came in meanwhile is in the next job: 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,12 +16,15 @@ import msgspec
 
 from counter_node.counters import batches
 from counter_node.counters.dump import Dump
-from counter_node.counters.levels import LEVEL, LIMITS_LEVEL, too_new
+from counter_node.counters.levels import LEVEL, LIMITS_LEVEL, TIME_LEVEL, too_new
 from counter_node.counters.machine import Machine
 from counter_node.counters.replies import Failure
 from counter_node.gateway import Gateway, Op, Token
+from counter_node.log_time import ClockAsk, ClockTell, LogTime, Note, is_mark
 from counter_node.raft.core import Config, Persist, Raft, Role
+from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
+from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import Append, InstallSnapshot, Message, ReadRequest
 from counter_node.raft.types import (
     NONE,
@@ -34,6 +38,7 @@ from counter_node.raft.types import (
     Snapshot,
     SnapshotMeta,
 )
+from counter_node.timekeeper import Timekeeper
 
 MAX_APPLY_BYTES = 256 << 10
 """Log bytes applied in one turn, some 40 ms of small commands: catching up never starves heartbeats."""
@@ -59,7 +64,7 @@ class Forward(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False):
     body: bytes
 
 
-PeerMessage = Message | Forward
+PeerMessage = Message | Forward | ClockAsk | ClockTell
 
 
 class DiskJob(msgspec.Struct, frozen=True):
@@ -86,9 +91,10 @@ class Turn(msgspec.Struct, frozen=True):
     well to wait for that, but not for long, as nothing else may come."""
 
 
-def first_snapshot(node: Member, machine: Machine | None = None) -> Snapshot:
-    """What a new cluster starts from: one voter and no counters. Everyone who joins gets the configuration by a snapshot."""
-    return Snapshot(SnapshotMeta(1, 1, Membership((node,))), (machine or Machine()).snapshot())
+def first_snapshot(node: Member, machine: Machine | None = None, *, began_ms: int = 0) -> Snapshot:
+    """What a new cluster starts from: one voter and no counters; log time begins with `began_ms`.
+    Everyone who joins gets the configuration by a snapshot."""
+    return Snapshot(SnapshotMeta(1, 1, Membership((node,))), (machine or Machine(began_ms=began_ms)).snapshot())
 
 
 class Replica:
@@ -105,8 +111,16 @@ class Replica:
         promise: Promise | None = None,
         knows: int = LEVEL,
         limits: batches.Limits | None = None,
+        running_ms: Callable[[], float] | None = None,
+        note: Note | None = None,
+        second_note: bool = False,
+        synchronised: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`knows`: the level of this version. `limits`: what this node, when it leads, wants in force; None: whatever is."""
+        """`knows`: the level of this version. `limits`: what this node, when it leads, wants in force;
+        None: whatever is. `clock_ms`: the wall's time. `running_ms`: a clock that nobody sets and that
+        goes on while the machine sleeps; by default the same. `note`: log time as this node knows it;
+        `second_note`: by its disk, so that others may know better.
+        `synchronised`: whether the kernel says that somebody keeps the wall's time right."""
         meta = snapshot.meta if snapshot is not None else SnapshotMeta()
         self.raft = Raft(config, hard_state, meta, entries, randint, promise)
         self.raft.snapshot_taken(meta)
@@ -117,12 +131,16 @@ class Replica:
         self.on_applied: Callable[[Entry], None] | None = None  # for who waits for an index (administration)
         self.disk_room: int | None = None  # bytes that the disk can still take; None: plenty
         self.disk_failed = False
-        self._clock_ms = clock_ms
+        self.time = LogTime(clock_ms, running_ms or clock_ms, lambda: self.machine, note, second=second_note)
+        self.keeper = Timekeeper(self.raft.id, self.time, synchronised)
+        self._led_term = self._led_ticks = 0  # of the term that the timekeeper leads
+        self._time_governed = (0, 0)  # term and index of the last Jump or Calendar
         self._job: DiskJob | None = None
         self._job_ticks = 0
         self._limits = limits
         self._governed = (0, 0)  # term and index of the last Level or Limits
         self._time_proposed = (0, 0)  # term and index of the last Tick
+        self._held_reads: list[tuple[int, Callable[[], object]]] = []  # until log time is known after a full stop: term, and how to ask
         self._late_reads: list[tuple[int, int, Callable[[], object]]] = []  # term and index that each waits for, and how to ask it
         self._marker: SnapshotMeta | None = None
         self._tick = 0
@@ -173,7 +191,9 @@ class Replica:
         self._mind_disk()
         self.raft.tick()
         self.gateway.tick(led=self.raft.leader != NONE)
+        self.keeper.tick()
         if self.is_leader:
+            self._govern_time()
             self._keep_time()
 
     def fail_disk(self) -> None:
@@ -196,10 +216,75 @@ class Replica:
         due, raft = self.machine.next_expiry_ms(), self.raft
         if due is None or (self._time_proposed[0] == raft.term and self._time_proposed[1] > self.applied):
             return
-        now = self._clock_ms()
+        now = self._log_time().stamp()
         wanted = due <= now or now - self.machine.time_ms >= LOG_TIME_STEP_MS
-        if wanted and self._fits(0) and raft.propose(batches.stamp(now, batches.encode_tick())):
+        if wanted and self._propose(batches.encode_tick()):
             self._time_proposed = (raft.term, raft.log.last_index)
+
+    # Log time. A leader's term begins for the timekeeper with its first stamp or tick.
+
+    def _log_time(self) -> LogTime:
+        """A leader's."""
+        if self._led_term != self.raft.term:
+            self._led_term, self._led_ticks = self.raft.term, 0
+            self.keeper.lead()
+            self.keeper.search(self.raft.voters, self.machine, over=False)
+        return self.time
+
+    def _propose(self, body: bytes, origin: NodeId = NONE) -> bool:
+        """A leader's. False: it is to be tried again later."""
+        if not self.is_leader or self._time_is_looked_for():
+            return False
+        return self._fits(len(body)) and self.raft.propose(batches.stamp(self.time.stamp(), body), origin)
+
+    def _govern_time(self) -> None:
+        """A leader's, once a tick: ask for clocks, put into the log what they say, hand over when one's own runs off."""
+        _time, keeper, raft, machine = self._log_time(), self.keeper, self.raft, self.machine
+        self._led_ticks += 1
+        if machine.level < TIME_LEVEL:
+            return
+        keeper.search(raft.voters, machine, over=self._led_ticks >= raft.config.election_ticks)
+        ask = keeper.ask(raft.term, machine)
+        if ask is not None:
+            self._messages += [(m.id, ask) for m in raft.membership.members if m.id != raft.id]
+        if self._time_governed[0] != raft.term or self._time_governed[1] <= self.applied:
+            body = keeper.decide(raft.voters, machine)
+            if body is not None:
+                self.propose_time(body)
+        self._hand_over_runaway()
+
+    def propose_time(self, body: batches.Jump | batches.Calendar) -> int | None:
+        """A leader's: the index of its entry, None when it cannot be proposed now."""
+        data = batches.encode(body)
+        if not self._fits(len(data)) or not self.raft.propose(batches.stamp(self._log_time().stamp(), data)):
+            return None
+        self._time_governed = (self.raft.term, self.raft.log.last_index)
+        return self.raft.log.last_index
+
+    def _hand_over_runaway(self) -> None:
+        leadership, off = self.raft.leadership, self.keeper.runs_off(self.raft.voters)
+        if leadership is None or not off or self._led_ticks % self.raft.config.election_ticks:
+            return
+        with contextlib.suppress(Busy, ChangeRefused):
+            leadership.transfer(max(off, key=lambda n: (leadership.progress[n].match, n)))
+
+    def _clock_message(self, sender: NodeId, message: ClockAsk | ClockTell) -> None:
+        raft = self.raft
+        if isinstance(message, ClockTell):
+            if self.is_leader:
+                self.keeper.told(sender, message, voter=sender in raft.voters and message.log_term == raft.term)
+            return
+        leads = sender == raft.leader and message.term == raft.term and not self.is_leader
+        self._messages.append((sender, self.keeper.answer(message, raft.log.last_term, from_leader=leads)))
+
+    def _time_is_looked_for(self) -> bool:
+        """A leader after a full stop does not know yet what has expired: it waits for two election
+        timeouts at most. One that has no note, and has not asked everybody, stamps nothing."""
+        self._log_time()
+        if self.keeper.looking:
+            return True
+        machine = self.machine
+        return machine.gap and bool(machine.deadlines) and self._led_ticks < 2 * self.raft.config.election_ticks
 
     def govern(self, known: Mapping[NodeId, int]) -> None:
         """Once a tick, with the level that each member knows whose greeting still holds. The leader raises the cluster's level to what all of them
@@ -213,7 +298,7 @@ class Replica:
             body = batches.encode(batches.Level(common))
         elif machine.level >= LIMITS_LEVEL and self._limits not in (None, machine.limits):
             body = batches.encode(self._limits)
-        if body and self._fits(len(body)) and raft.propose(batches.stamp(self._clock_ms(), body)):
+        if body and self._propose(body):
             self._governed = (raft.term, raft.log.last_index)
 
     def stalled(self, ticks: float) -> None:
@@ -226,23 +311,49 @@ class Replica:
     def receive(self, sender: NodeId, message: PeerMessage) -> None:
         if isinstance(message, Forward):
             # Who was removed hears nothing of the log any more, and would send its last batch for ever.
-            if self.is_leader and self.raft.membership.get(sender) is not None and self._fits(len(message.body)):
-                self.raft.propose(batches.stamp(self._clock_ms(), message.body), sender)
+            if self.raft.membership.get(sender) is not None:
+                self._propose(message.body, sender)
         elif isinstance(message, ReadRequest):
             self._read(lambda: self.raft.step(sender, message))
+        elif isinstance(message, ClockAsk | ClockTell):
+            self._clock_message(sender, message)
         elif self.disk_room is None or self._finds_room(message):
             self.raft.step(sender, message)
+            if isinstance(message, Append) and message.entries and message.term == self.raft.term:
+                self._note_stamp(message.entries)
 
     def _read(self, ask: Callable[[], object]) -> None:
         """A counter past its deadline is not read any more: while one is due, the leader puts the time into the log, and the read comes after it.
         (Writes carry their time with them.) What waits here when leadership ends is asked again by its gateway."""
+        if self.is_leader and self._time_is_looked_for():
+            self._held_reads.append((self.raft.term, ask))
+            return
         due, raft = self.machine.next_expiry_ms(), self.raft
-        late = self.is_leader and due is not None and due <= self._clock_ms() and self._fits(0)
-        if late and raft.propose(batches.stamp(self._clock_ms(), batches.encode_tick())):
+        late = self.is_leader and due is not None and due <= self._log_time().stamp()
+        if late and self._propose(batches.encode_tick()):
             self._time_proposed = (raft.term, raft.log.last_index)
             self._late_reads.append((*self._time_proposed, ask))
         else:
             ask()
+
+    def _note_stamp(self, entries: list[Entry]) -> None:
+        """What a leader of an earlier term stamped is no note for a node that has none: it may be from
+        before a full stop."""
+        time = self.time
+        marked = any(map(is_mark, entries))
+        for entry in reversed(entries):
+            if entry.kind is EntryKind.DATA:
+                if marked or entry.term == self.raft.term or (time.note is not None and not time.second):
+                    time.heard(int.from_bytes(entry.data[: batches.TIME_BYTES], "big"))
+                return
+
+    def _ask_held_reads(self) -> None:
+        if self.is_leader and self._time_is_looked_for():
+            return
+        held, self._held_reads = self._held_reads, []
+        for term, ask in held:
+            if self.is_leader and term == self.raft.term:
+                self._read(ask)
 
     def _ask_late_reads(self) -> None:
         waiting, self._late_reads = self._late_reads, []
@@ -335,6 +446,8 @@ class Replica:
             self._put_off = 0
             if busy:
                 self._apply()
+        if self._held_reads:
+            self._ask_held_reads()
         if self._late_reads:
             self._ask_late_reads()
         if raft.reads or gateway.asked:
@@ -390,7 +503,7 @@ class Replica:
         if body is not None:
             if raft.leadership is None:
                 self._messages.append((raft.leader, Forward(body)))
-            elif not self._fits(len(body)) or not raft.propose(batches.stamp(self._clock_ms(), body)):
+            elif not self._propose(body):
                 gateway.not_sent()
         if gateway.reads.ops or gateway.asked:
             read_id = gateway.read_to_ask(route)

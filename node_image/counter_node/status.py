@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from counter_node import __version__
+from counter_node.counters.levels import TIME_LEVEL
 from counter_node.net.http import Page
 from counter_node.raft.types import NONE, Member
 
@@ -79,6 +80,7 @@ def status(node: Node) -> dict[str, Any]:
         "ready": not reason,
         "reason": reason,
         "members": [_member(node, m) for m in raft.membership.members],
+        "time": time_status(node),
         "tls": None if node.tls is None else {"trust": node.tls.current.trust, "serial": node.tls.current.serial},
         "users_digest": node.access.file.digest,
         "users_error": node.access.file.error,
@@ -87,6 +89,39 @@ def status(node: Node) -> dict[str, Any]:
             "connected": cache.connected if cache is not None else 0,
             "publishedIndex": cache.published_index if cache is not None else 0,
         },
+    }
+
+
+def time_status(node: Node) -> dict[str, Any]:
+    """Of the clocks only a leader knows; a witness is what this node was told. docs/internals/time.md."""
+    replica = node.replica
+    machine, keeper, time, raft = replica.machine, replica.keeper, replica.time, replica.raft
+    now, jumps = time.now(), machine.jumps
+    ids = [m.id for m in raft.membership.members]
+    leads = replica.is_leader and machine.level >= TIME_LEVEL
+    offsets = keeper.offsets_ms(ids, machine) if leads else {}
+    rates = keeper.rates_ppm() if leads else {}
+    agreed = keeper.agreed(raft.voters) if leads else None
+    apart = keeper.apart(raft.voters, ids) if leads else []
+    return {
+        "elapsedMs": now,
+        "offsetMs": machine.offset_ms,
+        "utcMs": now + machine.offset_ms,
+        "gap": machine.gap,
+        "calendarAgreed": machine.calendar_agreed,
+        "jumps": jumps[0],
+        "jumpedMs": jumps[1],
+        "note": "searched" if keeper.looking else "none" if time.note is None else "known",
+        "agreed": None if not leads else agreed is not None,
+        "apart": [hex_id(n) for n in apart],
+        "refusedJumpMs": keeper.refused_jump_ms if leads else 0,
+        "runsOff": [hex_id(n) for n in keeper.runs_off(raft.voters)] if leads else [],
+        "clocks": [
+            {"nodeId": hex_id(m.id), "name": m.name, "offsetMs": offsets[m.id], "ratePpm": rates.get(m.id)}
+            for m in raft.membership.members
+            if m.id in offsets
+        ],
+        "witnesses": sorted(keeper.witnesses()),
     }
 
 

@@ -89,6 +89,9 @@ class Leader:
     def values(self) -> dict[bytes, int]:
         return self.counters
 
+    def offset_ms(self) -> int:
+        return 0
+
     def deadlines(self) -> dict[bytes, int]:
         return self.due
 

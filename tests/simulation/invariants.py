@@ -3,6 +3,8 @@
 election safety        at most one leader in a term
 log matching           the entry at a committed index is the same on every node that applies it
 leader completeness    a leader has every entry that was committed in an earlier term (one of an old term may be elected late, and lead nobody)
+never early            by what is committed log time moves on by at most 1/0.95 of true time, so no counter is
+                       gone before 0.95 of its time; a jump is not ahead of UTC, as a minority of clocks is wrong
 state machine safety   equal applied index means equal state
 committed prefix       what was committed once stays as it was
 """
@@ -11,12 +13,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from counter_node.raft.types import Entry, NodeId
+from counter_node.raft.types import NONE, Entry, EntryKind, NodeId
 
 if TYPE_CHECKING:
     from tests.simulation.world import Node, World
 
 CHECKSUM_EVERY = 16
+SLACK_MS = 300.0
+"""After a start of all processes: as far as clocks run apart in the seconds since their notes went to the disk."""
+JUMP_SLACK_MS = 800.0
+"""Right clocks answer within a margin and half a round trip."""
 
 
 class Broken(AssertionError):
@@ -34,7 +40,48 @@ class Invariants:
         self._voters: dict[NodeId, frozenset[NodeId]] = {}  # of each leader, after its last turn
         self._led: set[tuple[NodeId, int]] = set()  # node, incarnation: led after its last turn
         self._durable = 1  # index up to which a majority was seen to hold what is committed
+        self._proposed: dict[tuple[int, int], float] = {}  # (term, index) → true time
+        self._least = float("inf")  # of log time less 1/0.95 of true time, over the committed entries so far
+        self._jumped_ms = 0
         self._committed_by: list[tuple[int, int]] = []  # (term, index): entries up to `index` were committed in `term` at the latest
+
+    def watch(self, node: Node) -> None:
+        """Note when a leader stamps what."""
+        assert node.replica is not None
+        raft = node.replica.raft
+        propose = raft.propose
+
+        def noted(data: bytes, origin: NodeId = NONE) -> bool:
+            done = propose(data, origin)
+            if done:
+                self._proposed[raft.term, raft.log.last_index] = self._world.now
+            return done
+
+        raft.propose = noted  # type: ignore[method-assign]
+
+    def _never_early(self, node: Node, entry: Entry) -> None:
+        """Called once for each index, in their order."""
+        at = self._proposed.pop((entry.term, entry.index), None)
+        if at is None or node.replica is None:
+            return
+        machine = node.replica.machine
+        jumped_ms = machine.jumps[1]
+        if jumped_ms > self._jumped_ms:
+            self._jumped_ms = jumped_ms
+            self._not_ahead(node, entry)
+        position = machine.time_ms - jumped_ms - at / 0.95
+        if position > self._least + SLACK_MS:
+            by = position - self._least
+            raise Broken(f"never early: log time is {by:.0f} ms too far at entry {entry.index}\n{self._world.state()}")
+        self._least = min(self._least, position)
+
+    def _not_ahead(self, node: Node, entry: Entry) -> None:
+        """After a jump, as long as a minority of clocks is wrong, log time by the calendar is not ahead of UTC."""
+        assert node.replica is not None
+        machine = node.replica.machine
+        ahead = machine.time_ms + machine.offset_ms - node.clocks.true_ms
+        if ahead > JUMP_SLACK_MS:
+            raise Broken(f"never early: the jump at entry {entry.index} is {ahead:.0f} ms too far\n{self._world.state()}")
 
     def applied(self, node: Node, entry: Entry) -> None:
         world = self._world
@@ -46,6 +93,8 @@ class Invariants:
         assert node.replica is not None
         if not self._committed_by or entry.index > self._committed_by[-1][1]:
             self._committed_by.append((node.replica.raft.term, entry.index))
+            if entry.kind is EntryKind.DATA:
+                self._never_early(node, entry)
         if entry.index % CHECKSUM_EVERY == 0:
             checksum = node.replica.machine.checksum()
             if self._checksums.setdefault(entry.index, checksum) != checksum:

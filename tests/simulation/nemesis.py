@@ -13,6 +13,7 @@ from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import ChangeKind, Member, Membership, MembershipChange, NodeId
 
+from tests.simulation.clocks import HOUR_MS, YEAR_2040_MS
 from tests.simulation.invariants import Broken
 from tests.simulation.world import Node, Weather, World
 
@@ -76,6 +77,8 @@ class Nemesis:
         for node in nodes:
             if node is not None and node.up:
                 node.crash()
+                if self.random.random() < 0.3:
+                    node.reboot()
                 node.start_in(self.random.uniform(10, 3_000))
         return [node.id for node in nodes if node is not None]
 
@@ -137,11 +140,22 @@ class Nemesis:
         return node.id
 
     def skew(self) -> object:
-        node = self._some_node()
-        if node is None:
-            return None
-        node.skew_ms = self.random.randint(-5_000, 5_000)
-        return node.id, node.skew_ms
+        """A wall clock is set, stands still, or runs at another speed; another one is put right if a
+        majority would be wrong otherwise."""
+        world, r = self.world, self.random
+        nodes = list(world.nodes.values())
+        node = r.choice(nodes)
+        node.clocks.set_wall(r.choice(self._walls(node)), r.choice([1.0, 1.0, 1.0, 0.0, 0.5, 2.0]))
+        wrong = [n for n in nodes if n is not node and not n.clocks.right]
+        most = 0 if self.plan.size == 1 else (self.plan.size - 1) // 2
+        while wrong and len(wrong) >= most:
+            wrong.pop(r.randrange(len(wrong))).clocks.put_right()
+        return node.id, node.clocks.wall_ms()
+
+    def _walls(self, node: Node) -> list[float | None]:
+        true_ms = node.clocks.true_ms
+        near = true_ms + self.random.randint(-5_000, 5_000)
+        return [near, near, true_ms + 8 * HOUR_MS, true_ms - HOUR_MS, 0.0, YEAR_2040_MS, None]
 
     def snapshot(self) -> object:
         node = self._some_node()
@@ -259,6 +273,7 @@ class Nemesis:
         world.weather = Weather()
         for node in world.nodes.values():
             node.disk.breaks, node.disk.room = False, None
+            node.clocks.put_right()
             if node.failed:
                 node.crash()
             if node.up:

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
+from counter_node.log_time import Note, holds
 from counter_node.raft.core import Config
 from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
@@ -27,12 +28,12 @@ from counter_node.raft.messages import AppendResponse, InstallSnapshot
 from counter_node.raft.types import HardState, Member, NodeId, Snapshot
 from counter_node.replica import DiskJob, PeerMessage, Replica, Turn, first_snapshot
 
+from tests.simulation.clocks import Clocks
 from tests.simulation.disks import DiskError, ModelDisk, StorageDisk
 from tests.simulation.invariants import Invariants
 from tests.unit.storage.sim_disk import CrashError
 
 TICK_MS = 10
-EPOCH_MS = 1_800_000_000_000
 ELECTION_TICKS = 10
 PATIENCE_TICKS = 300
 RETRY_TICKS = 20
@@ -65,7 +66,9 @@ class Node:
         self.replica: Replica | None = None
         self.incarnation = 0
         self.paused = False
-        self.skew_ms = 0
+        # As much drift as leases, and log time, allow.
+        self.clocks = Clocks(world, world.random.uniform(0.955, 1.045))
+        self._note: tuple[int, Note, int] | None = None  # on the disk: the boot, log time by its running clock, last index
         self.inbox: deque[tuple[NodeId, bytes]] = deque()
         self.requests: deque[Callable[[Node], None]] = deque()
         self.turn_due = self.stirred = False
@@ -76,7 +79,6 @@ class Node:
         self.down_since = 0.0
         self._keep_from: int | None = None
         self._ticked_at = 0.0
-        self._clock_rate = world.random.uniform(0.955, 1.045) if world.leases else 1.0  # as much drift as leases allow
 
     @property
     def up(self) -> bool:
@@ -91,7 +93,7 @@ class Node:
             self.start_in(50)
             return
         self._ticked_at = world.now
-        promise = Promise(lambda: world.now * self._clock_rate, ELECTION_TICKS * TICK_MS) if world.leases else None
+        promise = Promise(self.clocks.running_ms, ELECTION_TICKS * TICK_MS) if world.leases else None
         gateway = Gateway(world.random.getrandbits(62), is_write=is_write, tick_ms=TICK_MS, patience_ticks=PATIENCE_TICKS, retry_ticks=RETRY_TICKS)
         self.replica = Replica(
             Config(self.id, election_ticks=ELECTION_TICKS, max_inflight=8, promote_lag=20, keep_entries=30),
@@ -99,13 +101,26 @@ class Node:
             self.disk.snapshot,
             self.disk.behind + self.disk.entries,
             gateway=gateway,
-            clock_ms=lambda: EPOCH_MS + int(world.now) + self.skew_ms,
+            clock_ms=self.clocks.wall_ms,
+            running_ms=self.clocks.running_ms,
+            note=self._kept_note(),
+            second_note=True,
+            synchronised=lambda: self.clocks.synchronised,
             randint=world.random.randint,
             promise=promise,
         )
+        world.invariants.watch(self)
         self.replica.on_applied = lambda entry: world.invariants.applied(self, entry)
         self._tick_later(self.incarnation)
         self.wake()
+
+    def _kept_note(self) -> Note | None:
+        """As node.py does."""
+        if self._note is None or self._note[0] != self.clocks.boot:
+            return None
+        snapshot = self.disk.snapshot
+        begins = snapshot.meta.index if snapshot is not None else 0
+        return self._note[1] if holds(self._note[2], begins, self.disk.entries) else None
 
     def crash(self) -> None:
         """Everything that is not on the disk is gone; what happens to writes under way is the disk's business."""
@@ -116,6 +131,10 @@ class Node:
         self.inbox.clear()
         self.requests.clear()
         self.world.node_down(self)
+
+    def reboot(self) -> None:
+        """Of the machine, while the process is down."""
+        self.clocks.reboot()
 
     def start_in(self, delay_ms: float) -> None:
         self.world.at(delay_ms, lambda: None if self.up else self.start())
@@ -128,6 +147,10 @@ class Node:
             return
         self._tick_later(incarnation)
         if not self.paused:
+            note = self.replica.time.note
+            if note is not None and (self.replica.time.lowered or self.world.random.random() < 0.01):
+                self.replica.time.lowered = False
+                self._note = (self.clocks.boot, note, self.replica.raft.log.last_index)
             late, self._ticked_at = (self.world.now - self._ticked_at) / TICK_MS, self.world.now
             if late > ELECTION_TICKS / 2:
                 self.replica.stalled(late)
@@ -298,7 +321,7 @@ class World:
         """A new cluster as the operator makes it: one bootstrapped node, the others empty and added one by one."""
         first = self.new_node()
         first.disk.open()
-        snapshot = first_snapshot(self.member(first.id, voter=True))
+        snapshot = first_snapshot(self.member(first.id, voter=True), began_ms=first.clocks.wall_ms())
         first.disk.save(snapshot)
         first.disk.write(DiskJob(HardState(1, 0, 1), [], None, snapshot.meta, []), None)
         first.disk.crash(None, None)

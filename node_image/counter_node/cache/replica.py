@@ -39,7 +39,10 @@ class Source(Protocol):
         """The live values; read only."""
 
     def deadlines(self) -> Mapping[bytes, int]:
-        """Unix ms at which a key is gone, for those that expire; read only."""
+        """Log time at which a key is gone, for those that expire; read only."""
+
+    def offset_ms(self) -> int:
+        """UTC is log time plus this."""
 
     async def confirm(self) -> bool:
         """Whether this node still led after the call began, so that what it has applied on return is all that was acknowledged before."""
@@ -216,11 +219,12 @@ class CacheReplica:
 
     async def _write(self, keys: list[bytes], heartbeat: str) -> None:
         term, index = self._position()
-        values, deadlines = self._source.values(), self._source.deadlines()
+        values, deadlines, offset_ms = self._source.values(), self._source.deadlines(), self._source.offset_ms()
         arguments: list[Any] = [term, index, heartbeat, self._expected]
         for key in keys:
             value = values.get(key)
-            arguments += ("", "") if value is None else (value, deadlines.get(key, ""))
+            deadline = deadlines.get(key)
+            arguments += ("", "") if value is None else (value, "" if deadline is None else deadline + offset_ms)
         fence = f"{term}:{index}"
         self._attempt = Attempt(fence, self._expected, keys)
         answer = (await self._script(keys=[FENCE, HEARTBEAT, *keys], args=arguments)).decode()

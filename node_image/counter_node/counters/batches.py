@@ -1,4 +1,4 @@
-"""What an entry of the log holds: eight bytes of leader's time in ms, then one of five bodies as MessagePack."""
+"""What an entry of the log holds: eight bytes of log time in ms, then one of the bodies below as MessagePack."""
 
 from __future__ import annotations
 
@@ -42,7 +42,23 @@ class Limits(msgspec.Struct, array_like=True, tag=4, frozen=True, gc=False):
     max_producers: int
 
 
-Body = Batch | OpenSession | Tick | Level | Limits
+class Jump(msgspec.Struct, array_like=True, tag=5, frozen=True, gc=False):
+    """After a full stop: log time moves on to this, if it is ahead. `gap`: from here on it is known
+    that more may have to be made up for; what is given a time to live meanwhile keeps it. Since level 4."""
+
+    elapsed_ms: int
+    gap: bool
+
+
+class Calendar(msgspec.Struct, array_like=True, tag=6, frozen=True, gc=False):
+    """From here on UTC is log time plus this. Moves no deadline. `agreed`: a majority of the voters'
+    clocks says so, or an administrator. Since level 4."""
+
+    offset_ms: int
+    agreed: bool = True
+
+
+Body = Batch | OpenSession | Tick | Level | Limits | Jump | Calendar
 TIME_BYTES = 8
 
 encode = msgspec.msgpack.Encoder().encode
@@ -63,7 +79,7 @@ def encode_tick() -> bytes:
 
 
 def stamp(time_ms: int, body: bytes) -> bytes:
-    """The leader's part: its time before the body, which it does not look into."""
+    """The leader's part: log time before the body, which it does not look into."""
     return time_ms.to_bytes(TIME_BYTES, "big") + body
 
 

@@ -9,10 +9,24 @@ from typing import Any
 import msgspec
 
 from counter_node.counters import ops as o
-from counter_node.counters.batches import TIME_BYTES, Batch, Body, Level, Limits, Op, OpenSession, Outcome, OutcomeKind, decode, decode_ops
+from counter_node.counters.batches import (
+    TIME_BYTES,
+    Batch,
+    Body,
+    Calendar,
+    Jump,
+    Level,
+    Limits,
+    Op,
+    OpenSession,
+    Outcome,
+    OutcomeKind,
+    decode,
+    decode_ops,
+)
 from counter_node.counters.dump import Dump
 from counter_node.counters.increments import increments
-from counter_node.counters.levels import LEVEL, LIMITS_LEVEL, OPCODES
+from counter_node.counters.levels import LEVEL, LIMITS_LEVEL, OPCODES, TIME_LEVEL
 from counter_node.counters.producers import MOST, Producers
 from counter_node.counters.replies import NO_LIST
 from counter_node.counters.sessions import Sessions
@@ -38,6 +52,10 @@ class _Dump(msgspec.Struct, array_like=True):
     watches: list[Any] = []
     level: int = 1
     max_producers: int = MOST
+    calendar: tuple[int, bool, int, int, int] = (0, False, 0, 0, 0)
+    """Offset in ms, whether it was agreed on, jumps, their sum in ms, and marks. A snapshot from before level 4 has
+    none: its log time was a wall's, so that log time itself is UTC as far as it is known."""
+    since_gap: list[bytes] | None = None
 
 
 class SnapshotFormatError(Exception):
@@ -49,9 +67,11 @@ class UnknownOperationError(Exception):
 
 
 class Machine:
-    def __init__(self, max_keys: int = MAX_KEYS, *, max_producers: int = MOST, knows: int = LEVEL) -> None:
-        """The limits count when a cluster is formed, as does `knows`, the level of this version: from then on all are part of the state."""
+    def __init__(self, max_keys: int = MAX_KEYS, *, max_producers: int = MOST, knows: int = LEVEL, began_ms: int = 0) -> None:
+        """The limits count when a cluster is formed, as do `knows`, the level of this version, and `began_ms`, log time then: from then on all are
+        part of the state."""
         self._state = State(max_keys)
+        self._state.time_ms = began_ms
         self._sessions = Sessions()
         self._producers = Producers(max_producers)
         self.knows = self.level = knows
@@ -75,7 +95,7 @@ class Machine:
         time_ms = int.from_bytes(payload[:TIME_BYTES], "big")
         if time_ms > state.time_ms:
             state.advance(time_ms)
-        now = state.time_ms
+        now = state.running_ms
         if now >= sessions.due_ms:
             sessions.evict(now)
         if now >= self._producers.due_ms:
@@ -112,6 +132,12 @@ class Machine:
         elif type(body) is Limits:
             self._allow(LIMITS_LEVEL, "the entry of limits")
             self._state.max_keys, self._producers.most = body.max_keys, body.max_producers
+        elif type(body) is Jump:
+            self._allow(TIME_LEVEL, "a jump of log time")
+            self._state.jump(body.elapsed_ms, gap=body.gap)
+        elif type(body) is Calendar:
+            self._allow(TIME_LEVEL, "the entry of the calendar")
+            self._state.set_calendar(body.offset_ms, agreed=body.agreed)
 
     def _allow(self, level: int, what: str) -> None:
         """An operation of a level that the cluster has not reached means that somebody proposed what others may not know."""
@@ -136,7 +162,7 @@ class Machine:
             return [self._execute(inner) for inner in op[1]]
         if code == o.IDMP:
             _, producer, sequence, inner = op
-            return self._producers.once(producer, sequence, self._state.time_ms, lambda: self._execute(inner))
+            return self._producers.once(producer, sequence, self._state.running_ms, lambda: self._execute(inner))
         if code == o.EXEC_IF:
             _, watch, commands = op
             return [self._execute(inner) for inner in commands] if self._state.watches.end(watch) else NO_LIST
@@ -167,6 +193,30 @@ class Machine:
     @property
     def time_ms(self) -> int:
         return self._state.time_ms
+
+    @property
+    def offset_ms(self) -> int:
+        """UTC is log time plus this."""
+        return self._state.offset_ms
+
+    @property
+    def calendar_agreed(self) -> bool:
+        return self._state.agreed
+
+    @property
+    def gap(self) -> bool:
+        """The cluster stood still, and log time has not made up for all of it."""
+        return self._state.since_gap is not None
+
+    @property
+    def marks(self) -> int:
+        """How often a gap began."""
+        return self._state.marks
+
+    @property
+    def jumps(self) -> tuple[int, int]:
+        """How often log time jumped, and by how many ms in all."""
+        return self._state.jumps, self._state.jumped_ms
 
     def next_expiry_ms(self) -> int | None:
         return self._state.next_deadline()
@@ -202,16 +252,24 @@ class Machine:
 
     # --- snapshots ----------------------------------------------------------------------------------------------------------
 
+    def _tables(self) -> tuple[Any, ...]:
+        """What follows the two maps of counters."""
+        state = self._state
+        limits = state.max_keys, state.watches.dump(), self.level, self._producers.most
+        calendar = (state.offset_ms, state.agreed, state.jumps, state.jumped_ms, state.marks)
+        since_gap = None if state.since_gap is None else list(state.since_gap)
+        return (self._sessions.dump(), self._producers.dump(), *limits, calendar, since_gap)
+
     def snapshot(self) -> bytes:
         state = self._state
-        tables = (self._sessions.dump(), self._producers.dump(), state.max_keys, state.watches.dump(), self.level, self._producers.most)
+        tables = self._tables()
         dump = _Dump(FORMAT, state.time_ms, state.values, state.deadlines, *tables)
         return msgspec.msgpack.encode(dump)
 
     def dump(self) -> Dump:
         """The same bytes, piece by piece; meanwhile entries may be applied. One at a time."""
         state = self._state
-        tables = (self._sessions.dump(), self._producers.dump(), state.max_keys, state.watches.dump(), self.level, self._producers.most)
+        tables = self._tables()
         rest = b"".join(map(msgspec.msgpack.encode, tables))
         fields = len(msgspec.structs.fields(_Dump))
         return Dump(state, bytes([0x90 | fields]) + msgspec.msgpack.encode(FORMAT) + msgspec.msgpack.encode(state.time_ms), rest)
@@ -227,6 +285,8 @@ class Machine:
         machine = cls(dump.max_keys, max_producers=dump.max_producers, knows=knows)
         machine.level = dump.level
         machine._state.load(dump.values, dump.deadlines, dump.time_ms)
+        machine._state.restore_calendar(*dump.calendar)
+        machine._state.since_gap = None if dump.since_gap is None else dict.fromkeys(dump.since_gap)
         machine._sessions.load(dump.sessions)
         machine._producers.load(dump.producers)
         machine._state.watches.load(dump.watches)

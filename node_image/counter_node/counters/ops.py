@@ -104,8 +104,10 @@ def _set(state: State, op: Op) -> Any:
 def _set_expiry(state: State, key: bytes, kind: int, expiry_ms: int) -> None:
     if kind == EX_NONE:
         state.persist(key)
-    elif kind != EX_KEEP:
-        state.expire_at(key, expiry_ms if kind == EX_AT else state.time_ms + expiry_ms)
+    elif kind == EX_AT:
+        state.expire_at_utc(key, expiry_ms)
+    elif kind == EX_IN:
+        state.expire_in(key, expiry_ms)
 
 
 def _delete(state: State, op: Op) -> int:
@@ -125,7 +127,7 @@ def _expire(state: State, op: Op) -> int:
     _, key, kind, expiry_ms, condition = op
     if key not in state.values:
         return 0
-    new = expiry_ms if kind == EX_AT else state.time_ms + expiry_ms
+    new = expiry_ms - state.offset_ms if kind == EX_AT else state.time_ms + expiry_ms
     old = state.deadlines.get(key)
     refused = (
         (condition == IF_ABSENT and old is not None)
@@ -136,7 +138,7 @@ def _expire(state: State, op: Op) -> int:
     )
     if refused:
         return 0
-    state.expire_at(key, new)
+    _set_expiry(state, key, kind, expiry_ms)
     return 1
 
 
@@ -148,7 +150,7 @@ def _ttl(state: State, op: Op) -> int:
     deadline = state.deadlines.get(key)
     if deadline is None:
         return -1
-    left_ms = deadline if absolute else deadline - state.time_ms
+    left_ms = deadline + state.offset_ms if absolute else deadline - state.time_ms
     return int((left_ms + unit_ms // 2) // unit_ms)
 
 
@@ -253,7 +255,7 @@ def _decrby(state: State, op: Op) -> Any:
 def _watch(state: State, op: Op) -> Simple:
     """[WATCH, name, keys]"""
     _, name, keys = op
-    state.watches.add(name, keys, state.time_ms)
+    state.watches.add(name, keys, state.running_ms)
     return OK
 
 

@@ -1,5 +1,13 @@
 """The counters themselves: values, deadlines, and what changed since the cache was told.
 
+Log time (`time_ms`) is a stopwatch: it never goes back, and no calendar moves it (replica.py says
+who drives it). UTC is log time plus `offset_ms`. A deadline is a log time; one that was given as a
+moment of the calendar is turned into one when its command is executed.
+A gap is a full stop of unknown length. What is given a time to live while it is open (`since_gap`)
+moves with the jump that closes it, so that it keeps what was left.
+`running_ms` is log time without its jumps: while the cluster stood still, nobody could send
+anything. Sessions, producers and watches age by it, so that no jump makes them forgotten.
+
 A key is in `deadlines` only if it is in `values`.
 Every deadline has its element in the heap; an element without its deadline is waste, and there is never more waste than use.
 `index` holds exactly the keys of `values`.
@@ -49,12 +57,18 @@ class Notes:
 
 
 class State:
-    __slots__ = ("_due", "deadlines", "dirty", "index", "max_keys", "notes", "time_ms", "values", "watches")
+    __slots__ = ("_due", "agreed", "deadlines", "dirty", "index", "jumped_ms", "jumps", "marks", "max_keys", "notes", "offset_ms",
+                 "since_gap", "time_ms", "values", "watches")
 
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self.values: dict[bytes, int] = {}
         self.deadlines: dict[bytes, int] = {}  # log time in ms at which the key is gone
         self.time_ms = 0
+        self.offset_ms = 0
+        self.agreed = False  # whether the offset was ever what a majority of clocks agreed on
+        self.since_gap: dict[bytes, None] | None = None  # None: there is no gap
+        self.marks = 0  # how often a gap began
+        self.jumps = self.jumped_ms = 0  # how often log time jumped, and by how much in all
         self.max_keys = max_keys
         self.dirty: set[bytes] | None = None  # None: nobody wants to know
         self.index = KeyIndex()  # for SCAN; no part of the state: it follows from `values`
@@ -72,6 +86,45 @@ class State:
             deadline, key = heapq.heappop(due)
             if self.deadlines.get(key) == deadline:
                 self.remove(key)
+
+    @property
+    def running_ms(self) -> int:
+        return self.time_ms - self.jumped_ms
+
+    def jump(self, time_ms: int, *, gap: bool) -> None:
+        """Log time moves on over a time in which the cluster stood still. `gap`: perhaps not over all of it."""
+        ahead_ms = time_ms - self.time_ms
+        if ahead_ms > 0:
+            for key in [key for key in self.since_gap or () if key in self.deadlines]:
+                self.expire_at(key, self.deadlines[key] + ahead_ms)
+            self.jumps += 1
+            self.jumped_ms += ahead_ms
+            self.advance(time_ms)
+        if not gap:
+            self.since_gap = None
+        elif self.since_gap is None or ahead_ms <= 0:  # the mark, perhaps of another stop before the last was made up for
+            self.marks += 1
+            self.since_gap = self.since_gap or {}
+
+    def set_calendar(self, offset_ms: int, *, agreed: bool) -> None:
+        self.offset_ms = offset_ms
+        self.agreed = self.agreed or agreed
+
+    def restore_calendar(self, offset_ms: int, agreed: bool, jumps: int, jumped_ms: int, marks: int) -> None:
+        self.offset_ms, self.agreed = offset_ms, agreed
+        self.jumps, self.jumped_ms, self.marks = jumps, jumped_ms, marks
+
+    def expire_in(self, key: bytes, ms: int) -> None:
+        """The key exists."""
+        self.expire_at(key, self.time_ms + ms)
+        if self.since_gap is not None:
+            self.since_gap[key] = None
+
+    def expire_at_utc(self, key: bytes, utc_ms: int) -> None:
+        """The key exists."""
+        self.expire_at(key, utc_ms - self.offset_ms)
+        if self.since_gap is not None:
+            self.since_gap.pop(key, None)
 
     def next_deadline(self) -> int | None:
         due = self._due
@@ -163,6 +216,8 @@ class State:
             self.watches.touched(key)
         self.values, self.deadlines, self.notes = {}, {}, None  # a dump goes on with the old tables
         self._due.clear()
+        if self.since_gap:
+            self.since_gap = {}
         self.index = KeyIndex()
 
     def full(self) -> bool:

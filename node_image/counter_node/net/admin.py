@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from counter_node.counters.batches import Calendar
+from counter_node.counters.levels import TIME_LEVEL
 from counter_node.counters.replies import Failure, Simple
+from counter_node.logs import log
 from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import NONE, ChangeKind, Entry, Member, MembershipChange, NodeId
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from counter_node.node import Node
 
 WAIT_S = 10.0
+MOST_NAME_BYTES = 100
 OK = Simple("OK")
 
 
@@ -33,6 +38,12 @@ def node_id(text: bytes) -> NodeId:
         return int(text, 16)
     except ValueError:
         raise Refused(f"ERR node id {text.decode(errors='replace')!r} is not 16 hex digits") from None
+
+
+def _integer(text: bytes, what: str) -> int:
+    if not re.fullmatch(rb"-?\d{1,18}", text):
+        raise Refused(f"ERR {text[:40].decode(errors='replace')!r} is not {what}")
+    return int(text)
 
 
 def _address(text: bytes) -> str:
@@ -56,6 +67,8 @@ class Admin:
             "REMOVE": (1, self._remove),
             "TRANSFER": (1, self._transfer),
             "SNAPSHOT": (0, self._snapshot),
+            "TIME": (1, self._time),
+            "WITNESS": (4, self._witness),
         }
 
     async def execute(self, words: list[bytes]) -> Any:
@@ -153,6 +166,32 @@ class Admin:
     async def _snapshot(self) -> int:
         self._node.snapshots.take_soon()
         return self._node.replica.applied
+
+    async def _time(self, utc: bytes) -> Simple:
+        """From here on UTC is `utc` ms. Log time does not move, so every deadline keeps what was left of it."""
+        replica = self._node.replica
+        self._leadership()
+        if replica.machine.level < TIME_LEVEL:
+            raise Refused(f"ERR not before every node is upgraded: RAFT.TIME needs level {TIME_LEVEL}, the cluster is at {replica.machine.level}")
+        offset_ms = _integer(utc, "a time in ms since 1970") - replica.time.now()
+        index = replica.propose_time(Calendar(offset_ms))
+        if index is None:
+            raise Refused("BUSY the entry could not be proposed now; ask again")
+        self._node.wake()
+        if not await self._committed(index):
+            raise Refused("BUSY leadership was lost before the change was committed; it did not happen")
+        log.warning("the calendar was set by an administrator", extra={"utc_ms": int(utc), "offset_ms": offset_ms})
+        return OK
+
+    async def _witness(self, name: bytes, utc: bytes, error: bytes, max_jump: bytes) -> Simple:
+        """A clock beside the members': its name, ms since 1970, give or take so many ms, and how far a jump may go, in ms."""
+        keeper = self._node.replica.keeper
+        words = [_integer(word, "a number of ms") for word in (utc, error, max_jump)]
+        if len(name) > MOST_NAME_BYTES or min(words) < 0:
+            raise Refused(f"ERR a witness has a name of {MOST_NAME_BYTES} bytes at most, and no negative numbers")
+        keeper.witness(name.decode(errors="replace"), words[0], words[1])
+        keeper.max_jump_ms = words[2]
+        return OK
 
     def _leadership(self) -> Any:
         raft = self._node.replica.raft

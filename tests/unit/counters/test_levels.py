@@ -11,6 +11,7 @@ from counter_node.counters.machine import Machine, SnapshotFormatError, UnknownO
 from counter_node.counters.replies import Failure
 from counter_node.counters.state import State
 from counter_node.gateway import Gateway
+from counter_node.log_time import Note
 from counter_node.raft.core import Config
 from counter_node.raft.types import HardState, Member, Snapshot
 from counter_node.replica import Replica, first_snapshot
@@ -48,6 +49,7 @@ def replica(knows: int, start: Snapshot, limits: Limits | None = None) -> Alone:
         [],
         gateway=gateway,
         clock_ms=lambda: node.now_ms,
+        note=Note(1, 0),
         randint=lambda low, high: low,
         knows=knows,
         limits=limits,

@@ -7,6 +7,7 @@ from pathlib import Path
 from counter_node.counters import batches, ops
 from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
+from counter_node.log_time import Note
 from counter_node.raft.core import Config
 from counter_node.raft.messages import Append, AppendResponse, Heartbeat, HeartbeatResponse, ReadRequest, ReadResponse, VoteResponse
 from counter_node.raft.types import Entry, EntryKind, HardState, Member, Snapshot
@@ -23,12 +24,13 @@ class Alone:
 
     def __init__(self, voters: int = 1) -> None:
         self.now_ms = EPOCH_MS
-        start = first_snapshot(Member(1, "n1", "n1:1", "n1:2", True))
+        start = first_snapshot(Member(1, "n1", "n1:1", "n1:2", True), began_ms=EPOCH_MS)
         if voters > 1:
             start = Snapshot(type(start.meta)(1, 1, membership(voters)), start.state)
         gateway = Gateway(99, is_write=is_write, tick_ms=100, patience_ticks=35, retry_ticks=5)
         self.replica = Replica(
-            Config(1, keep_entries=0), HardState(1, 0, 1), start, [], gateway=gateway, clock_ms=lambda: self.now_ms, randint=lambda low, high: low
+            Config(1, keep_entries=0), HardState(1, 0, 1), start, [], gateway=gateway, clock_ms=lambda: self.now_ms, randint=lambda low, high: low,
+            note=Note(EPOCH_MS, EPOCH_MS),
         )
         self.held: DiskJob | None = None
 
