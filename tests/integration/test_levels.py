@@ -52,6 +52,15 @@ async def until(what: object, places: list[Place]) -> None:
             await asyncio.sleep(0.02)
 
 
+async def leading(places: list[Place]) -> Place:
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            for place in places:
+                if place.node is not None and place.node.replica.is_leader:
+                    return place
+            await asyncio.sleep(0.02)
+
+
 async def count(place: Place, counted: int) -> int:
     """Three increments at once, which new versions write as one operation (counters/repeats.py)."""
     async with place.client() as client, client.pipeline(transaction=False) as pipeline:
@@ -112,7 +121,7 @@ async def roll(tmp_path: Path) -> None:
         stranger = Place(tmp_path / "old")
         places.append(stranger)
         old = await stranger.start(1, 7)
-        leader = next(place for place in places[:2] if place.node is not None and place.node.replica.is_leader)
+        leader = await leading(places[:2])
         assert leader.node is not None
         async with redis.Redis(port=leader.ports[2], socket_timeout=15) as admin:
             s = old.settings
