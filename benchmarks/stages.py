@@ -5,8 +5,8 @@ Each figure is the best of several repeats, so it is the cost with warm caches; 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import sys
 import timeit
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -137,4 +137,6 @@ async def main(repeats: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(repeats=int(sys.argv[1]) if len(sys.argv) > 1 else 7))
+    parser = argparse.ArgumentParser(prog="benchmarks.stages", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repeats", nargs="?", type=int, default=7, help="how often each is measured; the best counts (default: 7)")
+    asyncio.run(main(repeats=parser.parse_args().repeats))

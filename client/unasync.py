@@ -6,6 +6,7 @@ is, is in the two hand-written waiting.py.
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from pathlib import Path
@@ -44,8 +45,11 @@ def stale() -> list[str]:
 
 
 def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--check", action="store_true", help="changes nothing; exit code 1 when a file is not current")
+    options = parser.parse_args(words)
     wrong = stale()
-    if words == ["--check"]:
+    if options.check:
         for name in wrong:
             print(f"countercluster/sync/{name} is not what client/unasync.py makes of aio/{name}: run `python client/unasync.py`", file=sys.stderr)
         return 1 if wrong else 0

@@ -6,6 +6,7 @@ failover.svg          increments as they are acknowledged while the leader's pro
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import io
 import itertools
@@ -163,6 +164,7 @@ def plot(times: Sequence[float], events: Sequence[tuple[float, str]], words: str
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     quiet_port_forwards()
     failover()
     of_the_plugin()

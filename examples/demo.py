@@ -8,6 +8,7 @@ A second run removes what the first one left and starts anew.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 import time
@@ -213,6 +214,7 @@ class Demo:
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     screen = Screen()
     demo = Demo(screen)
     try:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -45,5 +46,6 @@ def rendered() -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for name, text in rendered().items():
         (HERE / name).write_text(text)

@@ -16,6 +16,8 @@ from countercluster.commands import Added, Batch
 from countercluster.errors import CounterError, LimitReached, NotExecuted, OutcomeUnknown, Refused, ReplyLost
 from countercluster.sync.counters import Counters
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Added",
     "AsyncCounters",

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from countercluster import __version__
 from countercluster.errors import CounterError, NotExecuted, OutcomeUnknown, Refused
 from countercluster.sync.counters import Counters
 from countercluster.tally import Books, Tally
@@ -113,6 +114,7 @@ def run(options: argparse.Namespace, budget: Budget, counters: Counters) -> Book
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="countercluster.load", description="Counts, and checks that nothing was lost or doubled.")
+    parser.add_argument("--version", action="version", version=f"countercluster {__version__}")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--url", action="append", metavar="redis://HOST:PORT", help="an address of the cluster; may be given several times")
     where.add_argument("--binding", metavar="FOLDER", help="where the Secret <name>-client is mounted: address, password and certificates")

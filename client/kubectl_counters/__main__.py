@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from countercluster import __version__
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
@@ -82,9 +83,16 @@ Name = Annotated[str, typer.Argument(help="The CounterCluster", autocompletion=_
 How = Annotated[Output, typer.Option("-o", "--output", help="How to show it")]
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kubectl counters {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_version, help="Prints the version of this program")] = False,
     namespace: Annotated[str | None, typer.Option("-n", "--namespace", help="Namespace; else the context's")] = None,
     context: Annotated[str | None, typer.Option(help="Context of the kubeconfig")] = None,
     kubeconfig: Annotated[str | None, typer.Option(help="Another kubeconfig", envvar="KUBECONFIG")] = None,

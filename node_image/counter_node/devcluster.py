@@ -27,6 +27,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from counter_node import __version__
 from counter_node.ports import free_ports
 
 HOST = "127.0.0.1"
@@ -234,6 +235,7 @@ async def _main(options: argparse.Namespace) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="counter_node.devcluster", description="A cluster of node processes on loopback.")
+    parser.add_argument("--version", action="version", version=f"counter_node {__version__}")
     parser.add_argument("--nodes", type=int, default=3, help="how many, 1 to 7")
     parser.add_argument("--port", type=int, default=7001, help="node i serves the Redis protocol on PORT + i")
     parser.add_argument("--dir", default=f"/tmp/countercluster-{os.getuid()}-{int(time.time())}", help="data, logs and ports of the nodes")

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from counter_node import __version__
 from counter_node.counters.levels import LEVEL
 from counter_node.counters.producers import MOST
 from counter_node.counters.state import MAX_KEYS
@@ -114,9 +115,11 @@ HELP = {
 def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """Raises SettingsError. `--help` prints every setting and exits."""
     parser = argparse.ArgumentParser(prog="counter_node", description="One node of a CounterCluster.")
+    parser.add_argument("--version", action="version", version=f"counter_node {__version__}")
     for field in msgspec.structs.fields(Settings):
         default = "required" if field.default is msgspec.NODEFAULT else f"default {field.default!r}"
-        parser.add_argument("--" + field.name.replace("_", "-"), help=f"{HELP[field.name]} ({PREFIX}{field.name.upper()}, {default})")
+        text = f"{HELP[field.name]} ({PREFIX}{field.name.upper()}, {default})"
+        parser.add_argument("--" + field.name.replace("_", "-"), help=text.replace("%", "%%"))
     given = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v is not None}
     known = {f.name for f in msgspec.structs.fields(Settings)}
     found: dict[str, Any] = {}

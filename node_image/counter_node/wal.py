@@ -7,11 +7,13 @@ import os
 import sys
 from pathlib import Path
 
+from . import __version__
 from .storage.inspection import DAMAGED, OK, inspect
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m counter_node.wal", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"counter_node {__version__}")
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("inspect", help="print segments, frames, entries and snapshots; changes nothing and takes no lock")
     command.add_argument("directory", type=Path, metavar="DIR")

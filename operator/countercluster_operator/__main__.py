@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import sys
 import time
+from collections.abc import Sequence
 
 import kopf
 
-from countercluster_operator import settings
+from countercluster_operator import __version__, settings
 from countercluster_operator.handlers import register
 from countercluster_operator.runtime import Runtime
 
+WRONG_SETTING = 2
 _OURS = frozenset({"cluster", "run", "step", "pod", "node_id", "children", "identity", "again_in_s"})
 
 
@@ -40,8 +43,20 @@ def configure_logs(level: str) -> None:
     logging.getLogger("countercluster_operator").setLevel(level.upper())
 
 
-def main() -> int:
-    found = settings.load()
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="countercluster_operator",
+        description="The operator of CounterClusters. It takes no arguments; its settings are environment variables:",
+        epilog="\n".join(f"{name:20} {text}" for name, text in settings.VARIABLES.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"countercluster_operator {__version__}")
+    parser.parse_args(arguments)
+    try:
+        found = settings.load()
+    except settings.SettingsError as error:
+        print(f"countercluster_operator: {error}", file=sys.stderr)
+        return WRONG_SETTING
     configure_logs(found.log_level)
     registry = kopf.get_default_registry()  # it has the log-in handlers
     register(registry, Runtime(found))

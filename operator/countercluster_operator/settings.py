@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from collections.abc import Mapping
@@ -10,6 +11,29 @@ from pathlib import Path
 import msgspec
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+VARIABLES = {
+    "RELATED_IMAGE_NODE": "image of the nodes where spec.image is empty",
+    "RELATED_IMAGE_REDIS": "image of the cache where spec.cache.image is empty",
+    "WATCH_NAMESPACES": "namespaces that it looks after, comma separated; empty: all",
+    "POD_NAMESPACE": "where its Lease lives",
+    "POD_NAME": "who holds the Lease; the host's name when empty",
+    "HEALTH_PORT": "port of /healthz, /readyz and /metrics; 8080",
+    "WORKERS": "CounterClusters that it works on at once; 4",
+    "LOG_LEVEL": "debug, info, warning or error; info",
+    "LEADER_ELECTION": "true or false: a Lease elects one of several; true",
+    "MAX_ROLLS": "CounterClusters whose healthy members restart at the same time; 10",
+    "HEALING_PER_DOMAIN": "members that it gives up at once in one failure domain, over all clusters; 1",
+    "HEALING_IN_ALL": "members that it gives up at once in all; 3",
+    "CERTIFICATE_HOURS": "life of a certificate, which is made anew after two thirds of it; 2160",
+    "SPREAD_SECONDS": "a phase of a change of authority lasts at least so long; 600",
+}
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+class SettingsError(Exception):
+    """A variable makes no sense; the message names it, its value and what is allowed."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -29,7 +53,36 @@ class Settings(msgspec.Struct, frozen=True):
     spread_s: float = 600  # SPREAD_SECONDS: a phase of a change of authority lasts at least so long
 
 
+def _number(environment: Mapping[str, str], name: str, default: float, least: float) -> float:
+    """Raises SettingsError."""
+    text = environment.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        raise SettingsError(f"{name} is {text!r}; a number is needed") from None
+    if not least <= value < math.inf:
+        raise SettingsError(f"{name} is {text}; at least {least:g}")
+    return value
+
+
+def _count(environment: Mapping[str, str], name: str, default: int, most: int, *, least: int = 1) -> int:
+    """Raises SettingsError."""
+    value = _number(environment, name, default, least)
+    if value != int(value) or value > most:
+        raise SettingsError(f"{name} is {environment[name]}; a whole number, {least} to {most}")
+    return int(value)
+
+
+def _word(environment: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str) -> str:
+    """Raises SettingsError."""
+    word = (environment.get(name) or default).lower()
+    if word not in allowed:
+        raise SettingsError(f"{name} is {environment[name]!r}; one of {', '.join(allowed)}")
+    return word
+
+
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Raises SettingsError."""
     own = environment.get("POD_NAMESPACE") or (_NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.exists() else "countercluster-system")
     return Settings(
         node_image=environment.get("RELATED_IMAGE_NODE", "countercluster/node:dev"),
@@ -37,13 +90,13 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         namespaces=tuple(n.strip() for n in environment.get("WATCH_NAMESPACES", "").split(",") if n.strip()),
         own_namespace=own,
         identity=environment.get("POD_NAME") or socket.gethostname(),
-        health_port=int(environment.get("HEALTH_PORT", "8080")),
-        workers=int(environment.get("WORKERS", "4")),
-        log_level=environment.get("LOG_LEVEL", "info"),
-        elect=environment.get("LEADER_ELECTION", "true").lower() == "true",
-        max_rolls=int(environment.get("MAX_ROLLS", "10")),
-        healing_per_domain=int(environment.get("HEALING_PER_DOMAIN", "1")),
-        healing_in_all=int(environment.get("HEALING_IN_ALL", "3")),
-        certificate_hours=float(environment.get("CERTIFICATE_HOURS", 90 * 24)),
-        spread_s=float(environment.get("SPREAD_SECONDS", 600)),
+        health_port=_count(environment, "HEALTH_PORT", 8080, 65_535),
+        workers=_count(environment, "WORKERS", 4, 1_000),
+        log_level=_word(environment, "LOG_LEVEL", LOG_LEVELS, "info"),
+        elect=_word(environment, "LEADER_ELECTION", ("true", "false"), "true") == "true",
+        max_rolls=_count(environment, "MAX_ROLLS", 10, 1_000_000),
+        healing_per_domain=_count(environment, "HEALING_PER_DOMAIN", 1, 1_000_000, least=0),
+        healing_in_all=_count(environment, "HEALING_IN_ALL", 3, 1_000_000, least=0),
+        certificate_hours=_number(environment, "CERTIFICATE_HOURS", 90 * 24, 0.001),
+        spread_s=_number(environment, "SPREAD_SECONDS", 600, 0),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from typing import Final
 
@@ -130,4 +131,5 @@ def page() -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description="Prints docs/reference/commands.md.").parse_args()
     print(page(), end="")

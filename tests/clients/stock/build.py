@@ -5,6 +5,7 @@ What is there is not made again, and needs no network. A folder of the cache is 
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -130,6 +131,7 @@ CLIENTS = [
 
 
 def main() -> int:
+    argparse.ArgumentParser(prog="tests.clients.stock.build", description=__doc__).parse_args()
     missing = False
     for kind in (GO, NODE, JVM):
         try:
