@@ -53,13 +53,24 @@ def _member(pod: Object, status: Object, leader: Object | None, matched: dict[st
         "nodeId": status.get("nodeId", ""),
         "role": status.get("role", "unreachable"),
         "ready": status.get("ready", False),
-        "reason": status.get("reason", "") or status.get("error", ""),
+        "reason": status.get("reason", "") or _stuck(pod) or status.get("error", ""),
         "lagEntries": None if leader is None or match is None else max(0, leader["lastIndex"] - match),
         "appliedIndex": status.get("appliedIndex"),
         "version": status.get("version", ""),
         "machine": pod["spec"].get("nodeName", ""),
         "restarts": sum(c.get("restartCount", 0) for c in containers),
     }
+
+
+def _stuck(pod: Object) -> str:
+    """The kubelet's or the scheduler's reason why the pod does not run; `status` has the whole text in its message."""
+    for container in pod.get("status", {}).get("containerStatuses") or []:
+        state = container.get("state") or {}
+        reason = str((state.get("waiting") or state.get("terminated") or {}).get("reason") or "")
+        if reason not in ("", "ContainerCreating", "PodInitializing"):
+            return reason
+    scheduled = [c for c in pod.get("status", {}).get("conditions") or [] if c["type"] == "PodScheduled"]
+    return next((str(c.get("reason", "")) for c in scheduled if c["status"] == "False"), "")
 
 
 def _cache(spec: Object, leader: Object | None) -> Object:

@@ -16,12 +16,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from countercluster_operator import names
+from countercluster_operator import names, trouble
 from countercluster_operator.api import Kubernetes
 from countercluster_operator.landscape import Landscape
 from countercluster_operator.machines import NONE, Loss, Machines
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Claim, NodeStatus, Observed, Pod, node_status
+from countercluster_operator.trouble import running
 
 ASK_S = 2.0
 COMMAND_S = 15.0
@@ -69,6 +70,7 @@ class Raw:
     claims: list[dict[str, Any]]
     stateful_set: dict[str, Any] | None
     cache: dict[str, Any] | None = None
+    cache_pods: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     answers: dict[str, NodeStatus] = dataclasses.field(default_factory=dict)
     volumes: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     machines: Machines | None = None
@@ -89,6 +91,8 @@ async def observe(
     raw = Raw(datetime.datetime.now(datetime.UTC), pods, claims, stateful_set, cache)
     if len(pods) < (_stateful_set(stateful_set, raw.now)["set_replicas"] or 0):
         raw.pods = [*pods, *await _strays(api, cluster, {p["metadata"]["name"] for p in pods})]
+    if cache is not None and not _cache_ready(cache) and cluster.spec.cache.enabled and not cluster.spec.hibernated:
+        raw.cache_pods = await api.list("v1", "Pod", cluster.namespace, names.selector(cluster.name, names.CACHE))
     raw.pods = [p for p in raw.pods if names.ordinal(cluster.name, p["metadata"]["name"]) is not None]
     addresses = {p["metadata"]["name"]: p.get("status", {}).get("podIP", "") for p in raw.pods}
     answers = await asyncio.gather(*(_ask_pod(cluster, p, context) for p in raw.pods))
@@ -124,7 +128,7 @@ def read(cluster: Cluster, status: dict[str, Any], raw: Raw) -> Observed:
         name, loss = pod["metadata"]["name"], NONE
         if name not in raw.answers and raw.machines is not None:
             loss = raw.machines.loss(pod, _claim_of(pod, raw.claims), raw.volumes.get(_volume_of(pod, raw.claims)))
-        found.append(_pod(cluster, pod, names.ordinal(cluster.name, name) or 0, raw.answers.get(name), loss))
+        found.append(_pod(cluster, pod, names.ordinal(cluster.name, name) or 0, raw.answers.get(name), raw.now, loss))
     bootstrap = status.get("bootstrap") or {}
     replacing = status.get("replacing") or {}
     return Observed(
@@ -132,7 +136,8 @@ def read(cluster: Cluster, status: dict[str, Any], raw: Raw) -> Observed:
         cache_secrets=_cache_secrets(raw.cache),
         **_stateful_set(raw.stateful_set, raw.now),
         claims=tuple(sorted(_claims(cluster, raw.claims), key=lambda c: c.ordinal)),
-        cache_ready=((raw.cache or {}).get("status") or {}).get("availableReplicas", 0),
+        cache_ready=_cache_ready(raw.cache),
+        cache_trouble=_cache_trouble(cluster, raw),
         target=status.get("target"),
         recorded_members=tuple((m["name"], m["nodeId"]) for m in status.get("members") or [] if m.get("name")),
         recorded_voters=tuple(m["nodeId"] for m in status.get("members") or [] if m.get("role") != "learner"),
@@ -154,24 +159,21 @@ async def _strays(api: Kubernetes, cluster: Cluster, known: set[str]) -> list[di
 
 async def _ask_pod(cluster: Cluster, pod: dict[str, Any], context: ssl.SSLContext | None) -> NodeStatus | None:
     ip = pod.get("status", {}).get("podIP")
-    return await _ask(ip, names.pod_host(cluster.name, cluster.namespace, pod["metadata"]["name"]), context) if ip and _running(pod) else None
+    return await _ask(ip, names.pod_host(cluster.name, cluster.namespace, pod["metadata"]["name"]), context) if ip and running(pod) else None
 
 
-def _running(pod: dict[str, Any]) -> bool:
-    containers = pod.get("status", {}).get("containerStatuses") or []
-    return any("running" in (c.get("state") or {}) for c in containers)
-
-
-def _pod(cluster: Cluster, pod: dict[str, Any], ordinal: int, answer: NodeStatus | None, loss: Loss = NONE) -> Pod:
+def _pod(cluster: Cluster, pod: dict[str, Any], ordinal: int, answer: NodeStatus | None, now: datetime.datetime, loss: Loss = NONE) -> Pod:
     conditions = {c["type"]: c["status"] for c in pod.get("status", {}).get("conditions") or []}
     return Pod(
         name=pod["metadata"]["name"],
         ordinal=ordinal,
         ready=conditions.get("Ready") == "True",
         terminating="deletionTimestamp" in pod["metadata"],
-        running=_running(pod),
+        running=running(pod),
         revision=(pod["metadata"].get("labels") or {}).get("controller-revision-hash", ""),
-        trouble=_trouble(pod),
+        trouble=trouble.of_pod(pod),
+        killed=trouble.killed(pod, now),
+        age_s=_age_s(pod, now),
         status=answer,
         loss=loss,
         stray=not names.selector(cluster.name, names.NODE).items() <= (pod["metadata"].get("labels") or {}).items(),
@@ -179,16 +181,20 @@ def _pod(cluster: Cluster, pod: dict[str, Any], ordinal: int, answer: NodeStatus
     )
 
 
-def _trouble(pod: dict[str, Any]) -> str:
-    """Why a pod does not run: the scheduler's or the kubelet's reason."""
-    for container in pod.get("status", {}).get("containerStatuses") or []:
-        waiting = (container.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
-            return str(waiting["reason"])
-    for condition in pod.get("status", {}).get("conditions") or []:
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return f"{condition.get('reason', 'Unschedulable')}: {condition.get('message', '')}"[:200]
-    return ""
+def _age_s(pod: dict[str, Any], now: datetime.datetime) -> float:
+    made = pod["metadata"].get("creationTimestamp")
+    return max(0.0, (now - datetime.datetime.fromisoformat(made)).total_seconds()) if made else 0.0
+
+
+def _cache_ready(deployment: dict[str, Any] | None) -> int:
+    return ((deployment or {}).get("status") or {}).get("availableReplicas") or 0
+
+
+def _cache_trouble(cluster: Cluster, raw: Raw) -> str:
+    """Why no Redis is ready."""
+    if _cache_ready(raw.cache) or not cluster.spec.cache.enabled or cluster.spec.hibernated:
+        return ""
+    return next((text for pod in raw.cache_pods if (text := trouble.of_pod(pod, trouble.REDIS))), "") or trouble.of_deployment(raw.cache)
 
 
 def _cache_secrets(deployment: dict[str, Any] | None) -> str:

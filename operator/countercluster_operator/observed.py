@@ -58,6 +58,8 @@ class Pod:
     loss: Loss = NONE  # what is known of the machine of its volume, while it does not answer
     stray: bool = False  # its labels are not ours any more
     uid: str = ""
+    age_s: float = 0.0
+    killed: str = ""  # when it took too much memory last, in words; it may be running again
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,6 +93,14 @@ class Observed:
     set_uid: str = ""
     may_keep: bool = True  # the operator may change PersistentVolumes, so that one stays when its claim goes
     replacing: tuple[str, str] | None = None  # member that was given up, and its failure domain, recorded in status
+    cache_trouble: str = ""  # why no Redis is ready
+    not_made: str = ""  # why the StatefulSet makes no pods
+
+    @property
+    def trouble(self) -> tuple[str, str] | None:
+        """What keeps the first pod from starting: reason and text."""
+        found = [("", self.not_made), *((f"{p.name}: ", p.trouble) for p in self.pods if not p.ready and not p.terminating)]
+        return next(((text.partition(":")[0], f"{whose}{text}") for whose, text in found if text), None)
 
     def pod(self, ordinal: int) -> Pod | None:
         return next((p for p in self.pods if p.ordinal == ordinal), None)

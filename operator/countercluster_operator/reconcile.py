@@ -11,6 +11,7 @@ import dataclasses
 import datetime
 import logging
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
@@ -33,6 +34,7 @@ from countercluster_operator.resources import claims
 from countercluster_operator.resources.secrets import Secured
 from countercluster_operator.settings import Settings
 from countercluster_operator.throttle import Throttle
+from countercluster_operator.trouble import Inquiry, troubles
 
 log = logging.getLogger("countercluster_operator")
 
@@ -53,6 +55,7 @@ class Reconciler:
         self._api, self._settings = api, settings
         self._children = Children(api)
         self._events = Recorder(api, settings.identity)
+        self._inquiry = Inquiry(api)
         self._rolls = Throttle(settings.max_rolls)
         self._losses = Budget(settings.healing_per_domain, settings.healing_in_all)
         self._landscape = Landscape(api)
@@ -82,6 +85,7 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self._children.forget(*key)
         self._keeper.forget(*key)
+        self._inquiry.forget(*key)
         self._rolls.release(key)
         self._losses.forget(key)
 
@@ -104,9 +108,11 @@ class Reconciler:
         secured, problems = await self._keeper.look(cluster)
         context = self._keeper.door(cluster)
         seen, addresses = await observe(self._api, cluster, old, context, self._landscape)
+        seen = await self._inquiry.explain(cluster, seen)
         todo = self._in_turn(cluster, seen, plan(cluster, seen))
         if not cluster.spec.paused:
             secured = await self._keeper.renew(cluster, seen)
+        await self._tell(cluster, troubles(seen), run)
         problems += not_used(seen)
         await self._tell(cluster, problems, run)
         kept = Kept([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, secured, run)
@@ -147,10 +153,10 @@ class Reconciler:
             )
         return todo
 
-    async def _tell(self, cluster: Cluster, problems: list[Problem], run: str) -> None:
-        for problem in problems:
-            if await self._events.tell(cluster, problem.reason, "Apply", problem.text, warning=True):
-                log.warning("%s", problem.text, extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
+    async def _tell(self, cluster: Cluster, problems: Sequence[tuple[str, str]], run: str) -> None:
+        for reason, text in problems:
+            if await self._events.tell(cluster, reason, "Reconcile", text, warning=True):
+                log.warning("%s", text, extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
 
     def _in_budget(self, key: Key, seen: Observed, todo: Plan) -> Plan:
         """A member is given up only while few others are."""

@@ -114,6 +114,10 @@ def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]
     reason = plan.step.kind if plan.step is not None else plan.warning[0] if plan.warning is not None else "Waiting"
     if cluster.spec.hibernated:
         reason, doing = "Hibernated", doing or "spec.hibernated is true: no member runs, their volumes are kept"
+    if seen.trouble is not None and not cluster.spec.hibernated and not plan.settled:
+        word, text = seen.trouble
+        reason = reason if plan.warning is not None and plan.step is None else word
+        doing = doing if text.partition(": ")[2] in doing else f"{doing}; {text}" if doing else text
     ready_names = {p.name for p in seen.pods if p.ready and not p.terminating}
     voters = [m for m in seen.members if m.voter]
     ready_voters = [m for m in voters if m.name in ready_names]
@@ -186,9 +190,10 @@ def _cache(cluster: Cluster, seen: Observed) -> Condition:
         return ("CacheAvailable", False, "Hibernated", "spec.hibernated is true")
     if not cluster.spec.cache.enabled:
         return ("CacheAvailable", False, "CacheDisabled", "spec.cache.enabled is false")
+    why = f": {seen.cache_trouble}" if seen.cache_trouble else ""
     if seen.cache_ready:
         return ("CacheAvailable", True, "RedisReady", f"{seen.cache_ready} Redis pods serve")
-    return ("CacheAvailable", False, "RedisNotReady", "no Redis pod is ready; counting does not depend on it")
+    return ("CacheAvailable", False, "RedisNotReady", f"no Redis pod is ready{why}; counting does not depend on it")
 
 
 def merged(conditions: list[Condition], old: list[dict[str, Any]], generation: int, now: str) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("apps", "deployments"): KEEP | {"delete"},
     ("policy", "poddisruptionbudgets"): KEEP | {"delete"},
     ("networking.k8s.io", "networkpolicies"): KEEP,
-    ("events.k8s.io", "events"): {"create"},
+    ("events.k8s.io", "events"): {"create", "list"},
     ("", "configmaps"): {"get", "create", "patch", "delete"},
     ("monitoring.coreos.com", "podmonitors"): {"get", "create", "patch", "delete"},
     ("monitoring.coreos.com", "prometheusrules"): {"get", "create", "patch", "delete"},

@@ -16,7 +16,7 @@ NOW = datetime.datetime(2026, 1, 1, 12, 0, 0, tzinfo=datetime.UTC)
 
 def pod(conditions: list[dict[str, str]] | None = None, **meta: Any) -> Pod:
     meta = {"name": "c-0", "uid": "u", "labels": names.labels("c", names.NODE), **meta}
-    return _pod(cluster(), {"metadata": meta, "status": {"conditions": conditions or []}}, 0, None)
+    return _pod(cluster(), {"metadata": meta, "status": {"conditions": conditions or []}}, 0, None, NOW)
 
 
 def test_a_statefulset_rests_since_the_last_write_of_anybody() -> None:
