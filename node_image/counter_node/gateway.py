@@ -5,7 +5,8 @@ A gateway is the part of a node that its clients talk to; every node has one, wh
 1. It registers once through the log. The index of that entry is its session, which nobody else ever gets.
 2. All writes gathered while a batch is in flight become the next batch: one batch in flight, numbered 1, 2, 3, …. The state machine executes
    number n only after n-1 and only once, so the order of each connection survives a change of leader, and repeating is always safe.
-3. The batch is sent again, as it is, whenever the leader, the term or the link changed, and after `retry_ticks` of silence.
+3. The batch is sent again, as it is, whenever the leader, the term or the link to it changed, and after `retry_ticks` of silence; each further time
+   of the same silence takes twice as long, up to `SLOWEST_RETRY` times. (A leader drops what is in its log already.)
 4. The replies come from applying the batch here. Reads that must see the writes before them on their connection travel *beside* their batch: they
    are not in the log, and are computed between its writes when it is applied.
 5. Other reads are gathered too: one ReadIndex round answers all of them.
@@ -14,6 +15,8 @@ A gateway is the part of a node that its clients talk to; every node has one, wh
    order.
 7. Patience is for the loss of a leader, not for each command. Once a leader was missing for `patience_ticks`, or something sent was given up and is
    still unanswered, further commands are answered LOADING at once, until there is a leader, or what was sent is answered.
+8. A batch is at most `max_batch` commands and `max_batch_bytes` long. Where a bundle is more it is parted between commands, and its replies are put
+   together again; a single command, or transaction, is never parted. One of more than `max_entry_bytes` is refused: it could not be sent.
 """
 
 from __future__ import annotations
@@ -33,11 +36,29 @@ from counter_node.raft.types import NONE, NodeId
 Token = Any
 """Whatever the caller wants back with the reply."""
 Op = Any
-Route = tuple[NodeId, int, int]  # leader, term, how often the links were cut: a change of any means "send again"
+Route = tuple[NodeId, int, int]  # leader, term, how often the link to it was cut: a change of any means "send again"
 
 LOADING = Failure(b"LOADING no leader known for %d ms; the command was not executed")
 UNKNOWN = Failure(b"UNKNOWN the command was sent but its outcome is not known after %d ms; it may or may not be executed")
 RESTORED = Failure(b"UNKNOWN the node caught up by a snapshot that holds the effect, if any, of this command but not its reply")
+
+
+TOO_LARGE = b"ERR a command or transaction of %d bytes in the log; at most %d (max_entry_bytes). Send it in parts; it was not executed"
+SLOWEST_RETRY = 8
+
+
+class Whole:
+    """The replies of a bundle that was parted, until all parts have theirs."""
+
+    def __init__(self, count: int) -> None:
+        self.replies: list[Any] = [None] * count
+        self._missing = count
+
+    def put(self, at: int, replies: list[Any]) -> bool:
+        """True: these were the last."""
+        self.replies[at : at + len(replies)] = replies
+        self._missing -= len(replies)
+        return self._missing == 0
 
 
 class Bundle(msgspec.Struct):
@@ -46,6 +67,17 @@ class Bundle(msgspec.Struct):
     token: Token
     count: int
     born: int  # tick
+    whole: Whole | None = None  # that this is a part of
+    at: int = 0  # its place there
+
+    def part(self, count: int) -> Bundle:
+        """The first `count` commands; this bundle is the rest from then on."""
+        if self.whole is None:
+            self.whole = Whole(self.count)
+        first = Bundle(self.token, count, self.born, self.whole, self.at)
+        self.count -= count
+        self.at += count
+        return first
 
 
 class Batch(msgspec.Struct):
@@ -56,6 +88,7 @@ class Batch(msgspec.Struct):
     route: Route
     sent: int  # tick
     answered: bool = False  # with UNKNOWN
+    again: int = 1  # times `retry_ticks` until it is sent again
 
 
 class Reads(msgspec.Struct):
@@ -82,7 +115,7 @@ class Gathered:
         self.ops += ops
 
     def take(self, most: int) -> tuple[list[Bundle], list[Op]]:
-        """The oldest bundles, until `most` commands are reached. A bundle is never parted."""
+        """The oldest bundles, until `most` commands are reached. Only a bundle of many more is parted."""
         if len(self.ops) <= most:
             bundles, ops = self.bundles, self.ops
             self.bundles, self.ops = [], []
@@ -91,18 +124,21 @@ class Gathered:
         while commands < most:
             commands += self.bundles[number].count
             number += 1
-        return self.first(number)
+        return self.first(commands if commands <= 2 * most else most)
 
     def older_than(self, tick: int) -> list[Bundle]:
         """Takes those that were added at or before `tick`."""
-        old = [bundle for bundle in self.bundles if bundle.born <= tick]
-        return self.first(len(old))[0]
+        return self.first(sum(bundle.count for bundle in self.bundles if bundle.born <= tick))[0]
 
-    def first(self, number: int) -> tuple[list[Bundle], list[Op]]:
-        """Takes the `number` oldest bundles."""
+    def first(self, commands: int) -> tuple[list[Bundle], list[Op]]:
+        """Takes the oldest `commands`; the bundle that these end in is parted."""
+        ops, number, left = self.ops[:commands], 0, commands
+        while left > 0 and self.bundles[number].count <= left:
+            left -= self.bundles[number].count
+            number += 1
         bundles = self.bundles[:number]
-        commands = sum(bundle.count for bundle in bundles)
-        ops = self.ops[:commands]
+        if left:
+            bundles.append(self.bundles[number].part(left))
         del self.bundles[:number], self.ops[:commands]
         return bundles, ops
 
@@ -121,6 +157,7 @@ class Gateway:
         retry_ticks: int,
         max_batch: int = 10_000,
         max_batch_bytes: int = 4 << 20,
+        max_entry_bytes: int = 8 << 20,
     ) -> None:
         """`nonce`: random, fresh for each start of the process; it makes the registration and the read ids unmistakable."""
         self.level = 1  # of the cluster, as far as this node has heard; set by who owns the state machine
@@ -134,13 +171,14 @@ class Gateway:
         self._patience = patience_ticks
         self._retry = retry_ticks
         self._max_batch = max_batch
-        self._max_batch_bytes = max_batch_bytes
+        self._max_body_bytes = max_entry_bytes - batches.TIME_BYTES
+        self._max_batch_bytes = min(max_batch_bytes, self._max_body_bytes)
         self._loading = Failure(LOADING % (patience_ticks * tick_ms))
         self._unknown = Failure(UNKNOWN % (patience_ticks * tick_ms))
         self._tick = 0
         self._number = 0
         self._mixed = False  # there may be reads among the gathered writes
-        self._opening: tuple[Route, int] | None = None
+        self._opening: tuple[Route, int, int] | None = None  # sent to whom, when; times `retry_ticks` until it is sent again
         self._in_flight: Batch | None = None
         self._next_read = nonce
         self._leaderless = 0  # ticks
@@ -204,39 +242,53 @@ class Gateway:
         if batch is None:
             if not self.writes.ops:
                 return None
-            batch = self._batch_of(*self.writes.take(self._max_batch), route)
+            batch = self._next_batch(route)
             return None if batch is None else batch.body
-        if batch.route != route or self._tick - batch.sent >= self._retry:
-            batch.route, batch.sent = route, self._tick
-            return batch.body
-        return None
+        if batch.route == route and self._tick - batch.sent < self._retry * batch.again:
+            return None
+        batch.again = min(2 * batch.again, SLOWEST_RETRY) if batch.route == route else 1
+        batch.route, batch.sent = route, self._tick
+        return batch.body
 
     def _registration(self, route: Route) -> bytes | None:
-        if self._opening is not None and self._opening[0] == route and self._tick - self._opening[1] < self._retry:
-            return None
-        self._opening = (route, self._tick)
+        again = 1
+        if self._opening is not None and self._opening[0] == route:
+            _, sent, again = self._opening
+            if self._tick - sent < self._retry * again:
+                return None
+            again = min(2 * again, SLOWEST_RETRY)
+        self._opening = (route, self._tick, again)
         return batches.encode_open(self._nonce)
 
-    def _batch_of(self, bundles: list[Bundle], ops: list[Op], route: Route) -> Batch | None:
-        only_writes = [op for op in ops if self._is_write(op)] if self._mixed else ops
+    def _next_batch(self, route: Route) -> Batch | None:
+        """What is gathered, or as much of it as one entry takes. None when nothing of it is to be sent."""
+        bundles, ops = self.writes.take(self._max_batch)
+        while True:
+            only_writes = [op for op in ops if self._is_write(op)] if self._mixed else ops
+            if not only_writes and not self.writes.ops:  # the writes that these reads had to follow are answered, and none follows
+                self._mixed = False
+                self._now_reads(bundles, ops)
+                return None
+            assert self.session is not None
+            body = batches.encode_batch(self.session, self._number + 1, together(only_writes) if self.level >= TIMES_LEVEL else only_writes)
+            if len(body) <= self._max_batch_bytes or len(ops) == 1:
+                break
+            self.writes.put_back(bundles, ops)
+            bundles, ops = self.writes.first(max(1, min(len(ops) // 2, len(ops) * self._max_batch_bytes // len(body))))
+        if len(body) > self._max_body_bytes:
+            self._fail(bundles, Failure(TOO_LARGE % (len(body), self._max_body_bytes)))
+            return None
         if not self.writes.ops:
             self._mixed = False
-        if not only_writes:  # the writes that these reads had to follow are answered
-            for bundle in bundles:
-                bundle.born = self._tick  # as if they came now: the oldest stays first
-            self.reads.bundles += bundles
-            self.reads.ops += ops
-            return None
-        assert self.session is not None
         self._number += 1
-        body = batches.encode_batch(self.session, self._number, together(only_writes) if self.level >= TIMES_LEVEL else only_writes)
-        if len(body) > self._max_batch_bytes and len(bundles) > 1:  # some commands are long; a bundle by itself is bounded by what a client may send
-            self._number -= 1
-            self.writes.put_back(bundles, ops)
-            self._mixed = True
-            return self._batch_of(*self.writes.first(len(bundles) // 2), route)
         self._in_flight = Batch(self._number, bundles, ops, body, route, self._tick)
         return self._in_flight
+
+    def _now_reads(self, bundles: list[Bundle], ops: list[Op]) -> None:
+        for bundle in bundles:
+            bundle.born = self._tick  # as if they came now: the oldest stays first
+        self.reads.bundles += bundles
+        self.reads.ops += ops
 
     def not_sent(self) -> None:
         """The leader is this very node and refused the body: nothing of it is anywhere."""
@@ -318,12 +370,20 @@ class Gateway:
         at = 0
         for bundle in bundles:
             end = at + bundle.count
-            self.replies.append((bundle.token, replies[at:end]))
+            self._give(bundle, replies[at:end])
             at = end
         assert at == len(replies), "as many replies as commands"
 
     def _fail(self, bundles: list[Bundle], failure: Failure) -> None:
-        self.replies.extend((bundle.token, [failure] * bundle.count) for bundle in bundles)
+        for bundle in bundles:
+            self._give(bundle, [failure] * bundle.count)
+
+    def _give(self, bundle: Bundle, replies: list[Any]) -> None:
+        whole = bundle.whole
+        if whole is None:
+            self.replies.append((bundle.token, replies))
+        elif whole.put(bundle.at, replies):
+            self.replies.append((bundle.token, whole.replies))
 
     def restored(self, last_number: int | None) -> None:
         """The state machine was replaced by a snapshot, in which our session is at `last_number` (None: gone)."""

@@ -33,7 +33,7 @@ from counter_node.metrics import Metrics
 from counter_node.net.admin import Admin
 from counter_node.net.clients import ClientServer
 from counter_node.net.http import HttpConnection
-from counter_node.net.peers import REMOVED, Hello, Peers, frame
+from counter_node.net.peers import REMOVED, Hello, Peers, frame, frames
 from counter_node.question import Questions
 from counter_node.raft.core import Config
 from counter_node.raft.leadership import Busy
@@ -47,7 +47,7 @@ from counter_node.security.access import Access
 from counter_node.security.door import Door, Factory
 from counter_node.security.refusals import Refusals
 from counter_node.security.tls import Tls
-from counter_node.settings import Settings
+from counter_node.settings import LARGEST_ENTRY_BYTES, Settings
 from counter_node.snapshot_sender import SnapshotSender
 from counter_node.snapshot_taker import SnapshotTaker
 from counter_node.status import pages, unready_reason
@@ -140,9 +140,21 @@ class Node:
     ) -> Replica:
         s = self.settings
         gateway = Gateway(
-            secrets.randbits(62), is_write=is_write, tick_ms=s.tick_ms, patience_ticks=max(1, s.patience_ms // s.tick_ms), retry_ticks=RETRY_TICKS
+            secrets.randbits(62),
+            is_write=is_write,
+            tick_ms=s.tick_ms,
+            patience_ticks=max(1, s.patience_ms // s.tick_ms),
+            retry_ticks=RETRY_TICKS,
+            max_batch_bytes=s.max_entry_bytes // 2,
+            max_entry_bytes=s.max_entry_bytes,
         )
-        config = Config(self.id, heartbeat_ticks=s.heartbeat_ticks, election_ticks=s.election_ticks)
+        config = Config(
+            self.id,
+            heartbeat_ticks=s.heartbeat_ticks,
+            election_ticks=s.election_ticks,
+            max_entry_bytes=LARGEST_ENTRY_BYTES,
+            max_write_bytes=s.segment_bytes // 2,
+        )
         promise = Promise(clock_note.running_ms, s.election_ticks * s.tick_ms) if s.lease_reads else None
         replica = Replica(
             config,
@@ -382,13 +394,15 @@ class Node:
             else:
                 by_peer.setdefault(to, []).append(message)
         last: list[PeerMessage] = []
-        data = b""
+        found: list[bytes] = []
         for to, bundle in by_peer.items():
             if bundle != last:  # nearly always all members are sent the same
-                last, data = bundle, frame(bundle)
+                last, found = bundle, frames(bundle)
             link = self.peers.link(to)
-            if link is None or not link.send(data):
-                self.replica.unreachable(to)
+            for data in found:
+                if link is None or not link.send(data):
+                    self.replica.unreachable(to)
+                    break
 
     async def _send_snapshot(self, to: NodeId, message: InstallSnapshot) -> None:
         link = self.peers.link(to)

@@ -9,6 +9,7 @@ driver calls `persisted`. Everything that came in meanwhile is in the next job: 
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,6 +39,7 @@ from counter_node.raft.types import (
     Snapshot,
     SnapshotMeta,
 )
+from counter_node.tail import Tail
 from counter_node.timekeeper import Timekeeper
 
 MAX_APPLY_BYTES = 256 << 10
@@ -146,7 +148,8 @@ class Replica:
         self._tick = 0
         self._no_room = False  # for the received snapshot that was tried last
         self._save_at = 0  # tick before which it is not tried again
-        self._link_changes = 0
+        self._link_changes: Counter[NodeId] = Counter()
+        self._tail = Tail()
         self._put_off = 0  # turns
         self._messages: list[tuple[NodeId, PeerMessage]] = []
 
@@ -232,10 +235,19 @@ class Replica:
         return self.time
 
     def _propose(self, body: bytes, origin: NodeId = NONE) -> bool:
-        """A leader's. False: it is to be tried again later."""
-        if not self.is_leader or self._time_is_looked_for():
+        """A leader's. False: it is to be tried again later. A gateway's body that is in the log already counts
+        as proposed."""
+        raft, leadership = self.raft, self.raft.leadership
+        if leadership is None or self._time_is_looked_for():
             return False
-        return self._fits(len(body)) and self.raft.propose(batches.stamp(self.time.stamp(), body), origin)
+        there = self._tail.index_of(raft, body, self.machine.last_number)
+        if there is not None:
+            leadership.wanted(origin, there)
+            return True
+        if not self._fits(len(body)) or not raft.propose(batches.stamp(self.time.stamp(), body), origin):
+            return False
+        self._tail.appended(raft, body)
+        return True
 
     def _govern_time(self) -> None:
         """A leader's, once a tick: ask for clocks, put into the log what they say, hand over when one's own runs off."""
@@ -394,13 +406,13 @@ class Replica:
 
     def link_lost(self, node: NodeId) -> None:
         """Messages to or from `node` may have been lost."""
-        self._link_changes += 1
+        self._link_changes[node] += 1
         self.raft.leader_link_lost(node)
         self.unreachable(node)
 
     def link_up(self, node: NodeId) -> None:
         """A link was made: what was sent before may not have arrived."""
-        self._link_changes += 1
+        self._link_changes[node] += 1
         self.unreachable(node)
 
     def snapshot_gone(self, node: NodeId) -> None:
@@ -497,7 +509,7 @@ class Replica:
     def _offer(self) -> None:
         """Hand the gateway's batch and its read to the leader, which may be this node."""
         raft, gateway = self.raft, self.gateway
-        route = (raft.leader, raft.term, self._link_changes)
+        route = (raft.leader, raft.term, self._link_changes[raft.leader])
         gateway.level = self.machine.level
         body = gateway.proposal(route)
         if body is not None:

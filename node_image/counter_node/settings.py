@@ -19,6 +19,8 @@ from counter_node.counters.producers import MOST
 from counter_node.counters.state import MAX_KEYS
 
 PREFIX = "COUNTER_"
+LARGEST_ENTRY_BYTES = 16 << 20
+"""What `max_entry_bytes` may be, and what a leader takes from a node that has another setting."""
 
 
 class SettingsError(Exception):
@@ -48,7 +50,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_producers: int = MOST
     max_clients: int = 10_000
     max_pipeline: int = 10_000
+    max_pipeline_bytes: int = 8 << 20
     max_gathered: int = 100_000
+    max_entry_bytes: int = 8 << 20
     max_reply_bytes: int = 32 << 20
     max_handshakes: int = 1_000
     handshake_ms: int = 5_000
@@ -96,7 +100,9 @@ HELP = {
     "max_producers": "producers of IDMP remembered at once; the leader's setting is put in force through the log",
     "max_clients": "client connections",
     "max_pipeline": "unanswered commands of one connection before it is not read from any more",
+    "max_pipeline_bytes": "the same in bytes, what waits for the reads before it included",
     "max_gathered": "commands waiting for a leader before clients are not read from any more",
+    "max_entry_bytes": "one entry of the log; a larger command or transaction is refused, and pipelines are parted; give all nodes the same",
     "max_reply_bytes": "unread replies of one connection before it is cut",
     "max_handshakes": "TLS handshakes under way at once, for each port; then the oldest ends",
     "handshake_ms": "time for a TLS handshake, or for a peer's greeting",
@@ -139,7 +145,7 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
 
 
 _POSITIVE = (
-    *("max_keys", "max_producers", "snapshot_bytes", "max_clients", "max_pipeline", "max_gathered"),
+    *("max_keys", "max_producers", "snapshot_bytes", "max_clients", "max_pipeline", "max_pipeline_bytes", "max_gathered"),
     *("max_reply_bytes", "shutdown_ms", "max_handshakes", "handshake_ms"),
 )
 
@@ -165,6 +171,8 @@ def _checked(s: Settings) -> Settings:
         refuse("unready_close_s", s.unready_close_s, "0 to 3600 s, and 0 means never")
     if s.segment_bytes < 1 << 20:
         refuse("segment_bytes", s.segment_bytes, "at least 1 MiB")
+    if not 64 << 10 <= s.max_entry_bytes <= LARGEST_ENTRY_BYTES:
+        refuse("max_entry_bytes", s.max_entry_bytes, f"64 KiB to {LARGEST_ENTRY_BYTES >> 20} MiB")
     for positive in _POSITIVE:
         if getattr(s, positive) < 1:
             refuse(positive, getattr(s, positive), "at least 1")

@@ -28,6 +28,7 @@ from counter_node.storage import frames, recovery, segments, snapshots
 from counter_node.storage.disk import Disk
 from counter_node.storage.segments import Segments
 from counter_node.storage.storage import Storage
+from counter_node.tail import Tail
 from countercluster_operator import fitness, healing, keeper, users
 from countercluster_operator.budget import Budget
 from countercluster_operator.certificates import Authority
@@ -432,6 +433,65 @@ def refusal_tells_nothing(patch: Patch) -> None:
 @mutation("a follower under load never applies", tests=("tests/unit/raft/test_replica.py",))
 def applying_put_off_for_ever(patch: Patch) -> None:
     patch(replica, "MOST_PUT_OFF", 1 << 60)
+
+
+@mutation("a leader appends a batch that is in its log already", "everything", tests=("tests/unit/test_tail.py",))
+def copies_are_appended(patch: Patch) -> None:
+    patch(Tail, "index_of", lambda self, raft, body, executed: None)
+
+
+@mutation("a batch that was executed, and whose entry is applied, is taken for one that is on its way", tests=("tests/unit/test_tail.py",))
+def lost_batches_are_dropped(patch: Patch) -> None:
+    original = Tail.index_of
+
+    def index_of(self: Tail, raft: Raft, body: bytes, executed: Any) -> int | None:
+        return original(self, raft, body, executed) or raft.log.last_index
+
+    patch(Tail, "index_of", index_of)
+
+
+@mutation("a bundle is never parted, whatever it holds", "everything", tests=("tests/unit/test_gateway.py",))
+def bundles_are_not_parted(patch: Patch) -> None:
+    original = Gateway.__init__
+
+    def init(self: Gateway, *given: Any, **named: Any) -> None:
+        original(self, *given, **named | {"max_batch_bytes": 1 << 30, "max_entry_bytes": 1 << 30})
+
+    patch(Gateway, "__init__", init)
+
+
+@mutation("an entry of any size is appended", tests=("tests/unit/raft",))
+def any_entry_is_appended(patch: Patch) -> None:
+    original = Leadership.propose
+
+    def propose(self: Leadership, kind: EntryKind, data: bytes, origin: int = NONE) -> bool:
+        self._config = dataclasses.replace(self._config, max_entry_bytes=1 << 30)
+        return original(self, kind, data, origin)
+
+    patch(Leadership, "propose", propose)
+
+
+@mutation("a received snapshot is used before its file is saved", "snapshots", tests=("tests/unit/raft/test_full_disk.py",))
+def snapshot_adopted_before_it_is_saved(patch: Patch) -> None:
+    original = Raft._on_snapshot
+
+    def on_snapshot(self: Raft, sender: int, message: Any) -> None:
+        original(self, sender, message)
+        if self.arrived is not None:
+            self.adopt(self.arrived)
+
+    patch(Raft, "_on_snapshot", on_snapshot)
+
+
+@mutation("the log is dropped as far as memory has dropped it, not as far as the snapshot in force reaches", "snapshots")
+def compaction_runs_ahead(patch: Patch) -> None:
+    original = Replica.persisted
+
+    def persisted(self: Replica, job: Any, *, no_room: bool = False) -> int | None:
+        found = original(self, job, no_room=no_room)
+        return self.raft.log.offset + 1 if job.install is not None else found
+
+    patch(Replica, "persisted", persisted)
 
 
 @mutation("a full disk takes whatever it is sent", tests=("tests/unit/raft/test_full_disk.py",))

@@ -10,9 +10,10 @@ import dataclasses
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from counter_node.counters import ops as o
 from counter_node.counters.replies import Failure
 
-from tests.simulation.invariants import Broken
+from tests.simulation.invariants import MAX_ENTRY_BYTES, Broken
 
 if TYPE_CHECKING:
     from tests.simulation.world import Node, World
@@ -158,3 +159,61 @@ class Client:
         self._node = None
         self.finished += 1
         self.world.at(self.world.random.uniform(0, 20), self._next)
+
+
+class Bulk:
+    """A connection that sends far more at once than an entry takes: many increments of a counter of its own with reads among them, long commands, and
+    now and then one that no entry takes. Each bundle is answered whole, every command in its place."""
+
+    KEY = b"bulk"
+
+    def __init__(self, world: World, clients: int) -> None:
+        self.world, self.stopped = world, False
+        self._rest_ms = 400.0 if clients else 1e9
+        self._asked = 0  # increments that may have been executed
+        self._told = 0
+        self._number = 0
+        world.at(world.random.uniform(0, 500), self._next)
+
+    def _next(self) -> None:
+        chance, up = self.world.random, [n for n in self.world.up_nodes() if n.replica is not None and n.replica.is_voter]
+        if self.stopped:
+            return
+        if not up:
+            self.world.at(100, self._next)
+            return
+        size = chance.choice((3, 30, 300))
+        ops: list[Any] = [chance.choice((self.KEY, self.KEY, [o.GET, self.KEY], [o.DEL, [b"x" * chance.randrange(400)]])) for _ in range(size)]
+        if chance.random() < 0.1:
+            ops.insert(chance.randrange(len(ops)), [o.DEL, [b"y" * MAX_ENTRY_BYTES]])
+        self._number += 1
+        number = self._number
+        chance.choice(up).request(lambda node: self._submit(node, number, ops))
+        self.world.at(GIVE_UP_MS, lambda: self._over(number))
+
+    def _submit(self, node: Node, number: int, ops: list[Any]) -> None:
+        assert node.replica is not None
+        self._asked += sum(op == self.KEY for op in ops)
+        node.replica.submit_write(lambda *replies: self._answered(number, ops, replies), ops, mixed=True)
+
+    def _answered(self, number: int, ops: list[Any], replies: tuple[Any, ...]) -> None:
+        if len(replies) != len(ops):
+            raise Broken(f"bulk: {len(replies)} replies for {len(ops)} commands")
+        for op, reply in zip(ops, replies, strict=True):
+            too_large = op not in (self.KEY, [o.GET, self.KEY]) and len(op[1][0]) == MAX_ENTRY_BYTES
+            failed = isinstance(reply, Failure)
+            if failed and not bytes(reply).startswith((b"ERR a command", b"LOADING", b"UNKNOWN", b"MISCONF")):
+                raise Broken(f"bulk: {reply!r} for {op!r}")
+            if too_large and not failed:
+                raise Broken(f"bulk: a command that no entry takes was answered {reply!r}")
+            if not failed and (op == self.KEY or op == [o.GET, self.KEY]):
+                value = int(reply or 0)
+                if not self._told + (op == self.KEY) <= value <= self._asked:
+                    raise Broken(f"bulk: {value} after {self._told}, {self._asked} asked for")
+                self._told = value
+        self._over(number)
+
+    def _over(self, number: int) -> None:
+        if number == self._number:
+            self._number += 1
+            self.world.at(self.world.random.uniform(0, self._rest_ms), self._next)

@@ -7,12 +7,15 @@ never early            by what is committed log time moves on by at most 1/0.95 
                        gone before 0.95 of its time; a jump is not ahead of UTC, as a minority of clocks is wrong
 state machine safety   equal applied index means equal state
 committed prefix       what was committed once stays as it was
+one copy               no leader appends a batch that its log has already
+largest entry          nothing is in the log that is larger than what may be sent
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from counter_node.counters.batches import TIME_BYTES, identity_of
 from counter_node.raft.types import NONE, Entry, EntryKind, NodeId
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ SLACK_MS = 300.0
 """After a start of all processes: as far as clocks run apart in the seconds since their notes went to the disk."""
 JUMP_SLACK_MS = 800.0
 """Right clocks answer within a margin and half a round trip."""
+MAX_ENTRY_BYTES = 2_000
+"""Of the simulated nodes: small, so that clients meet it; with batches of half of it."""
 
 
 class Broken(AssertionError):
@@ -36,6 +41,7 @@ class Invariants:
         self._committed: dict[int, tuple[int, int]] = {}  # index → (term, hash of kind and data)
         self._checksums: dict[int, int] = {}
         self._entries: dict[tuple[int, int], tuple[int, int]] = {}  # (index, term) → (term before, hash of kind and data)
+        self._batches: dict[tuple[int, tuple[int, int]], int] = {}  # term and (session, number) → index
         self._reached: dict[tuple[NodeId, int], tuple[int, int]] = {}  # node, incarnation → (committed, applied)
         self._voters: dict[NodeId, frozenset[NodeId]] = {}  # of each leader, after its last turn
         self._led: set[tuple[NodeId, int]] = set()  # node, incarnation: led after its last turn
@@ -125,6 +131,7 @@ class Invariants:
         """Log matching, by induction over what goes to the disk."""
         assert node.replica is not None
         log = node.replica.raft.log
+        self._each_once(node, entries)
         for entry in entries:
             if not log.offset <= entry.index - 1 <= log.last_index or log.last_index < entry.index:
                 continue  # cut or compacted in the meantime
@@ -133,6 +140,22 @@ class Invariants:
             what = (log.term(entry.index - 1), hash((int(entry.kind), entry.data)))
             if self._entries.setdefault((entry.index, entry.term), what) != what:
                 raise Broken(f"log matching: n{node.id} has another entry {entry.index} of term {entry.term}\n{self._world.state()}")
+
+    def _each_once(self, node: Node, entries: list[Entry]) -> None:
+        """Of a leader's own entries. Each is looked at when it is written, so all that come later are compared with it."""
+        assert node.replica is not None
+        raft = node.replica.raft
+        for entry in entries:
+            if len(entry.data) > MAX_ENTRY_BYTES:
+                raise Broken(f"largest entry: n{node.id} writes {len(entry.data)} bytes as entry {entry.index}; at most {MAX_ENTRY_BYTES}")
+            if entry.kind is not EntryKind.DATA or raft.leadership is None or entry.term != raft.term:
+                continue
+            identity = identity_of(entry.data[TIME_BYTES:])
+            if identity is None or identity[0] == 0:
+                continue  # of registrations one may follow that was executed: its node may have learnt of it from a snapshot only, so not at all
+            if self._batches.setdefault((entry.term, identity), entry.index) != entry.index:
+                first = self._batches[entry.term, identity]
+                raise Broken(f"one copy: n{node.id} appends batch {identity} at {entry.index}, and it stands at {first}\n{self._world.state()}")
 
     def _never_falls(self, node: Node) -> None:
         assert node.replica is not None

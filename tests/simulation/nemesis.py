@@ -164,6 +164,24 @@ class Nemesis:
         node.take_snapshot()
         return node.id
 
+    def flap(self) -> object:
+        """A link is closed and made anew, some times: both ends are told, what is under way is lost or not, and batches are sent again."""
+        ids = self.random.sample(list(self.world.nodes), min(2, len(self.world.nodes)))
+        if len(ids) < 2:
+            return None
+        for _ in range(self.random.randint(1, 5)):
+            at = self.random.uniform(0, 200)
+            for one, other in (ids, ids[::-1]):
+                self.world.at(at, lambda one=one, other=other: self._link(one, other, up=False))  # type: ignore[misc]
+                self.world.at(at + self.random.uniform(1, 60), lambda one=one, other=other: self._link(one, other, up=True))  # type: ignore[misc]
+        return ids
+
+    def _link(self, one: int, other: int, *, up: bool) -> None:
+        node = self.world.nodes[one]
+        if node.replica is not None and not node.paused:
+            (node.replica.link_up if up else node.replica.link_lost)(other)
+            node.wake()
+
     def full_disk(self) -> object:
         """The volume of a node is full, sometimes that of all; later there is room again."""
         some = self._some_node()

@@ -10,7 +10,7 @@ from typing import Any
 
 from counter_node.counters import ops as operations
 
-from tests.simulation.clients import Client, Ledger
+from tests.simulation.clients import Bulk, Client, Ledger
 from tests.simulation.invariants import Broken
 from tests.simulation.nemesis import CALM_MS, Joiner, Nemesis, draw
 from tests.simulation.world import World
@@ -40,6 +40,7 @@ class Plan:
     zombie_ms: int = 3_000
     flicker_ms: int = 1_000
     disk_error_ms: int = 4_000
+    flap_ms: int = 2_000
     full_disk_ms: int = 5_000
     overtake_ms: int = 6_000
     weather_ms: int = 1_000
@@ -109,10 +110,12 @@ def run(seed: int, plan: Plan = Plan(), world: World | None = None) -> Report:
         Client(world, f"c{i}", KEYS[i % 2], ledgers[KEYS[i % 2]], exactly_once=i % 2 == 0, read_share=0.3, ops=operations)
         for i in range(plan.clients)
     ]
+    bulk = Bulk(world, plan.clients)
     world.run(CALM_MS)
     nemesis = Nemesis(world, plan, [f for f in draw(seed, plan) if plan.only is None or f.number in plan.only])
     world.run(plan.duration_ms)
     nemesis.mend()
+    bulk.stopped = True
     _liveness(world, clients, joiner, disk_fails=plan.disk_error_ms > 0)
     exact, plain = ledgers[KEYS[0]], ledgers[KEYS[1]]
     _final_values(world, exact, plain)
@@ -143,6 +146,9 @@ def _liveness(world: World, clients: list[Client], joiner: Joiner, *, disk_fails
     world.run(world.now + 1_000)
     if _log_ends(world) != position:
         raise Broken(f"liveness: nobody asks for anything, and the log grows\n{world.state()}")
+    waiting = [n.id for n in world.up_nodes() if n.replica is not None and n.replica.is_voter and not n.replica.gateway.quiet]
+    if waiting:
+        raise Broken(f"liveness: batches of the gateways of {waiting} are never answered\n{world.state()}")
 
 
 def _goes_on_without_a_disk(world: World, clients: list[Client]) -> None:

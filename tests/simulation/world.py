@@ -30,7 +30,7 @@ from counter_node.replica import DiskJob, PeerMessage, Replica, Turn, first_snap
 
 from tests.simulation.clocks import Clocks
 from tests.simulation.disks import DiskError, ModelDisk, StorageDisk
-from tests.simulation.invariants import Invariants
+from tests.simulation.invariants import MAX_ENTRY_BYTES, Invariants
 from tests.unit.storage.sim_disk import CrashError
 
 TICK_MS = 10
@@ -94,9 +94,26 @@ class Node:
             return
         self._ticked_at = world.now
         promise = Promise(self.clocks.running_ms, ELECTION_TICKS * TICK_MS) if world.leases else None
-        gateway = Gateway(world.random.getrandbits(62), is_write=is_write, tick_ms=TICK_MS, patience_ticks=PATIENCE_TICKS, retry_ticks=RETRY_TICKS)
+        gateway = Gateway(
+            world.random.getrandbits(62),
+            is_write=is_write,
+            tick_ms=TICK_MS,
+            patience_ticks=PATIENCE_TICKS,
+            retry_ticks=RETRY_TICKS,
+            max_batch=100,
+            max_batch_bytes=MAX_ENTRY_BYTES // 2,
+            max_entry_bytes=MAX_ENTRY_BYTES,
+        )
         self.replica = Replica(
-            Config(self.id, election_ticks=ELECTION_TICKS, max_inflight=8, promote_lag=20, keep_entries=30),
+            Config(
+                self.id,
+                election_ticks=ELECTION_TICKS,
+                max_inflight=8,
+                promote_lag=20,
+                keep_entries=30,
+                max_entry_bytes=MAX_ENTRY_BYTES,
+                max_write_bytes=3_000,
+            ),
             self.disk.hard_state,
             self.disk.snapshot,
             self.disk.behind + self.disk.entries,

@@ -63,8 +63,9 @@ class Wire:
 class MadeUpNode:
     """Answers each command by the number at the end of its key, so that a reply tells which command it is for."""
 
-    def __init__(self, max_pipeline: int = 10_000) -> None:
-        limits = {"max_pipeline": max_pipeline, "max_reply_bytes": 1 << 25, "max_clients": 10_000, "max_gathered": 100_000}
+    def __init__(self, max_pipeline: int = 10_000, max_pipeline_bytes: int = 8 << 20) -> None:
+        of_one = {"max_pipeline": max_pipeline, "max_pipeline_bytes": max_pipeline_bytes, "max_reply_bytes": 1 << 25}
+        limits = {**of_one, "max_clients": 10_000, "max_gathered": 100_000}
         self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0, unready_close_s=0)
         self.bundles: list[tuple[str, Any, list[Any]]] = []
         self.replica = SimpleNamespace(
@@ -454,3 +455,45 @@ def test_any_mixture_in_any_pieces_is_answered_and_takes_effect_in_order(data: s
             assert [key for key in node.executed if key.startswith(b"k%d:" % who)] == keyed[who]
 
     run(inside)
+
+
+def test_what_waits_behind_a_read_counts_as_unanswered() -> None:
+    """Nothing of it was in the count, so one connection could make the node hold whatever it sent, and one batch of it all."""
+
+    def test() -> None:
+        node = MadeUpNode(max_pipeline=10)
+        connection, wire = node.connect()
+        connection.data_received(request(b"EXISTS", b"r:0"))
+        connection.data_received(b"".join(request(b"INCRBY", b"w:%d" % n, b"1") for n in range(1, 9)))
+        assert wire.reading
+        connection.data_received(b"".join(request(b"INCRBY", b"w:%d" % n, b"1") for n in range(9, 12)))
+        assert not wire.reading
+        node.answer(reply=1)
+        assert not wire.reading, "it is only now that they are sent"
+        node.answer()
+        assert wire.reading
+        assert wire.written == b":1\r\n" + b"".join(b":%d\r\n" % n for n in range(1, 12))
+
+    run(test)
+
+
+@pytest.mark.parametrize("behind_a_read", [False, True])
+def test_unanswered_bytes_of_one_connection_are_bounded(behind_a_read: bool) -> None:
+    def test() -> None:
+        node = MadeUpNode(max_pipeline_bytes=10_000)
+        connection, wire = node.connect()
+        if behind_a_read:
+            connection.data_received(request(b"EXISTS", b"r:0"))
+        for n in range(1, 5):
+            assert wire.reading
+            connection.data_received(b"".join(request(b"INCRBY", b"w" * 250 + b":%d" % n, b"1") for _ in range(10)))
+        assert not wire.reading
+        if behind_a_read:
+            node.answer(reply=0)
+        while node.bundles:
+            assert not wire.reading or len(node.bundles) < 3
+            node.answer()
+        assert wire.reading
+        assert connection._slot_bytes == connection._held_bytes == 0
+
+    run(test)

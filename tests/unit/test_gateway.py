@@ -97,19 +97,111 @@ def test_a_batch_is_bounded_in_bytes() -> None:
     assert told == keys
 
 
-def test_a_small_bundle_before_a_great_one_goes_alone() -> None:
+def parts(gateway: Gateway, reply: int = 0) -> tuple[list[Any], list[tuple[Any, list[Any]]]]:
+    """Everything that is gathered, batch by batch; each command is answered with its number."""
+    sent: list[Any] = []
+    told: list[tuple[Any, list[Any]]] = []
+    for _ in range(200):
+        body = gateway.proposal(ROUTE)
+        if body is None:
+            break
+        sent.append(number_and_ops(body)[1])
+        batch = gateway._in_flight
+        assert batch is not None
+        told += execute(gateway, list(range(reply, reply + len(batch.ops))))
+        reply += len(sent[-1])
+    return sent, told
+
+
+def test_a_bundle_of_more_than_an_entry_takes_is_parted_between_commands_and_answered_whole() -> None:
     gateway = opened(max_batch_bytes=5_000)
+    keys = [b"%0100d" % number for number in range(99)]
     gateway.write("small", [b"k"])
-    gateway.write("great", [b"%0100d" % number for number in range(99)])
-    assert number_and_ops(gateway.proposal(ROUTE)) == (1, [b"k"])
-    execute(gateway, [1])
-    assert len(number_and_ops(gateway.proposal(ROUTE))[1]) == 99
+    gateway.write("great", keys)
+    gateway.write("after", [b"l"])
+    sent, told = parts(gateway)
+    assert [key for ops in sent for key in ops] == [b"k", *keys, b"l"]
+    assert all(sum(map(len, ops)) <= 5_000 for ops in sent)
+    assert told == [("small", [0]), ("great", list(range(1, 100))), ("after", [100])]
 
 
-def test_a_bundle_alone_is_never_parted() -> None:
-    gateway = opened(max_batch=2, max_batch_bytes=100)
-    gateway.write("a", [b"%0100d" % number for number in range(5)])
-    assert len(number_and_ops(gateway.proposal(ROUTE))[1]) == 5
+def test_a_bundle_of_many_more_commands_than_a_batch_takes_is_parted() -> None:
+    gateway = opened(max_batch=10)
+    gateway.write("a", [b"%d" % number for number in range(35)])
+    gateway.write("b", [b"b"] * 15)
+    sent, told = parts(gateway)
+    assert [len(ops) for ops in sent] == [10, 10, 15, 15]
+    assert told == [("a", list(range(35))), ("b", list(range(35, 50)))]
+
+
+def test_reads_of_a_parted_bundle_come_before_the_writes_after_them() -> None:
+    """They travel beside an entry of no commands: as reads they could be answered when the writes after them are executed."""
+    gateway = opened(max_batch=2)
+    gateway.write("a", [[o.GET, b"k"]] * 5 + [b"k"], mixed=True)
+    assert number_and_ops(gateway.proposal(ROUTE)) == (1, [])
+    assert gateway.substitute(5, 1) == [[o.GET, b"k"]] * 2
+    execute(gateway, [b"1"] * 2)
+    assert number_and_ops(gateway.proposal(ROUTE)) == (2, [b"k"])
+    assert execute(gateway, [b"1"] * 3 + [2]) == [("a", [b"1"] * 5 + [2])]
+
+
+def test_parts_of_a_bundle_may_have_different_fates() -> None:
+    gateway = opened(max_batch=2)
+    gateway.write("a", [b"k"] * 6)
+    gateway.proposal(ROUTE)
+    execute(gateway, [1, 2])
+    gateway.proposal(ROUTE)
+    for _ in range(10):
+        gateway.tick()
+    ((token, replies),) = gateway.replies
+    assert (token, replies[:2]) == ("a", [1, 2])
+    assert [bytes(r).split(b" ")[0] for r in replies[2:]] == [b"UNKNOWN"] * 4
+
+
+def test_a_command_that_no_entry_takes_is_refused_alone_and_the_error_names_the_limit() -> None:
+    gateway = opened(max_batch_bytes=1_000, max_entry_bytes=2_000)
+    large, too_large = [o.DEL, [b"x" * 1_900]], [o.DEL, [b"x" * 2_000]]
+    gateway.write("a", [b"k", large, too_large, b"l"])
+    sent = []
+    for reply in range(4):
+        body = gateway.proposal(ROUTE)
+        if body is not None:
+            assert len(batches.stamp(0, body)) <= 2_000
+            sent += number_and_ops(body)[1]
+            assert gateway._in_flight is not None
+            execute(gateway, [reply]) or gateway.replies
+    assert sent == [b"k", large, b"l"]
+
+
+def test_a_refused_command_has_its_place_among_the_replies() -> None:
+    gateway = opened(max_entry_bytes=2_000)
+    gateway.write("a", [b"k", [o.DEL, [b"x" * 2_000]]])
+    gateway.write("b", [b"l"])
+    told: list[Any] = []
+    for reply in range(4):
+        if gateway.proposal(ROUTE) is not None:
+            told += execute(gateway, [reply] * len(gateway._in_flight.ops if gateway._in_flight else []))
+    told += gateway.replies
+    assert [token for token, _ in told] == ["a", "b"]
+    assert told[0][1][0] == 0
+    assert b"2011 bytes in the log; at most 1992 (max_entry_bytes)" in told[0][1][1]
+
+
+def test_what_nobody_answers_is_sent_again_ever_more_slowly() -> None:
+    gateway = opened()
+    gateway.write("a", [b"k"])
+    gateway.proposal(ROUTE)
+    sent = []
+    for tick in range(1, 60):
+        gateway.tick()
+        if gateway.proposal(ROUTE) is not None:
+            sent.append(tick)
+    assert sent == [3, 9, 21, 45]
+    assert gateway.proposal((2, 8, 0)) is not None, "to another leader at once"
+    for _ in range(3):
+        assert gateway.proposal((2, 8, 0)) is None
+        gateway.tick()
+    assert gateway.proposal((2, 8, 0)) is not None
 
 
 def test_what_was_never_sent_is_loading_and_what_was_is_unknown() -> None:

@@ -7,8 +7,9 @@ import contextlib
 from typing import cast
 
 import uvloop
-from counter_node.net.peers import MAX_UNGREETED, Hello, Link, Peers, frame
-from counter_node.raft.messages import Heartbeat
+from counter_node.net.peers import FULL_FRAME_BYTES, MAX_UNGREETED, Hello, Link, Peers, frame, frames
+from counter_node.raft.messages import Append, Heartbeat
+from counter_node.raft.types import Entry, EntryKind
 from counter_node.replica import PeerMessage
 from counter_node.security.refusals import Refusals
 from counter_node.settings import Settings
@@ -88,12 +89,13 @@ def test_of_a_crowd_that_comes_in_one_turn_each_one_over_the_limit_makes_another
     assert (counted, gone) == (20, 20)
 
 
-async def _frames_at_once(frames: bytes) -> Owner:
+async def _frames_at_once(data: bytes) -> Owner:
     owner, transport = Owner(), Stranger()
     peers = Peers(owner, lambda _: Hello("c", 1, 2, "one", "127.0.0.1:1", "127.0.0.1:2"))
     connection = peers.inbound()
     connection.connection_made(cast(asyncio.Transport, transport))
-    connection.data_received(frame(Hello("c", 5, 1, "five", "127.0.0.1:3", "127.0.0.1:4")) + frames)
+    connection.data_received(frame(Hello("c", 5, 1, "five", "127.0.0.1:3", "127.0.0.1:4")))
+    connection.data_received(data)
     await peers.close()
     return owner
 
@@ -103,3 +105,19 @@ def test_frames_that_come_at_once_are_given_on_at_once() -> None:
     beats = [Heartbeat(1, 0, number) for number in range(3)]
     owner = asyncio.run(_frames_at_once(frame(beats[:1]) + frame(beats[1:])))
     assert owner.received == [(5, beats)]
+
+
+def test_messages_of_a_turn_that_are_more_than_a_frame_go_singly_and_all_arrive() -> None:
+    entry = Entry(2, 1, EntryKind.DATA, b"x" * (FULL_FRAME_BYTES // 3))
+    messages: list[PeerMessage] = [Append(1, 1, 1, 1, [entry]) for _ in range(4)]
+    assert len(frames(messages[:2])) == 1
+    cut = frames(messages)
+    assert [len(data) < FULL_FRAME_BYTES for data in cut] == [True] * 4
+    assert asyncio.run(_frames_at_once(b"".join(cut))).received == [(5, messages)]
+
+
+def test_an_entry_of_an_old_log_is_sent_and_taken_though_none_so_large_is_made_any_more() -> None:
+    old: list[PeerMessage] = [Append(1, 1, 1, 1, [Entry(2, 1, EntryKind.DATA, bytes(70 << 20))])]
+    (data,) = frames(old)
+    owner = asyncio.run(_frames_at_once(data))
+    assert owner.received == [(5, old)]

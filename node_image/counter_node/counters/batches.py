@@ -83,6 +83,37 @@ def stamp(time_ms: int, body: bytes) -> bytes:
     return time_ms.to_bytes(TIME_BYTES, "big") + body
 
 
+_IDENTITY_BYTES = 32
+_ARRAY, _OPEN_ARRAY = 0x94, 0x92  # of a Batch and of an OpenSession; what they hold first is the tag
+_UNSIGNED = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
+
+
+def identity_of(body: bytes | memoryview) -> tuple[int, int] | None:
+    """Whose body this is, without a look at its commands: (session, number) of a batch, (0, nonce) of a registration (0 is no session); None of
+    all others. Never raises."""
+    head = bytes(body[:_IDENTITY_BYTES])
+    if head[:2] == bytes((_ARRAY, 0)):
+        session, at = _unsigned(head, 2)
+        number, _ = _unsigned(head, at)
+        return None if session is None or number is None else (session, number)
+    if head[:2] == bytes((_OPEN_ARRAY, 1)):
+        nonce, _ = _unsigned(head, 2)
+        return None if nonce is None else (0, nonce)
+    return None
+
+
+def _unsigned(data: bytes, at: int) -> tuple[int | None, int]:
+    """A MessagePack integer at `at`, None when there is none; and where it ends."""
+    if at >= len(data):
+        return None, at
+    first = data[at]
+    if first < 0x80:
+        return first, at + 1
+    size = _UNSIGNED.get(first, 0)
+    end = at + 1 + size
+    return (int.from_bytes(data[at + 1 : end], "big") if size and end <= len(data) else None), end
+
+
 def ops_of(body: bytes) -> list[Op]:
     """The commands of a body that `encode_batch` made; none for other bodies."""
     found = decode(body)

@@ -45,6 +45,18 @@ def code_of(op: Op) -> int:
     return INCRBY if type(op) is bytes else int(op[0])
 
 
+def looked_at(op: Op, keys: int) -> int:
+    """How many keys an operation looks at, where there are so many counters."""
+    if type(op) is bytes:
+        return 1
+    code = op[0]
+    if code == KEYS:
+        return 1 + keys
+    if code == SCAN:
+        return 1 + min(int(op[2]), keys)
+    return len(op[1]) if code in (MGET, EXISTS, DEL, MSET) else 1
+
+
 def incr(key: bytes) -> Op:
     return key
 

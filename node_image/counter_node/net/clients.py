@@ -4,8 +4,8 @@
 2. Commands take effect in that order. A read goes its own cheap way (ReadIndex) only while no write of its connection is unanswered, else it
    travels with the batch; a write waits while reads of its connection are unanswered. A bundle that arrives together and holds a write goes the
    batch's way whole.
-3. A connection that does not read its replies, or sends more than `max_pipeline` commands ahead, is not read from any more; past
-   `max_reply_bytes` it is cut.
+3. A connection that does not read its replies, or sends more than `max_pipeline` commands or `max_pipeline_bytes` ahead, is not read from any more;
+   past `max_reply_bytes` it is cut. What waits for the reads before it counts as well.
 4. It is never closed with a write in flight, except by the client itself or by rule 3.
 5. While the node is not ready for long, connections are let go (unready.py).
 """
@@ -44,10 +44,11 @@ READ_AGAIN_AT = 0.5
 class Slot:
     """The place of some replies in their connection's order: of one command, or of a bundle that went to the gateway whole."""
 
-    __slots__ = ("born_s", "connection", "replies", "write")
+    __slots__ = ("born_s", "connection", "replies", "size", "write")
 
     def __init__(self, connection: ClientConnection, *, write: bool) -> None:
         self.connection = connection
+        self.size = 0  # bytes of the commands, about
         self.write = write
         self.born_s = monotonic()
         self.replies: list[Any] | None = None
@@ -65,6 +66,8 @@ class ClientConnection(Connection, asyncio.Protocol):
         self._held: deque[Action] = deque()  # must wait for the reads before them
         self._writes = 0  # bundles unanswered, in the gateway's batches
         self._reads = 0  # bundles unanswered, by ReadIndex
+        self._held_bytes = 0
+        self._slot_bytes = 0  # of all slots
         self._reasons_to_pause: set[str] = set()
 
     # --- asyncio ------------------------------------------------------------------------------------------------------------
@@ -87,6 +90,7 @@ class ClientConnection(Connection, asyncio.Protocol):
             self.plain(socket.fileno())
         session = Session(number, f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}", admin=self._admin)
         session.born_s = session.active_s = self._server.now_s()
+        session.count_keys = lambda: len(self._node.replica.machine.values)
         session.watch_name = b"%s%d" % (self._server.unique, number)
         session.ask = lambda question: self._server.answer(question, session)  # for commands in MULTI
         if not self._admin:
@@ -125,6 +129,7 @@ class ClientConnection(Connection, asyncio.Protocol):
             self._take(commands)
             if self.silent and (self.session.access is None or self.session.user is not None):
                 self._server.spoke(self)
+        self._count(len(data))
         if self._parser.unfinished != self.unfinished:
             self._keep_unfinished(self._parser.unfinished)
         if self.last or (self._slots and self._slots[0].replies is not None):
@@ -144,6 +149,16 @@ class ClientConnection(Connection, asyncio.Protocol):
         self.flush()
         self.close()
         return True
+
+    def _count(self, size: int) -> None:
+        """What came is owed an answer: the bytes stand with the newest slot, or with what is held."""
+        if self._held:
+            self._held_bytes += size
+        elif self._slots:
+            self._slots[-1].size += size
+            self._slot_bytes += size
+        if self._slot_bytes + self._held_bytes > self._server.max_pipeline_bytes:
+            self.pause("bytes")
 
     def _keep_unfinished(self, size: int) -> None:
         """What waits for the rest of a command is bounded for all connections together, and small for who has not logged in."""
@@ -180,7 +195,7 @@ class ClientConnection(Connection, asyncio.Protocol):
                 self._held.extend(actions)
             else:
                 self._act(actions)
-        if self.unanswered > self._server.max_pipeline:
+        if self.unanswered + len(self._held) > self._server.max_pipeline:
             self.pause("pipeline")
 
     def _act_alone(self, action: Action) -> None:
@@ -285,6 +300,8 @@ class ClientConnection(Connection, asyncio.Protocol):
             if self._reads == 0 and self._held:
                 held, self._held = self._held, deque()
                 self._act(held)
+                size, self._held_bytes = self._held_bytes, 0
+                self._count(size)
 
     # --- replies ------------------------------------------------------------------------------------------------------------
 
@@ -295,7 +312,7 @@ class ClientConnection(Connection, asyncio.Protocol):
             return
         replies: list[Any] = []
         while slots and (found := slots[0].replies) is not None:
-            slots.popleft()
+            self._slot_bytes -= slots.popleft().size
             replies += found
         if replies:
             self.unanswered -= len(replies)
@@ -305,8 +322,12 @@ class ClientConnection(Connection, asyncio.Protocol):
                 return
         if self.last and not slots:
             transport.close()
-        elif self.unanswered <= self._server.max_pipeline * READ_AGAIN_AT:
+            return
+        server = self._server
+        if self.unanswered + len(self._held) <= server.max_pipeline * READ_AGAIN_AT:
             self.resume("pipeline")
+        if self._slot_bytes + self._held_bytes <= server.max_pipeline_bytes * READ_AGAIN_AT:
+            self.resume("bytes")
 
     def encoded(self, replies: list[Any]) -> bytes:
         assert self.session is not None
@@ -357,6 +378,7 @@ class ClientServer:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.max_pipeline = node.settings.max_pipeline
+        self.max_pipeline_bytes = node.settings.max_pipeline_bytes
         self.max_reply_bytes = node.settings.max_reply_bytes
         self.ordinary_commands = 0
         self.unfinished = 0  # bytes of commands that are not complete

@@ -65,6 +65,8 @@ class Config:
     max_inflight: int = 64
     max_inflight_bytes: int = 16 << 20
     max_uncommitted_bytes: int = 64 << 20
+    max_entry_bytes: int = 8 << 20  # of data; what is larger is never appended here (what a leader of an older version sends is taken)
+    max_write_bytes: int = 8 << 20  # of data in one unit for the disk, but for a single larger entry
     promote_lag: int = 64  # entries a learner may be behind when it becomes a voter
     keep_entries: int = 1_000  # behind a snapshot, for followers that are a little behind: more if one that answers needs them,
     keep_bytes: int = 32 << 20  # but never more than this
@@ -128,7 +130,8 @@ class Raft:
         return found
 
     def take_persist(self) -> Persist | None:
-        entries = self.log.take_unstable() if self.log.unstable <= self.log.last_index else []
+        log = self.log
+        entries = log.take_unstable(self.config.max_write_bytes) if log.unstable <= log.last_index else []
         changed_state = (self.term, self.vote) != self._saved
         hard_state = None
         if changed_state or entries or self._install is not None:
@@ -138,8 +141,11 @@ class Raft:
             self._once_durable(self.id, AppendResponse(self.term, True, entries[-1].index))
         if hard_state is None and not self._after:
             return None
-        found = Persist(hard_state, entries, self._install, self._after)
-        self._after, self._install = [], None
+        after, self._after = self._after, []
+        if log.unstable <= log.last_index:  # there is more than one unit takes: only what does not depend on the rest may leave after this one
+            after, self._after = _parted(after, log.unstable)
+        found = Persist(hard_state, entries, self._install, after)
+        self._install = None
         return found
 
     def take_restore(self) -> Snapshot | None:
@@ -485,3 +491,13 @@ class Raft:
             return False
         self._pieces += m.data
         return m.last
+
+
+def _parted(after: list[tuple[NodeId, Message]], unstable: int) -> tuple[list[tuple[NodeId, Message]], list[tuple[NodeId, Message]]]:
+    """What may leave while the entries from `unstable` on are not durable, and what may not."""
+    may: list[tuple[NodeId, Message]] = []
+    must_wait: list[tuple[NodeId, Message]] = []
+    for to, message in after:
+        fits = isinstance(message, AppendResponse) and message.index < unstable
+        (may if fits else must_wait).append((to, message))
+    return may, must_wait

@@ -11,7 +11,7 @@ import msgspec
 
 from counter_node.raft import quorum
 from counter_node.raft.lease import Lease
-from counter_node.raft.membership import ChangeRefused, changed
+from counter_node.raft.membership import ChangeRefused, changed, require_short
 from counter_node.raft.messages import (
     Append,
     AppendResponse,
@@ -68,15 +68,19 @@ class Leadership:
     # --- proposals ----------------------------------------------------------------------------------------------------------
 
     def propose(self, kind: EntryKind, data: bytes, origin: NodeId = NONE) -> bool:
-        """`origin`: the member that sent it here and waits for the entry to be committed."""
-        if self.transferee != NONE:
+        """`origin`: the member that sent it here and waits for the entry to be committed. An entry that could not be sent is never appended."""
+        if self.transferee != NONE or len(data) > self._config.max_entry_bytes:
             return False
         if self._uncommitted_bytes and self._uncommitted_bytes + len(data) > self._config.max_uncommitted_bytes:
             return False
         self._append(kind, data)
-        if origin in self.progress:
-            self.progress[origin].wants = self._raft.log.last_index
+        self.wanted(origin, self._raft.log.last_index)
         return True
+
+    def wanted(self, origin: NodeId, index: int) -> None:
+        """The member waits for the entry at `index` to be committed."""
+        if origin in self.progress:
+            self.progress[origin].wants = max(self.progress[origin].wants, index)
 
     def _append(self, kind: EntryKind, data: bytes) -> None:
         log = self._raft.log
@@ -95,6 +99,8 @@ class Leadership:
         if change.kind is ChangeKind.PROMOTE:
             self._require_caught_up(change.id)
         self._require_live_majority(changed(raft.membership, change).voters())
+        if change.member is not None:
+            require_short(change.member)
         self._append(EntryKind.CONFIG, msgspec.msgpack.encode(change))
         self._change_index = raft.log.last_index
         return self._change_index

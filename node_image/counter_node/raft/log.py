@@ -112,9 +112,12 @@ class RaftLog:
         self.handed = found[-1].index
         return found
 
-    def take_unstable(self) -> list[Entry]:
+    def take_unstable(self, max_bytes: int) -> list[Entry]:
+        """The oldest that were not handed to the disk, at least one, up to about `max_bytes` of data."""
         found = self.entries[self.unstable - self.offset - 1 :]
-        self.unstable = self.last_index + 1
+        if len(found) > 1 and sum([len(e.data) for e in found]) > max_bytes:
+            found = self.slice(self.unstable, max_bytes)
+        self.unstable += len(found)
         return found
 
     def oldest_within(self, index: int, last: int, max_bytes: int) -> int:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from counter_node.raft.types import ChangeKind, Member, Membership, MembershipChange, NodeId
+
+MAX_NAME_BYTES: Final = 253
+"""As long as a name in DNS may be."""
+MAX_ADDRESS_BYTES: Final = MAX_NAME_BYTES + len(":65535")
 
 
 class ChangeRefused(Exception):
@@ -16,6 +22,18 @@ def changed(now: Membership, change: MembershipChange) -> Membership:
     if change.kind is ChangeKind.PROMOTE:
         return _with_voter(now, change.id)
     return _without(now, change.id)
+
+
+def require_short(member: Member) -> None:
+    """What every snapshot, every segment and every greeting repeats is bounded. Raises ChangeRefused. (Asked before a change is proposed; what is in
+    the log is taken as it is.)"""
+    for what, text, most in (
+        ("name", member.name, MAX_NAME_BYTES),
+        ("peer address", member.peer, MAX_ADDRESS_BYTES),
+        ("address for clients", member.resp, MAX_ADDRESS_BYTES),
+    ):
+        if len(text.encode()) > most:
+            raise ChangeRefused(f"{what} of node {member.id:016x} has {len(text.encode())} bytes; at most {most}")
 
 
 def _with_learner(now: Membership, change: MembershipChange) -> Membership:

@@ -31,6 +31,8 @@ QUEUED = Reply(Simple("QUEUED"))
 _INCR: Final = frozenset({b"INCR", b"incr"})
 MAX_QUEUED: Final = 10_000
 MAX_QUEUED_BYTES: Final = 4 << 20
+MAX_LOOKED_AT: Final = 1_000_000
+"""Keys that all commands of a transaction look at together: every replica does it in one piece."""
 MAX_WATCHED: Final = 1_000
 """Keys of one WATCH."""
 ABORTED = Failure(b"EXECABORT Transaction discarded because of previous errors.")
@@ -52,6 +54,8 @@ class Session:
         self.spoilt = False  # a command was refused at the door
         self.ask: Callable[[NodeQuestion], Any] | None = None
         """Answers what only the node knows, for commands in a transaction. Without it they are refused there."""
+        self.count_keys: Callable[[], int] = lambda: 0
+        """How many counters there are, for what a command that looks at all of them costs."""
         self.watch_name = b"%d" % number
         """Names this connection's WATCH in the replicated state; who serves the connection makes it unique."""
         self.cluster: ClusterView | None = None
@@ -151,7 +155,9 @@ class Session:
         if self.spoilt:
             return self._unwatched(ABORTED)
         watching, self.watching = self.watching, 0
-        ops = [self._operation(command, words) for command, words in queue]
+        ops, too_much = self._operations(queue)
+        if too_much is not None:
+            return self._unwatched(too_much)
         if watching:
             return Write([o.EXEC_IF, self.watch_name, ops])
         if all(o.code_of(op) == o.CONSTANT for op in ops):
@@ -176,6 +182,24 @@ class Session:
             return Reply(reply)
         self.watching = 0
         return Write([o.UNWATCH, self.watch_name, pack(reply)])
+
+    def _operations(self, queue: list[tuple[Command, list[bytes]]]) -> tuple[list[Op], Failure | None]:
+        """Those of a transaction, or why it is too much: what every replica would have to do for it, in one piece, is bounded."""
+        ops: list[Op] = []
+        constants = work = 0
+        keys = self.count_keys()
+        for command, words in queue:
+            op = self._operation(command, words)
+            ops.append(op)
+            if o.code_of(op) == o.CONSTANT:
+                constants += len(op[1])
+            else:
+                work += o.looked_at(op, keys)
+            if constants > MAX_QUEUED_BYTES:
+                return [], Failure(b"ERR transaction whose answers about the node have more than %d bytes; ask them outside of it" % MAX_QUEUED_BYTES)
+            if work > MAX_LOOKED_AT:
+                return [], Failure(b"ERR transaction that looks at more than %d keys; ask KEYS, SCAN and MGET outside of it" % MAX_LOOKED_AT)
+        return ops, None
 
     def _operation(self, command: Command, words: list[bytes]) -> Op:
         """A command of a transaction. What the connection or the node answers by itself is answered now, and takes its place as a constant."""

@@ -417,3 +417,35 @@ def test_a_follower_that_lost_a_whole_window_of_messages_is_found_out() -> None:
     net.heal()
     net.tick(5)
     assert net.applied[3] == net.applied[1]
+
+
+def test_an_entry_that_could_not_be_sent_is_never_appended() -> None:
+    net = Network(3, max_entry_bytes=100)
+    leader = net.elect(1)
+    last = leader.log.last_index
+    assert not leader.propose(b"x" * 101)
+    assert leader.log.last_index == last
+    assert leader.propose(b"x" * 100)
+
+
+def test_names_and_addresses_in_the_configuration_are_bounded() -> None:
+    net = Network(1)
+    leader = net.elect(1)
+    assert leader.leadership is not None
+    for member in (
+        Member(9, "n" * 254, "n9:1", "n9:2", False),
+        Member(9, "n9", "p" * 260, "n9:2", False),
+        Member(9, "n9", "n9:1", "r" * 260, False),
+    ):
+        with pytest.raises(ChangeRefused, match="at most"):
+            leader.leadership.propose_change(MembershipChange(ChangeKind.ADD_LEARNER, 9, member))
+
+
+def test_what_one_write_to_the_disk_does_not_take_waits_for_the_next_and_so_do_the_messages_that_depend_on_it() -> None:
+    raft = Raft(Config(1, max_write_bytes=250), HardState(1, 0, 1), SnapshotMeta(1, 1, membership(3)), [], lambda low, high: low)
+    raft.step(2, Append(1, 1, 1, 1, [Entry(i, 1, EntryKind.DATA, b"x" * 100) for i in range(2, 7)]))
+    raft.step(3, VoteRequest(2, False, 9, 9, True))
+    found = []
+    while (persist := raft.take_persist()) is not None:
+        found.append(([e.index for e in persist.entries], [type(m).__name__ for _, m in persist.after]))
+    assert found == [([2, 3], []), ([4, 5], []), ([6], ["AppendResponse", "VoteResponse"])]

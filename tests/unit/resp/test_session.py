@@ -372,3 +372,44 @@ def test_every_command_survives_every_number_of_odd_words(name: bytes) -> None:
                     encode(action.value, 2)
                 elif isinstance(action, Read | Write):
                     encode(connection.server.write(action.op), 3)
+
+
+# --- no transaction is one big thing ----------------------------------------------------------------------------------------
+
+
+def test_answers_about_the_node_make_no_transaction_larger_than_an_entry(client: Client) -> None:
+    """They stand in the log as constants: 10,000 times COMMAND would be an entry of a gigabyte."""
+    client("MULTI")
+    for _ in range(900):
+        assert client("COMMAND") == Simple("QUEUED")
+    client("INCR k")
+    refused = client("EXEC")
+    assert b"answers about the node have more than 4194304 bytes" in refused
+    assert client("GET k") is None
+    assert client("INCR k") == 1
+
+
+@pytest.mark.parametrize("line", ["KEYS *", "SCAN 0 COUNT 5000", "MGET " + "k " * 5_000 + "k", "EXISTS " + "k " * 5_000 + "k"])
+@pytest.mark.parametrize("writes", [False, True])
+def test_what_a_transaction_makes_every_replica_look_at_is_bounded(client: Client, line: str, writes: bool) -> None:
+    client.session.count_keys = lambda: 1_000_000
+    client("MULTI")
+    for _ in range(250):
+        assert client(line) == Simple("QUEUED")
+    if writes:
+        client("INCR k")
+    assert b"looks at more than 1000000 keys" in client("EXEC")
+    assert client("GET k") is None
+    client("MULTI")
+    client("SCAN 0 COUNT 5000")
+    client("INCR k")
+    assert client("EXEC")[1] == 1
+
+
+def test_a_refused_transaction_ends_its_watch(client: Client) -> None:
+    client.session.count_keys = lambda: 2_000_000
+    client("WATCH k")
+    client("MULTI")
+    client("KEYS *")
+    assert b"looks at more" in client("EXEC")
+    assert client.session.watching == 0
