@@ -187,7 +187,7 @@ class Nemesis:
         some = self._some_node()
         nodes = list(self.world.nodes.values()) if self.random.random() < 0.2 else [some] if some is not None else []
         for node in nodes:
-            node.disk.room = self.random.randrange(4_000)
+            node.fill_disk(self.random.randrange(4_000))
             self.world.at(self.random.uniform(200, 3_000), lambda node=node: setattr(node.disk, "room", None))  # type: ignore[misc]
         return [node.id for node in nodes]
 

@@ -146,7 +146,9 @@ def _liveness(world: World, clients: list[Client], joiner: Joiner, *, disk_fails
     world.run(world.now + 1_000)
     if _log_ends(world) != position:
         raise Broken(f"liveness: nobody asks for anything, and the log grows\n{world.state()}")
-    waiting = [n.id for n in world.up_nodes() if n.replica is not None and n.replica.is_voter and not n.replica.gateway.quiet]
+    leader = world.leader()
+    members = leader.replica.raft.voters if leader is not None and leader.replica is not None else frozenset()
+    waiting = [n.id for n in world.up_nodes() if n.id in members and n.replica is not None and not n.replica.gateway.quiet]
     if waiting:
         raise Broken(f"liveness: batches of the gateways of {waiting} are never answered\n{world.state()}")
 

@@ -26,7 +26,7 @@ from counter_node.raft.lease import Promise
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import AppendResponse, InstallSnapshot
 from counter_node.raft.types import HardState, Member, NodeId, Snapshot
-from counter_node.replica import DiskJob, PeerMessage, Replica, Turn, first_snapshot
+from counter_node.replica import ENTRY_BYTES, DiskJob, PeerMessage, Replica, Turn, first_snapshot
 
 from tests.simulation.clocks import Clocks
 from tests.simulation.disks import DiskError, ModelDisk, StorageDisk
@@ -175,6 +175,14 @@ class Node:
                 self.replica.tick()
             self._mind_disk()
             self.wake()
+
+    def fill_disk(self, room: int) -> None:
+        self.disk.room, self.disk.on_its_way = room, 0
+        if self.replica is not None:
+            log = self.replica.raft.log
+            entries = log.entries[log.unstable - log.offset - 1 :] + (self.job.entries if self.job is not None else [])
+            self.disk.on_its_way = sum(len(entry.data) + ENTRY_BYTES for entry in entries)
+        self._mind_disk()
 
     def _mind_disk(self) -> None:
         """As node.py: what the disk can still take is told to the replica, and a leader hands over."""

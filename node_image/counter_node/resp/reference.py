@@ -66,6 +66,9 @@ LIMITS: Final = """\
 | words of a request | {words:,} | protocol error |
 | commands in a transaction | {queued:,} | `-ERR transaction of more than … commands` |
 | bytes in a transaction | {queued_bytes:,} | `-ERR transaction of more than … bytes` |
+| bytes of answers about the node (INFO, COMMAND, …) in a transaction | {queued_bytes:,} | `-ERR transaction whose answers about the node …` |
+| keys that a transaction looks at (KEYS: all; SCAN: its COUNT) | {looked_at:,} | `-ERR transaction that looks at more than … keys` |
+| bytes of a command or transaction in the log | `COUNTER_MAX_ENTRY_BYTES`, 8 MiB | `-ERR a command or transaction of … bytes …` |
 | keys in one answer of SCAN | {page:,} | fewer are told than COUNT asks for |
 | producers | {producers:,} | `-OOM too many producers`; a living one is never forgotten |
 | remembered requests | {window:,} for each producer, {slots:,} in all | `-OOM too many remembered requests` |
@@ -113,6 +116,7 @@ def _parts() -> Iterator[str]:
         words=limits.MAX_ARGUMENTS,
         queued=session.MAX_QUEUED,
         queued_bytes=session.MAX_QUEUED_BYTES,
+        looked_at=session.MAX_LOOKED_AT,
         page=keyed.MAX_PAGE,
         producers=producers.MOST,
         window=producers.WINDOW,
