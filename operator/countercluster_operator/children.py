@@ -6,9 +6,10 @@ watch shows a child as the last apply left it, it is not even read; every ten mi
 
 An object of the same name that belongs to somebody else is left alone, and that is told: server-side apply would take it over without a word.
 
-What the API server refuses (a template that makes no sense, a quota, a policy) is an answer and not a failure: the other children are kept all the
-same, and the cluster is looked after as it is. A child that goes or changes in the moment of the write is tried again with the next pass. A
-namespace that is being deleted takes nothing any more, which is no refusal: the error goes to the caller, once nothing is being written.
+What the API server refuses (a template that makes no sense, a quota, a policy, a webhook that fails or does not answer) is an answer and not a
+failure (refusals.py): the other children are kept all the same, and the cluster is looked after as it is. A child that goes or changes in the
+moment of the write is tried again with the next pass. A namespace that is being deleted takes nothing any more, which is no refusal: the error
+goes to the caller, once nothing is being written.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
 
 from countercluster_operator import names
-from countercluster_operator.api import Kubernetes, UnknownKind, is_terminating
+from countercluster_operator.api import UNREACHABLE, Kubernetes, UnknownKind, is_terminating
 from countercluster_operator.failpoints import reach
 from countercluster_operator.model import Cluster
+from countercluster_operator.refusals import Refusals, reason, retry_after_s
 from countercluster_operator.resources import Manifest, all_children, unwanted
 from countercluster_operator.resources.secrets import PLAIN, Secured
 
@@ -34,8 +36,8 @@ Key = tuple[str, str, str]  # kind, namespace, name
 TRUST_S = 600.0
 """How long a watch is believed."""
 INVALID = 422
-REFUSALS = frozenset({400, 403, INVALID})
-"""HTTP status codes by which the API server says that it understood and will not."""
+KEEP_S = 20.0
+"""All children together: what is not written by then is given up, so that no write outlives its pass."""
 MOVED = frozenset({404, 409})
 """Those by which it says that the child, or its namespace, went or changed meanwhile."""
 
@@ -86,6 +88,7 @@ class Children:
         self._watched: dict[Key, str] = {}  # the mark of what the watch showed last
         self._read: dict[Key, float] = {}  # when it was last read
         self._absent: dict[Key, float] = {}  # when it was last looked for in vain
+        self._refusals = Refusals(clock)
 
     def watched(self, kind: str, live: Manifest, *, gone: bool) -> None:
         """The watch shows this."""
@@ -103,16 +106,47 @@ class Children:
         `claims`: volume claims that differ; they are changed and never made."""
         kept = Kept([], [], [])
         wanted = [*all_children(cluster, replicas, voters, claim_size, secured), *claims]
-        for part in ([m for m in wanted if m["kind"] == "Secret"], [m for m in wanted if m["kind"] != "Secret"]):
-            await _together(self._keep_one(cluster, manifest, kept) for manifest in part)
-        await _together(self._remove(cluster, *gone) for gone in unwanted(cluster, voters))
+        end = asyncio.get_running_loop().time() + KEEP_S
+        first, then = [m for m in wanted if m["kind"] == "Secret"], [m for m in wanted if m["kind"] != "Secret"]
+        await _together(end, [self._keep_one(cluster, manifest, kept) for manifest in first])
+        more = [self._keep_one(cluster, manifest, kept) for manifest in then]
+        await _together(end, [*more, *(self._remove(cluster, *gone, kept) for gone in unwanted(cluster, voters))])
         # They ended in any order, and the status must not change with it.
         return Kept(sorted(kept.written), sorted(kept.refused), sorted(kept.foreign), sorted(kept.moved))
 
     async def _keep_one(self, cluster: Cluster, manifest: Manifest, kept: Kept) -> None:
+        """Whatever the API server says to it, or does not say, is noted in `kept`. Raises only when the namespace is being deleted."""
         meta = manifest["metadata"]
         key = (manifest["kind"], meta["namespace"], meta["name"])
         digest = _digest(manifest)
+        what = f"{manifest['kind']} {meta['name']}"
+        if text := self._refusals.waiting(key, digest):
+            kept.refused.append(text)
+            return
+        try:
+            await self._see_to(cluster, manifest, key, digest, kept)
+        except UnknownKind:
+            return  # a part that is not installed, such as Prometheus Operator; it is looked for again
+        except (*UNREACHABLE, asyncio.CancelledError) as error:
+            self._note(key, digest, what, error, kept)
+        else:
+            self._refusals.drop(key)
+
+    def _note(self, key: Key, wish: str, what: str, error: BaseException, kept: Kept) -> None:
+        if isinstance(error, ApiException):
+            if error.status in MOVED:
+                kept.moved.append(what)
+                return
+            if is_terminating(error):
+                raise error
+        if isinstance(error, asyncio.CancelledError):
+            error = TimeoutError()  # its time was over (_together)
+        text = f"the API server refuses {what}: {reason(error)}"
+        self._refusals.add(key, wish, text, retry_after_s(error))
+        kept.refused.append(text)
+
+    async def _see_to(self, cluster: Cluster, manifest: Manifest, key: Key, digest: str, kept: Kept) -> None:
+        meta = manifest["metadata"]
         if key in self._watched and self._applied.get(key) == (digest, self._watched[key]) and self._clock() - self._read[key] < TRUST_S:
             return
         live = await self._api.get(manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"])
@@ -128,18 +162,7 @@ class Children:
             kept.refused.append(f"{manifest['kind']} {meta['name']} {whose}: it is left alone; delete or rename it, or the CounterCluster")
             return
         before = None if live is None else live["metadata"]["resourceVersion"]
-        try:
-            after = await self._write(manifest, live)
-        except UnknownKind:
-            return  # a part that is not installed, such as Prometheus Operator; it is looked for again
-        except ApiException as error:
-            if error.status in MOVED:
-                kept.moved.append(f"{manifest['kind']} {meta['name']}")
-                return
-            if error.status not in REFUSALS or is_terminating(error):
-                raise
-            kept.refused.append(f"the API server refuses {manifest['kind']} {meta['name']}: {_reason(error)}")
-            return
+        after = await self._write(manifest, live)
         self._absent.pop(key, None)
         self._applied[key] = (digest, _mark(after))
         if after["metadata"]["resourceVersion"] != before:
@@ -156,10 +179,21 @@ class Children:
         await self._api.overwrite(manifest)
         return await self._api.apply(manifest)
 
-    async def _remove(self, cluster: Cluster, api_version: str, kind: str, name: str) -> None:
+    async def _remove(self, cluster: Cluster, api_version: str, kind: str, name: str, kept: Kept) -> None:
         key = (kind, cluster.namespace, name)
         if self._clock() - self._absent.get(key, -TRUST_S) < TRUST_S:
             return
+        if text := self._refusals.waiting(key, ""):
+            kept.refused.append(text)
+            return
+        try:
+            await self._take_away(cluster, api_version, kind, name, key)
+        except (*UNREACHABLE, asyncio.CancelledError) as error:
+            self._note(key, "", f"to delete {kind} {name}", error, kept)
+        else:
+            self._refusals.drop(key)
+
+    async def _take_away(self, cluster: Cluster, api_version: str, kind: str, name: str, key: Key) -> None:
         live = await self._api.get(api_version, kind, cluster.namespace, name)
         if live is not None and any(o["uid"] == cluster.uid for o in live["metadata"].get("ownerReferences") or []):
             await self._api.delete(api_version, kind, cluster.namespace, name, live["metadata"]["uid"])
@@ -168,21 +202,26 @@ class Children:
         self._applied.pop(key, None)
 
     def forget(self, namespace: str, cluster: str) -> None:
+        def belongs(key: Any) -> bool:
+            return bool(key[1] == namespace and (key[2] == cluster or key[2].startswith(f"{cluster}-")))
+
         for known in (self._applied, self._watched, self._read, self._absent):
-            for key in [k for k in known if k[1] == namespace and (k[2] == cluster or k[2].startswith(f"{cluster}-"))]:
+            for key in [k for k in known if belongs(k)]:
                 del known[key]
+        self._refusals.forget(belongs)
 
 
-async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """All of it is done, or has failed, when this returns or raises the first error: no write outlives its pass."""
-    for outcome in await asyncio.gather(*work, return_exceptions=True):
+async def _together(end: float, work: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """All of it is done, has failed, or was cancelled at `end` (of the loop's clock) when this returns or raises the first error: no write outlives
+    its pass."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        if tasks:
+            await asyncio.wait(tasks, timeout=max(0.0, end - asyncio.get_running_loop().time()))
+    finally:
+        for task in tasks:
+            task.cancel()  # which means nothing to one that is done
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
-
-
-def _reason(error: ApiException) -> str:
-    """The API server's own words, without the HTTP around them."""
-    try:
-        return str(json.loads(error.body or "")["message"])
-    except (TypeError, ValueError, KeyError):
-        return str(error.reason)

@@ -3,7 +3,9 @@ for ten minutes."""
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -11,10 +13,17 @@ from collections.abc import Callable
 from kubernetes.aio.client.exceptions import ApiException
 
 from countercluster_operator import names
-from countercluster_operator.api import Kubernetes
+from countercluster_operator.api import UNREACHABLE, Kubernetes, is_terminating
 from countercluster_operator.model import Cluster
+from countercluster_operator.refusals import reason
+
+log = logging.getLogger("countercluster_operator")
 
 QUIET_S = 600.0
+EVENT_S = 3.0
+"""A pass waits no longer for an event."""
+AGAIN_S = 30.0
+"""After an event that was not taken, no other is tried in its namespace for so long."""
 MAX_REMEMBERED = 10_000
 
 
@@ -26,9 +35,11 @@ class Recorder:
     def __init__(self, api: Kubernetes, identity: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._api, self._identity, self._clock = api, identity, clock
         self._told: dict[tuple[str, str, str], float] = {}
+        self._failing: dict[str, float] = {}  # namespaces that took no event lately, and when
 
     async def tell(self, cluster: Cluster, reason: str, action: str, note: str, *, warning: bool = False) -> bool:
-        """False when it was told lately, or there is nobody to tell: the namespace is being deleted."""
+        """False when it was told lately, or there is nobody to tell: the namespace is being deleted.
+        Events are best effort: one that is not taken fails nothing, and is tried again later."""
         key = (cluster.uid, reason, note)
         now = self._clock()
         if now - self._told.get(key, -QUIET_S) < QUIET_S:
@@ -55,10 +66,23 @@ class Recorder:
                 "uid": cluster.uid,
             },
         }
+        if now - self._failing.get(cluster.namespace, -AGAIN_S) < AGAIN_S:
+            self._told[key] = now - QUIET_S + AGAIN_S
+            return True
         try:
-            await self._api.create(event)
+            async with asyncio.timeout(EVENT_S):
+                await self._api.create(event)
         except ApiException as error:
-            if error.status not in (403, 404):  # the namespace is being deleted
-                raise
-            return False
+            if error.status == 404 or is_terminating(error):
+                return False
+            self._put_off(cluster, key, now, error)
+        except UNREACHABLE as error:
+            self._put_off(cluster, key, now, error)
+        else:
+            self._failing.pop(cluster.namespace, None)
         return True
+
+    def _put_off(self, cluster: Cluster, key: tuple[str, str, str], now: float, error: BaseException) -> None:
+        self._failing[cluster.namespace] = now
+        self._told[key] = now - QUIET_S + AGAIN_S
+        log.info("event not written: %s", reason(error), extra={"cluster": f"{cluster.namespace}/{cluster.name}"})

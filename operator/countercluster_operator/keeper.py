@@ -9,13 +9,16 @@ import ssl
 from collections.abc import Callable
 from typing import NamedTuple
 
-from countercluster_operator.api import Kubernetes
+from kubernetes.aio.client.exceptions import ApiException
+
+from countercluster_operator.api import UNREACHABLE, Kubernetes, is_terminating
 from countercluster_operator.certificates import Pair
 from countercluster_operator.contexts import context_of
 from countercluster_operator.fitness import judge
-from countercluster_operator.material import USUAL, Limits, Material, adopted, load, renewed, serial_of, trust_of
+from countercluster_operator.material import EMPTY, USUAL, Limits, Material, adopted, load, renewed, serial_of, trust_of
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Observed
+from countercluster_operator.refusals import reason
 from countercluster_operator.resources import Manifest
 from countercluster_operator.resources.cache import secrets_digest
 from countercluster_operator.resources.secrets import Given, Secured, decoded, private, users_digest
@@ -60,8 +63,8 @@ class Keeper:
         self._known[key] = Secured(material, given)
         return self._known[key], problems
 
-    async def renew(self, cluster: Cluster, seen: Observed) -> Secured:
-        """What is due is made anew, and kept before anybody gets to see it."""
+    async def renew(self, cluster: Cluster, seen: Observed, problems: list[Problem]) -> Secured:
+        """What is due is made anew, and kept before anybody gets to see it; what cannot be kept is not used."""
         secured = self._known[_key(cluster)]
         material = renewed(
             secured.material,
@@ -75,7 +78,16 @@ class Keeper:
         if material.users != secured.given.users:
             material = dataclasses.replace(material, users=secured.given.users)
         if material is not secured.material:
-            await self._api.apply(private(cluster, material))
+            try:
+                await self._api.apply(private(cluster, material))
+            except UNREACHABLE as error:
+                if isinstance(error, ApiException) and (error.status in (404, 409) or is_terminating(error)):
+                    raise
+                text = f"the API server refuses Secret {cluster.name}-private: {reason(error)}"
+                if secured.material == EMPTY:
+                    raise Refused(text) from None  # nothing is made from what is not kept
+                problems.append(Problem("ChildRefused", text))
+                return secured
             secured = self._known[_key(cluster)] = Secured(material, secured.given)
         return secured
 

@@ -97,7 +97,8 @@ async def observe(
     addresses = {p["metadata"]["name"]: p.get("status", {}).get("podIP", "") for p in raw.pods}
     answers = await asyncio.gather(*(_ask_pod(cluster, p, context) for p in raw.pods))
     raw.answers = {p["metadata"]["name"]: a for p, a in zip(raw.pods, answers, strict=True) if a is not None}
-    if landscape is not None and len(raw.answers) < len(raw.pods) and cluster.spec.healing.replace_lost_after_seconds:
+    formed = bool(status.get("bootstrap"))
+    if landscape is not None and formed and len(raw.answers) < len(raw.pods) and cluster.spec.healing.replace_lost_after_seconds:
         await _look_around(landscape, raw)
     if landscape is not None:
         raw.may_keep = landscape.may("keep") and landscape.may("volumes")

@@ -6,7 +6,6 @@ the next look. A status belongs to the very object that was looked at; one of th
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import datetime
 import logging
@@ -18,7 +17,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from countercluster_operator import names, report
 from countercluster_operator.act import Act, NotNow
-from countercluster_operator.api import Kubernetes, is_terminating
+from countercluster_operator.api import UNREACHABLE, Kubernetes, is_terminating
 from countercluster_operator.budget import Budget
 from countercluster_operator.children import Children, Kept
 from countercluster_operator.events import Recorder, timestamp
@@ -30,6 +29,7 @@ from countercluster_operator.model import Cluster, InvalidSpec, decode
 from countercluster_operator.observe import observe
 from countercluster_operator.observed import Observed
 from countercluster_operator.plan import Plan, plan
+from countercluster_operator.refusals import reason, retry_after_s
 from countercluster_operator.resources import claims
 from countercluster_operator.resources.secrets import Secured
 from countercluster_operator.settings import Settings
@@ -42,6 +42,8 @@ AT_REST_S = 60.0
 REFUSED_S = 10.0
 SOON_S = 1.0
 AT_ONCE_S = 0.2
+MEMORABLE = frozenset({"RecordBootstrap", "Bootstrap", "Recover"})
+"""Steps that are done once, ever: not before it is written down that they are."""
 
 Key = tuple[str, str]  # namespace, name
 
@@ -59,6 +61,7 @@ class Reconciler:
         self._rolls = Throttle(settings.max_rolls)
         self._losses = Budget(settings.healing_per_domain, settings.healing_in_all)
         self._landscape = Landscape(api)
+        self._unable: dict[Key, str] = {}  # what the last step of a cluster failed of
         self._rest_s = min(AT_REST_S, settings.spread_s)  # what has to be waited out is not slept through
         self._keeper = Keeper(api, Limits(datetime.timedelta(seconds=settings.spread_s), datetime.timedelta(hours=settings.certificate_hours)))
 
@@ -88,6 +91,7 @@ class Reconciler:
         self._inquiry.forget(*key)
         self._rolls.release(key)
         self._losses.forget(key)
+        self._unable.pop(key, None)
 
     async def _look(self, body: dict[str, Any]) -> float:
         old = body.get("status") or {}
@@ -111,7 +115,7 @@ class Reconciler:
         seen = await self._inquiry.explain(cluster, seen)
         todo = self._in_turn(cluster, seen, plan(cluster, seen))
         if not cluster.spec.paused:
-            secured = await self._keeper.renew(cluster, seen)
+            secured = await self._keeper.renew(cluster, seen, problems)
         await self._tell(cluster, troubles(seen), run)
         problems += not_used(seen)
         await self._tell(cluster, problems, run)
@@ -124,18 +128,21 @@ class Reconciler:
         if written:  # what was observed is outdated
             applied = f"applied {', '.join(written)}"
             todo = dataclasses.replace(todo, applied=applied) if todo.settled else dataclasses.replace(todo, step=None, waiting=applied)
+        if unable := self._unable.pop((cluster.namespace, cluster.name), ""):
+            problems.append(Problem("ChildRefused", unable))
         refused = [*problems, *(Problem("ChildRefused", text) for text in kept.refused)]
         if refused:
             todo = dataclasses.replace(todo, refused_reason=refused[0].reason, refused="; ".join(p.text for p in refused))
         # The status before the act: what must be remembered (target, who bootstraps) is remembered before it is acted upon.
-        await self._write_status(body, report.status(cluster, seen, todo, old, _now(), secured))
+        remembered = await self._remember(body, report.status(cluster, seen, todo, old, _now(), secured))
+        if not remembered and todo.step is not None and todo.step.kind in MEMORABLE:
+            todo = dataclasses.replace(todo, step=None, waiting="waiting until the status can be written")
         if todo.warning is not None and await self._events.tell(cluster, todo.warning[0], "Observe", todo.warning[1], warning=True):
             log.warning("%s", todo.warning[1], extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
         reach("after-status")
         if cluster.spec.paused or written:
             return AT_REST_S if cluster.spec.paused else AT_ONCE_S
         act = Act(self._api, cluster, seen, addresses, context, self._landscape.forbid)
-        await asyncio.gather(*(act.delete_claim(ordinal) for ordinal in todo.excess_claims))
         again_s = await self._act(cluster, todo, act, run)
         return min(again_s, SOON_S) if kept.moved or report.undecided(seen, todo) else again_s
 
@@ -154,8 +161,8 @@ class Reconciler:
         return todo
 
     async def _tell(self, cluster: Cluster, problems: Sequence[tuple[str, str]], run: str) -> None:
-        for reason, text in problems:
-            if await self._events.tell(cluster, reason, "Reconcile", text, warning=True):
+        for why, text in problems:
+            if await self._events.tell(cluster, why, "Reconcile", text, warning=True):
                 log.warning("%s", text, extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
 
     def _in_budget(self, key: Key, seen: Observed, todo: Plan) -> Plan:
@@ -188,17 +195,39 @@ class Reconciler:
     async def _act(self, cluster: Cluster, todo: Plan, act: Act, run: str) -> float:
         step = todo.step
         where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
-        if step is None:
-            return self._rest_s if todo.settled else REFUSED_S if todo.refused else SOON_S
         try:
+            for ordinal in todo.excess_claims:
+                await act.delete_claim(ordinal)
+            if step is None:
+                return self._rest_s if todo.settled else REFUSED_S if todo.refused else SOON_S
             await act.do(step)
         except NotNow as error:
-            log.info("not now: %s", error, extra={**where, "step": step.kind})
+            log.info("not now: %s", error, extra={**where, "step": step.kind if step is not None else ""})
             return SOON_S
+        except UNREACHABLE as error:
+            if isinstance(error, ApiException) and is_terminating(error):
+                raise
+            what = f"{step.kind} {step.pod}".strip() if step is not None else "to delete a claim that is not needed"
+            text = f"the API server refuses {what}: {reason(error)}"
+            self._unable[cluster.namespace, cluster.name] = text  # the next status tells it
+            await self._tell(cluster, [Problem("ChildRefused", text)], run)
+            return max(SOON_S, retry_after_s(error))
         reach(f"after-{step.kind}")
         log.info("%s", step.reason, extra={**where, "step": step.kind, "pod": step.pod, "node_id": step.node_id})
         await self._events.tell(cluster, step.kind, step.kind, step.reason)
         return AT_ONCE_S
+
+    async def _remember(self, body: dict[str, Any], new: dict[str, Any]) -> bool:
+        """False when the status cannot be written. That is no reason to leave a cluster alone."""
+        try:
+            await self._write_status(body, new)
+        except UNREACHABLE as error:
+            if isinstance(error, ApiException) and (error.status in (404, 409) or is_terminating(error)):
+                raise
+            meta = body["metadata"]
+            log.warning("status not written: %s", reason(error), extra={"cluster": f"{meta['namespace']}/{meta['name']}"})
+            return False
+        return True
 
     async def _is_another(self, body: dict[str, Any]) -> bool:
         """The CounterCluster is going, is gone, or another one of its name is there."""

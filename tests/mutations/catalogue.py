@@ -32,6 +32,7 @@ from counter_node.tail import Tail
 from countercluster_operator import fitness, healing, keeper, users
 from countercluster_operator.budget import Budget
 from countercluster_operator.certificates import Authority
+from countercluster_operator.children import Children
 from countercluster_operator.machines import Loss, Machines
 
 Patch = Callable[[object, str, Any], None]
@@ -546,3 +547,11 @@ def retained_volume_deleted(patch: Patch) -> None:
 @mutation("any number of members is given up at once", tests=("tests/unit/operator/test_machines.py",))
 def healing_without_a_budget(patch: Patch) -> None:
     patch(Budget, "refusal", lambda self, key, domain, silent: "")
+
+
+@mutation("what the API server refuses ends the pass", tests=("tests/unit/operator/test_refusals.py",))
+def refusal_ends_the_pass(patch: Patch) -> None:
+    def note(self: Children, key: Any, wish: str, what: str, error: BaseException, kept: Any) -> None:
+        raise error
+
+    patch(Children, "_note", note)

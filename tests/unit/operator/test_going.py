@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from countercluster_operator import keeper, material
 from countercluster_operator.api import is_terminating
+from countercluster_operator.lease import NotLeading
 from countercluster_operator.material import Material
 from countercluster_operator.reconcile import AT_REST_S, SOON_S
 from kubernetes.aio.client.exceptions import ApiException
@@ -212,7 +213,7 @@ def test_no_write_outlives_its_pass(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def apply(manifest: Object, *, subresource: str = "") -> Object:
         if manifest["kind"] == "ServiceAccount":
-            raise ApiException(status=500)
+            raise NotLeading("not any more")
         if manifest["kind"] == "StatefulSet":
             await asyncio.sleep(0.05)
             written.append("StatefulSet")
@@ -221,7 +222,7 @@ def test_no_write_outlives_its_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world, "apply", apply)
 
     async def run() -> list[str]:
-        with pytest.raises(ApiException):
+        with pytest.raises(NotLeading):
             await world.reconciler.reconcile(KEY)
         return list(written)
 

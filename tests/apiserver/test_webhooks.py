@@ -1,0 +1,90 @@
+"""Webhooks that fail, for every kind of child and for events: the rest is done, healing goes on, the status is true and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.apiserver.world import World, world
+
+pytestmark = pytest.mark.timeout(300)
+HOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+RULES = [
+    ("", ["services", "events"]),
+    ("apps", ["statefulsets"]),
+    ("events.k8s.io", ["events"]),
+    ("policy", ["poddisruptionbudgets"]),
+]
+
+
+def _failing(namespace: str) -> dict[str, Any]:
+    """Nobody listens where it points to."""
+    rules = [
+        {"apiGroups": [group], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": resources, "scope": "Namespaced"}
+        for group, resources in RULES
+    ]
+    hook = {
+        "name": "failing.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:9/never"},
+        "rules": rules,
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "timeoutSeconds": 2,
+    }
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": namespace},
+        "webhooks": [hook],
+    }
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path) as found:
+        yield found
+
+
+def test_a_member_is_healed_and_the_status_is_true_while_a_webhook_fails(here: World) -> None:
+    name = here.server.namespace("hooked")
+    with here.operator() as operator:
+        here.cluster(name, "clicks")
+        here.wait_ready(name, "clicks")
+        before = {m["nodeId"] for m in here.members(name, "clicks")}
+        here.server.request("POST", HOOKS, _failing(name)).ok()
+        service = f"/api/v1/namespaces/{name}/services/clicks"
+        here.wait("the webhook is in force", lambda: here.server.merge(service, {"metadata": {"labels": {"a": "b"}}}).status == 500)
+        here.server.request("DELETE", service).ok()
+        here.edit(name, "clicks", resources={"requests": {"memory": "33Mi"}})
+        here.wait("it says so", lambda: here.condition(name, "clicks").get("reason") == "ChildRefused")
+
+        def told() -> bool:
+            message = str(here.condition(name, "clicks").get("message"))
+            return all(f"refuses {kind} clicks: " in message for kind in ("Service", "StatefulSet")) and "failed calling webhook" in message
+
+        here.wait("with both children and the cause", told)
+        failed = operator.metric('countercluster_operator_reconciles_total\\{result="error"\\}')
+
+        here.server.request("DELETE", f"/api/v1/namespaces/{name}/persistentvolumeclaims/data-clicks-2").ok()
+        here.server.request("DELETE", f"/api/v1/namespaces/{name}/pods/clicks-2").ok()
+        here.wait("the member that lost its disk is replaced", lambda: _healed(here, name, before), 60)
+        assert here.condition(name, "clicks", "QuorumHealthy")["status"] == "True"
+        assert here.get(name, "clicks")["status"]["observedGeneration"] == here.get(name, "clicks")["metadata"]["generation"]
+        assert operator.metric('countercluster_operator_reconciles_total\\{result="error"\\}') == failed, "no pass has failed"
+
+        here.server.request("DELETE", f"{HOOKS}/{name}").ok()
+        here.wait("the Service is back", lambda: here.server.request("GET", service).status == 200, 45)
+        here.wait_ready(name, "clicks", 90)
+        assert not [line for line in operator.lines() if "exception" in line]
+
+
+def _healed(here: World, namespace: str, before: set[str]) -> bool:
+    if not here.get(namespace, "clicks")["status"].get("leader"):
+        return False
+    members = here.members(namespace, "clicks")
+    return len(members) == 3 and all(m["voter"] for m in members) and {m["nodeId"] for m in members} != before
