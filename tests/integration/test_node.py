@@ -14,7 +14,7 @@ from counter_node import settings
 from counter_node.disk_worker import DiskWorker
 from counter_node.embedded import RaftNode
 from counter_node.net.peers import Outbound
-from counter_node.node import serve
+from counter_node.node import EndedByErrorError, serve
 from counter_node.replica import Replica
 
 from tests.support.devcluster import free_port_range
@@ -34,7 +34,7 @@ def test_an_error_in_the_middle_of_a_turn_ends_the_node(tmp_path: Path, monkeypa
         raise AssertionError("an invariant does not hold")
 
     monkeypatch.setattr(Replica, "turn", broken)
-    with pytest.raises(AssertionError, match="an invariant does not hold"):
+    with pytest.raises(EndedByErrorError, match="an invariant does not hold"):
         asyncio.run(asyncio.wait_for(serve(_settings(tmp_path), asyncio.Event()), 10))
 
 

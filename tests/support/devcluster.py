@@ -38,7 +38,7 @@ def free_port_range(count: int) -> int:
 
 
 class DevCluster:
-    ready_s = 45.0
+    ready_s = 60.0
 
     def __init__(
         self,
@@ -68,6 +68,14 @@ class DevCluster:
         self.admin_options: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
+        self.start()
+        if not self._ready.wait(self.ready_s):
+            self.__exit__()
+            raise AssertionError(f"the devcluster is not ready after {self.ready_s} s: {self.output}\n{self.logs()}")
+        return self
+
+    def start(self) -> None:
+        """Returns at once, whatever becomes of it; `__exit__` ends it."""
         command = [*self._wrapper, sys.executable, "-m", "counter_node.devcluster", "--nodes", str(self.size), "--port", str(self.port)]
         command += ["--dir", str(self.directory)] + ["--no-restart"] * (not self._restart) + ["--cluster-mode"] * self._cluster_mode
         if self._options:
@@ -76,10 +84,6 @@ class DevCluster:
         environment = {**os.environ, "PYTHONPATH": path, **self._environment}
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
         threading.Thread(target=self._read, daemon=True).start()
-        if not self._ready.wait(self.ready_s):
-            self.__exit__()
-            raise AssertionError(f"the devcluster is not ready after {self.ready_s} s: {self.output}\n{self.logs()}")
-        return self
 
     def __exit__(self, kind: object = None, *_: object) -> None:
         if kind is not None:  # pytest shows it with the failure
