@@ -136,6 +136,7 @@ class Replica:
         self.time = LogTime(clock_ms, running_ms or clock_ms, lambda: self.machine, note, second=second_note)
         self.keeper = Timekeeper(self.raft.id, self.time, synchronised)
         self._led_term = self._led_ticks = 0  # of the term that the timekeeper leads
+        self._offered_in_vain = False  # the gateway's batch or session, in the last turn
         self._time_governed = (0, 0)  # term and index of the last Jump or Calendar
         self._job: DiskJob | None = None
         self._job_ticks = 0
@@ -448,6 +449,7 @@ class Replica:
             self._restore()
         if gateway.lost and raft.leader != NONE:
             gateway.leader_found()
+        self._offered_in_vain = False
         if not (gateway.quiet or self.disk_failed):
             self._offer()
         # Where nobody waits for what is committed, it is applied after the leader was served: an acknowledgement is not to wait for it. For two
@@ -489,7 +491,9 @@ class Replica:
     def settled(self) -> bool:
         """Of a leader, after an acknowledgement came or a job is durable: a turn would find nothing to do. (Whatever else comes wakes the driver by
         itself.)"""
-        return self.raft.settled and self._marker is None and not (self._messages or self.gateway.replies or self.gateway.waits)
+        return self.raft.settled and self._marker is None and not (
+            self._held_reads or self._offered_in_vain or self._messages or self.gateway.replies or self.gateway.waits
+        )
 
     @property
     def behind(self) -> int:
@@ -516,6 +520,7 @@ class Replica:
             if raft.leadership is None:
                 self._messages.append((raft.leader, Forward(body)))
             elif not self._propose(body):
+                self._offered_in_vain = True
                 gateway.not_sent()
         if gateway.reads.ops or gateway.asked:
             read_id = gateway.read_to_ask(route)

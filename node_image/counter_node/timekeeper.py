@@ -97,8 +97,8 @@ class Timekeeper:
     def tick(self) -> None:
         offset = self._offset()
         if abs(offset - self._wall_offset) > MARGIN_MS:
-            self._steady_since_ms = self.time.running_ms()
-            self._wall_offset = offset
+            self._steady_since_ms = self.time.running_ms()  # somebody set it
+        self._wall_offset = offset
 
     def answer(self, ask: ClockAsk, log_term: int, *, from_leader: bool) -> ClockTell:
         """What this node's clock and note say; then it notes what the leader says."""

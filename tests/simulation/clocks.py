@@ -17,17 +17,20 @@ YEAR_2040_MS = 2_208_988_800_000
 class Clocks:
     def __init__(self, world: World, rate: float = 1.0) -> None:
         self._world = world
-        self.rate = rate  # of the running clock
+        self._running_ms, self._running_rate, self._running_since = 0.0, rate, world.now
         self.boot = 0
         self.synchronised = False  # what the kernel says of the wall
-        self._booted_at = world.now
         self._wall_ms, self._wall_rate, self._wall_since = float(EPOCH_MS), 1.0, 0.0
 
     def wall_ms(self) -> int:
         return int(self._wall_ms + (self._world.now - self._wall_since) * self._wall_rate)
 
     def running_ms(self) -> float:
-        return (self._world.now - self._booted_at) * self.rate
+        return self._running_ms + (self._world.now - self._running_since) * self._running_rate
+
+    def set_rate(self, rate: float) -> None:
+        """Of the running clock."""
+        self._running_ms, self._running_since, self._running_rate = self.running_ms(), self._world.now, rate
 
     @property
     def true_ms(self) -> float:
@@ -47,4 +50,4 @@ class Clocks:
 
     def reboot(self) -> None:
         self.boot += 1
-        self._booted_at = self._world.now
+        self._running_ms, self._running_since = 0.0, self._world.now

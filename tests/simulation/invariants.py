@@ -49,6 +49,7 @@ class Invariants:
         self._proposed: dict[tuple[int, int], float] = {}  # (term, index) → true time
         self._least = float("inf")  # of log time less 1/0.95 of true time, over the committed entries so far
         self._jumped_ms = 0
+        self.fastest = 1 / 0.95  # of any running clock
         self._committed_by: list[tuple[int, int]] = []  # (term, index): entries up to `index` were committed in `term` at the latest
 
     def watch(self, node: Node) -> None:
@@ -75,7 +76,7 @@ class Invariants:
         if jumped_ms > self._jumped_ms:
             self._jumped_ms = jumped_ms
             self._not_ahead(node, entry)
-        position = machine.time_ms - jumped_ms - at / 0.95
+        position = machine.time_ms - jumped_ms - at * self.fastest
         if position > self._least + SLACK_MS:
             by = position - self._least
             raise Broken(f"never early: log time is {by:.0f} ms too far at entry {entry.index}\n{self._world.state()}")

@@ -379,6 +379,11 @@ class World:
                 return
         self.now = max(self.now, until_ms)
 
+    def skip(self, ms: float) -> None:
+        """So much time goes by in which nothing happens: what is to come, comes as much later."""
+        self.now += ms
+        self._heap = [(at + ms, number, action) for at, number, action in self._heap]
+
     def trace(self, *what: Any) -> None:
         self._trace.update(repr((round(self.now, 4), *what)).encode())
         if self.story is not None and what[0] != "send":
