@@ -81,6 +81,7 @@ def _cache(spec: Object, leader: Object | None) -> Object:
         "enabled": wanted.get("enabled", True),
         "replicas": wanted.get("replicas", 1),
         "connected": found.get("connected"),
+        "error": found.get("error", ""),
         "lagEntries": max(0, leader["appliedIndex"] - published) if leader and published is not None and found.get("connected") else None,
     }
 
@@ -102,7 +103,8 @@ def status_view(found: Object) -> RenderableType:
 def _cache_words(cache: Object) -> str:
     if not cache["enabled"]:
         return "cache: off"
-    return f"cache: {_shown(cache['connected'])} of {cache['replicas']} Redis reached, {_shown(cache['lagEntries'])} entries behind"
+    why = f"; {cache['error']}" if cache["error"] else ""
+    return f"cache: {_shown(cache['connected'])} of {cache['replicas']} Redis reached, {_shown(cache['lagEntries'])} entries behind{why}"
 
 
 def _security_words(found: Object) -> Text:

@@ -88,6 +88,8 @@ def status(node: Node) -> dict[str, Any]:
             "configured": cache is not None,
             "connected": cache.connected if cache is not None else 0,
             "publishedIndex": cache.published_index if cache is not None else 0,
+            "known": cache.known if cache is not None else 0,
+            "error": cache.error if cache is not None else "",
         },
     }
 

@@ -43,6 +43,12 @@ class NodeStatus:
     """Of its users' file in force; empty from a node that does not tell."""
     users_error: str = ""
     """Why that is not the newest."""
+    cache_known: int = 0
+    """Redis pods that a leader knows of."""
+    cache_connected: int = 0
+    """How many of them take what it publishes."""
+    cache_error: str = ""
+    """Why one of the others does not."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,4 +145,7 @@ def node_status(found: dict[str, Any]) -> NodeStatus:
         serial=(found.get("tls") or {}).get("serial", ""),
         users_digest=str(found.get("users_digest") or ""),
         users_error=str(found.get("users_error") or "")[:MAX_WORDS],
+        cache_known=int((found.get("cache") or {}).get("known") or 0),
+        cache_connected=int((found.get("cache") or {}).get("connected") or 0),
+        cache_error=str((found.get("cache") or {}).get("error") or "")[:MAX_WORDS],
     )

@@ -191,6 +191,11 @@ def _cache(cluster: Cluster, seen: Observed) -> Condition:
     if not cluster.spec.cache.enabled:
         return ("CacheAvailable", False, "CacheDisabled", "spec.cache.enabled is false")
     why = f": {seen.cache_trouble}" if seen.cache_trouble else ""
+    said = seen.leader.status if seen.leader is not None else None
+    if seen.cache_ready and said is not None and said.cache_error:
+        some = said.cache_connected > 0
+        text = f"{said.cache_connected} of {said.cache_known} Redis pods take what the leader publishes: {said.cache_error}"
+        return ("CacheAvailable", some, "PartlyPublished" if some else "NotPublished", f"{text}; counting does not depend on it")
     if seen.cache_ready:
         return ("CacheAvailable", True, "RedisReady", f"{seen.cache_ready} Redis pods serve")
     return ("CacheAvailable", False, "RedisNotReady", f"no Redis pod is ready{why}; counting does not depend on it")

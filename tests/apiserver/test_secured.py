@@ -208,7 +208,7 @@ def test_users_of_the_spec_have_their_own_rights_and_lose_them_at_once(here: Wor
 def test_a_wrong_word_in_a_rule_reaches_no_node_and_is_told(here: World, secured: Client, namespace: str) -> None:
     meta = {"name": "reports", "namespace": namespace}
     here.server.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"password": "read-only"}}).ok()
-    user = {"name": "reports", "rules": "~app:* +@read", "passwordSecret": {"name": "reports"}}
+    user = {"name": "reports", "rules": "~app:* +@read +ping", "passwordSecret": {"name": "reports"}}
     here.edit(namespace, "c", auth={"users": [user]})
     login = {"credential_provider": None, "username": "reports", "password": "read-only"}
     with secured.redis(**login) as client:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,12 +18,17 @@ from counter_node.cache import replica as replica_module
 from counter_node.cache.publisher import RESOLVE_S, Publisher
 from counter_node.cache.replica import CacheReplica
 from counter_node.cache.script import FENCE, HEARTBEAT
+from countercluster_operator.certificates import leaf
+from countercluster_operator.model import Cluster, Spec
+from countercluster_operator.resources.cache import FILES, SOCKET, deployment
 
 from benchmarks import cache_staleness
-from tests.support.devcluster import DevCluster
+from tests.support.certificates import Folder, now
+from tests.support.devcluster import DevCluster, free_port_range
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
+PROBES = ("readinessProbe", "livenessProbe")
 FAST = ("--tick-ms", "20")
 
 
@@ -396,3 +402,50 @@ def test_the_measurement_of_staleness_measures(monkeypatch: pytest.MonkeyPatch, 
     p50, p99, most = map(float, told.groups())
     assert 0 <= p50 <= p99 <= most < 5_000
     assert most > 0
+
+
+def test_the_probe_of_a_secured_redis_knocks_without_a_failed_handshake(tmp_path: Path) -> None:
+    """Server and probe as the operator's Deployment has them, with TLS and users."""
+    folder = Folder(tmp_path, 1)
+    folder.write("tls", leaf(folder.authority.signing, folder.names("node/node-0"), now()))
+    (tmp_path / "users.acl").write_text("user default on #" + "0" * 64 + " ~* &* +@all\n")
+    container = deployment(Cluster("c", "ns", "uid", 1, Spec(), "image", "redis"))["spec"]["template"]["spec"]["containers"][0]
+    here = {FILES: str(tmp_path), SOCKET: str(tmp_path / "redis.sock"), "/tmp": str(tmp_path), "6379": str(free_port_range(1))}
+
+    def moved(words: list[str]) -> list[str]:
+        return [here.get(word) or word.replace(f"{FILES}/", f"{tmp_path}/") for word in words]
+
+    command = [*container["command"], *moved(container["args"])]
+    probes = {part: moved(container[part]["exec"]["command"]) for part in PROBES}
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        server = subprocess.Popen(command, stdout=out, stderr=out)
+    try:
+        for probe in probes.values():
+            until(lambda p=probe: subprocess.run(p, capture_output=True, check=False).returncode == 0, "the probe succeeds")
+            for _ in range(3):
+                subprocess.run(probe, capture_output=True, check=True)
+    finally:
+        server.kill()
+        server.wait()
+    assert "Error accepting" not in log.read_text()
+    assert "Ready to accept connections" in log.read_text()
+    assert all(subprocess.run(probe, capture_output=True, check=False).returncode for probe in probes.values()), "a dead one is told"
+
+
+def test_the_status_says_why_values_do_not_reach_redis(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as cache, DevCluster(tmp_path / "c", 1, *FAST, "--cache", f"127.0.0.1:{cache.port}") as cluster:
+        until(lambda: cluster.status(0)["cache"]["connected"] == 1, "it is reached")
+        assert cluster.status(0)["cache"] | {"publishedIndex": 0} == {
+            "configured": True, "connected": 1, "publishedIndex": 0, "known": 1, "error": "",
+        }  # fmt: skip
+        with cache.client() as client:
+            client.config_set("requirepass", "word")
+            client.client_kill_filter(skipme=False, _type="normal")
+        until(lambda: "uthentic" in cluster.status(0)["cache"]["error"], "the cause is told")
+        found = cluster.status(0)["cache"]
+        assert found["error"].startswith(f"127.0.0.1:{cache.port}: ")
+        assert (found["connected"], found["known"]) == (0, 1)
+        with redis.Redis(port=cache.port, password="word") as client:
+            client.config_set("requirepass", "")
+        until(lambda: cluster.status(0)["cache"]["error"] == "", "it is reached again")

@@ -44,6 +44,7 @@ class Publisher:
         self._replicas: dict[str, CacheReplica] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._as_of_ms = 0
+        self._unresolved = ""
         self.counts = Counts()
 
     @property
@@ -59,6 +60,16 @@ class Publisher:
     @property
     def connected(self) -> int:
         return sum(r.connected for r in self._replicas.values())
+
+    @property
+    def known(self) -> int:
+        """Redis pods behind the name."""
+        return len(self._replicas)
+
+    @property
+    def error(self) -> str:
+        """Why values do not reach a Redis, or why none is found; empty when all is well."""
+        return next((r.error for r in self._replicas.values() if r.error), "") or self._unresolved
 
     @property
     def published_index(self) -> int:
@@ -90,8 +101,13 @@ class Publisher:
                 found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
             except OSError as error:
                 log.debug("cache name not found: %s", error)  # those that are known stay: a name server may be down
+                self._unresolved = "" if self._replicas else f"{self._host}: {error}"
             else:
-                await self._follow({str(info[4][0]) for info in found})
+                try:
+                    await self._follow({str(info[4][0]) for info in found})
+                    self._unresolved = ""
+                except OSError as error:  # the file of the password or of the authorities
+                    self._unresolved = f"{self._host}: {error}"
             await asyncio.sleep(RESOLVE_S)
 
     async def _follow(self, hosts: set[str]) -> None:

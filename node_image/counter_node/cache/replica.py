@@ -23,6 +23,7 @@ PACE_S: Final = 0.01
 HEARTBEAT_S: Final = 0.2
 PAUSE_S: Final = 1.0
 TIMEOUT_S: Final = 2.0
+MAX_ERROR: Final = 300
 CHUNK_KEYS: Final = 500
 MAX_DIRTY_KEYS: Final = 200_000
 REFILL_MOST_KEYS: Final = 500_000
@@ -92,6 +93,8 @@ class CacheReplica:
         seconds from its oldest change to the answer of Redis. `secure`: options of redis-py for password and TLS."""
         self.endpoint = f"{host}:{port}"
         self.connected = False
+        self.error = ""
+        """Why the last publication failed; empty since one has succeeded."""
         self.published_index = 0
         self.written_s = time.monotonic()  # when it confirmed a write last; at first, when it was found
         self.counts = counts if counts is not None else Counts()
@@ -147,7 +150,7 @@ class CacheReplica:
             pause_s = PAUSE_S
             try:
                 await self._publish()
-                self.connected = True
+                self.connected, self.error = True, ""
                 pause_s = PACE_S
             except FencedOff as error:
                 self.counts.fenced += 1
@@ -159,7 +162,7 @@ class CacheReplica:
             except (RedisError, OSError, TimeoutError) as error:
                 if self.connected:
                     log.warning("cache not reached: %s", error, extra={"cache": self.endpoint})
-                self.connected = False
+                self.connected, self.error = False, f"{self.endpoint}: {str(error) or type(error).__name__}"[:MAX_ERROR]
                 self.counts.failures += 1
             await asyncio.sleep(pause_s)
 

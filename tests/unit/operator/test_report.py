@@ -113,3 +113,24 @@ def test_a_lost_majority_and_a_roll_that_stopped_are_reasons_of_their_own() -> N
     lost = _status(world, {}, "t2")
     assert (_condition(lost, "QuorumHealthy")["reason"], _condition(lost, "Available")["status"]) == ("QuorumLost", "False")
     assert "3 of 3 voters do not answer" in _condition(lost, "QuorumHealthy")["message"]
+
+
+def test_the_cache_is_available_only_when_what_is_published_reaches_it() -> None:
+    """Redis may be ready and take nothing: a certificate without the usage, another password."""
+    world = World(1, 3)
+    settle(world)
+
+    def said(known: int, connected: int, error: str) -> tuple[str, str, str]:
+        seen = dataclasses.replace(world.observe(), cache_ready=1)
+        status = {"cache_known": known, "cache_connected": connected, "cache_error": error}
+        pods = [dataclasses.replace(p, status=p.status and dataclasses.replace(p.status, **status)) for p in seen.pods]
+        seen = dataclasses.replace(seen, pods=tuple(pods))
+        found = _condition(report.status(world.cluster(), seen, world.operate(), {}, "t"), "CacheAvailable")
+        return found["status"], found["reason"], found["message"]
+
+    assert said(1, 1, "")[:2] == ("True", "RedisReady")
+    assert said(0, 0, "")[:2] == ("True", "RedisReady"), "the leader has just begun, or tells nothing"
+    status, reason, message = said(2, 0, "10.0.0.3:6379: certificate verify failed")
+    assert (status, reason) == ("False", "NotPublished")
+    assert "0 of 2 Redis pods take what the leader publishes: 10.0.0.3:6379: certificate verify failed" in message
+    assert said(2, 1, "10.0.0.3:6379: refused")[:2] == ("True", "PartlyPublished")
