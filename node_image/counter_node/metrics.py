@@ -82,6 +82,7 @@ FAMILIES: dict[str, Family] = {
     "counter_clock_offset_ms": Family("gauge", "Member's wall clock minus the calendar in the log; on the leader only", ("node",)),
     "counter_clock_rate": Family("gauge", "Log time's rate by the member's running clock, 1 when equal; on the leader only", ("node",)),
     "counter_clocks_disagree": Family("gauge", "Members whose wall clock is not what a majority agrees on; on the leader only"),
+    "counter_history_info": Family("gauge", "Always 1; the history that the state is of, and how it began", ("history", "parent", "reason")),
     "counter_commands": Family("counter", "Commands received"),
     "counter_command_errors": Family("counter", "Error replies by their first word; errors inside of EXEC's list are not counted", ("error",)),
     "counter_clients_connected": Family("gauge", "Open client connections"),
@@ -283,6 +284,9 @@ class Metrics:
         yield "counter_keys_limit", (), limits.max_keys
         yield "counter_producers_limit", (), limits.max_producers
         yield "counter_level", (), node.replica.machine.level
+        if now := node.replica.machine.lineage[-1:]:
+            parent = node.replica.machine.lineage[-2:-1]
+            yield "counter_history_info", (now[0].id, parent[0].id if parent else "", now[0].reason), 1
 
     def _clients(self) -> Iterator[Sample]:
         node, clients, limits = self._node, self._node.clients, self._node.settings

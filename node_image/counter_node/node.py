@@ -23,6 +23,7 @@ from typing import Any
 from counter_node import __version__
 from counter_node.cache.publisher import Publisher
 from counter_node.counters.batches import Limits
+from counter_node.counters.history import ids
 from counter_node.counters.machine import Machine, SnapshotFormatError, UnknownOperationError
 from counter_node.counters.ops import is_write
 from counter_node.disk_worker import DiskWorker
@@ -33,8 +34,10 @@ from counter_node.metrics import Metrics
 from counter_node.net.admin import Admin
 from counter_node.net.clients import ClientServer
 from counter_node.net.http import HttpConnection
-from counter_node.net.peers import REMOVED, Hello, Peers, frame, frames
+from counter_node.net.peers import REMOVED, Hello, Peers, Welcome, frame, frames
+from counter_node.net.reach import reached
 from counter_node.question import Questions
+from counter_node.raft.alone import why_not_alone
 from counter_node.raft.core import Config
 from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
@@ -89,7 +92,6 @@ class Node:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.failed = ""  # why the disk is not used any more
-        self.removed = False  # a member told us that this id was removed
         self.stopping = False
         self.started = False
         self.born = time.monotonic()
@@ -258,7 +260,7 @@ class Node:
     def bootstrap(self) -> None:
         """Form a new cluster of this one node. The caller has checked that the node never belonged to one."""
         s, began_ms = self.settings, clock_note.wall_ms()
-        machine = Machine(s.max_keys, max_producers=s.max_producers, knows=s.level, began_ms=began_ms)
+        machine = Machine(s.max_keys, max_producers=s.max_producers, knows=s.level, began_ms=began_ms, history=_new_history())
         first = first_snapshot(_member(self.id, s), machine)
         self._storage.save_snapshot(first)
         self._storage.write(HardState(1, NONE, first.meta.index), [], first.meta)
@@ -270,18 +272,25 @@ class Node:
         log.info("cluster bootstrapped", extra={"cluster_id": s.cluster_id, "node_id": f"{self.id:016x}"})
         self.wake()
 
-    async def recover(self) -> None:
+    async def recover(self) -> str:
         """Give up the lost majority: this node goes on as the only member of its cluster, and every other id is removed. Ends the node, which
-        starts anew from what is on the disk then. The caller has checked that no leader is known."""
+        starts anew from what is on the disk then. Returns why not; the caller has checked that this node is a voter."""
+        if why := why_not_alone(self.replica.raft, ()):
+            return why
+        members = [m for m in self.replica.raft.membership.members if m.id != self.id]
+        answer = await reached([(m, self._hello(m.id)) for m in members], self.tls)
         while self.replica.writing or self.snapshots.busy:
             await asyncio.sleep(0.01)
+        if why := self.failed or why_not_alone(self.replica.raft, answer):  # last of all: a leader may have been elected meanwhile
+            return why
         self.failed = "goes on alone: it starts anew"  # from here on nothing else is written
-        snapshot = self.replica.sole_survivor(_member(self.id, self.settings))
+        snapshot = self.replica.sole_survivor(_member(self.id, self.settings), _new_history())
         self._storage.save_snapshot(snapshot)
         self._storage.write(HardState(snapshot.meta.term, NONE, snapshot.meta.index), [], snapshot.meta)
         self._storage.sync()
         log.critical("the majority is given up; this node goes on alone", extra={"index": snapshot.meta.index, "term": snapshot.meta.term})
         self._loop.call_later(RECOVERED_S, self._end)
+        return ""
 
     def _end(self) -> None:
         if not self.fatal.done():
@@ -589,14 +598,18 @@ class Node:
 
     # --- peers (see net/peers.py: Owner) ------------------------------------------------------------------------------------
 
-    def peer_hello(self, hello: Hello) -> str:
+    def peer_hello(self, hello: Hello) -> Welcome:
+        if hello.node_id in self.replica.raft.membership.removed and hello.expects == self.id and hello.cluster_id == self.settings.cluster_id:
+            return Welcome(REMOVED, self.replica.raft.membership.removal(hello.node_id), self.histories())
+        return Welcome(self._unwelcome(hello))
+
+    def _unwelcome(self, hello: Hello) -> str:
+        """Why a dialler is refused; empty when it is welcome."""
         if hello.cluster_id != self.settings.cluster_id:
             return f"this is cluster {self.settings.cluster_id}, not {hello.cluster_id}"
         if hello.expects != self.id:
             return f"this is node {self.id:016x}, not {hello.expects:016x}"
         membership, level = self.replica.raft.membership, self.replica.machine.level
-        if hello.node_id in membership.removed:
-            return REMOVED
         if membership.members and hello.level < level:
             self.refusals.add("peer_too_old")
             return f"the cluster is at level {level}, and node {hello.name!r} knows {hello.level}; upgrade it"
@@ -605,8 +618,6 @@ class Node:
         return ""
 
     def peer_messages(self, sender: NodeId, messages: list[PeerMessage]) -> None:
-        if self.removed:
-            return
         try:
             for message in messages:
                 self.replica.receive(sender, message)
@@ -629,11 +640,12 @@ class Node:
         self.replica.link_up(node)
         self.wake()
 
-    def peer_refused(self, node: NodeId, reason: str) -> None:
-        log.warning("refused by a peer: %s", reason, extra={"peer": f"{node:016x}"})
-        if reason == REMOVED:
-            self.removed = True
-            self.replica.raft.step_down()
+    def peer_refused(self, node: NodeId, welcome: Welcome) -> None:
+        extra = {"peer": f"{node:016x}"}
+        log.warning("refused by a peer: %s", welcome.reason, extra=extra)
+        if welcome.reason == REMOVED:
+            if why := self.replica.raft.hears_of_removal(welcome.removal, self.histories(), welcome.histories):
+                log.warning("that this node was removed is not believed: %s", why, extra=extra)
             self.wake()
 
     # --- cache (see cache/publisher.py: Source) -----------------------------------------------------------------------------
@@ -641,6 +653,9 @@ class Node:
     def position(self) -> tuple[int, int] | None:
         replica = self.replica
         return (replica.raft.term, replica.applied) if replica.is_leader and replica.applied_term == replica.raft.term else None
+
+    def histories(self) -> tuple[str, ...]:
+        return ids(self.replica.machine.lineage)
 
     def values(self) -> dict[bytes, int]:
         return self.replica.machine.values
@@ -664,6 +679,11 @@ class Node:
     def log_bytes(self) -> int:
         return self._storage.log_bytes
 
+    @property
+    def removed(self) -> bool:
+        """A member told us that this id was removed, and it is believed."""
+        return self.replica.raft.told_removed is not None
+
     def role_name(self) -> str:
         if self.failed:
             return "failed"
@@ -672,6 +692,10 @@ class Node:
     def unready(self) -> str:
         """Empty when ready, else the reason in words."""
         return unready_reason(self)
+
+
+def _new_history() -> str:
+    return secrets.token_hex(8)
 
 
 def _member(node_id: NodeId, s: Settings) -> Member:

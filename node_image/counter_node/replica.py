@@ -17,7 +17,8 @@ import msgspec
 
 from counter_node.counters import batches
 from counter_node.counters.dump import Dump
-from counter_node.counters.levels import LEVEL, LIMITS_LEVEL, TIME_LEVEL, too_new
+from counter_node.counters.history import RECOVERED, History
+from counter_node.counters.levels import HISTORY_LEVEL, LEVEL, LIMITS_LEVEL, TIME_LEVEL, too_new
 from counter_node.counters.machine import Machine
 from counter_node.counters.replies import Failure
 from counter_node.gateway import Gateway, Op, Token
@@ -36,6 +37,7 @@ from counter_node.raft.types import (
     Membership,
     MembershipChange,
     NodeId,
+    Removal,
     Snapshot,
     SnapshotMeta,
 )
@@ -138,6 +140,7 @@ class Replica:
         self._led_term = self._led_ticks = 0  # of the term that the timekeeper leads
         self._offered_in_vain = False  # the gateway's batch or session, in the last turn
         self._time_governed = (0, 0)  # term and index of the last Jump or Calendar
+        self._randint = randint
         self._job: DiskJob | None = None
         self._job_ticks = 0
         self._limits = limits
@@ -309,6 +312,8 @@ class Replica:
         body = b""
         if common > machine.level:
             body = batches.encode(batches.Level(common))
+        elif machine.level >= HISTORY_LEVEL and not machine.lineage:
+            body = batches.encode(batches.Begin(f"{self._randint(0, (1 << 64) - 1):016x}"))
         elif machine.level >= LIMITS_LEVEL and self._limits not in (None, machine.limits):
             body = batches.encode(self._limits)
         if body and self._propose(body):
@@ -533,7 +538,7 @@ class Replica:
             if entry.kind is EntryKind.DATA:
                 gateway.applied(self.machine.apply(entry.index, entry.data, gateway.substitute))
             elif entry.kind is EntryKind.CONFIG:
-                raft.apply_change(msgspec.msgpack.decode(entry.data, type=MembershipChange))
+                raft.apply_change(msgspec.msgpack.decode(entry.data, type=MembershipChange), entry.term, entry.index)
             raft.applied_to(entry.index)
             self.applied_term = entry.term
             if self.on_applied is not None:
@@ -608,17 +613,22 @@ class Replica:
         self._restore()
         return Snapshot(self._meta(), self.machine.snapshot())
 
-    def sole_survivor(self, me: Member) -> Snapshot:
+    def sole_survivor(self, me: Member, history: str) -> Snapshot:
         """What this node would go on from alone: everything in its log, committed as far as it knows or not, since what was acknowledged may be
-        among it; and no member but itself. Nothing but a new start from it may follow."""
+        among it; no member but itself; and as a history of its own, with this id, where the cluster's level has such. Nothing but a new start from it
+        may follow."""
         raft = self.raft
         self._restore()
         raft.log.committed = raft.log.last_index
         while self.busy:
             self._apply()
-        gone = (*raft.membership.removed, *(m.id for m in raft.membership.members))
-        alone = Membership((me,), tuple(i for i in gone if i != me.id))
-        return Snapshot(SnapshotMeta(self.applied + 1, raft.term + 1, alone), self.machine.snapshot())
+        term, index = raft.term + 1, self.applied + 1
+        gone = [m.id for m in raft.membership.members if m.id != me.id]
+        removals = (*raft.membership.removals, *(Removal(i, term, index) for i in gone))
+        alone = Membership((me,), (*raft.membership.removed, *gone), removals)
+        if self.machine.level >= HISTORY_LEVEL:
+            self.machine.begin_history(History(history, index, RECOVERED))
+        return Snapshot(SnapshotMeta(index, term, alone), self.machine.snapshot())
 
     def begin_snapshot(self) -> tuple[SnapshotMeta, Dump]:
         """The same in pieces, so that a large state stops no turn: the dump's `step` until it is done, and turns in between."""

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from counter_node import __version__
+from counter_node.counters.history import Lineage
 from counter_node.counters.levels import TIME_LEVEL
 from counter_node.net.http import Page
 from counter_node.raft.types import NONE, Member
@@ -59,6 +60,13 @@ def _member(node: Node, member: Member) -> dict[str, Any]:
     }
 
 
+def _history(lineage: Lineage) -> dict[str, Any] | None:
+    if not lineage:
+        return None
+    now, parent = lineage[-1], lineage[-2].id if len(lineage) > 1 else ""
+    return {"id": now.id, "parent": parent, "index": now.index, "reason": now.reason}
+
+
 def status(node: Node) -> dict[str, Any]:
     replica, cache = node.replica, node.cache
     raft = replica.raft
@@ -69,6 +77,7 @@ def status(node: Node) -> dict[str, Any]:
         "name": node.settings.name,
         "version": __version__,
         "level": {"cluster": replica.machine.level, "node": replica.knows},
+        "history": _history(node.replica.machine.lineage),
         "role": node.role_name(),
         "term": raft.term,
         "leaderId": hex_id(raft.leader),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import re
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import redis
 from counter_node.cache import replica as replica_module
 from counter_node.cache.publisher import RESOLVE_S, Publisher
 from counter_node.cache.replica import CacheReplica
-from counter_node.cache.script import FENCE, HEARTBEAT
+from counter_node.cache.script import FENCE, HEARTBEAT, SCRIPT
 from countercluster_operator.certificates import leaf
 from countercluster_operator.model import Cluster, Spec
 from countercluster_operator.resources.cache import FILES, SOCKET, deployment
@@ -66,7 +67,7 @@ def test_the_cache_follows_is_refilled_after_a_restart_and_survives_a_change_of_
         assert status["cache"]["connected"] == 1
         heartbeat, fence = reader.mget(HEARTBEAT, FENCE)
         term, index, as_of_ms = heartbeat.split()
-        assert fence == term + b":" + index
+        assert fence == b":".join((status["history"]["id"].encode(), term, index))
         assert time.time() - int(as_of_ms) / 1000 < 10
 
 
@@ -87,10 +88,14 @@ class Leader:
         self.term, self.index = term, index
         self.counters = {k.encode(): v for k, v in values.items()}
         self.due: dict[bytes, int] = {}
+        self.lineage: tuple[str, ...] = ()
         self.leads = self.has_own_entry = True
 
     def position(self) -> tuple[int, int] | None:
         return (self.term, self.index) if self.has_own_entry else None
+
+    def histories(self) -> tuple[str, ...]:
+        return self.lineage
 
     def values(self) -> dict[bytes, int]:
         return self.counters
@@ -129,6 +134,75 @@ def test_a_deposed_leader_cannot_overwrite_newer_values(tmp_path: Path) -> None:
 
     with RedisServer(tmp_path) as cache:
         asyncio.run(scenario(cache.port))
+
+
+OLD, NEW, OTHER = "0" * 15 + "1", "a" * 16, "123456789012345f"
+
+
+def test_a_survivor_of_a_lost_majority_publishes_although_its_numbers_are_smaller(cache: RedisServer) -> None:
+    """The lost ones were elected and wrote further than the survivor ever got; and one of them may still write."""
+
+    async def scenario(reader: redis.Redis) -> None:
+        lost, survivor = Leader(9, 500, k=90, gone=1), Leader(4, 101, k=20)
+        lost.lineage, survivor.lineage = (OLD,), (OLD, NEW)
+        async with publishing(cache.port, lost) as before:
+            await eventually(lambda: reader.get(FENCE) == f"{OLD}:9:500".encode(), "the lost ones published")
+            async with publishing(cache.port, survivor) as after:
+                await eventually(lambda: reader.mget("k", "gone", FENCE) == [b"20", None, f"{NEW}:4:101".encode()], "all is the survivor's")
+                before.changed(lost.set(k=91))
+                await eventually(lambda: before.counts.fenced > 0, "the old history is fenced off")
+                after.changed(survivor.set(k=21))
+                await eventually(lambda: reader.get("k") == b"21", "the survivor goes on")
+
+    with cache.client() as reader:
+        asyncio.run(scenario(reader))
+
+
+def test_another_clusters_redis_is_left_alone(cache: RedisServer) -> None:
+    async def scenario(reader: redis.Redis) -> None:
+        reader.mset({"k": 1, FENCE: f"{OTHER}:1:1"})
+        stranger = Leader(7, 70, k=2)
+        stranger.lineage = (OLD, NEW)
+        async with publishing(cache.port, stranger) as replica:
+            await eventually(lambda: replica.counts.fenced > 0, "it is refused")
+            assert reader.mget("k", FENCE) == [b"1", f"{OTHER}:1:1".encode()]
+
+    with cache.client() as reader:
+        asyncio.run(scenario(reader))
+
+
+@pytest.mark.parametrize("before", ["4:100", f"{OLD}:4:100", "not a fence", "99999999:1"])
+def test_a_cluster_that_gets_a_history_goes_on_from_the_fence_it_wrote_before(cache: RedisServer, before: str) -> None:
+    async def scenario(reader: redis.Redis) -> None:
+        reader.mset({"k": 1, FENCE: before})
+        leader = Leader(4, 100, k=2)
+        leader.lineage = (OLD, NEW)
+        async with publishing(cache.port, leader):
+            await eventually(lambda: reader.mget("k", FENCE) == [b"2", f"{NEW}:4:100".encode()], "it publishes")
+
+    with cache.client() as reader:
+        asyncio.run(scenario(reader))
+
+
+def test_the_newest_history_has_the_last_word_in_whatever_order_they_write(cache: RedisServer) -> None:
+    """The script alone, with made-up writers of a line of histories in every state that a fence can be in: what an older history writes after a newer
+    one is never in Redis, and what the newest writes always is."""
+    line = [f"{n:016x}" for n in range(1, 6)]
+    chance = random.Random(15)
+    with cache.client() as redis_client:
+        script = redis_client.register_script(SCRIPT)
+        for _ in range(60):
+            redis_client.flushall()
+            newest, position = -1, dict.fromkeys(range(len(line)), (1, 0))
+            for write in range(12):
+                n = chance.randrange(len(line))
+                term, index = position[n] = (chance.randint(1, 9), chance.randint(1, 99)) if n > newest else position[n]
+                before = "".join(f"{h}," for h in line[:n])
+                answer = script(keys=[FENCE, HEARTBEAT, "k"], args=[term, index, "keep", "", line[n], before, write, ""]).decode()
+                assert (answer == "ok") == (n >= newest), f"{answer}: history {n} after {newest}"
+                if answer == "ok":
+                    newest = n
+                    assert redis_client.mget("k", FENCE) == [b"%d" % write, f"{line[n]}:{term}:{index}".encode()]
 
 
 def test_a_lost_fence_is_noticed_and_everything_is_written_again(tmp_path: Path) -> None:

@@ -25,6 +25,16 @@ def wait(what: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
+def recovers(cluster: DevCluster, node: int, node_id: str) -> bool:
+    """False while the node waits for the election."""
+    try:
+        return bool(cluster.admin(node, "RAFT.RECOVER", node_id) == b"OK")
+    except redis.ResponseError as error:
+        if "wait for the election" in str(error):
+            return False
+        raise
+
+
 def test_one_survivor_goes_on_alone_and_the_others_stay_outside(tmp_path: Path) -> None:
     with DevCluster(tmp_path, 3, "--tick-ms", "20") as cluster:
         cluster.wait_ready()
@@ -41,10 +51,16 @@ def test_one_survivor_goes_on_alone_and_the_others_stay_outside(tmp_path: Path) 
         wait(lambda: not cluster.status(2)["leaderId"])
         with pytest.raises(redis.ResponseError, match="not told to go on alone"):
             cluster.admin(2, "RAFT.RECOVER", "00000000000000aa")
-        assert cluster.admin(2, "RAFT.RECOVER", me) == b"OK"
+        with pytest.raises(redis.ResponseError, match="wait for the election"):
+            cluster.admin(2, "RAFT.RECOVER", me)
+        before = cluster.status(2)["history"]
+        wait(lambda: recovers(cluster, 2, me))
         wait(lambda: bool(cluster.status(2)["role"] == "leader"))
         status = cluster.status(2)
         assert [(m["nodeId"], m["voter"]) for m in status["members"]] == [(me, True)]
+        history = status["history"]
+        assert (history["parent"], history["reason"]) == (before["id"], "recover")
+        assert history["id"] != before["id"]
         assert cluster.admin(2, "RAFT.RECOVER", me) == b"OK", "done already: nothing happens"
         with cluster.client(2) as client:
             assert client.incr("k") == 51
@@ -53,3 +69,20 @@ def test_one_survivor_goes_on_alone_and_the_others_stay_outside(tmp_path: Path) 
         wait(lambda: [cluster.status(node)["role"] for node in (0, 1)] == ["removed", "removed"])
         with cluster.client(2) as client:
             assert client.incr("k") == 52
+
+
+def test_no_node_goes_on_alone_while_a_majority_answers(tmp_path: Path) -> None:
+    """Two of three have lost each other's leader a moment ago, and one may be asked at any moment: never while the others can elect."""
+    with DevCluster(tmp_path, 3, "--tick-ms", "20") as cluster:
+        cluster.wait_ready()
+        leader = cluster.leader()
+        other = next(node for node in range(3) if node != leader)
+        me = cluster.status(other)["nodeId"]
+        cluster.signal(leader, signal.SIGSTOP)
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            with pytest.raises(redis.ResponseError, match=r"there is a leader|wait for the election|voters answer"):
+                cluster.admin(other, "RAFT.RECOVER", me)
+        cluster.signal(leader, signal.SIGCONT)
+        cluster.wait_ready()
+        assert len(cluster.status(other)["members"]) == 3

@@ -11,19 +11,24 @@ from typing import Any
 
 import msgspec
 from counter_node import agreed_time, replica, timekeeper
+from counter_node.cache import replica as cache_replica
 from counter_node.counters import ops
 from counter_node.counters.batches import OutcomeKind
+from counter_node.counters.machine import Machine
 from counter_node.counters.producers import Producers
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import State
 from counter_node.gateway import Gateway
 from counter_node.log_time import ClockTell, LogTime
+from counter_node.raft import alone, core
+from counter_node.raft.alone import why_not_alone
 from counter_node.raft.core import Persist, Raft
 from counter_node.raft.leadership import Leadership
 from counter_node.raft.lease import Lease, Promise
 from counter_node.raft.log import RaftLog
 from counter_node.raft.messages import AppendResponse, TimeoutNow, VoteResponse
 from counter_node.raft.readindex import ReadQueue
+from counter_node.raft.removal import why_not_believed
 from counter_node.raft.types import NONE, EntryKind
 from counter_node.replica import Replica
 from counter_node.storage import frames, recovery, segments, snapshots
@@ -36,6 +41,8 @@ from countercluster_operator.budget import Budget
 from countercluster_operator.certificates import Authority
 from countercluster_operator.children import Children
 from countercluster_operator.machines import Loss, Machines
+
+from tests.simulation import nemesis
 
 Patch = Callable[[object, str, Any], None]
 """As monkeypatch.setattr: object, attribute, value."""
@@ -413,6 +420,40 @@ def failed_sync_is_forgotten(patch: Patch) -> None:
 @mutation("a member is removed without whom no majority lives", "administrator")
 def live_majority_is_not_asked_for(patch: Patch) -> None:
     patch(Leadership, "_require_live_majority", lambda self, voters: None)
+
+
+@mutation("whoever says that a node was removed is believed", quick=True)
+def any_peer_silences(patch: Patch) -> None:
+    patch(core, "why_not_believed", lambda raft, mine, removal, theirs: "")
+
+
+@mutation("an older history is believed", "everything")
+def older_history_silences(patch: Patch) -> None:
+    patch(core, "why_not_believed", lambda raft, mine, removal, theirs: why_not_believed(raft, (), removal, ()))
+
+
+@mutation("a node may go on alone although a majority answers")
+def last_resort_at_any_moment(patch: Patch) -> None:
+    patch(nemesis, "why_not_alone", lambda raft, reached: why_not_alone(raft, ()))
+
+
+@mutation("a node may go on alone in an ordinary election", tests=("tests/unit/raft/test_survivor.py",))
+def last_resort_in_an_election(patch: Patch) -> None:
+    patch(alone, "ELECTIONS", 0)
+
+
+@mutation("a survivor keeps the history of those it gave up", tests=("tests/unit/raft/test_survivor.py",))
+def survivor_keeps_its_history(patch: Patch) -> None:
+    patch(Machine, "begin_history", lambda self, history: None)
+
+
+@mutation("the cache's fence forgets which history wrote", tests=("tests/integration/test_cache.py",))
+def fence_without_history(patch: Patch) -> None:
+    patch(
+        cache_replica,
+        "SCRIPT",
+        cache_replica.SCRIPT.replace("ARGV[5]", "''"),
+    )
 
 
 # --- cache and driver -------------------------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from counter_node.raft import quorum
+from counter_node.raft.alone import why_not_alone
 from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
-from counter_node.raft.types import ChangeKind, Member, Membership, MembershipChange, NodeId
+from counter_node.raft.types import ChangeKind, Member, Membership, MembershipChange, NodeId, Removal
 
 from tests.simulation.clocks import HOUR_MS, YEAR_2040_MS
 from tests.simulation.invariants import Broken
@@ -263,6 +264,36 @@ class Nemesis:
         self.world.new_node().start()
         self.world.at(500, lambda: self._bury(victim))
         return f"remove {victim}"
+
+    def slander(self) -> object:
+        """A peer with an old history, or a strange one, tells a node that it was removed. Nothing that is committed there says so: it must not be
+        believed, or a member is silenced."""
+        node = self._some_node()
+        if node is None or node.replica is None or not node.replica.raft.log.committed:
+            return None
+        raft, log = node.replica.raft, node.replica.raft.log
+        mine = ("a" * 16, "b" * 16)
+        theirs: tuple[str, ...] = self.random.choice([mine, (), mine[:1], ("f" * 16,)])
+        index = self.random.randint(1, log.committed) if theirs in (mine, ()) else 1 << 40
+        term = log.term(index) if log.offset <= index <= log.committed else 1 if index <= log.committed else raft.term + 5
+        before = raft.told_removed
+        raft.hears_of_removal(Removal(node.id, term, index), mine, theirs)
+        if raft.told_removed is not before:
+            raise Broken(f"slander: n{node.id} believes {theirs} that entry {index} of term {term} removed it\n{self.world.state()}")
+        return node.id, theirs, index, term
+
+    def last_resort(self) -> object:
+        """Somebody asks a voter to go on alone. Never while it can talk to a majority that runs."""
+        voters = [n for n in self.world.up_nodes() if n.replica is not None and n.replica.is_voter and not n.paused]
+        if not voters:
+            return None
+        node = self.random.choice(voters)
+        assert node.replica is not None
+        raft, world = node.replica.raft, self.world
+        open_to = {n.id for n in world.up_nodes() if not n.paused and not {(n.id, node.id), (node.id, n.id)} & world.blocked}
+        if not why_not_alone(raft, open_to) and len(open_to & raft.voters) >= quorum.majority(len(raft.voters)):
+            raise Broken(f"last resort: n{node.id} may go on alone, and talks to {sorted(open_to)} of {sorted(raft.voters)}\n{world.state()}")
+        return node.id, sorted(open_to)
 
     def _bury(self, victim: int) -> None:
         leader = self.world.leader()

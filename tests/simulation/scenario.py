@@ -45,6 +45,8 @@ class Plan:
     overtake_ms: int = 6_000
     weather_ms: int = 1_000
     administrator_ms: int = 3_000
+    slander_ms: int = 500
+    last_resort_ms: int = 300
     only: tuple[int, ...] | None = None  # numbers of the faults that happen; None: all
 
     def rates(self) -> dict[str, int]:

@@ -7,7 +7,7 @@ import contextlib
 from typing import cast
 
 import uvloop
-from counter_node.net.peers import FULL_FRAME_BYTES, MAX_UNGREETED, Hello, Link, Peers, frame, frames
+from counter_node.net.peers import FULL_FRAME_BYTES, MAX_UNGREETED, Hello, Link, Peers, Welcome, frame, frames
 from counter_node.raft.messages import Append, Heartbeat
 from counter_node.raft.types import Entry, EntryKind
 from counter_node.replica import PeerMessage
@@ -22,8 +22,8 @@ class Owner:
         self.refusals = Refusals()
         self.received: list[tuple[int, list[PeerMessage]]] = []
 
-    def peer_hello(self, hello: Hello) -> str:
-        return ""
+    def peer_hello(self, hello: Hello) -> Welcome:
+        return Welcome()
 
     def peer_messages(self, sender: int, messages: list[PeerMessage]) -> None:
         self.received.append((sender, messages))

@@ -4,9 +4,11 @@ Rules:
 1. A plain `GET key` in Redis gives the plain integer; a key that is not there (evicted, expired, never written) means "ask a node".
 2. Latest value per key per turn: a burst of increments of one key is one write. Redis slow or dead never slows an increment: at most one request
    per Redis is under way, and what changes meanwhile is merged by key.
-3. Every write goes through a script (script.py) that compares (term, index) with the fence kept in that same Redis. A deposed leader, whose term is
-   older, is refused. A new leader writes nothing before it has applied an entry of its own term: until then its values may be older than those that
-   its predecessor published.
+3. Every write goes through a script (script.py) that compares history, term and index with the fence
+   kept in that same Redis. A deposed leader, whose term is older, is refused, and so is one of a history
+   that was given up; the survivor of RAFT.RECOVER is not, whatever its numbers. A new leader writes
+   nothing before it has applied an entry of its own term: until then its values may be older than
+   those that its predecessor published.
 4. The script also answers what the fence was. If it is not exactly what this leader wrote last, somebody else wrote, or Redis lost its memory:
    the leader refills everything. An empty Redis is noticed in the same way.
 5. The heartbeat key tells what is in Redis for sure: all up to an index, and all that was acknowledged before a time. That time is when a round of

@@ -36,6 +36,9 @@ class Source(Protocol):
     def position(self) -> tuple[int, int] | None:
         """(term, applied index) of a leader that has applied an entry of its own term; None: what it has may be older than what a Redis has."""
 
+    def histories(self) -> Sequence[str]:
+        """Ids of the histories that led to what it has, the newest last; empty in a cluster without."""
+
     def values(self) -> Mapping[bytes, int]:
         """The live values; read only."""
 
@@ -60,8 +63,15 @@ class Counts:
     fenced: int = 0
 
 
+FENCED_BY: Final = {
+    "stale": "a newer leader publishes",
+    "foreign": "a newer history publishes, or another cluster, which needs a Redis of its own (or this one emptied)",
+    "this": "nothing is published",
+}
+
+
 class FencedOff(Exception):
-    """A newer leader publishes to this Redis."""
+    """A newer leader publishes to this Redis, or one of another history."""
 
 
 class LostFence(Exception):
@@ -154,7 +164,7 @@ class CacheReplica:
                 pause_s = PACE_S
             except FencedOff as error:
                 self.counts.fenced += 1
-                log.info("cache: a newer leader publishes: %s", error, extra={"cache": self.endpoint})
+                log.info("cache: %s: %s", FENCED_BY[str(error).partition(" ")[0]], error, extra={"cache": self.endpoint})
             except LostFence as error:
                 log.info("cache: %s", error, extra={"cache": self.endpoint})
                 pause_s = HEARTBEAT_S
@@ -223,12 +233,13 @@ class CacheReplica:
     async def _write(self, keys: list[bytes], heartbeat: str) -> None:
         term, index = self._position()
         values, deadlines, offset_ms = self._source.values(), self._source.deadlines(), self._source.offset_ms()
-        arguments: list[Any] = [term, index, heartbeat, self._expected]
+        *before, history = self._source.histories() or [""]
+        arguments: list[Any] = [term, index, heartbeat, self._expected, history, "".join(f"{h}," for h in before)]
         for key in keys:
             value = values.get(key)
             deadline = deadlines.get(key)
             arguments += ("", "") if value is None else (value, "" if deadline is None else deadline + offset_ms)
-        fence = f"{term}:{index}"
+        fence = f"{history}:{term}:{index}" if history else f"{term}:{index}"
         self._attempt = Attempt(fence, self._expected, keys)
         answer = (await self._script(keys=[FENCE, HEARTBEAT, *keys], args=arguments)).decode()
         self._attempt = None
@@ -239,7 +250,7 @@ class CacheReplica:
             return
         expected = self._expected
         self.everything_changed()
-        if answer.startswith("stale"):
+        if answer.startswith(("stale", "foreign")):
             raise FencedOff(answer)
         raise LostFence(f"its fence is {answer.removeprefix('refill ')} instead of {expected}: all is written again")
 

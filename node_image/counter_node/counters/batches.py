@@ -58,7 +58,13 @@ class Calendar(msgspec.Struct, array_like=True, tag=6, frozen=True, gc=False):
     agreed: bool = True
 
 
-Body = Batch | OpenSession | Tick | Level | Limits | Jump | Calendar
+class Begin(msgspec.Struct, array_like=True, tag=9, frozen=True, gc=False):
+    """A history begins here, unless one is known already (history.py). Since level 4."""
+
+    history: str
+
+
+Body = Batch | OpenSession | Tick | Level | Limits | Jump | Calendar | Begin
 TIME_BYTES = 8
 
 encode = msgspec.msgpack.Encoder().encode

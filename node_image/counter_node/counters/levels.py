@@ -25,11 +25,13 @@ from counter_node.counters.replies import Failure
 
 LEVEL: Final = 4
 """What this version knows. 1: the operations up to `ops.EXEC_IF`. 2: the entry `batches.Limits`.
-3: `ops.TIMES`. 4: log time is a stopwatch (log_time.py), with `batches.Jump` and `Calendar`."""
+3: `ops.TIMES`. 4: log time is a stopwatch (log_time.py), with `batches.Jump` and `Calendar`; histories,
+with `batches.Begin`."""
 
 LIMITS_LEVEL: Final = 2
 TIMES_LEVEL: Final = 3
 TIME_LEVEL: Final = 4
+HISTORY_LEVEL: Final = 4
 
 OPCODES: dict[int, int] = {ops.TIMES: TIMES_LEVEL}
 """The level of each operation that came after level 1; a test sees to it that none is forgotten."""

@@ -12,6 +12,7 @@ from counter_node.counters import ops as o
 from counter_node.counters.batches import (
     TIME_BYTES,
     Batch,
+    Begin,
     Body,
     Calendar,
     Jump,
@@ -25,8 +26,9 @@ from counter_node.counters.batches import (
     decode_ops,
 )
 from counter_node.counters.dump import Dump
+from counter_node.counters.history import FORMED, UPGRADED, History, Lineage, begun
 from counter_node.counters.increments import increments
-from counter_node.counters.levels import LEVEL, LIMITS_LEVEL, OPCODES, TIME_LEVEL
+from counter_node.counters.levels import HISTORY_LEVEL, LEVEL, LIMITS_LEVEL, OPCODES, TIME_LEVEL
 from counter_node.counters.producers import MOST, Producers
 from counter_node.counters.replies import NO_LIST
 from counter_node.counters.sessions import Sessions
@@ -56,6 +58,7 @@ class _Dump(msgspec.Struct, array_like=True):
     """Offset in ms, whether it was agreed on, jumps, their sum in ms, and marks. A snapshot from before level 4 has
     none: its log time was a wall's, so that log time itself is UTC as far as it is known."""
     since_gap: list[bytes] | None = None
+    lineage: Lineage = ()
 
 
 class SnapshotFormatError(Exception):
@@ -67,14 +70,18 @@ class UnknownOperationError(Exception):
 
 
 class Machine:
-    def __init__(self, max_keys: int = MAX_KEYS, *, max_producers: int = MOST, knows: int = LEVEL, began_ms: int = 0) -> None:
-        """The limits count when a cluster is formed, as do `knows`, the level of this version, and `began_ms`, log time then: from then on all are
-        part of the state."""
+    def __init__(
+        self, max_keys: int = MAX_KEYS, *, max_producers: int = MOST, knows: int = LEVEL, began_ms: int = 0, history: str = ""
+    ) -> None:
+        """The limits count when a cluster is formed, as do `knows`, the level of this version, `began_ms`,
+        log time then, and `history`, the id of the one that begins: from then on all are part of the
+        state."""
         self._state = State(max_keys)
         self._state.time_ms = began_ms
         self._sessions = Sessions()
         self._producers = Producers(max_producers)
         self.knows = self.level = knows
+        self.lineage: Lineage = (History(history, 1, FORMED),) if history and knows >= HISTORY_LEVEL else ()
 
     @property
     def limits(self) -> Limits:
@@ -120,10 +127,10 @@ class Machine:
         if type(body) is OpenSession:
             sessions.open(index, now)
             return Outcome(OutcomeKind.SESSION_OPENED, index, 0, body.nonce)
-        self._govern(body)
+        self._govern(index, body)
         return Outcome(OutcomeKind.TICKED)
 
-    def _govern(self, body: Body) -> None:
+    def _govern(self, index: int, body: Body) -> None:
         """What the leader put in for all."""
         if type(body) is Level:
             if body.level > self.knows:
@@ -138,6 +145,13 @@ class Machine:
         elif type(body) is Calendar:
             self._allow(TIME_LEVEL, "the entry of the calendar")
             self._state.set_calendar(body.offset_ms, agreed=body.agreed)
+        elif type(body) is Begin:
+            self._allow(HISTORY_LEVEL, "the entry of a history")
+            if not self.lineage:
+                self.begin_history(History(body.history, index, UPGRADED))
+
+    def begin_history(self, history: History) -> None:
+        self.lineage = begun(self.lineage, history)
 
     def _allow(self, level: int, what: str) -> None:
         """An operation of a level that the cluster has not reached means that somebody proposed what others may not know."""
@@ -258,7 +272,7 @@ class Machine:
         limits = state.max_keys, state.watches.dump(), self.level, self._producers.most
         calendar = (state.offset_ms, state.agreed, state.jumps, state.jumped_ms, state.marks)
         since_gap = None if state.since_gap is None else list(state.since_gap)
-        return (self._sessions.dump(), self._producers.dump(), *limits, calendar, since_gap)
+        return (self._sessions.dump(), self._producers.dump(), *limits, calendar, since_gap, self.lineage)
 
     def snapshot(self) -> bytes:
         state = self._state
@@ -283,7 +297,7 @@ class Machine:
         if dump.level > knows:
             raise SnapshotFormatError(f"snapshot of a cluster at level {dump.level}; this version knows {knows}. Upgrade this node")
         machine = cls(dump.max_keys, max_producers=dump.max_producers, knows=knows)
-        machine.level = dump.level
+        machine.level, machine.lineage = dump.level, dump.lineage
         machine._state.load(dump.values, dump.deadlines, dump.time_ms)
         machine._state.restore_calendar(*dump.calendar)
         machine._state.since_gap = None if dump.since_gap is None else dict.fromkeys(dump.since_gap)

@@ -15,7 +15,7 @@ from counter_node.counters.replies import Failure, Simple
 from counter_node.logs import log
 from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
-from counter_node.raft.types import NONE, ChangeKind, Entry, Member, MembershipChange, NodeId
+from counter_node.raft.types import ChangeKind, Entry, Member, MembershipChange, NodeId
 from counter_node.settings import SettingsError, address
 from counter_node.status import hex_id, status
 
@@ -119,9 +119,8 @@ class Admin:
             raise Refused(f"ERR this node cannot go on alone: {node.unready()}")
         if replica.raft.voters == {node.id}:
             return OK
-        if replica.raft.leader != NONE or replica.is_leader:
-            raise Refused("ERR there is a leader, so a majority: nothing is to be recovered")
-        await node.recover()
+        if why := await node.recover():
+            raise Refused(f"ERR {why}")
         return OK
 
     async def _add_learner(self, new: bytes, name: bytes, peer: bytes, resp: bytes) -> Simple:

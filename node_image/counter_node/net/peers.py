@@ -24,7 +24,7 @@ import msgspec
 from crc32c import crc32c
 
 from counter_node.logs import log
-from counter_node.raft.types import NodeId
+from counter_node.raft.types import NodeId, Removal
 from counter_node.replica import PeerMessage
 from counter_node.security.refusals import Refusals
 from counter_node.security.tls import Tls
@@ -56,9 +56,13 @@ class Hello(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Welcome(msgspec.Struct, array_like=True, frozen=True):
-    """Empty reason: welcome. Else why the dialler is refused."""
+    """Empty reason: welcome. Else why the dialler is refused. A dialler that was removed is told the
+    decision, and the histories that led to the one in which it stands: raft/removal.py holds that
+    against what the dialler knows."""
 
     reason: str = ""
+    removal: Removal | None = None
+    histories: tuple[str, ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -73,8 +77,7 @@ class Owner(Protocol):
     settings: Settings
     refusals: Refusals
 
-    def peer_hello(self, hello: Hello) -> str:
-        """Empty when the dialler is welcome, else the reason."""
+    def peer_hello(self, hello: Hello) -> Welcome: ...
 
     def peer_messages(self, sender: NodeId, messages: list[PeerMessage]) -> None: ...
 
@@ -82,7 +85,7 @@ class Owner(Protocol):
 
     def peer_up(self, node: NodeId) -> None: ...
 
-    def peer_refused(self, node: NodeId, reason: str) -> None: ...
+    def peer_refused(self, node: NodeId, welcome: Welcome) -> None: ...
 
 
 def frame(value: object) -> bytes:
@@ -182,11 +185,11 @@ class Inbound(asyncio.Protocol):
         tls = self._peers.tls
         if tls is not None and not tls.knows(self._transport.get_extra_info("peercert"), hello.name):
             self._owner.refusals.add("peer_identity")
-            reason = f"the certificate is not that of node {hello.name!r} of cluster {tls.cluster_id}"
+            welcome = Welcome(f"the certificate is not that of node {hello.name!r} of cluster {tls.cluster_id}")
         else:
-            reason = self._owner.peer_hello(hello)
-        self._transport.write(frame(Welcome(reason)))
-        if reason:
+            welcome = self._owner.peer_hello(hello)
+        self._transport.write(frame(welcome))
+        if welcome.reason:
             self._transport.close()
         else:
             self.sender, self.level = hello.node_id, hello.level
@@ -209,7 +212,7 @@ class Inbound(asyncio.Protocol):
 class Outbound(asyncio.Protocol):
     """The dialled connection: messages go out here; only the answer to the Hello comes back."""
 
-    def __init__(self, welcome: asyncio.Future[str]) -> None:
+    def __init__(self, welcome: asyncio.Future[Welcome]) -> None:
         self._welcome = welcome
         self._frames = Frames()
         self.transport: asyncio.Transport | None = None
@@ -222,7 +225,7 @@ class Outbound(asyncio.Protocol):
         try:
             for payload in self._frames.feed(data):
                 if not self._welcome.done():
-                    self._welcome.set_result(_welcome.decode(payload).reason)
+                    self._welcome.set_result(_welcome.decode(payload))
         except (FrameError, msgspec.DecodeError) as error:
             if not self._welcome.done():
                 self._welcome.set_exception(ConnectionError(f"the peer's greeting makes no sense: {error}"))
@@ -277,7 +280,7 @@ class Link:
     async def _dial(self) -> Outbound | None:
         host, port = address(self.address)
         loop = asyncio.get_running_loop()
-        welcome: asyncio.Future[str] = loop.create_future()
+        welcome: asyncio.Future[Welcome] = loop.create_future()
         async with asyncio.timeout(CONNECT_S):
             context = None if self._tls is None else self._tls.current.dial
             transport, connection = await loop.create_connection(
@@ -288,14 +291,14 @@ class Link:
                     self._owner.refusals.add("peer_identity")
                     raise ConnectionError(f"the certificate at {self.address} is not that of node {self.name!r}")
                 transport.write(frame(self._hello))
-                reason = await welcome
+                answer = await welcome
             except BaseException:
                 transport.abort()
                 raise
-        if not reason:
+        if not answer.reason:
             return connection
         transport.abort()
-        self._owner.peer_refused(self.node, reason)
+        self._owner.peer_refused(self.node, answer)
         return None
 
     async def _use(self, connection: Outbound) -> None:

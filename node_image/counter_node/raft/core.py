@@ -23,6 +23,7 @@ from typing import Final
 import msgspec
 
 from counter_node.raft import quorum
+from counter_node.raft.contact import Contact
 from counter_node.raft.leadership import Leadership
 from counter_node.raft.lease import Promise
 from counter_node.raft.log import RaftLog
@@ -41,7 +42,8 @@ from counter_node.raft.messages import (
     VoteRequest,
     VoteResponse,
 )
-from counter_node.raft.types import NONE, Entry, EntryKind, HardState, MembershipChange, NodeId, Snapshot, SnapshotMeta
+from counter_node.raft.removal import is_later, why_not_believed
+from counter_node.raft.types import NONE, Entry, EntryKind, HardState, MembershipChange, NodeId, Removal, Snapshot, SnapshotMeta
 
 OF_LEADER: Final = (Append, Heartbeat, InstallSnapshot)
 """What only a leader sends."""
@@ -120,6 +122,9 @@ class Raft:
         self._votes: dict[NodeId, bool] = {}
         self._elapsed = 0
         self._timeout = self._draw_timeout()
+        self._contact = Contact()
+        self.told_removed: Removal | None = None  # by a peer, and believed (removal.py)
+        self._given_up = False  # by a later history
 
     # --- what the caller takes out ------------------------------------------------------------------------------------------
 
@@ -176,6 +181,7 @@ class Raft:
 
     def tick(self) -> None:
         self._elapsed += 1
+        self._contact.tick(led=self.leader != NONE)
         if self.leadership is not None:
             self.leadership.tick()
         elif self._elapsed >= self._timeout and not self._promised():
@@ -222,9 +228,10 @@ class Raft:
         assert self.log.applied <= index <= self.log.committed
         self.log.applied = index
 
-    def apply_change(self, change: MembershipChange) -> None:
-        """A committed CONFIG entry takes effect. What the leader checked when it proposed still holds, as only one is ever in flight."""
-        self.membership = changed(self.membership, change)
+    def apply_change(self, change: MembershipChange, term: int, index: int) -> None:
+        """A committed CONFIG entry, at `index` and of `term`, takes effect. What the leader checked
+        when it proposed still holds, as only one is ever in flight."""
+        self.membership = changed(self.membership, change, term, index)
         self.voters = self.membership.voters()
         if self.leadership is not None:
             if self.id not in self.voters:
@@ -244,7 +251,7 @@ class Raft:
 
     def campaign(self, *, transfer: bool = False) -> None:
         """Start an election, with a pre-vote unless leadership is being handed to us. Nothing happens where it would be wrong to."""
-        if self.leadership is not None or self.id not in self.voters or not self.disk_answers:
+        if self.leadership is not None or self.id not in self.voters or not self.disk_answers or self.told_removed is not None:
             return
         if self._install is not None or self._unapplied_change() or self._vote_on_its_way:
             return
@@ -258,6 +265,19 @@ class Raft:
             self.role = Role.PRECANDIDATE
             self._ask_for_votes(pre=True)
             self._count_vote(self.id, True)
+
+    def hears_of_removal(self, removal: Removal | None, mine: Sequence[str], theirs: Sequence[str]) -> str:
+        """A peer refuses this node as a removed one. Empty when that is believed, else why not (removal.py)."""
+        reason = why_not_believed(self, mine, removal, theirs)
+        if not reason:
+            self.told_removed, self._given_up = removal, self._given_up or is_later(mine, theirs)
+            self._become_follower(self.term, NONE)
+        return reason
+
+    @property
+    def silent_ticks(self) -> int:
+        """For how long neither a leader nor a majority of the voters was heard (contact.py)."""
+        return self._contact.silent_ticks(self.voters, self.id)
 
     def step_down(self) -> None:
         """The leader gives up, because its disk or its loop stalls."""
@@ -322,6 +342,7 @@ class Raft:
 
     def _meet_higher_term(self, sender: NodeId, message: Message) -> bool:
         """False when the message is to be ignored."""
+        self._contact.heard(sender)
         if isinstance(message, VoteRequest):
             hears_leader = self.leader != NONE and self._elapsed < self.config.election_ticks
             if (hears_leader or self._promised()) and not message.transfer:
@@ -335,6 +356,7 @@ class Raft:
         return True
 
     def _answer_lower_term(self, sender: NodeId, message: Message) -> None:
+        self._contact.heard(sender)
         if isinstance(message, OF_LEADER):
             self.send(sender, HeartbeatResponse(self.term, 0))  # an old leader: our term makes it step down
         elif isinstance(message, VoteRequest) and message.pre:
@@ -367,6 +389,7 @@ class Raft:
             ask(voter, request)
 
     def _on_vote_request(self, sender: NodeId, m: VoteRequest) -> None:
+        self._contact.heard(sender)
         if self._promised() and not m.transfer:
             return
         free = self.vote == sender or (self.vote == NONE and self.leader == NONE) or (m.pre and m.term > self.term)
@@ -385,6 +408,7 @@ class Raft:
         return VoteResponse(self.term, pre, False, self.log.committed, self.log.term(self.log.committed))
 
     def _on_vote_response(self, sender: NodeId, m: VoteResponse) -> None:
+        self._contact.heard(sender)
         if self.leadership is None and not m.granted and self.log.matches(m.commit, m.commit_term):
             # What is committed stays so, whoever says it. Without this, who lacks the news that a voter was removed could need its vote for ever.
             self.log.commit_to(m.commit)
@@ -423,6 +447,8 @@ class Raft:
             self._become_follower(m.term, sender)
         self._elapsed = 0
         self.leader = sender
+        if self.told_removed is not None and not self._given_up:
+            self.told_removed = None  # leaders write to members only
         if self.promise is not None:
             self.promise.renew()
         if isinstance(m, Append):

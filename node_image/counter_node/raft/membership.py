@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from counter_node.raft.types import ChangeKind, Member, Membership, MembershipChange, NodeId
+from counter_node.raft.types import ChangeKind, Member, Membership, MembershipChange, NodeId, Removal
 
 MAX_NAME_BYTES: Final = 253
 """As long as a name in DNS may be."""
@@ -15,13 +15,14 @@ class ChangeRefused(Exception):
     """The change can never be done as asked; the message says why."""
 
 
-def changed(now: Membership, change: MembershipChange) -> Membership:
-    """`now` after `change`. Raises ChangeRefused. A change that is already in force returns `now` itself."""
+def changed(now: Membership, change: MembershipChange, term: int = 0, index: int = 0) -> Membership:
+    """`now` after `change`, which stands at `index` of the log in `term`. Raises ChangeRefused. A change that is already in force returns `now`
+    itself."""
     if change.kind is ChangeKind.ADD_LEARNER:
         return _with_learner(now, change)
     if change.kind is ChangeKind.PROMOTE:
         return _with_voter(now, change.id)
-    return _without(now, change.id)
+    return _without(now, Removal(change.id, term, index))
 
 
 def require_short(member: Member) -> None:
@@ -47,8 +48,8 @@ def _with_learner(now: Membership, change: MembershipChange) -> Membership:
         if (present.name, present.peer, present.resp) == (member.name, member.peer, member.resp):
             return now
         members = tuple(_moved(m, member) if m.id == change.id else m for m in now.members)
-        return Membership(members, now.removed)
-    return Membership((*now.members, member), now.removed)
+        return Membership(members, now.removed, now.removals)
+    return Membership((*now.members, member), now.removed, now.removals)
 
 
 def _moved(old: Member, new: Member) -> Member:
@@ -63,13 +64,14 @@ def _with_voter(now: Membership, node: NodeId) -> Membership:
     if member.voter:
         return now
     voter = Member(member.id, member.name, member.peer, member.resp, True)
-    return Membership(tuple(voter if m.id == node else m for m in now.members), now.removed)
+    return Membership(tuple(voter if m.id == node else m for m in now.members), now.removed, now.removals)
 
 
-def _without(now: Membership, node: NodeId) -> Membership:
+def _without(now: Membership, removal: Removal) -> Membership:
+    node = removal.node
     if now.get(node) is None:
         return now
     left = tuple(m for m in now.members if m.id != node)
     if not any(m.voter for m in left):
         raise ChangeRefused(f"node {node:016x} is the last voter; delete the cluster instead of removing it")
-    return Membership(left, (*now.removed, node))
+    return Membership(left, (*now.removed, node), (*now.removals, removal))

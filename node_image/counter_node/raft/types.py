@@ -51,11 +51,24 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
     voter: bool
 
 
+class Removal(msgspec.Struct, array_like=True, frozen=True):
+    """The decision that `node` is no member any more: term and index of its entry, or of the snapshot that RAFT.RECOVER made."""
+
+    node: NodeId
+    term: int
+    index: int
+
+
 class Membership(msgspec.Struct, array_like=True, frozen=True):
-    """The cluster's configuration. `removed` keeps ids from coming back (a node id is never reused)."""
+    """The cluster's configuration. `removed` keeps ids from coming back (a node id is never reused). `removals` tells when each was decided, where it
+    was a version that knows this field that applied the decision; an older one skips it."""
 
     members: tuple[Member, ...] = ()
     removed: tuple[NodeId, ...] = ()
+    removals: tuple[Removal, ...] = ()
+
+    def removal(self, node: NodeId) -> Removal | None:
+        return next((r for r in self.removals if r.node == node), None)
 
     def voters(self) -> frozenset[NodeId]:
         return frozenset(m.id for m in self.members if m.voter)

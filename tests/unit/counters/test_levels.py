@@ -36,7 +36,7 @@ def newer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def old_cluster(knows: int) -> Snapshot:
-    return first_snapshot(Member(1, "n1", "n1:1", "n1:2", True), Machine(knows=levels.LEVEL if knows > levels.LEVEL else knows))
+    return first_snapshot(Member(1, "n1", "n1:1", "n1:2", True), Machine(knows=min(knows, levels.LEVEL), history="c" * 16))
 
 
 def replica(knows: int, start: Snapshot, limits: Limits | None = None) -> Alone:
@@ -154,7 +154,7 @@ def test_a_snapshot_from_before_levels_is_of_level_one() -> None:
 def test_the_leaders_limits_come_into_force_through_the_log() -> None:
     node = replica(levels.LEVEL, old_cluster(1), Limits(3, 2))
     assert node.replica.machine.limits != Limits(3, 2)
-    for _ in range(2):  # the level first
+    for _ in range(3):  # the level first, then a history
         node.replica.govern({})
         node.turn()
     assert node.replica.machine.limits == Limits(3, 2)
@@ -166,3 +166,30 @@ def test_the_leaders_limits_come_into_force_through_the_log() -> None:
     assert replies[:2] == [1, 2]
     assert isinstance(replies[2], Failure)
     assert replies[2].startswith(b"OOM too many producers; at most 2 (max_producers)")
+
+
+def test_a_cluster_of_an_older_version_gets_a_history_once_it_has_the_level() -> None:
+    node = replica(levels.LEVEL, old_cluster(3))
+    assert node.replica.machine.lineage == ()
+    for _ in range(3):
+        node.replica.govern({})
+        node.turn()
+    (history,) = node.replica.machine.lineage
+    assert (len(history.id), history.reason) == (16, "upgrade")
+    before = node.replica.raft.log.last_index
+    node.replica.govern({})
+    assert node.replica.raft.log.last_index == before, "once"
+    restored = Machine.restore(node.replica.machine.snapshot())
+    assert restored.lineage == (history,)
+
+
+def test_a_second_leaders_history_comes_too_late() -> None:
+    log = Log(Machine(history="a" * 16))
+    log.append(batches.encode(batches.Begin("b" * 16)))
+    assert [history.id for history in log.machine.lineage] == ["a" * 16]
+
+
+def test_a_snapshot_without_histories_is_read() -> None:
+    fields = msgspec.msgpack.decode(Machine(knows=3).snapshot())
+    assert Machine.restore(msgspec.msgpack.encode(fields[:10])).lineage == ()
+    assert Machine(knows=3, history="a" * 16).lineage == ()

@@ -58,7 +58,7 @@ class Network:
         entries = node.take_committed(1 << 20)
         for entry in entries:
             if entry.kind is EntryKind.CONFIG:
-                node.apply_change(msgspec.msgpack.decode(entry.data, type=MembershipChange))
+                node.apply_change(msgspec.msgpack.decode(entry.data, type=MembershipChange), entry.term, entry.index)
             elif entry.kind is EntryKind.DATA:
                 self.applied[node.id].append(entry.data)
             node.applied_to(entry.index)

@@ -276,7 +276,7 @@ class Cluster:
         for entry in raft.take_committed(1 << 20):
             moved = True
             if entry.kind is EntryKind.CONFIG:
-                raft.apply_change(msgspec.msgpack.decode(entry.data, type=MembershipChange))
+                raft.apply_change(msgspec.msgpack.decode(entry.data, type=MembershipChange), entry.term, entry.index)
             elif entry.kind is EntryKind.DATA:
                 node.applied += entry.data.decode() + "|"
             raft.applied_to(entry.index)

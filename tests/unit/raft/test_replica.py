@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from counter_node.counters import batches, ops
+from counter_node.counters.machine import Machine
 from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
 from counter_node.log_time import Note
@@ -24,7 +25,7 @@ class Alone:
 
     def __init__(self, voters: int = 1) -> None:
         self.now_ms = EPOCH_MS
-        start = first_snapshot(Member(1, "n1", "n1:1", "n1:2", True), began_ms=EPOCH_MS)
+        start = first_snapshot(Member(1, "n1", "n1:1", "n1:2", True), Machine(began_ms=EPOCH_MS, history="c" * 16))
         if voters > 1:
             start = Snapshot(type(start.meta)(1, 1, membership(voters)), start.state)
         gateway = Gateway(99, is_write=is_write, tick_ms=100, patience_ticks=35, retry_ticks=5)
