@@ -72,7 +72,10 @@ def main() -> int:
         return 1
     status = found["status"]
     print(f"Ready: {status.get('readyReplicas')} of {options.replicas} nodes, leader {status.get('leader')}")
-    print(f"in the cluster: redis://{options.name}.{options.namespace}:6379, for cheap reads redis://{options.name}-cache.{options.namespace}:6379")
+    address, scheme = f"{options.name}.{options.namespace}.svc:6379", "rediss" if found["spec"]["tls"]["enabled"] else "redis"
+    print(f"in the cluster: {scheme}://{address}, with the password and the authority in the Secret {options.name}-client (uri, password, ca.crt)")
+    print(f"from here: kubectl -n {options.namespace} port-forward service/{options.name} 6379:6379, and")
+    print(f"           python3 examples/redis_session.py --namespace {options.namespace} --secret {options.name}-client --host localhost")
     return 0
 
 
