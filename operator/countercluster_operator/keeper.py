@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from kubernetes.aio.client.exceptions import ApiException
 
+from countercluster_operator import names
 from countercluster_operator.api import UNREACHABLE, Kubernetes, is_terminating
 from countercluster_operator.certificates import Pair
 from countercluster_operator.contexts import context_of
@@ -194,7 +195,11 @@ def _key(cluster: Cluster) -> str:
 
 
 def _is_own(secret: Manifest, cluster: Cluster) -> bool:
-    return any(owner["uid"] == cluster.uid for owner in secret["metadata"].get("ownerReferences") or [])
+    """Also one that has our labels and no owner: its CounterCluster was deleted with --cascade=orphan, and is back."""
+    meta = secret["metadata"]
+    owners = meta.get("ownerReferences") or []
+    ours = names.labels(cluster.name, "").items() - {(names.LABEL_COMPONENT, "")}
+    return any(owner["uid"] == cluster.uid for owner in owners) or (not owners and ours <= (meta.get("labels") or {}).items())
 
 
 def _own(secret: Manifest, cluster: Cluster) -> Manifest:

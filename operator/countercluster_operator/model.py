@@ -129,7 +129,7 @@ class Spec(msgspec.Struct, rename="camel", frozen=True):
 
 
 class Cluster(msgspec.Struct, frozen=True):
-    """One CounterCluster. `image` and `cache_image` are resolved: what the spec says, else what the status recorded, else the operator's default."""
+    """One CounterCluster. `image` and `cache_image` are resolved: what the spec says, else what was chosen for it when it said nothing."""
 
     name: str
     namespace: str
@@ -138,6 +138,9 @@ class Cluster(msgspec.Struct, frozen=True):
     spec: Spec
     image: str
     cache_image: str
+    chosen_image: str = ""
+    """For when the spec names none: the operator's default of then, which a newer operator keeps. What the spec named meanwhile never gets here."""
+    chosen_cache_image: str = ""
     deleting: bool = False
     roll_leader: str = ""  # the annotation that lets a supervised roll restart the leader: names the revision
 
@@ -153,6 +156,16 @@ class Cluster(msgspec.Struct, frozen=True):
         }
 
 
+def _chosen(status: dict[str, Any], spec: Spec, image: str, cache_image: str) -> tuple[str, str]:
+    """The images for a spec that names none. A status of version 0.1.0 says only what was in use, which the spec may have named."""
+    if "chosen" in status:
+        found = status["chosen"]
+        return found.get("image") or image, found.get("cacheImage") or cache_image
+    used = "" if spec.image else status.get("image", "")
+    cache_used = "" if spec.cache.image else status.get("cacheImage", "")
+    return used or image, cache_used or cache_image
+
+
 def decode(body: dict[str, Any], default_image: str, default_cache_image: str) -> Cluster:
     """Raises InvalidSpec for what the API server's schema let through."""
     meta, status = body["metadata"], body.get("status") or {}
@@ -162,14 +175,17 @@ def decode(body: dict[str, Any], default_image: str, default_cache_image: str) -
         raise InvalidSpec(f"spec: {error}") from None
     if not 1 <= spec.replicas <= MAX_REPLICAS:
         raise InvalidSpec(f"spec.replicas is {spec.replicas}; 1 to {MAX_REPLICAS}")
+    image, cache_image = _chosen(status, spec, default_image, default_cache_image)
     return Cluster(
         name=meta["name"],
         namespace=meta["namespace"],
         uid=meta["uid"],
         generation=meta["generation"],
         spec=spec,
-        image=spec.image or status.get("image") or default_image,
-        cache_image=spec.cache.image or status.get("cacheImage") or default_cache_image,
+        image=spec.image or image,
+        cache_image=spec.cache.image or cache_image,
+        chosen_image=image,
+        chosen_cache_image=cache_image,
         deleting="deletionTimestamp" in meta,
         roll_leader=(meta.get("annotations") or {}).get(names.ROLL_LEADER, ""),
     )

@@ -236,4 +236,5 @@ def _claims(cluster: Cluster, found: list[dict[str, Any]]) -> Iterator[Claim]:
                 size=claim["spec"]["resources"]["requests"]["storage"],
                 uid=meta["uid"],
                 volume=claim["spec"].get("volumeName", ""),
+                capacity=((claim.get("status") or {}).get("capacity") or {}).get("storage", ""),
             )

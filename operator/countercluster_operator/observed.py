@@ -78,6 +78,7 @@ class Claim:
     size: str = "1Gi"  # as requested
     uid: str = ""
     volume: str = ""  # name of its PersistentVolume; empty while there is none
+    capacity: str = ""  # what the volume really has; empty while nobody says so
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

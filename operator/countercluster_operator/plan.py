@@ -23,7 +23,7 @@ from countercluster_operator import names
 from countercluster_operator.healing import heal, held, quorum_lost, recover, recovered
 from countercluster_operator.model import MAX_REPLICAS, Cluster
 from countercluster_operator.observed import Member, Observed
-from countercluster_operator.resources.claims import is_small
+from countercluster_operator.resources.claims import is_growing, is_small
 from countercluster_operator.resources.quantity import in_bytes
 from countercluster_operator.rolling import replace_dead, roll, stalled, under_way
 from countercluster_operator.steps import Outcome, Plan, Step, active_ids, has_quorum_without
@@ -196,4 +196,7 @@ def _grow(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
         return f"enlarging {', '.join(small)} to {size}"
     if seen.template_size and in_bytes(seen.template_size) != in_bytes(size):
         return Step("RenewStatefulSet", f"the StatefulSet is made anew around its pods, for new claims of {size}")
+    growing = [f"{names.claim(cluster.name, c.ordinal)} ({c.capacity} of {c.size})" for c in seen.claims if is_growing(cluster, c)]
+    if growing:
+        return f"waiting for the volumes of {', '.join(growing)} to grow"
     return None

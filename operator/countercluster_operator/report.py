@@ -37,6 +37,7 @@ def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], no
         "target": plan.target,
         "image": cluster.image,
         "cacheImage": cluster.cache_image,
+        "chosen": {"image": cluster.chosen_image, "cacheImage": cluster.chosen_cache_image},
         "members": [
             {
                 "nodeId": m.node_id,

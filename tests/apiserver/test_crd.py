@@ -192,8 +192,6 @@ def test_a_field_that_does_not_exist_is_named(server: ApiServer) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"storage": {"size": "1Gi"}}, "spec.storage.size cannot become smaller"),
-        ({"storage": {"size": "2047Mi"}}, "spec.storage.size cannot become smaller"),
         ({"storage": {"storageClassName": "other"}}, "spec.storage.storageClassName cannot be changed"),
         ({"tls": {"enabled": False}}, "spec.tls.enabled cannot be changed"),
         ({"auth": {"enabled": False}}, "spec.auth.enabled cannot be changed"),

@@ -36,7 +36,7 @@ from counter_node.storage.disk import Disk
 from counter_node.storage.segments import Segments
 from counter_node.storage.storage import Storage
 from counter_node.tail import Tail
-from countercluster_operator import fitness, healing, keeper, users
+from countercluster_operator import fitness, healing, keeper, model, users
 from countercluster_operator.budget import Budget
 from countercluster_operator.certificates import Authority
 from countercluster_operator.children import Children
@@ -679,3 +679,6 @@ def jump_ages_the_new(patch: Patch) -> None:
 @mutation("a jump makes sessions and producers forgotten", tests=TIME_TESTS)
 def jump_forgets(patch: Patch) -> None:
     patch(State, "running_ms", property(lambda self: self.time_ms))
+@mutation("an image that the spec named is used for ever", tests=("tests/unit/operator/test_plan_world.py",))
+def named_image_remembered(patch: Patch) -> None:
+    patch(model, "_chosen", lambda status, spec, image, cache: (status.get("image") or image, status.get("cacheImage") or cache))

@@ -3,8 +3,8 @@
 With spec.storage.retain=Delete they are owned by the CounterCluster, and so are collected with it; with Retain they are owned by nobody. The
 StatefulSet's own retention policy is not used: it would delete the data with a StatefulSet that somebody deleted by mistake.
 
-A claim may only grow, and only where its StorageClass allows it. The StatefulSet's claim template cannot be changed at all: once all claims have
-the new size, plan.py lets the StatefulSet be made anew around its pods.
+A claim may only grow, and only where its StorageClass allows it: the API server says so (ChildRefused), and spec.storage.size can be set back. The
+StatefulSet's claim template cannot be changed at all: once all claims have the new size, plan.py lets the StatefulSet be made anew around its pods.
 """
 
 from __future__ import annotations
@@ -21,12 +21,27 @@ from countercluster_operator.resources.quantity import in_bytes
 def to_write(cluster: Cluster, seen: Observed, going: Collection[int]) -> list[dict[str, Any]]:
     """The claims that are not as the spec wants them. `going`: ordinals whose claim is about to be deleted."""
     own = cluster.spec.storage.retain == "Delete"
-    differing = [c for c in seen.claims if c.ordinal not in going and (c.owned != own or is_small(cluster, c))]
+    differing = [c for c in seen.claims if c.ordinal not in going and (c.owned != own or _size(cluster, c) != c.size)]
     return [_claim(cluster, c, owned=own) for c in differing]
 
 
 def is_small(cluster: Cluster, claim: Claim) -> bool:
     return in_bytes(claim.size) < in_bytes(cluster.spec.storage.size)
+
+
+def is_growing(cluster: Cluster, claim: Claim) -> bool:
+    """It was asked to grow, and its volume has not got there: only status.capacity says when."""
+    wanted = min(in_bytes(claim.size), in_bytes(cluster.spec.storage.size))
+    return bool(claim.capacity) and in_bytes(claim.capacity) < wanted
+
+
+def _size(cluster: Cluster, claim: Claim) -> str:
+    """What the claim should ask for. A wish that the volume has not followed can be taken back, down to more than the volume has."""
+    wanted = cluster.spec.storage.size
+    if is_small(cluster, claim):
+        return wanted
+    back = bool(claim.capacity) and in_bytes(claim.capacity) < in_bytes(wanted) < in_bytes(claim.size)
+    return wanted if back else claim.size
 
 
 def _claim(cluster: Cluster, claim: Claim, *, owned: bool) -> dict[str, Any]:
@@ -40,5 +55,5 @@ def _claim(cluster: Cluster, claim: Claim, *, owned: bool) -> dict[str, Any]:
             "namespace": cluster.namespace,
             "ownerReferences": [owner] if owned else [],
         },
-        "spec": {"resources": {"requests": {"storage": cluster.spec.storage.size if is_small(cluster, claim) else claim.size}}},
+        "spec": {"resources": {"requests": {"storage": _size(cluster, claim)}}},
     }

@@ -285,7 +285,7 @@ def test_a_lost_private_secret_is_written_again_and_one_of_a_stranger_is_left_al
     world.look()
     assert world.live["Secret", "c-private"]["data"] == private["data"]
     world.reconciler = Reconciler(world, load({"POD_NAMESPACE": "system"}))  # type: ignore[arg-type]
-    world.live["Secret", "c-private"]["metadata"]["ownerReferences"] = []
+    world.live["Secret", "c-private"]["metadata"] |= {"ownerReferences": [], "labels": {}}
     assert world.look() == REFUSED_S
     assert world.ready()["reason"] == "ChildRefused"
     assert "c-private was there already" in world.ready()["message"]

@@ -12,7 +12,7 @@ from typing import Any
 from countercluster_operator import names
 from countercluster_operator.healing import keeps_volumes
 from countercluster_operator.machines import HOSTNAME, ZONE, Gone, Machines
-from countercluster_operator.model import Cluster, Recovery, Rollout, Spec, Storage
+from countercluster_operator.model import Cluster, decode
 from countercluster_operator.observe import Raw, read
 from countercluster_operator.observed import Member, Observed, node_status
 from countercluster_operator.plan import Plan, Step, plan
@@ -77,7 +77,10 @@ class World:
     def __init__(self, seed: int, replicas: int) -> None:
         self.random = random.Random(seed)
         self.replicas = replicas
-        self.revision = "r1"
+        self.spec_image = ""  # of the manifest; what the StatefulSet has is made from it
+        self.used = ""  # recorded in status
+        self.chosen = ""  # recorded in status
+        self.manifests: list[dict[str, Any]] = []  # that were applied before
         self.bad_revisions: set[str] = set()
         self.pods: dict[int, Machine] = {}
         self.disks: dict[int, Disk] = {}
@@ -111,15 +114,34 @@ class World:
     # --- what the plan sees -------------------------------------------------------------------------------------------------
 
     def cluster(self) -> Cluster:
-        spec = Spec(
-            replicas=self.replicas,
-            storage=Storage(retain_on_scale_in=self.retain),
-            hibernated=self.hibernated,
-            maintenance=self.maintenance,
-            rollout=Rollout("Supervised" if self.supervised else "LeaderLast"),
-            recovery=Recovery(self.recovery) if self.recovery else None,
-        )
-        return Cluster("c", "ns", "uid", 1, spec, "image", "redis", roll_leader=self.approved)
+        spec: dict[str, Any] = {
+            "replicas": self.replicas,
+            "image": self.spec_image,
+            "storage": {"retainOnScaleIn": self.retain},
+            "hibernated": self.hibernated,
+            "maintenance": self.maintenance,
+            "rollout": {"strategy": "Supervised" if self.supervised else "LeaderLast"},
+        }
+        if self.recovery:
+            spec["recovery"] = {"survivor": self.recovery}
+        meta = {"name": "c", "namespace": "ns", "uid": "uid", "generation": 1, "annotations": {names.ROLL_LEADER: self.approved}}
+        return decode({"metadata": meta, "spec": spec, "status": self.status()}, "r1", "redis")
+
+    @property
+    def revision(self) -> str:
+        """One image, one revision."""
+        return self.cluster().image
+
+    @revision.setter
+    def revision(self, image: str) -> None:
+        self.spec_image = image
+
+    def manifest(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("replicas", "spec_image", "hibernated", "maintenance", "supervised", "retain")}
+
+    def apply(self, manifest: dict[str, Any]) -> None:
+        for name, value in manifest.items():
+            setattr(self, name, value)
 
     def voters(self) -> list[str]:
         return [i for i, (_, votes) in self.members.items() if votes]
@@ -135,6 +157,10 @@ class World:
         """Of the CounterCluster, as far as the operator reads it again."""
         members = [{"name": m.name, "nodeId": m.node_id, "role": "follower" if m.voter else "learner"} for m in self.recorded]
         found: dict[str, Any] = {"members": members, "recovered": self.recovered, "target": self.target}
+        if self.used:
+            found["image"] = self.used
+        if self.chosen:
+            found["chosen"] = {"image": self.chosen}
         if self.bootstrap is not None:
             found["bootstrap"] = {"pod": self.bootstrap[0], "nodeId": self.bootstrap[1]}
         return found
@@ -210,6 +236,7 @@ class World:
             return todo
         self.target = todo.target
         self.recovered = todo.recovered
+        self.used, self.chosen = self.cluster().image, self.cluster().chosen_image
         if seen.members:
             self.recorded = seen.members
         if todo.step is not None and todo.step.kind == "RecordBootstrap":
@@ -399,6 +426,10 @@ class World:
         """One thing goes wrong, or somebody edits the spec. Never so much that the majority's disks are gone."""
         kind = self.random.random()
         ordinal = self.random.choice(list(self.pods)) if self.pods else None
+        if self.manifests and self.random.random() < 0.1:
+            self.apply(self.random.choice(self.manifests))
+            return
+        self.manifests.append(self.manifest())
         if kind < 0.15:
             self._machine_fault()
         elif kind < 0.35 and ordinal is not None:
