@@ -324,6 +324,7 @@ class Node:
         if self._ticks * self.settings.tick_ms % MIND_DISK_MS < self.settings.tick_ms:
             self._mind_disk(again=True)
         self.clients.tick()
+        self.peers.tick()
         if self.tls is not None:
             self.tls.refresh()
         self.access.refresh(self.clients.sessions)

@@ -3,7 +3,8 @@
 A node sends to another on the connection that it dialled itself (net/peers.py), and names itself in the first frame. So the connection that a
 dialled to b *is* the direction a → b: a proxy in front of b reads that first frame, knows who dials, and can let one dialler's bytes lie while
 another's pass. A cut is silent (bytes are not passed on, the connection stays open, as when a switch drops packets) or loud (the connection is
-closed, new ones too). When a cut ends, the connections it held are closed: bytes in the middle are missing, and nodes dial anew.
+closed, new ones too). When a silent cut ends, what it held is passed on late, after as long again: so does TCP, which repeats what was dropped ever
+more slowly. Nodes are not to wait for that.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from counter_node.net.peers import HEADER, Hello
 
 HOST = "127.0.0.1"
 LARGEST_HELLO = 64 << 10
+LONGEST_BACK_OFF_S = 30.0
 Link = tuple[int, int]
 """Numbers of two nodes: from, to."""
 
@@ -71,9 +73,9 @@ class Links:
             writer.transport.abort()
 
     async def _set_cut(self, cut: dict[Link, bool]) -> None:
-        before, self.cut = self.cut, cut
+        self.cut = cut
         for link, writer in list(self._open):
-            if cut.get(link) or (link in before and link not in cut):
+            if cut.get(link):
                 writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to: int, port: int) -> None:
@@ -86,6 +88,8 @@ class Links:
             link = (-1 if sender is None else sender, to)
             if self.cut.get(link):
                 return
+            while link in self.cut:
+                await asyncio.sleep(0.02)
             back, upstream = await asyncio.open_connection(HOST, port)
             held = {(link, writer), (link, upstream)}
             self._open |= held
@@ -107,9 +111,15 @@ class Links:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link) -> None:
         try:
             while data := await reader.read(1 << 18):
-                while link in self.cut:
-                    await asyncio.sleep(0.02)
+                if link in self.cut:
+                    await self._back_off(link)
                 writer.write(data)
                 await writer.drain()
         except OSError:
             pass
+
+    async def _back_off(self, link: Link) -> None:
+        began = self._loop.time()
+        while link in self.cut:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(min(LONGEST_BACK_OFF_S, self._loop.time() - began))

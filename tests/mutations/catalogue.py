@@ -20,6 +20,7 @@ from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import State
 from counter_node.gateway import Gateway
 from counter_node.log_time import ClockTell, LogTime
+from counter_node.net.pulse import Pulse
 from counter_node.raft import alone, core
 from counter_node.raft.alone import why_not_alone
 from counter_node.raft.core import Persist, Raft
@@ -536,6 +537,12 @@ def compaction_runs_ahead(patch: Patch) -> None:
         return self.raft.log.offset + 1 if job.install is not None else found
 
     patch(Replica, "persisted", persisted)
+
+
+@mutation("a silent link is left to TCP", "short", tests=("tests/unit/test_peer_link.py",))
+def silent_links_wait(patch: Patch) -> None:
+    original = Pulse.tick
+    patch(Pulse, "tick", lambda self: original(self)._replace(dial=False))
 
 
 @mutation("a full disk takes whatever it is sent", tests=("tests/unit/raft/test_full_disk.py",))

@@ -99,8 +99,7 @@ class Nemesis:
         return sorted(cut)
 
     def _cut(self, cut: set[tuple[int, int]], for_ms: float) -> None:
-        self.world.blocked |= cut
-        self.world.at(for_ms, lambda: self.world.blocked.difference_update(cut))
+        self.world.cut(cut, for_ms)
 
     def pause(self) -> object:
         node = self._some_node()
@@ -319,6 +318,7 @@ class Nemesis:
         world = self.world
         world.trace("fault", "-", "all mended", None)
         world.blocked.clear()
+        world.late.clear()
         world.weather = Weather()
         for node in world.nodes.values():
             node.disk.breaks, node.disk.room = False, None

@@ -16,6 +16,8 @@ from tests.simulation.nemesis import CALM_MS, Joiner, Nemesis, draw
 from tests.simulation.world import World
 
 LIVENESS_MS = 60_000
+WHOLE_AGAIN_MS = 1_500
+"""With timeouts of 100 to 200 ms, and votes that may split."""
 DISK_FAILED_MS = 2_000
 """In calm weather, with timeouts of 100 to 200 ms."""
 KEYS = (b"exact", b"plain")
@@ -135,6 +137,7 @@ def _liveness(world: World, clients: list[Client], joiner: Joiner, *, disk_fails
     stuck = [c.name for c in clients if c.finished <= before[c.name] + 2]
     if stuck:
         raise Broken(f"liveness: {stuck} got no answers in {LIVENESS_MS} ms after everything was mended\n{world.state()}")
+    _is_whole_soon_after_a_silent_cut(world)
     if disk_fails:
         _goes_on_without_a_disk(world, clients)
     for client in clients:
@@ -153,6 +156,26 @@ def _liveness(world: World, clients: list[Client], joiner: Joiner, *, disk_fails
     waiting = [n.id for n in world.up_nodes() if n.id in members and n.replica is not None and not n.replica.gateway.quiet]
     if waiting:
         raise Broken(f"liveness: batches of the gateways of {waiting} are never answered\n{world.state()}")
+
+
+def _is_whole_soon_after_a_silent_cut(world: World) -> None:
+    """All packets between all nodes are dropped for long; then nobody waits for TCP."""
+    ids = list(world.nodes)
+    cut_ms = world.random.uniform(2_000, 6_000)
+    world.cut({(a, b) for a in ids for b in ids if a != b}, cut_ms)
+    world.run(world.now + cut_ms + 1)
+    end = world.now + WHOLE_AGAIN_MS
+
+    def whole() -> bool:
+        leader = world.leader()
+        if leader is None or leader.replica is None:
+            return False
+        voters = [n for n in world.up_nodes() if n.id in leader.replica.raft.voters and n.replica is not None]
+        return leader.id in leader.replica.raft.voters and all(n.replica.raft.leader == leader.id for n in voters)  # type: ignore[union-attr]
+
+    world.run(end, whole)
+    if not whole():
+        raise Broken(f"liveness: {WHOLE_AGAIN_MS} ms after a silent cut of {cut_ms:.0f} ms some hear no leader\n{world.state()}")
 
 
 def _goes_on_without_a_disk(world: World, clients: list[Client]) -> None:

@@ -20,6 +20,7 @@ import msgspec
 from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
 from counter_node.log_time import Note, holds
+from counter_node.net.pulse import Pulse
 from counter_node.raft.core import Config
 from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
@@ -72,6 +73,7 @@ class Node:
         self.inbox: deque[tuple[NodeId, bytes]] = deque()
         self.requests: deque[Callable[[Node], None]] = deque()
         self.turn_due = self.stirred = False
+        self.pulses: dict[NodeId, Pulse] = {}
         self.job: DiskJob | None = None
         self.saving: Snapshot | None = None
         self.failed = False  # the disk failed: nothing is written any more until it is started again
@@ -147,6 +149,7 @@ class Node:
         self.paused = self.turn_due = self.failed = False
         self.inbox.clear()
         self.requests.clear()
+        self.pulses.clear()
         self.world.node_down(self)
 
     def reboot(self) -> None:
@@ -174,6 +177,7 @@ class Node:
             else:
                 self.replica.tick()
             self._mind_disk()
+            self._mind_links()
             self.wake()
 
     def fill_disk(self, room: int) -> None:
@@ -183,6 +187,19 @@ class Node:
             entries = log.entries[log.unstable - log.offset - 1 :] + (self.job.entries if self.job is not None else [])
             self.disk.on_its_way = sum(len(entry.data) + ENTRY_BYTES for entry in entries)
         self._mind_disk()
+
+    def _mind_links(self) -> None:
+        """As net/peers.py: a link that is silent is dialled anew."""
+        assert self.replica is not None
+        members = {m.id for m in self.replica.raft.membership.members} - {self.id}
+        for peer in sorted(members):
+            pulse = self.pulses.setdefault(peer, Pulse(ELECTION_TICKS))
+            beat = pulse.tick()
+            if beat.ask and self.world.link_works(self.id, peer):
+                pulse.heard()
+            if beat.dial and self.world.dial(self.id, peer):
+                pulse.welcomed(answers=True)
+                self.replica.link_up(peer)
 
     def _mind_disk(self) -> None:
         """As node.py: what the disk can still take is told to the replica, and a leader hands over."""
@@ -335,6 +352,7 @@ class World:
         self.invariants = Invariants(self)
         self.nodes: dict[NodeId, Node] = {}
         self.blocked: set[tuple[NodeId, NodeId]] = set()
+        self.late: dict[tuple[NodeId, NodeId], float] = {}  # connections that say nothing until then though the network is whole
         self.events = 0
         self.on_node_down: list[Callable[[Node], None]] = []
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
@@ -398,7 +416,7 @@ class World:
         data = _encode(message)
         self.trace("send", sender.id, to, data)
         weather = self.weather
-        if (sender.id, to) in self.blocked or to not in self.nodes or self.random.random() < weather.drop:
+        if not self.link_works(sender.id, to) or to not in self.nodes or self.random.random() < weather.drop:
             return
         copies = 2 if self.random.random() < weather.duplicate else 1
         for _ in range(copies):
@@ -411,6 +429,26 @@ class World:
         node = self.nodes.get(to)
         if node is not None and (sender, to) not in self.blocked:
             node.receive(sender, data)
+
+    def cut(self, pairs: set[tuple[NodeId, NodeId]], for_ms: float) -> None:
+        """All packets of these are dropped, without a word. What TCP has not got acknowledged it sends again ever more slowly: the connections that
+        there are stay silent for as long again, unless somebody dials anew."""
+        self.blocked |= pairs
+        whole = self.now + for_ms
+        for sender, to in pairs:
+            for link in ((sender, to), (to, sender)):  # the other one's acknowledgements
+                self.late[link] = max(self.late.get(link, 0.0), whole + for_ms)
+        self.at(for_ms, lambda: self.blocked.difference_update(pairs))
+
+    def link_works(self, sender: NodeId, to: NodeId) -> bool:
+        return (sender, to) not in self.blocked and self.late.get((sender, to), 0.0) <= self.now
+
+    def dial(self, sender: NodeId, to: NodeId) -> bool:
+        node = self.nodes.get(to)
+        if node is None or not node.up or node.paused or {(sender, to), (to, sender)} & self.blocked:
+            return False
+        self.late.pop((sender, to), None)
+        return True
 
     def sync_delay(self) -> float:
         if self.random.random() < self.weather.slow_sync:

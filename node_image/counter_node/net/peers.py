@@ -10,12 +10,16 @@ that expects another id at this address (the disk was replaced) or whose id was 
 With TLS both sides must show a certificate of the cluster with the name that the greeting or the configuration gives (security/tls.py): a stranger
 gets no further than the handshake, and a node cannot take another's place. Until it has greeted, a dialler may send one small frame and only for a
 while; of too many that do not greet, the oldest goes.
+A link that is silent is dialled anew beside the old one (pulse.py); what is sent first on the new one closes the old
+one at the other end. Besides, TCP gives a connection up whose bytes are not acknowledged for some election timeouts.
 A snapshot comes in pieces, each sent when the one before was answered, so that heartbeats never wait behind more than one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import struct
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -24,6 +28,7 @@ import msgspec
 from crc32c import crc32c
 
 from counter_node.logs import log
+from counter_node.net.pulse import Pulse
 from counter_node.raft.types import NodeId, Removal
 from counter_node.replica import PeerMessage
 from counter_node.security.refusals import Refusals
@@ -41,7 +46,13 @@ CONNECT_S = 2.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0
 REMOVED = "removed"
 MAX_HELLO_BYTES = 4 << 10
+MAX_WELCOME_BYTES = 64 << 10
 MAX_UNGREETED = 64
+MAX_DIALS = 4
+"""Under way at once beside a silent connection, or none: where packets are dropped each takes `CONNECT_S` to fail, and
+with the usual election timeout a new one still begins every half of it."""
+GIVEN_UP_AFTER = 3
+"""Election timeouts until TCP gives up what is not acknowledged."""
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True):
@@ -63,6 +74,7 @@ class Welcome(msgspec.Struct, array_like=True, frozen=True):
     reason: str = ""
     removal: Removal | None = None
     histories: tuple[str, ...] = ()
+    answers: bool = False  # an empty frame is answered by one; not by version 0.1.0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -91,6 +103,27 @@ class Owner(Protocol):
 def frame(value: object) -> bytes:
     payload = _encoder.encode(value)
     return HEADER.pack(len(payload), crc32c(payload)) + payload
+
+
+SIGN_OF_LIFE = frame([])
+
+
+def watch(transport: asyncio.Transport, settings: Settings) -> None:
+    """Lets the kernel notice that nobody is there, where it can."""
+    found = transport.get_extra_info("socket")
+    if found is None:
+        return
+    limit_ms = GIVEN_UP_AFTER * settings.election_ticks * settings.tick_ms
+    seconds = max(1, limit_ms // 3_000)
+    with contextlib.suppress(OSError):
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (
+            (socket.TCP_KEEPIDLE, seconds),
+            (socket.TCP_KEEPINTVL, seconds),
+            (socket.TCP_KEEPCNT, 3),
+            (socket.TCP_USER_TIMEOUT, max(1_000, limit_ms)),
+        ):
+            found.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def frames(messages: list[PeerMessage]) -> list[bytes]:
@@ -148,12 +181,14 @@ class Inbound(asyncio.Protocol):
         self._frames = Frames(MAX_HELLO_BYTES)
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
+        self._used = False
         self.sender: NodeId = 0
         self.level = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._transport = transport
+        watch(transport, self._owner.settings)
         self._connections[self] = None
         self._deadline = asyncio.get_running_loop().call_later(self._owner.settings.handshake_ms / 1000, self.cut, "peer_silent")
         ungreeted = [c for c in self._connections if not c.sender]
@@ -165,7 +200,11 @@ class Inbound(asyncio.Protocol):
         try:
             for payload in self._frames.feed(data):
                 if self.sender:
-                    messages += _frames.decode(payload)
+                    self._in_use()
+                    found = _frames.decode(payload)
+                    messages += found
+                    if not found and self._transport is not None:
+                        self._transport.write(SIGN_OF_LIFE)
                 else:
                     self._greet(_hello.decode(payload))
         except (FrameError, msgspec.DecodeError) as error:
@@ -173,6 +212,19 @@ class Inbound(asyncio.Protocol):
             self.cut("peer_frame")
         if messages:  # of all frames that came at once: they share a turn, and a write to the disk
             self._owner.peer_messages(self.sender, messages)
+
+    def _in_use(self) -> None:
+        """What this sender dialled before is not used any more, though this end may not hear of it for long."""
+        if self._used:
+            return
+        self._used = True
+        for other in list(self._connections):
+            if other is self:
+                break
+            if other.sender == self.sender:
+                other.sender = 0  # the sender is not lost
+                self._connections.pop(other, None)
+                other.close()
 
     def cut(self, reason: str) -> None:
         """Counts no more from here on: when many come in one turn, each makes another one go."""
@@ -188,7 +240,7 @@ class Inbound(asyncio.Protocol):
             welcome = Welcome(f"the certificate is not that of node {hello.name!r} of cluster {tls.cluster_id}")
         else:
             welcome = self._owner.peer_hello(hello)
-        self._transport.write(frame(welcome))
+        self._transport.write(frame(msgspec.structs.replace(welcome, answers=True)))
         if welcome.reason:
             self._transport.close()
         else:
@@ -205,23 +257,27 @@ class Inbound(asyncio.Protocol):
         self._connections.pop(self, None)
         if self._deadline is not None:
             self._deadline.cancel()
-        if self.sender:
+        if self.sender and self.sender not in self._peers.callers():
             self._owner.peer_lost(self.sender)
 
 
 class Outbound(asyncio.Protocol):
-    """The dialled connection: messages go out here; only the answer to the Hello comes back."""
+    """The dialled connection: messages go out here; the answer to the Hello comes back, and signs of life."""
 
-    def __init__(self, welcome: asyncio.Future[Welcome]) -> None:
+    def __init__(self, welcome: asyncio.Future[Welcome], settings: Settings) -> None:
         self._welcome = welcome
-        self._frames = Frames()
+        self._settings = settings
+        self._frames = Frames(MAX_WELCOME_BYTES)
+        self.heard: Callable[[], None] = lambda: None
         self.transport: asyncio.Transport | None = None
         self.lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        watch(self.transport, self._settings)
 
     def data_received(self, data: bytes) -> None:
+        self.heard()
         try:
             for payload in self._frames.feed(data):
                 if not self._welcome.done():
@@ -229,6 +285,8 @@ class Outbound(asyncio.Protocol):
         except (FrameError, msgspec.DecodeError) as error:
             if not self._welcome.done():
                 self._welcome.set_exception(ConnectionError(f"the peer's greeting makes no sense: {error}"))
+            elif self.transport is not None:
+                self.transport.abort()
 
     def write(self, data: bytes) -> bool:
         """False when the connection is closed already, although `connection_lost` has not been told yet."""
@@ -247,7 +305,7 @@ class Outbound(asyncio.Protocol):
 
 
 class Link:
-    """Keeps one connection to one member: dials, greets, dials again."""
+    """Keeps one connection to one member: dials, greets, dials again; beside the old one while that is silent."""
 
     def __init__(self, owner: Owner, me: Hello, node: NodeId, name: str, peer_address: str, tls: Tls | None) -> None:
         self.node = node
@@ -257,6 +315,8 @@ class Link:
         self._owner = owner
         self._hello = me
         self._connection: Outbound | None = None
+        self._pulse = Pulse(owner.settings.election_ticks)
+        self._dials: set[asyncio.Task[None]] = set()
         self._task = asyncio.get_running_loop().create_task(self._keep())
 
     @property
@@ -266,16 +326,32 @@ class Link:
     async def _keep(self) -> None:
         pause = FIRST_PAUSE_S
         while True:
-            try:
-                connection = await self._dial()
-            except (OSError, TimeoutError, SettingsError) as error:
-                log.debug("peer not reached: %s", error, extra={"peer": f"{self.node:016x}", "address": self.address})
-            else:
-                if connection is not None:
-                    pause = FIRST_PAUSE_S
-                    await self._use(connection)
+            if self._connection is None:
+                await self._try()
+            if self._connection is not None:
+                pause = FIRST_PAUSE_S
+                await self._until_lost()
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_PAUSE_S)
+
+    async def _try(self) -> None:
+        """Dials once."""
+        try:
+            connection = await self._dial()
+        except (OSError, TimeoutError, SettingsError) as error:
+            log.debug("peer not reached: %s", error, extra={"peer": f"{self.node:016x}", "address": self.address})
+        else:
+            if connection is not None:
+                self._use(connection)
+
+    def tick(self) -> None:
+        beat = self._pulse.tick()
+        if beat.ask and self._connection is not None:
+            self._connection.write(SIGN_OF_LIFE)
+        if beat.dial and len(self._dials) < MAX_DIALS:
+            dial = asyncio.get_running_loop().create_task(self._try())
+            self._dials.add(dial)
+            dial.add_done_callback(self._dials.discard)
 
     async def _dial(self) -> Outbound | None:
         host, port = address(self.address)
@@ -284,7 +360,7 @@ class Link:
         async with asyncio.timeout(CONNECT_S):
             context = None if self._tls is None else self._tls.current.dial
             transport, connection = await loop.create_connection(
-                lambda: Outbound(welcome), host, port, ssl=context, server_hostname=None if context is None else host
+                lambda: Outbound(welcome, self._owner.settings), host, port, ssl=context, server_hostname=None if context is None else host
             )
             try:
                 if self._tls is not None and not self._tls.knows(transport.get_extra_info("peercert"), self.name):
@@ -296,16 +372,28 @@ class Link:
                 transport.abort()
                 raise
         if not answer.reason:
+            self._pulse.welcomed(answers=answer.answers)
             return connection
         transport.abort()
         self._owner.peer_refused(self.node, answer)
         return None
 
-    async def _use(self, connection: Outbound) -> None:
-        self._connection = connection
+    def _use(self, connection: Outbound) -> None:
+        """From now on, instead of the one before; what that one was given may not have arrived."""
+        old, self._connection = self._connection, connection
+        connection.heard = self._pulse.heard
+        if old is not None and old.transport is not None:
+            log.info("a silent link was dialled anew", extra={"peer": f"{self.node:016x}"})
+            old.transport.abort()
         self._owner.peer_up(self.node)
+
+    async def _until_lost(self) -> None:
+        """That it was replaced is no loss."""
         try:
-            await connection.lost.wait()
+            while (connection := self._connection) is not None:
+                await connection.lost.wait()
+                if connection is self._connection:
+                    break
         finally:
             self._connection = None
             self._owner.peer_lost(self.node)
@@ -321,7 +409,8 @@ class Link:
         return connection.write(data)
 
     def close(self) -> None:
-        self._task.cancel()
+        for task in (self._task, *self._dials):
+            task.cancel()
         if self._connection is not None and self._connection.transport is not None:
             self._connection.transport.abort()
 
@@ -338,6 +427,10 @@ class Peers:
 
     def inbound(self) -> Inbound:
         return Inbound(self)
+
+    def tick(self) -> None:
+        for link in self._links.values():
+            link.tick()
 
     def connected(self) -> dict[NodeId, bool]:
         return {n: link.connected for n, link in self._links.items()}
