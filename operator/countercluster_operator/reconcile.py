@@ -48,8 +48,15 @@ MEMORABLE = frozenset({"RecordBootstrap", "Bootstrap", "Recover"})
 Key = tuple[str, str]  # namespace, name
 
 
+CONFLICT = 409
+
+
 class Gone(Exception):
     """The CounterCluster of this pass is not there any more."""
+
+
+class Changed(Exception):
+    """The CounterCluster was changed, or made anew, since this pass has read it."""
 
 
 class Reconciler:
@@ -78,8 +85,10 @@ class Reconciler:
             return None
         try:
             return await self._look(body)
-        except (ApiException, Gone) as error:
+        except (ApiException, Gone, Changed) as error:
             another = await self._is_another(body)
+            if not another and isinstance(error, Changed):
+                return AT_ONCE_S
             if not another and not (isinstance(error, ApiException) and is_terminating(error)):
                 raise
             log.info("pass ended: the CounterCluster or its namespace is being deleted", extra={"cluster": f"{namespace}/{name}"})
@@ -235,17 +244,23 @@ class Reconciler:
         return now is None or "deletionTimestamp" in now["metadata"] or _uid(now) != _uid(body)
 
     async def _write_status(self, body: dict[str, Any], new: dict[str, Any]) -> None:
-        """With the UID of what was looked at: the API server refuses it (409) when another one of the same name has come in its place."""
+        """With the version of what was looked at: the API server refuses it when that was changed, or when another one of the same name has come in
+        its place (a UID would be no help: a status carries none). Raises Changed."""
         old, meta = body.get("status") or {}, body["metadata"]
         if new == {k: v for k, v in old.items() if k in new} and old.keys() == new.keys():
             return
         manifest = {
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,
-            "metadata": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]},
+            "metadata": {"name": meta["name"], "namespace": meta["namespace"], "resourceVersion": meta["resourceVersion"]},
             "status": new,
         }
-        await self._api.apply(manifest, subresource="status")
+        try:
+            await self._api.apply(manifest, subresource="status")
+        except ApiException as error:
+            if error.status == CONFLICT:
+                raise Changed from None
+            raise
 
 
 def _uid(body: dict[str, Any]) -> str:

@@ -275,6 +275,22 @@ class ApiServer:
     def get(self, path: str) -> dict[str, Any]:
         return self.request("GET", path).ok()
 
+    def watch(self, path: str, stop: threading.Event) -> Iterator[dict[str, Any]]:
+        """Every version of what is under a collection's path from now on, in order and none left out, until told to stop."""
+        version = str(self.get(path)["metadata"]["resourceVersion"])
+        context = ssl.create_default_context(cafile=str(self._folder / "pki" / "apiserver.crt"))
+        while not stop.is_set():
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
+            query = urllib.parse.urlencode({"watch": "true", "resourceVersion": version, "timeoutSeconds": "1"})
+            connection.request("GET", f"{path}?{query}", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
+            with connection.getresponse() as answer:
+                for line in answer:
+                    event = json.loads(line)
+                    assert event["type"] != "ERROR", event
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    yield event["object"]
+            connection.close()
+
     def apply(self, manifest: dict[str, Any], *, token: str = ADMIN_TOKEN, **query: str) -> Answer:
         """Server-side apply, as kubectl does it."""
         query = {"fieldManager": "tests", "force": "true", **query}

@@ -2,7 +2,7 @@
 
 What the API server answers then (measured on Kubernetes 1.37, and held to it by tests/apiserver/test_going.py): a namespace that is being deleted
 takes no new object (403 with the cause NamespaceTerminating) and lets what is there be changed; one that is gone has nothing (404); an object that is
-being deleted cannot be made anew yet (409); a status with the UID of an object that is gone is refused (409).
+being deleted cannot be made anew yet (409); a status with the version of an object that is gone or was changed is refused (409).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from countercluster_operator import keeper, material
 from countercluster_operator.api import is_terminating
 from countercluster_operator.lease import NotLeading
 from countercluster_operator.material import Material
-from countercluster_operator.reconcile import AT_REST_S, SOON_S
+from countercluster_operator.reconcile import AT_ONCE_S, AT_REST_S, SOON_S
 from kubernetes.aio.client.exceptions import ApiException
 
 from tests.unit.operator.test_plan import formed, outdated
@@ -56,7 +56,7 @@ class Going(World):
             elif self.how == "being deleted":
                 meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
             elif self.how == "made anew":
-                self.cluster = {**self.cluster, "metadata": {**meta, "uid": "another"}}
+                self.cluster = {**self.cluster, "metadata": {**meta, "uid": "another", "resourceVersion": "9"}}
                 self.cluster.pop("status", None)
                 self.live.clear()
                 self.wanted.clear()
@@ -72,7 +72,7 @@ class Going(World):
         if subresource:
             if self.cluster is None:
                 raise refusal(404)
-            if meta["uid"] != self.cluster["metadata"]["uid"]:
+            if meta["resourceVersion"] != self.cluster["metadata"]["resourceVersion"]:
                 raise refusal(409)
         elif how == "namespace gone":
             raise refusal(404)
@@ -191,7 +191,7 @@ def test_a_child_that_goes_in_the_moment_of_the_write_is_made_with_the_next_pass
 
 
 def test_the_status_is_of_the_object_that_was_looked_at() -> None:
-    """The API server refuses a status whose UID is that of another one."""
+    """The API server refuses a status whose version is that of another one."""
     sent: list[Object] = []
 
     class Noting(World):
@@ -202,8 +202,20 @@ def test_the_status_is_of_the_object_that_was_looked_at() -> None:
 
     Noting().look(2)
     Noting({"replicas": 9}).look()
-    assert [meta["uid"] for meta in sent] == ["uid"] * len(sent)
+    assert [meta["resourceVersion"] for meta in sent] == ["1"] * len(sent)
     assert len(sent) >= 3
+
+
+def test_a_cluster_that_is_edited_during_the_pass_is_looked_at_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    async def apply(manifest: Object, *, subresource: str = "") -> Object:
+        if subresource:
+            raise refusal(409)
+        return await World.apply(world, manifest)
+
+    monkeypatch.setattr(world, "apply", apply)
+    assert world.look() == AT_ONCE_S
 
 
 def test_no_write_outlives_its_pass(monkeypatch: pytest.MonkeyPatch) -> None:

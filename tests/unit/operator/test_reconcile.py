@@ -30,7 +30,7 @@ class World(FakeApi):
 
     def __init__(self, spec: Object | None = None, seen: Observed | None = None) -> None:
         super().__init__()
-        meta = {"name": "c", "namespace": "ns", "uid": "uid", "generation": 1}
+        meta = {"name": "c", "namespace": "ns", "uid": "uid", "generation": 1, "resourceVersion": "1"}
         self.cluster: Object | None = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": meta, "spec": spec or {}}
         self.seen = seen or formed()
         self.said: list[str] = []
