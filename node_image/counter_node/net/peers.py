@@ -264,7 +264,8 @@ class Inbound(asyncio.Protocol):
 class Outbound(asyncio.Protocol):
     """The dialled connection: messages go out here; the answer to the Hello comes back, and signs of life."""
 
-    def __init__(self, welcome: asyncio.Future[Welcome], settings: Settings) -> None:
+    def __init__(self, welcome: asyncio.Future[Welcome], settings: Settings | None = None) -> None:
+        """`settings`: for a connection that is kept."""
         self._welcome = welcome
         self._settings = settings
         self._frames = Frames(MAX_WELCOME_BYTES)
@@ -274,7 +275,8 @@ class Outbound(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-        watch(self.transport, self._settings)
+        if self._settings is not None:
+            watch(self.transport, self._settings)
 
     def data_received(self, data: bytes) -> None:
         self.heard()
