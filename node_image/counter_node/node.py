@@ -191,6 +191,8 @@ class Node:
         await self._listen(lambda: HttpConnection(pages(self)), s.http_port)
         if s.cluster_port:
             await self._listen(self.clients.cluster_client, s.cluster_port, backlog=1024)
+        if self.tls is None and s.acl_file:
+            log.warning("passwords guard the clients' ports only: without TLS the admin and peer ports obey whoever reaches them")
         self.started = True
         self._last_tick = loop.time()
         self._tick_later()

@@ -9,6 +9,8 @@ import msgspec
 from countercluster_operator import names
 
 MAX_REPLICAS = 7
+OPEN_PORTS = "AnyoneWhoReachesThemIsObeyed"
+"""The words of a cluster without TLS: its admin and peer ports know nobody, so they obey everybody."""
 
 
 class InvalidSpec(Exception):
@@ -71,6 +73,7 @@ class Monitoring(msgspec.Struct, rename="camel", frozen=True):
 
 class Tls(msgspec.Struct, rename="camel", frozen=True):
     enabled: bool = True
+    open_ports: str = ""
     secret_name: str = ""
     rotate_authority: str = ""
 
@@ -175,6 +178,11 @@ def decode(body: dict[str, Any], default_image: str, default_cache_image: str) -
         raise InvalidSpec(f"spec: {error}") from None
     if not 1 <= spec.replicas <= MAX_REPLICAS:
         raise InvalidSpec(f"spec.replicas is {spec.replicas}; 1 to {MAX_REPLICAS}")
+    if not spec.tls.enabled and spec.tls.open_ports != OPEN_PORTS:
+        raise InvalidSpec(
+            "spec.tls.enabled is false, so whoever reaches the admin port or the peers' port of a node is obeyed, whatever spec.auth says: "
+            f"make the cluster with TLS, or say spec.tls.openPorts: {OPEN_PORTS}"
+        )
     image, cache_image = _chosen(status, spec, default_image, default_cache_image)
     return Cluster(
         name=meta["name"],

@@ -55,7 +55,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         }
     },
     "a priority": {"podTemplate": {"priorityClassName": "system-cluster-critical"}},
-    "plain text": {"tls": {"enabled": False}, "auth": {"enabled": False}},
+    "plain text": {"tls": {"enabled": False, "openPorts": "AnyoneWhoReachesThemIsObeyed"}, "auth": {"enabled": False}},
     "certificates of one's own": {"tls": {"secretName": "from-cert-manager"}},
     "users": {"auth": {"users": [{"name": "app", "rules": "~app:* +@read +@write", "passwordSecret": {"name": "app"}}], "aclSecretName": "more"}},
     "rotations": {"tls": {"rotateAuthority": "2026-11-23"}, "auth": {"rotatePassword": "2026-11-23"}},
@@ -128,7 +128,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"podTemplate": {"topologySpreadConstraints": [{"topologyKey": "a"}, {"topologyKey": "a", "maxSkew": 2}]}},
         "have the same topologyKey and whenUnsatisfiable",
     ),
-    "plain text with certificates": ({"tls": {"enabled": False, "secretName": "mine"}}, "spec.tls.secretName is set, and spec.tls.enabled is false"),
+    "plain text, and nobody says that the ports are open": ({"tls": {"enabled": False}}, "say spec.tls.openPorts: AnyoneWhoReachesThemIsObeyed"),
+    "open ports in other words": ({"tls": {"enabled": False, "openPorts": "yes"}}, "spec.tls.openPorts"),
+    "plain text with certificates": (
+        {"tls": {"enabled": False, "openPorts": "AnyoneWhoReachesThemIsObeyed", "secretName": "mine"}},
+        "spec.tls.secretName is set, and spec.tls.enabled is false",
+    ),
     "the operator's user": (
         {"auth": {"users": [{"name": "default", "rules": "+@read", "passwordSecret": {"name": "a"}}]}},
         "the user default is the operator's",
@@ -193,7 +198,7 @@ def test_a_field_that_does_not_exist_is_named(server: ApiServer) -> None:
     ("change", "why"),
     [
         ({"storage": {"storageClassName": "other"}}, "spec.storage.storageClassName cannot be changed"),
-        ({"tls": {"enabled": False}}, "spec.tls.enabled cannot be changed"),
+        ({"tls": {"enabled": False, "openPorts": "AnyoneWhoReachesThemIsObeyed"}}, "spec.tls.enabled cannot be changed"),
         ({"auth": {"enabled": False}}, "spec.auth.enabled cannot be changed"),
     ],
 )

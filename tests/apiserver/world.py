@@ -24,7 +24,7 @@ CONTROLLERS = ("statefulset", "garbagecollector", "persistentvolumeclaim-protect
 API = "countercluster.io/v1alpha1"
 
 Object = dict[str, Any]
-PLAIN: Object = {"tls": {"enabled": False}, "auth": {"enabled": False}}
+PLAIN: Object = {"tls": {"enabled": False, "openPorts": "AnyoneWhoReachesThemIsObeyed"}, "auth": {"enabled": False}}
 
 
 class World:

@@ -110,7 +110,12 @@ def test_every_image_lists_what_is_in_it(rig: Rig) -> None:
 
 
 def test_plain_text_when_the_spec_says_so(make_rig: Callable[..., Rig]) -> None:
-    spec = {"replicas": 1, "tls": {"enabled": False}, "auth": {"enabled": False}, "cache": {"enabled": False}}
+    spec = {
+        "replicas": 1,
+        "tls": {"enabled": False, "openPorts": "AnyoneWhoReachesThemIsObeyed"},
+        "auth": {"enabled": False},
+        "cache": {"enabled": False},
+    }
     rig = make_rig("plain", spec)
     assert rig.load("open", "--connections", "2", "--count", "50").result()["acknowledged"] == 50
     assert sorted(path.name for path in rig.binding().iterdir()) == ["host", "port", "type", "uri"]

@@ -108,7 +108,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "renewed", renewed)
 
 
-PLAIN = {"tls": {"enabled": False}}
+PLAIN = {"tls": {"enabled": False, "openPorts": "AnyoneWhoReachesThemIsObeyed"}}
 
 
 def first(how: str) -> Going:

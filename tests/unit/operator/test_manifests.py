@@ -84,3 +84,17 @@ def test_the_disruption_budget_keeps_a_majority_and_one_node_has_none() -> None:
         return [c["spec"]["minAvailable"] for c in children if c["kind"] == "PodDisruptionBudget"]
 
     assert [budget(n) for n in (1, 2, 3, 4, 5, 7)] == [[], [2], [2], [3], [3], [4]]
+
+
+def test_open_ports_are_a_matter_of_words() -> None:
+    """Without TLS a stranger's RAFT.REMOVE is obeyed, passwords or not."""
+
+    def made(tls: dict[str, Any], **more: Any) -> Cluster:
+        return decode({"metadata": {"name": "c", "namespace": "ns", "uid": "u", "generation": 1}, "spec": {"tls": tls, **more}}, "n", "r")
+
+    for auth in (True, False):
+        for words in ({}, {"openPorts": ""}, {"openPorts": "yes"}):
+            with pytest.raises(InvalidSpec, match=r"whoever reaches the admin port .* is obeyed"):
+                made({"enabled": False, **words}, auth={"enabled": auth})
+    assert not made({"enabled": False, "openPorts": "AnyoneWhoReachesThemIsObeyed"}).spec.tls.enabled
+    assert made({"enabled": True}).spec.tls.enabled
