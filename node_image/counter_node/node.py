@@ -280,7 +280,7 @@ class Node:
         if why := why_not_alone(self.replica.raft, ()):
             return why
         members = [m for m in self.replica.raft.membership.members if m.id != self.id]
-        answer = await reached([(m, self._hello(m.id)) for m in members], self.tls)
+        answer = await reached([(m, self._hello(m.id)) for m in members], self.tls, self.settings)
         while self.replica.writing or self.snapshots.busy:
             await asyncio.sleep(0.01)
         if why := self.failed or why_not_alone(self.replica.raft, answer):  # last of all: a leader may have been elected meanwhile

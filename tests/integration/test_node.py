@@ -14,6 +14,7 @@ from counter_node import settings
 from counter_node.disk_worker import DiskWorker
 from counter_node.embedded import RaftNode
 from counter_node.net.peers import Outbound
+from counter_node.settings import Settings
 from counter_node.node import EndedByErrorError, serve
 from counter_node.replica import Replica
 
@@ -66,7 +67,7 @@ def test_a_connection_that_was_closed_under_the_writer_loses_the_message_and_not
         loop = asyncio.get_running_loop()
         server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
         host, port = server.sockets[0].getsockname()
-        _, connection = await loop.create_connection(lambda: Outbound(loop.create_future()), host, port)
+        _, connection = await loop.create_connection(lambda: Outbound(loop.create_future(), Settings(cluster_id="c", data_dir="d")), host, port)
         assert connection.transport is not None
         assert connection.write(b"x")
         connection.transport.abort()

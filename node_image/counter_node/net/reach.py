@@ -13,25 +13,25 @@ from collections.abc import Iterable
 from counter_node.net.peers import CONNECT_S, Hello, Outbound, Welcome, frame
 from counter_node.raft.types import Member, NodeId
 from counter_node.security.tls import Tls
-from counter_node.settings import SettingsError, address
+from counter_node.settings import Settings, SettingsError, address
 
 SOMEBODY_ELSE = ("this is node", "this is cluster")
 
 
-async def reached(members: Iterable[tuple[Member, Hello]], tls: Tls | None) -> set[NodeId]:
+async def reached(members: Iterable[tuple[Member, Hello]], tls: Tls | None, settings: Settings) -> set[NodeId]:
     """Ids of those that answer within `CONNECT_S`."""
     asked = list(members)
-    answers = await asyncio.gather(*(_answers(member, hello, tls) for member, hello in asked))
+    answers = await asyncio.gather(*(_answers(member, hello, tls, settings) for member, hello in asked))
     return {member.id for (member, _), answer in zip(asked, answers, strict=True) if answer}
 
 
-async def _answers(member: Member, hello: Hello, tls: Tls | None) -> bool:
+async def _answers(member: Member, hello: Hello, tls: Tls | None, settings: Settings) -> bool:
     welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
     transport: asyncio.WriteTransport | None = None
     try:
         async with asyncio.timeout(CONNECT_S):
             host, port = address(member.peer)
-            transport = await _dial(welcome, host, port, tls)
+            transport = await _dial(Outbound(welcome, settings), host, port, tls)
             if tls is not None and not tls.knows(transport.get_extra_info("peercert"), member.name):
                 return False
             transport.write(frame(hello))
@@ -45,9 +45,9 @@ async def _answers(member: Member, hello: Hello, tls: Tls | None) -> bool:
             welcome.exception()  # looked at, so that nobody warns of it
 
 
-async def _dial(welcome: asyncio.Future[Welcome], host: str, port: int, tls: Tls | None) -> asyncio.WriteTransport:
+async def _dial(connection: Outbound, host: str, port: int, tls: Tls | None) -> asyncio.WriteTransport:
     context = None if tls is None else tls.current.dial
     transport, _ = await asyncio.get_running_loop().create_connection(
-        lambda: Outbound(welcome), host, port, ssl=context, server_hostname=None if context is None else host
+        lambda: connection, host, port, ssl=context, server_hostname=None if context is None else host
     )
     return transport
