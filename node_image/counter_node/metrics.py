@@ -72,6 +72,10 @@ FAMILIES: dict[str, Family] = {
     "counter_snapshot_size_bytes": Family("gauge", "The last snapshot that was taken; 0 before the first since the start"),
     "counter_keys": Family("gauge", "Counters in the state"),
     "counter_producers": Family("gauge", "Producers of IDMP that are remembered"),
+    "counter_state_size_bytes": Family("gauge", "What the replicated state takes, as it counts itself (counters/weights.py)"),
+    "counter_state_limit_bytes": Family("gauge", "What it may take (max_bytes); past it nothing new is taken. +Inf: no limit"),
+    "counter_memory_limit_bytes": Family("gauge", "Memory that the process may use; +Inf where that is not known"),
+    "counter_snapshot_refused": Family("gauge", "1 while no snapshot is begun, as the process would not survive it"),
     "counter_keys_limit": Family("gauge", "Counters at most (max_keys)"),
     "counter_producers_limit": Family("gauge", "Producers at most (max_producers); a producer is forgotten 24 hours after its last request"),
     "counter_level": Family("gauge", "Level of what may be in the replicated log; lower than that of the newest nodes in the middle of a roll"),
@@ -279,6 +283,11 @@ class Metrics:
         yield "counter_log_limit_bytes", (), node.snapshots.log_limit
         yield "counter_snapshot_size_bytes", (), self.snapshot_bytes
         yield "counter_keys", (), len(node.replica.machine.values)
+        machine = node.replica.machine
+        yield "counter_state_size_bytes", (), machine.size_bytes
+        yield "counter_state_limit_bytes", (), machine.max_bytes or float("inf")
+        yield "counter_memory_limit_bytes", (), node.memory_bytes or float("inf")
+        yield "counter_snapshot_refused", (), int(bool(node.snapshots.no_memory))
         yield "counter_producers", (), node.replica.machine.producer_count
         limits = node.replica.machine.limits
         yield "counter_keys_limit", (), limits.max_keys

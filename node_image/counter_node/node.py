@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from counter_node import __version__
+from counter_node import __version__, memory
 from counter_node.cache.publisher import Publisher
 from counter_node.counters.batches import Limits
 from counter_node.counters.history import ids
@@ -76,6 +76,8 @@ MERGE_S = 0.001
 """For so long what was gathered while a batch was in flight waits for the next commands of those who were answered, to go as one batch with them."""
 BESIDE_BYTES = 512
 """Entries of so many bytes, some twenty increments of different counters, are many commands for the disk worker."""
+FREEZE_FROM = 500
+"""Containers of the state beyond which the collector of garbage is spared them."""
 RETRY_TICKS = 5
 """Silence after which a gateway sends its batch again."""
 
@@ -91,6 +93,7 @@ class EndedByErrorError(Exception):
 class Node:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.memory_bytes = settings.memory_bytes or memory.limit_bytes()
         self.failed = ""  # why the disk is not used any more
         self.stopping = False
         self.started = False
@@ -128,6 +131,7 @@ class Node:
         self._compact_to: int | None = None
         self._waits_for_room = False  # the job under way
         self._linked: Membership | None = None
+        self._frozen = 0
         self._was_leader = False
         self._last_tick = 0.0
         self._ticks = 0
@@ -173,9 +177,13 @@ class Node:
             promise=promise,
             knows=s.level,
             limits=Limits(s.max_keys, s.max_producers),
+            max_bytes=self._max_bytes(),
         )
         replica.on_applied = self._on_applied
         return replica
+
+    def _max_bytes(self) -> int:
+        return self.settings.max_bytes or memory.state_bytes(self.memory_bytes)
 
     def _hello(self, expects: NodeId) -> Hello:
         s = self.settings
@@ -228,7 +236,7 @@ class Node:
             async with asyncio.timeout(self.settings.shutdown_ms / 1000):
                 await self._hand_over()
                 self.clients.stop_reading()
-                while not (self.replica.gateway.idle or self.failed):
+                while not ((self.replica.gateway.idle and not self.replica.reads_wait) or self.failed):
                     await asyncio.sleep(0.01)
         self.clients.close()
         for door in self._doors:
@@ -262,7 +270,14 @@ class Node:
     def bootstrap(self) -> None:
         """Form a new cluster of this one node. The caller has checked that the node never belonged to one."""
         s, began_ms = self.settings, clock_note.wall_ms()
-        machine = Machine(s.max_keys, max_producers=s.max_producers, knows=s.level, began_ms=began_ms, history=_new_history())
+        machine = Machine(
+            s.max_keys,
+            max_producers=s.max_producers,
+            max_bytes=self._max_bytes(),
+            knows=s.level,
+            began_ms=began_ms,
+            history=_new_history(),
+        )
         first = first_snapshot(_member(self.id, s), machine)
         self._storage.save_snapshot(first)
         self._storage.write(HardState(1, NONE, first.meta.index), [], first.meta)
@@ -320,6 +335,7 @@ class Node:
                 self.replica.govern(self.peers.levels())
         except Exception as error:
             self._end_with(error)
+        self._freeze()
         self._ticks += 1
         if self.replica.time.lowered or self._ticks * self.settings.tick_ms % KEEP_NOTE_MS < self.settings.tick_ms:
             self._keep_note()
@@ -338,6 +354,16 @@ class Node:
         self.replica.time.lowered = False
         if note is not None and not self.failed:
             self.spawn(asyncio.to_thread(clock_note.save, Path(self.settings.data_dir), self._boot_id, note, self.replica.raft.log.last_index))
+
+    def _freeze(self) -> None:
+        """The collector of garbage looks through all containers now and then, those of a million counters for 0.1 s. What the
+        tables have grown by is taken out of its sight; it is freed like everything else when nobody refers to it."""
+        containers = self.replica.machine.containers()
+        if containers > self._frozen + self._frozen // 4 + FREEZE_FROM:
+            self._frozen = containers
+            gc.freeze()
+        elif containers < self._frozen // 2:
+            self._frozen = containers
 
     def wake(self) -> None:
         """Something changed in the replica: a turn is due."""
@@ -454,6 +480,8 @@ class Node:
                 self.spawn(cache.stop())
         elif leads:
             dirty = machine.take_dirty()
+            if machine.take_all_dirty():
+                cache.everything_changed()
             if dirty:
                 cache.changed(dirty)
 
@@ -665,6 +693,9 @@ class Node:
 
     def deadlines(self) -> dict[bytes, int]:
         return self.replica.machine.deadlines
+
+    def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        return self.replica.machine.page(cursor, count)
 
     def _ask(self, token: object, ops: list[Any]) -> None:
         self.replica.submit_read(token, ops)

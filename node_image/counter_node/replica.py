@@ -17,11 +17,21 @@ import msgspec
 
 from counter_node.counters import batches
 from counter_node.counters.dump import Dump
+from counter_node.counters.execution import Reading
 from counter_node.counters.history import RECOVERED, History
-from counter_node.counters.levels import HISTORY_LEVEL, LEVEL, LIMITS_LEVEL, TIME_LEVEL, too_new
-from counter_node.counters.machine import Machine
+from counter_node.counters.levels import (
+    BYTES_LEVEL,
+    HISTORY_LEVEL,
+    LEVEL,
+    LIMITS_LEVEL,
+    OWNERS_LEVEL,
+    TIME_LEVEL,
+    lowered,
+    too_new,
+)
+from counter_node.counters.machine import Machine, Restoring
 from counter_node.counters.replies import Failure
-from counter_node.gateway import Gateway, Op, Token
+from counter_node.gateway import Gateway, Op, Reads, Token
 from counter_node.log_time import ClockAsk, ClockTell, LogTime, Note, is_mark
 from counter_node.raft.core import Config, Persist, Raft, Role
 from counter_node.raft.leadership import Busy
@@ -45,9 +55,13 @@ from counter_node.tail import Tail
 from counter_node.timekeeper import Timekeeper
 
 MAX_APPLY_BYTES = 256 << 10
-"""Log bytes applied in one turn, some 40 ms of small commands: catching up never starves heartbeats."""
+"""Log bytes taken to be applied at once."""
+MAX_APPLY_WORK = 5_000
+"""Work of the state machine in one turn (Machine.spent), some 8 ms: neither catching up nor one heavy command starves heartbeats."""
 LOG_TIME_STEP_MS = 1_000
 """While counters with an expiry exist, the time in the log is never older than this, though nobody writes."""
+ENTRY_WORK = 4
+"""What an entry takes beside its commands."""
 MOST_PUT_OFF = 2
 """Turns for which a follower may put off applying."""
 ENTRY_BYTES = 64
@@ -115,13 +129,14 @@ class Replica:
         promise: Promise | None = None,
         knows: int = LEVEL,
         limits: batches.Limits | None = None,
+        max_bytes: int | None = None,
         running_ms: Callable[[], float] | None = None,
         note: Note | None = None,
         second_note: bool = False,
         synchronised: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`knows`: the level of this version. `limits`: what this node, when it leads, wants in force;
-        None: whatever is. `clock_ms`: the wall's time. `running_ms`: a clock that nobody sets and that
+        """`knows`: the level of this version. `limits`, `max_bytes`: what this node, when it
+        leads, wants in force; None: whatever is. `clock_ms`: the wall's time. `running_ms`: a clock that nobody sets and that
         goes on while the machine sleeps; by default the same. `note`: log time as this node knows it;
         `second_note`: by its disk, so that others may know better.
         `synchronised`: whether the kernel says that somebody keeps the wall's time right."""
@@ -144,6 +159,11 @@ class Replica:
         self._job: DiskJob | None = None
         self._job_ticks = 0
         self._limits = limits
+        self._max_bytes = max_bytes
+        self._taken: list[Entry] = []  # from the log, to be applied, newest first
+        self._restoring: tuple[Snapshot, Restoring] | None = None
+        self._reading: tuple[Reads, Reading] | None = None
+        self._queued_reads: list[Reads] = []  # whose index is applied
         self._governed = (0, 0)  # term and index of the last Level or Limits
         self._time_proposed = (0, 0)  # term and index of the last Tick
         self._held_reads: list[tuple[int, Callable[[], object]]] = []  # until log time is known after a full stop: term, and how to ask
@@ -196,6 +216,7 @@ class Replica:
         if self._job is not None:
             self._job_ticks += 1
         self._mind_disk()
+        self.machine.shrink()
         self.raft.tick()
         self.gateway.tick(led=self.raft.leader != NONE)
         self.keeper.tick()
@@ -221,7 +242,7 @@ class Replica:
     def _keep_time(self) -> None:
         """Time stands still in the log while nobody writes; counters expire, and TTLs count down, all the same."""
         due, raft = self.machine.next_expiry_ms(), self.raft
-        if due is None or (self._time_proposed[0] == raft.term and self._time_proposed[1] > self.applied):
+        if due is None or self._time_is_under_way():
             return
         now = self._log_time().stamp()
         wanted = due <= now or now - self.machine.time_ms >= LOG_TIME_STEP_MS
@@ -301,6 +322,14 @@ class Replica:
             return True
         machine = self.machine
         return machine.gap and bool(machine.deadlines) and self._led_ticks < 2 * self.raft.config.election_ticks
+    def _time_is_under_way(self) -> bool:
+        return self._time_proposed[0] == self.raft.term and self._time_proposed[1] > self.applied
+
+    def _clear_away(self) -> None:
+        """What is due and not removed goes with the next entries (counters/state.py): one at a
+        time, so that clients' come in between."""
+        if not self._time_is_under_way() and self._propose(batches.encode_tick()):
+            self._time_proposed = (self.raft.term, self.raft.log.last_index)
 
     def govern(self, known: Mapping[NodeId, int]) -> None:
         """Once a tick, with the level that each member knows whose greeting still holds. The leader raises the cluster's level to what all of them
@@ -316,6 +345,8 @@ class Replica:
             body = batches.encode(batches.Begin(f"{self._randint(0, (1 << 64) - 1):016x}"))
         elif machine.level >= LIMITS_LEVEL and self._limits not in (None, machine.limits):
             body = batches.encode(self._limits)
+        elif machine.level >= BYTES_LEVEL and self._max_bytes not in (None, machine.max_bytes):
+            body = batches.encode(batches.Bytes(self._max_bytes or 0))
         if body and self._propose(body):
             self._governed = (raft.term, raft.log.last_index)
 
@@ -435,6 +466,8 @@ class Replica:
             self.gateway.replies.append((token, [DISK_FAILED] * len(ops)))
         elif self.disk_room is not None:
             self.gateway.replies.append((token, [DISK_FULL] * len(ops)))
+        elif self.machine.level < OWNERS_LEVEL and (older := [lowered(op, self.machine.level) for op in ops]) != ops:
+            self.submit_write(token, older, mixed=mixed)
         elif self.machine.level < self.knows and any(refused := [too_new(op, self.machine.level) for op in ops]):
             self.gateway.replies.append((token, [reason or NOT_WITH_IT for reason in refused]))
         else:
@@ -451,7 +484,7 @@ class Replica:
     def turn(self) -> Turn:
         raft, gateway = self.raft, self.gateway
         if raft.to_restore is not None:
-            self._restore()
+            self._restore_some()
         if gateway.lost and raft.leader != NONE:
             gateway.leader_found()
         self._offered_in_vain = False
@@ -465,12 +498,16 @@ class Replica:
             self._put_off = 0
             if busy:
                 self._apply()
+        if self.machine.backlog and self.is_leader:
+            self._clear_away()
         if self._held_reads:
             self._ask_held_reads()
         if self._late_reads:
             self._ask_late_reads()
-        if raft.reads or gateway.asked:
+        if raft.reads or gateway.asked or self.reads_wait:
             self._answer_reads()
+        if self.machine.untidy:
+            self.machine.tidy()
         job = self._next_job() if self._job is None else None
         messages, self._messages = self._messages, []
         messages += raft.take_messages()
@@ -489,31 +526,59 @@ class Replica:
 
     @property
     def busy(self) -> bool:
-        """Another turn has something to do at once: more is committed than one turn may apply."""
-        return self.raft.log.handed < self.raft.log.committed
+        """Another turn has something to do at once: more is committed than one turn may apply, or read, or there is memory to give back."""
+        log = self.raft.log
+        return log.handed < log.committed or bool(self._taken) or self.reads_wait or self._restoring is not None or self.machine.untidy
+
+    @property
+    def reads_wait(self) -> bool:
+        """Reads whose index is applied are not all answered."""
+        return self._reading is not None or bool(self._queued_reads)
+
+    @property
+    def whole(self) -> bool:
+        """The state is that of `applied`; no entry is applied in part, and no snapshot is being put in force."""
+        return not self.machine.unfinished and self._restoring is None
 
     @property
     def settled(self) -> bool:
         """Of a leader, after an acknowledgement came or a job is durable: a turn would find nothing to do. (Whatever else comes wakes the driver by
         itself.)"""
-        return self.raft.settled and self._marker is None and not (
-            self._held_reads or self._offered_in_vain or self._messages or self.gateway.replies or self.gateway.waits
-        )
+        waits = self._held_reads or self._offered_in_vain or self._messages or self.gateway.replies
+        return self.raft.settled and self._marker is None and not (self.busy or waits or self.gateway.waits)
 
     @property
     def behind(self) -> int:
         """Entries that are committed and not applied yet."""
-        return self.raft.log.committed - self.raft.log.handed
+        return self.raft.log.committed - self.applied
+
+    def _restore_some(self) -> None:
+        """A slice of the work to put a received snapshot in force. Until it is done nothing is applied and nothing is read here."""
+        snapshot = self.raft.to_restore
+        assert snapshot is not None
+        if self._restoring is None or self._restoring[0] is not snapshot:
+            self.machine.abandon()
+            self._restoring = snapshot, Machine.restoring(snapshot.state, self.knows)
+            self._taken.clear()
+        restoring = self._restoring[1]
+        if restoring.step():
+            self._restored(snapshot, restoring.machine)
 
     def _restore(self) -> None:
-        snapshot = self.raft.take_restore()
-        if snapshot is not None:
-            track_dirty = self.machine.track_dirty
-            self.machine = Machine.restore(snapshot.state, self.knows)
-            self.machine.track_dirty = track_dirty
-            self.applied_term = snapshot.meta.term
-            session = self.gateway.session
-            self.gateway.restored(None if session is None else self.machine.last_number(session))
+        """All of it, if there is one."""
+        while self.raft.to_restore is not None:
+            self._restore_some()
+
+    def _restored(self, snapshot: Snapshot, machine: Machine) -> None:
+        self.raft.take_restore()
+        self._restoring = None
+        machine.inherit(self.machine)
+        self.machine = machine
+        self.applied_term = snapshot.meta.term
+        session = self.gateway.session
+        self.gateway.restored(None if session is None else machine.last_number(session))
+        if self._reading is not None:  # what is read is read anew
+            self._reading = self._reading[0], machine.reading(self._reading[0].ops)
 
     def _offer(self) -> None:
         """Hand the gateway's batch and its read to the leader, which may be this node."""
@@ -533,23 +598,57 @@ class Replica:
                 self._read(lambda: raft.read(read_id))
 
     def _apply(self) -> None:
-        raft, gateway = self.raft, self.gateway
-        for entry in raft.take_committed(MAX_APPLY_BYTES):
-            if entry.kind is EntryKind.DATA:
-                gateway.applied(self.machine.apply(entry.index, entry.data, gateway.substitute))
-            elif entry.kind is EntryKind.CONFIG:
-                raft.apply_change(msgspec.msgpack.decode(entry.data, type=MembershipChange), entry.term, entry.index)
-            raft.applied_to(entry.index)
-            self.applied_term = entry.term
-            if self.on_applied is not None:
-                self.on_applied(entry)
+        """As much as one turn may."""
+        if self._restoring is not None or (self._reading is not None and self._reading[1].atomic):
+            return
+        begun = self.machine.spent
+        while self.machine.spent - begun < MAX_APPLY_WORK:
+            if not self._taken:
+                self._taken = self.raft.take_committed(MAX_APPLY_BYTES)[::-1]
+                if not self._taken:
+                    return
+            if not self._apply_one(self._taken[-1]):
+                return
+            self._taken.pop()
+
+    def _apply_one(self, entry: Entry) -> bool:
+        """False when it is applied in part."""
+        raft, machine = self.raft, self.machine
+        if entry.kind is EntryKind.DATA:
+            outcome = machine.go_on() if machine.unfinished else machine.begin(entry.index, entry.data, self.gateway.substitute)
+            machine.spent += ENTRY_WORK
+            if outcome is None:
+                return False
+            self.gateway.applied(outcome)
+        elif entry.kind is EntryKind.CONFIG:
+            raft.apply_change(msgspec.msgpack.decode(entry.data, type=MembershipChange), entry.term, entry.index)
+        raft.applied_to(entry.index)
+        self.applied_term = entry.term
+        if self.on_applied is not None:
+            self.on_applied(entry)
+        return True
 
     def _answer_reads(self) -> None:
+        """A group after the other, each in slices."""
         gateway = self.gateway
         for read_id, index in self.raft.take_reads():
             gateway.read_confirmed(read_id, index)
-        for group in gateway.reads_due(self.applied):
-            gateway.answer(group, self.machine.read(group.ops))
+        if not self.whole:
+            return
+        if self._reading is None:
+            for group in gateway.reads_due(self.applied):
+                self._queued_reads.append(group)
+        spent = 0
+        while spent < MAX_APPLY_WORK and self.reads_wait:
+            if self._reading is None:
+                group = self._queued_reads.pop(0)
+                self._reading = group, self.machine.reading(group.ops)
+            group, reading = self._reading
+            if not reading.step():
+                return
+            self._reading = None
+            spent += reading.spent
+            gateway.answer(group, reading.replies)
 
     # --- the disk -----------------------------------------------------------------------------------------------------------
 
@@ -619,8 +718,9 @@ class Replica:
         may follow."""
         raft = self.raft
         self._restore()
+        self._reading = None  # nobody is answered any more
         raft.log.committed = raft.log.last_index
-        while self.busy:
+        while raft.log.handed < raft.log.committed or self._taken:
             self._apply()
         term, index = raft.term + 1, self.applied + 1
         gone = [m.id for m in raft.membership.members if m.id != me.id]

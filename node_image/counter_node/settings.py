@@ -48,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     segment_bytes: int = 16 << 20
     max_keys: int = MAX_KEYS
     max_producers: int = MOST
+    max_bytes: int = 0
+    memory_bytes: int = 0
     max_clients: int = 10_000
     max_pipeline: int = 10_000
     max_pipeline_bytes: int = 8 << 20
@@ -98,6 +100,8 @@ HELP = {
     "segment_bytes": "size of one file of the log",
     "max_keys": "counters; the leader's setting is put in force through the log",
     "max_producers": "producers of IDMP remembered at once; the leader's setting is put in force through the log",
+    "max_bytes": "what the state may take, counters/weights.py; the leader's setting is put in force through the log; 0: made from memory_bytes",
+    "memory_bytes": "memory that this process may use; 0: what its control group says, if it says anything",
     "max_clients": "client connections",
     "max_pipeline": "unanswered commands of one connection before it is not read from any more",
     "max_pipeline_bytes": "the same in bytes, what waits for the reads before it included",
@@ -173,6 +177,9 @@ def _checked(s: Settings) -> Settings:
         refuse("segment_bytes", s.segment_bytes, "at least 1 MiB")
     if not 64 << 10 <= s.max_entry_bytes <= LARGEST_ENTRY_BYTES:
         refuse("max_entry_bytes", s.max_entry_bytes, f"64 KiB to {LARGEST_ENTRY_BYTES >> 20} MiB")
+    for name in ("max_bytes", "memory_bytes"):
+        if getattr(s, name) < 0:
+            refuse(name, getattr(s, name), "at least 0")
     for positive in _POSITIVE:
         if getattr(s, positive) < 1:
             refuse(positive, getattr(s, positive), "at least 1")

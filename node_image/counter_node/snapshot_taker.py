@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from counter_node import memory
 from counter_node.logs import log
 from counter_node.raft.types import Snapshot
 from counter_node.storage import DiskFullError, Storage
@@ -17,6 +18,8 @@ LEAST_LOG_BYTES = 8 << 20
 LOG_PER_SNAPSHOT = 4
 CATCHING_UP = 100
 """Entries that are committed and not applied, as after a start with a long log."""
+TOO_LARGE_PAUSE_S = 30.0
+"""After a snapshot was not begun as the process would not survive it."""
 DISK_FULL_PAUSE_S = 30.0
 """After a snapshot found no room."""
 
@@ -30,12 +33,14 @@ class SnapshotTaker:
         self._clock = asyncio.get_running_loop().time
         self._not_before = 0.0
         self.busy = False
+        self.no_memory = ""  # why no snapshot is begun, in words
         self.last_was(last_bytes)
 
     def last_was(self, size_bytes: int) -> None:
         """The log may become a few times as long as a snapshot. So a small state is soon read back after a restart, and a large one is not written
         all the time."""
-        self.log_limit = min(self._node.settings.snapshot_bytes, max(LEAST_LOG_BYTES, LOG_PER_SNAPSHOT * size_bytes))
+        most = min(self._node.settings.snapshot_bytes, memory.log_bytes(self._node.memory_bytes))
+        self.log_limit = min(most, max(LEAST_LOG_BYTES, LOG_PER_SNAPSHOT * size_bytes))
 
     def if_due(self) -> None:
         if self._storage.log_bytes > self.log_limit:
@@ -48,9 +53,24 @@ class SnapshotTaker:
             return
         if node.replica.behind > CATCHING_UP:  # one of the middle of it costs time now, and helps little later; every disk job asks again
             return
-        if node.replica.applied > node.replica.raft.snapshot.index:
+        if node.replica.whole and self._survives() and node.replica.applied > node.replica.raft.snapshot.index:
             self.busy = True
             node.spawn(self._take())
+
+    def _survives(self) -> bool:
+        """A snapshot is made beside the state. One that would end the process is not begun: it would be begun again after each start."""
+        node, machine = self._node, self._node.replica.machine
+        encoded, resident = machine.snapshot_bytes(), memory.resident_bytes()
+        if memory.survives(node.memory_bytes, encoded, resident):
+            self.no_memory = ""
+            return True
+        self._not_before = self._clock() + TOO_LARGE_PAUSE_S
+        self.no_memory = (
+            f"no snapshot is taken: it would need {encoded} bytes beside the {resident} that the"
+            f" process holds, and the memory limit is {node.memory_bytes}. Raise the limit"
+        )
+        log.error("%s", self.no_memory)
+        return False
 
     async def _take(self) -> None:
         node = self._node

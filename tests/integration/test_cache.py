@@ -106,6 +106,10 @@ class Leader:
     def deadlines(self) -> dict[bytes, int]:
         return self.due
 
+    def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        names = list(self.counters)[cursor : cursor + count]
+        return (cursor + count if cursor + count < len(self.counters) else 0), names
+
     async def confirm(self) -> bool:
         return self.leads
 

@@ -319,7 +319,9 @@ class Node:
     def take_snapshot(self) -> None:
         """The file is written beside everything else; then the log names it in the next job."""
         replica = self.replica
-        if replica is not None and not self.paused and not self.failed and self.saving is None and replica.applied > replica.raft.snapshot.index:
+        if replica is None or self.paused or self.failed or self.saving is not None or not replica.whole:
+            return
+        if replica.applied > replica.raft.snapshot.index:
             self.saving = replica.take_snapshot()
             incarnation = self.incarnation
             self.world.at(self.world.sync_delay() + self.world.save_delay(self.saving), lambda: self._saved(incarnation))

@@ -96,6 +96,11 @@ class Publisher:
         for replica in self._replicas.values():
             replica.changed(keys)
 
+    def everything_changed(self) -> None:
+        """So much that it is not told by name, as after FLUSHALL."""
+        for replica in self._replicas.values():
+            replica.everything_changed()
+
     async def _resolve(self) -> None:
         loop = asyncio.get_running_loop()
         while True:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -47,6 +46,9 @@ class Source(Protocol):
 
     def offset_ms(self) -> int:
         """UTC is log time plus this."""
+
+    def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """Some names of counters, from a place on, and the place to go on from: 0 when those were all. See counters/keyspace.py."""
 
     async def confirm(self) -> bool:
         """Whether this node still led after the call began, so that what it has applied on return is all that was acknowledged before."""
@@ -124,6 +126,7 @@ class CacheReplica:
         self._dirty: set[bytes] = set()
         self._dirty_since = 0.0
         self._whole = False  # Redis has all that it should have, but for what is dirty
+        self._refilling = False  # and will have, when the refill that is under way is done
         self._expected = ""  # what we wrote to the fence last
         self._attempt: Attempt | None = None
         self._wake = asyncio.Event()
@@ -139,7 +142,8 @@ class CacheReplica:
         self._wake.set()
 
     def everything_changed(self) -> None:
-        self._whole, self._attempt = False, None
+        self._whole = self._refilling = False
+        self._attempt = None
         self._dirty.clear()
         self._wake.set()
 
@@ -203,6 +207,7 @@ class CacheReplica:
     async def _refill(self) -> None:
         """What is in Redis is made right, then what is not there is written. Until it is done there is no heartbeat: nobody shall rely on it."""
         self.counts.refills += 1
+        self._refilling = True
         log.info("cache refill", extra={"cache": self.endpoint})
         self._expected = ""
         await self._write([], "drop")
@@ -213,11 +218,15 @@ class CacheReplica:
             await self._write_changes(heartbeat=False)
             if cursor == 0:
                 break
-        keys = list(itertools.islice(self._source.values(), REFILL_MOST_KEYS))
-        for start in range(0, len(keys), CHUNK_KEYS):
-            await self._write(keys[start : start + CHUNK_KEYS], "keep")
+        cursor = written = 0
+        while written < REFILL_MOST_KEYS:
+            cursor, page = self._source.page(cursor, CHUNK_KEYS)
+            written += len(page)
+            await self._write(page, "keep")
             await self._write_changes(heartbeat=False)
-        self._whole = True
+            if cursor == 0:
+                break
+        self._whole = self._refilling
 
     async def _write_changes(self, *, heartbeat: bool) -> tuple[int, int]:
         """All that had changed by now. The heartbeat speaks of this moment, so it goes with the last part."""

@@ -64,7 +64,13 @@ class Begin(msgspec.Struct, array_like=True, tag=9, frozen=True, gc=False):
     history: str
 
 
-Body = Batch | OpenSession | Tick | Level | Limits | Jump | Calendar | Begin
+class Bytes(msgspec.Struct, array_like=True, tag=7, frozen=True, gc=False):
+    """The leader's limit of what the state may take, in the units of weights.py; 0: none. Since level 4."""
+
+    max_bytes: int
+
+
+Body = Batch | OpenSession | Tick | Level | Limits | Jump | Calendar | Bytes | Begin
 TIME_BYTES = 8
 
 encode = msgspec.msgpack.Encoder().encode

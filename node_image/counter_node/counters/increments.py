@@ -17,7 +17,9 @@ from counter_node.counters.state import MAX, State
 
 def increments(state: State, commands: list[Op], at: int, replies: list[Any] | None) -> int:
     """Executes `commands` from position `at` on until one is something else, and returns the position of that one. Replies are added to `replies`;
-    None: nobody waits for them."""
+    None: nobody waits for them. While something is due and not removed, all go the long way, which looks at deadlines."""
+    if state.backlog:
+        return at
     values, dirty, careful = state.values, state.dirty, state.careful
     for position in range(at, len(commands)):
         op = commands[position]

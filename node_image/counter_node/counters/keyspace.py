@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import zlib
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -29,40 +29,44 @@ _FIRST_PER_BUCKET: Final = 48
 class KeyIndex:
     """Bucket n holds the keys with places from `starts[n]` on, below `starts[n + 1]`."""
 
-    def __init__(self, keys: Collection[bytes] = ()) -> None:
-        bits = (len(keys) // _FIRST_PER_BUCKET).bit_length()
-        shift = 32 - bits
-        self._starts = [number << shift for number in range(1 << bits)]
-        self._buckets: list[list[bytes]] = [[] for _ in self._starts]
-        buckets, place = self._buckets, zlib.crc32
+    def __init__(self, expected: int = 0) -> None:
+        """`expected`: how many keys will come by `add_all`."""
+        bits = (expected // _FIRST_PER_BUCKET).bit_length()
+        self._shift = 32 - bits
+        self._starts = [number << self._shift for number in range(1 << bits)]
+        self.buckets: list[list[bytes]] = [[] for _ in self._starts]
+
+    def add_all(self, keys: Iterable[bytes]) -> None:
+        """Of the keys expected, before anything else happened to the index."""
+        buckets, place, shift = self.buckets, zlib.crc32, self._shift
         for key in keys:
             buckets[place(key) >> shift].append(key)
 
     def add(self, key: bytes) -> None:
         """One that is not there yet."""
         number = bisect_right(self._starts, zlib.crc32(key)) - 1
-        bucket = self._buckets[number]
+        bucket = self.buckets[number]
         bucket.append(key)
         if len(bucket) > MOST_PER_BUCKET:
             self._part(number)
 
     def _part(self, number: int) -> None:
         """In the middle of its places. One half may still be too long; then the next key parts it again."""
-        starts, bucket, place = self._starts, self._buckets[number], zlib.crc32
+        starts, bucket, place = self._starts, self.buckets[number], zlib.crc32
         end = starts[number + 1] if number + 1 < len(starts) else PLACES
         middle = (starts[number] + end) // 2
         if middle > starts[number]:
             starts.insert(number + 1, middle)
-            self._buckets[number] = [key for key in bucket if place(key) < middle]
-            self._buckets.insert(number + 1, [key for key in bucket if place(key) >= middle])
+            self.buckets[number] = [key for key in bucket if place(key) < middle]
+            self.buckets.insert(number + 1, [key for key in bucket if place(key) >= middle])
 
     def remove(self, key: bytes) -> None:
         """One that is there."""
         number = bisect_right(self._starts, zlib.crc32(key)) - 1
-        bucket = self._buckets[number]
+        bucket = self.buckets[number]
         bucket.remove(key)
         if not bucket and number:
-            del self._buckets[number], self._starts[number]
+            del self.buckets[number], self._starts[number]
 
     def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """The next cursor (0: that was all) and `count` keys from `cursor` on, if there are as many; more when keys share the last place."""
@@ -76,8 +80,8 @@ class KeyIndex:
         return 0, found
 
     def _from(self, cursor: int) -> Iterator[tuple[int, bytes]]:
-        for number in range(bisect_right(self._starts, cursor) - 1, len(self._buckets)):
-            yield from sorted((place, key) for key in self._buckets[number] if (place := zlib.crc32(key)) >= cursor)
+        for number in range(bisect_right(self._starts, cursor) - 1, len(self.buckets)):
+            yield from sorted((place, key) for key in self.buckets[number] if (place := zlib.crc32(key)) >= cursor)
 
 
 def matching(keys: Iterable[bytes], pattern: bytes | None) -> list[bytes]:

@@ -1,4 +1,9 @@
-"""The state machine as Raft sees it: apply an entry, read, dump, restore."""
+"""The state machine as Raft sees it: apply an entry, read, dump, restore.
+
+An entry is applied whole, but not always at once: what would hold the caller's loop for long is done in slices (`begin`, then `go_on` until there is
+an outcome), and in between nothing is read, dumped or applied. Where a slice ends is nobody's business but this process's: the state after the entry
+is the same.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,13 @@ from typing import Any
 
 import msgspec
 
-from counter_node.counters import ops as o
+from counter_node.counters import weights
 from counter_node.counters.batches import (
     TIME_BYTES,
     Batch,
     Begin,
     Body,
+    Bytes,
     Calendar,
     Jump,
     Level,
@@ -25,67 +31,80 @@ from counter_node.counters.batches import (
     decode,
     decode_ops,
 )
-from counter_node.counters.dump import Dump
+from counter_node.counters.dump import FORMAT, Dump
+from counter_node.counters.errors import SnapshotFormatError, UnknownOperationError
+from counter_node.counters.execution import Execution, Reading, Work
 from counter_node.counters.history import FORMED, UPGRADED, History, Lineage, begun
-from counter_node.counters.increments import increments
-from counter_node.counters.levels import HISTORY_LEVEL, LEVEL, LIMITS_LEVEL, OPCODES, TIME_LEVEL
+from counter_node.counters.levels import BYTES_LEVEL, HISTORY_LEVEL, LEVEL, LIMITS_LEVEL, SLICES_LEVEL, TIME_LEVEL
 from counter_node.counters.producers import MOST, Producers
-from counter_node.counters.replies import NO_LIST
+from counter_node.counters.restore import Restore
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import MAX_KEYS, State
 
-FORMAT = 1
+__all__ = ["Machine", "SnapshotFormatError", "UnknownOperationError"]
+
+EVICTED: int = 1_000
+"""Producers forgotten with one entry, since level 4."""
+
+_KEY_HEAD = 12
+"""Of a name and a number in a snapshot."""
 
 Substitute = Callable[[int, int], list[Op] | None]
 """(session, number) → the full list of commands, reads included, if the batch is one's own."""
 
 
-class _Dump(msgspec.Struct, array_like=True):
-    """A snapshot's state. In the order of the tables, which is the same on every replica as all executed the same entries. (The order of sessions and
-    producers is state: the first is the one idle longest.) New fields come last and have a default."""
-
-    format: int
-    time_ms: int
-    values: dict[bytes, int]
-    deadlines: dict[bytes, int]
-    sessions: list[tuple[int, int, int]]
-    producers: list[Any]
-    max_keys: int = MAX_KEYS
-    watches: list[Any] = []
-    level: int = 1
-    max_producers: int = MOST
-    calendar: tuple[int, bool, int, int, int] = (0, False, 0, 0, 0)
-    """Offset in ms, whether it was agreed on, jumps, their sum in ms, and marks. A snapshot from before level 4 has
-    none: its log time was a wall's, so that log time itself is UTC as far as it is known."""
-    since_gap: list[bytes] | None = None
-    lineage: Lineage = ()
-
-
-class SnapshotFormatError(Exception):
-    """The snapshot was written by a newer version."""
-
-
-class UnknownOperationError(Exception):
-    """The log holds an operation of a newer version. Going on without it would make this replica differ: the node must stop."""
-
-
 class Machine:
     def __init__(
-        self, max_keys: int = MAX_KEYS, *, max_producers: int = MOST, knows: int = LEVEL, began_ms: int = 0, history: str = ""
+        self,
+        max_keys: int = MAX_KEYS,
+        *,
+        max_producers: int = MOST,
+        max_bytes: int = 0,
+        knows: int = LEVEL,
+        began_ms: int = 0,
+        history: str = "",
     ) -> None:
-        """The limits count when a cluster is formed, as do `knows`, the level of this version, `began_ms`,
-        log time then, and `history`, the id of the one that begins: from then on all are part of the
-        state."""
+        """The limits count when a cluster is formed, as do `knows`, the level of this version,
+        `began_ms`, log time then, and `history`, the id of the one that begins: from then on all
+        are part of the state."""
         self._state = State(max_keys)
         self._state.time_ms = began_ms
+        self._state.max_bytes = max_bytes if knows >= BYTES_LEVEL else 0
         self._sessions = Sessions()
         self._producers = Producers(max_producers)
-        self.knows = self.level = knows
+        self._execution = Execution(self._state, self._producers)
+        self.knows = knows
+        self.level = knows
         self.lineage: Lineage = (History(history, 1, FORMED),) if history and knows >= HISTORY_LEVEL else ()
+        self._work: Work | None = None
+        self.spent = 0
+        """Work done so far, in units of a microsecond or two."""
+
+    @property
+    def level(self) -> int:
+        return self._execution.level
+
+    @level.setter
+    def level(self, level: int) -> None:
+        self._execution.level = level
+        self._execution.knows = self.knows
+        self._state.in_slices = self._state.watches.in_slices = level >= SLICES_LEVEL
 
     @property
     def limits(self) -> Limits:
         return Limits(self._state.max_keys, self._producers.most)
+
+    @property
+    def max_bytes(self) -> int:
+        return self._state.max_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """What the state takes, in the units of weights.py."""
+        return self._state.size_bytes + self._beside()
+
+    def _beside(self) -> int:
+        return self._producers.size_bytes + self._state.watches.size_bytes + weights.SESSION * len(self._sessions)
 
     @property
     def producer_count(self) -> int:
@@ -94,19 +113,28 @@ class Machine:
     # --- the log ------------------------------------------------------------------------------------------------------------
 
     def apply(self, index: int, payload: bytes, substitute: Substitute) -> Outcome:
-        """Entries in their order, each once. `substitute` is asked only for a batch that is going to be executed.
+        """The whole entry now, in however many slices."""
+        outcome = self.begin(index, payload, substitute)
+        while outcome is None:
+            outcome = self.go_on()
+        return outcome
+
+    def begin(self, index: int, payload: bytes, substitute: Substitute) -> Outcome | None:
+        """Entries in their order, each once. None: `go_on` is to be called until it is done. `substitute` is asked only for a batch that is going to
+        be executed.
 
         Raises UnknownOperationError; the state is of no use afterwards, the log is.
         """
+        assert self._work is None, "one entry after the other"
         state, sessions = self._state, self._sessions
         time_ms = int.from_bytes(payload[:TIME_BYTES], "big")
-        if time_ms > state.time_ms:
-            state.advance(time_ms)
+        if time_ms > state.time_ms or state.backlog:
+            self.spent += 3 * state.advance(time_ms)
         now = state.running_ms
         if now >= sessions.due_ms:
             sessions.evict(now)
         if now >= self._producers.due_ms:
-            self._producers.evict(now)
+            self._producers.evict(now, EVICTED if state.in_slices else None)
         if state.watches.by_key:
             state.watches.evict(now)
         try:
@@ -117,18 +145,36 @@ class Machine:
             kind = sessions.admit(body.session, body.number, now)
             if kind is not OutcomeKind.EXECUTED:
                 return Outcome(kind, body.session, body.number)
+            if state.max_bytes:
+                state.beside = self._beside()
             own = substitute(body.session, body.number)
             if own is None:
-                self._execute_all(decode_ops(body.ops), None)
-                return Outcome(kind, body.session, body.number)
-            replies: list[Any] = []
-            self._execute_all(own, replies)
-            return Outcome(kind, body.session, body.number, 0, replies)
+                work = Work(decode_ops(body.ops), None, Outcome(kind, body.session, body.number))
+            else:
+                replies: list[Any] = []
+                work = Work(own, replies, Outcome(kind, body.session, body.number, 0, replies))
+            return self._slice(work)
         if type(body) is OpenSession:
             sessions.open(index, now)
             return Outcome(OutcomeKind.SESSION_OPENED, index, 0, body.nonce)
         self._govern(index, body)
         return Outcome(OutcomeKind.TICKED)
+
+    @property
+    def unfinished(self) -> bool:
+        """An entry is applied in part."""
+        return self._work is not None
+
+    def go_on(self) -> Outcome | None:
+        """One more slice of the entry that was begun."""
+        assert self._work is not None
+        return self._slice(self._work)
+
+    def _slice(self, work: Work) -> Outcome | None:
+        done = self._execution.slice(work)
+        self.spent += work.spent
+        self._work = None if done else work
+        return work.outcome if done else None
 
     def _govern(self, index: int, body: Body) -> None:
         """What the leader put in for all."""
@@ -137,62 +183,36 @@ class Machine:
                 raise UnknownOperationError(f"the cluster is at level {body.level} and this version knows {self.knows}; upgrade this node")
             self.level = max(self.level, body.level)
         elif type(body) is Limits:
-            self._allow(LIMITS_LEVEL, "the entry of limits")
+            self._execution.allow(LIMITS_LEVEL, "the entry of limits")
             self._state.max_keys, self._producers.most = body.max_keys, body.max_producers
+        elif type(body) is Bytes:
+            self._execution.allow(BYTES_LEVEL, "the entry of bytes")
+            self._state.max_bytes = body.max_bytes
         elif type(body) is Jump:
-            self._allow(TIME_LEVEL, "a jump of log time")
+            self._execution.allow(TIME_LEVEL, "a jump of log time")
             self._state.jump(body.elapsed_ms, gap=body.gap)
         elif type(body) is Calendar:
-            self._allow(TIME_LEVEL, "the entry of the calendar")
+            self._execution.allow(TIME_LEVEL, "the entry of the calendar")
             self._state.set_calendar(body.offset_ms, agreed=body.agreed)
         elif type(body) is Begin:
-            self._allow(HISTORY_LEVEL, "the entry of a history")
+            self._execution.allow(HISTORY_LEVEL, "the entry of a history")
             if not self.lineage:
                 self.begin_history(History(body.history, index, UPGRADED))
 
     def begin_history(self, history: History) -> None:
         self.lineage = begun(self.lineage, history)
 
-    def _allow(self, level: int, what: str) -> None:
-        """An operation of a level that the cluster has not reached means that somebody proposed what others may not know."""
-        if level > self.knows:
-            raise UnknownOperationError(f"{what} is of level {level} and this version knows {self.knows}; upgrade this node")
-        assert level <= self.level, f"{what} is of level {level}, and the cluster at {self.level}"
-
-    def _execute_all(self, commands: list[Op], replies: list[Any] | None) -> None:
-        """`replies`: where they are added; None for a batch of another gateway, which nobody here waits for."""
-        at = 0
-        while (at := increments(self._state, commands, at, replies)) < len(commands):
-            reply = self._execute(commands[at])
-            if replies is not None:
-                replies.append(reply)
-            at += 1
-
-    def _execute(self, op: Op) -> Any:
-        if type(op) is bytes:
-            return o.incrby(self._state, [o.INCRBY, op, 1])
-        code = op[0]
-        if code == o.MULTI:
-            return [self._execute(inner) for inner in op[1]]
-        if code == o.IDMP:
-            _, producer, sequence, inner = op
-            return self._producers.once(producer, sequence, self._state.running_ms, lambda: self._execute(inner))
-        if code == o.EXEC_IF:
-            _, watch, commands = op
-            return [self._execute(inner) for inner in commands] if self._state.watches.end(watch) else NO_LIST
-        execute = o.EXECUTE.get(code)
-        if execute is None:
-            raise UnknownOperationError(f"operation {code} is not known to this version; upgrade this node")
-        if code > o.LAST_OF_LEVEL_1:
-            self._allow(OPCODES[code], f"operation {code}")
-        return execute(self._state, op)
-
     def read(self, ops: list[Op]) -> list[Any]:
         """Changes nothing. Raises ValueError for an operation that would."""
-        for op in ops:
-            if o.is_write(op):
-                raise ValueError(f"operation {op[0]} writes; it must go through the log")
-        return [self._execute(op) for op in ops]
+        reading = self.reading(ops)
+        while not reading.step():
+            pass
+        return reading.replies
+
+    def reading(self, ops: list[Op]) -> Reading:
+        """The same in slices."""
+        assert self._work is None, "not in the middle of an entry"
+        return Reading(self._execution, ops)
 
     # --- questions ----------------------------------------------------------------------------------------------------------
 
@@ -233,7 +253,46 @@ class Machine:
         return self._state.jumps, self._state.jumped_ms
 
     def next_expiry_ms(self) -> int | None:
+        """Of what is not due yet."""
         return self._state.next_deadline()
+
+    @property
+    def backlog(self) -> bool:
+        """Something is due that only further entries remove."""
+        return self._state.backlog
+
+    def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """Names of counters for who walks over all, keyspace.py."""
+        return self._state.index.page(cursor, count)
+
+    @property
+    def untidy(self) -> bool:
+        """There is memory to be given back by `tidy`."""
+        return bool(self._state.waste)
+
+    def tidy(self) -> None:
+        """One slice of work that nobody can see."""
+        self._state.waste.free()
+
+    def shrink(self) -> None:
+        """Now and then: tables that have become far too large are made anew."""
+        self._state.shrink()
+
+    def containers(self) -> int:
+        """How many objects of the state the interpreter's collector of garbage looks at."""
+        return len(self._state.index.buckets) + len(self._state.schedule.buckets) + 2 * len(self._producers)
+
+    def abandon(self) -> None:
+        """Another is going to take its place: what it holds is given back in slices, while the other is made."""
+        self._work = None
+        self._state.dirty = None if self._state.dirty is None else set()
+        self._state.clear()
+        self._state.waste.add(self._producers.give_up())
+
+    def inherit(self, old: Machine) -> None:
+        """This one takes the place of one that was abandoned."""
+        self._state.waste, old._state.waste = old._state.waste, self._state.waste
+        self.track_dirty = old.track_dirty
 
     def last_number(self, session: int) -> int | None:
         return self._sessions.last_number(session)
@@ -245,6 +304,12 @@ class Machine:
     @track_dirty.setter
     def track_dirty(self, on: bool) -> None:
         self._state.dirty = set() if on else None
+        self._state.all_dirty = False
+
+    def take_all_dirty(self) -> bool:
+        """More changed since the last call than is told by name."""
+        found, self._state.all_dirty = self._state.all_dirty, False
+        return found
 
     def take_dirty(self) -> set[bytes]:
         """Keys whose value changed, or that are gone, since the last call."""
@@ -257,7 +322,7 @@ class Machine:
     def counts(self) -> dict[str, int]:
         state = self._state
         return {
-            "keys": len(state.values),
+            "keys": state.count(),
             "expiring": len(state.deadlines),
             "sessions": len(self._sessions),
             "producers": len(self._producers),
@@ -266,46 +331,61 @@ class Machine:
 
     # --- snapshots ----------------------------------------------------------------------------------------------------------
 
-    def _tables(self) -> tuple[Any, ...]:
-        """What follows the two maps of counters."""
+    def snapshot(self) -> bytes:
+        """The whole state at once; for tests, and for a new cluster."""
+        assert self._work is None, "not in the middle of an entry"
+        state = self._state
+        tables = (self._sessions.dump(), self._producers.dump(), *self._rest())
+        return msgspec.msgpack.encode([FORMAT, state.time_ms, state.values, state.deadlines, *tables])
+
+    def snapshot_bytes(self) -> int:
+        """How many bytes `dump` makes, at most."""
+        state = self._state
+        names = state.size_bytes - weights.KEY * len(state.values) - weights.DEADLINE * len(state.deadlines)
+        keys = names + _KEY_HEAD * len(state.values) + len(state.deadlines) * (_KEY_HEAD + names // max(1, len(state.values)))
+        return keys + self._beside()
+
+    def dump(self) -> Dump:
+        """The same bytes, piece by piece; meanwhile entries may be applied. One at a time."""
+        assert self._work is None, "not in the middle of an entry"
+        return Dump(self._state, self._sessions, self._producers, self._rest())
+
+    def _rest(self) -> list[Any]:
+        """What a snapshot holds after the tables of counters, sessions and producers. New fields come last, and have a default in restore.py."""
         state = self._state
         limits = state.max_keys, state.watches.dump(), self.level, self._producers.most
         calendar = (state.offset_ms, state.agreed, state.jumps, state.jumped_ms, state.marks)
         since_gap = None if state.since_gap is None else list(state.since_gap)
-        return (self._sessions.dump(), self._producers.dump(), *limits, calendar, since_gap, self.lineage)
-
-    def snapshot(self) -> bytes:
-        state = self._state
-        tables = self._tables()
-        dump = _Dump(FORMAT, state.time_ms, state.values, state.deadlines, *tables)
-        return msgspec.msgpack.encode(dump)
-
-    def dump(self) -> Dump:
-        """The same bytes, piece by piece; meanwhile entries may be applied. One at a time."""
-        state = self._state
-        tables = self._tables()
-        rest = b"".join(map(msgspec.msgpack.encode, tables))
-        fields = len(msgspec.structs.fields(_Dump))
-        return Dump(state, bytes([0x90 | fields]) + msgspec.msgpack.encode(FORMAT) + msgspec.msgpack.encode(state.time_ms), rest)
+        return [*limits, calendar, since_gap, self.lineage, state.max_bytes]
 
     @classmethod
     def restore(cls, data: bytes, knows: int = LEVEL) -> Machine:
         """Raises SnapshotFormatError for a format or a level of the future."""
-        dump = msgspec.msgpack.decode(data, type=_Dump)
-        if dump.format != FORMAT:
-            raise SnapshotFormatError(f"snapshot of format {dump.format}; this version reads {FORMAT}. Upgrade this node")
-        if dump.level > knows:
-            raise SnapshotFormatError(f"snapshot of a cluster at level {dump.level}; this version knows {knows}. Upgrade this node")
-        machine = cls(dump.max_keys, max_producers=dump.max_producers, knows=knows)
-        machine.level, machine.lineage = dump.level, dump.lineage
-        machine._state.load(dump.values, dump.deadlines, dump.time_ms)
-        machine._state.restore_calendar(*dump.calendar)
-        machine._state.since_gap = None if dump.since_gap is None else dict.fromkeys(dump.since_gap)
-        machine._sessions.load(dump.sessions)
-        machine._producers.load(dump.producers)
-        machine._state.watches.load(dump.watches)
-        return machine
+        restoring = cls.restoring(data, knows)
+        while not restoring.step():
+            pass
+        return restoring.machine
+
+    @classmethod
+    def restoring(cls, data: bytes, knows: int = LEVEL) -> Restoring:
+        """The same in slices."""
+        return Restoring(data, knows)
 
     def checksum(self) -> int:
         """Equal on replicas that are at the same entry. Costs as much as a snapshot."""
         return zlib.crc32(self.snapshot())
+
+
+class Restoring:
+    """A machine that is made from a snapshot, a slice at a time."""
+
+    def __init__(self, data: bytes, knows: int) -> None:
+        self.machine = Machine(knows=knows)
+        self._restore = Restore(data, knows, self.machine._state, self.machine._sessions, self.machine._producers)
+
+    def step(self) -> bool:
+        """True when the machine is whole."""
+        if not self._restore.step():
+            return False
+        self.machine.level, self.machine.lineage = self._restore.level, self._restore.lineage
+        return True

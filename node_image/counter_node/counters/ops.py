@@ -7,25 +7,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
 
+from counter_node.counters import weights
 from counter_node.counters.batches import Op
 from counter_node.counters.keyspace import matching
 from counter_node.counters.replies import OK, Failure, Simple, unpack
-from counter_node.counters.state import MAX, MIN, State
+from counter_node.counters.state import MAX, MIN, MOST_LOOKED_AT, State
 
 INCRBY, GET, SET, DEL, MGET, EXISTS, EXPIRE, TTL, PERSIST, INCREX = range(1, 11)
 MULTI, IDMP, FLUSH, DBSIZE, SCAN, KEYS, MSET, GETDEL, GETEX, TYPE = range(11, 21)
 CONSTANT, DECRBY, STRLEN, RANDOMKEY = 21, 22, 23, 24
 WATCH, UNWATCH, EXEC_IF = 25, 26, 27
 TIMES = 28
+IDMP_OF = 29
 LAST_OF_LEVEL_1: Final = EXEC_IF
 """Later ones have a level in levels.OPCODES, so that no older member of a cluster ever meets them."""
+
+TOO_MANY_LISTED = Failure(
+    b"ERR KEYS and SCAN look at %d counters at most in one transaction, KEYS also behind writes of"
+    b" its pipeline; send it alone, or use SCAN" % MOST_LOOKED_AT
+)
+RANDOM_PAGES, RANDOM_PAGE = 10, 100
+PIECE: Final = 2_000
 
 READS: Final = frozenset({GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT, STRLEN, RANDOMKEY})
 
 OVERFLOW = Failure(b"ERR increment or decrement would overflow")
+TOO_HEAVY = (
+    b"OOM the counters take %d bytes of %d (max_bytes, made from the memory limit); nothing new is"
+    b" taken. Delete counters, or give the nodes more memory"
+)
 DELTA_OVERFLOW = Failure(b"ERR applied increment would overflow")
 
 # How an expiry is given: relative to log time, absolute, none (clears), or kept as it is.
@@ -69,8 +82,29 @@ def idmp(producer: bytes, sequence: int, inner: Op) -> Op:
     return [IDMP, producer, sequence, inner]
 
 
+def idmp_of(user: bytes, producer: bytes, sequence: int, inner: Op) -> Op:
+    return [IDMP_OF, user, producer, sequence, inner]
+
+
 def too_many_keys(state: State) -> Failure:
     return Failure(b"OOM too many counters; at most %d" % state.max_keys)
+
+
+def no_room(state: State, key: bytes, old: int | None, *, expiry: bool = False) -> Failure | None:
+    """Why this key cannot become a counter, or get an expiry, if so. What exists already goes on."""
+    if old is None and state.full():
+        return too_many_keys(state)
+    if state.max_bytes:
+        more = 0 if old is not None else weights.KEY + len(key)
+        if expiry and key not in state.deadlines:
+            more += weights.DEADLINE
+        if more and state.heavy(more):
+            return too_heavy(state)
+    return None
+
+
+def too_heavy(state: State) -> Failure:
+    return Failure(TOO_HEAVY % (state.size_bytes + state.beside, state.max_bytes))
 
 
 def _bytes(value: int | None) -> bytes | None:
@@ -79,9 +113,9 @@ def _bytes(value: int | None) -> bytes | None:
 
 def incrby(state: State, op: Op) -> Any:
     _, key, delta = op
-    old = state.values.get(key)
-    if old is None and state.full():
-        return too_many_keys(state)
+    old = state.fetch(key)
+    if old is None and (refused := no_room(state, key, old)) is not None:
+        return refused
     new = (old or 0) + delta
     if not MIN <= new <= MAX:
         return OVERFLOW
@@ -90,13 +124,13 @@ def incrby(state: State, op: Op) -> Any:
 
 
 def _get(state: State, op: Op) -> Any:
-    return _bytes(state.values.get(op[1]))
+    return _bytes(state.get(op[1]))
 
 
 def _set(state: State, op: Op) -> Any:
     """[SET, key, value, condition, expected or None, expiry kind, expiry ms, give the old value]"""
     _, key, value, condition, expected, kind, expiry_ms, give_old = op
-    old = state.values.get(key)
+    old = state.fetch(key)
     met = (
         condition == ALWAYS
         or (condition == IF_ABSENT and old is None)
@@ -106,8 +140,8 @@ def _set(state: State, op: Op) -> Any:
     )
     if not met:
         return _bytes(old) if give_old else None
-    if old is None and state.full():
-        return too_many_keys(state)
+    if (refused := no_room(state, key, old, expiry=kind in (EX_AT, EX_IN))) is not None:
+        return refused
     state.put(key, value)
     _set_expiry(state, key, kind, expiry_ms)
     return _bytes(old) if give_old else OK
@@ -123,21 +157,26 @@ def _set_expiry(state: State, key: bytes, kind: int, expiry_ms: int) -> None:
 
 
 def _delete(state: State, op: Op) -> int:
-    return sum(state.remove(key) for key in op[1])
+    return delete(state, op[1])
+
+
+def delete(state: State, keys: Sequence[bytes]) -> int:
+    return sum(state.fetch(key) is not None and state.remove(key) for key in keys)
 
 
 def _mget(state: State, op: Op) -> list[bytes | None]:
-    return [_bytes(state.values.get(key)) for key in op[1]]
+    return [_bytes(state.get(key)) for key in op[1]]
 
 
 def _exists(state: State, op: Op) -> int:
-    return sum(key in state.values for key in op[1])
+    return sum(state.get(key) is not None for key in op[1])
 
 
-def _expire(state: State, op: Op) -> int:
+def _expire(state: State, op: Op) -> Any:
     """[EXPIRE, key, expiry kind, ms, condition]"""
     _, key, kind, expiry_ms, condition = op
-    if key not in state.values:
+    value = state.fetch(key)
+    if value is None:
         return 0
     new = expiry_ms - state.offset_ms if kind == EX_AT else state.time_ms + expiry_ms
     old = state.deadlines.get(key)
@@ -150,6 +189,8 @@ def _expire(state: State, op: Op) -> int:
     )
     if refused:
         return 0
+    if new > state.time_ms and (full := no_room(state, key, value, expiry=True)) is not None:
+        return full
     _set_expiry(state, key, kind, expiry_ms)
     return 1
 
@@ -157,7 +198,7 @@ def _expire(state: State, op: Op) -> int:
 def _ttl(state: State, op: Op) -> int:
     """[TTL, key, unit in ms, absolute]"""
     _, key, unit_ms, absolute = op
-    if key not in state.values:
+    if state.get(key) is None:
         return -2
     deadline = state.deadlines.get(key)
     if deadline is None:
@@ -167,14 +208,14 @@ def _ttl(state: State, op: Op) -> int:
 
 
 def _persist(state: State, op: Op) -> int:
-    return int(op[1] in state.values and state.persist(op[1]))
+    return int(state.fetch(op[1]) is not None and state.persist(op[1]))
 
 
 def _increx(state: State, op: Op) -> Any:
     """[INCREX, key, delta, lower, upper, saturate, expiry kind, ms, only when it has none, condition = ALWAYS]: [new value, what was added]"""
     _, key, delta, lower, upper, saturate, kind, expiry_ms, only_new_expiry = op[:9]
     condition = op[9] if len(op) > 9 else ALWAYS
-    old = state.values.get(key)
+    old = state.fetch(key)
     now = old or 0
     wanted = now + delta
     new = min(max(wanted, lower), upper)
@@ -183,8 +224,8 @@ def _increx(state: State, op: Op) -> Any:
         return [now, 0]
     if not MIN <= new - now <= MAX:
         return DELTA_OVERFLOW
-    if old is None and state.full():
-        return too_many_keys(state)
+    if (refused := no_room(state, key, old, expiry=kind in (EX_AT, EX_IN))) is not None:
+        return refused
     state.put(key, new)
     if not (only_new_expiry and key in state.deadlines):
         _set_expiry(state, key, kind, expiry_ms)
@@ -197,43 +238,80 @@ def _flush(state: State, op: Op) -> Simple:
 
 
 def _dbsize(state: State, op: Op) -> int:
-    return len(state.values)
+    return state.count()
 
 
-def _scan(state: State, op: Op) -> list[Any]:
+def _scan(state: State, op: Op) -> list[Any] | Failure:
     """[SCAN, cursor, count, pattern or None]: [next cursor, keys]"""
     _, cursor, count, pattern = op
-    following, keys = state.index.page(cursor, count)
+    if not state.may_look_at(count):
+        return TOO_MANY_LISTED
+    following, keys = page(state, cursor, count)
     return [b"%d" % following, matching(keys, pattern)]
 
 
+def page(state: State, cursor: int, count: int) -> tuple[int, list[bytes]]:
+    """A page of the index without what is due, so it may hold less than `count`."""
+    following, keys = state.index.page(cursor, count)
+    return following, [key for key in keys if not state.is_due(key)] if state.backlog else keys
+
+
 def _randomkey(state: State, op: Op) -> bytes | None:
-    """[RANDOMKEY, place]: the first key from that place on."""
-    index = state.index
-    keys = index.page(op[1], 1)[1] or index.page(0, 1)[1]
-    return keys[0] if keys else None
+    """[RANDOMKEY, place]: the first key from that place on. Where so many are due that a thousand names in a row are: none, though there may be."""
+    following: int = op[1]
+    for _ in range(RANDOM_PAGES):
+        following, keys = page(state, following, 1 if not state.backlog else RANDOM_PAGE)
+        if keys:
+            return keys[0]
+    return None
 
 
-def _keys(state: State, op: Op) -> list[bytes]:
-    return matching(state.values, op[1])
+def _keys(state: State, op: Op) -> list[bytes] | Failure:
+    """In a transaction or behind writes: all at once, so only of few. (Alone it walks, listing.py.)"""
+    if not state.may_look_at(len(state.values)):
+        return TOO_MANY_LISTED
+    return matching((key for key in state.values if state.get(key) is not None), op[1])
 
 
-def _mset(state: State, op: Op) -> Any:
-    """[MSET, [key, value, …], only when none exists]"""
+def mset(state: State, op: Op) -> Generator[None, None, Any]:
+    """[MSET, [key, value, …], only when none exists], with a pause after each piece."""
     _, pairs, only_new = op
     keys: Sequence[bytes] = pairs[::2]
-    if only_new and any(key in state.values for key in keys):
-        return 0
-    if len(state.values) + len(set(keys).difference(state.values)) > state.max_keys:
-        return too_many_keys(state)
-    for key, value in zip(keys, pairs[1::2], strict=True):
-        state.put(key, value)
+    new: set[bytes] = set()
+    for number, key in enumerate(keys):
+        if state.fetch(key) is None:
+            new.add(key)
+        elif only_new:
+            return 0
+        if number % PIECE == PIECE - 1:
+            yield
+    if new and (refused := _no_room_for(state, new)) is not None:
+        return refused
+    for number, key in enumerate(keys):
+        state.put(key, pairs[2 * number + 1])
         state.persist(key)
+        if number % PIECE == PIECE - 1:
+            yield
     return 1 if only_new else OK
 
 
+def _mset(state: State, op: Op) -> Any:
+    steps = mset(state, op)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def _no_room_for(state: State, new: set[bytes]) -> Failure | None:
+    if state.full(len(new)):
+        return too_many_keys(state)
+    return too_heavy(state) if state.heavy(weights.KEY * len(new) + sum(map(len, new))) else None
+
+
 def _getdel(state: State, op: Op) -> Any:
-    old = _bytes(state.values.get(op[1]))
+    old = _bytes(state.fetch(op[1]))
     state.remove(op[1])
     return old
 
@@ -241,18 +319,20 @@ def _getdel(state: State, op: Op) -> Any:
 def _getex(state: State, op: Op) -> Any:
     """[GETEX, key, expiry kind, ms]"""
     _, key, kind, expiry_ms = op
-    old = _bytes(state.values.get(key))
-    if old is not None:
+    value = state.fetch(key)
+    if value is not None:
+        if kind in (EX_AT, EX_IN) and (refused := no_room(state, key, value, expiry=True)) is not None:
+            return refused
         _set_expiry(state, key, kind, expiry_ms)
-    return old
+    return _bytes(value)
 
 
 def _type(state: State, op: Op) -> Simple:
-    return Simple("string" if op[1] in state.values else "none")
+    return Simple("none" if state.get(op[1]) is None else "string")
 
 
 def _strlen(state: State, op: Op) -> int:
-    value = state.values.get(op[1])
+    value = state.get(op[1])
     return 0 if value is None else len(str(value))
 
 
@@ -267,6 +347,9 @@ def _decrby(state: State, op: Op) -> Any:
 def _watch(state: State, op: Op) -> Simple:
     """[WATCH, name, keys]"""
     _, name, keys = op
+    if state.backlog:
+        for key in keys:  # else its removal would break a watch that began after it
+            state.fetch(key)
     state.watches.add(name, keys, state.running_ms)
     return OK
 
@@ -281,9 +364,9 @@ def _unwatch(state: State, op: Op) -> Any:
 def _times(state: State, op: Op) -> Any:
     """[TIMES, key, n]: `n` increments by one, or as many as there is room for; for who needs no reply to each of them (repeats.py)."""
     _, key, times = op
-    old = state.values.get(key)
-    if old is None and state.full():
-        return too_many_keys(state)
+    old = state.fetch(key)
+    if old is None and (refused := no_room(state, key, old)) is not None:
+        return refused
     new = min((old or 0) + times, MAX)
     if new != old:
         state.put(key, new)
@@ -317,4 +400,4 @@ EXECUTE: dict[int, Callable[[State, Op], Any]] = {
     UNWATCH: _unwatch,
     TIMES: _times,
 }
-"""MULTI, EXEC_IF and IDMP are the machine's (machine.py), as they execute others."""
+"""MULTI, EXEC_IF, IDMP and IDMP_OF are the machine's (machine.py), as they execute others."""

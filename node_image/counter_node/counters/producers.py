@@ -12,6 +12,12 @@ What makes this true with a table of bounded size:
 3. A producer is forgotten after `TTL_MS` of log time without a request, and never before: at a limit, new ones are refused.
 4. An answer is remembered whatever it is, a refusal such as an overflow too: the request had its turn. One that is too large to keep is replaced
    by an error that says so, and the request still counts once.
+5. A producer belongs to the user who made it (since level 4): the same name of another user is another producer, so nobody reads another's answers
+   or uses up its sequences. One that is in the table from before belongs to nobody, and to the first user who names it.
+6. A full table costs the one who filled it: what a user has, and what all have, may together be twice the limit (of producers, of remembered
+   sequences, of answers that are kept). So one user alone may have as much as the limit says,
+   and however much some made up, there is room for another.
+7. A sequence more than `MOST_AHEAD` above the newest is refused (since level 4): it would make all before it too old.
 """
 
 from __future__ import annotations
@@ -21,6 +27,9 @@ from array import array
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
+from counter_node.counters import weights
 from counter_node.counters.replies import OK, Failure, pack, unpack
 
 WINDOW: Final = 1_024
@@ -33,10 +42,16 @@ MOST_OTHER_BYTES: Final = 64 << 20
 """For the answers that are not integers, all together."""
 LARGEST_REPLY: Final = 4_096
 _OVERHEAD: Final = 100
+MOST_AHEAD: Final = 65_536
 
 _EMPTY, _INTEGER, _PACKED, _OK, _NULL, _NOT_KEPT = range(6)
 
 TOO_MANY = b"OOM too many producers; at most %d (max_producers) are remembered, each until 24 hours after its last request. It was not executed"
+TOO_MANY_OF_USER = (
+    b"OOM too many producers of this user: %d, and %d of all users (max_producers is %d); each is remembered until 24 hours after its last request."
+    b" It was not executed"
+)
+TOO_FAR = b"ERR sequence %d is more than %d ahead of the newest, %d; it was not executed"
 TOO_MUCH = Failure(b"OOM too many remembered requests; at most %d of all producers together" % MOST_SLOTS)
 UNKNOWN = b"IDMPEXPIRED producer is not known (any more); sequence %d was not executed now. A new producer starts at 1"
 TOO_OLD = b"IDMPEXPIRED sequence %d is more than %d behind the newest, %d; it was not executed now"
@@ -61,63 +76,157 @@ class Producer:
         self.numbers.frombytes(bytes(8 * more))
 
 
+class Share:
+    """What one user has of the table."""
+
+    __slots__ = ("other_bytes", "producers", "slots")
+
+    def __init__(self) -> None:
+        self.producers = self.slots = self.other_bytes = 0
+
+
+Name = bytes | tuple[bytes, bytes]
+"""Of a producer: its user and its name; the name alone of one that belongs to nobody."""
+
+
 class Producers:
     def __init__(self, most: int = MOST) -> None:
         self.most = most
-        self._table: dict[bytes, Producer] = {}  # idle longest first
-        self._slots = 0
-        self._other_bytes = 0
+        self._table: dict[Name, Producer] = {}  # idle longest first
+        self._shares: dict[bytes | None, Share] = {}
+        self._all = Share()
         self.due_ms = 0  # before this nobody can be forgotten, so nobody need be looked for
+        self.notes: dict[Name, bytes] | None = None  # what a dump needs of its moment: the rows of those that changed since
 
     def __len__(self) -> int:
         return len(self._table)
 
-    def evict(self, time_ms: int) -> None:
+    @property
+    def size_bytes(self) -> int:
+        """In the units of weights.py."""
+        whole = self._all
+        return weights.PRODUCER * len(self._table) + weights.SLOT * whole.slots + whole.other_bytes
+
+    def evict(self, time_ms: int, most: int | None = None) -> None:
+        """Forgets at most so many of those whose time is over; the others are as good as forgotten when they are asked for."""
         while self._table:
-            name = next(iter(self._table))
-            producer = self._table[name]
+            key = next(iter(self._table))
+            producer = self._table[key]
             self.due_ms = producer.time_ms + TTL_MS
             if time_ms < self.due_ms:
                 return
-            del self._table[name]
-            self._slots -= len(producer.kinds)
-            self._other_bytes -= sum(len(reply) + _OVERHEAD for reply in producer.others.values())
+            if most is not None:
+                if most == 0:
+                    return
+                most -= 1
+            self._drop(key, producer)
         self.due_ms = time_ms + TTL_MS
+
+    def _drop(self, key: Name, producer: Producer) -> None:
+        self._note(key, producer)
+        del self._table[key]
+        self._count(_user(key), -1, -len(producer.kinds), -_other_bytes(producer))
+
+    def _count(self, user: bytes | None, producers: int, slots: int, other_bytes: int) -> None:
+        share = self._shares.get(user)
+        if share is None:
+            share = self._shares[user] = Share()
+        for part in (share, self._all):
+            part.producers += producers
+            part.slots += slots
+            part.other_bytes += other_bytes
+        if share.producers == 0:
+            del self._shares[user]
 
     def once(self, name: bytes, sequence: int, time_ms: int, execute: Callable[[], Any]) -> Any:
         """The reply of `execute`, now or from the time when this sequence was executed."""
-        producer = self._table.get(name)
+        place = self.place(name, sequence, time_ms)
+        if type(place) is not Place:
+            return place
+        reply = execute()
+        self.remember(place, reply)
+        return reply
+
+    def place(self, name: bytes, sequence: int, time_ms: int) -> Any:
+        """Of a producer that belongs to nobody, as below level 4: as `_begin`."""
+        key: Name = name
+        if name not in self._table and self._owned:  # what a gateway sent before it heard of level 4 is about the same producer
+            key = next((other for other in self._table if type(other) is tuple and other[1] == name), name)
+        return self._begin(key, sequence, time_ms, far=True)
+
+    @property
+    def _owned(self) -> bool:
+        return len(self._shares) > (None in self._shares)
+
+    def known(self, user: bytes, name: bytes) -> bool:
+        return (user, name) in self._table or name in self._table
+
+    def place_of(self, user: bytes, name: bytes, sequence: int, time_ms: int) -> Any:
+        """The same for a producer of this user."""
+        key = (user, name)
+        if key not in self._table and (found := self._table.get(name)) is not None:
+            self._drop(name, found)
+            self._note(key, None)
+            self._table[key] = found
+            self._count(user, 1, len(found.kinds), _other_bytes(found))
+        return self._begin(key, sequence, time_ms)
+
+    def _begin(self, key: Name, sequence: int, time_ms: int, *, far: bool = False) -> Any:
+        """A `Place` when it is to be executed now, after which `remember` is to be called; else its answer. `far`: however far ahead."""
+        producer = self._table.get(key)
+        if producer is not None and time_ms >= producer.time_ms + TTL_MS:  # its time is over, though it was not taken away yet
+            self._drop(key, producer)
+            producer = None
         if producer is None:
             if sequence != 1:
                 return Failure(UNKNOWN % sequence)
-            if len(self._table) >= self.most:
-                return Failure(TOO_MANY % self.most)
+            if (refused := self._no_place(_user(key))) is not None:
+                return refused
             producer = Producer()
         else:
-            self._touch(name, producer, time_ms)
+            self._touch(key, producer, time_ms)
             if sequence <= producer.newest - WINDOW:
                 return Failure(TOO_OLD % (sequence, WINDOW, producer.newest))
             if sequence <= producer.newest and (known := self._recall(producer, sequence)) is not _NOTHING:
                 return known
+            if not far and sequence > producer.newest + MOST_AHEAD:
+                return Failure(TOO_FAR % (sequence, MOST_AHEAD, producer.newest))
         place = sequence % WINDOW
-        if place >= len(producer.kinds):
-            more = place + 1 - len(producer.kinds)
-            if self._slots + more > MOST_SLOTS:
-                return TOO_MUCH
+        more = max(0, place + 1 - len(producer.kinds))
+        if more and not self._has_slots(_user(key), more):
+            return TOO_MUCH
+        if key not in self._table:
+            self._note(key, None)
+            self._count(_user(key), 1, 0, 0)
+        if more:
             producer.stretch(place + 1)
-            self._slots += more
-        self._touch(name, producer, time_ms)
+            self._count(_user(key), 0, more, 0)
+        self._touch(key, producer, time_ms)
         if sequence > producer.newest:
             for passed in range(max(producer.newest + 1, sequence - WINDOW + 1), sequence + 1):
-                self._forget(producer, passed % WINDOW)
+                self._forget(key, producer, passed % WINDOW)
             producer.newest = sequence
-        reply = execute()
-        self._remember(producer, place, reply)
-        return reply
+        return Place(key, producer, place)
 
-    def _touch(self, name: bytes, producer: Producer, time_ms: int) -> None:
-        self._table.pop(name, None)
-        self._table[name] = producer
+    def _no_place(self, user: bytes | None) -> Failure | None:
+        if user is None:
+            return Failure(TOO_MANY % self.most) if len(self._table) >= self.most else None
+        share = self._shares.get(user)
+        mine = 0 if share is None else share.producers
+        if mine + len(self._table) >= 2 * self.most:
+            return Failure(TOO_MANY_OF_USER % (mine, len(self._table), self.most))
+        return None
+
+    def _has_slots(self, user: bytes | None, more: int) -> bool:
+        share = self._shares.get(user)
+        mine = share.slots if user is not None and share is not None else 0
+        return mine + self._all.slots + more <= (MOST_SLOTS if user is None else 2 * MOST_SLOTS)
+
+    def _touch(self, key: Name, producer: Producer, time_ms: int) -> None:
+        if key in self._table:
+            self._note(key, producer)
+            del self._table[key]
+        self._table[key] = producer
         producer.time_ms = time_ms
 
     @staticmethod
@@ -132,50 +241,98 @@ class Producers:
             return unpack(producer.others[place])
         return OK if kind == _OK else None if kind == _NULL else Failure(NOT_KEPT % sequence)
 
-    def _remember(self, producer: Producer, place: int, reply: Any) -> None:
+    def remember(self, place: Place, reply: Any) -> None:
+        producer, number = place.producer, place.number
+        if self._table.get(place.key) is not producer:
+            return
         if type(reply) is int:
-            producer.kinds[place] = _INTEGER
-            producer.numbers[place] = reply
+            producer.kinds[number] = _INTEGER
+            producer.numbers[number] = reply
         elif reply == OK or reply is None:
-            producer.kinds[place] = _NULL if reply is None else _OK
+            producer.kinds[number] = _NULL if reply is None else _OK
         else:
             packed = pack(reply)
             size = len(packed) + _OVERHEAD
-            if len(packed) > LARGEST_REPLY or self._other_bytes + size > MOST_OTHER_BYTES:
-                producer.kinds[place] = _NOT_KEPT
+            user = _user(place.key)
+            mine = self._shares[user].other_bytes if user is not None else 0
+            if len(packed) > LARGEST_REPLY or mine + self._all.other_bytes + size > (MOST_OTHER_BYTES if user is None else 2 * MOST_OTHER_BYTES):
+                producer.kinds[number] = _NOT_KEPT
             else:
-                producer.kinds[place] = _PACKED
-                producer.others[place] = packed
-                self._other_bytes += size
+                producer.kinds[number] = _PACKED
+                producer.others[number] = packed
+                self._count(user, 0, 0, size)
 
-    def _forget(self, producer: Producer, place: int) -> None:
+    def _forget(self, key: Name, producer: Producer, place: int) -> None:
         if place < len(producer.kinds):
             if producer.kinds[place] == _PACKED:
-                self._other_bytes -= len(producer.others.pop(place)) + _OVERHEAD
+                self._count(_user(key), 0, 0, -(len(producer.others.pop(place)) + _OVERHEAD))
             producer.kinds[place] = _EMPTY
             producer.numbers[place] = 0
 
     # --- snapshots ----------------------------------------------------------------------------------------------------------
 
+    def begin_notes(self) -> list[Name]:
+        """The producers of this moment. From now on those that change are kept as they were."""
+        self.notes = {}
+        return list(self._table)
+
+    def _note(self, key: Name, producer: Producer | None) -> None:
+        """To be called before a producer changes or goes; None for one that comes, which is none of the dump's."""
+        if self.notes is not None and key not in self.notes:
+            self.notes[key] = b"" if producer is None else _encode(_row(key, producer))
+
+    def row_of_then(self, key: Name) -> bytes:
+        """Of a producer of the moment when the notes began; encoded."""
+        assert self.notes is not None
+        return self.notes.pop(key, b"") or _encode(_row(key, self._table[key]))
+
     def dump(self) -> list[Any]:
-        return [(name, p.newest, p.time_ms, bytes(p.kinds), _little(p.numbers).tobytes(), p.others) for name, p in self._table.items()]
+        return [_row(key, producer) for key, producer in self._table.items()]
 
     def load(self, rows: list[Any]) -> None:
-        """Into an empty table."""
-        assert not self._table
-        for name, newest, time_ms, kinds, numbers, others in rows:
+        """Adds these to the table."""
+        for name, newest, time_ms, kinds, numbers, others, *user in rows:
             producer = Producer()
             producer.newest, producer.time_ms = newest, time_ms
             producer.kinds = bytearray(kinds)
             producer.numbers.frombytes(numbers)
             producer.numbers = _little(producer.numbers)
             producer.others = others
-            self._table[name] = producer
-            self._slots += len(kinds)
-            self._other_bytes += sum(len(reply) + _OVERHEAD for reply in others.values())
+            key = (user[0], name) if user else name
+            self._table[key] = producer
+            self._count(_user(key), 1, len(kinds), _other_bytes(producer))
+
+    def give_up(self) -> object:
+        """Forgets all. What is returned is the caller's to free in slices."""
+        table, self._table, self._shares, self._all, self.notes = self._table, {}, {}, Share(), None
+        return table
+
+
+class Place:
+    """Where the answer of a request that is executed now is going to be kept."""
+
+    __slots__ = ("key", "number", "producer")
+
+    def __init__(self, key: Name, producer: Producer, number: int) -> None:
+        self.key, self.producer, self.number = key, producer, number
 
 
 _NOTHING: Final = object()
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def _user(key: Name) -> bytes | None:
+    return key[0] if type(key) is tuple else None
+
+
+def _other_bytes(producer: Producer) -> int:
+    return sum(len(reply) + _OVERHEAD for reply in producer.others.values())
+
+
+def _row(key: Name, p: Producer) -> tuple[Any, ...]:
+    """A seventh field, the user, is there since level 4."""
+    row = (p.newest, p.time_ms, bytes(p.kinds), _little(p.numbers).tobytes(), p.others)
+    return (key[1], *row, key[0]) if type(key) is tuple else (key, *row)
 
 
 def _little(numbers: array[int]) -> array[int]:

@@ -25,6 +25,15 @@ class Set(list[Any]):
     """A list that RESP3 calls a set."""
 
 
+class Listing:
+    """A long list of strings, its elements as the protocol has them (listing.py). It is the answer of one command alone, never kept or nested."""
+
+    __slots__ = ("count", "parts")
+
+    def __init__(self, count: int, parts: list[bytes]) -> None:
+        self.count, self.parts = count, parts
+
+
 class NoList:
     """Null where a list was to be expected, which RESP2 tells apart from other nulls: EXEC did nothing."""
 

@@ -8,24 +8,39 @@ moves with the jump that closes it, so that it keeps what was left.
 `running_ms` is log time without its jumps: while the cluster stood still, nobody could send
 anything. Sessions, producers and watches age by it, so that no jump makes them forgotten.
 
-A key is in `deadlines` only if it is in `values`.
-Every deadline has its element in the heap; an element without its deadline is waste, and there is never more waste than use.
-`index` holds exactly the keys of `values`.
+
+1. A key is in `deadlines` only if it is in `values`. `index` holds exactly the keys of `values`, `schedule` exactly the pairs of `deadlines`.
+2. What is due is gone for everybody at once, and is removed in slices: `SLICE` counters with each entry of the log, in the schedule's order, so that
+   the same are left on every replica. While some are left there is a `backlog`: whoever reads asks `get`, whoever writes asks `fetch`, which
+   removes what is due first. Below level 4 (`in_slices` is False) all of it is removed at once, as the versions before do.
+3. `size_bytes` is what the counters take, in the units of weights.py. A key or an expiry more is refused once all together reach `max_bytes`.
 """
 
 from __future__ import annotations
 
-import heapq
+import sys
 from typing import Final
 
+from counter_node.counters import weights
 from counter_node.counters.keyspace import KeyIndex
+from counter_node.counters.schedule import Schedule
+from counter_node.counters.waste import Waste
 from counter_node.counters.watches import Watches
 
 MIN: Final = -(1 << 63)
 MAX: Final = (1 << 63) - 1
 MAX_KEYS: Final = 10_000_000
 """Part of the replicated state (it is in the snapshot), as all nodes must refuse the same key."""
-_WASTE: Final = 1_000
+SLICE: Final = 1_000
+"""Counters that are due and removed with one entry of the log. For ever: a replica that removed another number would differ."""
+MOST_LOOKED_AT: Final = 20_000
+"""Counters that the KEYS and SCAN of one command, which may be a transaction, look at together. For ever, as replies may be kept in the state."""
+TOLD_SINGLY: Final = 10_000
+"""Counters of a FLUSH that the cache is told of by name; of more, it is told that everything changed."""
+SHRINK_BELOW: Final = 100_000
+"""Tables with no more entries than this are made anew, in a few ms, when they have become far too large."""
+SHRINK_BYTES_PER_ENTRY: Final = 1_000
+SHRINK_FROM_BYTES: Final = 1 << 20
 
 
 class Notes:
@@ -34,13 +49,15 @@ class Notes:
     before            key → value and deadline of what has changed since; None: there was none
     names, expiring   the keys of values and of deadlines that it has not come to yet. They walk along the tables themselves until a key comes or
                       goes there, as copying a million names takes 10 ms.
+    waste             the tables of that moment, once nobody but the dump needs them
     """
 
-    __slots__ = ("_walks_deadlines", "_walks_values", "before", "expiring", "names")
+    __slots__ = ("_walks_deadlines", "_walks_values", "before", "expiring", "names", "waste")
 
     def __init__(self, values: dict[bytes, int], deadlines: dict[bytes, int]) -> None:
         self.before: dict[bytes, tuple[int | None, int | None]] = {}
         self.names, self.expiring = iter(values), iter(deadlines)
+        self.waste: list[dict[bytes, int]] = []
         self._walks_values = self._walks_deadlines = True
 
     def keep_names(self) -> None:
@@ -57,8 +74,11 @@ class Notes:
 
 
 class State:
-    __slots__ = ("_due", "agreed", "deadlines", "dirty", "index", "jumped_ms", "jumps", "marks", "max_keys", "notes", "offset_ms",
-                 "since_gap", "time_ms", "values", "watches")
+    __slots__ = (
+        *("agreed", "all_dirty", "backlog", "beside", "deadlines", "dirty", "in_slices", "index", "jumped_ms"),
+        *("jumps", "looked_at", "marks", "max_bytes", "max_keys", "notes", "offset_ms", "schedule"),
+        *("since_gap", "size_bytes", "time_ms", "values", "waste", "watches"),
+    )
 
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self.values: dict[bytes, int] = {}
@@ -70,22 +90,34 @@ class State:
         self.marks = 0  # how often a gap began
         self.jumps = self.jumped_ms = 0  # how often log time jumped, and by how much in all
         self.max_keys = max_keys
+        self.max_bytes = 0  # 0: no limit
+        self.size_bytes = 0  # of counters
+        self.beside = 0  # bytes of the other tables, as they were before the entry
+        self.in_slices = True
+        self.looked_at = 0  # by the command that is being executed
+        self.backlog = False  # something is due and not removed yet
         self.dirty: set[bytes] | None = None  # None: nobody wants to know
+        self.all_dirty = False  # more changed than `dirty` names
         self.index = KeyIndex()  # for SCAN; no part of the state: it follows from `values`
+        self.schedule = Schedule()  # follows from `deadlines`
+        self.waste = Waste()
         self.notes: Notes | None = None  # None: no dump is being made
         self.watches = Watches()
-        self._due: list[tuple[int, bytes]] = []  # heap; an element counts only while `deadlines` agrees with it
 
-    def advance(self, time_ms: int) -> None:
-        """Log time moves on, never back; what is due by then is gone."""
-        if time_ms <= self.time_ms:
-            return
-        self.time_ms = time_ms
-        due = self._due
-        while due and due[0][0] <= time_ms:
-            deadline, key = heapq.heappop(due)
-            if self.deadlines.get(key) == deadline:
-                self.remove(key)
+    # --- time ---------------------------------------------------------------------------------------------------------------
+
+    def advance(self, time_ms: int) -> int:
+        """Log time moves on, never back; what is due by then is gone. Returns how many counters were removed."""
+        self.time_ms = max(time_ms, self.time_ms)
+        return self._clear_away()
+
+    def _clear_away(self) -> int:
+        taken = self.schedule.take(self.time_ms, SLICE if self.in_slices else None)
+        for key in taken:
+            self._drop(key)
+        first_ms = self.schedule.first_ms()
+        self.backlog = first_ms is not None and first_ms <= self.time_ms
+        return len(taken)
 
     @property
     def running_ms(self) -> int:
@@ -95,7 +127,7 @@ class State:
         """Log time moves on over a time in which the cluster stood still. `gap`: perhaps not over all of it."""
         ahead_ms = time_ms - self.time_ms
         if ahead_ms > 0:
-            for key in [key for key in self.since_gap or () if key in self.deadlines]:
+            for key in [key for key in self.since_gap or () if key in self.deadlines and not self.is_due(key)]:
                 self.expire_at(key, self.deadlines[key] + ahead_ms)
             self.jumps += 1
             self.jumped_ms += ahead_ms
@@ -127,10 +159,28 @@ class State:
             self.since_gap.pop(key, None)
 
     def next_deadline(self) -> int | None:
-        due = self._due
-        while due and self.deadlines.get(due[0][1]) != due[0][0]:
-            heapq.heappop(due)
-        return due[0][0] if due else None
+        """Of what is not due yet."""
+        return self.schedule.first_after_ms(self.time_ms) if self.backlog else self.schedule.first_ms()
+
+    def is_due(self, key: bytes) -> bool:
+        deadline_ms = self.deadlines.get(key)
+        return deadline_ms is not None and deadline_ms <= self.time_ms
+
+    # --- questions ----------------------------------------------------------------------------------------------------------
+
+    def get(self, key: bytes) -> int | None:
+        """The value as clients see it. Changes nothing."""
+        return None if self.backlog and self.is_due(key) else self.values.get(key)
+
+    def fetch(self, key: bytes) -> int | None:
+        """The same, for an operation of the log: what is due is removed, so that the operation finds nothing of it."""
+        if self.backlog and self.is_due(key):
+            self.remove(key)
+        return self.values.get(key)
+
+    def count(self) -> int:
+        """Counters as clients see them."""
+        return len(self.values) - (self.schedule.due(self.time_ms) if self.backlog else 0)
 
     # --- notes for a dump (dump.py) -----------------------------------------------------------------------------------------
 
@@ -142,6 +192,8 @@ class State:
     def end_notes(self, notes: Notes) -> None:
         if self.notes is notes:
             self.notes = None
+        self.waste.add(*notes.waste)
+        notes.waste = []
 
     # --- changes ------------------------------------------------------------------------------------------------------------
 
@@ -164,6 +216,7 @@ class State:
             if self.notes is not None:
                 self.notes.keep_names()
             self.index.add(key)
+            self.size_bytes += weights.KEY + len(key)
         self.values[key] = value
         if self.dirty is not None:
             self.dirty.add(key)
@@ -171,16 +224,25 @@ class State:
     def remove(self, key: bytes) -> bool:
         if key not in self.values:
             return False
+        deadline_ms = self.deadlines.get(key)
+        if deadline_ms is not None:
+            self.schedule.remove(deadline_ms, key)
+        self._drop(key)
+        return True
+
+    def _drop(self, key: bytes) -> None:
+        """A key that is there, and not in the schedule (any more)."""
         self.changing(key)
         if self.notes is not None:
             self.notes.keep_names()
             self.notes.keep_expiring()
-        self.deadlines.pop(key, None)
+        if self.deadlines.pop(key, None) is not None:
+            self.size_bytes -= weights.DEADLINE
         del self.values[key]
+        self.size_bytes -= weights.KEY + len(key)
         self.index.remove(key)
         if self.dirty is not None:
             self.dirty.add(key)
-        return True
 
     def expire_at(self, key: bytes, deadline_ms: int) -> None:
         """The key exists. A deadline that has passed removes it at once."""
@@ -188,42 +250,104 @@ class State:
             self.remove(key)
             return
         self.changing(key)
-        if self.notes is not None and key not in self.deadlines:
-            self.notes.keep_expiring()
+        old_ms = self.deadlines.get(key)
+        if old_ms is None:
+            if self.notes is not None:
+                self.notes.keep_expiring()
+            self.size_bytes += weights.DEADLINE
+        else:
+            self.schedule.remove(old_ms, key)
         self.deadlines[key] = deadline_ms
+        self.schedule.add(deadline_ms, key)
         if self.dirty is not None:
             self.dirty.add(key)
-        heapq.heappush(self._due, (deadline_ms, key))
-        if len(self._due) > 2 * len(self.deadlines) + _WASTE:  # a key whose deadline moves again and again
-            self._due = [(deadline, name) for name, deadline in self.deadlines.items()]
-            heapq.heapify(self._due)
 
     def persist(self, key: bytes) -> bool:
-        if key not in self.deadlines:
+        deadline_ms = self.deadlines.get(key)
+        if deadline_ms is None:
             return False
         self.changing(key)
         if self.notes is not None:
             self.notes.keep_expiring()
         del self.deadlines[key]
+        self.schedule.remove(deadline_ms, key)
+        self.size_bytes -= weights.DEADLINE
         if self.dirty is not None:
             self.dirty.add(key)
         return True
 
     def clear(self) -> None:
+        """All tables are replaced, and the old ones freed later: ten million counters are gone at once."""
         if self.dirty is not None:
-            self.dirty.update(self.values)
+            if len(self.values) <= TOLD_SINGLY:
+                self.dirty.update(self.values)
+            else:
+                self.all_dirty = True
         for key in self.values.keys() & self.watches.by_key.keys():
             self.watches.touched(key)
-        self.values, self.deadlines, self.notes = {}, {}, None  # a dump goes on with the old tables
-        self._due.clear()
+        if self.notes is not None:  # a dump goes on with the old tables
+            self.notes.waste += [self.values, self.deadlines]
+        else:
+            self.waste.add(self.values, self.deadlines)
+        self.waste.add(self.schedule.buckets, self.index.buckets)
+        self.values, self.deadlines, self.notes = {}, {}, None
+        self.index, self.schedule = KeyIndex(), Schedule()
+        self.size_bytes, self.backlog = 0, False
         if self.since_gap:
             self.since_gap = {}
-        self.index = KeyIndex()
 
-    def full(self) -> bool:
-        return len(self.values) >= self.max_keys
+    def shrink(self) -> None:
+        """A table stays as large as it was when most was in it. One that holds little now is made anew."""
+        if self.notes is not None:
+            return
+        if _too_large(self.values):
+            self.values = dict(self.values)
+        elif _too_large(self.deadlines):
+            self.deadlines = dict(self.deadlines)
 
-    def load(self, values: dict[bytes, int], deadlines: dict[bytes, int], time_ms: int) -> None:
-        self.values, self.deadlines, self.time_ms, self.index = values, deadlines, time_ms, KeyIndex(values)
-        self._due = [(deadline, key) for key, deadline in deadlines.items()]
-        heapq.heapify(self._due)
+    # --- limits -------------------------------------------------------------------------------------------------------------
+
+    def full(self, more: int = 1) -> bool:
+        """Whether there are too many counters for `more` new ones. What is due makes room first."""
+        while self.backlog and len(self.values) + more > self.max_keys:
+            if not self._clear_away():
+                break
+        return len(self.values) + more > self.max_keys
+
+    def heavy(self, more: int) -> bool:
+        """Whether so many bytes more are too many. What is due makes room first."""
+        if not self.max_bytes:
+            return False
+        while self.backlog and self.size_bytes + self.beside + more > self.max_bytes:
+            if not self._clear_away():
+                break
+        return self.size_bytes + self.beside + more > self.max_bytes
+
+    def may_look_at(self, count: int) -> bool:
+        """For what a command costs that is not seen in its length."""
+        self.looked_at += count
+        return not self.in_slices or self.looked_at <= MOST_LOOKED_AT
+
+    # --- a snapshot (restore.py) --------------------------------------------------------------------------------------------
+
+    def take_values(self, piece: dict[bytes, int]) -> None:
+        self.values.update(piece)
+        self.index.add_all(piece)
+        self.size_bytes += weights.KEY * len(piece) + sum(map(len, piece))
+
+    def take_deadlines(self, piece: dict[bytes, int]) -> None:
+        self.deadlines.update(piece)
+        add = self.schedule.add
+        for key, deadline_ms in piece.items():
+            add(deadline_ms, key)
+        self.size_bytes += weights.DEADLINE * len(piece)
+
+    def loaded(self, time_ms: int) -> None:
+        self.time_ms = time_ms
+        first_ms = self.schedule.first_ms()
+        self.backlog = first_ms is not None and first_ms <= time_ms
+
+
+def _too_large(table: dict[bytes, int]) -> bool:
+    size = sys.getsizeof(table)
+    return size > SHRINK_FROM_BYTES and len(table) <= SHRINK_BELOW and size > SHRINK_BYTES_PER_ENTRY * len(table)

@@ -11,10 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from counter_node.counters import weights
+
 TTL_MS: Final = 3_600_000
 MOST: Final = 10_000
 MOST_KEYS: Final = 100_000
 """Of all watches together."""
+MOST_KEY_BYTES: Final = 8 << 20
+"""The names of those, since level 4."""
+SLICE_KEYS: Final = 2_000
 
 
 class Watch:
@@ -31,6 +36,8 @@ class Watches:
         self.by_key: dict[bytes, set[bytes]] = {}  # key → names of watches; empty while nobody watches, so that writers have little to ask
         self._table: dict[bytes, Watch] = {}  # name → watch, in the order in which they began; each has a key
         self._count = 0  # keys of all watches
+        self._key_bytes = 0
+        self.in_slices = True
 
     def __len__(self) -> int:
         return len(self._table)
@@ -42,8 +49,18 @@ class Watches:
                 watch.keys[key] = None
                 self.by_key.setdefault(key, set()).add(name)
                 self._count += 1
-        while len(self._table) > MOST or self._count > MOST_KEYS:
+                self._key_bytes += len(key)
+        while len(self._table) > MOST or self._count > MOST_KEYS or (self.in_slices and self._key_bytes > MOST_KEY_BYTES):
             self.end(next(iter(self._table)))
+
+    @property
+    def size_bytes(self) -> int:
+        """In the units of weights.py."""
+        return weights.WATCH * len(self._table) + weights.WATCHED_KEY * self._count + self._key_bytes
+
+    def keys_of(self, name: bytes) -> list[bytes]:
+        watch = self._table.get(name)
+        return [] if watch is None else list(watch.keys)
 
     def end(self, name: bytes) -> bool:
         """Forgets a watch. True if it was there and unbroken."""
@@ -58,7 +75,9 @@ class Watches:
             self._table[name].broken = True
 
     def evict(self, time_ms: int) -> None:
-        while self._table:
+        """Those whose time is over; of many only a slice. (That one is kept for longer is right, too.)"""
+        enough = self._count - SLICE_KEYS
+        while self._table and not (self.in_slices and self._count < enough):
             name, watch = next(iter(self._table.items()))
             if time_ms < watch.began_ms + TTL_MS:
                 return
@@ -71,14 +90,16 @@ class Watches:
             if not names:
                 del self.by_key[key]
         self._count -= len(watch.keys)
+        self._key_bytes -= sum(map(len, watch.keys))
 
     def dump(self) -> list[Any]:
         return [(name, watch.began_ms, watch.broken, list(watch.keys)) for name, watch in self._table.items()]
 
     def load(self, rows: list[Any]) -> None:
-        self._table, self.by_key, self._count = {}, {}, 0
+        self._table, self.by_key, self._count, self._key_bytes = {}, {}, 0, 0
         for name, began_ms, broken, keys in rows:
             self._table[name] = Watch(began_ms, keys, broken=broken)
             self._count += len(keys)
+            self._key_bytes += sum(map(len, keys))
             for key in keys:
                 self.by_key.setdefault(key, set()).add(name)

@@ -25,6 +25,8 @@ def increments(state, list commands not None, Py_ssize_t at, list replies):
     cdef object op, new
     cdef PyObject *found
     cdef long long old
+    if state.backlog:
+        return at
     while at < end:
         op = <object>PyList_GET_ITEM(commands, at)
         if not PyBytes_CheckExact(op):

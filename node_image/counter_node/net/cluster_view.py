@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,9 @@ class View:
         voters = sorted((m for m in raft.membership.members if m.voter), key=lambda m: (m.id != self._last_leader, m.name))
         return [ClusterNode(long_id(m.id), *self._address(m), m is voters[0], self._connected(m.id), self._offset(m.id)) for m in voters]
 
-    def all_keys(self) -> Sequence[bytes]:
-        return list(self._node.replica.machine.values)
+    def all_keys(self, most: int) -> Sequence[bytes]:
+        """At most so many."""
+        return list(itertools.islice(self._node.replica.machine.values, most))
 
     def _address(self, member: Member) -> tuple[str, int]:
         host, _, port = member.resp.rpartition(":")

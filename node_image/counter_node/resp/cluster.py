@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from counter_node.counters.replies import OK, Failure
+from counter_node.counters.state import MOST_LOOKED_AT
 from counter_node.resp.actions import Action, Refusal, Reply
 from counter_node.resp.arguments import integer
 from counter_node.resp.subcommands import Family
@@ -57,7 +58,7 @@ class ClusterView(Protocol):
         """The voters, the leader first; the last known one, while there is none."""
         ...
 
-    def all_keys(self) -> Sequence[bytes]: ...
+    def all_keys(self, most: int) -> Sequence[bytes]: ...
 
 
 def slot_of(key: bytes) -> int:
@@ -176,16 +177,24 @@ def _slot(word: bytes) -> int:
     return slot
 
 
+def _few_keys(session: Session) -> Sequence[bytes]:
+    """All of them. They are not kept by slot, and to look through more than a few would hold the node up."""
+    keys = _view(session).all_keys(MOST_LOOKED_AT + 1)
+    if len(keys) > MOST_LOOKED_AT:
+        raise Refusal(f"ERR keys are looked through for those of a slot, at most {MOST_LOOKED_AT}, and there are more; use SCAN")
+    return keys
+
+
 def _count_keys(session: Session, words: list[bytes]) -> Action:
     slot = _slot(words[2])
-    return Reply(sum(slot_of(key) == slot for key in _view(session).all_keys()))
+    return Reply(sum(slot_of(key) == slot for key in _few_keys(session)))
 
 
 def _get_keys(session: Session, words: list[bytes]) -> Action:
     slot, count = _slot(words[2]), integer(words[3], "ERR Invalid number of keys")
     if count < 0:
         raise Refusal("ERR Invalid number of keys")
-    return Reply([key for key in _view(session).all_keys() if slot_of(key) == slot][:count])
+    return Reply([key for key in _few_keys(session) if slot_of(key) == slot][:count])
 
 
 def _links(session: Session, _: list[bytes]) -> Action:

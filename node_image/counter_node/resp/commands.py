@@ -94,7 +94,7 @@ _KEYED = [
     ("pexpiretime", 2, "readonly fast", ONE_KEY, "key", "The moment of expiry, unix ms.", keyed.pexpiretime),
     ("persist", 2, "write fast", ONE_KEY, "key", "Clears the expiry.", keyed.persist),
     ("scan", -2, "readonly", NO_KEYS, "cursor [MATCH pattern] [COUNT n] [TYPE string]", "Keys page by page, stable under writes.", keyed.scan),
-    ("keys", 2, "readonly", NO_KEYS, "pattern", "All keys that match. Looks at every one: a million hold the node up for a second.", keyed.keys_),
+    ("keys", 2, "readonly", NO_KEYS, "pattern", "All keys that match. Looks at every one, a slice at a time.", keyed.keys_),
     ("randomkey", 1, "readonly", NO_KEYS, "", "Some key, or null when there is none.", keyed.randomkey),
     ("dbsize", 1, "readonly fast", NO_KEYS, "", "How many counters there are.", keyed.dbsize),
     ("flushdb", -1, "write", NO_KEYS, "[ASYNC | SYNC]", "Removes every counter.", keyed.flush),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from counter_node.counters.replies import OK, Failure, NoList, Set, Simple, Verbatim
+from counter_node.counters.replies import OK, Failure, Listing, NoList, Set, Simple, Verbatim
 
 _INTEGERS = [b":%d\r\n" % n for n in range(10_000)]
 _OK = b"+OK\r\n"
@@ -59,6 +59,10 @@ def _list(reply: list[Any], protocol: int) -> bytes:
     return b"*%d\r\n%s" % (len(reply), encode_many(reply, protocol))
 
 
+def _listing(reply: Listing, _: int) -> bytes:
+    return b"".join([b"*%d\r\n" % reply.count, *reply.parts])
+
+
 def _set(reply: Set, protocol: int) -> bytes:
     return b"%s%d\r\n%s" % (b"~" if protocol == 3 else b"*", len(reply), encode_many(reply, protocol))
 
@@ -78,6 +82,7 @@ _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
     Failure: _failure,
     Simple: _simple,
     list: _list,
+    Listing: _listing,
     Set: _set,
     dict: _map,
 }

@@ -297,6 +297,5 @@ def idmp(session: Session, words: list[bytes]) -> Action:
     if sequence < 1:
         raise Refusal("ERR sequence is not a positive integer")
     inner = session.once(words[3:])
-    if isinstance(inner, Reply):
-        return Write([o.IDMP, words[1], sequence, [o.CONSTANT, pack(inner.value)]])
-    return Write([o.IDMP, words[1], sequence, inner.op])
+    op = [o.CONSTANT, pack(inner.value)] if isinstance(inner, Reply) else inner.op
+    return Write(o.idmp_of(session.user_name.encode(), words[1], sequence, op))

@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Final
 
-from counter_node.counters import producers, sessions
-from counter_node.counters.state import MAX_KEYS
+from counter_node.counters import listing, producers, sessions, state
 from counter_node.resp import arguments, keyed, limits, serving, session
 from counter_node.resp.commands import BY_NAME, Command
 
@@ -61,6 +60,10 @@ LIMITS: Final = """\
 | what | most | beyond it |
 |---|---|---|
 | counters | {keys:,} | `-OOM too many counters` |
+| bytes of the state | made from the memory limit (`max_bytes`) | `-OOM the counters take …`: nothing new is taken |
+| counters that KEYS and SCAN of one transaction look at | {looked:,} | `-ERR KEYS and SCAN look at …` |
+| bytes of an answer of KEYS | {listing:,} | `-ERR the names that KEYS found take more than …` |
+| counters on a node that tells keys by slot | {looked:,} | `-ERR … use SCAN` |
 | bytes of a key | {key_bytes:,} | `-ERR key of … bytes` |
 | bytes of a request | {request_bytes:,} | protocol error |
 | words of a request | {words:,} | protocol error |
@@ -70,7 +73,8 @@ LIMITS: Final = """\
 | keys that a transaction looks at (KEYS: all; SCAN: its COUNT) | {looked_at:,} | `-ERR transaction that looks at more than … keys` |
 | bytes of a command or transaction in the log | `COUNTER_MAX_ENTRY_BYTES`, 8 MiB | `-ERR a command or transaction of … bytes …` |
 | keys in one answer of SCAN | {page:,} | fewer are told than COUNT asks for |
-| producers | {producers:,} | `-OOM too many producers`; a living one is never forgotten |
+| producers | {producers:,} of one user, twice as many with all others | `-OOM too many producers of this user`; a living one is never forgotten |
+| a sequence ahead of the newest | {ahead:,} | `-ERR sequence … is more than …`; it was not executed |
 | remembered requests | {window:,} for each producer, {slots:,} in all | `-OOM too many remembered requests` |
 | bytes of a remembered reply | {reply_bytes:,}, {other_mib} MiB in all | executed once; when repeated, an error says that the reply was not kept |
 | bytes of a connection's name | {name_bytes} | `-ERR Client names of … bytes` |
@@ -85,6 +89,9 @@ DIFFERENCES: Final = """\
 - The time that decides about expiry is the leader's, carried in the log. `TTL` and `PTTL` are as of the newest entry of the log.
 - A `WATCH` is forgotten after an hour, or when 10,000 others began after it; its `EXEC` then answers null as if a key had changed. One `WATCH` takes
   1,000 keys.
+- `KEYS` of more than {looked:,} counters walks over them while others write, as a loop of `SCAN` does: a key that is there
+  all the while is told once.
+- `IDMP` is about a producer of the user who is logged in: the same name of another user is another producer.
 - `SCAN` tells a key that is there during the whole walk exactly once. A cursor means the same on every node.
 - `GETEX` of a key that is not there refuses an expiry that is out of range; Redis answers null.
 - On the clients' port `READONLY` and `READWRITE` answer `OK`, and nothing is ever redirected: every node serves everything. On the cluster port
@@ -110,7 +117,7 @@ def _parts() -> Iterator[str]:
         rows = [_row(command) for command in BY_NAME.values() if command.group == group]
         yield "\n".join([f"## {title}", "", "| command | meaning | since |", "|---|---|---|", *rows]) + "\n"
     yield LIMITS.format(
-        keys=MAX_KEYS,
+        keys=state.MAX_KEYS,
         key_bytes=arguments.MAX_KEY_BYTES,
         request_bytes=limits.MAX_REQUEST_BYTES,
         words=limits.MAX_ARGUMENTS,
@@ -119,6 +126,9 @@ def _parts() -> Iterator[str]:
         looked_at=session.MAX_LOOKED_AT,
         page=keyed.MAX_PAGE,
         producers=producers.MOST,
+        ahead=producers.MOST_AHEAD,
+        looked=state.MOST_LOOKED_AT,
+        listing=listing.MOST_BYTES,
         window=producers.WINDOW,
         slots=producers.MOST_SLOTS,
         reply_bytes=producers.LARGEST_REPLY,
@@ -127,7 +137,7 @@ def _parts() -> Iterator[str]:
         sessions=sessions.MOST,
         session_hours=sessions.TTL_MS // hour_ms,
     )
-    yield DIFFERENCES
+    yield DIFFERENCES.format(looked=state.MOST_LOOKED_AT)
 
 
 def page() -> str:

@@ -23,8 +23,8 @@ class Model:
     executed: dict[int, list[int]] = dataclasses.field(default_factory=dict)  # session → every number that was executed
     heard: dict[int, int] = dataclasses.field(default_factory=dict)  # session → log time when it was last heard of
     order: list[int] = dataclasses.field(default_factory=list)  # sessions, the one idle longest first
-    answers: dict[bytes, dict[int, Any]] = dataclasses.field(default_factory=dict)  # producer → every sequence → its answer
-    seen: dict[bytes, int] = dataclasses.field(default_factory=dict)
+    answers: dict[tuple[bytes, bytes], dict[int, Any]] = dataclasses.field(default_factory=dict)  # user and producer → every sequence → its answer
+    seen: dict[tuple[bytes, bytes], int] = dataclasses.field(default_factory=dict)
 
     def pass_time(self, time_ms: int) -> None:
         self.time_ms = max(self.time_ms, time_ms)
@@ -63,8 +63,8 @@ class Model:
         code = op[0]
         if code == o.MULTI:
             return [self.run(inner) for inner in op[1]]
-        if code == o.IDMP:
-            return self._once(op[1], op[2], op[3])
+        if code == o.IDMP_OF:
+            return self._once((op[1], op[2]), op[3], op[4])
         table: dict[int, Any] = {
             o.INCRBY: self._incrby,
             o.GET: self._get,
@@ -80,7 +80,7 @@ class Model:
         }
         return table[code](*op[1:])
 
-    def _once(self, producer: bytes, sequence: int, inner: list[Any]) -> Any:
+    def _once(self, producer: tuple[bytes, bytes], sequence: int, inner: list[Any]) -> Any:
         known = self.answers.get(producer)
         if known is None and sequence != 1:
             return "expired"
@@ -90,7 +90,9 @@ class Model:
                 return "expired"
             if sequence in known:
                 return known[sequence]
-        elif len(self.answers) >= MAX_PRODUCERS:
+            if sequence > max(known) + producers.MOST_AHEAD:
+                return "too far"
+        elif len(self.answers) + sum(user == producer[0] for user, _ in self.answers) >= 2 * MAX_PRODUCERS:
             return "too many"
         self.seen[producer] = self.time_ms
         answers = self.answers.setdefault(producer, {})

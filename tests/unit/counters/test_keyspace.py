@@ -40,7 +40,7 @@ def test_keys_that_stay_are_told_once_whatever_comes_and_goes() -> None:
         state.put(key, 1)
     told: list[bytes] = []
     cursor, number = 0, 0
-    buckets = len(state.index._buckets)
+    buckets = len(state.index.buckets)
     while True:
         cursor, page = state.index.page(cursor, 10)
         told += page
@@ -51,7 +51,7 @@ def test_keys_that_stay_are_told_once_whatever_comes_and_goes() -> None:
                 state.remove(b"go:%d" % rng.randrange(1, number + 1))
         if cursor == 0:
             break
-    assert len(state.index._buckets) > 2 * buckets, "so many came that buckets were parted"
+    assert len(state.index.buckets) > 2 * buckets, "so many came that buckets were parted"
     assert sorted(key for key in told if key.startswith(b"stay")) == sorted(stay)
 
 
@@ -61,7 +61,8 @@ def test_a_page_does_not_depend_on_how_the_index_came_to_be() -> None:
         grown.put(b"%d" % n, 1)
     for n in range(0, 4_000, 3):
         grown.remove(b"%d" % n)
-    loaded.load(dict(grown.values), {}, 0)
+    loaded.index = KeyIndex(len(grown.values))
+    loaded.take_values(dict(grown.values))
     assert loaded.index._starts != grown.index._starts
     assert walk(grown, 7) == walk(loaded, 7)
 
@@ -81,7 +82,7 @@ def test_the_index_holds_the_keys_that_are_there(changes: list[tuple[bool, int]]
     assert sorted(key for page in walk(state, count) for key in page) == sorted(state.values)
     assert index._starts[0] == 0
     assert index._starts == sorted(set(index._starts))
-    assert len(index._starts) == len(index._buckets)
+    assert len(index._starts) == len(index.buckets)
 
 
 def test_nothing_that_a_client_asks_for_looks_at_more_than_a_few_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +103,8 @@ def test_nothing_that_a_client_asks_for_looks_at_more_than_a_few_buckets(monkeyp
         state.put(b"%d" % n, 1)
         longest = max(longest, computed)
     loaded = State()
-    loaded.load(dict(state.values), {}, 0)
+    loaded.index = KeyIndex(len(state.values))
+    loaded.take_values(dict(state.values))
     for each in (state, loaded):
         cursor = 0
         while True:
@@ -117,11 +119,15 @@ def test_nothing_that_a_client_asks_for_looks_at_more_than_a_few_buckets(monkeyp
 def test_keys_of_the_same_place_come_together() -> None:
     pair = b"plumless", b"buckeroo"
     assert zlib.crc32(pair[0]) == zlib.crc32(pair[1])
-    assert KeyIndex(set(pair)).page(0, 1) == (0, sorted(pair))
+    index = KeyIndex()
+    index.add_all(pair)
+    assert index.page(0, 1) == (0, sorted(pair))
 
 
 def test_a_cursor_beyond_all_places_ends_the_walk() -> None:
-    assert KeyIndex({b"a"}).page(1 << 40, 10) == (0, [])
+    index = KeyIndex(1)
+    index.add_all([b"a"])
+    assert index.page(1 << 40, 10) == (0, [])
 
 
 def test_many_keys_of_one_place_are_told_and_removed() -> None:
@@ -144,7 +150,8 @@ def test_flush_and_restore_leave_no_old_index() -> None:
     state.put(b"a", 1)
     state.clear()
     assert walk(state, 10) == [[]]
-    state.load({b"b": 1}, {}, 0)
+    state.index = KeyIndex(1)
+    state.take_values({b"b": 1})
     assert walk(state, 10) == [[b"b"]]
 
 

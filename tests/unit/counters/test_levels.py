@@ -19,7 +19,7 @@ from counter_node.replica import Replica, first_snapshot
 from tests.unit.counters.test_machine import Log
 from tests.unit.raft.test_replica import Alone
 
-NEW = max(o.EXECUTE) + 1
+NEW = max(*o.EXECUTE, *levels.OPCODES) + 1
 NEXT = levels.LEVEL + 1
 
 
@@ -71,7 +71,7 @@ def answers(node: Alone, *ops: batches.Op) -> list[object]:
 
 
 def test_every_operation_belongs_to_a_level() -> None:
-    codes = {*o.EXECUTE, o.MULTI, o.IDMP, o.EXEC_IF}
+    codes = {*o.EXECUTE, o.MULTI, o.IDMP, o.EXEC_IF, o.IDMP_OF}
     assert {code for code in codes if code > o.LAST_OF_LEVEL_1} == set(levels.OPCODES)
     assert all(1 < level <= levels.LEVEL for level in levels.OPCODES.values())
 

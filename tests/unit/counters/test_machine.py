@@ -159,7 +159,7 @@ def test_a_deadline_that_moves_again_and_again_needs_no_more_memory() -> None:
     state.put(b"k", 1)
     for ms in range(100_000):
         state.expire_at(b"k", 1_000_000 + ms)
-    assert len(state._due) < 2_000
+    assert state.schedule.buckets == [[(1_099_999).to_bytes(8, "big") + b"k"]]
     assert state.next_deadline() == 1_099_999
 
 

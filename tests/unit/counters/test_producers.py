@@ -146,8 +146,8 @@ def test_answers_that_left_the_window_need_no_memory() -> None:
         producer.send(sequence, reply=[sequence, 1])
     found = producer.table._table[b"p"]
     assert (len(found.others), len(found.kinds)) == (WINDOW, WINDOW)
-    before = producer.table._other_bytes
+    before = producer.table._all.other_bytes
     for sequence in range(5 * WINDOW, 6 * WINDOW):
         producer.send(sequence, reply=5)
     assert before > 0
-    assert (found.others, producer.table._other_bytes) == ({}, 0)
+    assert (found.others, producer.table._all.other_bytes) == ({}, 0)

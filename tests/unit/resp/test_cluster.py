@@ -32,7 +32,7 @@ class View:
     def nodes(self) -> Sequence[ClusterNode]:
         return [ClusterNode(IDS[n - 1], f"host-{n}", 6380, n == self._leader, n != 3, 100 - n) for n in (1, 2, 3)]
 
-    def all_keys(self) -> Sequence[bytes]:
+    def all_keys(self, most: int) -> Sequence[bytes]:
         return [b"foo", b"{foo}1", b"bar"]
 
 

@@ -1,0 +1,248 @@
+"""Executing commands in slices: those of an entry, and reads.
+
+What a command costs follows from what it names (`weight`), not from a clock, as this room knows none. Between two commands, and in the middle of one
+that is heavy by itself (a DEL of 100,000 names, a transaction of thousands), a slice may end, and the loop of the node looks after its peers. Nobody
+sees the state of such a moment, but for KEYS, which walks over all counters as SCAN does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Final
+
+from counter_node.counters import ops as o
+from counter_node.counters import weights
+from counter_node.counters.batches import Op, Outcome
+from counter_node.counters.errors import UnknownOperationError
+from counter_node.counters.increments import increments
+from counter_node.counters.levels import LEVEL, OPCODES
+from counter_node.counters.listing import Walk
+from counter_node.counters.producers import Place, Producers
+from counter_node.counters.replies import NO_LIST
+from counter_node.counters.state import MOST_LOOKED_AT, State
+
+SLICE: Final = 4_000
+"""Weight of what is executed in one slice: some 6 ms."""
+_NAMES: Final = frozenset({o.DEL, o.MGET, o.EXISTS, o.MSET})
+_PIECE: Final = 1_000
+Steps = Generator[None, None, Any]
+
+
+def weight(op: Op) -> int:
+    """A plain command weighs 1 or 2."""
+    if type(op) is bytes:
+        return 1
+    code = op[0]
+    if code in _NAMES:
+        return 1 + len(op[1])
+    if code == o.MULTI:
+        return 1 + sum(map(weight, op[1]))
+    if code == o.EXEC_IF:
+        return 1 + sum(map(weight, op[2]))
+    if code in (o.IDMP, o.IDMP_OF):
+        return 3 + weight(op[-1])
+    if code == o.SCAN:
+        return 2 + int(op[2])
+    if code == o.KEYS:
+        return MOST_LOOKED_AT // 4
+    return 1 + len(op[2]) if code == o.WATCH else 2
+
+
+class Work:
+    """Commands that are being executed. `replies`: where they are added; None for a batch of another gateway, which nobody here waits for."""
+
+    __slots__ = ("at", "commands", "outcome", "replies", "spent", "steps")
+
+    def __init__(self, commands: list[Op], replies: list[Any] | None, outcome: Outcome | None = None) -> None:
+        self.commands = commands
+        self.replies = replies
+        self.outcome = outcome
+        self.at = 0
+        self.steps: Steps | None = None  # of the command at `at`, which is executed in part
+        self.spent = 0  # in the last slice
+
+    def answer(self, reply: Any) -> None:
+        if self.replies is not None:
+            self.replies.append(reply)
+        self.at += 1
+
+
+class Execution:
+    def __init__(self, state: State, producers: Producers) -> None:
+        self.state = state
+        self.level = self.knows = LEVEL
+        self._producers = producers
+
+    def allow(self, level: int, what: str) -> None:
+        """An operation of a level that the cluster has not reached means that somebody proposed what others may not know."""
+        if level > self.knows:
+            raise UnknownOperationError(f"{what} is of level {level} and this version knows {self.knows}; upgrade this node")
+        assert level <= self.level, f"{what} is of level {level}, and the cluster at {self.level}"
+
+    def slice(self, work: Work) -> bool:
+        """True when all is executed."""
+        state, commands = self.state, work.commands
+        work.spent = SLICE
+        if work.steps is not None and not self._step(work):
+            return False
+        spent = 0
+        while True:
+            before = work.at
+            work.at = increments(state, commands, before, work.replies)
+            spent += (work.at - before) // 4
+            if work.at >= len(commands):
+                work.spent = spent
+                return True
+            op = commands[work.at]
+            heavy = weight(op)
+            if spent and spent + heavy > SLICE:
+                work.spent = spent
+                return False
+            spent += heavy
+            state.looked_at = 0
+            if heavy > SLICE:
+                work.steps = self._steps(op)
+                if not self._step(work):
+                    return False
+            else:
+                work.answer(self.execute(op))
+
+    def _step(self, work: Work) -> bool:
+        """One step of the command that is executed in part. True when it is done."""
+        assert work.steps is not None
+        try:
+            next(work.steps)
+        except StopIteration as end:
+            work.steps = None
+            work.answer(end.value)
+            return True
+        return False
+
+    def execute(self, op: Op) -> Any:
+        """A command at once."""
+        state = self.state
+        if type(op) is bytes:
+            return o.incrby(state, [o.INCRBY, op, 1])
+        code = op[0]
+        if code == o.MULTI:
+            return [self.execute(inner) for inner in op[1]]
+        if code in (o.IDMP, o.IDMP_OF):
+            place = self._place(op)
+            return self._keep(place, self.execute(op[-1])) if type(place) is Place else place
+        if code == o.EXEC_IF:
+            return [self.execute(inner) for inner in op[2]] if self._unbroken(op[1]) else NO_LIST
+        execute = o.EXECUTE.get(code)
+        if execute is None:
+            raise UnknownOperationError(f"operation {code} is not known to this version; upgrade this node")
+        if code > o.LAST_OF_LEVEL_1:
+            self.allow(OPCODES[code], f"operation {code}")
+        return execute(state, op)
+
+    def _steps(self, op: Op) -> Steps:
+        """A heavy command, with a pause after each piece of it. Whatever is refused is refused before anything is changed."""
+        code = op[0]
+        if code == o.MULTI:
+            return (yield from self._all(op[1]))
+        if code in (o.IDMP, o.IDMP_OF):
+            place = self._place(op)
+            if type(place) is not Place:
+                return place
+            return self._keep(place, (yield from self._steps(op[-1])))
+        if code == o.EXEC_IF:
+            return (yield from self._all(op[2])) if self._unbroken(op[1]) else NO_LIST
+        if code == o.MSET:
+            return (yield from o.mset(self.state, op))
+        if code not in _NAMES:
+            return self.execute(op)
+        parts = []
+        for start in range(0, len(op[1]), _PIECE):
+            parts.append(self.execute([code, op[1][start : start + _PIECE]]))
+            yield
+        return [reply for part in parts for reply in part] if code == o.MGET else sum(parts)
+
+    def _all(self, commands: list[Op]) -> Steps:
+        replies = []
+        spent = 0
+        for inner in commands:
+            heavy = weight(inner)
+            if spent and spent + heavy > SLICE:
+                spent = 0
+                yield
+            spent += heavy
+            replies.append((yield from self._steps(inner)) if heavy > SLICE else self.execute(inner))
+        return replies
+
+    def _unbroken(self, watch: bytes) -> bool:
+        state = self.state
+        if state.backlog:
+            for key in state.watches.keys_of(watch):  # what is due is gone, so the watch is broken
+                state.fetch(key)
+        return state.watches.end(watch)
+
+    def _place(self, op: Op) -> Any:
+        """Where the answer is going to be kept, or the answer of an IDMP that is not executed now."""
+        state, producers = self.state, self._producers
+        if op[0] == o.IDMP:
+            return producers.place(op[1], op[2], state.time_ms)
+        self.allow(OPCODES[o.IDMP_OF], "IDMP with a user")
+        _, user, name, sequence, _ = op
+        if state.max_bytes and not producers.known(user, name) and state.heavy(len(name) + weights.PRODUCER):
+            return o.too_heavy(state)
+        return producers.place_of(user, name, sequence, state.time_ms)
+
+    def _keep(self, place: Place, reply: Any) -> Any:
+        self._producers.remember(place, reply)
+        return reply
+
+
+class Reading:
+    """Reads that are answered in slices. Where `atomic` is true no entry may be applied before the next step."""
+
+    def __init__(self, execution: Execution, ops: list[Op]) -> None:
+        """Raises ValueError for an operation that would change something."""
+        for op in ops:
+            if o.is_write(op):
+                raise ValueError(f"operation {op[0]} writes; it must go through the log")
+        self._execution = execution
+        self._ops = ops
+        self._work = Work(ops, [])
+        self._walk: Walk | None = None
+        self.replies: list[Any] = []
+        self.spent = 0
+
+    @property
+    def atomic(self) -> bool:
+        return self._work.steps is not None
+
+    def step(self) -> bool:
+        """True when `replies` has all."""
+        state = self._execution.state
+        if self._walk is not None:
+            self.spent += SLICE
+            if not self._walk.step(state):
+                return False
+            self.replies.append(self._walk.reply())
+            self._walk = None
+        while len(self.replies) < len(self._ops):
+            work = self._work
+            if work.steps is None:
+                if (op := self._ops[len(self.replies)])[0] == o.KEYS and len(state.values) > MOST_LOOKED_AT:
+                    self._walk = Walk(op[1])
+                    return False
+                self._work = work = Work(self._until_keys(len(self.replies)), [])
+            done = self._execution.slice(work)
+            self.spent += work.spent
+            if not done and work.steps is not None:
+                return False
+            assert work.replies is not None
+            self.replies += work.replies
+            work.replies.clear()
+            return len(self.replies) == len(self._ops)
+        return True
+
+    def _until_keys(self, at: int) -> list[Op]:
+        """The reads from there on, up to the next KEYS that has to walk."""
+        end = at + 1
+        while end < len(self._ops) and self._ops[end][0] != o.KEYS:
+            end += 1
+        return self._ops[at:end]

@@ -1,0 +1,26 @@
+"""How many bytes the replicated state takes, counted alike on every replica.
+
+What a process really holds differs from one to the next by its allocator and its history, so it
+cannot decide whether a counter is refused: replicas would differ. The state counts what it holds in
+units that follow from its contents alone. The weights are what a node needs for each thing, measured
+(`python -m benchmarks.weights`) where tables have just grown, when that is most, and rounded up.
+
+They are part of level 4: another number would make a replica refuse what others take.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KEY: Final = 150
+"""A counter beside its name: its places in the table and in the index, the value, the head of the name."""
+DEADLINE: Final = 190
+"""An expiry: its place in the table and in the schedule."""
+PRODUCER: Final = 600
+"""A producer beside its name and its remembered sequences."""
+SLOT: Final = 10
+"""A remembered sequence of a producer."""
+WATCH: Final = 400
+WATCHED_KEY: Final = 400
+"""A key of a watch, beside its name."""
+SESSION: Final = 200
