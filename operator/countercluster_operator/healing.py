@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from countercluster_operator import names
+from countercluster_operator.handed_out import loss
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Member, NodeStatus, Observed, Pod
 from countercluster_operator.resources.disruption import quorum
@@ -39,7 +40,7 @@ def recover(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
     for node_id, pod in sorted(answering.items()):
         if pod.status is not None and pod.status.commit_index > survivor.status.last_index:
             return f"spec.recovery.survivor is {survivor.name}, which lacks entries that {pod.name} knows to be committed: name {node_id}"
-    return Step("Recover", f"spec.recovery: {survivor.name} goes on alone; what only the others had is lost", survivor.name, wanted.survivor)
+    return Step("Recover", f"spec.recovery: {survivor.name} goes on alone; {loss(seen, survivor.status.last_index)}", survivor.name, wanted.survivor)
 
 
 def _who_answers(answering: dict[str, Pod]) -> str:

@@ -146,6 +146,7 @@ class Cluster(msgspec.Struct, frozen=True):
     chosen_cache_image: str = ""
     deleting: bool = False
     roll_leader: str = ""  # the annotation that lets a supervised roll restart the leader: names the revision
+    acknowledged_history: str = ""  # the annotation that says that a recovery was dealt with: names its history
 
     @property
     def owner(self) -> dict[str, Any]:
@@ -196,4 +197,5 @@ def decode(body: dict[str, Any], default_image: str, default_cache_image: str) -
         chosen_cache_image=cache_image,
         deleting="deletionTimestamp" in meta,
         roll_leader=(meta.get("annotations") or {}).get(names.ROLL_LEADER, ""),
+        acknowledged_history=(meta.get("annotations") or {}).get(names.ACKNOWLEDGED_HISTORY, ""),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 from countercluster_operator.machines import NONE, Loss
@@ -20,6 +21,15 @@ class Member:
     voter: bool
     match_index: int = 0
     active: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class History:
+    """The run of the log that a node's state is of, and how it began."""
+
+    id: str
+    index: int
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,6 +53,8 @@ class NodeStatus:
     """Of its users' file in force; empty from a node that does not tell."""
     users_error: str = ""
     """Why that is not the newest."""
+    history: History | None = None
+    """None from a cluster below level 4, and from an older node."""
     cache_known: int = 0
     """Redis pods that a leader knows of."""
     cache_connected: int = 0
@@ -94,6 +106,7 @@ class Observed:
     recorded_members: tuple[tuple[str, str], ...] = ()  # name and id of each, as recorded in status
     recorded_voters: tuple[str, ...] = ()  # ids
     recovered: str = ""  # recorded in status
+    highest_index: int = 0  # that any member was seen at (handed_out.py)
     template_size: str = ""  # of new claims, as the StatefulSet has it
     set_idle_s: float = 0.0  # since anybody wrote the StatefulSet last, its controller as well
     cache_secrets: str = ""  # annotation SECRETS that all of Redis's pods have; empty while they are being replaced
@@ -129,6 +142,12 @@ class Observed:
         return leader.status.members if leader is not None and leader.status is not None else ()
 
 
+def _history(found: Any) -> History | None:
+    if not isinstance(found, dict) or not re.fullmatch("[0-9a-f]{16}", str(found.get("id"))):
+        return None
+    return History(str(found["id"]), int(found.get("index") or 0), str(found.get("reason"))[:MAX_WORDS])
+
+
 def node_status(found: dict[str, Any]) -> NodeStatus:
     """From the JSON of RAFT.STATUS."""
     members = tuple(Member(m["nodeId"], m["name"], m["voter"], m["matchIndex"] or 0, bool(m["active"])) for m in found["members"])
@@ -146,6 +165,7 @@ def node_status(found: dict[str, Any]) -> NodeStatus:
         serial=(found.get("tls") or {}).get("serial", ""),
         users_digest=str(found.get("users_digest") or ""),
         users_error=str(found.get("users_error") or "")[:MAX_WORDS],
+        history=_history(found.get("history")),
         cache_known=int((found.get("cache") or {}).get("known") or 0),
         cache_connected=int((found.get("cache") or {}).get("connected") or 0),
         cache_error=str((found.get("cache") or {}).get("error") or "")[:MAX_WORDS],

@@ -22,6 +22,7 @@ from countercluster_operator.budget import Budget
 from countercluster_operator.children import Children, Kept
 from countercluster_operator.events import Recorder, timestamp
 from countercluster_operator.failpoints import reach
+from countercluster_operator.handed_out import Heights
 from countercluster_operator.keeper import Keeper, Problem, Refused, not_used
 from countercluster_operator.landscape import Landscape
 from countercluster_operator.material import Limits
@@ -68,6 +69,7 @@ class Reconciler:
         self._rolls = Throttle(settings.max_rolls)
         self._losses = Budget(settings.healing_per_domain, settings.healing_in_all)
         self._landscape = Landscape(api)
+        self._heights = Heights()
         self._unable: dict[Key, str] = {}  # what the last step of a cluster failed of
         self._rest_s = min(AT_REST_S, settings.spread_s)  # what has to be waited out is not slept through
         self._keeper = Keeper(api, Limits(datetime.timedelta(seconds=settings.spread_s), datetime.timedelta(hours=settings.certificate_hours)))
@@ -100,6 +102,7 @@ class Reconciler:
         self._inquiry.forget(*key)
         self._rolls.release(key)
         self._losses.forget(key)
+        self._heights.forget(key)
         self._unable.pop(key, None)
 
     async def _look(self, body: dict[str, Any]) -> float:
@@ -121,6 +124,7 @@ class Reconciler:
         secured, problems = await self._keeper.look(cluster)
         context = self._keeper.door(cluster)
         seen, addresses = await observe(self._api, cluster, old, context, self._landscape)
+        seen = self._heights.noted((cluster.namespace, cluster.name), seen)
         seen = await self._inquiry.explain(cluster, seen)
         todo = self._in_turn(cluster, seen, plan(cluster, seen))
         if not cluster.spec.paused:
@@ -223,7 +227,7 @@ class Reconciler:
             return max(SOON_S, retry_after_s(error))
         reach(f"after-{step.kind}")
         log.info("%s", step.reason, extra={**where, "step": step.kind, "pod": step.pod, "node_id": step.node_id})
-        await self._events.tell(cluster, step.kind, step.kind, step.reason)
+        await self._events.tell(cluster, step.kind, step.kind, step.reason, warning=step.kind == "Recover")
         return AT_ONCE_S
 
     async def _remember(self, body: dict[str, Any], new: dict[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptography import x509
 
-from countercluster_operator import names
+from countercluster_operator import handed_out, names
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Observed
 from countercluster_operator.plan import Plan, Step
@@ -131,6 +131,7 @@ def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]
         _progressing(plan, reason, "" if cluster.spec.hibernated and not seen.pods else doing),
         _degraded(seen, lost, "NoLeader" if formed_but_headless and not cluster.spec.hibernated else ""),
         _cache(cluster, seen),
+        handed_out.condition(cluster, seen),
         ("ReconcilePaused", cluster.spec.paused, "PausedBySpec" if cluster.spec.paused else "NotPaused", ""),
     ]
 
