@@ -1,4 +1,8 @@
-"""The operator's HTTP port: `/healthz` from what it gets done, not from a port being open; `/readyz`; `/metrics`."""
+"""The operator's HTTP port: `/healthz` from what it gets done, not from a port being open; `/readyz`; `/metrics`.
+
+Healthy is an operator that reaches the API server, by a cheap request of its own, and whose queue moves. That nothing is told by the watches means
+nothing: kopf resumes a watch where it ended, and in a quiet cluster nothing happens. How long a key may wait follows from how many there are.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,14 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 STUCK_S = 120.0
-"""A key that waits longer than this, or workers that end, make the operator unhealthy."""
+"""While keys wait, some pass must end in so long; and the first key of a short queue must have its turn."""
+EACH_S = 5.0
+"""So much longer a key may wait for each CounterCluster that there is."""
+PING_S = 30.0
+UNREACHED_S = 600.0
+"""The API server may be away for so long, for an upgrade, say: a restart would not bring it back."""
 RELIST_S = 300
-"""How often the watches begin anew with everything that there is: an event for each object."""
-DEAF_S = 3 * RELIST_S
-"""No event for so long, while there are CounterClusters: the watches are broken, whatever they say."""
+"""How often the watches begin anew."""
 
 
 class _Calls(Collector):
@@ -36,7 +43,7 @@ class Health:
         self.registry = CollectorRegistry()
         self.broken = ""
         self.clusters = 0  # that there are, as listed lately
-        self._last_event = time.monotonic()
+        self._last_event = self._last_answer = self._last_pass = time.monotonic()
         self._queue_age_s = queue_age_s
         self.reconciles = Counter("countercluster_operator_reconciles", "Passes by result", ["result"], registry=self.registry)
         self.seconds = Histogram("countercluster_operator_reconcile_seconds", "Time of a pass", registry=self.registry)
@@ -53,15 +60,28 @@ class Health:
     def event_age_s(self) -> float:
         return time.monotonic() - self._last_event
 
+    def answered(self) -> None:
+        """The API server answered a request of our own."""
+        self._last_answer = time.monotonic()
+
+    def passed(self) -> None:
+        """A pass has ended, well or not."""
+        self._last_pass = time.monotonic()
+
     def complaint(self) -> str:
         """Empty when healthy."""
         if self.broken:
             return self.broken
         age_s = self._queue_age_s()
-        if age_s > STUCK_S:
-            return f"a key has waited for {age_s:.0f} s; at most {STUCK_S:.0f}"
-        if self.clusters and self.event_age_s() > DEAF_S:
-            return f"no event for {self.event_age_s():.0f} s from {self.clusters} CounterClusters; they are listed every {RELIST_S} s"
+        still_s = time.monotonic() - self._last_pass
+        if age_s > STUCK_S and still_s > STUCK_S:
+            return f"a key has waited for {age_s:.0f} s, and no pass has ended for {still_s:.0f} s; at most {STUCK_S:.0f}"
+        allowed_s = STUCK_S + EACH_S * self.clusters
+        if age_s > allowed_s:
+            return f"a key has waited for {age_s:.0f} s; at most {allowed_s:.0f} with {self.clusters} CounterClusters"
+        away_s = time.monotonic() - self._last_answer
+        if away_s > UNREACHED_S:
+            return f"the API server has not answered for {away_s:.0f} s; at most {UNREACHED_S:.0f}"
         return ""
 
     async def serve(self, port: int) -> web.AppRunner:

@@ -19,13 +19,35 @@ from countercluster_operator.machines import Gone, Machines
 
 FRESH_S = 10.0
 """How long a list of the machines is good. Members are given up after minutes."""
+FULL_S, SHORT_S, OFTEN, MAX_SILENT = 4.0, 0.3, 3, 10_000
 FORBIDDEN_S = 300.0
 """After this it is asked again what was forbidden."""
+
+
+class Silence:
+    """How long a pod is waited for: one that has been silent lately costs a pass little, so that many such pods do not hold up everybody. Every
+    tenth time it is given all its time, as it may be slow and not dead."""
+
+    def __init__(self) -> None:
+        self._silent: dict[str, int] = {}  # by uid of the pod: how often in a row
+
+    def patience_s(self, uid: str) -> float:
+        count = self._silent.get(uid, 0)
+        return FULL_S if count < OFTEN or count % 10 == 0 else SHORT_S
+
+    def note(self, uid: str, *, answered: bool) -> None:
+        if answered:
+            self._silent.pop(uid, None)
+            return
+        if len(self._silent) > MAX_SILENT:
+            self._silent.clear()
+        self._silent[uid] = self._silent.get(uid, 0) + 1
 
 
 class Landscape:
     def __init__(self, api: Kubernetes, clock: Callable[[], float] = time.monotonic) -> None:
         self._api, self._clock = api, clock
+        self.silence = Silence()
         self._machines: Machines | None = None
         self._read = -FRESH_S
         self._gone: Gone = {}

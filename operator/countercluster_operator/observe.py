@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from countercluster_operator import names, trouble
 from countercluster_operator.api import Kubernetes
-from countercluster_operator.landscape import Landscape
+from countercluster_operator.landscape import Landscape, Silence
 from countercluster_operator.machines import NONE, Loss, Machines
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Claim, NodeStatus, Observed, Pod, node_status
@@ -54,9 +54,10 @@ async def admin(ip: str, server_name: str, context: ssl.SSLContext | None, *comm
             await client.aclose()
 
 
-async def _ask(ip: str, server_name: str, context: ssl.SSLContext | None) -> NodeStatus | None:
+async def _ask(ip: str, server_name: str, context: ssl.SSLContext | None, patience_s: float) -> NodeStatus | None:
     try:
-        return node_status(json.loads(await admin(ip, server_name, context, "RAFT.STATUS", timeout_s=ASK_S)))
+        async with asyncio.timeout(patience_s):
+            return node_status(json.loads(await admin(ip, server_name, context, "RAFT.STATUS", timeout_s=ASK_S)))
     except (RedisError, OSError, TimeoutError, ValueError, KeyError):
         return None
 
@@ -83,8 +84,8 @@ async def observe(
     """What there is, and the address of each pod. `context`: for the admin ports; None for plain text."""
     selector = names.selector(cluster.name, names.NODE)
     pods, claims, stateful_set, cache = await asyncio.gather(
-        api.list("v1", "Pod", cluster.namespace, selector),
-        api.list("v1", "PersistentVolumeClaim", cluster.namespace, selector),
+        api.list("v1", "Pod", cluster.namespace, selector, cached=True),
+        api.list("v1", "PersistentVolumeClaim", cluster.namespace, selector, cached=True),
         api.get("apps/v1", "StatefulSet", cluster.namespace, cluster.name),
         api.get("apps/v1", "Deployment", cluster.namespace, names.cache(cluster.name)),
     )
@@ -92,10 +93,11 @@ async def observe(
     if len(pods) < (_stateful_set(stateful_set, raw.now)["set_replicas"] or 0):
         raw.pods = [*pods, *await _strays(api, cluster, {p["metadata"]["name"] for p in pods})]
     if cache is not None and not _cache_ready(cache) and cluster.spec.cache.enabled and not cluster.spec.hibernated:
-        raw.cache_pods = await api.list("v1", "Pod", cluster.namespace, names.selector(cluster.name, names.CACHE))
+        raw.cache_pods = await api.list("v1", "Pod", cluster.namespace, names.selector(cluster.name, names.CACHE), cached=True)
+    silence = landscape.silence if landscape is not None else Silence()
     raw.pods = [p for p in raw.pods if names.ordinal(cluster.name, p["metadata"]["name"]) is not None]
     addresses = {p["metadata"]["name"]: p.get("status", {}).get("podIP", "") for p in raw.pods}
-    answers = await asyncio.gather(*(_ask_pod(cluster, p, context) for p in raw.pods))
+    answers = await asyncio.gather(*(_ask_pod(cluster, p, context, silence) for p in raw.pods))
     raw.answers = {p["metadata"]["name"]: a for p, a in zip(raw.pods, answers, strict=True) if a is not None}
     formed = bool(status.get("bootstrap"))
     if landscape is not None and formed and len(raw.answers) < len(raw.pods) and cluster.spec.healing.replace_lost_after_seconds:
@@ -158,9 +160,14 @@ async def _strays(api: Kubernetes, cluster: Cluster, known: set[str]) -> list[di
     ]
 
 
-async def _ask_pod(cluster: Cluster, pod: dict[str, Any], context: ssl.SSLContext | None) -> NodeStatus | None:
+async def _ask_pod(cluster: Cluster, pod: dict[str, Any], context: ssl.SSLContext | None, silence: Silence) -> NodeStatus | None:
     ip = pod.get("status", {}).get("podIP")
-    return await _ask(ip, names.pod_host(cluster.name, cluster.namespace, pod["metadata"]["name"]), context) if ip and running(pod) else None
+    if not ip or not running(pod):
+        return None
+    uid = pod["metadata"]["uid"]
+    answer = await _ask(ip, names.pod_host(cluster.name, cluster.namespace, pod["metadata"]["name"]), context, silence.patience_s(uid))
+    silence.note(uid, answered=answer is not None)
+    return answer
 
 
 def _pod(cluster: Cluster, pod: dict[str, Any], ordinal: int, answer: NodeStatus | None, now: datetime.datetime, loss: Loss = NONE) -> Pod:

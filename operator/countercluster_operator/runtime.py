@@ -16,7 +16,7 @@ from aiohttp import web
 
 from countercluster_operator import names
 from countercluster_operator.api import UNREACHABLE, Kubernetes
-from countercluster_operator.health import Health
+from countercluster_operator.health import PING_S, Health
 from countercluster_operator.lease import NAME, Lease, NotLeading
 from countercluster_operator.reconcile import Key, Reconciler
 from countercluster_operator.settings import Settings
@@ -26,6 +26,8 @@ log = logging.getLogger("countercluster_operator")
 
 EXIT_BROKEN = 1
 RESYNC_S = 120.0
+PASS_S = 180.0
+"""Nothing of a pass goes on after this."""
 BURST_S = 0.05
 """A burst of events is one look."""
 FINISH_S = 8.0
@@ -50,6 +52,7 @@ class Runtime:
         self._api = await Kubernetes.connect()
         self._lease = Lease(self._api, self.settings.own_namespace, self.settings.identity)
         self._runner = await self.health.serve(self.settings.health_port)
+        self._watch(self._ping(self._api))
         self._watch(self._lead())
 
     async def stop(self) -> None:
@@ -120,18 +123,31 @@ class Runtime:
             raise NotLeading(f"the Lease {NAME} was lost; another operator goes on")
         await asyncio.Event().wait()
 
+    async def _ping(self, api: Kubernetes) -> None:
+        """Whether the API server can be reached, whoever leads and whatever happens in the cluster."""
+        while True:
+            try:
+                await api.ping()
+                self.health.answered()
+            except UNREACHABLE as error:
+                log.warning("the API server does not answer: %s", error or type(error).__name__)
+            await asyncio.sleep(PING_S)
+
     async def _resync(self) -> None:
         """A CounterCluster whose event was lost is found all the same."""
         assert self._api is not None
+        listed: dict[str | None, list[Key]] = {}
         while True:
-            try:
-                keys = [key for namespace in self.settings.namespaces or (None,) for key in await self._keys(namespace)]
-            except UNREACHABLE as error:
-                log.warning("CounterClusters not listed: %s", error or type(error).__name__)
-            else:
-                self.health.clusters = len(keys)
-                for key in keys:
+            for namespace in self.settings.namespaces or (None,):
+                try:
+                    listed[namespace] = await self._keys(namespace)
+                except UNREACHABLE as error:  # it keeps nobody from listing the others
+                    where = f" in {namespace}" if namespace else ""
+                    log.warning("CounterClusters not listed%s: %s", where, error or type(error).__name__)
+                    continue
+                for key in listed[namespace]:
                     self.queue.add_after(key, random.uniform(0, RESYNC_S))  # not all at once
+            self.health.clusters = sum(len(keys) for keys in listed.values())
             await asyncio.sleep(RESYNC_S)
 
     async def _keys(self, namespace: str | None) -> list[Key]:
@@ -154,7 +170,8 @@ class Runtime:
         while (key := await self._next()) is not None:
             start = time.monotonic()
             try:
-                again_s = await reconciler.reconcile(key)
+                async with asyncio.timeout(PASS_S):
+                    again_s = await reconciler.reconcile(key)
             except NotLeading as error:
                 self.queue.failed(key)
                 log.info("pass given up: %s", error, extra={"cluster": "/".join(key)})
@@ -169,4 +186,5 @@ class Runtime:
                     self.queue.forget(key)
                 else:
                     self.queue.add_after(key, again_s)
+            self.health.passed()
             self.health.seconds.observe(time.monotonic() - start)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from typing import Any
 
 import pytest
 from countercluster_operator import health
 from countercluster_operator.health import Health
+from countercluster_operator.landscape import Silence
 from countercluster_operator.runtime import Runtime
 from countercluster_operator.settings import load
 from prometheus_client import generate_latest
@@ -17,19 +19,57 @@ def _health(age_s: float = 0.0) -> Health:
     return Health(lambda: age_s, lambda: 3, lambda: {"get": 5, "apply": 2})
 
 
-def test_a_key_that_waits_too_long_is_a_complaint() -> None:
-    assert _health(119.0).complaint() == ""
-    assert "a key has waited for 121 s; at most 120" in _health(121.0).complaint()
+def _later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    now = health.time.monotonic()
+    monkeypatch.setattr(health.time, "monotonic", lambda: now + seconds)
 
 
-def test_silence_of_the_api_server_is_a_complaint_where_there_is_something_to_hear_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, now = _health(), health.time.monotonic()
-    monkeypatch.setattr(health.time, "monotonic", lambda: now + health.DEAF_S + 1)
-    assert found.complaint() == "", "without CounterClusters there are no events"
-    found.clusters = 2
-    assert "no event for 901 s from 2 CounterClusters" in found.complaint()
-    found.event()
+def test_a_key_that_waits_while_no_pass_ends_is_a_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, rests = _health(121.0), _health(0.0)
+    _later(monkeypatch, health.STUCK_S + 1)
+    assert "no pass has ended for 121 s" in waits.complaint()
+    assert rests.complaint() == "", "there is nothing to do"
+    waits.passed()
+    assert "a key has waited for 121 s; at most 120 with 0" in waits.complaint()
+
+
+def test_how_long_a_key_may_wait_follows_from_how_many_there_are() -> None:
+    found = _health(1000.0)
+    assert "at most 120 with 0 CounterClusters" in found.complaint()
+    found.clusters = 1000
     assert found.complaint() == ""
+
+
+def test_a_quiet_cluster_is_healthy_for_ever_and_one_that_is_out_of_reach_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kopf lists only after an error: that nothing is told is how a quiet cluster is, and its operator was killed every 15 minutes."""
+    found = _health()
+    found.clusters = 2
+    _later(monkeypatch, 1e6)
+    found.answered()
+    assert found.event_age_s() >= 1e6
+    assert found.complaint() == ""
+    _later(monkeypatch, health.UNREACHED_S + 1)
+    assert "the API server has not answered for 601 s; at most 600" in found.complaint()
+
+
+def test_a_thousand_clusters_with_a_silent_pod_each_do_not_hold_each_other_up() -> None:
+    """By the clock of a calendar: 16 workers, a pass takes as long as its silent pod is waited for, and each looks again after a second."""
+    silence, now, longest = Silence(), 0.0, 0.0
+    queue = [(0.0, n) for n in range(1000)]  # since when it waits
+    workers = [0.0] * load({"POD_NAMESPACE": "ns"}).workers
+    while now < 1800:
+        free = heapq.heappop(workers)
+        since, key = heapq.heappop(queue)
+        now = max(free, since)
+        longest = max(longest, now - since)
+        end = now + silence.patience_s(str(key))
+        silence.note(str(key), answered=False)
+        heapq.heappush(workers, end)
+        heapq.heappush(queue, (end + 1.0, key))
+    found = _health(longest)
+    found.clusters = 1000
+    assert found.complaint() == ""
+    assert longest < 300, "once in ten looks a pod is given all its time"
 
 
 def test_who_stands_by_is_healthy_however_long_the_queue() -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 from countercluster_operator import runtime as module
+from countercluster_operator.api import Kubernetes
 from countercluster_operator.runtime import BURST_S, Runtime
 from countercluster_operator.settings import load
+from kubernetes.aio.client.exceptions import ApiException
 
 
 def test_what_is_only_listed_again_wakes_nobody() -> None:
@@ -59,6 +61,50 @@ def test_a_cluster_whose_event_was_lost_is_found_all_the_same(watched: str, expe
         return found, runtime.health.clusters
 
     assert asyncio.run(run()) == (expected, len(expected))
+
+
+def test_a_namespace_that_is_forbidden_keeps_nobody_from_looking_after_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forbidding(Api):
+        async def list(self, version: str, kind: str, namespace: str | None, selector: dict[str, str]) -> list[dict[str, Any]]:
+            if namespace == "x":
+                raise ApiException(status=403, reason="Forbidden")
+            self.asked.append("first")
+            return await super().list(version, kind, namespace, selector)
+
+    async def run() -> set[Any]:
+        runtime = Runtime(load({"POD_NAMESPACE": "ns", "WATCH_NAMESPACES": "x,y"}))
+        monkeypatch.setattr(module, "RESYNC_S", 0.05)
+        runtime._api = Forbidding()  # type: ignore[assignment]
+        resync = asyncio.create_task(runtime._resync())
+        found = {await asyncio.wait_for(runtime.queue.get(), 5) for _ in range(2)}
+        resync.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await resync
+        assert runtime.health.clusters == 2
+        return found
+
+    assert asyncio.run(run()) == {("y", "a"), ("y", "b")}
+
+
+def test_a_list_comes_in_pages_and_one_from_the_memory_of_the_api_server_in_one() -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Dynamic:
+        resources: Any = None
+
+        async def get(self, *_: Any, **how: Any) -> Any:
+            if "kind" in how:
+                return object()
+            asked.append({k: how[k] for k in ("limit", "resource_version", "_continue") if k in how})
+            more = {"continue": "next"} if len(asked) == 1 else {}
+            return {"metadata": more, "items": [{"n": len(asked)}]}
+
+    dynamic = Dynamic()
+    dynamic.resources = dynamic
+    api = Kubernetes(None, dynamic)  # type: ignore[arg-type]
+    assert [item["n"] for item in asyncio.run(api.list("v1", "Pod", None, {}))] == [1, 2]
+    asyncio.run(api.list("v1", "Pod", None, {}, cached=True))
+    assert asked == [{"limit": 500}, {"limit": 500, "_continue": "next"}, {"resource_version": "0"}]
 
 
 class Lease:
