@@ -72,8 +72,13 @@ lint: setup ## ruff and mypy --strict
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy node_image operator client kind benchmarks
 
+# A test that is skipped because a program is missing hides what it should show.
+.PHONY: packages
+packages: ## the Debian packages that tests call, where root can install them
+	@$(CLUSTER) packages
+
 .PHONY: unit
-unit: setup ## tests of the pure rooms
+unit: setup packages ## tests of the pure rooms
 	@$(call pytest,tests/unit)
 
 .PHONY: sim
@@ -81,7 +86,7 @@ sim: setup ## simulated clusters; SEEDS=2000 runs more of them, SEEDS=17-17 one 
 	@$(if $(SEEDS),PYTHONPATH=node_image:client:. $(PY) -m tests.simulation $(SEEDS),$(call pytest,tests/simulation))
 
 .PHONY: integration
-integration: setup clients ## real processes on loopback: crashes, partitions, disk errors, stock clients
+integration: setup packages clients ## real processes on loopback: crashes, partitions, disk errors, stock clients
 	@$(call pytest,tests/integration tests/clients)
 	@$(MAKE) integration-pure
 
@@ -97,7 +102,7 @@ faults: setup ## real processes killed, paused and cut off under load, the books
 
 # End-to-end files need the cluster, and only then is it brought up.
 .PHONY: flaky
-flaky: setup clients $(if $(findstring e2e,$(or $(FILES)$(ONLY),e2e)),cluster) ## repeats test files, also under load and on one core: TIMES=20 ONLY=integration FILES=test_cache
+flaky: setup packages clients $(if $(findstring e2e,$(or $(FILES)$(ONLY),e2e)),cluster) ## repeats test files, also under load and on one core: TIMES=20 ONLY=integration FILES=test_cache
 	@$(if $(findstring apiserver,$(or $(ONLY),apiserver)),$(CLUSTER) programs >/dev/null)
 	@$(if $(findstring e2e,$(or $(FILES)$(ONLY),e2e)),$(IN_CLUSTER)) PYTHONPATH=node_image:operator:client:. $(PY) -m tests.flaky \
 	  --times $(TIMES) $(addprefix --only ,$(ONLY)) $(FILES)

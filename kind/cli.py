@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 
-from kind import apps, cluster, engine, golang, metrics, plan, programs, state
+from kind import apps, cluster, engine, golang, host, metrics, plan, programs, state
 from kind.doctor import findings
 from kind.progress import Lane, Step, estimate_s, perform, remaining, run_all, say, spoken
-from kind.settings import APP_IMAGES, bin_folder, cache_root, kubeconfig
+from kind.settings import APP_IMAGES, TEST_PACKAGES, bin_folder, cache_root, kubeconfig
 from kind.shell import Problem
 from kind.store import Store, remove_tree
 
@@ -21,6 +23,7 @@ status      engine, nodes, images; exits with 1 when something is wrong
 doctor      what this machine has and lacks
 kubeconfig  prints the path of the cluster's kubeconfig
 programs    etcd and the Kubernetes programs for tests without a cluster; prints how each is called
+packages    the Debian packages that tests call, where root can install them; else says which are missing
 checks      kubeconform and kube-score, which judge manifests in tests; prints the folder that they are in
 env         prints shell lines that put kubectl, kind and KUBECONFIG in place: eval "$(python3 kind/local.py env)"
 down        deletes the cluster, ends the engine if it was started here, keeps the cache
@@ -31,7 +34,7 @@ clean       down, and removes the cache as well
 def main(arguments: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[[Store], int]] = {
         "up": up, "load": load, "metrics": add_metrics, "status": status, "doctor": doctor, "kubeconfig": print_kubeconfig, "env": print_env,
-        "programs": print_programs, "checks": print_checks, "down": down, "clean": clean,
+        "programs": print_programs, "packages": test_packages, "checks": print_checks, "down": down, "clean": clean,
     }  # fmt: skip
     parser = argparse.ArgumentParser(prog="kind/local.py", epilog=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=commands)
@@ -118,6 +121,20 @@ def print_kubeconfig(_: Store) -> int:
 def print_env(_: Store) -> int:
     print(f"export KUBECONFIG={kubeconfig()}")
     print(f'export PATH="{bin_folder()}:$PATH"')
+    return 0
+
+
+def test_packages(store: Store) -> int:
+    """A machine that cannot install them runs the tests that need none, and each other one says what it lacks."""
+    missing = host.missing_packages(TEST_PACKAGES)
+    if not missing:
+        return 0
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        say(f"tests that need these Debian packages are skipped, or fail: {' '.join(missing)}")
+        return 0
+    say(f"installing for the tests: {' '.join(missing)}")
+    with store.exclusive():
+        host.install_packages(store.log("apt"), TEST_PACKAGES)
     return 0
 
 

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -62,19 +62,19 @@ def apt_sources() -> list[str]:
     return [file.read_text() for file in [*files, *([main] if main.exists() else [])]]
 
 
-def missing_packages() -> list[str]:
-    """Which of the Debian packages that the build needs are not installed."""
+def missing_packages(wanted: Collection[str] = tuple(HOST_PACKAGES)) -> list[str]:
+    """Which of these Debian packages are not installed; by default of those that the build needs."""
     try:
         listed = run("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n")
     except Problem:
-        return list(HOST_PACKAGES)
+        return list(wanted)
     installed = {line.split()[0] for line in listed.splitlines() if line.endswith(" installed")}
-    return [name for name in HOST_PACKAGES if name not in installed]
+    return [name for name in wanted if name not in installed]
 
 
-def install_packages(log: Path) -> None:
+def install_packages(log: Path, wanted: Collection[str] = tuple(HOST_PACKAGES)) -> None:
     """Installs what `missing_packages` names. Raises Problem where this is not a Debian or not done by root."""
-    missing = missing_packages()
+    missing = missing_packages(wanted)
     if not missing:
         return
     if not shutil.which("apt-get"):

@@ -45,7 +45,14 @@ HOST_PACKAGES = {
     "busybox-static": "the helper image of the volume provisioner",
     "gcc": "the pause program, and the node's compiled modules in development",
     "libc6-dev": "the same",
-    "prometheus": "promtool, which judges the alerts in tests",
+}
+# What tests call: without it they are skipped, or fail.
+TEST_PACKAGES = {
+    "gcc": "the node's compiled modules, the load generator",
+    "libc6-dev": "the same",
+    "prometheus": "promtool, which judges alerts and metrics",
+    "redis-server": "the cache, and what a node's replies are compared with",
+    "redis-tools": "redis-cli and redis-benchmark as stock clients",
 }
 
 PULLED_PYTHON = f"python:{PYTHON_TARGET}-slim"

@@ -102,7 +102,7 @@ def perform(run: Run, version: str, burners: int) -> Record:
     where = run.surroundings
     if where == ONE_CORE and run.file.startswith("tests/e2e"):
         where = QUIET  # the cluster's processes are not ours to pin
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", run.file]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rfEs", run.file]
     output, start = _output(run), time.monotonic()
     with output.open("wb") as file, surroundings(where, burners):
         child = subprocess.Popen(

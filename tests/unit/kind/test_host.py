@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from kind.host import debian_mirror, go_version, has_cgroup_v1, lacks_sys_resource
+from kind import cli, host
+from kind.host import debian_mirror, go_version, has_cgroup_v1, lacks_sys_resource, missing_packages
+from kind.settings import TEST_PACKAGES
 from kind.shell import Problem, run
+from kind.store import Store
 
 NEW_STYLE = """Types: deb
 # http://snapshot.example/archive/debian/20250520T000000Z
@@ -64,3 +67,26 @@ def test_a_failing_program_is_reported_with_what_it_said(tmp_path: Path) -> None
         run("no-such-program-here")
     with pytest.raises(Problem, match="did not end within"):
         run("sleep", "5", timeout_s=0.1)
+
+
+def test_a_package_counts_as_missing_unless_it_is_wholly_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "run", lambda *_: "gcc installed\nprometheus config-files\nredis-tools half-installed\n")
+    assert missing_packages(("gcc", "prometheus", "redis-tools", "redis-server")) == ["prometheus", "redis-tools", "redis-server"]
+    assert "docker.io" in missing_packages()
+
+
+def test_the_packages_of_the_tests_are_installed_by_root_and_only_named_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed: list[object] = []
+    monkeypatch.setattr(host, "missing_packages", lambda wanted: list(wanted))
+    monkeypatch.setattr(host, "install_packages", lambda _, wanted: installed.append(wanted))
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/apt-get")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert cli.test_packages(Store(tmp_path)) == 0
+    assert installed == []
+    said = capsys.readouterr()
+    assert "redis-server" in said.out + said.err
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert cli.test_packages(Store(tmp_path)) == 0
+    assert installed == [TEST_PACKAGES]
