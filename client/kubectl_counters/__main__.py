@@ -9,8 +9,9 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 import yaml
@@ -38,6 +39,30 @@ class Output(enum.StrEnum):
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
+
+
+class Progress:
+    """One line that is written over, where somebody looks at a terminal; nothing elsewhere, and nothing that stays."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._clock, self._told_s = stream, clock, clock()
+        self._width = 0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def tell(self, text: str) -> None:
+        """At most twice a second."""
+        if self._stream.isatty() and self._clock() - self._told_s >= 0.5:
+            self._told_s = self._clock()
+            self._stream.write(f"\r{text:<{self._width}}")
+            self._stream.flush()
+            self._width = max(self._width, len(text))
+
+    def __exit__(self, *_: object) -> None:
+        if self._width:
+            self._stream.write(f"\r{'':<{self._width}}\r")
+            self._stream.flush()
 
 
 class Session:
@@ -180,10 +205,26 @@ def incr(
 
 
 @app.command()
-def scan(ctx: typer.Context, name: Name, pattern: Annotated[str, typer.Argument(help="As of Redis' SCAN")] = "*", output: How = Output.TABLE) -> None:
+def scan(
+    ctx: typer.Context,
+    name: Name,
+    pattern: Annotated[str, typer.Argument(help="As of Redis' SCAN")] = "*",
+    values: Annotated[bool, typer.Option("--values", help="Their values, too")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many; 0: all")] = 0,
+    output: How = Output.TABLE,
+) -> None:
     """Names of counters."""
-    keys = sorted(set(ctx.obj.nodes(name).scan(ctx.obj.ready_pod(name), pattern)))
-    _show(output, keys, "\n".join(keys))
+    found: dict[str, str] = {}
+    with Progress(sys.stderr) as progress:
+        try:
+            for page in ctx.obj.nodes(name).scan(ctx.obj.ready_pod(name), pattern, values=values, limit=limit):
+                found.update(page)
+                progress.tell(f"{len(found):,} counters")
+        except Unconfirmed as error:  # nothing was to be changed
+            raise Trouble(str(error)) from None
+    names = sorted(found)
+    shown: Any = {key: int(found[key]) for key in names} if values else names
+    _show(output, shown, "\n".join(f"{key} {found[key]}" if values else key for key in names))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -15,6 +16,7 @@ from redis.retry import Retry
 
 from kubectl_counters.door import Door
 from kubectl_counters.kube import ADMIN, HTTP, RESP, Object, Trouble
+from kubectl_counters.scanning import Page, pages
 
 Dial = Callable[[Object, int], socket.socket]  # a pod and a port
 NOBODY = "0000000000000000"
@@ -77,26 +79,27 @@ class Nodes:
 
     def _asked(self, pod: Object, given: Callable[[], socket.socket], login: dict[str, Any], *words: str | int) -> Any:
         """Asked once: a repeated increment would count twice."""
+        with self._talk(pod, given, login) as client:
+            return client.execute_command(*words)
+
+    @contextlib.contextmanager
+    def _talk(self, pod: Object, given: Callable[[], socket.socket], login: dict[str, Any]) -> Iterator[redis.Redis]:
+        """One connection. Raises Trouble with the node's own words."""
         pool = redis.ConnectionPool(
             connection_class=_Given, given=given, retry=Retry(NoBackoff(), 0), decode_responses=True, max_connections=1, **login
         )
         try:
             with redis.Redis(connection_pool=pool) as client:
-                return client.execute_command(*words)
+                yield client
         except redis.RedisError as error:
             raise (Unconfirmed if _unconfirmed(error) else Trouble)(f"{pod['metadata']['name']}: {error}") from None
         finally:
             pool.disconnect()
 
-    def scan(self, pod: Object, pattern: str) -> Iterator[str]:
-        """Names of counters."""
-        cursor = "0"
-        while True:
-            cursor, keys = self.command(pod, "SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-            yield from keys
-            cursor = str(cursor)
-            if cursor == "0":
-                return
+    def scan(self, pod: Object, pattern: str, *, values: bool = False, limit: int = 0) -> Iterator[Page]:
+        """Names of counters, and with `values` these, in pages. Raises Trouble."""
+        with self._talk(pod, lambda: self._door.to_count(self._dial(pod, RESP)), self._door.login) as client:
+            yield from pages(client.execute_command, pattern, values=values, limit=limit)
 
     def transfer(self, leader: Object, node_id: str = NOBODY) -> None:
         self._asked(leader, lambda: self._door.to_administer(self._dial(leader, ADMIN)), {}, "RAFT.TRANSFER", node_id)

@@ -91,13 +91,14 @@ def _shown(value: Any) -> str:
 
 
 def status_view(found: Object) -> RenderableType:
-    head = Text.assemble(
-        (f"{found['namespace']}/{found['name']}  ", "bold"), ("Ready" if found["ready"] else "not ready", "green" if found["ready"] else "bold red")
-    )
+    serving = any(c["type"] == "Available" and c["status"] == "True" for c in found["conditions"])
+    word = ("Ready", "green") if found["ready"] else ("serving, not all as it should be", "yellow") if serving else ("not ready", "bold red")
+    head = Text.assemble((f"{found['namespace']}/{found['name']}  ", "bold"), word)
     lines: list[RenderableType] = [head, Text(f"{found['reason']}: {found['message']}" if found["reason"] else found["message"])]
     lines += [Text(word, style="yellow") for word in ("paused", "hibernated") if found[word]]
     lines.append(Text(f"the operator: {found['doing'] or 'at rest'}"))
-    return Group(*lines, members_view(found), Text(_cache_words(found["cache"])), _security_words(found), _complaints(found["conditions"]))
+    lines += [members_view(found), *_reasons(found), Text(_cache_words(found["cache"]))]
+    return Group(*lines, _security_words(found), _complaints(found["conditions"]))
 
 
 def _cache_words(cache: Object) -> str:
@@ -119,15 +120,22 @@ def _security_words(found: Object) -> Text:
 
 
 def members_view(found: Object) -> Table:
+    """In 80 columns: of a long name of a machine the end is left out. Why a member is not ready is said below (`_reasons`)."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("MEMBER", "ROLE", "READY", "LAG", "APPLIED", "VERSION", "RESTARTS", "MACHINE", "WHY"):
-        table.add_column(column, justify="right" if column in ("LAG", "APPLIED", "RESTARTS") else "left")
+    for column in ("MEMBER", "ROLE", "READY", "LAG", "APPLIED", "VERSION", "STARTS", "MACHINE"):
+        table.add_column(
+            column, justify="right" if column in ("LAG", "APPLIED", "STARTS") else "left", no_wrap=column != "MACHINE", overflow="ellipsis"
+        )
     for member in found["members"]:
         cells = [member["role"], "yes" if member["ready"] else "no", _shown(member["lagEntries"]), _shown(member["appliedIndex"]), member["version"]]
-        cells += [str(member["restarts"]), member["machine"], member["reason"]]
+        cells += [str(member["restarts"]), member["machine"]]
         style = "bold" if member["role"] == "leader" else "" if member["ready"] else "red"
         table.add_row(Text(member["name"]), *map(Text, cells), style=style)
     return table
+
+
+def _reasons(found: Object) -> list[Text]:
+    return [Text(f"{member['name']}: {member['reason']}", style="yellow") for member in found["members"] if member["reason"]]
 
 
 def _complaints(conditions: list[Object]) -> RenderableType:
@@ -149,8 +157,8 @@ def rates(before: dict[str, float], after: dict[str, float], seconds: float) -> 
 
 def top_view(found: Object, by_pod: dict[str, Object]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", title=f"{found['namespace']}/{found['name']}", title_justify="left")
-    for column in ("MEMBER", "ROLE", "COMMANDS/S", "ERRORS/S", "CPU", "MEMORY", "CONNECTIONS", "COUNTERS", "LAG"):
-        table.add_column(column, justify="left" if column in ("MEMBER", "ROLE") else "right")
+    for column in ("MEMBER", "ROLE", "CMD/S", "ERR/S", "CPU", "MEMORY", "CONNS", "COUNTERS", "LAG"):
+        table.add_column(column, justify="left" if column in ("MEMBER", "ROLE") else "right", no_wrap=True)
     for member in found["members"]:
         row = by_pod.get(member["name"], {})
         memory = row.get("process_resident_memory_bytes")

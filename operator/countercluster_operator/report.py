@@ -18,6 +18,7 @@ from countercluster_operator.observed import Observed
 from countercluster_operator.plan import Plan, Step
 from countercluster_operator.resources.disruption import quorum
 from countercluster_operator.resources.secrets import PLAIN, Secured
+from countercluster_operator.rolling import outdated, under_way
 
 Condition = tuple[str, bool | None, str, str]  # type, status, reason, message
 UNDECIDED = "Applied"
@@ -119,6 +120,7 @@ def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]
         word, text = seen.trouble
         reason = reason if plan.warning is not None and plan.step is None else word
         doing = doing if text.partition(": ")[2] in doing else f"{doing}; {text}" if doing else text
+    doing = f"{how_far(seen, plan)}{doing}" if doing else ""
     ready_names = {p.name for p in seen.pods if p.ready and not p.terminating}
     voters = [m for m in seen.members if m.voter]
     ready_voters = [m for m in voters if m.name in ready_names]
@@ -142,12 +144,31 @@ def _progressing(plan: Plan, reason: str, doing: str) -> Condition:
     return ("Progressing", False, plan.refused_reason if plan.refused else "AtRest", plan.refused)
 
 
+def how_far(seen: Observed, plan: Plan) -> str:
+    """A roll is, while it serves."""
+    begins = plan.step is not None and plan.step.rolls
+    if seen.leader is None or not (plan.rolling or begins):
+        return ""
+    count = max(plan.target, len(seen.pods))
+    done = count - len(list(outdated(seen))) + (1 if begins else 0)
+    return f"serving, rolling {max(1, min(count, done))} of {count}: "
+
+
+def _restarting(seen: Observed, name: str) -> bool:
+    """It is not ready because it is its turn in a roll."""
+    pod = next((p for p in seen.pods if p.name == name), None)
+    return under_way(seen) and (pod is None or pod.terminating or (pod.revision == seen.revision and not pod.trouble))
+
+
 def _degraded(seen: Observed, lost: list[str], headless: str) -> Condition:
     if headless:
         return ("Degraded", True, headless, "no member leads")
     if lost:
         why = {p.name: f" ({p.loss.why})" for p in seen.pods if p.loss.why and p.status is None}
-        return ("Degraded", True, "MembersNotReady", f"not ready: {', '.join(name + why.get(name, '') for name in lost)}")
+        parts: dict[str, list[str]] = {}
+        for name in lost:
+            parts.setdefault("restarting in a roll" if _restarting(seen, name) else "not ready", []).append(name + why.get(name, ""))
+        return ("Degraded", True, "MembersNotReady", "; ".join(f"{what}: {', '.join(which)}" for what, which in parts.items()))
     return ("Degraded", False, "AllMembersReady", "")
 
 

@@ -115,7 +115,9 @@ def test_a_secured_cluster_is_read_counted_in_and_administered(secured: DevClust
     assert nodes.status(pod(1))["name"] == "node-1"
     assert "counter_raft_term" in nodes.page(pod(0), "/metrics")
     assert nodes.command(pod(2), "INCRBY", "visits", 7) == 7
-    assert list(nodes.scan(pod(0), "vis*")) == ["visits"]
+    assert list(nodes.scan(pod(0), "vis*")) == [[("visits", "")]]
+    [[(name, value)]] = nodes.scan(pod(0), "vis*", values=True)
+    assert (name, value) == ("visits", nodes.command(pod(0), "GET", "visits"))
     assert set(asked) == {"clicks-client"}, "what administers is asked for by those who administer"
     hand_over(nodes)
     assert set(asked) == {"clicks-client", "clicks-private"}

@@ -55,7 +55,8 @@ def test_the_table_says_what_is_wrong_and_what_is_done_about_it() -> None:
         "shop/clicks not ready", "Rolling: 1 of 3 members is restarted", "the operator: restarting clicks-1, because its template is outdated",
     ]  # fmt: skip
     assert "clicks-0 leader yes 0 100 0.1.0 0 worker-0" in lines
-    assert "clicks-1 unreachable no 10 ? 0 worker-1 clicks-1: refused" in lines
+    assert "clicks-1 unreachable no 10 ? 0 worker-1" in lines
+    assert "clicks-1: clicks-1: refused" in lines
     assert "cache: 1 of 2 Redis reached, 3 entries behind" in lines
 
 
@@ -156,3 +157,39 @@ def test_the_end_of_a_port_forward_is_not_shown_and_other_trouble_is(capsys: pyt
 
 def test_the_library_names_its_threads_as_we_think() -> None:
     assert f'"{PORT_FORWARD}: %s"' in inspect.getsource(ws_client)
+
+
+def narrow(what: RenderableType) -> list[str]:
+    console = Console(file=io.StringIO(), width=80, force_terminal=False)
+    console.print(what)
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_tables_fit_80_columns_one_line_for_a_member() -> None:
+    """Whatever the machine is called, and however much was counted."""
+    pods = [{**pod, "spec": {"nodeName": f"gke-production-pool-{n}-0a1b2c3d-xyz.internal"}} for n, pod in enumerate(PODS)]
+    statuses = {f"clicks-{n}": _status(f"clicks-{n}", "follower", 7, appliedIndex=1_234_567_890) for n in range(2)}
+    found = views.summary(CLUSTER, pods, {**statuses, "clicks-2": {"error": "refused"}})
+    lines = narrow(views.members_view(found))
+    assert len(lines) == 4
+    assert all(len(line) <= 80 for line in lines)
+    assert "gke-" in lines[1]
+    page = {"counter_commands_total": 123456.7, "counter_command_errors_total": 0.1, "process_cpu_seconds_total": 1.0}
+    page |= {"counter_clients_connected": 10_000, "counter_keys": 2_800_000, "process_resident_memory_bytes": 3 << 30}
+    lines = narrow(views.top_view(found, {"clicks-0": page}))
+    assert len(lines) == 5
+    assert "2800000" in lines[2]
+
+
+def test_a_cluster_that_serves_while_it_is_rolled_is_not_called_not_ready() -> None:
+    serving = {"type": "Available", "status": "True", "reason": "Serving", "message": "2 nodes serve"}
+    cluster = {**CLUSTER, "status": {"conditions": [READY, serving]}}
+    shown = text(views.status_view(views.summary(cluster, PODS, {})))
+    assert "serving, not all as it should be" in shown
+    assert "not ready" not in shown
+
+
+def test_the_reason_why_a_pod_does_not_run_is_said_when_its_node_does_not_answer() -> None:
+    waiting = {"containerStatuses": [{"name": "node", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]}
+    found = views.summary(CLUSTER, [{**PODS[0], "status": waiting}], {"clicks-0": {"error": "no connection"}})
+    assert "clicks-0: ImagePullBackOff" in text(views.status_view(found))

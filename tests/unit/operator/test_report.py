@@ -134,3 +134,23 @@ def test_the_cache_is_available_only_when_what_is_published_reaches_it() -> None
     assert (status, reason) == ("False", "NotPublished")
     assert "0 of 2 Redis pods take what the leader publishes: 10.0.0.3:6379: certificate verify failed" in message
     assert said(2, 1, "10.0.0.3:6379: refused")[:2] == ("True", "PartlyPublished")
+
+
+def test_a_roll_says_how_far_it_is_and_that_it_serves() -> None:
+    world = World(3, 3)
+    settle(world)
+    world.revision = "r2"
+    told: list[str] = []
+    degraded: list[str] = []
+    old: dict[str, Any] = {}
+    for _ in range(40):
+        seen = world.observe()
+        old = report.status(world.cluster(), seen, world.operate(), old, "t")
+        told.append(_condition(old, "Ready")["message"])
+        degraded.append(_condition(old, "Degraded")["message"])
+        world.tick()
+    text = "\n".join(told)
+    for part in (1, 2, 3):
+        assert f"serving, rolling {part} of 3: " in text
+    assert "restarting in a roll: c-2" in degraded
+    assert told[-1] == "3 of 3 members serve"
