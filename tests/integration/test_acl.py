@@ -22,7 +22,7 @@ from tests.support.raw import Wire
 USERS = """
 user default off
 user root on #{root} ~* +@all
-user app on >apple-pass ~app:* %R~shared:* +@read +@write +multi +exec
+user app on >apple-pass ~app:* %R~shared:* +@read +@write +multi +exec +watch +unwatch
 user reader on >reader-pass ~* +@read +acl|whoami
 """
 WRONGPASS = ("error", "WRONGPASS invalid username-password pair or user is disabled.")
@@ -70,6 +70,9 @@ def test_a_user_may_do_what_its_rules_say_and_the_words_are_those_of_redis(tmp_p
             assert wire("INCR", "shared:a") == ("error", "NOPERM No permissions to access a key")
             assert wire("MGET", "app:a", "other") == ("error", "NOPERM No permissions to access a key")
             assert wire("IDMP", "p", 1, "INCR", "other") == ("error", "NOPERM No permissions to access a key")
+            assert wire("WATCH", "app:a", "other") == ("error", "NOPERM No permissions to access a key")
+            assert wire("WATCH", "app:a", "shared:a") == "OK", "what may be read may be watched"
+            assert wire("UNWATCH") == "OK"
             assert wire("IDMP", "p", 1, "INCR", "app:a") == 2
             assert wire("ACL", "LIST") == ("error", "NOPERM User app has no permissions to run the 'acl|list' command")
             assert wire("MULTI") == "OK"

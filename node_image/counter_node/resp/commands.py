@@ -37,6 +37,11 @@ class Command:
     """Raises Refusal for what spoils a transaction."""
     since: str = "1.0.0"
 
+    @property
+    def only_reads(self) -> bool:
+        """What it needs of a key is the right to read it. WATCH tells when a key changes, and changes none."""
+        return "readonly" in self.flags or self.name == "watch"
+
     def keys_in(self, words: list[bytes]) -> list[bytes]:
         first, last, step = self.keys
         return words[first : (len(words) if last < 0 else last + 1) : step] if first else []
@@ -177,7 +182,7 @@ def _group(name: str) -> str:
 
 def _commands() -> dict[str, Command]:
     rows = [(n, a, f, k, _group(n), syntax, text, take, False) for n, a, f, k, syntax, text, take in _KEYED]
-    rows += [(n, a, f, NO_KEYS, group, syntax, text, take, False) for n, a, f, group, syntax, text, take in _SERVING]
+    rows += [(n, a, f, ALL_KEYS if n == "watch" else NO_KEYS, group, syntax, text, take, False) for n, a, f, group, syntax, text, take in _SERVING]
     rows += [(n, -1, "admin", NO_KEYS, "administration", syntax, text, serving.ask_node, True) for n, syntax, text in _ADMIN]
     return {row[0]: Command(*row, at_once=row[0] in _AT_ONCE, door=_DOORS.get(row[0]), since=_SINCE.get(row[0], "1.0.0")) for row in rows}
 

@@ -110,7 +110,7 @@ def _categories(command: Command) -> list[str]:
 
 
 def _key_flags(command: Command) -> list[Simple]:
-    if "readonly" in command.flags:
+    if command.only_reads:
         return [Simple("RO"), Simple("access")]
     return [Simple("RW"), Simple("access"), Simple("update")]
 

@@ -117,7 +117,7 @@ class Access:
         if name not in user.commands:
             self._refusals.add("permission")
             return Failure(f"NOPERM User {user.name} has no permissions to run the '{name}' command".encode())
-        if not user.all_keys and (keys := command.keys_in(words)) and not user.may_use_keys(keys, write="readonly" not in command.flags):
+        if not user.all_keys and (keys := command.keys_in(words)) and not user.may_use_keys(keys, write=not command.only_reads):
             self._refusals.add("permission")
             return NO_KEY
         inner = session.commands.get(words[3].upper()) if command.name == "idmp" and len(words) > 3 else None
