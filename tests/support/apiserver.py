@@ -329,11 +329,14 @@ class ApiServer:
 
 
 _PLURALS = {
+    "MutatingAdmissionPolicy": "mutatingadmissionpolicies",
     "NetworkPolicy": "networkpolicies",
     "StorageClass": "storageclasses",
     "PriorityClass": "priorityclasses",
 }
 _CLUSTER_WIDE = {
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
     "Namespace",
     "Node",
     "ClusterRole",
