@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import socket
 import ssl
 import threading
@@ -182,8 +181,7 @@ def test_new_certificates_and_a_new_authority_under_load_fail_no_command(tmp_pat
             assert client.get("load") == str(load.done).encode()
         assert set((folder.path / "ca.crt").read_bytes().split(b"-----BEGIN")) & set(old.split(b"-----BEGIN")) == {b""}
         # Links made with the old authority live on; new ones are made with the new one alone.
-        cluster.signal(1, signal.SIGKILL)
-        cluster.wait_ready()
+        cluster.kill_and_wait(1)
         with cluster.client(1) as client:
             assert client.incr("load") == load.done + 1
 
