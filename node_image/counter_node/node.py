@@ -588,10 +588,13 @@ class Node:
                 "there is room on the disk again" if room is None else "the disk is nearly full: writes are refused until there is room on the volume"
             )
             log.log(logging.WARNING if room is None else logging.ERROR, text, extra={"directory": self.settings.data_dir})
-        replica.room_left(None if room is None else room - self.settings.segment_bytes // 8)
+        kept = self.settings.segment_bytes // 8
+        replica.room_left(None if room is None else room - kept, kept // 2)
         if room is None:
             return
-        if storage.log_bytes > self.settings.segment_bytes:
+        if again and replica.take_relieved():
+            self.snapshots.take_soon(anew=True)
+        elif storage.log_bytes > self.settings.segment_bytes:
             self.snapshots.take_soon()
         leadership, now = replica.raft.leadership, self._loop.time()
         if leadership is not None and len(replica.raft.voters) > 1 and now >= self._hand_over_not_before:

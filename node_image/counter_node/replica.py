@@ -30,7 +30,8 @@ from counter_node.counters.levels import (
     too_new,
 )
 from counter_node.counters.machine import Machine, Restoring
-from counter_node.counters.replies import Failure
+from counter_node.counters.ops import CONSTANT, is_write
+from counter_node.counters.replies import Failure, pack
 from counter_node.gateway import Gateway, Op, Reads, Token
 from counter_node.log_time import ClockAsk, ClockTell, LogTime, Note, is_mark
 from counter_node.raft.core import Config, Persist, Raft, Role
@@ -51,6 +52,7 @@ from counter_node.raft.types import (
     Snapshot,
     SnapshotMeta,
 )
+from counter_node.relief import body_shrinks, entries_shrink, shrinks
 from counter_node.tail import Tail
 from counter_node.timekeeper import Timekeeper
 
@@ -68,7 +70,9 @@ ENTRY_BYTES = 64
 """At most what an entry takes on the disk beyond its data."""
 SAVE_AGAIN_TICKS = 50
 """After a received snapshot found no room on the disk."""
-DISK_FULL = Failure(b"MISCONF the disk of this node is nearly full; the command was not executed. Make room on the volume, or ask another node")
+DISK_FULL = Failure(
+    b"MISCONF the disk of this node is nearly full; the command was not executed. Make room on the volume, delete counters, or ask another node"
+)
 DISK_FAILED = Failure(b"MISCONF the disk of this node failed; the command was not executed. Ask another node; this one's log says what failed")
 DISK_FAILED_UNKNOWN = Failure(b"UNKNOWN the disk of this node failed before the reply came; the command may or may not be executed. Ask another node")
 
@@ -149,6 +153,8 @@ class Replica:
         self.applied_term = meta.term
         self.on_applied: Callable[[Entry], None] | None = None  # for who waits for an index (administration)
         self.disk_room: int | None = None  # bytes that the disk can still take; None: plenty
+        self._relief_room = 0  # bytes that it takes besides of what makes the state smaller
+        self._relieved = False
         self.disk_failed = False
         self.time = LogTime(clock_ms, running_ms or clock_ms, lambda: self.machine, note, second=second_note)
         self.keeper = Timekeeper(self.raft.id, self.time, synchronised)
@@ -269,7 +275,8 @@ class Replica:
         if there is not None:
             leadership.wanted(origin, there)
             return True
-        if not self._fits(len(body)) or not raft.propose(batches.stamp(self.time.stamp(), body), origin):
+        fits = self._fits(len(body), lambda: body_shrinks(body, *self._now()))
+        if not fits or not raft.propose(batches.stamp(self.time.stamp(), body), origin):
             return False
         self._tail.appended(raft, body)
         return True
@@ -414,32 +421,51 @@ class Replica:
             else:
                 self._late_reads.append((term, index, ask))
 
-    # A full disk, before it is full. Without the reserve of one segment this node refuses its clients' writes, hands leadership away (node.py), and
-    # takes what others send only as long as it fits into the current segment, so that no write ever fails. The last eighth of it is kept for terms
-    # and votes: the node stays a voter that answers, and catches up when there is room.
+    # A full disk, before it is full. Without the reserve of one segment this node refuses its clients' writes, hands
+    # leadership away (node.py), and takes what others send only as long as it fits into the current segment, so that no
+    # write ever fails. The last eighth of it is kept for terms and votes, and half of that for what makes the state
+    # smaller (relief.py): the node stays a voter that answers, and catches up when there is room.
 
     def _finds_room(self, message: Message) -> bool:
         """A message that is dropped was lost on the way, as far as Raft is concerned."""
         if isinstance(message, Append) and message.entries:
-            return self._fits(sum(len(entry.data) + ENTRY_BYTES for entry in message.entries))
+            size = sum(len(entry.data) + ENTRY_BYTES for entry in message.entries)
+            return self._fits(size, lambda: entries_shrink(message.entries, *self._now()))
         return not isinstance(message, InstallSnapshot)
 
-    def _fits(self, size: int) -> bool:
+    def _fits(self, size: int, relieves: Callable[[], bool] = lambda: False) -> bool:
+        """`relieves`: asked only of what does not fit otherwise; what makes the state smaller has some room of its own."""
         if self.disk_room is None:
             return True
         size += ENTRY_BYTES
-        if size > self.disk_room:
+        if size <= self.disk_room:
+            self.disk_room -= size
+            return True
+        if size > self.disk_room + self._relief_room or not relieves():
             return False
-        self.disk_room -= size
+        self._relief_room -= size - self.disk_room
+        self.disk_room = 0
         return True
 
-    def room_left(self, room: int | None) -> None:
-        """What the disk can still take, less what is on its way there; None when there is plenty."""
+    def _now(self) -> tuple[int, int]:
+        """Log time and the calendar, as far as what is applied says."""
+        machine = self.machine
+        return machine.time_ms, machine.time_ms + machine.offset_ms
+
+    def room_left(self, room: int | None, relief: int = 0) -> None:
+        """What the disk can still take, less what is on its way there; None when there is plenty. `relief`: what it takes besides of what makes the
+        state smaller."""
         if room is not None:
             log = self.raft.log
             unwritten = log.entries[log.unstable - log.offset - 1 :] + (self._job.entries if self._job is not None else [])
-            room = max(0, room - sum(len(entry.data) + ENTRY_BYTES for entry in unwritten))
-        self.disk_room = room
+            left = room + relief - sum(len(entry.data) + ENTRY_BYTES for entry in unwritten)
+            room, relief = max(0, left - relief), max(0, min(relief, left))
+        self.disk_room, self._relief_room = room, relief
+
+    def take_relieved(self) -> bool:
+        """Whether counters went since the last call while the disk was full: a snapshot is smaller now."""
+        found, self._relieved = self._relieved, False
+        return found
 
     def link_lost(self, node: NodeId) -> None:
         """Messages to or from `node` may have been lost."""
@@ -465,13 +491,22 @@ class Replica:
         if self.disk_failed:
             self.gateway.replies.append((token, [DISK_FAILED] * len(ops)))
         elif self.disk_room is not None:
-            self.gateway.replies.append((token, [DISK_FULL] * len(ops)))
+            self._write_on_full_disk(token, ops)
         elif self.machine.level < OWNERS_LEVEL and (older := [lowered(op, self.machine.level) for op in ops]) != ops:
             self.submit_write(token, older, mixed=mixed)
         elif self.machine.level < self.knows and any(refused := [too_new(op, self.machine.level) for op in ops]):
             self.gateway.replies.append((token, [reason or NOT_WITH_IT for reason in refused]))
         else:
             self.gateway.write(token, ops, mixed=mixed)
+
+    def _write_on_full_disk(self, token: Token, ops: list[Op]) -> None:
+        """Only what makes the state smaller goes on; the refusals of the others take their places among its replies."""
+        now = self._now()
+        taken = [op if shrinks(op, *now) else [CONSTANT, pack(DISK_FULL)] for op in ops]
+        if any(is_write(op) for op in taken):
+            self.gateway.write(token, taken, mixed=True)
+        else:
+            self.gateway.replies.append((token, [DISK_FULL] * len(ops)))
 
     def submit_read(self, token: Token, ops: list[Op]) -> None:
         if self.disk_failed:
@@ -599,6 +634,11 @@ class Replica:
 
     def _apply(self) -> None:
         """As much as one turn may."""
+        before = len(self.machine.values) if self.disk_room is not None else 0
+        self._apply_some()
+        self._relieved = self._relieved or len(self.machine.values) < before
+
+    def _apply_some(self) -> None:
         if self._restoring is not None or (self._reading is not None and self._reading[1].atomic):
             return
         begun = self.machine.spent
@@ -690,7 +730,7 @@ class Replica:
         self._release(job.after)
         raft, keep_from = self.raft, None
         if job.marker is not None and job.marker.index >= raft.log.offset:
-            raft.snapshot_taken(job.marker)
+            raft.snapshot_taken(job.marker, all_goes=self.disk_room is not None)
             keep_from = min(raft.log.offset, job.marker.index) + 1
         if job.install is not None:
             self._no_room = no_room

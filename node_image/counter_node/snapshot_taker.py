@@ -20,8 +20,14 @@ CATCHING_UP = 100
 """Entries that are committed and not applied, as after a start with a long log."""
 TOO_LARGE_PAUSE_S = 30.0
 """After a snapshot was not begun as the process would not survive it."""
+TAKE_S = 10.0
+"""How long who asks for a snapshot waits for it."""
 DISK_FULL_PAUSE_S = 30.0
 """After a snapshot found no room."""
+
+
+class NoSnapshotError(Exception):
+    """Why none was taken, in words."""
 
 
 class SnapshotTaker:
@@ -32,6 +38,7 @@ class SnapshotTaker:
         self._node, self._storage = node, storage
         self._clock = asyncio.get_running_loop().time
         self._not_before = 0.0
+        self.refused = ""  # why the last one was not taken
         self.busy = False
         self.no_memory = ""  # why no snapshot is begun, in words
         self.last_was(last_bytes)
@@ -46,9 +53,11 @@ class SnapshotTaker:
         if self._storage.log_bytes > self.log_limit:
             self.take_soon()
 
-    def take_soon(self) -> None:
-        """Unless there is nothing new, or one is being taken, or it would be wrong now."""
+    def take_soon(self, *, anew: bool = False) -> None:
+        """Unless there is nothing new, or one is being taken, or it would be wrong now. `anew`: also soon after one that found no room."""
         node = self._node
+        if anew:
+            self._not_before = 0.0
         if self.busy or node.failed or self._clock() < self._not_before:
             return
         if node.replica.behind > CATCHING_UP:  # one of the middle of it costs time now, and helps little later; every disk job asks again
@@ -72,10 +81,27 @@ class SnapshotTaker:
         log.error("%s", self.no_memory)
         return False
 
+    async def take(self) -> int:
+        """One of all that is applied now: the index of the snapshot in force that covers it. Raises NoSnapshotError
+        with the reason, TimeoutError."""
+        node = self._node
+        wanted = node.replica.applied
+        self.refused = ""
+        self.take_soon(anew=True)
+        async with asyncio.timeout(TAKE_S):
+            while node.replica.raft.snapshot.index < wanted:
+                if self.refused or self.no_memory or node.failed:
+                    raise NoSnapshotError(self.refused or self.no_memory or node.failed)
+                self.take_soon()
+                await asyncio.sleep(0.02)
+        return node.replica.raft.snapshot.index
+
     async def _take(self) -> None:
         node = self._node
         try:
             start = time.monotonic()
+            while not node.replica.whole:  # a turn may have come before this task
+                await asyncio.sleep(0)
             meta, dump = node.replica.begin_snapshot()
             try:
                 while not dump.step():
@@ -92,6 +118,7 @@ class SnapshotTaker:
             node.wake()
         except DiskFullError as error:
             self._not_before = self._clock() + DISK_FULL_PAUSE_S
+            self.refused = str(error)
             log.error("no snapshot: %s", error)
         except Exception as error:
             node.job_failed(error)

@@ -547,7 +547,13 @@ def silent_links_wait(patch: Patch) -> None:
 
 @mutation("a full disk takes whatever it is sent", tests=("tests/unit/raft/test_full_disk.py",))
 def full_disk_takes_all(patch: Patch) -> None:
-    patch(Replica, "_fits", lambda self, size: True)
+    patch(Replica, "_fits", lambda self, size, relieves=None: True)
+
+
+@mutation("a full disk takes every command for one that makes the state smaller", tests=("tests/unit/raft/test_full_disk.py",))
+def everything_is_relief(patch: Patch) -> None:
+    patch(replica, "shrinks", lambda op, now_ms, utc_ms: True)
+    patch(replica, "entries_shrink", lambda entries, now_ms, utc_ms: True)
 
 
 # --- operator ---------------------------------------------------------------------------------------------------------------

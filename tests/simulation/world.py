@@ -30,7 +30,7 @@ from counter_node.raft.types import HardState, Member, NodeId, Snapshot
 from counter_node.replica import ENTRY_BYTES, DiskJob, PeerMessage, Replica, Turn, first_snapshot
 
 from tests.simulation.clocks import Clocks
-from tests.simulation.disks import DiskError, ModelDisk, StorageDisk
+from tests.simulation.disks import RESERVE_BYTES, DiskError, ModelDisk, StorageDisk
 from tests.simulation.invariants import MAX_ENTRY_BYTES, Invariants
 from tests.unit.storage.sim_disk import CrashError
 
@@ -206,7 +206,7 @@ class Node:
         replica, room = self.replica, self.disk.room
         if replica is None or self.failed or (room is None and replica.disk_room is None):
             return
-        replica.room_left(room)
+        replica.room_left(room, RESERVE_BYTES // 2)
         leadership = replica.raft.leadership
         if room is not None and leadership is not None and len(replica.raft.voters) > 1 and self.world.random.random() < 0.01:
             with contextlib.suppress(Busy, ChangeRefused):

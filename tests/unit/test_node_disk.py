@@ -124,3 +124,23 @@ def test_a_frame_without_room_waits_is_told_and_is_written_when_there_is_some(tm
         await node.stop()
 
     asyncio.run(inside())
+
+
+def test_who_asks_for_a_snapshot_is_told_an_index_only_when_it_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def inside() -> None:
+        node = await bootstrapped(tmp_path, monkeypatch, "")
+        await write(node)
+        await until(lambda: node.replica.applied > node.replica.raft.snapshot.index)
+        applied = node.replica.applied
+        assert await node.admin.execute([b"RAFT.SNAPSHOT"]) >= applied
+        assert node.replica.raft.snapshot.index >= applied
+        assert await node.admin.execute([b"RAFT.SNAPSHOT"]) >= applied, "what is in force covers all"
+        Failpoints.from_environment()._rules = Failpoints("storage.allocate.snap=enospc")._rules  # type: ignore[union-attr]
+        await write(node)
+        await until(lambda: node.replica.applied > node.replica.raft.snapshot.index)
+        refused = await node.admin.execute([b"RAFT.SNAPSHOT"])
+        assert refused.startswith(b"ERR no snapshot was taken: "), refused
+        assert b"no room for a snapshot" in refused
+        await node.stop()
+
+    asyncio.run(inside())

@@ -17,6 +17,7 @@ from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import ChangeKind, Entry, Member, MembershipChange, NodeId
 from counter_node.settings import SettingsError, address
+from counter_node.snapshot_taker import NoSnapshotError
 from counter_node.status import hex_id, status
 
 if TYPE_CHECKING:
@@ -163,8 +164,13 @@ class Admin:
         return OK
 
     async def _snapshot(self) -> int:
-        self._node.snapshots.take_soon()
-        return self._node.replica.applied
+        """Only a snapshot that is in force is told."""
+        try:
+            return await self._node.snapshots.take()
+        except NoSnapshotError as error:
+            raise Refused(f"ERR no snapshot was taken: {error}") from None
+        except TimeoutError:
+            raise Refused("BUSY the snapshot is not in force yet; ask again") from None
 
     async def _time(self, utc: bytes) -> Simple:
         """From here on UTC is `utc` ms. Log time does not move, so every deadline keeps what was left of it."""

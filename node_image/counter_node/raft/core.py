@@ -239,10 +239,14 @@ class Raft:
             else:
                 self.leadership.membership_changed()
 
-    def snapshot_taken(self, meta: SnapshotMeta) -> None:
-        """A durable snapshot exists: forget the log up to it, but for what the configuration says is kept for others."""
+    def snapshot_taken(self, meta: SnapshotMeta, *, all_goes: bool = False) -> None:
+        """A durable snapshot exists: forget the log up to it, but for what the configuration says is kept for others. `all_goes`: on a full disk,
+        where whoever lacks something gets the snapshot."""
         assert meta.index <= self.log.applied
         self.snapshot = meta
+        if all_goes:
+            self.log.compact(meta.index)
+            return
         oldest = meta.index - self.config.keep_entries
         if self.leadership is not None:
             slow = [p.needs_after for n, p in self.leadership.progress.items() if n != self.id and p.active]

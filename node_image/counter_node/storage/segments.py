@@ -98,6 +98,10 @@ class Segments:
         self._retry_reserve_at = 0
         self._buffer = bytearray()
 
+    @property
+    def segment_bytes(self) -> int:
+        return self._segment_bytes
+
     def append(self, turn: Turn, state: LogState) -> None:
         """Writes one frame, not yet durable, and brings `state` up to date. The frame before it must be durable. DiskFullError: not even a
         segment for it can begin; nothing was written."""

@@ -35,6 +35,9 @@ from .segments import Segments
 SEGMENT_BYTES: Final = 16 << 20
 SEGMENT_BYTES_MIN: Final = 4 << 10
 _LOCK: Final = "lock"
+_ROOM: Final = "room"
+ROOM_BYTES: Final = 256 << 10
+"""Kept for a snapshot on a full disk; less where segments are small."""
 
 
 def random_node_id() -> int:
@@ -62,6 +65,7 @@ class Storage:
         self._save_lock = threading.Lock()  # a received snapshot and one of our own may come at once
         self._previous: str | None = None  # file of the snapshot before the one in force
         self._durable_snapshot = state.snapshot
+        self._has_room = False
 
     @classmethod
     def open(
@@ -89,13 +93,15 @@ class Storage:
             disk.make_dir(directory)
             lock = _take_lock(disk, directory / _LOCK)
             segments, state, recovered = open_directory(disk, directory, cluster_id, node_id_source, segment_bytes)
+            storage = cls(disk, directory, cluster_id, lock, segments, state)
+            storage._keep_room()
         except BaseException as error:
             if lock is not None:
                 disk.close(lock)
             if isinstance(error, OSError):
                 raise _disk_failed(directory, error) from error
             raise
-        return cls(disk, directory, cluster_id, lock, segments, state), recovered
+        return storage, recovered
 
     @property
     def last_index(self) -> int:
@@ -128,6 +134,7 @@ class Storage:
         self._begin("renew_reserve")
         try:
             self._segments.keep_reserve(now=True)
+            self._keep_room()
         except OSError as error:
             raise self._fail(error) from error
         finally:
@@ -212,12 +219,50 @@ class Storage:
         with self._save_lock:
             self._saving = name
             try:
-                snapshots.save(self._disk, self._snapshots, self._cluster_id, snapshot)
+                try:
+                    snapshots.save(self._disk, self._snapshots, self._cluster_id, snapshot)
+                except DiskFullError:
+                    if not self._give_room(name):
+                        raise
+                    snapshots.save(self._disk, self._snapshots, self._cluster_id, snapshot)
                 self._saved[name] = snapshot.meta
             except OSError as error:
                 raise self._fail(error) from error
             finally:
                 self._saving = None
+
+    def _give_room(self, name: str) -> bool:
+        """For the snapshot of that name: what is kept for this, and the snapshot before the one in force (who is reading it goes on). Whether there
+        was anything to give."""
+        gave, self._has_room = self._has_room, False
+        if gave:
+            self._disk.unlink(self._directory / _ROOM)
+        previous, self._previous = self._previous, None
+        in_force = snapshots.snapshot_name(self._durable_snapshot) if self._durable_snapshot is not None else ""
+        if previous is not None and name > in_force > previous and previous in self._disk.list_dir(self._snapshots):
+            self._disk.unlink(self._snapshots / previous)
+            gave = True
+        return gave
+
+    def _keep_room(self) -> None:
+        """A little of a disk that is not full, for a snapshot on one that is: without one the log could never be let go, however small the state has
+        become."""
+        if self._has_room or not self._segments.has_reserve:
+            return
+        path = self._directory / _ROOM
+        try:
+            fd = self._disk.create(path)
+            try:
+                self._disk.allocate(fd, min(ROOM_BYTES, self._segments.segment_bytes // 8))
+            finally:
+                self._disk.close(fd)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            with contextlib.suppress(FileNotFoundError):
+                self._disk.unlink(path)
+        else:
+            self._has_room = True
 
     def load_snapshot(self, meta: SnapshotMeta) -> Snapshot:
         """Reads a saved snapshot back, e.g. to send it to another node. Blocks; may run beside everything else. StorageError when a
@@ -255,6 +300,7 @@ class Storage:
             self._state.forget_segments_before(self._segments.oldest)
             self._delete_old_snapshots(covered)
             self._segments.keep_reserve()
+            self._keep_room()
         except OSError as error:
             raise self._fail(error) from error
         finally:

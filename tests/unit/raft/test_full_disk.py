@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from counter_node.counters import ops
+from counter_node.counters import batches, ops
 from counter_node.counters.machine import Machine
 from counter_node.counters.ops import is_write
 from counter_node.counters.replies import Failure
@@ -11,6 +11,7 @@ from counter_node.gateway import Gateway
 from counter_node.raft.core import Config
 from counter_node.raft.messages import Append, AppendResponse, Heartbeat, HeartbeatResponse, InstallSnapshot, VoteRequest
 from counter_node.raft.types import Entry, EntryKind, HardState, Member, SnapshotMeta
+from counter_node.relief import shrinks
 from counter_node.replica import ENTRY_BYTES, SAVE_AGAIN_TICKS, DiskJob, Replica, first_snapshot
 
 from tests.unit.raft.network import membership
@@ -181,3 +182,73 @@ def test_a_disk_that_takes_nothing_makes_nothing_grow(failed: bool) -> None:
         node.receive(1, Append(index, 2, 1, 1, []))
         node.turn()
     assert len(node.raft._after) <= 4
+
+
+# --- a way out --------------------------------------------------------------------------------------------------------------
+
+NOW = (1_000, 2_000)
+
+
+@pytest.mark.parametrize(
+    ("op", "smaller"),
+    [
+        ([ops.DEL, [b"k"]], True),
+        ([ops.FLUSH], True),
+        ([ops.GETDEL, b"k"], True),
+        ([ops.EXPIRE, b"k", ops.EX_IN, 0, ops.ALWAYS], True),
+        ([ops.EXPIRE, b"k", ops.EX_IN, -5, ops.ALWAYS], True),
+        ([ops.EXPIRE, b"k", ops.EX_IN, 1, ops.ALWAYS], False),
+        ([ops.EXPIRE, b"k", ops.EX_AT, 2_000, ops.ALWAYS], True),
+        ([ops.EXPIRE, b"k", ops.EX_AT, 2_001, ops.ALWAYS], False),
+        ([ops.MULTI, [[ops.DEL, [b"k"]], [ops.GET, b"k"]]], True),
+        ([ops.MULTI, [[ops.DEL, [b"k"]], b"k"]], False),
+        ([ops.EXEC_IF, b"w", [[ops.DEL, [b"k"]]]], True),
+        ([ops.IDMP, b"p", 1, [ops.DEL, [b"k"]]], True),
+        ([ops.IDMP, b"p", 1, b"k"], False),
+        ([ops.MSET, [b"k", 1], False], False),
+        (b"k", False),
+    ],
+)
+def test_what_makes_the_state_smaller_is_known(op: ops.Op, smaller: bool) -> None:
+    assert shrinks(op, *NOW) is smaller
+
+
+def test_on_a_full_disk_deletions_go_on_and_the_rest_of_their_pipeline_is_refused_in_its_place() -> None:
+    node = replica()
+    node.submit_write("w", [b"k", [ops.DEL, [b"k"]], [ops.GET, b"k"]])
+    assert node.gateway.writes.ops[1:] == [[ops.DEL, [b"k"]], [ops.GET, b"k"]]
+    assert node.gateway.writes.ops[0][0] == ops.CONSTANT
+    node.submit_write("r", [b"k"])
+    assert [token for token, _ in node.turn().replies] == ["r"]
+
+
+def test_entries_that_make_the_state_smaller_have_room_of_their_own() -> None:
+    node = replica()
+    node.room_left(0, 300)
+
+    def entry(index: int, *commands: ops.Op) -> Append:
+        return Append(1, index - 1, 1, 0, [Entry(index, 1, EntryKind.DATA, batches.stamp(0, batches.encode_batch(5, index, list(commands))))])
+
+    node.receive(1, entry(2, b"k"))
+    assert node.raft.log.last_index == 1
+    node.receive(1, entry(2, [ops.DEL, [b"k"]]))
+    assert node.raft.log.last_index == 2
+    node.receive(1, entry(3, [ops.DEL, [b"x" * 400]]))
+    assert node.raft.log.last_index == 2, "not more than there is"
+    node.room_left(-250, 300)
+    node.receive(1, entry(3, [ops.DEL, [b"k"]]))
+    assert node.raft.log.last_index == 2, "what was used of it before counts"
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_on_a_full_disk_a_snapshot_lets_all_go_that_it_covers(full: bool) -> None:
+    """Else what is kept for others would keep the last segments, and nothing would make room."""
+    node = follower()
+    for index in range(2, 12):
+        node.receive(1, Append(1, index - 1, 1, index, [Entry(index, 1, EntryKind.NOOP, b"")]))
+    written(node)
+    node.turn()
+    node.room_left(0 if full else None)
+    node.snapshot_saved(node.take_snapshot().meta)
+    _, keep_from, _ = written(node)
+    assert keep_from == (12 if full else 2)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from counter_node.raft.types import HardState
-from counter_node.storage import DiskFailedError, DiskFullError, Failpoints, InvariantError, Storage, segments
+from counter_node.storage import DiskFailedError, DiskFullError, Failpoints, InvariantError, Storage, segments, snapshots
 from counter_node.storage.disk import Disk
 
 from tests.unit.storage.support import CLUSTER, SEGMENT_BYTES, entries, put, snapshot, take_snapshot
@@ -188,7 +188,7 @@ def test_the_reserve_comes_back_when_there_is_room_again(tmp_path: Path) -> None
 @pytest.mark.parametrize("place", ["create.snap", "allocate.snap", "write.snap", "sync.snap"])
 def test_a_disk_too_full_for_a_snapshot_leaves_the_log_working(tmp_path: Path, place: str) -> None:
     """Some file systems tell only when the bytes are written, or synced."""
-    storage = open_with(tmp_path, f"storage.{place}=enospc@1")
+    storage = open_with(tmp_path, f"storage.{place}=enospc@1,storage.{place}=enospc@1")
     put(storage, entries(1, 5), HardState(1, 0, 0))
     with pytest.raises(DiskFullError, match="no room for a snapshot"):
         storage.save_snapshot(snapshot(3))
@@ -199,6 +199,30 @@ def test_a_disk_too_full_for_a_snapshot_leaves_the_log_working(tmp_path: Path, p
     put(storage, entries(6, 6))
     storage.close()
     assert open_entries(tmp_path) == [4, 5, 6]
+
+
+def test_what_is_kept_for_a_snapshot_is_given_for_it_and_kept_again(tmp_path: Path) -> None:
+    storage = open_with(tmp_path, "storage.allocate.snap=enospc@1")
+    assert (tmp_path / "room").stat().st_size == SEGMENT_BYTES // 8
+    put(storage, entries(1, 5), HardState(1, 0, 0))
+    storage.save_snapshot(snapshot(3))
+    assert not (tmp_path / "room").exists()
+    storage.write(None, [], snapshot(3).meta)
+    storage.sync()
+    storage.compact(4)
+    assert (tmp_path / "room").exists()
+    storage.close()
+    assert open_entries(tmp_path) == [4, 5]
+
+
+def test_the_snapshot_before_the_one_in_force_makes_room_for_a_new_one(tmp_path: Path) -> None:
+    storage = open_with(tmp_path, "storage.allocate.snap=enospc@3,storage.allocate.root=enospc")
+    put(storage, entries(1, 9), HardState(1, 0, 0))
+    for index in (3, 5, 7):
+        take_snapshot(storage, snapshot(index))
+    assert snapshots.snapshot_name(snapshot(3).meta) not in os.listdir(tmp_path / "snap")
+    storage.close()
+    assert open_entries(tmp_path) == [8, 9]
 
 
 @pytest.mark.parametrize("place", ["write.snap", "sync.snap", "rename.snap", "sync_dir.snap"])
