@@ -32,7 +32,7 @@ class Cache(msgspec.Struct, rename="camel", frozen=True):
 
 
 _SETTINGS = {"tick_ms": "tickMs", "election_ticks": "electionTicks", "snapshot_mib": "snapshotMiB", "log_level": "logLevel"}
-_SETTINGS |= {"max_counters": "maxCounters", "max_producers": "maxProducers"}
+_SETTINGS |= {"max_counters": "maxCounters", "max_producers": "maxProducers", "max_state_mib": "maxStateMiB"}
 _SETTINGS |= {"patience_ms": "patienceMs", "unready_close_seconds": "unreadyCloseSeconds"}
 
 
@@ -43,6 +43,7 @@ class Settings(msgspec.Struct, rename=_SETTINGS, frozen=True):
     log_level: str = "info"
     max_counters: int = 10_000_000
     max_producers: int = 100_000
+    max_state_mib: int = 0
     patience_ms: int = 3_500
     unready_close_seconds: int = 10
 

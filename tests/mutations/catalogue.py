@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from counter_node import agreed_time, replica, timekeeper
 from counter_node.cache import replica as cache_replica
-from counter_node.counters import ops
+from counter_node.counters import machine, ops
 from counter_node.counters.batches import OutcomeKind
 from counter_node.counters.machine import Machine
 from counter_node.counters.producers import Producers
@@ -695,3 +695,35 @@ def jump_forgets(patch: Patch) -> None:
 @mutation("an image that the spec named is used for ever", tests=("tests/unit/operator/test_plan_world.py",))
 def named_image_remembered(patch: Patch) -> None:
     patch(model, "_chosen", lambda status, spec, image, cache: (status.get("image") or image, status.get("cacheImage") or cache))
+
+
+@mutation("what is due can still be read", tests=("tests/unit/counters",))
+def due_is_seen(patch: Patch) -> None:
+    patch(State, "is_due", lambda self, key: False)
+
+
+@mutation("a write finds what is due", tests=("tests/unit/counters",))
+def due_is_written(patch: Patch) -> None:
+    patch(State, "fetch", lambda self, key: self.values.get(key))
+
+
+@mutation("older members' clusters remove what is due in slices, too", tests=("tests/unit/counters",))
+def slices_below_their_level(patch: Patch) -> None:
+    patch(machine, "SLICES_LEVEL", 1)
+
+
+@mutation("the bytes of what is removed stay counted", tests=("tests/unit/counters",))
+def bytes_are_kept(patch: Patch) -> None:
+    original = State._drop
+
+    def drop(self: State, key: bytes) -> None:
+        before = self.size_bytes
+        original(self, key)
+        self.size_bytes = before
+
+    patch(State, "_drop", drop)
+
+
+@mutation("a producer answers every user", tests=("tests/unit/counters",))
+def producers_of_everybody(patch: Patch) -> None:
+    patch(Producers, "place_of", lambda self, user, name, sequence, time_ms: self.place(name, sequence, time_ms))

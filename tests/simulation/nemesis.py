@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from counter_node.counters import ops
 from counter_node.raft import quorum
 from counter_node.raft.alone import why_not_alone
 from counter_node.raft.leadership import Busy, NotReady
@@ -26,6 +27,14 @@ NOTICED_MS = 300
 LONGEST_DELAY_MS = 1_000
 CALM_MS = 2_000
 """At the beginning, for the cluster to form."""
+
+
+STORM_BYTES = 12_000
+"""Room for some forty counters: storms go over it now and then, increments of what exists never notice."""
+
+
+def _nobody(_replies: object) -> None:
+    """Waits for a storm's answer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +165,26 @@ class Nemesis:
         true_ms = node.clocks.true_ms
         near = true_ms + self.random.randint(-5_000, 5_000)
         return [near, near, true_ms + 8 * HOUR_MS, true_ms - HOUR_MS, 0.0, YEAR_2040_MS, None]
+
+    def storm(self) -> object:
+        """Through some node: many counters that are due at one time, with others that a transaction
+        deletes or counts while they are due; some under a producer, below a limit of bytes."""
+        world, r = self.world, self.random
+        node = self._some_node()
+        if node is None or node.replica is None:
+            return None
+        names = [b"storm:%d" % r.randrange(60) for _ in range(r.randrange(1, 40))]
+        due_ms = r.choice([1, 50, 400, 2_000])
+        op: list[object] = [ops.MULTI, [[ops.SET, name, 1, ops.ALWAYS, None, ops.EX_IN, due_ms, False] for name in names]]
+        if r.random() < 0.4:
+            op = r.choice([[ops.DEL, names], [ops.MULTI, [ops.incr(name) for name in names]], [ops.MSET, [x for n in names for x in (n, 2)], True]])
+        if r.random() < 0.3:
+            op = ops.idmp_of(b"user:%d" % r.randrange(3), b"storm:%d" % r.randrange(4), r.randrange(1, 5), op)
+        for each in world.nodes.values():
+            if each.replica is not None:
+                each.replica._max_bytes = STORM_BYTES
+        node.request(lambda found: found.replica and found.replica.submit_write(_nobody, [op]))
+        return node.id, len(names), due_ms
 
     def snapshot(self) -> object:
         node = self._some_node()

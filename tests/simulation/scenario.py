@@ -49,6 +49,7 @@ class Plan:
     administrator_ms: int = 3_000
     slander_ms: int = 500
     last_resort_ms: int = 300
+    storm_ms: int = 700
     only: tuple[int, ...] | None = None  # numbers of the faults that happen; None: all
 
     def rates(self) -> dict[str, int]:

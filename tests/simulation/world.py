@@ -13,10 +13,12 @@ import hashlib
 import heapq
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
+from counter_node import replica
+from counter_node.counters import execution, ops, restore, state
 from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
 from counter_node.log_time import Note, holds
@@ -43,6 +45,24 @@ PIECE_BYTES = 150
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(PeerMessage).decode
+
+
+@contextlib.contextmanager
+def small_slices() -> Iterator[None]:
+    """So that a storm of the simulator's size takes many."""
+    small = [
+        *((state, "SLICE", 2), (execution, "SLICE", 5), (execution, "_PIECE", 3), (ops, "PIECE", 3)),
+        *((restore, "PIECE", 4), (replica, "MAX_APPLY_WORK", 40)),
+    ]
+    before = [getattr(module, name) for module, name, _ in small]
+    for module, name, value in small:
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for (module, name, _), value in zip(small, before, strict=True):
+            setattr(module, name, value)
+
 
 
 @dataclasses.dataclass
@@ -391,6 +411,11 @@ class World:
         heapq.heappush(self._heap, (self.now + delay_ms, self._sequence, action))
 
     def run(self, until_ms: float, done: Callable[[], bool] | None = None) -> None:
+        """Whatever goes in slices goes in tiny ones meanwhile."""
+        with small_slices():
+            self._run(until_ms, done)
+
+    def _run(self, until_ms: float, done: Callable[[], bool] | None) -> None:
         while self._heap and self._heap[0][0] <= until_ms:
             self.now, _, action = heapq.heappop(self._heap)
             self.events += 1

@@ -72,6 +72,14 @@ ALERTS = (
         "CounterClusterConnectionsNearLimit", "warning", 5, "counter_clients_connected{$S} / counter_clients_limit{$S} > 0.8",
         "{{ $labels.pod }} has {{ $value | humanizePercentage }} of the connections that it accepts",
     ),
+    Alert(
+        "CounterClusterMemoryNearLimit", "warning", 5, "counter_state_size_bytes{$S} / counter_state_limit_bytes{$S} > 0.8",
+        "the counters take {{ $value | humanizePercentage }} of what they may; at the limit nothing new is taken",
+    ),
+    Alert(
+        "CounterClusterNoSnapshot", "critical", 5, "counter_snapshot_refused{$S} == 1",
+        "{{ $labels.pod }} has too little memory for a snapshot, and its log grows",
+    ),
     Alert("CounterClusterCacheStale", "warning", 5, "max(counter_cache_staleness_seconds{$S}) > 30", "Redis got nothing for {{ $value }} s"),
     Alert(
         "CounterClusterCertificateExpires", "critical", 15, "counter_certificate_not_after_seconds{$S} - time() < 7 * 86400",

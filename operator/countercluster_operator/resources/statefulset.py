@@ -121,6 +121,7 @@ def _environment(cluster: Cluster) -> list[dict[str, Any]]:
     for key, value, usual in (
         ("MAX_KEYS", settings.max_counters, standard.max_counters),
         ("MAX_PRODUCERS", settings.max_producers, standard.max_producers),
+        ("MAX_BYTES", settings.max_state_mib << 20, standard.max_state_mib),
         ("PATIENCE_MS", settings.patience_ms, standard.patience_ms),
         ("UNREADY_CLOSE_S", settings.unready_close_seconds, standard.unready_close_seconds),
     ):

@@ -78,6 +78,12 @@ CASES: dict[str, tuple[Series, Series, dict[str, str]]] = {
         {'counter_clients_connected{S,pod="a"}': "700x30", 'counter_clients_limit{S,pod="a"}': "1000x30"},
         {"pod": "a"},
     ),
+    "CounterClusterMemoryNearLimit": (
+        {'counter_state_size_bytes{S,pod="a"}': "900x30", 'counter_state_limit_bytes{S,pod="a"}': "1000x30"},
+        {'counter_state_size_bytes{S,pod="a"}': "700x30", 'counter_state_limit_bytes{S,pod="a"}': "1000x30"},
+        {"pod": "a"},
+    ),
+    "CounterClusterNoSnapshot": ({'counter_snapshot_refused{S,pod="a"}': "1x30"}, {'counter_snapshot_refused{S,pod="a"}': "0x30"}, {"pod": "a"}),
     "CounterClusterCacheStale": (
         {'counter_cache_staleness_seconds{S,pod="a"}': "0+60x30"}, {'counter_cache_staleness_seconds{S,pod="a"}': "2x30"}, {},
     ),
