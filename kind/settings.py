@@ -50,6 +50,7 @@ HOST_PACKAGES = {
 TEST_PACKAGES = {
     "gcc": "the node's compiled modules, the load generator",
     "libc6-dev": "the same",
+    "libfaketime": "wall clocks that are wrong, for real nodes",
     "prometheus": "promtool, which judges alerts and metrics",
     "redis-server": "the cache, and what a node's replies are compared with",
     "redis-tools": "redis-cli and redis-benchmark as stock clients",

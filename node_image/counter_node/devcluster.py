@@ -35,7 +35,8 @@ RESTART_S = 1.0
 FORM_S = 60.0
 OTHER_PORTS = ("peer", "admin", "http")
 
-FAILPOINTS = "COUNTER_FAILPOINTS"
+FOR_ONE_NODE = ("COUNTER_FAILPOINTS", "FAKETIME_TIMESTAMP_FILE")
+"""Variables that may have the number of a node after them, and are for that node alone then."""
 
 
 class ClusterError(Exception):
@@ -99,8 +100,9 @@ class NodeProcess:
         }
         flags = [word for name, value in arguments.items() for word in (f"--{name}", value)]
         environment = dict(os.environ)
-        if faults := environment.get(f"{FAILPOINTS}_{self.index}"):  # for this node alone
-            environment[FAILPOINTS] = faults
+        for name in FOR_ONE_NODE:
+            if value := environment.get(f"{name}_{self.index}"):
+                environment[name] = value
         with (self.directory / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "counter_node", *flags, *self._options, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
@@ -211,7 +213,9 @@ class DevCluster:
             await asyncio.sleep(0.05)
 
     async def _leader_status(self) -> dict[str, Any]:
-        return await (await self._leader()).status()
+        while True:
+            with contextlib.suppress(RedisError, OSError):
+                return await (await self._leader()).status()
 
 
 async def _main(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import json
 import time
 from collections import Counter
@@ -93,6 +94,21 @@ class Kubernetes:
                 self._missing[key] = time.monotonic()
                 raise UnknownKind(f"{api_version} {kind}") from None
         return self._resources[key]
+
+    async def clock(self) -> tuple[float, float] | None:
+        """The API server's time in ms since 1970, and by how many ms it may be off; None when it does
+        not tell. Its header has whole seconds."""
+        self.calls["get"] += 1
+        began = time.monotonic()
+        async with asyncio.timeout(TIMEOUT_S):
+            answer = await client.VersionApi(self._api).get_code_with_http_info()
+        half_ms = (time.monotonic() - began) * 500
+        headers = {str(k).lower(): v for k, v in dict(answer.headers or {}).items()}
+        try:
+            told = email.utils.parsedate_to_datetime(headers["date"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        return told.timestamp() * 1000 + 500 + half_ms, 500 + half_ms
 
     async def get(self, api_version: str, kind: str, namespace: str | None, name: str) -> dict[str, Any] | None:
         self.calls["get"] += 1

@@ -102,6 +102,10 @@ class Network(msgspec.Struct, rename="camel", frozen=True):
     scrapers: list[dict[str, Any]] = []
 
 
+class Clock(msgspec.Struct, rename="camel", frozen=True):
+    max_jump_days: int = 60
+
+
 class ClusterMode(msgspec.Struct, rename="camel", frozen=True):
     enabled: bool = False
 
@@ -129,6 +133,7 @@ class Spec(msgspec.Struct, rename="camel", frozen=True):
     monitoring: Monitoring = Monitoring()
     settings: Settings = Settings()
     cluster_mode: ClusterMode = ClusterMode()
+    clock: Clock = Clock()
     pod_template: PodTemplate = PodTemplate()
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from typing import Any
 
+from countercluster_operator.clocks import LogTime, log_time
 from countercluster_operator.machines import NONE, Loss
 
 MAX_WORDS = 300
@@ -61,6 +62,8 @@ class NodeStatus:
     """How many of them take what it publishes."""
     cache_error: str = ""
     """Why one of the others does not."""
+    log_time: LogTime | None = None
+    """None: a version that does not tell."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,6 +139,12 @@ class Observed:
         return max(leaders, key=lambda p: p.status.term if p.status else 0, default=None)
 
     @property
+    def log_time(self) -> LogTime | None:
+        """The leader's word."""
+        leader = self.leader
+        return leader.status.log_time if leader is not None and leader.status is not None else None
+
+    @property
     def members(self) -> tuple[Member, ...]:
         """The leader's configuration; empty while no leader is seen."""
         leader = self.leader
@@ -164,6 +173,7 @@ def node_status(found: dict[str, Any]) -> NodeStatus:
         trust=(found.get("tls") or {}).get("trust", ""),
         serial=(found.get("tls") or {}).get("serial", ""),
         users_digest=str(found.get("users_digest") or ""),
+        log_time=log_time(found.get("time")),
         users_error=str(found.get("users_error") or "")[:MAX_WORDS],
         history=_history(found.get("history")),
         cache_known=int((found.get("cache") or {}).get("known") or 0),

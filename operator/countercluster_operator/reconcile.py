@@ -15,11 +15,12 @@ from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
 
-from countercluster_operator import names, report
+from countercluster_operator import clocks, names, report
 from countercluster_operator.act import Act, NotNow
 from countercluster_operator.api import UNREACHABLE, Kubernetes, is_terminating
 from countercluster_operator.budget import Budget
 from countercluster_operator.children import Children, Kept
+from countercluster_operator.clocks import Witness
 from countercluster_operator.events import Recorder, timestamp
 from countercluster_operator.failpoints import reach
 from countercluster_operator.handed_out import Heights
@@ -27,7 +28,7 @@ from countercluster_operator.keeper import Keeper, Problem, Refused, not_used
 from countercluster_operator.landscape import Landscape
 from countercluster_operator.material import Limits
 from countercluster_operator.model import Cluster, InvalidSpec, decode
-from countercluster_operator.observe import observe
+from countercluster_operator.observe import admin, observe
 from countercluster_operator.observed import Observed
 from countercluster_operator.plan import Plan, plan
 from countercluster_operator.refusals import reason, retry_after_s
@@ -66,6 +67,7 @@ class Reconciler:
         self._children = Children(api)
         self._events = Recorder(api, settings.identity)
         self._inquiry = Inquiry(api)
+        self._witness = Witness(api, admin)
         self._rolls = Throttle(settings.max_rolls)
         self._losses = Budget(settings.healing_per_domain, settings.healing_in_all)
         self._landscape = Landscape(api)
@@ -125,6 +127,7 @@ class Reconciler:
         context = self._keeper.door(cluster)
         seen, addresses = await observe(self._api, cluster, old, context, self._landscape)
         seen = self._heights.noted((cluster.namespace, cluster.name), seen)
+        await self._witness.tell(cluster, {p.name: addresses[p.name] for p in seen.pods if p.status is not None}, context)
         seen = await self._inquiry.explain(cluster, seen)
         todo = self._in_turn(cluster, seen, plan(cluster, seen))
         if not cluster.spec.paused:
@@ -150,6 +153,8 @@ class Reconciler:
         remembered = await self._remember(body, report.status(cluster, seen, todo, old, _now(), secured))
         if not remembered and todo.step is not None and todo.step.kind in MEMORABLE:
             todo = dataclasses.replace(todo, step=None, waiting="waiting until the status can be written")
+        if jumped := clocks.news(seen.log_time, old):
+            await self._events.tell(cluster, "LogTimeJumped", "Observe", jumped)
         if todo.warning is not None and await self._events.tell(cluster, todo.warning[0], "Observe", todo.warning[1], warning=True):
             log.warning("%s", todo.warning[1], extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
         reach("after-status")

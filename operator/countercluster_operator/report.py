@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptography import x509
 
-from countercluster_operator import handed_out, names
+from countercluster_operator import clocks, handed_out, names
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Observed
 from countercluster_operator.plan import Plan, Step
@@ -55,6 +55,9 @@ def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], no
         "readyReplicas": len([p for p in seen.pods if p.ready and not p.terminating]),
         "step": plan.step.reason if plan.step is not None else plan.waiting or plan.applied or plan.refused,
     }
+    clock = clocks.remembered(seen.log_time, old)
+    if clock is not None:
+        found["clock"] = clock
     bootstrap = _bootstrap(seen, plan.step)
     if bootstrap is not None:
         found["bootstrap"] = bootstrap
@@ -134,6 +137,7 @@ def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]
         _degraded(seen, lost, "NoLeader" if formed_but_headless and not cluster.spec.hibernated else ""),
         _cache(cluster, seen),
         handed_out.condition(cluster, seen),
+        clocks.condition(cluster, seen.log_time),
         ("ReconcilePaused", cluster.spec.paused, "PausedBySpec" if cluster.spec.paused else "NotPaused", ""),
     ]
 

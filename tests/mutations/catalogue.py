@@ -618,7 +618,7 @@ def refusal_ends_the_pass(patch: Patch) -> None:
 TIME_TESTS = ("tests/unit/time", "tests/simulation/test_clocks.py")
 
 
-@mutation("a leader stamps its wall clock", "everything", tests=TIME_TESTS)
+@mutation("a leader stamps its wall clock", "everything")
 def wall_in_stamp(patch: Patch) -> None:
     patch(LogTime, "stamp", lambda self: max(self.now(), self.wall_ms()))
 
@@ -634,12 +634,12 @@ def note_lost_at_election(patch: Patch) -> None:
     patch(LogTime, "lead", lead)
 
 
-@mutation("a leader that looks for log time stamps all the same", "everything", tests=TIME_TESTS)
+@mutation("a leader that looks for log time stamps all the same", tests=TIME_TESTS)
 def stamps_while_it_looks(patch: Patch) -> None:
     patch(replica.Replica, "_time_is_looked_for", lambda self: bool(self._log_time() and False))
 
 
-@mutation("what was stamped less does not bind the next leader", "everything", tests=TIME_TESTS)
+@mutation("what was stamped less does not bind the next leader", tests=TIME_TESTS)
 def note_never_lowered(patch: Patch) -> None:
     original = LogTime.heard
 

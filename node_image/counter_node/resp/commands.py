@@ -151,6 +151,8 @@ _ADMIN = [
     ("raft.remove", "node-id", "Removes a member for good."),
     ("raft.transfer", "node-id", "Hands leadership over."),
     ("raft.snapshot", "", "Takes a snapshot and compacts the log."),
+    ("raft.time", "unix-ms", "Sets the calendar: UTC from here on. Every deadline keeps what is left of it."),
+    ("raft.witness", "name unix-ms error-ms max-jump-ms", "Tells a clock beside the members', and how far a jump may go (the operator does)."),
 ]
 
 

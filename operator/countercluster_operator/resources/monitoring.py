@@ -39,6 +39,10 @@ ALERTS = (
     ),
     Alert("CounterClusterMemberNotReady", "warning", 15, "counter_ready{$S} == 0", "{{ $labels.pod }} is not ready"),
     Alert(
+        "CounterClusterClocksDisagree", "warning", 10, "max(counter_clocks_disagree{$S}) > 0",
+        "the wall clocks of {{ $value }} members are not what a majority agrees on",
+    ),
+    Alert(
         "CounterClusterMemberLags", "warning", 10, "max by (peer) (counter_raft_peer_lag_entries{$S}) > 10000",
         "{{ $labels.peer }} is {{ $value }} entries behind the leader",
     ),

@@ -56,6 +56,9 @@ CASES: dict[str, tuple[Series, Series, dict[str, str]]] = {
         {'counter_raft_leader_changes_total{S,pod="a"}': "1x15 2x5 3x10"},
         {},
     ),
+    "CounterClusterClocksDisagree": (
+        {'counter_clocks_disagree{S,pod="a"}': "1x30"}, {'counter_clocks_disagree{S,pod="a"}': "1x8 0x30"}, {},
+    ),
     "CounterClusterDiskFull": ({'counter_disk_full{S,pod="a"}': "1x30"}, {'counter_disk_full{S,pod="a"}': "0x30"}, {"pod": "a"}),
     "CounterClusterDiskFailed": ({'counter_disk_failed{S,pod="a"}': "1x30"}, {'counter_disk_failed{S,pod="a"}': "0x30"}, {"pod": "a"}),
     "CounterClusterDiskSlow": (

@@ -37,6 +37,9 @@ class World(FakeApi):
         self.failing: Exception | None = None
         self.reconciler = Reconciler(self, load({"POD_NAMESPACE": "system"}))  # type: ignore[arg-type]
 
+    async def clock(self) -> None:
+        return None
+
     async def get(self, version: str, kind: str, namespace: str, name: str) -> Object | None:
         return self.cluster if kind == names.KIND else await super().get(version, kind, namespace, name)
 

@@ -1,0 +1,83 @@
+"""The members' clocks as the operator tells of them, and the API server's as it tells them (clocks.py)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from countercluster_operator import clocks
+from countercluster_operator.clocks import LogTime, Witness, condition, log_time, news, remembered
+from countercluster_operator.model import Cluster, Spec
+from redis.exceptions import ResponseError
+
+HOUR_MS = 3_600_000
+CLUSTER = Cluster("c", "ns", "uid", 1, Spec(), "image", "redis")
+CLOCKS = (("a", "c-0", 12), ("b", "c-1", -HOUR_MS * 30), ("c", "c-2", 5_000))
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "reason", "words"),
+    [
+        (None, None, "NotKnown", "no leader"),
+        (LogTime(), None, "NotKnown", "no leader"),
+        (LogTime(agreed=True, clocks=CLOCKS), False, "ClocksAgree", ""),
+        (LogTime(agreed=True, apart=("b",), clocks=CLOCKS), True, "StandsApart", "c-1 (1 day behind)"),
+        (LogTime(agreed=False, apart=("b", "c"), clocks=CLOCKS), True, "NoMajority", "c-2 (5 seconds ahead)"),
+        (LogTime(agreed=True, refused_jump_ms=70 * 24 * HOUR_MS), True, "JumpTooLong", "70 days; spec.clock.maxJumpDays is 60"),
+        (LogTime(agreed=True, runs_off=True), True, "LeaderRunsOff", "rate"),
+    ],
+)
+def test_the_condition_names_who_stands_apart(told: LogTime | None, status: bool | None, reason: str, words: str) -> None:
+    kind, found, why, text = condition(CLUSTER, told)
+    assert (kind, found, why) == ("ClocksDisagree", status, reason)
+    assert words in text
+
+
+def test_a_jump_is_told_once_and_not_by_an_operator_that_is_new() -> None:
+    jumped = LogTime(jumps=2, jumped_ms=8 * 24 * HOUR_MS, agreed=True)
+    assert news(jumped, {}) == ""
+    assert "jumped by 7 days" in news(jumped, {"clock": {"jumps": 1, "jumpedSeconds": 86_400}})
+    assert news(jumped, {"clock": remembered(jumped, {})}) == ""
+    assert news(None, {"clock": {"jumps": 1}}) == ""
+    assert remembered(None, {"clock": {"jumps": 1, "jumpedSeconds": 1}}) == {"jumps": 1, "jumpedSeconds": 1}
+
+
+def test_a_node_of_an_older_version_tells_nothing() -> None:
+    assert log_time(None) is None
+
+
+class Api:
+    def __init__(self) -> None:
+        self.calls = 0
+        self.answer: Any = (1_800_000_000_000.0, 600.0)
+
+    async def clock(self) -> Any:
+        self.calls += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def test_the_api_servers_clock_is_told_to_each_node_and_asked_for_seldom() -> None:
+    api, told = Api(), []
+
+    async def admin(ip: str, name: str, context: object, *command: str, timeout_s: float) -> None:
+        told.append((ip, *command))
+        if ip == "2":
+            raise ResponseError("ERR unknown command")
+
+    async def scenario() -> None:
+        witness = Witness(api, admin)  # type: ignore[arg-type]
+        for _ in range(3):
+            await witness.tell(CLUSTER, {"c-0": "1", "c-1": "2"}, None)
+        assert api.calls == 1
+        other = Api()
+        other.answer = OSError("gone")
+        await Witness(other, admin).tell(CLUSTER, {"c-0": "3"}, None)  # type: ignore[arg-type]
+
+    asyncio.run(scenario())
+    assert [row[0] for row in told] == ["1", "2"] * 3
+    _ip, command, name, utc_ms, error_ms, most_ms = told[0]
+    assert (command, name, error_ms, most_ms) == ("RAFT.WITNESS", clocks.NAME, "600", str(60 * 24 * HOUR_MS))
+    assert 0 <= int(utc_ms) - 1_800_000_000_000 < 60_000
