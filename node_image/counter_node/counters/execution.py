@@ -183,12 +183,12 @@ class Execution:
         """Where the answer is going to be kept, or the answer of an IDMP that is not executed now."""
         state, producers = self.state, self._producers
         if op[0] == o.IDMP:
-            return producers.place(op[1], op[2], state.time_ms)
+            return producers.place(op[1], op[2], state.running_ms)
         self.allow(OPCODES[o.IDMP_OF], "IDMP with a user")
         _, user, name, sequence, _ = op
         if state.max_bytes and not producers.known(user, name) and state.heavy(len(name) + weights.PRODUCER):
             return o.too_heavy(state)
-        return producers.place_of(user, name, sequence, state.time_ms)
+        return producers.place_of(user, name, sequence, state.running_ms)
 
     def _keep(self, place: Place, reply: Any) -> Any:
         self._producers.remember(place, reply)
