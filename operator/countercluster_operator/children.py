@@ -70,14 +70,14 @@ def _edited(live: Manifest) -> bool:
     return any(f["manager"] != names.FIELD_MANAGER and f.get("subresource") != "status" for f in fields)
 
 
-def _stranger(live: Manifest, cluster: Cluster) -> str:
+def stranger(live: Manifest, name: str, uid: str) -> str:
     """Whose it is, where it is not this cluster's; else empty. What has lost its owner, but still our labels, is taken in again."""
     meta = live["metadata"]
     owner = next((o for o in meta.get("ownerReferences") or [] if o.get("controller")), None)
     if owner is not None:
-        return "" if owner["uid"] == cluster.uid else f"belongs to {owner['kind']} {owner['name']}"
-    ours = names.selector(cluster.name, "").items() - {(names.LABEL_COMPONENT, "")}
-    own = any(o["uid"] == cluster.uid for o in meta.get("ownerReferences") or [])
+        return "" if owner["uid"] == uid else f"belongs to {owner['kind']} {owner['name']}"
+    ours = names.selector(name, "").items() - {(names.LABEL_COMPONENT, "")}
+    own = any(o["uid"] == uid for o in meta.get("ownerReferences") or [])
     return "" if own or ours <= (meta.get("labels") or {}).items() else "was there already and is not the operator's"
 
 
@@ -157,7 +157,7 @@ class Children:
             return  # it is made again when it is gone
         if live is not None and self._applied.get(key) == (digest, _mark(live)):
             return
-        if live is not None and (whose := _stranger(live, cluster)):
+        if live is not None and (whose := stranger(live, cluster.name, cluster.uid)):
             kept.foreign.append(manifest["kind"])
             kept.refused.append(f"{manifest['kind']} {meta['name']} {whose}: it is left alone; delete or rename it, or the CounterCluster")
             return

@@ -26,9 +26,11 @@ def recovered(cluster: Cluster, seen: Observed) -> str:
 def recover(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
     """Asked for by name, and only while the quorum is lost: the survivor goes on alone, with everything that is in its log."""
     wanted = cluster.spec.recovery
-    if wanted is None or base.recovered or seen.leader is not None or seen.bootstrap is None:
-        return None
     answering = {p.status.node_id: p for p in seen.pods if p.status is not None and p.status.role not in ("waiting", "removed")}
+    if wanted is None or base.recovered or seen.leader is not None or (seen.bootstrap is None and not answering):
+        return None
+    if not seen.recorded_voters and (unknown := _not_seen(seen, answering)):
+        return f"spec.recovery: who the members were is not recorded; waiting to see what is on the volumes of {unknown}"
     present = [i for i in seen.recorded_voters if i in answering]
     if seen.recorded_voters and len(present) >= quorum(len(seen.recorded_voters)):
         return "spec.recovery is not needed: a majority of the members answers and is about to elect a leader"
@@ -41,6 +43,20 @@ def recover(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
         if pod.status is not None and pod.status.commit_index > survivor.status.last_index:
             return f"spec.recovery.survivor is {survivor.name}, which lacks entries that {pod.name} knows to be committed: name {node_id}"
     return Step("Recover", f"spec.recovery: {survivor.name} goes on alone; {loss(seen, survivor.status.last_index)}", survivor.name, wanted.survivor)
+
+
+def _not_seen(seen: Observed, answering: dict[str, Pod]) -> str:
+    """Where status and memory are lost, the members are those that the best of the nodes knows. Each of the others must have been seen under another
+    id, which says that its volume is gone: a recovery that was done long ago may still stand in the manifest, while a majority is only starting."""
+    best = max((p.status for p in answering.values() if p.status is not None), key=lambda s: (s.term, s.last_index), default=None)
+    if best is None or not best.members:
+        return "every member"
+    empty = {p.name for p in seen.pods if p.status is not None and p.status.role == "waiting"}
+    voters = [m for m in best.members if m.voter]
+    missing = [m.name for m in voters if m.node_id not in answering]
+    if len(voters) - len(missing) >= quorum(len(voters)):
+        return "nobody: a majority of the members answers and is about to elect a leader"
+    return ", ".join(sorted(name for name in missing if name not in empty))
 
 
 def _who_answers(answering: dict[str, Pod]) -> str:

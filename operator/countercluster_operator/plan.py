@@ -104,6 +104,8 @@ def _form(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
         if chosen is not None and chosen.status is not None and chosen.status.node_id == node_id and chosen.status.role == "waiting":
             return Step("Bootstrap", f"{pod} forms the cluster", pod, node_id)
         return None
+    if cluster.spec.recovery is not None and any(p.status is not None and p.status.role not in ("waiting", "removed") for p in seen.pods):
+        return None  # of a cluster that was here before, a minority may be all that is left
     pods = [seen.pod(o) for o in range(base.replicas)]
     silent = [names.pod(cluster.name, o) for o, p in enumerate(pods) if p is None or p.status is None]
     if silent:

@@ -27,6 +27,7 @@ from countercluster_operator.handed_out import Heights
 from countercluster_operator.keeper import Keeper, Problem, Refused, not_used
 from countercluster_operator.landscape import Landscape
 from countercluster_operator.material import Limits
+from countercluster_operator.memory import Memory, recalled
 from countercluster_operator.model import Cluster, InvalidSpec, decode
 from countercluster_operator.observe import admin, observe
 from countercluster_operator.observed import Observed
@@ -72,6 +73,7 @@ class Reconciler:
         self._losses = Budget(settings.healing_per_domain, settings.healing_in_all)
         self._landscape = Landscape(api)
         self._heights = Heights()
+        self._memory = Memory(api)
         self._unable: dict[Key, str] = {}  # what the last step of a cluster failed of
         self._rest_s = min(AT_REST_S, settings.spread_s)  # what has to be waited out is not slept through
         self._keeper = Keeper(api, Limits(datetime.timedelta(seconds=settings.spread_s), datetime.timedelta(hours=settings.certificate_hours)))
@@ -106,23 +108,23 @@ class Reconciler:
         self._losses.forget(key)
         self._heights.forget(key)
         self._unable.pop(key, None)
+        self._memory.forget(*key)
 
     async def _look(self, body: dict[str, Any]) -> float:
-        old = body.get("status") or {}
+        old = recalled(body.get("status") or {}, await self._memory.look(body))
         try:
-            cluster = decode(body, self._settings.node_image, self._settings.redis_image)
+            cluster = decode({**body, "status": old}, self._settings.node_image, self._settings.redis_image)
         except InvalidSpec as error:
             await self._write_status(body, report.invalid(old, body["metadata"]["generation"], str(error), _now()))
             return AT_REST_S
         try:
-            return await self._pass(cluster, body, secrets.token_hex(4))
+            return await self._pass(cluster, body, old, secrets.token_hex(4))
         except Refused as error:
             await self._events.tell(cluster, "ChildRefused", "Apply", str(error), warning=True)
             await self._write_status(body, report.invalid(old, cluster.generation, str(error), _now(), "ChildRefused"))
             return REFUSED_S
 
-    async def _pass(self, cluster: Cluster, body: dict[str, Any], run: str) -> float:
-        old = body.get("status") or {}
+    async def _pass(self, cluster: Cluster, body: dict[str, Any], old: dict[str, Any], run: str) -> float:
         secured, problems = await self._keeper.look(cluster)
         context = self._keeper.door(cluster)
         seen, addresses = await observe(self._api, cluster, old, context, self._landscape)
@@ -150,7 +152,7 @@ class Reconciler:
         if refused:
             todo = dataclasses.replace(todo, refused_reason=refused[0].reason, refused="; ".join(p.text for p in refused))
         # The status before the act: what must be remembered (target, who bootstraps) is remembered before it is acted upon.
-        remembered = await self._remember(body, report.status(cluster, seen, todo, old, _now(), secured))
+        remembered = await self._remember(cluster, body, report.status(cluster, seen, todo, old, _now(), secured))
         if not remembered and todo.step is not None and todo.step.kind in MEMORABLE:
             todo = dataclasses.replace(todo, step=None, waiting="waiting until the status can be written")
         if jumped := clocks.news(seen.log_time, old):
@@ -235,9 +237,10 @@ class Reconciler:
         await self._events.tell(cluster, step.kind, step.kind, step.reason, warning=step.kind == "Recover")
         return AT_ONCE_S
 
-    async def _remember(self, body: dict[str, Any], new: dict[str, Any]) -> bool:
-        """False when the status cannot be written. That is no reason to leave a cluster alone."""
+    async def _remember(self, cluster: Cluster, body: dict[str, Any], new: dict[str, Any]) -> bool:
+        """False when it cannot be written down. That is no reason to leave a cluster alone."""
         try:
+            await self._memory.keep(cluster, new)
             await self._write_status(body, new)
         except UNREACHABLE as error:
             if isinstance(error, ApiException) and (error.status in (404, 409) or is_terminating(error)):

@@ -727,3 +727,6 @@ def bytes_are_kept(patch: Patch) -> None:
 @mutation("a producer answers every user", tests=("tests/unit/counters",))
 def producers_of_everybody(patch: Patch) -> None:
     patch(Producers, "place_of", lambda self, user, name, sequence, time_ms: self.place(name, sequence, time_ms))
+@mutation("a recovery of long ago is done again when it is not remembered", tests=("tests/unit/operator/test_plan_world.py",))
+def recovery_without_looking(patch: Patch) -> None:
+    patch(healing, "_not_seen", lambda seen, answering: "")

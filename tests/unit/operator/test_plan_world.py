@@ -243,3 +243,34 @@ def test_a_recovery_asked_for_while_there_is_a_majority_is_void_for_ever() -> No
     world.recovery = next(i for i, (o, _) in world.members.items() if o == keep)
     settle(world)
     assert world.recoveries == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_minority_of_retained_volumes_goes_on_when_asked_also_when_nothing_is_remembered(seed: int) -> None:
+    world = disturbed(seed)
+    world.replicas = world.random.choice([3, 5])
+    settle(world)
+    survivor = world.random.choice(sorted(world.members))
+    keep, _ = world.members[survivor]
+    for ordinal in world.random.sample([o for o in world.pods if o != keep], quorum(len(world.members))):
+        world.pods.pop(ordinal)
+        world.disks[ordinal] = Disk(f"new{ordinal}")
+    world.forget()
+    world.recovery = survivor
+    settle(world)
+    check(world)
+    assert world.recoveries == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_recovery_of_long_ago_is_not_done_again_when_nothing_is_remembered(seed: int) -> None:
+    """Everything starts anew, in any order, with a manifest that still names the survivor."""
+    world = disturbed(seed)
+    world.recovery = world.random.choice(sorted(world.members))
+    for pod in world.pods.values():
+        pod.starts_in = world.random.randint(1, 8)
+    world.leader = None
+    world.forget()
+    settle(world)
+    check(world)
+    assert world.recoveries == 0

@@ -12,6 +12,7 @@ from typing import Any
 from countercluster_operator import names
 from countercluster_operator.healing import keeps_volumes
 from countercluster_operator.machines import HOSTNAME, ZONE, Gone, Machines
+from countercluster_operator.memory import essence, recalled
 from countercluster_operator.model import Cluster, decode
 from countercluster_operator.observe import Raw, read
 from countercluster_operator.observed import Member, Observed, node_status
@@ -163,7 +164,11 @@ class World:
             found["chosen"] = {"image": self.chosen}
         if self.bootstrap is not None:
             found["bootstrap"] = {"pod": self.bootstrap[0], "nodeId": self.bootstrap[1]}
-        return found
+        return recalled({}, essence(found))  # the status is wiped all the time
+
+    def forget(self) -> None:
+        """Status and memory are lost: the CounterCluster was deleted, its volumes were retained, and it is applied again."""
+        self.bootstrap, self.recorded, self.target, self.recovered = None, (), None, ""
 
     def raw(self) -> Raw:
         now = self._moment(self.time_s)
@@ -205,7 +210,7 @@ class World:
         members = [
             {"nodeId": i, "name": f"c-{o}", "voter": v, "matchIndex": 100, "active": i in active}
             for i, (o, v) in sorted(self.members.items())
-            if role == "leader"
+            if disk.joined
         ]
         answer = {"nodeId": disk.node_id, "role": role, "term": self.term, "leaderId": self.leader or "", "members": members}
         return {**answer, "commitIndex": 100, "lastIndex": 100, "ready": bool(votes and self.leader), "reason": ""}

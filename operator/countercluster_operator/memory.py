@@ -1,0 +1,95 @@
+"""What must be remembered of a cluster, in a ConfigMap of its own, `<name>-memory`.
+
+The status is a cache: it is lost when a CounterCluster is restored from Git, or somebody wipes it.
+What is in it and cannot be seen anew is therefore kept in a child as well: who formed the cluster,
+who its members are, the size that is worked towards, recoveries that are done, the images that were
+chosen. Where the two differ, the child is right. It is written before the status, and only when it
+changes; at rest it is not even read but every ten minutes.
+
+Should both be lost, the volumes tell: a majority of them forms its cluster again by itself, and for
+the rest see `recover` in healing.py.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from countercluster_operator import names
+from countercluster_operator.api import Kubernetes
+from countercluster_operator.children import stranger
+from countercluster_operator.model import Cluster
+from countercluster_operator.resources.common import metadata
+
+FIELDS = ("bootstrap", "target", "recovered", "chosen", "replacing")
+FILE = "memory.json"
+TRUST_S = 600.0
+
+Object = dict[str, Any]
+
+
+def essence(status: Object) -> Object:
+    """What of a status must be remembered."""
+    found: Object = {field: status[field] for field in FIELDS if status.get(field) is not None}
+    members = [
+        {"name": m["name"], "nodeId": m["nodeId"], "role": "learner" if m["role"] == "learner" else "follower"}
+        for m in status.get("members") or []
+    ]
+    return {**found, "members": sorted(members, key=lambda m: (m["name"], m["nodeId"]))}
+
+
+def recalled(status: Object, kept: Object | None) -> Object:
+    """The status, with what it forgot."""
+    if kept is None:
+        return status
+    rest = {field: value for field, value in status.items() if field not in FIELDS}
+    found = {**rest, **{field: kept[field] for field in FIELDS if field in kept}}
+    if essence(status)["members"] != kept["members"]:
+        found["members"] = [{**m, "ready": False} for m in kept["members"]]
+    return found
+
+
+class Memory:
+    def __init__(self, api: Kubernetes, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api, self._clock = api, clock
+        self._known: dict[tuple[str, str, str], tuple[Object | None, float]] = {}  # namespace, name, uid
+
+    async def look(self, body: Object) -> Object | None:
+        """None where there is none, or it is another's. Raises what a request may raise: what cannot be read is not taken for nothing."""
+        meta = body["metadata"]
+        key = (meta["namespace"], meta["name"], meta["uid"])
+        known = self._known.get(key)
+        if known is not None and self._clock() - known[1] < TRUST_S:
+            return known[0]
+        found = await self._api.get("v1", "ConfigMap", meta["namespace"], f"{meta['name']}-memory")
+        mine = found is not None and not stranger(found, meta["name"], meta["uid"])
+        self._known[key] = (_load(found) if found is not None and mine else None, self._clock())
+        return self._known[key][0]
+
+    async def keep(self, cluster: Cluster, status: Object) -> None:
+        key = (cluster.namespace, cluster.name, cluster.uid)
+        wanted = essence(status)
+        if self._known.get(key, (None, 0.0))[0] == wanted:
+            return
+        name = f"{cluster.name}-memory"
+        there = await self._api.get("v1", "ConfigMap", cluster.namespace, name)
+        if there is not None and stranger(there, cluster.name, cluster.uid):
+            return  # then the status is all that there is
+        data = {FILE: json.dumps(wanted, sort_keys=True)}
+        await self._api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(cluster, name, names.NODE), "data": data})
+        self._known[key] = (wanted, self._clock())
+
+    def forget(self, namespace: str, name: str) -> None:
+        for key in [k for k in self._known if k[:2] == (namespace, name)]:
+            del self._known[key]
+
+
+def _load(found: Object) -> Object | None:
+    """None for what nobody can read any more."""
+    try:
+        value = json.loads((found.get("data") or {}).get(FILE, ""))
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) and isinstance(value.get("members"), list) else None
