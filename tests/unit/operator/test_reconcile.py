@@ -133,7 +133,7 @@ def test_an_invalid_spec_is_told_and_nothing_is_done_about_it() -> None:
 def test_a_paused_cluster_is_reported_and_left_alone() -> None:
     world = World({"paused": True}, outdated(formed(), 1))
     assert world.look() == AT_REST_S
-    assert world.said == ["status"]
+    assert world.said == ["apply ConfigMap", "status"], "memory is part of the report"
     world.seen = kill(world.seen, 2)
     world.look()
     assert world.said == ["status"]
