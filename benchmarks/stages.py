@@ -56,7 +56,7 @@ class NodeWithoutLog:
 
     def __init__(self) -> None:
         limits = {"max_pipeline": 10_000, "max_reply_bytes": 1 << 25, "max_clients": 10_000, "max_gathered": 100_000}
-        self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0)
+        self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0, unready_close_s=0, client_bytes=0)
         self.submitted: list[tuple[Any, list[Any]]] = []
         self.replica = SimpleNamespace(submit_write=lambda token, ops, mixed=False: self.submitted.append((token, ops)))
         self.metrics = Metrics(cast(Node, self))
@@ -91,7 +91,7 @@ def connection(pipeline: int, repeats: int) -> None:
     replies = list(range(10**6, 10**6 + pipeline))
     time("replies to bytes", pipeline, lambda: encode_many(replies, 2), repeats)
     node = NodeWithoutLog()
-    server = ClientServer(cast(Node, node))
+    server = ClientServer(cast(Node, node), 10_000)
     connections = [server.client() for _ in range(50)]
     for one in connections:
         one.connection_made(cast(Any, Silent()))

@@ -12,6 +12,7 @@ import uvloop
 from counter_node import logs, settings
 from counter_node.counters.machine import SnapshotFormatError, UnknownOperationError
 from counter_node.exits import Exit
+from counter_node.net.descriptors import TooFewDescriptors
 from counter_node.node import serve
 from counter_node.security.acl import AclError
 from counter_node.security.tls import CertificateError
@@ -43,7 +44,7 @@ def main() -> int:
     except InvariantError:
         logs.log.critical("ended by an error of its own; please report it", exc_info=True)
         return Exit.BUG
-    except (StorageError, CertificateError, AclError, OSError) as error:
+    except (StorageError, CertificateError, AclError, TooFewDescriptors, OSError) as error:
         logs.log.critical("cannot start: %s", error)
         return Exit.SETTINGS
     except Exception:

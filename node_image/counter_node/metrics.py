@@ -92,6 +92,8 @@ FAMILIES: dict[str, Family] = {
     "counter_clients_connected": Family("gauge", "Open client connections"),
     "counter_clients_limit": Family("gauge", "Client connections that are accepted at most"),
     "counter_clients_refused": Family("counter", "Connections refused over the limit"),
+    "counter_clients_held_bytes": Family("gauge", "What clients make the node hold: commands and replies on their way, transactions, watches, TLS"),
+    "counter_clients_held_limit_bytes": Family("gauge", "Past this the connection that holds most is cut"),
     "counter_clients_cut": Family("counter", "Connections cut because the client did not read its replies"),
     "counter_refusals": Family("counter", "What was refused to clients, peers and strangers; the reasons: docs/internals/security.md", ("reason",)),
     "counter_certificate_not_after_seconds": Family("gauge", "Unix time at which the certificate in use ends; +Inf without TLS"),
@@ -303,7 +305,9 @@ class Metrics:
         for error in sorted(ERROR_CLASSES | {"other"}):
             yield "counter_command_errors", (error,), self.errors[error]
         yield "counter_clients_connected", (), clients.count
-        yield "counter_clients_limit", (), limits.max_clients
+        yield "counter_clients_limit", (), clients.most
+        yield "counter_clients_held_bytes", (), clients.holdings.total + clients.lane.held
+        yield "counter_clients_held_limit_bytes", (), clients.holdings.limit
         yield "counter_clients_refused", (), clients.refused
         yield "counter_clients_cut", (), clients.cut
         yield "counter_gateway_gathered_commands", (), len(node.replica.gateway.writes)

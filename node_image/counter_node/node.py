@@ -33,7 +33,8 @@ from counter_node.logs import log
 from counter_node.metrics import Metrics
 from counter_node.net.admin import Admin
 from counter_node.net.clients import ClientServer
-from counter_node.net.http import HttpConnection
+from counter_node.net.descriptors import shares
+from counter_node.net.http import Pages
 from counter_node.net.peers import REMOVED, Hello, Peers, Welcome, frame, frames
 from counter_node.net.reach import reached
 from counter_node.question import Questions
@@ -104,7 +105,10 @@ class Node:
         self.access = Access(users, CATALOGUE, self.refusals, Path(settings.data_dir))
         self.metrics = Metrics(self)
         self._questions = Questions(self._ask)
-        self.clients = ClientServer(self)
+        self.shares = shares(settings.max_clients, settings.max_handshakes)
+        if self.shares.clients < settings.max_clients:
+            log.warning("the limit of open files allows fewer clients", extra={"clients": self.shares.clients, "max_clients": settings.max_clients})
+        self.clients = ClientServer(self, self.shares.clients)
         self._deliver: Callable[[Sequence[tuple[Any, list[Any]]]], None] = self.clients.deliver
         if (failpoints := Failpoints.from_environment()) is not None:
             self._deliver = failpoints.before("node.reply", self._deliver)
@@ -196,7 +200,7 @@ class Node:
         await self._listen(self.peers.inbound, s.peer_port, members=True)
         await self._listen(self.clients.client, s.resp_port, backlog=1024)
         await self._listen(self.clients.administrator, s.admin_port, members=True)
-        await self._listen(lambda: HttpConnection(pages(self)), s.http_port)
+        await self._listen(Pages(pages(self), self.clients.turns, self.refusals, self.shares.http).connection, s.http_port)
         if s.cluster_port:
             await self._listen(self.clients.cluster_client, s.cluster_port, backlog=1024)
         if self.tls is None and s.acl_file:
@@ -216,7 +220,7 @@ class Node:
             return self.tls.current.members if members else self.tls.current.clients
 
         s = self.settings
-        door = Door(factory, context, self.refusals, max_handshakes=s.max_handshakes, handshake_s=s.handshake_ms / 1000)
+        door = Door(factory, context, self.refusals, max_handshakes=self.shares.handshakes, handshake_s=s.handshake_ms / 1000)
         await door.listen(s.bind, port, backlog)
         self._doors.append(door)
 

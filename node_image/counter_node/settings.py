@@ -56,7 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_gathered: int = 100_000
     max_entry_bytes: int = 8 << 20
     max_reply_bytes: int = 32 << 20
-    max_handshakes: int = 1_000
+    client_bytes: int = 0
+    max_handshakes: int = 250
     handshake_ms: int = 5_000
     tls_dir: str = ""
     acl_file: str = ""
@@ -108,6 +109,8 @@ HELP = {
     "max_gathered": "commands waiting for a leader before clients are not read from any more",
     "max_entry_bytes": "one entry of the log; a larger command or transaction is refused, and pipelines are parted; give all nodes the same",
     "max_reply_bytes": "unread replies of one connection before it is cut",
+    "client_bytes": "all that clients can make the node hold, strangers an eighth of it; then the heaviest connection is cut; 0: a quarter of "
+    "the container's memory limit, at most 256 MiB",
     "max_handshakes": "TLS handshakes under way at once, for each port; then the oldest ends",
     "handshake_ms": "time for a TLS handshake, or for a peer's greeting",
     "tls_dir": "folder with tls.crt, tls.key and ca.crt, or <name>.crt and <name>.key; without it all ports speak plain text",
@@ -173,6 +176,8 @@ def _checked(s: Settings) -> Settings:
         refuse("patience_ms", s.patience_ms, "100 to 3999 ms: stock clients give up at 5 s and would repeat the command")
     if not 0 <= s.unready_close_s <= 3_600:
         refuse("unready_close_s", s.unready_close_s, "0 to 3600 s, and 0 means never")
+    if s.client_bytes and s.client_bytes < 1 << 20:
+        refuse("client_bytes", s.client_bytes, "at least 1 MiB, and 0 means a part of the container's memory")
     if s.segment_bytes < 1 << 20:
         refuse("segment_bytes", s.segment_bytes, "at least 1 MiB")
     if not 64 << 10 <= s.max_entry_bytes <= LARGEST_ENTRY_BYTES:

@@ -20,6 +20,7 @@ from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import State
 from counter_node.gateway import Gateway
 from counter_node.log_time import ClockTell, LogTime
+from counter_node.net.holdings import Holdings
 from counter_node.net.pulse import Pulse
 from counter_node.raft import alone, core
 from counter_node.raft.alone import why_not_alone
@@ -32,6 +33,8 @@ from counter_node.raft.readindex import ReadQueue
 from counter_node.raft.removal import why_not_believed
 from counter_node.raft.types import NONE, EntryKind
 from counter_node.replica import Replica
+from counter_node.security.acl import Acl
+from counter_node.security.throttle import Throttle
 from counter_node.storage import frames, recovery, segments, snapshots
 from counter_node.storage.disk import Disk
 from counter_node.storage.segments import Segments
@@ -730,3 +733,24 @@ def producers_of_everybody(patch: Patch) -> None:
 @mutation("a recovery of long ago is done again when it is not remembered", tests=("tests/unit/operator/test_plan_world.py",))
 def recovery_without_looking(patch: Patch) -> None:
     patch(healing, "_not_seen", lambda seen, answering: "")
+
+
+@mutation("a file of users without `default` gives everybody everything", tests=("tests/unit/security/test_users_file.py",))
+def open_without_a_rule(patch: Patch) -> None:
+    right = Acl.__init__
+    patch(Acl, "__init__", lambda self, text, catalogue: right(self, text or None, catalogue))
+
+
+@mutation("many addresses make the throttle forget one", tests=("tests/unit/security/test_throttle.py",))
+def throttle_forgets(patch: Patch) -> None:
+    patch(Throttle, "_cell", lambda self, what: 0 if what.startswith("u") else 1)
+
+
+@mutation("what clients hold is not bounded", tests=("tests/unit/test_holdings.py",))
+def nobody_is_cut(patch: Patch) -> None:
+    patch(Holdings, "_cut_heaviest", lambda self, table: table.clear())
+
+
+@mutation("patience counts for each command", tests=("tests/unit/test_gateway.py",))
+def patience_for_each(patch: Patch) -> None:
+    patch(Gateway, "lost", property(lambda self: False))

@@ -66,7 +66,7 @@ class MadeUpNode:
     def __init__(self, max_pipeline: int = 10_000, max_pipeline_bytes: int = 8 << 20) -> None:
         of_one = {"max_pipeline": max_pipeline, "max_pipeline_bytes": max_pipeline_bytes, "max_reply_bytes": 1 << 25}
         limits = {**of_one, "max_clients": 10_000, "max_gathered": 100_000}
-        self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0, unready_close_s=0)
+        self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0, unready_close_s=0, client_bytes=0)
         self.bundles: list[tuple[str, Any, list[Any]]] = []
         self.replica = SimpleNamespace(
             submit_write=lambda token, ops, mixed=False: self.bundles.append(("write", token, list(ops))),
@@ -76,7 +76,7 @@ class MadeUpNode:
         self.metrics = Metrics(cast(Node, self))
         self.refusals = Refusals()
         self.access, self.tls = Access(None, CATALOGUE, self.refusals), None
-        self.clients = ClientServer(cast(Node, self))
+        self.clients = ClientServer(cast(Node, self), 10_000)
         self.woken = self.hurried = 0
         self.executed: list[bytes] = []
 
@@ -103,6 +103,7 @@ class MadeUpNode:
     def answer(self, which: int = 0, reply: Any = None) -> None:
         _, token, ops = self.bundles.pop(which)
         self.clients.deliver([(token, [reply if reply is not None else self.execute(op) for op in ops])])
+        self.clients.turns._round()  # what waited for that answer
 
     def execute(self, op: Any) -> Any:
         key = op if isinstance(op, bytes) else op[1]

@@ -23,6 +23,8 @@ cdef extern from "sys/socket.h":
 cdef enum:
     SHEAF_COMMANDS = 2000
     SHEAF_BYTES = 262144
+    UNREAD_BYTES = 65536
+    LANE_BYTES = 16777216
     INTEGER_BYTES = 24  # ":-9223372036854775808\r\n"
 
 COMPILED = True
@@ -102,7 +104,7 @@ cdef class Lane:
     cdef object _submit_write, _submit_read, _wake, _turn
     cdef Py_ssize_t _max_pipeline
     cdef Sheaf _writes, _reads
-    cdef readonly Py_ssize_t commands
+    cdef readonly Py_ssize_t commands, held  # taken so far; bytes that are not answered
     cdef public bint alone
 
     def __init__(self, submit_write, submit_read, wake, turn, Py_ssize_t max_pipeline):
@@ -141,6 +143,7 @@ cdef class Lane:
             share.connection._answer(self, share, replies, at, touched)
             at += share.count
         assert at == PyList_GET_SIZE(replies), "as many replies as commands"
+        self.held -= sheaf.bytes
         return touched
 
 
@@ -184,7 +187,7 @@ cdef class Connection:
             write = False
         else:
             return False
-        if self._lane_reads if write else self._lane_writes:
+        if lane.held > LANE_BYTES or (self._lane_reads if write else self._lane_writes):
             return False
         if self.session.queue is not None or self.session.guarded:
             return False
@@ -209,6 +212,7 @@ cdef class Connection:
         self._active_s = sheaf.born_s
         lane.commands += count
         sheaf.bytes += size
+        lane.held += size
         first = PyList_GET_SIZE(sheaf.shares) == 0
         PyList_Append(sheaf.shares, share)
         if PyList_GET_SIZE(sheaf.ops) >= SHEAF_COMMANDS or sheaf.bytes >= SHEAF_BYTES:
@@ -287,9 +291,12 @@ cdef class Connection:
             transport.write(data)
         except RuntimeError:  # uvloop: closed, although `connection_lost` has not been told yet
             return False
-        if transport.get_write_buffer_size() > self._max_reply_bytes:
-            self.cut()
-            return False
+        sent = transport.get_write_buffer_size()
+        if sent > UNREAD_BYTES:
+            if sent > self._max_reply_bytes:
+                self.cut()
+                return False
+            self.weigh()
         return True
 
     def tell_session(self):

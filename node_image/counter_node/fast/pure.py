@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from counter_node.resp.session import Session
 
 COMPILED = False
+UNREAD_BYTES = 64 << 10
+"""With less than this unread a connection is not weighed for it."""
 
 
 class SyncerType(Protocol):
@@ -51,6 +53,8 @@ class Lane:
         """`wake`: a turn is due. `turn`: now."""
         self.commands = 0
         """Taken so far."""
+        self.held = 0
+        """Bytes of commands that are not answered."""
         self.alone = False
         """One command was all that was answered last: who sends next is likely to be the only one again, and its turn begins at once."""
 
@@ -70,6 +74,7 @@ class Connection(asyncio.Protocol):
     answered(slot, replies)          the replies for such a place
     encoded(replies)                 to bytes, in the version that the connection speaks; errors are counted
     cut()                            ends, as the client does not read its replies
+    weigh()                          what it holds changed: its client does not read
     pause(reason), resume(reason)    reading
     """
 
@@ -86,7 +91,7 @@ class Connection(asyncio.Protocol):
         self.unanswered = 0
         """Commands that went the ordinary way."""
         self.unfinished = 0
-        """Bytes of a command that is not complete, as counted with the server."""
+        """Bytes of a command that is not complete."""
 
     def data_received(self, data: bytes) -> None:
         self.receive(data)
@@ -95,6 +100,9 @@ class Connection(asyncio.Protocol):
         raise NotImplementedError
 
     def cut(self) -> None:
+        raise NotImplementedError
+
+    def weigh(self) -> None:
         raise NotImplementedError
 
     def write(self, data: bytes) -> bool:
@@ -106,9 +114,12 @@ class Connection(asyncio.Protocol):
             transport.write(data)
         except RuntimeError:  # uvloop: closed, although `connection_lost` has not been told yet
             return False
-        if transport.get_write_buffer_size() > self._max_reply_bytes:
-            self.cut()
-            return False
+        unread = transport.get_write_buffer_size()
+        if unread > UNREAD_BYTES:
+            if unread > self._max_reply_bytes:
+                self.cut()
+                return False
+            self.weigh()
         return True
 
     def writes_in_lane(self) -> int:

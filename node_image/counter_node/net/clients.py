@@ -5,8 +5,11 @@
    travels with the batch; a write waits while reads of its connection are unanswered. A bundle that arrives together and holds a write goes the
    batch's way whole.
 3. A connection that does not read its replies, or sends more than `max_pipeline` commands or `max_pipeline_bytes` ahead, is not read from any more;
-   past `max_reply_bytes` it is cut. What waits for the reads before it counts as well.
+   past `max_reply_bytes` it is cut. What waits for the reads before it counts as well. When all together
+   hold too much the heaviest is cut (holdings.py).
 4. It is never closed with a write in flight, except by the client itself or by rule 3.
+6. What a client sends at once is worked off in slices, in turn with the others (turns.py). What is left is kept as bytes, since commands that are
+   taken apart need twenty times the room, and the connection is not read from.
 5. While the node is not ready for long, connections are let go (unready.py).
 """
 
@@ -18,25 +21,43 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from counter_node.counters.batches import Op
 from counter_node.counters.replies import Failure
 from counter_node.fast.lanes import Connection, Lane, Sheaf
 from counter_node.net.cluster_view import View
+from counter_node.net.descriptors import ADMIN
+from counter_node.net.holdings import Holdings, limit_bytes
+from counter_node.net.logins import Logins
 from counter_node.net.questions import answer
+from counter_node.net.turns import SLICE_S, Turns
 from counter_node.net.unready import GRACE_S, Unready
-from counter_node.resp.actions import Action, NodeQuestion, Read, Reply, Write
+from counter_node.resp.actions import Action, Again, NodeQuestion, Read, Reply, Write
 from counter_node.resp.cluster import in_cluster_mode
 from counter_node.resp.encode import encode_many
 from counter_node.resp.parser import Parser, ProtocolError
 from counter_node.resp.session import Session
+from counter_node.security.access import THROTTLED
 
 if TYPE_CHECKING:
     from counter_node.node import Node
 
 MAX_UNKNOWN_BYTES = 16 << 10
-MAX_UNFINISHED_BYTES = 256 << 20
+PIECE_BYTES, STRANGER_PIECE_BYTES = 32 << 10, 1 << 10
+"""Taken apart at once."""
+CHUNK_COMMANDS, STRANGER_CHUNK_COMMANDS = 512, 16
+"""Executed before the clock is looked at."""
+ENCODE_REPLIES, WRITE_BYTES = 32, 64 << 10
+UNREAD_BYTES = 1 << 20
+"""With so much unread no further reply is made into bytes."""
+LIGHT_BYTES = 1 << 10
+"""What is less than this is not weighed anew."""
+TLS_BYTES = 64 << 10
+"""What TLS keeps for a connection, beside twice the most that came at once."""
+UNREAD: Final = "client does not read"
+_BESIDE = ("slice",)
+"""Reasons not to read that do not keep what was read from being worked off."""
 READ_AGAIN_AT = 0.5
 """A connection that was stopped for its pipeline is read again when this share of it is left."""
 
@@ -69,6 +90,14 @@ class ClientConnection(Connection, asyncio.Protocol):
         self._held_bytes = 0
         self._slot_bytes = 0  # of all slots
         self._reasons_to_pause: set[str] = set()
+        self._backlog = b""  # what is not taken apart yet
+        self._commands: list[list[bytes]] = []  # taken apart, and not begun
+        self._bad: ProtocolError | None = None  # what ends the connection when these are done
+        self._queued = False  # waits for its slice
+        self._piece_bytes = 0  # of the piece that `_commands` are from, until they stand with a slot
+        self._weight = 0  # as it was weighed last
+        self._most_at_once = 0
+        self.failed_logins = 0
 
     # --- asyncio ------------------------------------------------------------------------------------------------------------
 
@@ -100,6 +129,7 @@ class ClientConnection(Connection, asyncio.Protocol):
         if self._cluster:
             session.cluster = session.neighbours = self._server.view
         self.session = session
+        self._weigh()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
@@ -108,32 +138,102 @@ class ClientConnection(Connection, asyncio.Protocol):
         self._held.clear()
         if self.session is not None and self.session.watching:
             self._act([self.session.unwatch()])
-        self._server.unfinished -= self.unfinished
-        self.unfinished = 0
+        self._commands, self._backlog = [], b""
+        self._server.holdings.gone(self)
         self._server.left(self)
+
+    @property
+    def is_admin(self) -> bool:
+        return self._admin
+
+    @property
+    def _stranger(self) -> bool:
+        session = self.session
+        return session is not None and session.access is not None and session.user is None
 
     def receive(self, data: bytes) -> None:
         if self.closed or self.last or self.session is None:
             return
-        self.session.active_s, self.session.last_bytes = self._server.now_s(), len(data)
-        try:
-            commands = self._parser.feed(data)
-        except ProtocolError as error:
-            self._node.refusals.add("client_protocol")
-            self._take(error.commands)
-            self._finish(Failure(str(error).encode()))
-            commands = []
-        if commands and self._server.unready.refusal is not None and not self._admin:
-            self._refuse(self._server.unready.refusal, len(commands))
-        elif commands:
-            self._take(commands)
-            if self.silent and (self.session.access is None or self.session.user is not None):
-                self._server.spoke(self)
-        self._count(len(data))
-        if self._parser.unfinished != self.unfinished:
-            self._keep_unfinished(self._parser.unfinished)
+        size = len(data)
+        self.session.active_s, self.session.last_bytes = self._server.now_s(), size
+        if size > self._most_at_once:
+            self._most_at_once = size
+        if self._backlog or self._commands or self._queued or self._stranger or self._held or not self._may_work():
+            self._backlog = self._backlog + data if self._backlog else data
+            self.pause("slice")
+            self._queue()
+        else:
+            self._backlog = data
+            if self.work(monotonic() + SLICE_S):
+                self.pause("slice")
+                self._queue()
+        self._weigh()
+
+    def _may_work(self) -> bool:
+        reasons = self._reasons_to_pause
+        return not reasons or reasons.issubset(_BESIDE)
+
+    def _queue(self) -> None:
+        """Gets a slice in its turn."""
+        if not self._queued and not self.closed:
+            self._queued = True
+            self._server.turns.wait(self, stranger=self._stranger)
+
+    def work(self, until_s: float) -> bool:
+        """One slice of what was sent. True when there is more to do now."""
+        self._queued = False
+        while not (self.closed or self.last or self._held) and self._may_work():
+            if self._commands:
+                self._begin_chunk()
+                if (self._commands or self._backlog) and monotonic() >= until_s:
+                    break
+            elif self._bad is not None:
+                self._finish(Failure(str(self._bad).encode()))
+            elif self._backlog:
+                self._take_apart()
+            else:
+                break
         if self.last or (self._slots and self._slots[0].replies is not None):
             self.flush()
+        if self.closed or self.last:
+            self._commands, self._backlog = [], b""
+        elif self._reasons_to_pause and not (self._commands or self._backlog):
+            self.resume("slice")
+        if self._weight or self._slot_bytes > LIGHT_BYTES:
+            self._weigh()
+        return bool(self._commands or self._backlog) and not self._held and self._may_work()
+
+    def _take_apart(self) -> None:
+        """A piece of what was sent, to the end of a command if one is found, as the parser is fast from the beginning of one."""
+        most, data = STRANGER_PIECE_BYTES if self._stranger else PIECE_BYTES, self._backlog
+        if len(data) <= most:
+            self._backlog = b""
+        else:
+            end = data.rfind(b"\r\n*", 0, most) + 2
+            end = end if end > 1 else most
+            data, self._backlog = data[:end], data[end:]
+        try:
+            self._commands = self._parser.feed(data)
+        except ProtocolError as error:
+            self._node.refusals.add("client_protocol")
+            self._commands, self._bad, self._backlog = error.commands, error, b""
+        self._piece_bytes += len(data)
+        if self._parser.unfinished != self.unfinished:
+            self._keep_unfinished(self._parser.unfinished)
+
+    def _begin_chunk(self) -> None:
+        most = STRANGER_CHUNK_COMMANDS if self._stranger else CHUNK_COMMANDS
+        commands, self._commands = self._commands, []
+        if len(commands) > most:
+            commands, self._commands = commands[:most], commands[most:]
+        if self._server.unready.refusal is not None and not self._admin:
+            self._refuse(self._server.unready.refusal, len(commands))
+            return
+        self._take(commands)
+        self._count(self._piece_bytes)
+        self._piece_bytes = 0
+        if self.silent and not self._stranger:
+            self._server.spoke(self)
 
     def _refuse(self, reply: Failure, count: int) -> None:
         """For each command, and then the end: after what was asked before is answered."""
@@ -161,21 +261,63 @@ class ClientConnection(Connection, asyncio.Protocol):
             self.pause("bytes")
 
     def _keep_unfinished(self, size: int) -> None:
-        """What waits for the rest of a command is bounded for all connections together, and small for who has not logged in."""
-        session, server = self.session, self._server
-        assert session is not None
-        server.unfinished += size - self.unfinished
+        """What waits for the rest of a command is small for who has not logged in, and counts for all (holdings.py)."""
         self.unfinished = size
-        unknown = session.access is not None and session.user is None
-        if size > MAX_UNKNOWN_BYTES and (unknown or server.unfinished > MAX_UNFINISHED_BYTES):
+        if size > MAX_UNKNOWN_BYTES and self._stranger:
             self._node.refusals.add("client_memory")
             self._finish(Failure(b"ERR Protocol error: too much of unfinished commands; log in first, or try again later"))
 
+    def weigh(self) -> None:
+        """Something that this connection holds may have changed."""
+        self._weigh()
+
+    def _weigh(self) -> None:
+        session, transport = self.session, self.transport
+        if session is None or transport is None or self.closed or transport.is_closing():
+            return
+        held = self.unfinished + len(self._backlog) + self._slot_bytes + self._held_bytes + transport.get_write_buffer_size()
+        if session.queue is not None or session.watching:
+            held += session.held_bytes
+        if self._node.tls is not None:
+            held += TLS_BYTES + 2 * self._most_at_once
+        if held < LIGHT_BYTES:
+            held = 0
+        if abs(held - self._weight) >= LIGHT_BYTES or (not held and self._weight):
+            self._weight = held
+            self._server.holdings.weigh(self, held, stranger=self._stranger)
+
+    # --- a login that waits (logins.py) ---
+
+    def _wait_for_login(self, commands: list[list[bytes]]) -> None:
+        assert self.session is not None
+        self._commands = commands + self._commands
+        self.pause("login")
+        self._server.logins.wait(self, self.session.login_key)
+
+    def login_turn(self) -> None:
+        if self.session is not None:
+            self.session.login_turn = True
+            self.resume("login")
+
+    def login_refused(self, *, end: bool) -> None:
+        """There was no turn in time, or no place (`end`)."""
+        if self.closed or self.last or not self._commands:
+            return
+        del self._commands[0]
+        self._answer(THROTTLED)
+        self.failed_logins += 1
+        if end:
+            self.end()
+            self.flush()
+        else:
+            self.resume("login")
+
     def pause_writing(self) -> None:
-        self.pause("client does not read")
+        self.pause(UNREAD)
 
     def resume_writing(self) -> None:
-        self.resume("client does not read")
+        self.resume(UNREAD)
+        self._weigh()
 
     # --- commands -----------------------------------------------------------------------------------------------------------
 
@@ -183,18 +325,23 @@ class ClientConnection(Connection, asyncio.Protocol):
         session = self.session
         assert session is not None
         self._server.ordinary_commands += len(commands)
-        if len(commands) == 1 and not self._held:
-            self._act_alone(session.handle(commands[0]))
-        elif not (self._held or self._reads) and (keys := session.increments(commands)) is not None:
+        if len(commands) == 1:
+            action = session.handle(commands[0])
+            if isinstance(action, Again):
+                self._wait_for_login(commands)
+            else:
+                self._act_alone(action)
+        elif not self._reads and (keys := session.increments(commands)) is not None:
             self._write(keys, mixed=False)
             self._node.wake()
         else:
-            handle = session.handle
-            actions = [handle(command) for command in commands]
-            if self._held:
-                self._held.extend(actions)
-            else:
-                self._act(actions)
+            actions: list[Action] = []
+            for number, command in enumerate(commands):
+                if isinstance(action := session.handle(command), Again):
+                    self._wait_for_login(commands[number:])
+                    break
+                actions.append(action)
+            self._act(actions)
         if self.unanswered + len(self._held) > self._server.max_pipeline:
             self.pause("pipeline")
 
@@ -302,24 +449,33 @@ class ClientConnection(Connection, asyncio.Protocol):
                 self._act(held)
                 size, self._held_bytes = self._held_bytes, 0
                 self._count(size)
+                if not self._held and (self._commands or self._backlog):
+                    self._queue()
 
     # --- replies ------------------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
         """Writes the answered head of the queue, in one piece."""
         slots, transport = self._slots, self.transport
-        if self.closed or transport is None or self.session is None or transport.is_closing():
+        if self.closed or transport is None or self.session is None or transport.is_closing() or UNREAD in self._reasons_to_pause:
             return
-        replies: list[Any] = []
-        while slots and (found := slots[0].replies) is not None:
-            self._slot_bytes -= slots.popleft().size
-            replies += found
-        if replies:
-            self.unanswered -= len(replies)
-            if self._cluster:
-                replies = [in_cluster_mode(reply) for reply in replies]
-            if not self.write(self.encoded(replies)):
-                return
+        parts: list[bytes] = []
+        size = 0
+        while slots and slots[0].replies is not None:
+            part = self._next_replies()
+            parts.append(part)
+            size += len(part)
+            if size >= WRITE_BYTES:
+                if not self.write(b"".join(parts)):
+                    return
+                parts, size = [], 0
+                if UNREAD in self._reasons_to_pause:
+                    return  # the rest when the client has read
+                if transport.get_write_buffer_size() > UNREAD_BYTES:
+                    self._queue()
+                    return
+        if parts and not self.write(parts[0] if len(parts) == 1 else b"".join(parts)):
+            return
         if self.last and not slots:
             transport.close()
             return
@@ -329,10 +485,27 @@ class ClientConnection(Connection, asyncio.Protocol):
         if self._slot_bytes + self._held_bytes <= server.max_pipeline_bytes * READ_AGAIN_AT:
             self.resume("bytes")
 
+    def _next_replies(self) -> bytes:
+        """Of the answered slots at the head: all of one, or of several small ones."""
+        slots, replies = self._slots, list[Any]()
+        while slots and (found := slots[0].replies) is not None and (not replies or len(replies) + len(found) <= ENCODE_REPLIES):
+            self._slot_bytes -= slots.popleft().size
+            replies += found
+        self.unanswered -= len(replies)
+        if self._cluster:
+            replies = [in_cluster_mode(reply) for reply in replies]
+        return self.encoded(replies)
+
     def encoded(self, replies: list[Any]) -> bytes:
         assert self.session is not None
         self._server.failed(replies)
         return encode_many(replies, self.session.protocol)
+
+    def cut_for_memory(self) -> None:
+        """All clients together hold too much, and this one the most."""
+        self._node.refusals.add("client_memory")
+        self._weight = 0
+        self.kill()
 
     def cut(self) -> None:
         self._server.cut += 1
@@ -347,6 +520,8 @@ class ClientConnection(Connection, asyncio.Protocol):
     def resume(self, reason: str) -> None:
         if reason in self._reasons_to_pause:
             self._reasons_to_pause.remove(reason)
+            if (self._commands or self._backlog or (self._slots and self._slots[0].replies is not None)) and self._may_work():
+                self._queue()
             if not self._reasons_to_pause and self.transport is not None and not self.closed and not self.transport.is_closing():
                 self.transport.resume_reading()
 
@@ -375,13 +550,13 @@ class ClientConnection(Connection, asyncio.Protocol):
 class ClientServer:
     """All client connections of a node, and the limits that they share."""
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
+    def __init__(self, node: Node, most: int) -> None:
+        """`most`: connections to the clients' ports."""
+        self.node, self.most = node, most
         self.max_pipeline = node.settings.max_pipeline
         self.max_pipeline_bytes = node.settings.max_pipeline_bytes
         self.max_reply_bytes = node.settings.max_reply_bytes
         self.ordinary_commands = 0
-        self.unfinished = 0  # bytes of commands that are not complete
         self.refused = 0
         self.cut = 0
         self.spawn = node.spawn
@@ -396,11 +571,16 @@ class ClientServer:
             self.max_pipeline,
         )
         self.now_s = asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
+        self.turns = Turns(loop)
+        self.logins = Logins(loop, node.access.throttle)
+        self.holdings = Holdings[ClientConnection](limit_bytes(node.settings.client_bytes), ClientConnection.cut_for_memory)
         self.unready = Unready(node, node.settings.unready_close_s)
         self.unique = secrets.token_bytes(8)  # of this start of the node
         self._numbers = itertools.count(1)
         self._connections: set[ClientConnection] = set()
         self._silent: dict[ClientConnection, None] = {}  # oldest first
+        self._admins: dict[ClientConnection, None] = {}  # oldest first
         self._holding = False
         self._shutting = False
 
@@ -424,7 +604,9 @@ class ClientServer:
     def joined(self, connection: ClientConnection) -> int | None:
         """The connection's number, or None when there are too many. Who has not said a word makes room for who comes: a thousand connections that
         are opened and left, or dribble, shut nobody out."""
-        if len(self._connections) >= self.node.settings.max_clients:
+        if connection.is_admin:
+            return self._joined_admin(connection)
+        if len(self._connections) - len(self._admins) >= self.most:
             if not self._silent:
                 self.refused += 1
                 self.node.refusals.add("client_limit")
@@ -439,8 +621,20 @@ class ClientServer:
             connection.hold_back(True)
         return next(self._numbers)
 
+    def _joined_admin(self, connection: ClientConnection) -> int:
+        """The operator is not shut out by clients, nor by whoever opens connections here and leaves them."""
+        if len(self._admins) >= ADMIN:
+            oldest = next(iter(self._admins))
+            self.left(oldest)
+            oldest.kill()
+            self.node.refusals.add("admin_limit")
+        self._admins[connection] = None
+        self._connections.add(connection)
+        return next(self._numbers)
+
     def left(self, connection: ClientConnection) -> None:
         self._connections.discard(connection)
+        self._admins.pop(connection, None)
         self._silent.pop(connection, None)
 
     def spoke(self, connection: ClientConnection) -> None:
@@ -488,6 +682,8 @@ class ClientServer:
             for connection in list(self._connections):
                 if connection.let_go(now_s):
                     self.node.refusals.add("unready")
+        for connection in self.holdings.heaviest():
+            connection.weigh()
         gathered = len(self.node.replica.gateway.writes) + len(self.node.replica.gateway.reads)
         hold = gathered > self.node.settings.max_gathered
         if hold != self._holding and not self._shutting:

@@ -53,6 +53,8 @@ MAX_DIALS = 4
 with the usual election timeout a new one still begins every half of it."""
 GIVEN_UP_AFTER = 3
 """Election timeouts until TCP gives up what is not acknowledged."""
+MAX_OF_ONE = 4
+"""Connections that one member may have to this node: the newest, beside those that are not known to be dead."""
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True):
@@ -245,6 +247,9 @@ class Inbound(asyncio.Protocol):
             self._transport.close()
         else:
             self.sender, self.level = hello.node_id, hello.level
+            same = [c for c in self._connections if c.sender == self.sender]
+            if len(same) > MAX_OF_ONE:
+                same[0].cut("peer_crowded")
             self._frames.limit = MAX_FRAME_BYTES
             if self._deadline is not None:
                 self._deadline.cancel()

@@ -113,7 +113,7 @@ def _server(node: Node) -> dict[str, Any]:
 def _clients(node: Node) -> dict[str, Any]:
     return {
         "connected_clients": node.clients.count,
-        "maxclients": node.settings.max_clients,
+        "maxclients": node.clients.most,
         "watching_clients": node.replica.machine.counts()["watches"],  # of all nodes
     }
 

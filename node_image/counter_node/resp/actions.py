@@ -17,6 +17,14 @@ class Reply:
         self.value = value
 
 
+class Again:
+    """Nothing was done: the command comes again, as it is, when its turn has come. A login waits so, while passwords are guessed."""
+
+
+class NotYet(Exception):
+    """Raised by a login that has to wait; becomes `Again`."""
+
+
 class Read:
     """An operation that changes nothing."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from counter_node.counters import ops as o
 from counter_node.counters.batches import Op
 from counter_node.counters.replies import OK, Failure, Simple, pack, unpack
-from counter_node.resp.actions import Action, Close, NodeQuestion, Read, Refusal, Reply, Write
+from counter_node.resp.actions import Action, Again, Close, NodeQuestion, NotYet, Read, Refusal, Reply, Write
 from counter_node.resp.arguments import MAX_KEY_BYTES
 from counter_node.resp.cluster import ClusterView, redirection
 from counter_node.resp.commands import ADMIN_TABLE, TABLE, Command
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Action", "Close", "NodeQuestion", "Read", "Reply", "Session", "Write"]
 
+AGAIN = Again()
+THROTTLED = Failure(b"ERR too many wrong passwords; a login in a transaction does not wait for its turn")
 QUEUED = Reply(Simple("QUEUED"))
 _INCR: Final = frozenset({b"INCR", b"incr"})
 MAX_QUEUED: Final = 10_000
@@ -35,6 +37,10 @@ MAX_LOOKED_AT: Final = 1_000_000
 """Keys that all commands of a transaction look at together: every replica does it in one piece."""
 MAX_WATCHED: Final = 1_000
 """Keys of one WATCH."""
+QUEUED_BYTES: Final = 300
+"""Of a command in a transaction, beside its words."""
+WATCHED_BYTES: Final = 200
+"""Of a key of WATCH, with its place in the replicated state."""
 ABORTED = Failure(b"EXECABORT Transaction discarded because of previous errors.")
 
 
@@ -73,11 +79,13 @@ class Session:
         """Who decides what this connection may do; without it, on the admin port, it may do everything."""
         self.user: User | None = None
         self.logged_in = ""
+        self.login_turn = False  # the next login is judged, whatever was guessed before
+        self.login_key = ("", "")  # of the login that waits: address and user
         self.guarded = False  # every command is to be checked
         self._queued_bytes = 0
         self._places = 0
 
-    def handle(self, words: list[bytes]) -> Action:
+    def handle(self, words: list[bytes]) -> Action | Again:
         command = self.commands.get(words[0]) or self.commands.get(words[0].upper())
         if command is None:
             return self._refused(_unknown(words))
@@ -95,6 +103,8 @@ class Session:
             return self._queue(command, words)
         except Refusal as refusal:
             return Reply(refusal.reply)
+        except NotYet:
+            return AGAIN
 
     def increments(self, commands: list[list[bytes]]) -> list[Op] | None:
         """The operations of a pipeline of nothing but INCR, without a call for each; None for all others, which go through `handle`."""
@@ -209,6 +219,8 @@ class Session:
             action = command.take(self, words)
         except Refusal as refusal:
             return [o.CONSTANT, pack(refusal.reply)]
+        except NotYet:
+            return [o.CONSTANT, pack(THROTTLED)]
         if isinstance(action, Read | Write):
             return action.op
         if isinstance(action, Reply):
@@ -244,6 +256,12 @@ class Session:
             return Reply(refusal.reply)
         assert isinstance(action, Read | Write)
         return action
+
+    @property
+    def held_bytes(self) -> int:
+        """About what the transaction and the watches of this connection take."""
+        queued = 0 if self.queue is None else self._queued_bytes + QUEUED_BYTES * len(self.queue)
+        return queued + WATCHED_BYTES * self.watching
 
     # --- the connection -----------------------------------------------------------------------------------------------------
 

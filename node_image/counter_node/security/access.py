@@ -6,6 +6,7 @@ name (NOAUTH) when its user is gone or switched off. So a password is changed wi
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from counter_node.counters.replies import Failure
 from counter_node.logs import log
-from counter_node.security.acl import DEFAULT, Acl, Catalogue, Throttle, User
+from counter_node.resp.actions import NotYet
+from counter_node.security.acl import DEFAULT, Acl, Catalogue, User
 from counter_node.security.refusals import Refusals
+from counter_node.security.throttle import Key, Throttle, network
 from counter_node.security.users import UsersFile
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ CHECK_S: Final = 1.0
 ALWAYS: Final = frozenset({"auth", "hello", "quit", "reset"})
 NOAUTH = Failure(b"NOAUTH Authentication required.")
 WRONGPASS = Failure(b"WRONGPASS invalid username-password pair or user is disabled.")
-THROTTLED = Failure(b"ERR too many wrong passwords from this address; try again in some seconds")
+THROTTLED = Failure(b"ERR too many wrong passwords, from this address or for this user; try again in some seconds")
 NO_KEY = Failure(b"NOPERM No permissions to access a key")
 
 
@@ -35,7 +38,7 @@ class Access:
     def __init__(self, path: Path | None, catalogue: Catalogue, refusals: Refusals, directory: Path | None = None) -> None:
         """`directory`: the node's own, for a copy of the users in force."""
         self.catalogue, self._refusals = catalogue, refusals
-        self._throttle = Throttle(time.monotonic)
+        self.throttle = Throttle(time.monotonic, secrets.token_bytes(16))
         self.file = UsersFile(path, catalogue, directory)
         self._checked = time.monotonic()
         self.reloads = 0
@@ -82,20 +85,26 @@ class Access:
         session.guarded = user is None or not (user.all_keys and user.commands >= self.catalogue.commands)
 
     def log_in(self, session: Session, name: str, password: bytes) -> Failure | None:
-        """None when it worked."""
-        address = session.peer.rpartition(":")[0]
-        if not self._throttle.admits(address):
+        """None when it worked. Raises NotYet while it has to wait for its turn, which `session.login_turn` grants."""
+        key = self.key(session, name)
+        turn, session.login_turn = session.login_turn, False
+        if not (turn or self.throttle.admits(key)):
             self._refusals.add("auth_throttled")
-            return THROTTLED
+            session.login_key = key
+            raise NotYet
         user = self.acl.check(name, password)
         if user is None:
-            self._throttle.failed(address)
+            self.throttle.failed(key)
             self._refusals.add("auth_failed")
-            log.debug("a login failed", extra={"address": address})
+            log.debug("a login failed", extra={"address": key[0]})
             return WRONGPASS
+        self.throttle.succeeded(key)
         session.logged_in = user.name
         self._is(session, user)
         return None
+
+    def key(self, session: Session, name: str) -> Key:
+        return network(session.peer.rpartition(":")[0]), name if name in self.acl.users else ""
 
     @property
     def without_password(self) -> bool:

@@ -8,7 +8,7 @@
    file lets nobody in, and a file that does not name `default` switches it off.
 2. Passwords are kept as SHA-256 alone, however the file has them (`>plain` or `#hash`), and compared in constant time: with every password of the
    user, and with one for users who do not exist. They are long and random where the operator makes them; a slow hash would be a way to stall a node.
-3. A wrong password costs its address a token; without tokens nothing is compared any more until one has come back.
+3. How fast passwords may be guessed: throttle.py.
 4. What a user may do is worked out when the file is read: at a command it is one look into a set, and for who may do everything nothing at all.
 5. Rules are read from left to right. What is not understood is refused with its line, and then the file as a whole is not used.
 """
@@ -19,14 +19,13 @@ import dataclasses
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from counter_node.counters.keyspace import compiled
 
 DEFAULT: Final = "default"
 MAX_FILE_BYTES: Final = 1 << 20
-BURST, PER_SECOND, MAX_ADDRESSES = 10, 1.0, 1_000
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
@@ -118,12 +117,14 @@ class Acl:
         return user if user.enabled and user.no_password else None
 
     def check(self, name: str, password: bytes) -> User | None:
-        """The user, or None. Takes as long for one who does not exist."""
+        """The user, or None. The same work for every name and every password of a length."""
         user = self.users.get(name)
         given = hashlib.sha256(password).hexdigest()
+        hashes = user.hashes if user is not None else ()
+        most = max([1, *(len(u.hashes) for u in self.users.values())])
         good = False
-        for known in (user.hashes if user is not None else ()) or (_NOBODY,):
-            good |= hmac.compare_digest(given, known)
+        for known in (*hashes, *(_NOBODY,) * (most - len(hashes))):
+            good |= hmac.compare_digest(given, known) & (known is not _NOBODY)
         if user is None or not user.enabled:
             return None
         return user if user.no_password or (good and bool(user.hashes)) else None
@@ -199,25 +200,3 @@ def rules_for(commands: frozenset[str], catalogue: Catalogue) -> tuple[str, ...]
     """Rules that allow these commands and no others."""
     given = frozenset().union(*(_chosen(name, catalogue) for name in commands))
     return ("-@all", *(f"+{name}" for name in sorted(commands)), *(f"-{name}" for name in sorted(given - commands)))
-
-
-class Throttle:
-    """Tokens for wrong passwords, by address. Bounded: of too many addresses the one that failed longest ago is forgotten."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._spent: dict[str, tuple[float, float]] = {}  # address → tokens that are missing, since when
-
-    def _missing(self, address: str) -> float:
-        missing, since = self._spent.get(address, (0.0, 0.0))
-        return max(0.0, missing - (self._clock() - since) * PER_SECOND)
-
-    def admits(self, address: str) -> bool:
-        return self._missing(address) <= BURST - 1
-
-    def failed(self, address: str) -> None:
-        missing = self._missing(address)
-        self._spent.pop(address, None)
-        self._spent[address] = (missing + 1, self._clock())
-        while len(self._spent) > MAX_ADDRESSES:
-            del self._spent[next(iter(self._spent))]

@@ -1,10 +1,13 @@
 """The door of a port. Plain: the protocol gets the connection as it is. With TLS: only after the handshake.
 
-With TLS connections are accepted here and not by the server of the event loop, because that one neither counts nor bounds what has not shaken hands:
+Connections are accepted here and not by the server of the event loop, because that one accepts without end in one turn, and neither counts nor
+bounds what has not shaken hands:
 
-1. A handshake that is not done after `handshake_s` ends. Slow ones cost nobody else anything.
-2. When more than `max_handshakes` are under way, the oldest ends: an honest one takes milliseconds, so it is hardly ever the oldest.
-3. The newest certificates are used for each (security/tls.py).
+1. A few connections are accepted in a turn; the descriptors of more than those bounds allow (net/descriptors.py) are never taken.
+2. A handshake that is not done after `handshake_s` ends. Slow ones cost nobody else anything.
+3. When more than `max_handshakes` are under way, the oldest ends: an honest one takes milliseconds, so it is hardly ever the oldest.
+4. The newest certificates are used for each (security/tls.py).
+5. Without a descriptor nothing is accepted for a moment, and the log says so once in a while.
 """
 
 from __future__ import annotations
@@ -19,10 +22,11 @@ from counter_node.logs import log
 from counter_node.security.refusals import Refusals
 
 Factory = Callable[[], asyncio.Protocol]
-AT_ONCE = 64
+AT_ONCE = 16
 """Connections accepted before others have their turn."""
 NO_DESCRIPTOR_S = 0.2
 """Pause after the process ran out of descriptors."""
+TELL_S = 10.0
 
 
 class Door:
@@ -34,17 +38,14 @@ class Door:
         self._factory, self._context, self._refusals = factory, context, refusals
         self._max_handshakes, self._handshake_s = max_handshakes, handshake_s
         self._loop = asyncio.get_running_loop()
-        self._server: asyncio.Server | None = None  # plain
-        self._socket: socket.socket | None = None  # TLS
+        self._socket: socket.socket | None = None
+        self._told_s = -TELL_S
         self._shaking: dict[asyncio.Task[None], None] = {}  # oldest first
 
     async def listen(self, host: str, port: int, backlog: int = 100) -> None:
-        if self._context() is None:
-            self._server = await self._loop.create_server(self._factory, host, port, backlog=backlog)
-        else:
-            self._socket = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=backlog)
-            self._socket.setblocking(False)
-            self._loop.add_reader(self._socket, self._accept)
+        self._socket = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=backlog)
+        self._socket.setblocking(False)
+        self._loop.add_reader(self._socket, self._accept)
 
     def _accept(self) -> None:
         assert self._socket is not None
@@ -54,12 +55,17 @@ class Door:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                log.error("no connection can be accepted: %s", error)
+                if self._loop.time() - self._told_s >= TELL_S:
+                    self._told_s = self._loop.time()
+                    log.error("no connection can be accepted: %s", error)
                 self._loop.remove_reader(self._socket)
                 self._loop.call_later(NO_DESCRIPTOR_S, self._accept_again)
                 return
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._context() is None:
+                self._loop.create_task(self._open(connection)).add_done_callback(_done)
+                continue
             if len(self._shaking) >= self._max_handshakes:
                 oldest = next(iter(self._shaking))
                 del self._shaking[oldest]
@@ -70,6 +76,12 @@ class Door:
     def _accept_again(self) -> None:
         if self._socket is not None:
             self._loop.add_reader(self._socket, self._accept)
+
+    async def _open(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._factory, connection)
+        except (OSError, ValueError):  # it went away at once
+            connection.close()
 
     async def _shake(self, connection: socket.socket) -> None:
         context = self._context()
@@ -90,8 +102,6 @@ class Door:
             self._shaking.pop(asyncio.current_task(), None)  # type: ignore[arg-type]
 
     def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
         if self._socket is not None:
             self._loop.remove_reader(self._socket)
             self._socket.close()
@@ -99,3 +109,9 @@ class Door:
         for task in list(self._shaking):
             with contextlib.suppress(RuntimeError):
                 task.cancel()
+
+
+def _done(task: asyncio.Task[None]) -> None:
+    """Nobody waits for it; what went wrong is told by the task itself."""
+    if not task.cancelled():
+        task.exception()

@@ -12,11 +12,13 @@ REASONS: Final = (
     "peer_too_old",  # a peer whose version knows less than the cluster's level
     "peer_frame",  # truncated, replayed into the wrong place, over the limit, or no frame at all
     "peer_silent",  # no greeting in time
-    "peer_crowded",  # the oldest of too many that have not greeted
+    "peer_crowded",  # the oldest of too many that have not greeted, or of too many of one member
     "client_protocol",  # no request of the Redis protocol, or one over the limits
     "client_silent",  # cut to make room: it had not sent one command, or had not logged in
     "client_limit",  # max_clients
-    "client_memory",  # too much of unfinished commands
+    "admin_limit",  # the oldest of too many connections to the admin port
+    "http_crowded",  # the oldest of too many connections to the HTTP port
+    "client_memory",  # the heaviest, when clients held too much; or too much of an unfinished command before the login
     "client_unread",  # did not read its replies
     "unready",  # let go, as this node is not ready for long
     "auth_failed",  # a wrong password

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 Bytes = bytes | bytearray | memoryview
-FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+"""No room, of the disk or of the process: it may come back, and nothing is lost. Not a failure of the disk."""
 _ZEROS: Final = memoryview(bytes(256 << 10))
 
 

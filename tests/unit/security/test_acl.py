@@ -6,9 +6,7 @@ import hashlib
 
 import pytest
 from counter_node.resp.commands import CATALOGUE
-from counter_node.security.acl import BURST, MAX_ADDRESSES, Acl, AclError, Throttle
-from hypothesis import given
-from hypothesis import strategies as st
+from counter_node.security.acl import Acl, AclError
 
 
 def test_without_a_file_everybody_may_do_everything() -> None:
@@ -58,23 +56,3 @@ def test_patterns_of_keys_for_reading_and_writing() -> None:
 def test_what_is_not_understood_is_refused_with_its_line(rule: str) -> None:
     with pytest.raises(AclError, match="line 2, user a"):
         Acl(f"\nuser a on >secret {rule}", CATALOGUE)
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 2))))
-def test_an_address_never_fails_more_often_than_its_tokens(attempts: list[tuple[int, float]]) -> None:
-    now = 0.0
-    throttle = Throttle(lambda: now)
-    failed: dict[str, int] = {}
-    for who, pause in attempts:
-        now += pause
-        if throttle.admits(str(who)):
-            throttle.failed(str(who))
-            failed[str(who)] = failed.get(str(who), 0) + 1
-    assert all(count <= BURST + now for count in failed.values())
-
-
-def test_the_table_of_addresses_is_bounded() -> None:
-    throttle = Throttle(lambda: 0.0)
-    for n in range(3 * MAX_ADDRESSES):
-        throttle.failed(str(n))
-    assert len(throttle._spent) == MAX_ADDRESSES
