@@ -471,7 +471,8 @@ def test_what_waits_behind_a_read_counts_as_unanswered() -> None:
         assert not wire.reading
         node.answer(reply=1)
         assert not wire.reading, "it is only now that they are sent"
-        node.answer()
+        while node.bundles:
+            node.answer()
         assert wire.reading
         assert wire.written == b":1\r\n" + b"".join(b":%d\r\n" % n for n in range(1, 12))
 
@@ -486,7 +487,7 @@ def test_unanswered_bytes_of_one_connection_are_bounded(behind_a_read: bool) -> 
         if behind_a_read:
             connection.data_received(request(b"EXISTS", b"r:0"))
         for n in range(1, 5):
-            assert wire.reading
+            assert wire.reading or behind_a_read  # what comes behind what waits is not even taken apart
             connection.data_received(b"".join(request(b"INCRBY", b"w" * 250 + b":%d" % n, b"1") for _ in range(10)))
         assert not wire.reading
         if behind_a_read:
