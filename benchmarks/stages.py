@@ -55,7 +55,7 @@ class NodeWithoutLog:
     """Stands for the node that connections talk to: keeps what they submit."""
 
     def __init__(self) -> None:
-        limits = {"max_pipeline": 10_000, "max_reply_bytes": 1 << 25, "max_clients": 10_000, "max_gathered": 100_000}
+        limits = {"max_pipeline": 10_000, "max_pipeline_bytes": 8 << 20, "max_reply_bytes": 1 << 25, "max_clients": 10_000, "max_gathered": 100_000}
         self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0, unready_close_s=0, client_bytes=0)
         self.submitted: list[tuple[Any, list[Any]]] = []
         self.replica = SimpleNamespace(submit_write=lambda token, ops, mixed=False: self.submitted.append((token, ops)))
