@@ -84,7 +84,7 @@ FAMILIES: dict[str, Family] = {
     "counter_log_time_jumps": Family("counter", "Times log time jumped over a full stop of the cluster"),
     "counter_log_time_jump_ms": Family("counter", "Milliseconds that log time jumped, in all"),
     "counter_clock_offset_ms": Family("gauge", "Member's wall clock minus the calendar in the log; on the leader only", ("node",)),
-    "counter_clock_rate": Family("gauge", "Log time's rate by the member's running clock, 1 when equal; on the leader only", ("node",)),
+    "counter_clock_rate": Family("gauge", "Log time's rate by the member's running clock, 0 while not known; on the leader only", ("node",)),
     "counter_clocks_disagree": Family("gauge", "Members whose wall clock is not what a majority agrees on; on the leader only"),
     "counter_history_info": Family("gauge", "Always 1; the history that the state is of, and how it began", ("history", "parent", "reason")),
     "counter_commands": Family("counter", "Commands received"),
@@ -265,8 +265,7 @@ class Metrics:
         yield "counter_clocks_disagree", (), len(found["apart"])
         for clock in found["clocks"]:
             yield "counter_clock_offset_ms", (clock["name"],), clock["offsetMs"]
-            if clock["ratePpm"]:
-                yield "counter_clock_rate", (clock["name"],), clock["ratePpm"] / 1_000_000
+            yield "counter_clock_rate", (clock["name"],), (clock["ratePpm"] or 0) / 1_000_000
 
     def _security(self) -> Iterator[Sample]:
         node = self._node
