@@ -5,6 +5,7 @@ moves on every change of a spec), labels or owners are not those that the last a
 watch shows a child as the last apply left it, it is not even read; every ten minutes it is, in case the watch is wrong.
 
 An object of the same name that belongs to somebody else is left alone, and that is told: server-side apply would take it over without a word.
+It is not used either: a workload whose pods would run under a foreign ServiceAccount, or mount a foreign Secret, is not applied (`_named`).
 
 What the API server refuses (a template that makes no sense, a quota, a policy, a webhook that fails or does not answer) is an answer and not a
 failure (refusals.py): the other children are kept all the same, and the cluster is looked after as it is. A child that goes or changes in the
@@ -44,12 +45,14 @@ MOVED = frozenset({404, 409})
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kept:
-    """What one round came to: names of the children that were written, what was refused with the reason, kinds that belong to others, and names
-    of the children that went or changed in the moment of the write."""
+    """What one round came to: names of the children that were written, what was refused with the reason, kinds and names of those that belong to
+    others, kinds of workloads whose pods would use one of those, and names of the children that went or changed in the moment of the write."""
 
     written: list[str]
     refused: list[str]
     foreign: list[str] = dataclasses.field(default_factory=list)
+    foreign_names: list[str] = dataclasses.field(default_factory=list)
+    held: list[str] = dataclasses.field(default_factory=list)
     moved: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -81,6 +84,18 @@ def stranger(live: Manifest, name: str, uid: str) -> str:
     return "" if own or ours <= (meta.get("labels") or {}).items() else "was there already and is not the operator's"
 
 
+NAMED = frozenset({"Secret", "ServiceAccount"})
+"""Kinds that a pod template names."""
+
+
+def _named(manifest: Manifest) -> set[str]:
+    """The Secrets and the ServiceAccount that the pods of a workload use; nothing for any other kind."""
+    pod = (manifest.get("spec") or {}).get("template", {}).get("spec") or {}
+    account = pod.get("serviceAccountName")
+    mounted = [v["secret"]["secretName"] for v in pod.get("volumes") or [] if "secret" in v]
+    return {f"Secret {name}" for name in mounted} | ({f"ServiceAccount {account}"} if account else set())
+
+
 class Children:
     def __init__(self, api: Kubernetes, clock: Callable[[], float] = time.monotonic) -> None:
         self._api, self._clock = api, clock
@@ -102,17 +117,21 @@ class Children:
     async def keep(
         self, cluster: Cluster, replicas: int, voters: int, claim_size: str = "", claims: Sequence[Manifest] = (), secured: Secured = PLAIN
     ) -> Kept:
-        """Secrets first: pods that find theirs missing wait for seconds before they look again. `claim_size`: of the StatefulSet that there is.
-        `claims`: volume claims that differ; they are changed and never made."""
+        """First what pods name: without it they wait for seconds before they look again, and one that is foreign is seen before it is named.
+        `claim_size`: of the StatefulSet that there is. `claims`: volume claims that differ; they are changed and never made."""
         kept = Kept([], [], [])
         wanted = [*all_children(cluster, replicas, voters, claim_size, secured), *claims]
         end = asyncio.get_running_loop().time() + KEEP_S
-        first, then = [m for m in wanted if m["kind"] == "Secret"], [m for m in wanted if m["kind"] != "Secret"]
+        first, then = [m for m in wanted if m["kind"] in NAMED], [m for m in wanted if m["kind"] not in NAMED]
         await _together(end, [self._keep_one(cluster, manifest, kept) for manifest in first])
-        more = [self._keep_one(cluster, manifest, kept) for manifest in then]
+        foreign = set(kept.foreign_names)
+        held = {(m["kind"], m["metadata"]["name"]): used for m in then if (used := sorted(foreign & _named(m)))}
+        kept.held.extend(kind for kind, _ in held)
+        kept.refused.extend(f"{kind} {name} is not applied: its pods would use {used[0]}, which is not ours" for (kind, name), used in held.items())
+        more = [self._keep_one(cluster, m, kept) for m in then if (m["kind"], m["metadata"]["name"]) not in held]
         await _together(end, [*more, *(self._remove(cluster, *gone, kept) for gone in unwanted(cluster, voters))])
         # They ended in any order, and the status must not change with it.
-        return Kept(sorted(kept.written), sorted(kept.refused), sorted(kept.foreign), sorted(kept.moved))
+        return Kept(*(sorted(names) for names in (kept.written, kept.refused, kept.foreign, kept.foreign_names, kept.held, kept.moved)))
 
     async def _keep_one(self, cluster: Cluster, manifest: Manifest, kept: Kept) -> None:
         """Whatever the API server says to it, or does not say, is noted in `kept`. Raises only when the namespace is being deleted."""
@@ -159,6 +178,7 @@ class Children:
             return
         if live is not None and (whose := stranger(live, cluster.name, cluster.uid)):
             kept.foreign.append(manifest["kind"])
+            kept.foreign_names.append(f"{manifest['kind']} {meta['name']}")
             kept.refused.append(f"{manifest['kind']} {meta['name']} {whose}: it is left alone; delete or rename it, or the CounterCluster")
             return
         before = None if live is None else live["metadata"]["resourceVersion"]

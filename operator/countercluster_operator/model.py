@@ -13,6 +13,9 @@ OPEN_PORTS = "AnyoneWhoReachesThemIsObeyed"
 """The words of a cluster without TLS: its admin and peer ports know nobody, so they obey everybody."""
 
 
+OPERATOR_NAMESPACE = "countercluster-system"
+
+
 class InvalidSpec(Exception):
     """The spec makes no sense; the message names the field, its value and what is allowed."""
 
@@ -153,6 +156,7 @@ class Cluster(msgspec.Struct, frozen=True):
     deleting: bool = False
     roll_leader: str = ""  # the annotation that lets a supervised roll restart the leader: names the revision
     acknowledged_history: str = ""  # the annotation that says that a recovery was dealt with: names its history
+    operator_namespace: str = OPERATOR_NAMESPACE  # where the operator runs: only from there may it call
 
     @property
     def owner(self) -> dict[str, Any]:
@@ -176,7 +180,9 @@ def _chosen(status: dict[str, Any], spec: Spec, image: str, cache_image: str) ->
     return used or image, cache_used or cache_image
 
 
-def decode(body: dict[str, Any], default_image: str, default_cache_image: str) -> Cluster:
+def decode(
+    body: dict[str, Any], default_image: str, default_cache_image: str, operator_namespace: str = OPERATOR_NAMESPACE
+) -> Cluster:
     """Raises InvalidSpec for what the API server's schema let through."""
     meta, status = body["metadata"], body.get("status") or {}
     try:
@@ -204,4 +210,5 @@ def decode(body: dict[str, Any], default_image: str, default_cache_image: str) -
         deleting="deletionTimestamp" in meta,
         roll_leader=(meta.get("annotations") or {}).get(names.ROLL_LEADER, ""),
         acknowledged_history=(meta.get("annotations") or {}).get(names.ACKNOWLEDGED_HISTORY, ""),
+        operator_namespace=operator_namespace,
     )

@@ -113,7 +113,8 @@ class Reconciler:
     async def _look(self, body: dict[str, Any]) -> float:
         old = recalled(body.get("status") or {}, await self._memory.look(body))
         try:
-            cluster = decode({**body, "status": old}, self._settings.node_image, self._settings.redis_image)
+            found = {**body, "status": old}
+            cluster = decode(found, self._settings.node_image, self._settings.redis_image, self._settings.own_namespace)
         except InvalidSpec as error:
             await self._write_status(body, report.invalid(old, body["metadata"]["generation"], str(error), _now()))
             return AT_REST_S
@@ -140,6 +141,8 @@ class Reconciler:
         kept = Kept([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, secured, run)
         if "StatefulSet" in kept.foreign:
             todo = dataclasses.replace(todo, step=None, excess_claims=())  # its pods and volumes are not ours to touch
+        elif "StatefulSet" in kept.held:
+            todo = dataclasses.replace(todo, step=None)  # a pod that is made anew would use what is not ours
         if kept.moved and await self._is_another(body):
             raise Gone
         written = kept.written

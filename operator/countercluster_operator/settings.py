@@ -17,7 +17,7 @@ VARIABLES = {
     "RELATED_IMAGE_NODE": "image of the nodes where spec.image is empty",
     "RELATED_IMAGE_REDIS": "image of the cache where spec.cache.image is empty",
     "WATCH_NAMESPACES": "namespaces that it looks after, comma separated; empty: all",
-    "POD_NAMESPACE": "where its Lease lives",
+    "POD_NAMESPACE": "where it runs: its Lease lives there, and NetworkPolicies admit it from there only",
     "POD_NAME": "who holds the Lease; the host's name when empty",
     "HEALTH_PORT": "port of /healthz, /readyz and /metrics; 8080",
     "WORKERS": "CounterClusters that it works on at once; 16",

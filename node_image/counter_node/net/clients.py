@@ -110,7 +110,7 @@ class ClientConnection(Connection, asyncio.Protocol):
             transport.close()
             return
         tls = self._node.tls
-        if self._admin and tls is not None and not tls.belongs(transport.get_extra_info("peercert")):
+        if self._admin and tls is not None and not tls.administers(transport.get_extra_info("peercert")):
             self._node.refusals.add("peer_identity")
             transport.abort()
             return

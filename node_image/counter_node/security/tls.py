@@ -5,7 +5,7 @@
     ca.crt                    the authorities that are trusted: during a change of authority the old one and the new one
 
 1. Who a certificate stands for is its SAN of type URI: `countercluster://<cluster id>/node/<name>` or `…/client/operator`. Peers check it on both
-   sides, beyond the signature (net/peers.py); the admin port wants any certificate of the cluster's authorities that carries a name of the cluster.
+   sides, beyond the signature (net/peers.py); the admin port wants the operator's name or this node's own, letter by letter.
 2. What is read is tried by a handshake of the node with itself before it is used. At the start a bad file ends the node; later it is told, and what
    was there goes on.
 3. Connections keep what they were made with; new ones get what is newest. So a rotation drops nobody.
@@ -37,8 +37,8 @@ def node_uri(cluster_id: str, name: str) -> str:
     return f"{SCHEME}://{cluster_id}/node/{name}"
 
 
-def cluster_prefix(cluster_id: str) -> str:
-    return f"{SCHEME}://{cluster_id}/"
+def operator_uri(cluster_id: str) -> str:
+    return f"{SCHEME}://{cluster_id}/{OPERATOR}"
 
 
 def uris(certificate: dict[str, Any] | None) -> frozenset[str]:
@@ -106,9 +106,10 @@ class Tls:
         """Whether a peer's certificate is that of node `name` of this cluster."""
         return node_uri(self.cluster_id, name) in uris(certificate)
 
-    def belongs(self, certificate: dict[str, Any] | None) -> bool:
-        """Whether a certificate names anybody of this cluster: another cluster may have the same authority."""
-        return any(uri.startswith(cluster_prefix(self.cluster_id)) for uri in uris(certificate))
+    def administers(self, certificate: dict[str, Any] | None) -> bool:
+        """Whether a certificate is the operator's or this node's own. Another cluster, also one whose id begins with ours, may have the same
+        authority, and that authority may sign for others than nodes and the operator."""
+        return not uris(certificate).isdisjoint((operator_uri(self.cluster_id), node_uri(self.cluster_id, self._name)))
 
     def _files(self) -> tuple[Path, Path, Path]:
         stem = self._name if (self._directory / f"{self._name}.crt").exists() else "tls"

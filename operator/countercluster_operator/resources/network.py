@@ -1,5 +1,6 @@
 """Who may talk to whom: clients → RESP, nodes ↔ nodes, operator → admin, scrapers and probes → HTTP, nodes → Redis, clients → Redis.
-Redis calls nobody. Where nodes may call is left open: it would take the address of the DNS, which differs from cluster to cluster."""
+Redis calls nobody. The operator is admitted from its own namespace only: anybody can give a pod its label in a namespace of their own.
+Where nodes may call is left open: it would take the address of the DNS, which differs from cluster to cluster."""
 
 from __future__ import annotations
 
@@ -13,6 +14,9 @@ PODS: list[dict[str, Any]] = [{"namespaceSelector": {}}]
 """Every pod, and nobody from outside the Kubernetes cluster. Probes come from the pod's own machine, which policies do not keep out."""
 OPERATOR_LABELS = {names.LABEL_NAME: "countercluster-operator"}
 
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""The label by which the API server names each namespace; nobody can give it another value."""
+
 
 def _ports(*numbers: int) -> list[dict[str, Any]]:
     return [{"protocol": "TCP", "port": number} for number in numbers]
@@ -20,7 +24,8 @@ def _ports(*numbers: int) -> list[dict[str, Any]]:
 
 def policy(cluster: Cluster) -> dict[str, Any]:
     nodes = {"podSelector": {"matchLabels": names.selector(cluster.name, names.NODE)}}
-    operator = {"namespaceSelector": {}, "podSelector": {"matchLabels": OPERATOR_LABELS}}
+    home = {"matchLabels": {NAMESPACE_NAME: cluster.operator_namespace}}
+    operator = {"namespaceSelector": home, "podSelector": {"matchLabels": OPERATOR_LABELS}}
     for_clients = [names.RESP, names.CLUSTER_MODE] if cluster.spec.cluster_mode.enabled else [names.RESP]
     return {
         "apiVersion": "networking.k8s.io/v1",

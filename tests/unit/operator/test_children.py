@@ -14,6 +14,7 @@ from countercluster_operator.observed import Claim
 from countercluster_operator.resources.claims import to_write
 from kubernetes.aio.client.exceptions import ApiException
 
+from tests.unit.operator.test_golden import SECURED
 from tests.unit.operator.test_plan import cluster, formed
 
 Key = tuple[str, str]
@@ -189,5 +190,25 @@ def test_what_the_watch_shows_unchanged_is_not_read_for_ten_minutes() -> None:
         children.watched("Service", api.live["Service", "c"], gone=False)
         now[0] += 601
         assert await reads() == everything, "a watch is not believed for ever"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "held"),
+    [("ServiceAccount", "c", "StatefulSet c"), ("Secret", "c-nodes", "StatefulSet c"), ("Secret", "c-cache", "Deployment c-cache")],
+)
+def test_no_pod_uses_an_account_or_a_secret_of_somebody_else(kind: str, name: str, held: str) -> None:
+    async def run() -> None:
+        api = FakeApi()
+        meta = {"name": name, "namespace": "ns", "uid": "theirs", "generation": 1, "resourceVersion": "1"}
+        api.live[kind, name] = {"kind": kind, "metadata": meta}
+        kept = await Children(api).keep(cluster(), 3, 3, secured=SECURED)  # type: ignore[arg-type]
+        assert held not in kept.written
+        assert {"StatefulSet c", "Deployment c-cache"} - {held} <= set(kept.written), "the other pods do not use it"
+        assert f"{held} is not applied: its pods would use {kind} {name}, which is not ours" in kept.refused
+        assert "Service c" in kept.written
+        del api.live[kind, name]
+        assert held in (await Children(api).keep(cluster(), 3, 3, secured=SECURED)).written  # type: ignore[arg-type]
 
     asyncio.run(run())
