@@ -24,7 +24,8 @@ PRODUCTS = (
 )  # fmt: skip
 """What is installed; these know their version."""
 TOOLS = (
-    "benchmarks", "benchmarks.cache_staleness", "benchmarks.large", "benchmarks.stages", "benchmarks.tls_cost", "counter_node.resp.reference",
+    "benchmarks", "benchmarks.cache_staleness", "benchmarks.floods", "benchmarks.large", "benchmarks.pauses", "benchmarks.stages",
+    "benchmarks.tls_cost", "benchmarks.weights", "counter_node.resp.reference",
     "tests.clients.stock.build", "tests.faults", "tests.faults.measure", "tests.flaky", "tests.fuzz", "tests.mutations", "tests.redis_suite",
     "tests.simulation", "tests.support.entries",
     "client/unasync.py", "crds/reference.py", "docs/kubectl_page.py", "docs/metrics_page.py", "docs/pictures.py", "examples/demo.py",
