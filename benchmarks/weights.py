@@ -4,6 +4,7 @@ as tables grow in steps: the dearest counts. Exits with 1 when a weight is below
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import subprocess
@@ -79,8 +80,12 @@ def resident() -> int:
 
 
 def main() -> int:
-    if len(sys.argv) == 3:
-        print(json.dumps(measure(sys.argv[1], int(sys.argv[2]))))
+    parser = argparse.ArgumentParser(prog="benchmarks.weights", description=__doc__)
+    parser.add_argument("kind", nargs="?", choices=sorted(KINDS), help="only this one, in this process")
+    parser.add_argument("count", nargs="?", type=int, help="how many of them")
+    options = parser.parse_args()
+    if options.count is not None:
+        print(json.dumps(measure(options.kind, options.count)))
         return 0
     worst = 0.0
     show: Callable[[float], str] = lambda size: f"{size / (1 << 20):8.1f}"  # noqa: E731

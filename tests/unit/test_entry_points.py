@@ -19,6 +19,8 @@ from countercluster_operator.settings import VARIABLES, SettingsError, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
+pytestmark = pytest.mark.timeout(620)
+
 PRODUCTS = (
     "counter_node", "counter_node.devcluster", "counter_node.wal", "countercluster_operator", "countercluster.load", "kubectl_counters",
 )  # fmt: skip
@@ -57,7 +59,7 @@ def answers() -> Answers:
     path = os.pathsep.join(str(ROOT / room) for room in ("node_image", "operator", "client", "."))
     environment = {k: v for k, v in os.environ.items() if k != "KUBECONFIG"} | {"PYTHONPATH": path, "COLUMNS": "100"}
     command = [sys.executable, "-m", "tests.support.entries"]
-    done = subprocess.run(command, input=json.dumps(CASES), capture_output=True, text=True, timeout=110, cwd=ROOT, env=environment, check=False)
+    done = subprocess.run(command, input=json.dumps(CASES), capture_output=True, text=True, timeout=600, cwd=ROOT, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     return {(case[0], case[-1]): answer for case, answer in zip(CASES, json.loads(done.stdout), strict=True)}
 
