@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Callable
 
 from kubernetes.aio.client.exceptions import ApiException
-from redis.exceptions import RedisError
 
 from countercluster_operator import names
 from countercluster_operator.api import Kubernetes
@@ -18,6 +17,7 @@ from countercluster_operator.model import Cluster
 from countercluster_operator.observe import admin
 from countercluster_operator.observed import Claim, Observed
 from countercluster_operator.plan import Step
+from countercluster_operator.replies import Hostile, Refusal
 
 NOBODY = "0" * 16
 USED_UP = "was removed and is never reused"
@@ -145,5 +145,5 @@ class Act:
         self._api.may_write()
         try:
             await admin(ip, names.pod_host(self._cluster.name, self._cluster.namespace, pod), self._context, *command)
-        except (RedisError, OSError, TimeoutError) as error:
+        except (Refusal, Hostile, OSError, TimeoutError) as error:
             raise NotNow(f"{command[0]} at {pod}: {error or type(error).__name__}") from None

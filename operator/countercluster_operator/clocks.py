@@ -16,11 +16,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
-from redis.exceptions import RedisError
-
 from countercluster_operator import names
 from countercluster_operator.api import UNREACHABLE, Kubernetes
 from countercluster_operator.model import Cluster
+from countercluster_operator.replies import Hostile, Refusal
 
 NAME = "apiserver"
 READ_EVERY_S = 30.0
@@ -126,7 +125,7 @@ class Witness:
 
     async def _tell_one(self, cluster: Cluster, pod: str, ip: str, context: ssl.SSLContext | None, command: tuple[str, ...]) -> None:
         host = names.pod_host(cluster.name, cluster.namespace, pod)
-        with contextlib.suppress(RedisError, OSError, TimeoutError):
+        with contextlib.suppress(Refusal, Hostile, OSError, TimeoutError):
             await self._admin(ip, host, context, *command, timeout_s=TELL_S)
 
     async def _read(self) -> Reading | None:

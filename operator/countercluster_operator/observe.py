@@ -3,62 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import datetime
-import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
-
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from countercluster_operator import names, trouble
 from countercluster_operator.api import Kubernetes
+from countercluster_operator.door import ask
 from countercluster_operator.landscape import Landscape, Silence
 from countercluster_operator.machines import NONE, Loss, Machines
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Claim, NodeStatus, Observed, Pod, node_status
+from countercluster_operator.replies import Refusal, document
+from countercluster_operator.statuses import judged
 from countercluster_operator.trouble import running
 
 ASK_S = 2.0
 COMMAND_S = 15.0
 
 
-class Secure(redis.asyncio.Connection):
-    """With a context that is there already, and the name that the other side's certificate must carry."""
-
-    def __init__(self, *, context: ssl.SSLContext, server_name: str, **options: Any) -> None:
-        super().__init__(**options)
-        self._tls = {"ssl": context, "server_hostname": server_name}
-
-    def _connection_arguments(self) -> Mapping[str, Any]:
-        return {**super()._connection_arguments(), **self._tls}
-
-
-async def admin(ip: str, server_name: str, context: ssl.SSLContext | None, *command: str, timeout_s: float = COMMAND_S) -> Any:
-    """One RAFT.* command to the node at `ip`; with a context by mutual TLS. Raises RedisError, OSError, TimeoutError."""
-    options: dict[str, Any] = {"host": ip, "port": names.ADMIN, "socket_timeout": timeout_s, "socket_connect_timeout": ASK_S}
-    if context is not None:
-        options |= {"connection_class": Secure, "context": context, "server_name": server_name}
-    pool = redis.asyncio.ConnectionPool(**options, retry=Retry(NoBackoff(), 0), max_connections=1)
-    client = redis.asyncio.Redis.from_pool(pool)
-    try:
-        async with asyncio.timeout(timeout_s + ASK_S):
-            return await client.execute_command(*command)
-    finally:
-        with contextlib.suppress(RedisError, OSError):
-            await client.aclose()
+async def admin(ip: str, server_name: str, context: ssl.SSLContext | None, *command: str, timeout_s: float = COMMAND_S) -> bytes | int | None:
+    """One RAFT.* command to the node at `ip`; with a context by mutual TLS. Raises Refusal, Hostile, OSError, TimeoutError."""
+    return await ask(ip, server_name, context, *command, timeout_s=timeout_s)
 
 
 async def _ask(ip: str, server_name: str, context: ssl.SSLContext | None, patience_s: float) -> NodeStatus | None:
+    """None from a node that does not answer, and from one whose answer is beyond bounds."""
     try:
         async with asyncio.timeout(patience_s):
-            return node_status(json.loads(await admin(ip, server_name, context, "RAFT.STATUS", timeout_s=ASK_S)))
-    except (RedisError, OSError, TimeoutError, ValueError, KeyError):
+            answer = await admin(ip, server_name, context, "RAFT.STATUS", timeout_s=ASK_S)
+            return node_status(judged(document(answer if isinstance(answer, bytes) else b"")))
+    except (Refusal, ValueError, OSError, TimeoutError):
         return None
 
 

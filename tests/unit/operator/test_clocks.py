@@ -9,7 +9,7 @@ import pytest
 from countercluster_operator import clocks
 from countercluster_operator.clocks import LogTime, Witness, condition, log_time, news, remembered
 from countercluster_operator.model import Cluster, Spec
-from redis.exceptions import ResponseError
+from countercluster_operator.replies import Refusal
 
 HOUR_MS = 3_600_000
 CLUSTER = Cluster("c", "ns", "uid", 1, Spec(), "image", "redis")
@@ -65,7 +65,7 @@ def test_the_api_servers_clock_is_told_to_each_node_and_asked_for_seldom() -> No
     async def admin(ip: str, name: str, context: object, *command: str, timeout_s: float) -> None:
         told.append((ip, *command))
         if ip == "2":
-            raise ResponseError("ERR unknown command")
+            raise Refusal("ERR unknown command")
 
     async def scenario() -> None:
         witness = Witness(api, admin)  # type: ignore[arg-type]

@@ -9,12 +9,12 @@ import hashlib
 from typing import Any
 
 import pytest
-import redis
 from countercluster_operator import act, names, reconcile
 from countercluster_operator.api import Kubernetes
 from countercluster_operator.lease import NotLeading
 from countercluster_operator.observed import Observed
 from countercluster_operator.reconcile import AT_ONCE_S, AT_REST_S, REFUSED_S, SOON_S, Reconciler
+from countercluster_operator.replies import Refusal
 from countercluster_operator.settings import load
 from kubernetes.aio.client.exceptions import ApiException
 
@@ -170,7 +170,7 @@ def test_a_learner_whose_id_is_used_up_starts_anew(role: str, monkeypatch: pytes
     world = World({"replicas": 4}, dataclasses.replace(seen, pods=tuple(pods), target=4))
 
     async def refuse(*_: Any) -> None:
-        raise redis.ResponseError("node id id3 was removed and is never reused; start the node with an empty directory")
+        raise Refusal("node id id3 was removed and is never reused; start the node with an empty directory")
 
     monkeypatch.setattr(act, "admin", refuse)
     world.look(2)
