@@ -81,10 +81,10 @@ class World:
         condition: Object = conditions.get(kind, {})
         return condition if condition.get("observedGeneration") == found["metadata"]["generation"] else {}
 
-    def wait_ready(self, namespace: str, name: str, timeout_s: float = 60) -> None:
+    def wait_ready(self, namespace: str, name: str, timeout_s: float = 110) -> None:
         self.wait(f"{namespace}/{name} is ready", lambda: self.condition(namespace, name).get("status") == "True", timeout_s)
 
-    def wait(self, what: str, is_so: Callable[[], bool], timeout_s: float = 30) -> None:
+    def wait(self, what: str, is_so: Callable[[], bool], timeout_s: float = 90) -> None:
         end = time.monotonic() + timeout_s
         while not is_so():
             assert time.monotonic() < end, f"not within {timeout_s:.0f} s: {what}\n{self.state()}"

@@ -105,7 +105,7 @@ class Operator:
             return []
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
-    def wait_for(self, message: str, timeout_s: float = 30, count: int = 1) -> dict[str, Any]:
+    def wait_for(self, message: str, timeout_s: float = 90, count: int = 1) -> dict[str, Any]:
         """The log line that says so."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
