@@ -27,6 +27,8 @@ from tests.apiserver.world import ROOT, World, world
 from tests.support.certificates import now
 from tests.support.operators import Operator
 
+pytestmark = pytest.mark.timeout(300)
+
 QUICK = {"SPREAD_SECONDS": "2"}
 SECURED: dict[str, Any] = {"tls": {}, "auth": {}}
 
