@@ -55,6 +55,7 @@ class Memory:
     def __init__(self, api: Kubernetes, clock: Callable[[], float] = time.monotonic) -> None:
         self._api, self._clock = api, clock
         self._known: dict[tuple[str, str, str], tuple[Object | None, float]] = {}  # namespace, name, uid
+        self._orphans: set[tuple[str, str, str]] = set()  # whose memory is still to be given its owner
 
     async def look(self, body: Object) -> Object | None:
         """None where there is none, or it is another's. Raises what a request may raise: what cannot be read is not taken for nothing."""
@@ -66,12 +67,15 @@ class Memory:
         found = await self._api.get("v1", "ConfigMap", meta["namespace"], f"{meta['name']}-memory")
         mine = found is not None and not stranger(found, meta["name"], meta["uid"])
         self._known[key] = (_load(found) if found is not None and mine else None, self._clock())
+        self._orphans.discard(key)
+        if found is not None and mine and not found["metadata"].get("ownerReferences"):
+            self._orphans.add(key)  # it would outlive the cluster, and tell the next of the name of members that are gone
         return self._known[key][0]
 
     async def keep(self, cluster: Cluster, status: Object) -> None:
         key = (cluster.namespace, cluster.name, cluster.uid)
         wanted = essence(status)
-        if self._known.get(key, (None, 0.0))[0] == wanted:
+        if self._known.get(key, (None, 0.0))[0] == wanted and key not in self._orphans:
             return
         name = f"{cluster.name}-memory"
         there = await self._api.get("v1", "ConfigMap", cluster.namespace, name)
@@ -80,10 +84,12 @@ class Memory:
         data = {FILE: json.dumps(wanted, sort_keys=True)}
         await self._api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(cluster, name, names.NODE), "data": data})
         self._known[key] = (wanted, self._clock())
+        self._orphans.discard(key)
 
     def forget(self, namespace: str, name: str) -> None:
         for key in [k for k in self._known if k[:2] == (namespace, name)]:
             del self._known[key]
+            self._orphans.discard(key)
 
 
 def _load(found: Object) -> Object | None:

@@ -29,7 +29,7 @@ async def observe(api: World, _cluster: Any, status: Any, *_: Any) -> Any:
     """As the real one, what it knows of before is from the status that it is given."""
     first = status.get("bootstrap")
     seen = dataclasses.replace(api.seen, bootstrap=(first["pod"], first["nodeId"]) if first else None)
-    return dataclasses.replace(seen, target=status.get("target")), {}
+    return dataclasses.replace(seen, target=status.get("target")), {p.name: "192.0.2.1" for p in seen.pods}
 
 
 def test_a_wiped_status_comes_back_with_everything_that_was_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
