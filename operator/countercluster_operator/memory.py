@@ -4,7 +4,7 @@ The status is a cache: it is lost when a CounterCluster is restored from Git, or
 What is in it and cannot be seen anew is therefore kept in a child as well: who formed the cluster,
 who its members are, the size that is worked towards, recoveries that are done, the images that were
 chosen. Where the two differ, the child is right. It is written before the status, and only when it
-changes; at rest it is not even read but every ten minutes.
+changes; at rest it is read every ten minutes, and after a pass that had to write a child.
 
 Should both be lost, the volumes tell: a majority of them forms its cluster again by itself, and for
 the rest see `recover` in healing.py.
@@ -85,6 +85,11 @@ class Memory:
         await self._api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(cluster, name, names.NODE), "data": data})
         self._known[key] = (wanted, self._clock())
         self._orphans.discard(key)
+
+    def doubt(self, namespace: str, name: str) -> None:
+        """It is read again with the next pass."""
+        for key in [k for k in self._known if k[:2] == (namespace, name)]:
+            self._known[key] = (self._known[key][0], self._clock() - TRUST_S)
 
     def forget(self, namespace: str, name: str) -> None:
         for key in [k for k in self._known if k[:2] == (namespace, name)]:

@@ -130,7 +130,7 @@ class Reconciler:
         context = self._keeper.door(cluster)
         seen, addresses = await observe(self._api, cluster, old, context, self._landscape)
         seen = self._heights.noted((cluster.namespace, cluster.name), seen)
-        await self._witness.tell(cluster, {p.name: addresses[p.name] for p in seen.pods if p.status is not None}, context)
+        await self._witness.tell(cluster, {p.name: addresses[p.name] for p in seen.pods if p.status is not None and p.name in addresses}, context)
         seen = await self._inquiry.explain(cluster, seen)
         todo = self._in_turn(cluster, seen, plan(cluster, seen))
         if not cluster.spec.paused:
@@ -146,7 +146,8 @@ class Reconciler:
         if kept.moved and await self._is_another(body):
             raise Gone
         written = kept.written
-        if written:  # what was observed is outdated
+        if written:  # what was observed is outdated, and whoever deleted these may have deleted the memory as well
+            self._memory.doubt(cluster.namespace, cluster.name)
             applied = f"applied {', '.join(written)}"
             todo = dataclasses.replace(todo, applied=applied) if todo.settled else dataclasses.replace(todo, step=None, waiting=applied)
         if unable := self._unable.pop((cluster.namespace, cluster.name), ""):

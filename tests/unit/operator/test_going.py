@@ -224,7 +224,7 @@ def test_no_write_outlives_its_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
 
     async def apply(manifest: Object, *, subresource: str = "") -> Object:
-        if manifest["kind"] == "ServiceAccount":
+        if manifest["kind"] == "PodDisruptionBudget":
             raise NotLeading("not any more")
         if manifest["kind"] == "StatefulSet":
             await asyncio.sleep(0.05)

@@ -63,6 +63,19 @@ def test_memory_is_written_when_it_changes_and_not_at_rest() -> None:
     assert "apply ConfigMap" not in world.said, "who leads is no memory"
 
 
+def test_memory_that_is_deleted_with_the_other_children_comes_back_with_them() -> None:
+    world = World()
+    world.look(2)
+    for kind in ("Service", "ConfigMap"):
+        for key in [k for k in world.live if k[0] == kind]:
+            live = world.live.pop(key)
+            world.wanted.pop(key, None)
+            world.reconciler.watched(kind, live, gone=True)
+    world.look(3)
+    assert ("ConfigMap", "c-memory") in world.live
+    assert ("Service", "c") in world.live
+
+
 def test_memory_that_cannot_be_read_is_not_taken_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     read = world.get
