@@ -11,6 +11,7 @@ from redis.asyncio.client import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from countercluster.aio.waiting import BOUNDED, limit
 from countercluster.commands import Key
 
 HEARTBEAT = "countercluster:{heartbeat}"
@@ -21,7 +22,8 @@ PAUSE_S = 1.0
 
 class AsyncCache:
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        self._client: Any = Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0), **options)
+        times: dict[str, Any] = {"socket_connect_timeout": TIMEOUT_S, "socket_timeout": TIMEOUT_S if BOUNDED else None}
+        self._client: Any = Redis.from_url(url, **times, retry=Retry(NoBackoff(), 0), **options)
         self._not_before = 0.0
 
     async def read(self, keys: tuple[Key, ...], max_age_s: float | None, after: int | None) -> list[int | None]:
@@ -30,7 +32,8 @@ class AsyncCache:
         if time.monotonic() < self._not_before:
             return nothing
         try:
-            heartbeat, *values = await self._client.mget(HEARTBEAT, *keys)
+            async with limit(2 * TIMEOUT_S):  # for the connection, and for the answer
+                heartbeat, *values = await self._client.mget(HEARTBEAT, *keys)
         except (exceptions.RedisError, OSError):
             self._not_before = time.monotonic() + PAUSE_S
             return nothing

@@ -31,7 +31,7 @@ from redis.backoff import NoBackoff
 
 from countercluster import attempts
 from countercluster.addresses import Addresses
-from countercluster.aio.waiting import drop, receive, sleep
+from countercluster.aio.waiting import BOUNDED, drop, limit, receive, sleep
 from countercluster.commands import Command, Word, spoken
 from countercluster.errors import NotExecuted, OutcomeUnknown, Refused
 
@@ -136,7 +136,8 @@ class AsyncLane:
             self._sent = True
             try:
                 begun = time.monotonic()
-                await connection.send_packed_command(connection.pack_commands(batch), check_health=False)
+                async with limit(max(0.001, min(patience.attempt_s, deadline - begun))):
+                    await connection.send_packed_command(connection.pack_commands(batch), check_health=False)
                 replies = [await self._reply(connection, patience, deadline) for _ in batch]
                 if time.monotonic() - begun < patience.attempt_s / 2:
                     self._slowness = 1
@@ -165,16 +166,19 @@ class AsyncLane:
             return error
 
     async def _connected(self, patience: Patience, deadline: float) -> Connection:
+        left_s = max(0.001, deadline - time.monotonic())
+        connect_s, answer_s = min(patience.connect_s, left_s), min(patience.attempt_s, left_s)
         try:
             if self._connection is None:
                 options = self._addresses.at(self._at)
                 kind = SSLConnection if options.pop("tls") else Connection
-                left_s = max(0.001, deadline - time.monotonic())
-                options |= {"socket_connect_timeout": min(patience.connect_s, left_s), "socket_timeout": min(patience.attempt_s, left_s)}
+                options |= {"socket_connect_timeout": connect_s, "socket_timeout": answer_s if BOUNDED else None}
                 self._connection = kind(**{"protocol": 2, **options, "retry": Retry(NoBackoff(), 0)})
-                await self._connection.connect()
+                async with limit(min(connect_s + answer_s, left_s)):
+                    await self._connection.connect()
             if self._discover and self._addresses.ask_now():
-                await self._ask_for_others(self._connection)
+                async with limit(answer_s):
+                    await self._ask_for_others(self._connection)
         except (exceptions.RedisError, OSError) as error:
             raise attempts.not_connected(error) from error
         return self._connection

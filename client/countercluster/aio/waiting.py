@@ -1,14 +1,25 @@
-"""What waiting is in asyncio. Its other half is sync/waiting.py."""
+"""What waiting is in asyncio. Its other half is sync/waiting.py.
+
+redis-py bounds what it sends by `asyncio.wait_for`. In Python 3.11 that loses a cancellation which
+comes in the turn of the event loop in which the sending ends: a call whose time is over would go on
+until its reply or its own deadline. So redis-py's bound is off here (`BOUNDED`), and `limit` is the
+bound.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from asyncio import sleep as sleep
+from collections.abc import AsyncIterator
 from typing import Any
 
 from redis import exceptions
 from redis.asyncio.connection import Connection, SSLConnection
+
+BOUNDED = False
+"""Whether redis-py's `socket_timeout` bounds what is sent, and what is read outside of `receive`."""
 
 
 class Places:
@@ -27,6 +38,16 @@ class Places:
 
     def give(self) -> None:
         self._free.release()
+
+
+@contextlib.asynccontextmanager
+async def limit(timeout_s: float) -> AsyncIterator[None]:
+    """Raises redis' TimeoutError when what is inside takes longer."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError:
+        raise exceptions.TimeoutError(f"not done within {timeout_s:g} s") from None
 
 
 async def receive(connection: Connection | SSLConnection, timeout_s: float) -> Any:

@@ -12,6 +12,7 @@ from redis.client import Redis
 from redis.retry import Retry
 from redis.backoff import NoBackoff
 
+from countercluster.sync.waiting import BOUNDED, limit
 from countercluster.commands import Key
 
 HEARTBEAT = "countercluster:{heartbeat}"
@@ -22,7 +23,8 @@ PAUSE_S = 1.0
 
 class Cache:
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        self._client: Any = Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0), **options)
+        times: dict[str, Any] = {"socket_connect_timeout": TIMEOUT_S, "socket_timeout": TIMEOUT_S if BOUNDED else None}
+        self._client: Any = Redis.from_url(url, **times, retry=Retry(NoBackoff(), 0), **options)
         self._not_before = 0.0
 
     def read(self, keys: tuple[Key, ...], max_age_s: float | None, after: int | None) -> list[int | None]:
@@ -31,7 +33,8 @@ class Cache:
         if time.monotonic() < self._not_before:
             return nothing
         try:
-            heartbeat, *values = self._client.mget(HEARTBEAT, *keys)
+            with limit(2 * TIMEOUT_S):  # for the connection, and for the answer
+                heartbeat, *values = self._client.mget(HEARTBEAT, *keys)
         except (exceptions.RedisError, OSError):
             self._not_before = time.monotonic() + PAUSE_S
             return nothing

@@ -32,7 +32,7 @@ from redis.backoff import NoBackoff
 
 from countercluster import attempts
 from countercluster.addresses import Addresses
-from countercluster.sync.waiting import drop, receive, sleep
+from countercluster.sync.waiting import BOUNDED, drop, limit, receive, sleep
 from countercluster.commands import Command, Word, spoken
 from countercluster.errors import NotExecuted, OutcomeUnknown, Refused
 
@@ -137,7 +137,8 @@ class Lane:
             self._sent = True
             try:
                 begun = time.monotonic()
-                connection.send_packed_command(connection.pack_commands(batch), check_health=False)
+                with limit(max(0.001, min(patience.attempt_s, deadline - begun))):
+                    connection.send_packed_command(connection.pack_commands(batch), check_health=False)
                 replies = [self._reply(connection, patience, deadline) for _ in batch]
                 if time.monotonic() - begun < patience.attempt_s / 2:
                     self._slowness = 1
@@ -166,16 +167,19 @@ class Lane:
             return error
 
     def _connected(self, patience: Patience, deadline: float) -> Connection:
+        left_s = max(0.001, deadline - time.monotonic())
+        connect_s, answer_s = min(patience.connect_s, left_s), min(patience.attempt_s, left_s)
         try:
             if self._connection is None:
                 options = self._addresses.at(self._at)
                 kind = SSLConnection if options.pop("tls") else Connection
-                left_s = max(0.001, deadline - time.monotonic())
-                options |= {"socket_connect_timeout": min(patience.connect_s, left_s), "socket_timeout": min(patience.attempt_s, left_s)}
+                options |= {"socket_connect_timeout": connect_s, "socket_timeout": answer_s if BOUNDED else None}
                 self._connection = kind(**{"protocol": 2, **options, "retry": Retry(NoBackoff(), 0)})
-                self._connection.connect()
+                with limit(min(connect_s + answer_s, left_s)):
+                    self._connection.connect()
             if self._discover and self._addresses.ask_now():
-                self._ask_for_others(self._connection)
+                with limit(answer_s):
+                    self._ask_for_others(self._connection)
         except (exceptions.RedisError, OSError) as error:
             raise attempts.not_connected(error) from error
         return self._connection

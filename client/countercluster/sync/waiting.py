@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from time import sleep as sleep
 from typing import Any
 
 from redis.connection import Connection
+
+BOUNDED = True
+"""Whether redis-py's `socket_timeout` bounds what is sent, and what is read outside of `receive`."""
 
 
 class Places:
@@ -20,6 +25,12 @@ class Places:
 
     def give(self) -> None:
         self._free.release()
+
+
+@contextlib.contextmanager
+def limit(_timeout_s: float) -> Iterator[None]:
+    """The socket has its own bound."""
+    yield
 
 
 def receive(connection: Connection, timeout_s: float) -> Any:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import pytest
 from countercluster import CounterError, NotExecuted, OutcomeUnknown, Refused
 
-from tests.support.faces import FACES
-from tests.unit.client.server import LATE_S, CountingServer
+from tests.unit.client.clock import LATE_S, Clock
+from tests.unit.client.server import PATIENT_FACES, CountingServer
 
-pytestmark = FACES
+pytestmark = PATIENT_FACES
 
 
 @pytest.mark.parametrize(
@@ -53,8 +52,8 @@ def test_without_exactly_once_a_command_that_was_certainly_not_executed_is_sent_
 
 def test_at_the_deadline_the_outcome_is_unknown_when_any_attempt_was_not_answered(face: Any) -> None:
     faults = ["lose-reply"] + ["LOADING no leader"] * 100
-    with CountingServer(*faults) as server, face(server.url, deadline_s=0.3) as counters:
-        with pytest.raises(OutcomeUnknown, match=r"INCRBY k 1: LOADING no leader \(deadline 0.3 s"):
+    with CountingServer(*faults) as server, Clock(server), face(server.url, deadline_s=3) as counters:
+        with pytest.raises(OutcomeUnknown, match=r"INCRBY k 1: LOADING no leader \(deadline 3 s"):
             counters.incr("k")
         assert server.values == {b"k": 1}
 
@@ -63,27 +62,28 @@ def test_a_reply_that_comes_too_late_is_nobody_elses(face: Any) -> None:
     """The connection that it comes on is left, and the command sent again on another."""
     with CountingServer("late", "", "late") as server, face(server.url, attempt_s=0.1) as counters:
         assert [counters.incr("k") for _ in range(5)] == [1, 2, 3, 4, 5]
-        time.sleep(2 * LATE_S)
+        server.release()
         assert [counters.incr("k") for _ in range(3)] == [6, 7, 8]
         assert server.values == {b"k": 8}
 
 
 def test_without_exactly_once_a_late_reply_is_an_unknown_outcome_and_nobody_elses(face: Any) -> None:
-    with CountingServer("late") as server, face(server.url, attempt_s=0.1, exactly_once=False) as counters:
+    with CountingServer("late") as server, Clock(server), face(server.url, attempt_s=LATE_S / 4, exactly_once=False) as counters:
         with pytest.raises(OutcomeUnknown):
             counters.incr("k")
+        server.release()
         assert [counters.incr("k") for _ in range(3)] == [2, 3, 4]
 
 
 def test_at_the_deadline_nothing_was_executed_when_every_attempt_was_refused(face: Any) -> None:
-    with CountingServer(*["LOADING no leader"] * 100) as server, face(server.url, deadline_s=0.3) as counters:
+    with CountingServer(*["LOADING no leader"] * 100) as server, Clock(server), face(server.url, deadline_s=3) as counters:
         with pytest.raises(NotExecuted):
             counters.incr("k")
         assert not server.values
 
 
 def test_after_an_unknown_outcome_the_lane_goes_on_under_its_own_producer(face: Any) -> None:
-    with CountingServer(*["lose-reply"] * 100) as server, face(server.url, deadline_s=0.2) as counters:
+    with CountingServer(*["lose-reply"] * 100) as server, Clock(server), face(server.url, deadline_s=3) as counters:
         with pytest.raises(OutcomeUnknown):
             counters.incr("k")
         first = {words[1] for words in server.received}
@@ -94,7 +94,7 @@ def test_after_an_unknown_outcome_the_lane_goes_on_under_its_own_producer(face: 
 
 
 def test_a_sequence_that_never_arrived_costs_no_producer_of_the_clusters_table(face: Any) -> None:
-    with CountingServer(*["lose-request"] * 100) as server, face(server.url, deadline_s=0.2) as counters:
+    with CountingServer(*["lose-request"] * 100) as server, Clock(server), face(server.url, deadline_s=3) as counters:
         with pytest.raises(OutcomeUnknown):
             counters.incr("k")
         server.faults = iter(())
@@ -156,19 +156,18 @@ def test_an_error_that_the_cluster_remembers_is_the_outcome_of_every_attempt(fac
 
 def test_attempts_lengthen_until_a_slow_reply_comes(face: Any) -> None:
     """Every reply takes longer than the first attempts: the call ends with its value, not at the deadline."""
-    with CountingServer(*["late"] * 6) as server, face(server.url, attempt_s=LATE_S / 6) as counters:
+    with CountingServer(*["late"] * 6) as server, Clock(server), face(server.url, attempt_s=LATE_S / 6) as counters:
         assert counters.incr("k") == 1
-        attempts = len(server.received)
-        assert 2 <= attempts <= 5
+        assert len(server.received) == 4, "attempts of 1, 2, 4 and 8 sixths"
         assert counters.incr("k") == 2
-        assert len(server.received) == attempts + 1, "the lane forgot how slow the cluster is"
+        assert len(server.received) == 5, "the lane forgot how slow the cluster is"
         assert server.values == {b"k": 2}
 
 
 def test_a_dead_address_is_passed_over(face: Any) -> None:
     with CountingServer() as dead:
         gone = dead.url
-    with CountingServer() as server, face([gone, server.url], connect_s=0.5) as counters:
+    with CountingServer() as server, face([gone, server.url], connect_s=5) as counters:
         assert [counters.incr("k") for _ in range(3)] == [1, 2, 3]
 
 
@@ -217,7 +216,7 @@ def test_a_found_node_is_asked_when_the_one_that_was_given_dies(face: Any) -> No
         port = int(other.url.rpartition(":")[2])
         node = b"*6\r\n$2\r\nid\r\n$1\r\nx\r\n$4\r\nport\r\n:%d\r\n$8\r\nendpoint\r\n$9\r\n127.0.0.1\r\n" % port
         given.shards = b"*1\r\n*4\r\n$5\r\nslots\r\n*2\r\n:0\r\n:16383\r\n$5\r\nnodes\r\n*1\r\n" + node
-        with face(given.url, connect_s=0.3) as counters:
+        with face(given.url, connect_s=5) as counters:
             assert counters.incr("k") == 1
             assert not other.received
             given.stop()
@@ -226,11 +225,11 @@ def test_a_found_node_is_asked_when_the_one_that_was_given_dies(face: Any) -> No
 
 
 def test_a_deadline_of_one_call(face: Any) -> None:
-    with CountingServer(*["LOADING no leader"] * 1000) as server, face(server.url) as counters:
-        start = time.monotonic()
+    with CountingServer(*["LOADING no leader"] * 1000) as server, Clock(server) as clock, face(server.url) as counters:
+        start = clock.now
         with pytest.raises(NotExecuted, match=r"deadline 0\.2 s"):
             counters.within(0.2).incr("k")
-        assert time.monotonic() - start < 5
+        assert 0 < clock.now - start <= 0.2
 
 
 def test_what_is_passed_through_reaches_the_server(face: Any) -> None:
