@@ -304,7 +304,10 @@ class ClientConnection(Connection, asyncio.Protocol):
         if self.closed or self.last or not self._commands:
             return
         del self._commands[0]
-        self._answer(THROTTLED)
+        if self._held:
+            self._held.append(Reply(THROTTLED))
+        else:
+            self._answer(THROTTLED)
         self.failed_logins += 1
         if end:
             self.end()
@@ -336,12 +339,15 @@ class ClientConnection(Connection, asyncio.Protocol):
             self._node.wake()
         else:
             actions: list[Action] = []
+            waits: list[list[bytes]] = []
             for number, command in enumerate(commands):
                 if isinstance(action := session.handle(command), Again):
-                    self._wait_for_login(commands[number:])
+                    waits = commands[number:]
                     break
                 actions.append(action)
             self._act(actions)
+            if waits:  # last, as it may be refused at once, which is its answer
+                self._wait_for_login(waits)
         if self.unanswered + len(self._held) > self._server.max_pipeline:
             self.pause("pipeline")
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from counter_node.net import logins
+from counter_node.net.clients import ClientConnection
 from counter_node.net.logins import KEY_MOST, Logins
+from counter_node.resp.actions import Again, Reply
 from counter_node.security.throttle import ADDRESS, CELLS, TOTAL, USER, Throttle, network
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,3 +156,44 @@ def test_who_was_here_before_does_not_wait_behind_a_thousand_strangers(room: tup
     waiting.wait(cast(Any, honest), ("192.0.2.1", "app"))
     loop.run_to(0.2)
     assert honest.told == "turn"
+
+
+class Socket:
+    """As much of a transport as a connection asks for."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        pass
+
+    close = resume_reading = pause_reading
+
+
+def test_a_login_that_is_refused_at_once_is_answered_after_what_came_before_it() -> None:
+    """Else its error is taken for the answer of a command that is executed."""
+
+    class Full:
+        def wait(self, connection: ClientConnection, key: object) -> None:
+            connection.login_refused(end=True)
+
+    node = SimpleNamespace(wake=lambda: None, tls=None)
+    server = SimpleNamespace(
+        lane=None, node=node, max_reply_bytes=1 << 20, max_pipeline=100, ordinary_commands=0, logins=Full(), failed=lambda _: None
+    )
+    connection = ClientConnection(cast(Any, server))
+    connection.transport = cast(Any, (socket := Socket()))
+    actions: dict[bytes, Reply | Again] = {b"PING": Reply(1), b"AUTH": Again()}
+    session = SimpleNamespace(handle=lambda words: actions[words[0]], increments=lambda _: None, login_key=("", ""), protocol=2)
+    connection.session = cast(Any, session)
+    connection._take([[b"PING"], [b"AUTH", b"u", b"p"], [b"PING"]])
+    assert socket.written.startswith(b":1\r\n-ERR too many wrong passwords")
