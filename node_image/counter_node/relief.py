@@ -24,8 +24,8 @@ def shrinks(op: Op, now_ms: int, utc_ms: int) -> bool:
         return all(shrinks(inner, now_ms, utc_ms) for inner in op[1])
     if code == o.EXEC_IF:
         return all(shrinks(inner, now_ms, utc_ms) for inner in op[2])
-    if code == o.IDMP:
-        return shrinks(op[3], now_ms, utc_ms)
+    if code in (o.IDMP, o.IDMP_OF):
+        return shrinks(op[-1], now_ms, utc_ms)
     if code == o.EXPIRE:
         _, _, kind, ms, *_ = op
         return bool((kind == o.EX_IN and ms <= 0) or (kind == o.EX_AT and ms <= utc_ms))

@@ -298,9 +298,10 @@ class Replica:
         self._hand_over_runaway()
 
     def propose_time(self, body: batches.Jump | batches.Calendar) -> int | None:
-        """A leader's: the index of its entry, None when it cannot be proposed now."""
+        """A leader's: the index of its entry, None when it cannot be proposed now. A full disk takes a jump: before
+        the mark of a gap nothing else is stamped, so nothing could be deleted."""
         data = batches.encode(body)
-        if not self._fits(len(data)) or not self.raft.propose(batches.stamp(self._log_time().stamp(), data)):
+        if not self._fits(len(data), lambda: type(body) is batches.Jump) or not self.raft.propose(batches.stamp(self._log_time().stamp(), data)):
             return None
         self._time_governed = (self.raft.term, self.raft.log.last_index)
         return self.raft.log.last_index
@@ -329,6 +330,7 @@ class Replica:
             return True
         machine = self.machine
         return machine.gap and bool(machine.deadlines) and self._led_ticks < 2 * self.raft.config.election_ticks
+
     def _time_is_under_way(self) -> bool:
         return self._time_proposed[0] == self.raft.term and self._time_proposed[1] > self.applied
 
@@ -502,7 +504,7 @@ class Replica:
     def _write_on_full_disk(self, token: Token, ops: list[Op]) -> None:
         """Only what makes the state smaller goes on; the refusals of the others take their places among its replies."""
         now = self._now()
-        taken = [op if shrinks(op, *now) else [CONSTANT, pack(DISK_FULL)] for op in ops]
+        taken = [lowered(op, self.machine.level) if shrinks(op, *now) else [CONSTANT, pack(DISK_FULL)] for op in ops]
         if any(is_write(op) for op in taken):
             self.gateway.write(token, taken, mixed=True)
         else:
@@ -574,6 +576,11 @@ class Replica:
     def whole(self) -> bool:
         """The state is that of `applied`; no entry is applied in part, and no snapshot is being put in force."""
         return not self.machine.unfinished and self._restoring is None
+
+    @property
+    def restoring(self) -> bool:
+        """A received snapshot is being put in force: `applied` names it already, and nothing is answered yet."""
+        return self._restoring is not None or self.raft.to_restore is not None
 
     @property
     def settled(self) -> bool:

@@ -38,6 +38,8 @@ def unready_reason(node: Node) -> str:
         return "learner, not a voter yet"
     if replica.raft.leader == NONE:
         return "no leader known"
+    if replica.restoring:
+        return f"puts the snapshot of entry {replica.applied} in force"
     if not replica.gateway.ready:
         return "gateway not registered yet"
     if replica.applied < replica.raft.log.committed:

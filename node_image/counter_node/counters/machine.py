@@ -287,7 +287,8 @@ class Machine:
         self._work = None
         self._state.dirty = None if self._state.dirty is None else set()
         self._state.clear()
-        self._state.waste.add(self._producers.give_up())
+        if self._producers.notes is None:  # else a dump goes on with the old table
+            self._state.waste.add(self._producers.give_up())
 
     def inherit(self, old: Machine) -> None:
         """This one takes the place of one that was abandoned."""

@@ -238,6 +238,8 @@ class State:
             self.notes.keep_expiring()
         if self.deadlines.pop(key, None) is not None:
             self.size_bytes -= weights.DEADLINE
+        if self.since_gap:
+            self.since_gap.pop(key, None)  # a gap may stay open for long, and names must not pile up in it
         del self.values[key]
         self.size_bytes -= weights.KEY + len(key)
         self.index.remove(key)

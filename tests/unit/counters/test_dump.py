@@ -117,3 +117,16 @@ def test_increments_of_other_gateways_leave_the_dump_alone() -> None:
     log.machine.apply(99, batches.stamp(1_000, batches.encode_batch(log.session, 2, [b"k", b"k"])), lambda session, number: None)
     assert log.machine.values == {b"k": 3}
     assert Machine.restore(made.finish()).values == {b"k": 1}
+
+
+def test_a_dump_of_a_state_that_is_given_up_meanwhile_is_still_that_of_its_moment() -> None:
+    """A node that is taking a snapshot receives a newer one."""
+    log = Log()
+    for op in (b"k", b"l", b"m", o.idmp_of(b"user", b"producer", 1, b"k"), o.idmp(b"old", 1, b"l")):
+        log.run(op)
+    expected = log.machine.snapshot()
+    made = log.machine.dump()
+    made.step()
+    log.machine.abandon()
+    Machine().inherit(log.machine)
+    assert made.finish() == expected

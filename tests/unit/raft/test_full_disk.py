@@ -15,6 +15,7 @@ from counter_node.relief import shrinks
 from counter_node.replica import ENTRY_BYTES, SAVE_AGAIN_TICKS, DiskJob, Replica, first_snapshot
 
 from tests.unit.raft.network import membership
+from tests.unit.raft.test_replica import Alone
 
 
 def replica() -> Replica:
@@ -205,6 +206,8 @@ NOW = (1_000, 2_000)
         ([ops.EXEC_IF, b"w", [[ops.DEL, [b"k"]]]], True),
         ([ops.IDMP, b"p", 1, [ops.DEL, [b"k"]]], True),
         ([ops.IDMP, b"p", 1, b"k"], False),
+        ([ops.IDMP_OF, b"u", b"p", 1, [ops.DEL, [b"k"]]], True),
+        ([ops.IDMP_OF, b"u", b"p", 1, b"k"], False),
         ([ops.MSET, [b"k", 1], False], False),
         (b"k", False),
     ],
@@ -220,6 +223,22 @@ def test_on_a_full_disk_deletions_go_on_and_the_rest_of_their_pipeline_is_refuse
     assert node.gateway.writes.ops[0][0] == ops.CONSTANT
     node.submit_write("r", [b"k"])
     assert [token for token, _ in node.turn().replies] == ["r"]
+
+
+def test_on_a_full_disk_too_nothing_goes_into_the_log_that_older_members_do_not_know() -> None:
+    node = replica()
+    node.machine.level = 3
+    node.submit_write("w", [ops.idmp_of(b"u", b"p", 1, [ops.DEL, [b"k"]])])
+    assert node.gateway.writes.ops == [ops.idmp(b"p", 1, [ops.DEL, [b"k"]])]
+
+
+def test_a_leader_with_a_full_disk_marks_a_full_stop_as_nothing_is_deleted_before() -> None:
+    node = Alone()
+    node.lead()
+    node.replica.room_left(0, 1_000)
+    last = node.replica.raft.log.last_index
+    assert node.replica.propose_time(batches.Calendar(5)) is None
+    assert node.replica.propose_time(batches.Jump(node.replica.machine.time_ms, gap=True)) == last + 1
 
 
 def test_entries_that_make_the_state_smaller_have_room_of_their_own() -> None:

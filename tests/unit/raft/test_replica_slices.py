@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from counter_node.counters import batches, levels
@@ -11,6 +12,7 @@ from counter_node.counters.machine import Machine
 from counter_node.counters.state import SLICE
 from counter_node.raft.messages import Heartbeat, HeartbeatResponse, InstallSnapshot
 from counter_node.raft.types import SnapshotMeta
+from counter_node.status import unready_reason
 
 from tests.unit.raft.network import membership
 from tests.unit.raft.test_replica import EPOCH_MS, Alone
@@ -152,9 +154,12 @@ def test_a_received_snapshot_is_put_in_force_in_slices_while_peers_are_answered(
         heard += sum(isinstance(message, HeartbeatResponse) for _, message in found.messages)
         if found.job is not None:
             node.replica.persisted(found.job)
+        assert node.replica.restoring == (node.replica.applied == 50 and b"0" not in node.replica.machine.values)
         if not node.replica.whole:
             slices += 1
             assert node.replica.busy
+            asked = SimpleNamespace(replica=node.replica, failed="", stopping=False, removed=False)
+            assert unready_reason(cast(Any, asked)) == "puts the snapshot of entry 50 in force"
             with pytest.raises(AssertionError):
                 assert node.replica.machine.read([[o.GET, b"old"]]) == [b"1"], "the old state is given up"
         elif b"0" in node.replica.machine.values:

@@ -68,6 +68,15 @@ def test_a_moment_of_the_calendar_is_not_moved_by_the_jump_that_closes_a_gap() -
     assert log.write(1_000 + WEEK_MS, [o.TTL, b"k", 1, False]) == [5_000]
 
 
+def test_names_that_are_gone_do_not_pile_up_in_a_gap_that_stays_open() -> None:
+    log = Log()
+    log.put(1_000, batches.Jump(1_000, gap=True))
+    for number in range(20):
+        log.write(1_000 + number, put_with(b"%d" % number, o.EX_IN, 1))
+    log.write(2_000, put_with(b"lives", o.EX_IN, 10), put_with(b"deleted", o.EX_IN, 10), [o.DEL, [b"deleted"]])
+    assert log.machine._state.since_gap == {b"lives": None}
+
+
 def test_the_calendar_and_a_gap_are_in_the_snapshot_and_older_snapshots_are_read() -> None:
     log = Log()
     log.put(1_000, batches.Calendar(77))
