@@ -80,10 +80,10 @@ FAMILIES: dict[str, Family] = {
     "counter_producers_limit": Family("gauge", "Producers at most (max_producers); a producer is forgotten 24 hours after its last request"),
     "counter_level": Family("gauge", "Level of what may be in the replicated log; lower than that of the newest nodes in the middle of a roll"),
     "counter_log_time_seconds": Family("gauge", "Log time, a stopwatch that no calendar moves"),
-    "counter_log_time_offset_ms": Family("gauge", "UTC minus log time"),
+    "counter_log_time_offset_seconds": Family("gauge", "UTC minus log time"),
     "counter_log_time_jumps": Family("counter", "Times log time jumped over a full stop of the cluster"),
-    "counter_log_time_jump_ms": Family("counter", "Milliseconds that log time jumped, in all"),
-    "counter_clock_offset_ms": Family("gauge", "Member's wall clock minus the calendar in the log; on the leader only", ("node",)),
+    "counter_log_time_jump_seconds": Family("counter", "How far log time jumped, in all"),
+    "counter_clock_offset_seconds": Family("gauge", "Member's wall clock minus the calendar in the log; on the leader only", ("node",)),
     "counter_clock_rate": Family("gauge", "Log time's rate by the member's running clock, 0 while not known; on the leader only", ("node",)),
     "counter_clocks_disagree": Family("gauge", "Members whose wall clock is not what a majority agrees on; on the leader only"),
     "counter_history_info": Family("gauge", "Always 1; the history that the state is of, and how it began", ("history", "parent", "reason")),
@@ -257,14 +257,14 @@ class Metrics:
     def _time(self) -> Iterator[Sample]:
         found = time_status(self._node)
         yield "counter_log_time_seconds", (), found["elapsedMs"] / 1000
-        yield "counter_log_time_offset_ms", (), found["offsetMs"]
+        yield "counter_log_time_offset_seconds", (), found["offsetMs"] / 1000
         yield "counter_log_time_jumps", (), found["jumps"]
-        yield "counter_log_time_jump_ms", (), found["jumpedMs"]
+        yield "counter_log_time_jump_seconds", (), found["jumpedMs"] / 1000
         if found["agreed"] is None:
             return
         yield "counter_clocks_disagree", (), len(found["apart"])
         for clock in found["clocks"]:
-            yield "counter_clock_offset_ms", (clock["name"],), clock["offsetMs"]
+            yield "counter_clock_offset_seconds", (clock["name"],), clock["offsetMs"] / 1000
             yield "counter_clock_rate", (clock["name"],), (clock["ratePpm"] or 0) / 1_000_000
 
     def _security(self) -> Iterator[Sample]:
