@@ -95,3 +95,21 @@ def test_volumes_grow_and_scaled_in_ones_are_retained(make_rig: Callable[..., Ri
     rig.patch({"replicas": 3})
     rig.counters.wait_settled(3, waits.SCALED)
     assert rig.values("k") == {str(books["final"])}
+
+
+def test_a_smaller_size_is_for_new_volumes_alone(rig: Rig) -> None:
+    """It can be set, as applying an earlier manifest must lead back; what is there stays as it is."""
+    before = rig.counters.uids()
+
+    def sizes() -> set[str]:
+        return {c["spec"]["resources"]["requests"]["storage"] for c in rig.space.list("persistentvolumeclaims")}
+
+    there = sizes()
+    try:
+        rig.patch({"storage": {"size": "512Mi"}})
+        rig.counters.wait_settled(3, waits.SCALED)
+        assert sizes() == there
+    finally:
+        rig.patch({"storage": {"size": None}})
+        rig.counters.wait_settled(3, waits.SCALED)
+    assert (sizes(), rig.counters.uids()) == (there, before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from examples.demo_kube import Namespace, Object, kubectl
-from tests.e2e.rig import Rig, manifest
+from tests.e2e.rig import manifest
 
 REFUSED: list[tuple[str, Object, list[str]]] = [
     ("no-replicas", {"replicas": 0}, ["spec.replicas", "1"]),
@@ -31,12 +31,6 @@ def test_a_name_too_long_for_its_children_is_refused(kubernetes: None) -> None:
     said = kubectl("-n", "default", "apply", "--dry-run=server", "-f", "-", stdin=manifest("a" * 64, {}), check=False)
     assert "created" not in said
     assert "name" in said
-
-
-def test_storage_cannot_shrink(rig: Rig) -> None:
-    said = rig.space("patch", "cc", "clicks", "--type=merge", "-p", '{"spec":{"storage":{"size":"1Mi"}}}', check=False)
-    assert "patched" not in said
-    assert "spec.storage" in said
 
 
 def test_a_valid_neighbour_is_accepted(space: Namespace) -> None:
