@@ -149,7 +149,7 @@ class State:
     def expire_in(self, key: bytes, ms: int) -> None:
         """The key exists."""
         self.expire_at(key, self.time_ms + ms)
-        if self.since_gap is not None:
+        if self.since_gap is not None and key in self.deadlines:
             self.since_gap[key] = None
 
     def expire_at_utc(self, key: bytes, utc_ms: int) -> None:

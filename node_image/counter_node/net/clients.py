@@ -580,7 +580,7 @@ class ClientServer:
         loop = asyncio.get_running_loop()
         self.turns = Turns(loop)
         self.logins = Logins(loop, node.access.throttle)
-        self.holdings = Holdings[ClientConnection](limit_bytes(node.settings.client_bytes), ClientConnection.cut_for_memory)
+        self.holdings = Holdings[ClientConnection](limit_bytes(node.settings.client_bytes, node.memory_bytes), ClientConnection.cut_for_memory)
         self.unready = Unready(node, node.settings.unready_close_s)
         self.unique = secrets.token_bytes(8)  # of this start of the node
         self._numbers = itertools.count(1)

@@ -13,7 +13,6 @@ answered or not worked off, replies that are not read, MULTI queues, WATCH table
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 Holder = TypeVar("Holder")
@@ -23,19 +22,13 @@ STRANGERS_PART: Final = 8
 """Strangers may hold the eighth part."""
 AGAIN_AT_ONCE: Final = 500
 """Connections weighed again in one tick: a client that reads tells nobody."""
-_LIMITS: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
-def limit_bytes(setting: int) -> int:
-    """`setting`, or for 0 a quarter of the memory limit of the container, at most `MOST_BYTES`."""
+def limit_bytes(setting: int, memory: int) -> int:
+    """`setting`, or for 0 a quarter of the memory that the process may use (0: not known), at most `MOST_BYTES`."""
     if setting:
         return setting
-    for path in _LIMITS:
-        try:
-            return max(1 << 20, min(MOST_BYTES, int(path.read_text()) // 4))
-        except (OSError, ValueError):  # there is none, or it says "max"
-            continue
-    return MOST_BYTES
+    return max(1 << 20, min(MOST_BYTES, memory // 4)) if memory else MOST_BYTES
 
 
 class Holdings(Generic[Holder]):

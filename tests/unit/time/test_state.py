@@ -73,7 +73,14 @@ def test_names_that_are_gone_do_not_pile_up_in_a_gap_that_stays_open() -> None:
     log.put(1_000, batches.Jump(1_000, gap=True))
     for number in range(20):
         log.write(1_000 + number, put_with(b"%d" % number, o.EX_IN, 1))
-    log.write(2_000, put_with(b"lives", o.EX_IN, 10), put_with(b"deleted", o.EX_IN, 10), [o.DEL, [b"deleted"]])
+    log.write(
+        2_000,
+        put_with(b"lives", o.EX_IN, 10),
+        put_with(b"deleted", o.EX_IN, 10),
+        [o.DEL, [b"deleted"]],
+        b"past",
+        [o.EXPIRE, b"past", o.EX_IN, -1, o.ALWAYS],
+    )
     assert log.machine._state.since_gap == {b"lives": None}
 
 
