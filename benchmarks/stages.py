@@ -57,6 +57,7 @@ class NodeWithoutLog:
     def __init__(self) -> None:
         limits = {"max_pipeline": 10_000, "max_pipeline_bytes": 8 << 20, "max_reply_bytes": 1 << 25, "max_clients": 10_000, "max_gathered": 100_000}
         self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0, unready_close_s=0, client_bytes=0)
+        self.memory_bytes = 0
         self.submitted: list[tuple[Any, list[Any]]] = []
         self.replica = SimpleNamespace(submit_write=lambda token, ops, mixed=False: self.submitted.append((token, ops)))
         self.metrics = Metrics(cast(Node, self))

@@ -67,6 +67,7 @@ class MadeUpNode:
         of_one = {"max_pipeline": max_pipeline, "max_pipeline_bytes": max_pipeline_bytes, "max_reply_bytes": 1 << 25}
         limits = {**of_one, "max_clients": 10_000, "max_gathered": 100_000}
         self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0, unready_close_s=0, client_bytes=0)
+        self.memory_bytes = 0
         self.bundles: list[tuple[str, Any, list[Any]]] = []
         self.replica = SimpleNamespace(
             submit_write=lambda token, ops, mixed=False: self.bundles.append(("write", token, list(ops))),
