@@ -10,7 +10,7 @@ import dataclasses
 import datetime
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
@@ -156,7 +156,7 @@ class Reconciler:
         if refused:
             todo = dataclasses.replace(todo, refused_reason=refused[0].reason, refused="; ".join(p.text for p in refused))
         # The status before the act: what must be remembered (target, who bootstraps) is remembered before it is acted upon.
-        remembered = await self._remember(cluster, body, report.status(cluster, seen, todo, old, _now(), secured))
+        remembered = await self._remember(cluster, body, report.status(cluster, seen, todo, old, _now(), secured), run)
         if not remembered and todo.step is not None and todo.step.kind in MEMORABLE:
             todo = dataclasses.replace(todo, step=None, waiting="waiting until the status can be written")
         if jumped := clocks.news(seen.log_time, old):
@@ -173,7 +173,7 @@ class Reconciler:
     def _in_turn(self, cluster: Cluster, seen: Observed, todo: Plan) -> Plan:
         """A healthy member is restarted only while few other clusters do the same."""
         key = (cluster.namespace, cluster.name)
-        todo = self._in_budget(key, seen, todo)
+        todo = self._in_budget(key, seen, todo, paused=cluster.spec.paused)
         if todo.settled or cluster.spec.paused or cluster.spec.hibernated:
             self._rolls.release(key)
         elif todo.rolling:
@@ -189,14 +189,14 @@ class Reconciler:
             if await self._events.tell(cluster, why, "Reconcile", text, warning=True):
                 log.warning("%s", text, extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
 
-    def _in_budget(self, key: Key, seen: Observed, todo: Plan) -> Plan:
-        """A member is given up only while few others are."""
+    def _in_budget(self, key: Key, seen: Observed, todo: Plan, *, paused: bool) -> Plan:
+        """A member is given up only while few others are. Who is paused gives up none, and takes nobody's place."""
         if seen.replacing is not None:
             self._losses.occupy(key, seen.replacing[1])
         if todo.settled:
             self._losses.release(key)
         step = todo.step
-        if step is not None and step.gives_up:
+        if step is not None and step.gives_up and not paused:
             refusal = self._losses.refusal(key, step.gives_up, self._landscape.silent)
             if refusal:
                 text = f"{step.pod} is lost, and is given up when it is its turn: {refusal}"
@@ -217,42 +217,55 @@ class Reconciler:
         return kept
 
     async def _act(self, cluster: Cluster, todo: Plan, act: Act, run: str) -> float:
+        """A claim that cannot be deleted keeps no step from being done."""
         step = todo.step
-        where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
-        try:
-            for ordinal in todo.excess_claims:
-                await act.delete_claim(ordinal)
-            if step is None:
-                return self._rest_s if todo.settled else REFUSED_S if todo.refused else SOON_S
-            await act.do(step)
-        except NotNow as error:
-            log.info("not now: %s", error, extra={**where, "step": step.kind if step is not None else ""})
-            return SOON_S
-        except UNREACHABLE as error:
-            if isinstance(error, ApiException) and is_terminating(error):
-                raise
-            what = f"{step.kind} {step.pod}".strip() if step is not None else "to delete a claim that is not needed"
-            text = f"the API server refuses {what}: {reason(error)}"
-            self._unable[cluster.namespace, cluster.name] = text  # the next status tells it
-            await self._tell(cluster, [Problem("ChildRefused", text)], run)
-            return max(SOON_S, retry_after_s(error))
+        claims_s = [await self._attempt(cluster, f"to delete claim {o}", act.delete_claim(o), run) for o in todo.excess_claims]
+        again_s = max(claims_s, default=0.0)
+        if step is None:
+            return again_s or (self._rest_s if todo.settled else REFUSED_S if todo.refused else SOON_S)
+        if failed_s := await self._attempt(cluster, f"{step.kind} {step.pod}".strip(), act.do(step), run):
+            return failed_s
         reach(f"after-{step.kind}")
+        where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
         log.info("%s", step.reason, extra={**where, "step": step.kind, "pod": step.pod, "node_id": step.node_id})
         await self._events.tell(cluster, step.kind, step.kind, step.reason, warning=step.kind == "Recover")
         return AT_ONCE_S
 
-    async def _remember(self, cluster: Cluster, body: dict[str, Any], new: dict[str, Any]) -> bool:
-        """False when it cannot be written down. That is no reason to leave a cluster alone."""
+    async def _attempt(self, cluster: Cluster, what: str, work: Awaitable[None], run: str) -> float:
+        """0 when it is done, else the seconds until it is tried again."""
+        try:
+            await work
+        except NotNow as error:
+            log.info("not now: %s: %s", what, error, extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
+            return SOON_S
+        except UNREACHABLE as error:
+            if isinstance(error, ApiException) and is_terminating(error):
+                raise
+            await self._refuses(cluster, what, error, run)
+            return max(SOON_S, retry_after_s(error))
+        return 0.0
+
+    async def _refuses(self, cluster: Cluster, what: str, error: BaseException, run: str) -> None:
+        text = f"the API server refuses {what}: {reason(error)}"
+        self._unable[cluster.namespace, cluster.name] = text  # the next status tells it
+        await self._tell(cluster, [Problem("ChildRefused", text)], run)
+
+    async def _remember(self, cluster: Cluster, body: dict[str, Any], new: dict[str, Any], run: str) -> bool:
+        """False when it cannot be written down. That is no reason to leave a cluster alone, and of the memory the status tells it."""
+        kept = True
         try:
             await self._memory.keep(cluster, new)
+        except UNREACHABLE as error:
+            _raise_if_going(error)
+            kept = False
+            await self._refuses(cluster, f"ConfigMap {cluster.name}-memory", error, run)
+        try:
             await self._write_status(body, new)
         except UNREACHABLE as error:
-            if isinstance(error, ApiException) and (error.status in (404, 409) or is_terminating(error)):
-                raise
-            meta = body["metadata"]
-            log.warning("status not written: %s", reason(error), extra={"cluster": f"{meta['namespace']}/{meta['name']}"})
+            _raise_if_going(error)
+            log.warning("status not written: %s", reason(error), extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
             return False
-        return True
+        return kept
 
     async def _is_another(self, body: dict[str, Any]) -> bool:
         """The CounterCluster is going, is gone, or another one of its name is there."""
@@ -277,6 +290,12 @@ class Reconciler:
             if error.status == CONFLICT:
                 raise Changed from None
             raise
+
+
+def _raise_if_going(error: BaseException) -> None:
+    """Another object, or none: nothing is left to be done in this pass."""
+    if isinstance(error, ApiException) and (error.status in (404, CONFLICT) or is_terminating(error)):
+        raise error
 
 
 def _uid(body: dict[str, Any]) -> str:

@@ -108,6 +108,19 @@ def test_one_cluster_after_the_other_gives_up_what_a_machine_took_and_says_who_w
     assert "c-2 (its machine m is gone)" in degraded["message"]
 
 
+def test_a_cluster_that_is_paused_takes_nobodys_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives up no member, however long it stays so."""
+    paused, other = World({"paused": True}, kill(formed(), 2, loss=LOST)), World(seen=kill(formed(), 2, loss=LOST))
+    other.reconciler._losses = paused.reconciler._losses
+    assert other.cluster is not None
+    other.cluster["metadata"]["name"] = "d"
+    paused.look(2)
+    assert "replacing" not in paused.status
+    monkeypatch.setattr(test_reconcile, "KEY", ("ns", "d"))
+    other.look(2)
+    assert "event RemoveMember" in other.said
+
+
 _STATUS: Object = {}
 
 

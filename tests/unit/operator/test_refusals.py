@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
 from countercluster_operator import children, events
+from countercluster_operator.observed import Claim
 from countercluster_operator.refusals import FIRST_S, LAST_S, Refusals, reason, retry_after_s
 from kubernetes.aio.client.exceptions import ApiException
 
@@ -127,6 +129,32 @@ def test_a_step_that_the_api_server_refuses_is_told_and_tried_again() -> None:
     assert "delete Pod c-2" in world.said
     world.seen = formed()
     world.look(2)
+    assert world.ready()["status"] == "True"
+
+
+def test_a_claim_that_cannot_be_deleted_keeps_no_step_from_being_done() -> None:
+    extra = tuple(Claim(o, uid=f"claim-{o}") for o in range(4))
+    world = Failing(seen=dataclasses.replace(outdated(formed(), 2), claims=extra))
+    world.look()
+    world.fails = {"delete PersistentVolumeClaim": api_error(403, "a backup needs it")}
+    world.look(2)
+    assert "delete Pod c-2" in world.said
+    assert "to delete claim 3: a backup needs it" in world.ready()["message"]
+    world.seen = dataclasses.replace(formed(), claims=extra)
+    assert world.look(2) >= test_reconcile.SOON_S
+
+
+def test_a_memory_that_is_refused_is_told_and_what_is_done_once_waits() -> None:
+    quota = api_error(403, "exceeded quota: count/configmaps=9")
+    world = Failing(("ConfigMap", quota), seen=outdated(formed(), 2))
+    world.look(3)
+    assert "delete Pod c-2" in world.said
+    assert world.ready()["message"] == "the API server refuses ConfigMap c-memory: exceeded quota: count/configmaps=9"
+    first = Failing(("ConfigMap", quota), seen=formed(bootstrap=None))
+    first.look(3)
+    assert not [said for said in first.said if "RecordBootstrap" in said]
+    world.seen, world.fails = formed(), {}
+    world.look(3)
     assert world.ready()["status"] == "True"
 
 
