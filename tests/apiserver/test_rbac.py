@@ -34,16 +34,16 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("monitoring.coreos.com", "prometheusrules"): {"get", "create", "patch", "delete"},
 }
 MACHINES: dict[tuple[str, str], set[str]] = {
-    ("", "nodes"): READ,
-    ("", "persistentvolumes"): READ | {"patch"},
-    ("storage.k8s.io", "storageclasses"): READ,
+    ("", "nodes"): {"list"},
+    ("", "persistentvolumes"): {"get", "patch"},
 }
 """Cluster-wide; an operator for one namespace has it only where an administrator applied install-namespaced-machines.yaml."""
 IN_ITS_OWN_NAMESPACE = {("coordination.k8s.io", "leases"): {"get", "create", "update"}}
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "impersonate", "escalate", "bind")
 MORE_RESOURCES = [
     ("", "pods/exec"), ("", "pods/attach"), ("", "pods/portforward"), ("", "pods/eviction"), ("", "nodes/proxy"), ("", "namespaces"),
-    ("", "persistentvolumes/status"), ("", "serviceaccounts/token"), ("", "events"), ("apps", "daemonsets"), ("apps", "statefulsets/scale"),
+    ("", "persistentvolumes/status"), ("storage.k8s.io", "storageclasses"), ("", "serviceaccounts/token"), ("", "events"),
+    ("apps", "daemonsets"), ("apps", "statefulsets/scale"),
     ("countercluster.io", "counterclusters/finalizers"), ("countercluster.io", "counterclusters/scale"),
     ("rbac.authorization.k8s.io", "roles"), ("rbac.authorization.k8s.io", "clusterroles"), ("rbac.authorization.k8s.io", "clusterrolebindings"),
     ("apiextensions.k8s.io", "customresourcedefinitions"), ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
