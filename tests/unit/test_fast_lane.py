@@ -186,6 +186,28 @@ def test_what_follows_in_the_ordinary_way_is_answered_after_what_is_in_the_lane(
     run(inside)
 
 
+def test_nothing_is_read_while_what_was_read_before_waits_for_its_slice() -> None:
+    """It would overtake that in the lane."""
+
+    def inside() -> None:
+        node = MadeUpNode(max_pipeline=500)
+        connection, wire = node.connect()
+        connection.data_received(request(b"INCRBY", b"k:1", b"5") * 700)
+        assert len(node.bundles[0][2]) == 512
+        _, token, ops = node.bundles.pop()
+        node.clients.deliver([(token, [1] * len(ops))])
+        assert (wire.written.count(b":1"), wire.reading) == (512, False)
+        node.clients.turns._round()
+        assert wire.reading
+        connection.data_received(request(b"INCR", b"k:2"))
+        node.turn()
+        while node.bundles:
+            node.answer()
+        assert wire.written == b":1\r\n" * 700 + b":2\r\n"
+
+    run(inside)
+
+
 @pytest.mark.parametrize(("first", "second"), [(b"INCR", b"GET"), (b"GET", b"INCR")])
 def test_reads_and_writes_of_a_connection_do_not_overtake_each_other(first: bytes, second: bytes) -> None:
     """They go different ways to the log, so the second must wait, or go with the first."""

@@ -90,3 +90,21 @@ def test_strangers_get_their_share_however_many_they_are_and_timers_run_between(
     assert strangers_s > 0
     assert strangers_s < (known_s + strangers_s) * STRANGERS_SHARE * 2
     assert ticks > 5
+
+
+def test_an_error_in_one_does_not_end_the_turns_of_the_others() -> None:
+    class Broken:
+        def work(self, until_s: float) -> bool:
+            raise RuntimeError("broken")
+
+    async def run() -> float:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda *_: None)
+        turns, other = Turns(loop), Spinner(0.001)
+        turns.wait(Broken(), stranger=False)
+        turns.wait(other, stranger=False)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return other.used_s
+
+    assert asyncio.run(run()) > 0

@@ -164,8 +164,10 @@ class ClientConnection(Connection, asyncio.Protocol):
             self._queue()
         else:
             self._backlog = data
-            if self.work(monotonic() + SLICE_S):
+            more = self.work(monotonic() + SLICE_S)
+            if self._commands or self._backlog:  # whatever it waits for: what is read later must not overtake it in the lane
                 self.pause("slice")
+            if more:
                 self._queue()
         self._weigh()
 
@@ -314,6 +316,7 @@ class ClientConnection(Connection, asyncio.Protocol):
             self.flush()
         else:
             self.resume("login")
+            self._queue()  # also when nothing is left: a slice ends the pause for it
 
     def pause_writing(self) -> None:
         self.pause(UNREAD)

@@ -54,8 +54,13 @@ class Turns:
         now = monotonic()
         self._credit_s = min(CREDIT_S, self._credit_s + (now - self._told_s) * STRANGERS_SHARE)
         self._told_s = now
-        self._serve_known(now + ROUND_S)
-        self._serve_strangers()
+        try:
+            self._serve_known(now + ROUND_S)
+            self._serve_strangers()
+        finally:  # an error in one is the end of that one's work, not of the others' turns
+            self._go_on()
+
+    def _go_on(self) -> None:
         if self._known or (self._strangers and self._credit_s > 0):
             self._soon()
         elif self._strangers and not self._due:

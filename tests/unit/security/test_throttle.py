@@ -10,6 +10,7 @@ import pytest
 from counter_node.net import logins
 from counter_node.net.clients import ClientConnection
 from counter_node.net.logins import KEY_MOST, Logins
+from counter_node.net.turns import Turns
 from counter_node.resp.actions import Again, Reply
 from counter_node.security.throttle import ADDRESS, CELLS, TOTAL, USER, Throttle, network
 from hypothesis import given
@@ -197,3 +198,23 @@ def test_a_login_that_is_refused_at_once_is_answered_after_what_came_before_it()
     connection.session = cast(Any, session)
     connection._take([[b"PING"], [b"AUTH", b"u", b"p"], [b"PING"]])
     assert socket.written.startswith(b":1\r\n-ERR too many wrong passwords")
+
+
+def test_a_connection_goes_on_after_a_login_that_was_refused_while_an_answer_is_outstanding() -> None:
+    async def inside() -> None:
+        waiting: list[ClientConnection] = []
+        node = SimpleNamespace(wake=lambda: None, tls=None)
+        turns = Turns(asyncio.get_running_loop())
+        logins = SimpleNamespace(wait=lambda connection, _: waiting.append(connection))
+        server = SimpleNamespace(lane=None, node=node, max_reply_bytes=1 << 20, max_pipeline=100, ordinary_commands=0, turns=turns, logins=logins)
+        connection = ClientConnection(cast(Any, server))
+        connection.transport = cast(Any, Socket())
+        connection.session = cast(Any, SimpleNamespace(access=None, login_key=("", ""), protocol=2))
+        connection.ordinary_slot(1, True)
+        connection.pause("slice")
+        connection._wait_for_login([[b"AUTH", b"u", b"p"]])
+        waiting[0].login_refused(end=False)
+        turns._round()
+        assert not connection._reasons_to_pause
+
+    asyncio.run(inside())
