@@ -192,11 +192,9 @@ def test_without_a_majority_nothing_is_acknowledged_and_the_error_says_what_is_k
             for node in range(3):
                 if node != leader:
                     cluster.signal(node, signal.SIGKILL)
-            start = time.monotonic()
-            with pytest.raises((redis.ResponseError, redis.exceptions.BusyLoadingError), match=r"UNKNOWN|LOADING|command was not executed") as error:
+            # An answer, and no time-out of the client's own.
+            with pytest.raises((redis.ResponseError, redis.exceptions.BusyLoadingError), match=r"UNKNOWN|LOADING|command was not executed"):
                 client.incr("k")
-            assert time.monotonic() - start < 4.5
-            assert error.value
 
 
 @pytest.mark.parametrize("leader", [0, 1])

@@ -87,11 +87,8 @@ def full_stop(world: World, ms: float, walls: Callable[[Node], float | None]) ->
 WRONG = [8 * HOUR_MS, -HOUR_MS, -EPOCH_MS, YEAR_2040_MS - EPOCH_MS]
 
 
-@pytest.mark.parametrize(("size", "wrong"), [(1, 0), (2, 0), (3, 1), (5, 2)])
-@pytest.mark.parametrize("by_ms", WRONG)
+@pytest.mark.parametrize(("size", "wrong", "by_ms"), [(1, 0, 0), (2, 0, 0), *((3, 1, ms) for ms in WRONG), *((5, 2, ms) for ms in WRONG)])
 def test_a_week_of_hibernation_is_caught_up_although_a_minority_of_clocks_is_wrong(size: int, wrong: int, by_ms: int) -> None:
-    if not wrong and by_ms != WRONG[0]:
-        pytest.skip("there is no clock to be wrong")
     world = cluster(size, seed=size)
     for key, ms in ((b"hour", HOUR_MS), (b"month", 30 * DAY_MS)):
         assert ask(world, expiring(key, ms)) == "OK"
