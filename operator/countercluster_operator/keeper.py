@@ -16,7 +16,7 @@ from countercluster_operator.api import UNREACHABLE, Kubernetes, is_terminating
 from countercluster_operator.certificates import Pair
 from countercluster_operator.contexts import context_of
 from countercluster_operator.fitness import judge
-from countercluster_operator.material import EMPTY, USUAL, Limits, Material, adopted, load, renewed, serial_of, trust_of
+from countercluster_operator.material import EMPTY, USUAL, Limits, Material, adopted, load, pair_of, renewed, serial_of, trust_of
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Observed
 from countercluster_operator.refusals import reason
@@ -147,14 +147,15 @@ class Keeper:
         if not cluster.spec.tls.enabled:
             return None
         secured = self._known[_key(cluster)]
-        pair = secured.material.admin
-        wanted = (pair, secured.bundle)
+        given = secured.given.certificates  # of a cluster of version 0.1.0, which kept no copy
+        pair, bundle = secured.material.admin or pair_of(given), secured.bundle or given.get("ca.crt", b"")
+        wanted = (pair, bundle)
         kept = self._contexts.get(_key(cluster))
         if kept is None or kept[0] != wanted:
-            if pair is None or not secured.bundle:
+            if pair is None or not bundle:
                 return ssl.create_default_context()  # nothing to show yet: no node of this cluster runs either
             try:
-                kept = self._contexts[_key(cluster)] = (wanted, context_of(pair, secured.bundle))
+                kept = self._contexts[_key(cluster)] = (wanted, context_of(pair, bundle))
             except (ssl.SSLError, OSError, ValueError) as error:
                 raise Refused(f"Secret {cluster.name}-private: its certificates cannot be used: {error}") from None
         return kept[1]

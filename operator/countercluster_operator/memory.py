@@ -3,8 +3,9 @@
 The status is a cache: it is lost when a CounterCluster is restored from Git, or somebody wipes it.
 What is in it and cannot be seen anew is therefore kept in a child as well: who formed the cluster,
 who its members are, the size that is worked towards, recoveries that are done, the images that were
-chosen. Where the two differ, the child is right. It is written before the status, and only when it
-changes; at rest it is read every ten minutes, and after a pass that had to write a child.
+chosen. Where the two differ, the child is right; of images the status, as more people may write
+ConfigMaps than say what runs. It is written before the status, and only when it changes; at rest it is
+read every ten minutes, and after a pass that had to write a child.
 
 Should both be lost, the volumes tell: a majority of them forms its cluster again by itself, and for
 the rest see `recover` in healing.py.
@@ -46,6 +47,8 @@ def recalled(status: Object, kept: Object | None) -> Object:
         return status
     rest = {field: value for field, value in status.items() if field not in FIELDS}
     found = {**rest, **{field: kept[field] for field in FIELDS if field in kept}}
+    if status.get("chosen"):
+        found["chosen"] = status["chosen"]
     if essence(status)["members"] != kept["members"]:
         found["members"] = [{**m, "ready": False} for m in kept["members"]]
     return found

@@ -119,3 +119,10 @@ def test_what_is_recalled_wins_over_a_status_that_somebody_wrote() -> None:
     shown = [{"name": "c-0", "nodeId": "a", "role": "leader", "ready": True}]
     assert recalled({"members": shown}, kept)["members"] == shown
     assert recalled(forged, None) == forged
+
+
+def test_who_may_write_the_config_map_chooses_no_image() -> None:
+    kept = {"chosen": {"image": "evil", "cacheImage": "evil"}, "members": []}
+    chosen = {"image": "node:1", "cacheImage": "redis:1"}
+    assert recalled({"chosen": chosen}, kept)["chosen"] == chosen
+    assert recalled({}, {**kept, "chosen": chosen})["chosen"] == chosen, "a status that was lost"

@@ -9,9 +9,10 @@ import hashlib
 from typing import Any
 
 import pytest
-from countercluster_operator import act, names, reconcile
+from countercluster_operator import act, keeper, names, reconcile
 from countercluster_operator.api import Kubernetes
 from countercluster_operator.lease import NotLeading
+from countercluster_operator.model import decode
 from countercluster_operator.observed import Observed
 from countercluster_operator.reconcile import AT_ONCE_S, AT_REST_S, REFUSED_S, SOON_S, Reconciler
 from countercluster_operator.replies import Refusal
@@ -20,6 +21,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from tests.unit.operator.test_children import FakeApi
 from tests.unit.operator.test_plan import formed, kill, outdated
+from tests.unit.security.test_material import GIVEN
 
 KEY = ("ns", "c")
 Object = dict[str, Any]
@@ -404,6 +406,19 @@ def test_a_new_cluster_whose_secret_of_certificates_is_refused_makes_nothing_tha
     assert ("Deployment", "c-cache") not in world.live
     assert world.ready()["reason"] == "CertificateRefused"
     assert world.said == []
+
+
+def test_nodes_of_0_1_0_that_mount_a_secret_of_their_own_are_reached_in_the_first_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That version kept no copy of it; to reach nobody would be told as a lost quorum."""
+    monkeypatch.setattr(keeper, "judge", lambda *_: (GIVEN["one"], []))
+    world = World({"tls": {"secretName": "mine"}})
+    assert world.cluster is not None
+    cluster = decode(world.cluster, "node", "redis")
+    found = keeper.Keeper(world)  # type: ignore[arg-type]
+    asyncio.run(found.look(cluster))
+    context = found.door(cluster)
+    assert context is not None
+    assert len(context.get_ca_certs()) == 1, "the Secret's own authority and no other"
 
 
 def test_a_secret_that_is_missing_or_unfit_changes_nothing_on_a_live_cluster_also_for_another_operator() -> None:
