@@ -140,7 +140,7 @@ def _reasons(found: Object) -> list[Text]:
 
 def _complaints(conditions: list[Object]) -> RenderableType:
     """Conditions that ask for attention; the good ones need no line."""
-    good_when_false = {"Progressing", "Degraded", "ReconcilePaused", "ValuesMayRepeat", "Reconciling", "Stalled"}
+    good_when_false = {"Progressing", "Degraded", "ReconcilePaused", "ValuesMayRepeat", "ClocksDisagree", "Reconciling", "Stalled"}
     bad = [c for c in conditions if c["status"] != ("False" if c["type"] in good_when_false else "True")]
     return Group(*(Text(f"{c['type']} is {c['status']}: {c['reason']}: {c['message']}", style="yellow") for c in bad))
 

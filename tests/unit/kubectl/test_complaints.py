@@ -1,0 +1,29 @@
+"""The plugin knows every condition that the operator writes: a healthy cluster has no complaint."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from countercluster_operator import report
+from countercluster_operator.clocks import LogTime
+from countercluster_operator.observed import History, Pod
+from countercluster_operator.plan import plan
+from kubectl_counters.views import _complaints
+from rich.console import Console
+
+from tests.unit.operator.test_plan import cluster, formed
+
+
+def told(pod: Pod) -> Pod:
+    assert pod.status is not None
+    said = dataclasses.replace(pod.status, history=History("0" * 16, 1, "form"), log_time=LogTime(agreed=True))
+    return dataclasses.replace(pod, status=said)
+
+
+def test_a_healthy_cluster_has_no_complaint() -> None:
+    seen = dataclasses.replace(formed(), pods=tuple(told(p) for p in formed().pods), cache_ready=1)
+    found = report.status(cluster(), seen, plan(cluster(), seen), {}, "2026-01-01T00:00:00Z")
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(_complaints(found["conditions"]))
+    assert shown.get().strip() == ""
