@@ -208,6 +208,24 @@ def test_nothing_is_read_while_what_was_read_before_waits_for_its_slice() -> Non
     run(inside)
 
 
+def test_a_write_that_waits_for_reads_keeps_its_connection_from_being_let_go() -> None:
+    def inside() -> None:
+        node = MadeUpNode()
+        connection, wire = node.connect()
+        connection.data_received(request(b"TYPE", b"k:1"))
+        connection.data_received(request(b"INCRBY", b"k:2", b"5"))
+        later_s = node.clients.now_s() + 100
+        assert [kind for kind, _, _ in node.bundles] == ["read"]
+        assert not connection.let_go(later_s)
+        node.answer()
+        assert not connection.let_go(later_s)
+        node.answer()
+        assert connection.let_go(later_s)
+        assert wire.closing
+
+    run(inside)
+
+
 @pytest.mark.parametrize(("first", "second"), [(b"INCR", b"GET"), (b"GET", b"INCR")])
 def test_reads_and_writes_of_a_connection_do_not_overtake_each_other(first: bytes, second: bytes) -> None:
     """They go different ways to the log, so the second must wait, or go with the first."""

@@ -245,8 +245,10 @@ class ClientConnection(Connection, asyncio.Protocol):
         self.end()
 
     def let_go(self, now_s: float) -> bool:
-        """Closes the connection if it has no write in flight, and is not just being refused. Whether it did."""
+        """Closes the connection if it has no write in flight nor waiting, and is not just being refused. Whether it did."""
         if self._admin or self.session is None or self._writes or self.writes_in_lane() or now_s - self.session.born_s < GRACE_S:
+            return False
+        if self._held or self._commands or self._backlog:  # answered or refused first: its client would not know what became of them
             return False
         self.flush()
         self.close()
