@@ -62,11 +62,14 @@ class Landscape:
     def forbid(self, what: str) -> None:
         self._forbidden[what] = self._clock()
 
-    async def machines(self) -> Machines:
+    async def machines(self) -> Machines | None:
+        """None while the API server does not answer, which says nothing of any machine."""
         async with self._reading:
             now = datetime.datetime.now(datetime.UTC)
             if self._machines is None or self._clock() - self._read >= FRESH_S:
                 nodes = await self._ask("nodes", lambda: self._api.list("v1", "Node", None, {}))
+                if nodes is None and self.may("nodes"):
+                    return None
                 self._machines = Machines(nodes, now, self._gone, self._zones)
                 self._read = self._clock()
             return self._machines

@@ -73,6 +73,15 @@ def _ready(node: Manifest) -> tuple[bool, Moment | None]:
     return True, None
 
 
+def _stuck(pod: Manifest, now: Moment) -> bool:
+    """It does not end in its time, or finds no machine. An ordinary restart does neither, and is nothing to tell of."""
+    ending = pod["metadata"].get("deletionTimestamp")
+    if ending:
+        return now > datetime.datetime.fromisoformat(ending)
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(c["type"] == "PodScheduled" and c["status"] == "False" for c in conditions)
+
+
 class Machines:
     """The machines at one moment. `nodes`: None when they could not be read. `gone`: since when each of those that were looked for in vain has been
     away; kept by the caller from one moment to the next. `zones`: of machines, remembered in the same way."""
@@ -92,7 +101,7 @@ class Machines:
     def loss(self, pod: Manifest, claim: Manifest | None, volume: Manifest | None) -> Loss:
         """What is known of the volume of a pod that does not answer. `volume`: None when it could not be read, or is not there."""
         if not self.known:
-            return Loss(why=UNREADABLE)
+            return Loss(why=UNREADABLE) if _stuck(pod, self._now) else NONE
         names = self._names(claim, volume)
         if isinstance(names, str):
             return Loss(why=names)

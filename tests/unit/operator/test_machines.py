@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from typing import Any
 
 import pytest
 from countercluster_operator.budget import Budget
+from countercluster_operator.landscape import Landscape
 from countercluster_operator.machines import SELECTED, UNREADABLE, ZONE, Gone, Machines, tied_to
+from kubernetes.aio.client.exceptions import ApiException
 
 NOW = datetime.datetime(2026, 1, 1, 12, 0, 0, tzinfo=datetime.UTC)
 HOSTNAME = "kubernetes.io/hostname"
@@ -122,6 +125,26 @@ def test_what_cannot_be_read_is_not_lost_and_that_is_told() -> None:
     assert lost_s([node("b")], None) == 0
     assert "PersistentVolume pv cannot be read" in Machines([node("b")], NOW).loss(POD, CLAIM, None).why
     assert lost_s([node("b")], None, None) == 0
+
+
+def test_of_an_ordinary_restart_an_operator_that_may_not_read_machines_tells_nothing() -> None:
+    """Each pod of a roll was a Warning."""
+    scheduled = {"conditions": [{"type": "PodScheduled", "status": "True"}]}
+    ending: Object = {"metadata": {"name": "c-0", "deletionTimestamp": "2026-01-01T12:00:30Z"}, "spec": {"nodeName": "a"}, "status": scheduled}
+    starting: Object = {**ending, "metadata": {"name": "c-0"}}
+    homeless: Object = {**starting, "status": {"conditions": [{"type": "PodScheduled", "status": "False"}]}}
+    nobody_knows = Machines(None, NOW)
+    assert [nobody_knows.loss(pod, CLAIM, None).why for pod in (ending, starting, homeless)] == ["", "", UNREADABLE]
+
+
+@pytest.mark.parametrize(("status", "words"), [(403, UNREADABLE), (503, None)])
+def test_an_api_server_that_does_not_answer_forbids_nothing(status: int, words: str | None) -> None:
+    class Api:
+        async def list(self, *_: Any, **__: Any) -> list[Object]:
+            raise ApiException(status=status)
+
+    found = asyncio.run(Landscape(Api()).machines())  # type: ignore[arg-type]
+    assert (None if found is None else found.loss(POD, CLAIM, None).why) == words
 
 
 def test_a_machine_is_known_by_its_name_where_its_label_was_changed_and_the_other_way_round() -> None:
