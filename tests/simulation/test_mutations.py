@@ -10,6 +10,8 @@ from tests.mutations.catalogue import CATALOGUE
 from tests.simulation.scenario import PLANS
 from tests.simulation.shrink import failure, shrink
 
+pytestmark = pytest.mark.timeout(400)
+
 MOST_SEEDS = 60
 QUICK = [m.name for m in CATALOGUE.values() if m.quick]
 
