@@ -14,8 +14,12 @@ The note is (log time, own running clock at that time). Everybody keeps one:
    has one, it stamps nothing.
 4. If nobody has a note, the cluster stood still: there is a gap of unknown length. An entry, the
    mark, says so before anything else is stamped, and another closes it (timekeeper.py).
-5. From a mark on, log time goes on from the mark alone: who appends it gives up the note from before.
-   So an answer counts only from who has all that the leader has in its log.
+5. From a mark on, log time goes on from the mark alone: who appends it gives up the note from before,
+   and so does who gets it in a snapshot. So an answer counts only from who has all that the leader has
+   in its log.
+6. Where the notes that were found differ, or a voter did not answer, the leader marks a gap too. It
+   may be late by what it was not told, and a note that says more must not be taken up later: that
+   would make up for it within a moment, and counters would be gone early.
 
 Below level 4 a stamp is the wall's time as ever, but kept within what the running clock says
 (`_clamped`), so that no step of a clock is taken over while anybody keeps a note.
@@ -34,6 +38,8 @@ from counter_node.raft.types import Entry, EntryKind, NodeId
 
 UNKNOWN: Final = -1
 LOWER_MS: Final = 20
+APART_MS: Final = 250
+"""Notes of one line are not further apart: by a message's way, and by how far clocks run apart between two notes on the disk."""
 _JUMP: Final = encode(Jump(0, True))[:2]  # how its body begins
 CLAMP: Final = 0.05
 CLAMP_MS: Final = 1_000
@@ -147,14 +153,18 @@ class LogTime:
         if self.searching and tell.elapsed_ms != UNKNOWN:
             self._offered[sender] = Note(tell.elapsed_ms, self.running_ms())
 
-    def search_ends(self) -> None:
-        """Everybody has answered, or had time to. Of several notes the lower middle counts: late is allowed, early is not."""
+    def search_ends(self) -> bool:
+        """Everybody has answered, or had time to. Of several notes the lower middle counts: late is allowed, early is not. Returns whether
+        none of them, nor the own one, says more."""
         self.searching = False
         running = self.running_ms()
-        known = sorted(note.elapsed_ms + int(running - note.running_ms) for note in self._offered.values())
+        own = [] if self.note is None else [self.note]
+        known, told = ([note.elapsed_ms + int(running - note.running_ms) for note in notes] for notes in (self._offered.values(), own))
         if known:
+            known.sort()
             self.note = Note(known[(len(known) - 1) // 2], running)
         self.second = False
+        return self.note is None or max(known + told) - self.now() <= APART_MS
 
     def begin_anew(self) -> None:
         """Nobody has a note."""

@@ -587,7 +587,7 @@ class Replica:
         """Of a leader, after an acknowledgement came or a job is durable: a turn would find nothing to do. (Whatever else comes wakes the driver by
         itself.)"""
         waits = self._held_reads or self._offered_in_vain or self._messages or self.gateway.replies
-        return self.raft.settled and self._marker is None and not (self.busy or waits or self.gateway.waits)
+        return self.raft.settled and self._marker is None and not (self.busy or waits or self.gateway.waits or self.machine.backlog)
 
     @property
     def behind(self) -> int:
@@ -615,6 +615,8 @@ class Replica:
         self.raft.take_restore()
         self._restoring = None
         machine.inherit(self.machine)
+        if machine.marks != self.machine.marks:
+            self.time.note = None  # from before the mark of a gap
         self.machine = machine
         self.applied_term = snapshot.meta.term
         session = self.gateway.session

@@ -77,7 +77,7 @@ class Timekeeper:
         self.me, self.time = me, time
         self.max_jump_ms = MAX_JUMP_MS
         self.refused_jump_ms = 0  # what the clocks agree on, and is more than allowed
-        self.unmarked = False  # nobody has a note, and no entry says so yet
+        self.unmarked = False  # what the notes say may be late, or nobody has one, and no entry says so yet
         self._marks = 0
         self.meter = RateMeter()
         self._synchronised = synchronised
@@ -161,14 +161,16 @@ class Timekeeper:
 
     def search(self, voters: Collection[NodeId], machine: Machine, *, over: bool) -> None:
         """Ends when all voters have answered, or it is `over`."""
-        time = self.time
-        if not time.searching or (not over and set(voters) - self._answered - {self.me}):
+        time, silent = self.time, set(voters) - self._answered - {self.me}
+        if not time.searching or (silent and not over):
             return
-        time.search_ends()
+        agree = time.search_ends()
         if time.note is None:
             time.begin_anew()
-            self.unmarked = True
-            self._marks = machine.marks
+        elif agree and not silent:
+            return
+        self.unmarked = True
+        self._marks = machine.marks
 
     def decide(self, voters: Collection[NodeId], machine: Machine) -> Jump | Calendar | None:
         """What is to be put into the log now."""

@@ -652,6 +652,17 @@ def note_never_lowered(patch: Patch) -> None:
     patch(LogTime, "heard", heard)
 
 
+@mutation("a leader marks no gap though it did not hear every note", tests=TIME_TESTS)
+def late_line_not_marked(patch: Patch) -> None:
+    original = timekeeper.Timekeeper.search
+
+    def search(self: Any, voters: Any, machine: Any, *, over: bool) -> None:
+        original(self, voters, machine, over=over)
+        self.unmarked = self.unmarked and self.time.now() == machine.time_ms
+
+    patch(timekeeper.Timekeeper, "search", search)
+
+
 @mutation("a jump goes by the upper end", tests=TIME_TESTS)
 def upper_end(patch: Patch) -> None:
     original = agreed_time.agree

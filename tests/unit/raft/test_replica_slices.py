@@ -12,6 +12,7 @@ from counter_node.counters.machine import Machine
 from counter_node.counters.state import SLICE
 from counter_node.raft.messages import Heartbeat, HeartbeatResponse, InstallSnapshot
 from counter_node.raft.types import SnapshotMeta
+from counter_node.replica import Turn
 from counter_node.status import unready_reason
 
 from tests.unit.raft.network import membership
@@ -32,7 +33,9 @@ def turns(node: Alone, most: int = 2_000) -> list[tuple[Any, list[Any]]]:
     """Until nothing is to be done; the answers."""
     told = []
     for _ in range(most):
+        settled = node.replica.settled
         found = node.replica.turn()
+        assert not settled or found == Turn([], None, [], False), "the driver leaves out the turn of who is settled"
         told += found.replies
         if found.job is not None:
             node.replica.persisted(found.job)
@@ -122,6 +125,19 @@ def test_what_is_due_is_cleared_away_by_entries_of_the_leader_one_at_a_time() ->
     assert 5 <= node.replica.raft.log.last_index - before <= 6
     node.tick(20)
     assert node.replica.raft.log.last_index - before <= 6, "then there is nothing to do"
+
+
+def test_a_driver_does_not_leave_out_the_turn_that_has_to_clear_away() -> None:
+    node = storm()
+    node.now_ms += 1_000
+    node.replica.tick()
+    node.replica.room_left(0)
+    node.turn()
+    assert node.replica.machine.backlog
+    node.replica.room_left(None)
+    assert not node.replica.settled
+    turns(node)
+    assert node.replica.machine.values == {}
 
 
 def test_a_read_finds_nothing_of_what_is_due_and_waits_for_one_entry_only() -> None:

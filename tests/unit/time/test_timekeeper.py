@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from counter_node.counters.batches import Calendar, Jump
-from counter_node.log_time import ClockAsk, ClockTell, LogTime, Note
+from counter_node.log_time import UNKNOWN, ClockAsk, ClockTell, LogTime, Note
 from counter_node.timekeeper import Timekeeper
 
 DAY = 86_400_000
@@ -184,3 +184,32 @@ def test_a_follower_tells_its_note_from_before_the_question() -> None:
     assert follower.keeper.time.now() == 90_000
     follower.keeper.answer(ClockAsk(1, 7, 10, 0), 4, from_leader=False)
     assert follower.keeper.time.now() == 90_000
+
+
+@pytest.mark.parametrize(
+    ("own", "offers", "marked"),
+    [
+        (9_000, [9_010, 8_990], False),  # all are of one line
+        (9_000, [9_010, None], True),  # who is silent may have a note that says more
+        (9_000, [8_000, 8_000], True),  # one's own does
+        (8_000, [8_000, 9_000], True),
+        (9_000, [9_000, UNKNOWN], False),  # without a note nobody says more
+    ],
+)
+def test_who_may_be_late_by_what_was_not_told_marks_a_gap(own: int, offers: list[int | None], marked: bool) -> None:
+    """Else the note that says more is taken up by a later leader, and what was stamped late meanwhile is gone early."""
+    running, machine = 100.0, Machine()
+    machine.gap = False
+    time = LogTime(lambda: UTC, lambda: running, lambda: machine, Note(own, running), second=True)
+    keeper = Timekeeper(0, time, lambda: True)
+    keeper.lead()
+    for node, offer in enumerate(offers, 1):
+        if offer is not None:
+            keeper.told(node, ClockTell(99_000, UTC, offer, 0, 1), voter=True)
+    keeper.search(range(3), machine, over=True)
+    found = keeper.decide(range(3), machine)
+    assert keeper.looking == marked
+    assert (found == Jump(time.now(), gap=True)) == marked
+    machine.marks += 1  # it is applied
+    keeper.decide(range(3), machine)
+    assert not keeper.looking
