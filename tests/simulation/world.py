@@ -150,6 +150,7 @@ class Node:
         )
         world.invariants.watch(self)
         self.replica.on_applied = lambda entry: world.invariants.applied(self, entry)
+        self._mind_disk()
         self._tick_later(self.incarnation)
         self.wake()
 
