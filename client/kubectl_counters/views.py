@@ -96,7 +96,8 @@ def status_view(found: Object) -> RenderableType:
     head = Text.assemble((f"{found['namespace']}/{found['name']}  ", "bold"), word)
     lines: list[RenderableType] = [head, Text(f"{found['reason']}: {found['message']}" if found["reason"] else found["message"])]
     lines += [Text(word, style="yellow") for word in ("paused", "hibernated") if found[word]]
-    lines.append(Text(f"the operator: {found['doing'] or 'at rest'}"))
+    resting = "at rest" if found["conditions"] else "it has not looked at it yet"
+    lines.append(Text(f"the operator: {found['doing'] or resting}"))
     lines += [members_view(found), *_reasons(found), Text(_cache_words(found["cache"]))]
     return Group(*lines, _security_words(found), _complaints(found["conditions"]))
 

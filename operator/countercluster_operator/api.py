@@ -75,7 +75,11 @@ class Kubernetes:
         except config.ConfigException:
             await config.load_kube_config(kubeconfig)
         api = client.ApiClient()
-        return cls(api, await DynamicClient(api))
+        try:
+            return cls(api, await DynamicClient(api))
+        except BaseException:
+            await api.close()
+            raise
 
     async def close(self) -> None:
         await self._api.close()

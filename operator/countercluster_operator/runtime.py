@@ -30,6 +30,7 @@ PASS_S = 180.0
 """Nothing of a pass goes on after this."""
 BURST_S = 0.05
 """A burst of events is one look."""
+CONNECT_S, RETRY_S = 30.0, 2.0
 FINISH_S = 8.0
 """What a pass may take when the operator ends; the pod's grace period is longer."""
 
@@ -49,11 +50,25 @@ class Runtime:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        self._api = await Kubernetes.connect()
-        self._lease = Lease(self._api, self.settings.own_namespace, self.settings.identity)
+        """Tells its health from the beginning: who waits for the API server is not sick."""
         self._runner = await self.health.serve(self.settings.health_port)
+        self._api = await self._connect()
+        self._lease = Lease(self._api, self.settings.own_namespace, self.settings.identity)
         self._watch(self._ping(self._api))
         self._watch(self._lead())
+
+    async def _connect(self) -> Kubernetes:
+        """An API server that is away is waited for, as later; how long is the matter of `Health`."""
+        while True:
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    api = await Kubernetes.connect()
+            except UNREACHABLE as error:
+                log.warning("the API server does not answer: %s", error or type(error).__name__)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self.health.answered()
+                return api
 
     async def stop(self) -> None:
         """What is being done is finished, then the Lease is given back: not before, as the next operator begins at once."""

@@ -1,20 +1,25 @@
 """Many CounterClusters and many foreign pods in one operator: memory, the queue, and the API calls at rest. MANY=200 is what the project promises
-(docs/operating/install.md has the figures); by default there are fewer, against the same bounds of memory and queue."""
+(docs/operating/install.md has the figures); by default there are fewer, against the same bounds of memory and queue. SILENT=1000: so many
+of which no pod answers."""
 
 from __future__ import annotations
 
 import collections
 import os
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.apiserver.world import World, world
+from tests.apiserver.world import CONTROLLERS, ROOT, World, world
+from tests.support.apiserver import ApiServer
 from tests.support.operators import Operator
 
 MANY = int(os.environ.get("MANY", "10"))
+SILENT = int(os.environ.get("SILENT", "12"))
 FOREIGN_PODS = 2_000
 REST_S = 150.0 if "MANY" in os.environ else 65.0
 MEMORY_MIB = 250
@@ -76,3 +81,101 @@ def _tell(operator: Operator, formed_s: float, mib: tuple[float, float, float], 
     print(f"\n{MANY} CounterClusters of 3: all ready after {formed_s:.0f} s; a pass takes {1000 * seconds / passes:.0f} ms on average")
     print(f"  memory: {mib[0]:.0f} MiB empty, {mib[1]:.0f} MiB with them, {mib[2]:.0f} MiB with {FOREIGN_PODS} foreign pods besides")
     print(f"  at rest the longest wait in the queue was {oldest_s:.2f} s")
+
+
+DEAF = "127.77.77.77"
+"""Here a connection is taken, and nothing is ever answered."""
+
+
+class Deaf:
+    """A machine whose pods run and answer nobody. Every claim is bound to a volume of a machine that is gone."""
+
+    def __init__(self, server: ApiServer, namespace: str) -> None:
+        self._server, self._core = server, f"/api/v1/namespaces/{namespace}"
+        self._stop = threading.Event()
+        self._done: set[str] = set()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Deaf:
+        self._socket = socket.create_server((DEAF, 7001), backlog=4096)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._socket.close()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.5):
+            for kind, take in (("persistentvolumeclaims", self._bind), ("pods", self._start)):
+                for item in self._server.get(f"{self._core}/{kind}")["items"]:
+                    if item["metadata"]["uid"] not in self._done:
+                        self._done.add(item["metadata"]["uid"])
+                        take(item["metadata"]["name"])
+
+    def _bind(self, name: str) -> None:
+        volume = f"volume-of-{name}"
+        terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["gone"]}]}]
+        spec = {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "local": {"path": "/gone"},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": terms}},
+        }
+        body = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume}, "spec": spec}
+        self._server.request("POST", "/api/v1/persistentvolumes", body).ok()
+        self._server.merge(f"{self._core}/persistentvolumeclaims/{name}", {"spec": {"volumeName": volume}}).ok()
+        bound = {"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}
+        self._server.merge(f"{self._core}/persistentvolumeclaims/{name}/status", bound).ok()
+
+    def _start(self, name: str) -> None:
+        running = {"name": "node", "state": {"running": {}}, "ready": False, "restartCount": 0, "image": "i", "imageID": "i"}
+        status = {"phase": "Running", "podIP": DEAF, "podIPs": [{"ip": DEAF}], "containerStatuses": [running]}
+        self._server.merge(f"{self._core}/pods/{name}/status", {"status": status}).ok()
+
+
+@pytest.mark.timeout(2400)
+def test_an_operator_of_many_clusters_that_do_not_answer_stays_alive_and_looks_after_each(tmp_path: Path) -> None:
+    with ApiServer(tmp_path / "apiserver", CONTROLLERS) as server:
+        server.install(ROOT / "manifests" / "install.yaml")
+        here = World(server, tmp_path)
+        server.namespace("silent")
+        for n in range(SILENT):
+            here.cluster("silent", f"c{n}", replicas=1)
+            # As it is in the middle of its life: it was formed, and then its machine was lost.
+            member = {"name": f"c{n}-0", "nodeId": f"{n + 1:016x}", "role": "leader", "ready": True}
+            formed = {"bootstrap": {"pod": member["name"], "nodeId": member["nodeId"]}, "members": [member]}
+            server.merge(f"{here.path('silent', f'c{n}')}/status", {"status": formed}).ok()
+        with Deaf(server, "silent"), here.operator() as operator:
+            start = time.monotonic()
+            pid = operator.pid
+            here.wait("each is looked after", lambda: _told(here) == SILENT, 60 + 2 * SILENT)
+            told_s, before, begin = time.monotonic() - start, _passes(operator), time.monotonic()
+            oldest_s, codes = 0.0, set()
+            while time.monotonic() - begin < (300 if "SILENT" in os.environ else 10):
+                oldest_s = max(oldest_s, operator.metric("countercluster_operator_queue_oldest_seconds"))
+                codes.add(operator.page("/healthz")[0])
+                time.sleep(0.5)
+            passes, seconds = (now - then for now, then in zip(_passes(operator), before, strict=True))
+            took_s = time.monotonic() - begin
+            print(f"\n{SILENT} CounterClusters whose pod does not answer: each is told after {told_s:.0f} s")
+            print(f"  then {passes / took_s:.1f} passes a second,", end="")
+            print(f" a pass takes {1000 * seconds / passes:.0f} ms, the longest wait was {oldest_s:.1f} s, memory {operator.rss_mib():.0f} MiB")
+            assert codes == {200}, "it says that it is sick"
+            assert (operator.pid, operator.running) == (pid, True)
+            assert passes > 0
+            assert operator.rss_mib() < MEMORY_MIB
+            assert not [line for line in operator.lines() if "exception" in line]
+
+
+def _passes(operator: Operator) -> tuple[float, float]:
+    """How many there were, and their seconds."""
+    count, total = (operator.metric(f"countercluster_operator_reconcile_seconds_{name}") for name in ("count", "sum"))
+    return count, total
+
+
+def _told(here: World) -> int:
+    """Of how many the status says that their majority is away."""
+    found = here.server.get("/apis/countercluster.io/v1alpha1/namespaces/silent/counterclusters")["items"]
+    return sum(c["type"] == "Ready" and c["reason"] == "QuorumLost" for body in found for c in body.get("status", {}).get("conditions", []))

@@ -17,14 +17,12 @@ import yaml
 from countercluster import Counters, NotExecuted
 from countercluster.addresses import Binding
 from countercluster_operator.certificates import Names, Pair, advance, leaf
-from countercluster_operator.fitness import wanted_hosts, wanted_uris
-from countercluster_operator.model import Cluster, Spec, Tls
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.apiserver.conftest import own_namespace
 from tests.apiserver.world import ROOT, World, world
-from tests.support.certificates import now
+from tests.support.certificates import now, secret_of
 from tests.support.operators import Operator
 
 pytestmark = pytest.mark.timeout(300)
@@ -316,13 +314,7 @@ def test_a_certificate_as_the_docs_ask_cert_manager_for_it_does_and_its_renewal_
 
 def put(here: World, namespace: str, name: str, authority: Pair, usages: str = "c", replicas: int = 3) -> bytes:
     """A Secret for CounterCluster `usages`, of an authority of somebody else; its authority."""
-    spec = Spec(replicas=replicas, tls=Tls(secret_name=name))
-    cluster = Cluster(usages, namespace, "", 1, spec, "", "")
-    pair = leaf(authority, Names("c", tuple(wanted_hosts(cluster)), (), tuple(wanted_uris(cluster))), now())
-    files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": authority.certificate}
-    data = {key: base64.b64encode(value).decode() for key, value in files.items()}
-    meta = {"name": name, "namespace": namespace}
-    here.server.apply({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta, "data": data}).ok()
+    here.server.apply(secret_of(authority, namespace, name, usages, replicas)).ok()
     return authority.certificate
 
 

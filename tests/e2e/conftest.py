@@ -10,6 +10,7 @@ import datetime
 import fcntl
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -103,6 +104,17 @@ def space(request: pytest.FixtureRequest) -> Iterator[Namespace]:
     space.make()
     yield space
     kubectl("delete", "namespace", space.name, "--wait=false", "--ignore-not-found")
+
+
+@pytest.fixture
+def plugin_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kubectl finds its plugin, as if pip had put it on PATH (that it does: tests/apiserver/test_plugin_installed.py)."""
+    script = tmp_path / "kubectl-counters"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m kubectl_counters "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(HERE.parents[1] / "client"))
+    monkeypatch.setenv("COLUMNS", "200")
 
 
 @pytest.fixture

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -31,14 +29,7 @@ class Plugin:
 
 
 @pytest.fixture
-def plugin(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugin:
-    """What pip would have put on PATH (that it does: tests/apiserver/test_plugin_installed.py)."""
-    script = tmp_path / "kubectl-counters"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m kubectl_counters "$@"\n')
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "client"))
-    monkeypatch.setenv("COLUMNS", "200")
+def plugin(rig: Rig, plugin_path: None) -> Plugin:
     return Plugin(rig)
 
 

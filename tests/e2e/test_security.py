@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from countercluster_operator.certificates import Pair, advance
 
 from examples.demo_counters import CounterCluster, Tools
-from examples.demo_kube import Namespace, kubectl, port_forward
+from examples.demo_kube import Namespace, condition, kubectl, port_forward, wait
 from tests.e2e import waits
 from tests.e2e.rig import Rig, change_operator, manifest
+from tests.support.certificates import now, secret_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SPREAD_S = 95
@@ -203,4 +205,47 @@ def test_certificates_and_authority_change_under_load_without_a_failed_command(q
     books = load.stop()
     assert books["gap"]["lengthSeconds"] <= waits.HANDED_OVER, books["gap"]
     assert quick.values("long") == {str(books["final"])}
+    assert quick.counters.uids() == pods, "no pod was restarted for it"
+
+
+@pytest.mark.slow
+@pytest.mark.disturbs_operator
+@pytest.mark.timeout(1500)
+def test_certificates_of_somebody_else_come_change_and_go_under_load(quick: Rig) -> None:
+    """A Secret that is missing or unfit is told and changes nothing; of good ones old and new are trusted until every pod shows the new."""
+    load = quick.load("foreign", *LONG)
+    load.wait_counting()
+    pods, before = quick.counters.uids(), _shown(quick)
+    one, two = (advance(None, name, now()).signing for name in ("one", "two"))
+    for secret in (
+        secret_of(one, quick.space.name, "unfit", "another"),
+        secret_of(one, quick.space.name, "first", "quick"),
+        secret_of(two, quick.space.name, "second", "quick"),
+    ):
+        quick.space("apply", "-f", "-", stdin=json.dumps(secret))
+    for name, words in (("nowhere", "Secret nowhere is not there"), ("unfit", "lacks URI")):
+        quick.patch({"tls": {"secretName": name}})
+
+        def untold(words: str = words) -> str:
+            ready = condition(quick.counters.get() or {}, "Ready")
+            return "" if ready.get("reason") == "CertificateRefused" and words in ready["message"] else str(ready)
+
+        wait(f"secretName {name} to be refused", waits.TOLD, untold)
+    assert _shown(quick) == before
+    reasons: set[str] = set()
+    for name, authority in (("first", one), ("second", two), ("", None)):
+        quick.patch({"tls": {"secretName": name}})
+
+        def in_force(trusted: Pair | None = authority) -> bool:
+            status = quick.status()
+            reasons.update(c["reason"] for c in status["conditions"])
+            bundle = (quick.binding() / "ca.crt").read_bytes()
+            alone = bundle == trusted.certificate if trusted else bundle.count(b"BEGIN") == 1 and bundle not in (one.certificate, two.certificate)
+            return alone and not status["certificates"].get("phase")
+
+        assert _meanwhile(quick, f"foreign-{name or 'own'}", in_force, 6 * SPREAD_S) > 1
+    assert not reasons & {"QuorumLost", "NoLeader", "MajorityNotReady"}, reasons
+    books = load.stop()
+    assert books["gap"]["lengthSeconds"] <= waits.HANDED_OVER, books["gap"]
+    assert quick.values("foreign") == {str(books["final"])}
     assert quick.counters.uids() == pods, "no pod was restarted for it"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import os
 from pathlib import Path
+from typing import Any
 
 from countercluster_operator.certificates import Authority, Names, Pair, advance, leaf
+from countercluster_operator.fitness import wanted_hosts, wanted_uris
+from countercluster_operator.model import Cluster, Spec, Tls
 
 CLUSTER = "devcluster"
 """The cluster id of a devcluster."""
@@ -14,6 +18,16 @@ CLUSTER = "devcluster"
 
 def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
+
+
+def secret_of(authority: Pair, namespace: str, name: str, usages: str, replicas: int = 3) -> dict[str, Any]:
+    """The Secret `name` for CounterCluster `usages`, signed by an authority of somebody else."""
+    cluster = Cluster(usages, namespace, "", 1, Spec(replicas=replicas, tls=Tls(secret_name=name)), "", "")
+    pair = leaf(authority, Names("c", tuple(wanted_hosts(cluster)), (), tuple(wanted_uris(cluster))), now())
+    files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": authority.certificate}
+    data = {key: base64.b64encode(value).decode() for key, value in files.items()}
+    meta = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta, "data": data}
 
 
 class Folder:

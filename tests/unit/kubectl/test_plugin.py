@@ -193,3 +193,10 @@ def test_the_reason_why_a_pod_does_not_run_is_said_when_its_node_does_not_answer
     waiting = {"containerStatuses": [{"name": "node", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]}
     found = views.summary(CLUSTER, [{**PODS[0], "status": waiting}], {"clicks-0": {"error": "no connection"}})
     assert "clicks-0: ImagePullBackOff" in text(views.status_view(found))
+
+
+def test_a_cluster_that_no_operator_has_looked_at_is_not_called_at_rest() -> None:
+    shown = text(views.status_view(views.summary({**CLUSTER, "status": {}}, [], {})))
+    assert "the operator has said nothing yet" in shown
+    assert "the operator: it has not looked at it yet" in shown
+    assert "at rest" not in shown

@@ -49,6 +49,18 @@ def _pod_specs(children: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [c["spec"]["template"]["spec"] for c in children if c["kind"] in ("StatefulSet", "Deployment")]
 
 
+def test_a_machine_without_cpu_to_spare_is_no_reason_to_kill_the_operator() -> None:
+    """A start takes a second of CPU; with a fiftieth of one that is a minute."""
+    for manifest in ("install.yaml", "install-namespaced.yaml"):
+        (spec,) = _pod_specs(_documents(MANIFESTS / manifest))
+        (container,) = spec["containers"]
+        starting, living = container["startupProbe"], container["livenessProbe"]
+        assert starting["httpGet"] == living["httpGet"]
+        assert starting["periodSeconds"] * starting["failureThreshold"] >= 300
+        assert living["periodSeconds"] * living["failureThreshold"] >= 60
+        assert all(container[f"{kind}Probe"]["timeoutSeconds"] >= 5 for kind in ("startup", "readiness", "liveness"))
+
+
 def test_pods_fit_the_restricted_standard_and_carry_no_token() -> None:
     children = all_children(Cluster("c", "ns", "u", 1, Spec(), "node", "redis"), 3, 3)
     specs = _pod_specs(children)

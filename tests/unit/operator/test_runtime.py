@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from counter_node.ports import free_ports
 from countercluster_operator import runtime as module
 from countercluster_operator.api import Kubernetes
 from countercluster_operator.runtime import BURST_S, Runtime
@@ -138,3 +139,46 @@ def test_the_lease_is_given_back_after_the_last_pass_or_not_at_all(pass_s: float
 
     assert asyncio.run(run()) == released
     assert said == (["finished"] if released else []), "what waits is left to the next operator"
+
+
+def test_an_operator_that_starts_without_an_api_server_is_healthy_and_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a node's network or a proxy comes up after it; one answer is an error, one never comes."""
+    monkeypatch.setattr(module, "CONNECT_S", 0.05)
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    tried: list[int] = []
+
+    async def run() -> tuple[set[int], bool]:
+        port = free_ports(1)[0]
+        runtime = Runtime(load({"POD_NAMESPACE": "ns", "HEALTH_PORT": str(port), "LEADER_ELECTION": "false"}))
+        answered = asyncio.Event()
+
+        async def connect() -> Any:
+            tried.append(len(tried))
+            if len(tried) == 1:
+                raise aiohttp.ClientConnectionError("refused")
+            if not answered.is_set():
+                await asyncio.Event().wait()
+            return object()
+
+        async def nothing(*_: object) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(module.Kubernetes, "connect", connect)
+        monkeypatch.setattr(runtime, "_ping", nothing)
+        monkeypatch.setattr(runtime, "_lead", nothing)
+        starting = asyncio.create_task(runtime.start())
+        codes = set()
+        async with aiohttp.ClientSession() as session:
+            while len(tried) < 3:
+                await asyncio.sleep(0.01)
+                with contextlib.suppress(aiohttp.ClientConnectionError):  # in its first moment nobody listens
+                    async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
+                        codes.add(answer.status)
+        answered.set()
+        await asyncio.wait_for(starting, 30)
+        connected = runtime._api is not None
+        runtime._api = None
+        await runtime.stop()
+        return codes, connected
+
+    assert asyncio.run(run()) == ({200}, True)
