@@ -681,7 +681,7 @@ def majority_of_answers(patch: Patch) -> None:
     patch(timekeeper, "agree", lambda intervals, needed: original(intervals, max(1, agreed_time.majority(len(intervals)))))
 
 
-@mutation("an answer counts from who lacks what the leader has in its log", "everything")
+@mutation("an answer counts from who lacks what the leader has in its log", tests=TIME_TESTS)
 def answers_of_an_older_line(patch: Patch) -> None:
     original = timekeeper.Timekeeper.told
 

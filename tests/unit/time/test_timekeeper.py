@@ -213,3 +213,17 @@ def test_who_may_be_late_by_what_was_not_told_marks_a_gap(own: int, offers: list
     machine.marks += 1  # it is applied
     keeper.decide(range(3), machine)
     assert not keeper.looking
+
+
+def test_an_answer_counts_only_from_who_has_all_that_the_leader_has_in_its_log() -> None:
+    """Another may have missed the mark of a gap, and its note is of the line before."""
+    running, machine = 100.0, Machine()
+    time = LogTime(lambda: UTC, lambda: running, lambda: machine, Note(9_000, running), second=True)
+    keeper = Timekeeper(0, time, lambda: True)
+    keeper.lead()
+    for node in (1, 2):
+        keeper.told(node, ClockTell(99_000, UTC, 50_000, 0, 1), voter=False)
+    keeper.search(range(3), machine, over=False)
+    assert keeper.looking, "nobody has answered who counts"
+    keeper.search(range(3), machine, over=True)
+    assert time.now() == 9_000
