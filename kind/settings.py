@@ -48,7 +48,8 @@ HOST_PACKAGES = {
 }
 # What tests call: without it they are skipped, or fail.
 TEST_PACKAGES = {
-    "gcc": "the node's compiled modules, the load generator",
+    "gcc": "the node's compiled modules, the load generator, wrong running clocks",
+    "iproute2": "network namespaces whose packets are dropped",
     "libc6-dev": "the same",
     "libfaketime": "wall clocks that are wrong, for real nodes",
     "prometheus": "promtool, which judges alerts and metrics",

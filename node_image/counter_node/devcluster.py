@@ -7,6 +7,10 @@ kept in DIR/node-i/ports.json, so that a second start over the same DIR is the s
 each, `node I pid PID resp 127.0.0.1:PORT`, and then `ready`. A node that dies is started again after a second and its line is printed anew;
 `--no-restart` turns that off. With `--cluster-mode` node i also serves clients in Redis cluster mode, on port + number of nodes + i. Options after
 `--` go to every node, e.g. `-- --tick-ms 20`. Logs: DIR/node-i/log.
+
+Somebody who lets nodes reach each other by another way writes ports.json beforehand: `host`, the address of the
+node; `enter`, the words of a command before its own, which end in running it (nsenter); `advertised`, the port at
+which others reach it.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ RESTART_S = 1.0
 FORM_S = 60.0
 OTHER_PORTS = ("peer", "admin", "http")
 
-FOR_ONE_NODE = ("COUNTER_FAILPOINTS", "FAKETIME_TIMESTAMP_FILE")
+FOR_ONE_NODE = ("COUNTER_FAILPOINTS", "FAKETIME_TIMESTAMP_FILE", "TEST_CLOCKS_FILE")
 """Variables that may have the number of a node after them, and are for that node alone then."""
 
 
@@ -64,13 +68,14 @@ class NodeProcess:
         self.directory = directory / f"node-{index}"
         self.directory.mkdir(parents=True, exist_ok=True)
         self.ports = self._ports()
+        self.host = str(self.ports.get("host", HOST))
         self._options = options
         self.process: asyncio.subprocess.Process | None = None
 
-    def _ports(self) -> dict[str, int]:
+    def _ports(self) -> dict[str, Any]:
         path = self.directory / "ports.json"
         if path.exists():
-            known: dict[str, int] = json.loads(path.read_text())
+            known: dict[str, Any] = json.loads(path.read_text())
             return known
         ports = dict(zip(OTHER_PORTS, free_ports(len(OTHER_PORTS)), strict=True))
         path.write_text(json.dumps(ports))
@@ -79,18 +84,18 @@ class NodeProcess:
     @property
     def peer(self) -> str:
         """Where others reach this node: "advertised" in ports.json, if somebody put a proxy there, else its own port."""
-        return f"{HOST}:{self.ports.get('advertised', self.ports['peer'])}"
+        return f"{self.host}:{self.ports.get('advertised', self.ports['peer'])}"
 
     @property
     def resp(self) -> str:
-        return f"{HOST}:{self.resp_port}"
+        return f"{self.host}:{self.resp_port}"
 
     async def start(self) -> None:
         arguments = {
             "cluster-id": "devcluster",
             "data-dir": str(self.directory / "data"),
             "name": f"node-{self.index}",
-            "bind": HOST,
+            "bind": self.host,
             "resp-port": str(self.resp_port),
             "cluster-port": str(self.cluster_port),
             "peer-port": str(self.ports["peer"]),
@@ -103,16 +108,16 @@ class NodeProcess:
         for name in FOR_ONE_NODE:
             if value := environment.get(f"{name}_{self.index}"):
                 environment[name] = value
+        command = [*self.ports.get("enter", ()), sys.executable, "-m", "counter_node", *flags, *self._options]
         with (self.directory / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "counter_node", *flags, *self._options, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
-                env=environment,
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment
             )
         say(f"node {self.index} pid {self.process.pid} resp {self.resp}")
 
     async def admin(self, *command: str, timeout_s: float = 15.0) -> Any:
         client = redis.asyncio.Redis(
-            host=HOST,
+            host=self.host,
             port=self.ports["admin"],
             socket_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),

@@ -1,4 +1,8 @@
-"""A devcluster whose nodes reach each other through proxies, and what can be done to it."""
+"""A devcluster whose nodes reach each other through what can be cut, and what can be done to it.
+
+Either through proxies (links.py), which hold bytes back or close connections; or from one network namespace to another
+(tests/support/namespaces.py), where packets are dropped. The second needs root, and its hub must have been entered.
+"""
 
 from __future__ import annotations
 
@@ -9,45 +13,63 @@ import random
 import signal
 import time
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import redis
 from counter_node.ports import free_ports
 
 from tests.faults.links import Link, Links
 from tests.support.devcluster import DevCluster
+from tests.support.namespaces import Namespaces
 
 
 class FaultyCluster:
-    def __init__(self, directory: Path, nodes: int = 3, *options: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        nodes: int = 3,
+        *options: str,
+        namespaces: Namespaces | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        """`namespaces`: of as many nodes, instead of proxies."""
         self.size = nodes
         self._ids: dict[int, int] = {}
         ports = [free_ports(3) for _ in range(nodes)]
-        self.links = Links([peer for peer, _, _ in ports], self._ids.get)
-        self.links.start()
+        self._proxies = None if namespaces else Links([peer for peer, _, _ in ports], self._ids.get)
+        self.namespaces = namespaces
+        if self._proxies is not None:
+            self._proxies.start()
         for number, (peer, admin, http) in enumerate(ports):
+            told: dict[str, Any] = {"peer": peer, "admin": admin, "http": http}
+            if self._proxies is not None:
+                told["advertised"] = self._proxies.ports[number]
+            if namespaces is not None:
+                told |= {"host": namespaces.hosts[number], "enter": namespaces.words(number)}
             folder = directory / f"node-{number}"
             folder.mkdir(parents=True)
-            told = {"peer": peer, "admin": admin, "http": http, "advertised": self.links.ports[number]}
             (folder / "ports.json").write_text(json.dumps(told))
-        self.nodes = DevCluster(directory, nodes, *options)
+        self.nodes = DevCluster(directory, nodes, *options, environment=environment)
         self._stopped: set[int] = set()
 
     def __enter__(self) -> Self:
         self.nodes.__enter__()
         for number in range(self.size):
             self._ids[int(self.nodes.status(number)["nodeId"], 16)] = number
-        self.links.forget()  # who dialled before the ids were known
+        if self._proxies is not None:
+            self._proxies.forget()  # who dialled before the ids were known
         return self
 
     def __exit__(self, *_: object) -> None:
         self.mend()
         self.nodes.__exit__()
-        self.links.stop()
+        if self._proxies is not None:
+            self._proxies.stop()
 
     @property
-    def ports(self) -> list[int]:
-        return [self.nodes.resp_port(n) for n in range(self.size)]
+    def addresses(self) -> list[tuple[str, int]]:
+        """Of the clients' ports."""
+        return [(self.nodes.host(n), self.nodes.resp_port(n)) for n in range(self.size)]
 
     def signal(self, node: int, which: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -68,7 +90,13 @@ class FaultyCluster:
         for node in list(self._stopped):
             self.signal(node, signal.SIGCONT)
         self._stopped.clear()
-        self.links.set_cut({})
+        self._set_cut({})
+
+    def _set_cut(self, cut: dict[Link, bool]) -> None:
+        if self.namespaces is not None:
+            self.namespaces.set_cut(cut)
+        elif self._proxies is not None:
+            self._proxies.set_cut(cut)
 
     # --- faults; each says in a few words what it did ---------------------------------------------------------------------------
 
@@ -83,8 +111,9 @@ class FaultyCluster:
         return f"SIGSTOP of {node}"
 
     def cut(self, links: set[Link], loud: bool, words: str) -> str:
-        self.links.set_cut(dict.fromkeys(links, loud))
-        return f"{words} ({'closed' if loud else 'silent'})"
+        self._set_cut(dict.fromkeys(links, loud))
+        how = ("dropped", "unreachable") if self.namespaces is not None else ("silent", "closed")
+        return f"{words} ({how[loud]})"
 
     def some_fault(self, chance: random.Random) -> str:
         leader = self.leader()
@@ -93,8 +122,8 @@ class FaultyCluster:
         both = {(node, o) for o in others} | {(o, node) for o in others}
         loud = chance.random() < 0.3
         kind = chance.choices(
-            ["kill", "kill all", "pause", "isolate", "deaf", "dumb", "link", "transfer"],
-            weights=[30, 4, 20, 12, 8, 8, 10, 8],
+            ["kill", "kill all", "pause", "isolate", "deaf", "dumb", "link", "all", "transfer"],
+            weights=[30, 4, 20, 12, 8, 8, 10, 4, 8],
         )[0]
         if kind == "kill":
             return self.kill([node])
@@ -111,6 +140,8 @@ class FaultyCluster:
         if kind == "link":
             other = chance.choice(others)
             return self.cut({(node, other), (other, node)} if chance.random() < 0.5 else {(node, other)}, loud, f"link {node}-{other}")
+        if kind == "all":
+            return self.cut(both | {(a, b) for a in others for b in others if a != b}, loud, "nobody hears anybody")
         with contextlib.suppress(redis.RedisError, OSError):
             self.nodes.admin(node, "RAFT.TRANSFER", self.nodes.status(chance.choice(others))["nodeId"])
         return f"transfer from {node}"

@@ -25,7 +25,7 @@ SILENT_S = 4.5
 PAUSE_S = 0.05
 CONNECT_S = 1.0
 READ_SHARE = 0.05
-HOST = "127.0.0.1"
+Address = tuple[str, int]
 
 
 class History:
@@ -67,11 +67,11 @@ class History:
 
 class Lane(asyncio.Protocol):
     def __init__(
-        self, ports: list[int], first: int, history: History, window: int, answered: Callable[[float], None], may: Callable[[], bool]
+        self, addresses: list[Address], first: int, history: History, window: int, answered: Callable[[float], None], may: Callable[[], bool]
     ) -> None:
         """`window` 0: a plain lane, one INCR at a time. `may` is asked before every new increment."""
         self._may = may
-        self._ports, self._at = ports, first % len(ports)
+        self._addresses, self._at = addresses, first % len(addresses)
         self._history, self._window, self._answered = history, window, answered
         self._producer = "p" + secrets.token_hex(6)
         self._sequence = 0
@@ -93,10 +93,10 @@ class Lane(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         while not self.done:
             if self._transport is None:
-                self._at = (self._at + 1) % len(self._ports)
+                self._at = (self._at + 1) % len(self._addresses)
                 with contextlib.suppress(OSError, TimeoutError):
                     async with asyncio.timeout(CONNECT_S):
-                        await loop.create_connection(lambda: self, HOST, self._ports[self._at])
+                        await loop.create_connection(lambda: self, *self._addresses[self._at])
             elif self._sent and time.monotonic() - self._heard > SILENT_S:
                 self._transport.abort()
             else:
@@ -183,15 +183,15 @@ class Lane(asyncio.Protocol):
 class Load:
     """All lanes together, at most `rate` commands a second. `longest_gap_s`: between two acknowledged increments, whoever made them."""
 
-    def __init__(self, ports: list[int], lanes: int, window: int, keys: int, rate: float) -> None:
+    def __init__(self, addresses: list[Address], lanes: int, window: int, keys: int, rate: float) -> None:
         self._rate = rate
         self._allowed = 0.0
         self._allowed_at = time.monotonic()
         mark = secrets.token_hex(3)
         self.histories = [History(f"k{n}-{mark}") for n in range(keys)]
         plain = History(f"plain-{mark}")
-        self.lanes = [Lane(ports, n, self.histories[n % keys], window, self._answered, self._may) for n in range(lanes)]
-        self.lanes += [Lane(ports, n, plain, 0, self._answered, self._may) for n in range(len(ports))]
+        self.lanes = [Lane(addresses, n, self.histories[n % keys], window, self._answered, self._may) for n in range(lanes)]
+        self.lanes += [Lane(addresses, n, plain, 0, self._answered, self._may) for n in range(len(addresses))]
         self.histories.append(plain)
         self.longest_gap_s = 0.0
         self.acknowledged = 0

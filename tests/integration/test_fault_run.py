@@ -1,4 +1,5 @@
-"""A short fault run (`make faults MINUTES=30` is the long one): kills, pauses and cut links under load, the books and every read checked."""
+"""A short fault run (`make faults MINUTES=30` is the long one): kills, pauses, cut links and wrong clocks under load, the
+books, every read and every time to live checked."""
 
 from __future__ import annotations
 
@@ -12,13 +13,16 @@ import pytest
 from tests.faults.__main__ import run
 from tests.faults.cluster import FaultyCluster
 from tests.faults.load import Load
+from tests.support.clocks import COMPILER, Clocks
 from tests.support.devcluster import DevCluster
 
 
 @pytest.mark.timeout(180)
-def test_nothing_is_lost_doubled_or_stale_under_kills_pauses_and_cut_links(tmp_path: Path) -> None:
-    with FaultyCluster(tmp_path, 3, "--tick-ms", "50") as cluster:
-        result = asyncio.run(run(cluster, 20, random.SystemRandom().randrange(1_000_000), rate=1_000))
+def test_nothing_is_lost_doubled_or_stale_under_kills_pauses_cut_links_and_wrong_clocks(tmp_path: Path) -> None:
+    clocks = None if COMPILER is None else Clocks(tmp_path, 3)
+    environment = None if clocks is None else clocks.environment
+    with FaultyCluster(tmp_path / "nodes", 3, "--tick-ms", "50", environment=environment) as cluster:
+        result = asyncio.run(run(cluster, 20, random.SystemRandom().randrange(1_000_000), rate=1_000, clocks=clocks))
         assert result.clean, f"{result}\n{cluster.nodes.logs()}"
         assert result.acknowledged > 500
         assert sum(result.faults.values()) >= 2
@@ -26,7 +30,7 @@ def test_nothing_is_lost_doubled_or_stale_under_kills_pauses_and_cut_links(tmp_p
 
 def test_a_cut_link_cuts_one_direction_only(tmp_path: Path) -> None:
     """Else the fault run would only show half of what it says it does."""
-    with FaultyCluster(tmp_path, 3, "--tick-ms", "20") as cluster:
+    with FaultyCluster(tmp_path, 3, "--tick-ms", "50") as cluster:
         leader = cluster.leader()
         assert leader is not None
         others = [n for n in range(3) if n != leader]
@@ -58,7 +62,7 @@ def test_a_cut_link_cuts_one_direction_only(tmp_path: Path) -> None:
 def test_the_load_notices_a_cluster_that_forgets(tmp_path: Path) -> None:
     async def with_amnesia() -> bool:
         with DevCluster(tmp_path / "a", 1, "--tick-ms", "20", restart=False) as cluster:
-            load = Load([cluster.resp_port(0)], 1, 4, 1, 500)
+            load = Load([("127.0.0.1", cluster.resp_port(0))], 1, 4, 1, 500)
             load.start()
             await asyncio.sleep(1.0)
             assert load.acknowledged > 0

@@ -21,7 +21,7 @@ from redis.retry import Retry
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_LINE = re.compile(r"node (\d+) pid (\d+) resp 127\.0\.0\.1:(\d+)")
+_LINE = re.compile(r"node (\d+) pid (\d+) resp [\d.]+:(\d+)")
 
 
 def free_port_range(count: int) -> int:
@@ -121,10 +121,14 @@ class DevCluster:
 
     @property
     def urls(self) -> list[str]:
-        return [f"redis://127.0.0.1:{self.resp_port(n)}" for n in range(self.size)]
+        return [f"redis://{self.host(n)}:{self.resp_port(n)}" for n in range(self.size)]
 
     def signal(self, node: int, which: signal.Signals) -> None:
         os.kill(self._pids[node], which)
+
+    def host(self, node: int) -> str:
+        path = self.directory / f"node-{node}" / "ports.json"
+        return str(json.loads(path.read_text()).get("host", "127.0.0.1")) if path.exists() else "127.0.0.1"
 
     def ports(self, node: int) -> dict[str, int]:
         found: dict[str, int] = json.loads((self.directory / f"node-{node}" / "ports.json").read_text())
@@ -133,10 +137,10 @@ class DevCluster:
     def client(self, node: int, **options: Any) -> redis.Redis:
         """redis-py without its own retries: it would repeat increments (docs/reference/clients.md)."""
         chosen: dict[str, Any] = {"socket_timeout": 10, **self.client_options, **options}
-        return redis.Redis(host="127.0.0.1", port=self.resp_port(node), retry=Retry(NoBackoff(), 0), **chosen)
+        return redis.Redis(host=self.host(node), port=self.resp_port(node), retry=Retry(NoBackoff(), 0), **chosen)
 
     def admin(self, node: int, *command: str) -> Any:
-        where: dict[str, Any] = {"host": "127.0.0.1", "port": self.ports(node)["admin"], **self.admin_options}
+        where: dict[str, Any] = {"host": self.host(node), "port": self.ports(node)["admin"], **self.admin_options}
         with redis.Redis(**where, retry=Retry(NoBackoff(), 0), socket_timeout=15) as client:
             return client.execute_command(*command)
 

@@ -28,7 +28,7 @@ class Wire:
 
 
 def a_lane(window: int) -> tuple[Lane, Wire]:
-    lane: Any = Lane([1], 0, History("k"), window, lambda now: None, lambda: True)
+    lane: Any = Lane([("127.0.0.1", 1)], 0, History("k"), window, lambda now: None, lambda: True)
     wire = Wire()
     lane.connection_made(wire)
     return lane, wire

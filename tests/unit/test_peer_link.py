@@ -199,6 +199,29 @@ def test_a_link_that_hears_nothing_is_dialled_anew_beside_the_old_one() -> None:
         runner.run(_a_silent_cut())
 
 
+async def _several_dials_at_once() -> tuple[int, int, bool]:
+    here, there = Owner(), Owner()
+    hello = Hello("c", 1, 2, "one", "127.0.0.1:1", "127.0.0.1:2")
+    peers, loop = Peers(there, lambda _: hello), asyncio.get_running_loop()
+    server = await loop.create_server(peers.inbound, "127.0.0.1", 0)
+    link = Link(here, hello, 2, "two", f"127.0.0.1:{server.sockets[0].getsockname()[1]}", None)
+    await _until(lambda: link.connected, lambda: None)
+    await asyncio.gather(*(link._try() for _ in range(3)))
+    beat = frame([Heartbeat(1, 0, 0)])
+    await _until(lambda: len(peers.callers_open) == 1, lambda: link.send(beat) and None)
+    found = here.ups, len(there.lost), link.connected
+    link.close()
+    server.close()
+    await peers.close()
+    return found
+
+
+def test_of_several_dials_under_way_the_first_that_is_welcomed_is_kept() -> None:
+    """Found with dropped packets: each of four dials that came through at once replaced the one before, and lost what that was given."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(_several_dials_at_once()) == (2, 0, True)
+
+
 async def _options(port_of: str) -> list[int]:
     owner, loop = Owner(), asyncio.get_running_loop()
     me = Hello("c", 1, 2, "one", "127.0.0.1:1", "127.0.0.1:2")

@@ -275,6 +275,7 @@ class Outbound(asyncio.Protocol):
         self._settings = settings
         self._frames = Frames(MAX_WELCOME_BYTES)
         self.heard: Callable[[], None] = lambda: None
+        self.answers = False  # gives signs of life
         self.transport: asyncio.Transport | None = None
         self.lost = asyncio.Event()
 
@@ -305,6 +306,10 @@ class Outbound(asyncio.Protocol):
             return False
         return True
 
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set()
         if not self._welcome.done():
@@ -324,6 +329,7 @@ class Link:
         self._connection: Outbound | None = None
         self._pulse = Pulse(owner.settings.election_ticks)
         self._dials: set[asyncio.Task[None]] = set()
+        self._used = 0  # connections so far
         self._task = asyncio.get_running_loop().create_task(self._keep())
 
     @property
@@ -342,13 +348,19 @@ class Link:
             pause = min(2 * pause, LAST_PAUSE_S)
 
     async def _try(self) -> None:
-        """Dials once."""
+        """Dials once. Of several dials under way the first that is welcomed is used: a second one would only lose what
+        the first was given meanwhile."""
+        used = self._used
         try:
             connection = await self._dial()
         except (OSError, TimeoutError, SettingsError) as error:
             log.debug("peer not reached: %s", error, extra={"peer": f"{self.node:016x}", "address": self.address})
         else:
-            if connection is not None:
+            if connection is None:
+                return
+            if self._connection is not None and self._used != used and not self._pulse.silent:
+                connection.abort()
+            else:
                 self._use(connection)
 
     def tick(self) -> None:
@@ -379,7 +391,7 @@ class Link:
                 transport.abort()
                 raise
         if not answer.reason:
-            self._pulse.welcomed(answers=answer.answers)
+            connection.answers = answer.answers
             return connection
         transport.abort()
         self._owner.peer_refused(self.node, answer)
@@ -388,10 +400,12 @@ class Link:
     def _use(self, connection: Outbound) -> None:
         """From now on, instead of the one before; what that one was given may not have arrived."""
         old, self._connection = self._connection, connection
+        self._used += 1
+        self._pulse.welcomed(answers=connection.answers)
         connection.heard = self._pulse.heard
-        if old is not None and old.transport is not None:
+        if old is not None:
             log.info("a silent link was dialled anew", extra={"peer": f"{self.node:016x}"})
-            old.transport.abort()
+            old.abort()
         self._owner.peer_up(self.node)
 
     async def _until_lost(self) -> None:
