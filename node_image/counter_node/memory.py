@@ -1,12 +1,15 @@
 """How much memory this process may use, and what is made of it. The only place that asks the system.
 
 The limit of a container is hard: who goes over it is killed, and as all members hold the same state,
-all are. So of the limit three parts are kept for other things than the state:
+all are. So the parts of the memory come to no more than the limit, all of them full at once (`needs`):
 
-1. `PROCESS`: the program itself, connections, requests and replies under way.
-2. A share for the log, of which the newest part is in memory (`log_bytes`).
-3. Of what is left, a third: a snapshot is made beside the state, a received one is there beside what
-   is made from it, and tables grow by being copied.
+1. `PROCESS`: the program itself.
+2. What clients can make it hold (`client_bytes`).
+3. A share for the log, of which the newest part is in memory (`log_bytes`).
+4. The state, and half as much again: a snapshot is made beside it, a received one is there beside
+   what is made from it, and the allocator keeps what is between counters.
+
+The operator refuses settings that come to more (its room.py, which has the same numbers).
 """
 
 from __future__ import annotations
@@ -15,8 +18,11 @@ import os
 from pathlib import Path
 from typing import Final
 
-PROCESS: Final = 80 << 20
-LOG_SHARE: Final = 5
+PROCESS: Final = 64 << 20
+CLIENTS_SHARE: Final = 8
+MOST_CLIENTS: Final = 256 << 20
+LEAST_CLIENTS: Final = 1 << 20
+LOG_SHARE: Final = 6
 """One part in so many of the memory is for the log."""
 LOG_EXPANDS: Final = 5
 """An entry of one small command takes so many times its bytes on disk."""
@@ -45,11 +51,23 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
 
 
-def state_bytes(memory: int) -> int:
-    """What the state may take (`max_bytes`) of so much memory; 0, no limit, where that is not known."""
+def client_bytes(setting: int, memory: int) -> int:
+    """What clients may make the process hold: the setting, or for 0 an eighth of its memory (0: not known), at most 256 MiB."""
+    if setting:
+        return setting
+    return max(LEAST_CLIENTS, min(MOST_CLIENTS, memory // CLIENTS_SHARE)) if memory else MOST_CLIENTS
+
+
+def state_bytes(memory: int, clients: int) -> int:
+    """What the state may take (`max_bytes`) of so much memory, beside clients; 0, no limit, where that is not known."""
     if not memory:
         return 0
-    return max(LEAST, (memory - PROCESS - memory // LOG_SHARE) * 2 // 3)
+    return max(LEAST, (memory - PROCESS - clients - memory // LOG_SHARE) * 2 // 3)
+
+
+def needs(memory: int, clients: int, state: int) -> int:
+    """What all parts come to when each is full."""
+    return PROCESS + clients + memory // LOG_SHARE + state + state // 2
 
 
 def log_bytes(memory: int) -> int:

@@ -16,7 +16,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +187,8 @@ class Node:
         return replica
 
     def _max_bytes(self) -> int:
-        return self.settings.max_bytes or memory.state_bytes(self.memory_bytes)
+        clients = memory.client_bytes(self.settings.client_bytes, self.memory_bytes)
+        return self.settings.max_bytes or memory.state_bytes(self.memory_bytes, clients)
 
     def _hello(self, expects: NodeId) -> Hello:
         s = self.settings
@@ -205,6 +206,10 @@ class Node:
             await self._listen(self.clients.cluster_client, s.cluster_port, backlog=1024)
         if self.tls is None and s.acl_file:
             log.warning("passwords guard the clients' ports only: without TLS the admin and peer ports obey whoever reaches them")
+        clients, state = self.clients.holdings.limit, self._max_bytes()
+        if self.memory_bytes and (wanted := memory.needs(self.memory_bytes, clients, state)) > self.memory_bytes:
+            text = "the memory of %d bytes may not be enough: clients (%d), state (%d) and what goes with them come to %d"
+            log.warning(text, self.memory_bytes, clients, state, wanted)
         self.started = True
         self._last_tick = loop.time()
         self._tick_later()
@@ -695,10 +700,10 @@ class Node:
     def histories(self) -> tuple[str, ...]:
         return ids(self.replica.machine.lineage)
 
-    def values(self) -> dict[bytes, int]:
+    def values(self) -> Mapping[bytes, int]:
         return self.replica.machine.values
 
-    def deadlines(self) -> dict[bytes, int]:
+    def deadlines(self) -> Mapping[bytes, int]:
         return self.replica.machine.deadlines
 
     def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:

@@ -109,7 +109,7 @@ HELP = {
     "max_gathered": "commands waiting for a leader before clients are not read from any more",
     "max_entry_bytes": "one entry of the log; a larger command or transaction is refused, and pipelines are parted; give all nodes the same",
     "max_reply_bytes": "unread replies of one connection before it is cut",
-    "client_bytes": "all that clients can make the node hold, strangers an eighth of it; then the heaviest connection is cut; 0: a quarter of "
+    "client_bytes": "all that clients can make the node hold, strangers an eighth of it; then the heaviest connection is cut; 0: an eighth of "
     "the container's memory limit, at most 256 MiB",
     "max_handshakes": "TLS handshakes under way at once, for each port; then the oldest ends",
     "handshake_ms": "time for a TLS handshake, or for a peer's greeting",

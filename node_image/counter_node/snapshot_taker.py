@@ -108,13 +108,14 @@ class SnapshotTaker:
                     await asyncio.sleep(0)
             finally:
                 dump.close()
-            snapshot = Snapshot(meta, await asyncio.to_thread(dump.finish))
-            await asyncio.to_thread(self._storage.save_snapshot, snapshot)
-            node.replica.snapshot_saved(snapshot.meta)
+            pieces = dump.pieces()
+            await asyncio.to_thread(self._storage.save_snapshot, Snapshot(meta, b""), pieces)
+            node.replica.snapshot_saved(meta)
             took = round(time.monotonic() - start, 3)
-            self.last_was(len(snapshot.state))
-            node.metrics.snapshot_taken(len(snapshot.state), took)
-            log.info("snapshot taken", extra={"index": snapshot.meta.index, "bytes": len(snapshot.state), "seconds": took})
+            size = sum(map(len, pieces))
+            self.last_was(size)
+            node.metrics.snapshot_taken(size, took)
+            log.info("snapshot taken", extra={"index": meta.index, "bytes": size, "seconds": took})
             node.wake()
         except DiskFullError as error:
             self._not_before = self._clock() + DISK_FULL_PAUSE_S

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from countercluster_operator import names
+from countercluster_operator import names, room
 
 MAX_REPLICAS = 7
 OPEN_PORTS = "AnyoneWhoReachesThemIsObeyed"
@@ -37,6 +37,7 @@ class Cache(msgspec.Struct, rename="camel", frozen=True):
 _SETTINGS = {"tick_ms": "tickMs", "election_ticks": "electionTicks", "snapshot_mib": "snapshotMiB", "log_level": "logLevel"}
 _SETTINGS |= {"max_counters": "maxCounters", "max_producers": "maxProducers", "max_state_mib": "maxStateMiB"}
 _SETTINGS |= {"patience_ms": "patienceMs", "unready_close_seconds": "unreadyCloseSeconds"}
+_SETTINGS |= {"max_entry_mib": "maxEntryMiB", "max_pipeline_mib": "maxPipelineMiB", "client_mib": "clientMiB"}
 
 
 class Settings(msgspec.Struct, rename=_SETTINGS, frozen=True):
@@ -49,6 +50,9 @@ class Settings(msgspec.Struct, rename=_SETTINGS, frozen=True):
     max_state_mib: int = 0
     patience_ms: int = 3_500
     unready_close_seconds: int = 10
+    max_entry_mib: int = 8
+    max_pipeline_mib: int = 8
+    client_mib: int = 0
 
 
 class PodTemplate(msgspec.Struct, rename="camel", frozen=True):
@@ -196,6 +200,8 @@ def decode(
             "spec.tls.enabled is false, so whoever reaches the admin port or the peers' port of a node is obeyed, whatever spec.auth says: "
             f"make the cluster with TLS, or say spec.tls.openPorts: {OPEN_PORTS}"
         )
+    if too_much := room.too_much(spec.resources, spec.settings.client_mib, spec.settings.max_state_mib):
+        raise InvalidSpec(too_much)
     image, cache_image = _chosen(status, spec, default_image, default_cache_image)
     return Cluster(
         name=meta["name"],

@@ -355,15 +355,15 @@ class _NoSync(Disk):
 @mutation("a snapshot's file is not synced before it gets its name", "storage", tests=(), quick=True)
 def snapshot_file_not_synced(patch: Patch) -> None:
     original = snapshots.save
-    patch(snapshots, "save", lambda disk, directory, cluster, snapshot: original(_NoSync(disk), directory, cluster, snapshot))
+    patch(snapshots, "save", lambda disk, *rest: original(_NoSync(disk), *rest))
 
 
 @mutation("the log is cut before the snapshot that covers it is named in it", tests=("tests/unit/storage",))
 def compaction_before_the_snapshot(patch: Patch) -> None:
     original = Storage.save_snapshot
 
-    def save(self: Storage, snapshot: Any) -> None:
-        original(self, snapshot)
+    def save(self: Storage, snapshot: Any, pieces: Any = ()) -> None:
+        original(self, snapshot, pieces)
         self._segments.delete_before(self._segments.sequence)
 
     patch(Storage, "save_snapshot", save)

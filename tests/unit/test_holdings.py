@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
-from counter_node.net.holdings import STRANGERS_PART, Holdings, limit_bytes
+from counter_node.memory import client_bytes
+from counter_node.net.holdings import STRANGERS_PART, Holdings
 from counter_node.net.turns import STRANGERS_SHARE, Turns
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,8 +55,8 @@ def test_of_equals_the_oldest_goes_and_a_stranger_that_logs_in_counts_elsewhere(
 
 
 def test_a_setting_goes_before_the_container() -> None:
-    assert limit_bytes(5 << 20, 512 << 20) == 5 << 20
-    assert [limit_bytes(0, memory) for memory in (0, 1, 512 << 20, 8 << 30)] == [256 << 20, 1 << 20, 128 << 20, 256 << 20]
+    assert client_bytes(5 << 20, 512 << 20) == 5 << 20
+    assert [client_bytes(0, memory) for memory in (0, 1, 512 << 20, 8 << 30)] == [256 << 20, 1 << 20, 64 << 20, 256 << 20]
 
 
 class Spinner:

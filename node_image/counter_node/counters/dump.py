@@ -1,45 +1,46 @@
 """A snapshot's bytes, made piece by piece while the state goes on changing.
 
 A million counters take tens of milliseconds to encode, and the remembered sequences of 100,000 producers more than a second; a turn of the loop must
-not. So a dump walks along the names of its moment, and the state keeps for it what a counter was before its first change since (`state.Notes`), and
-the producers what a row was. A name without such a note is as it was. Sessions and watches are few, and encoded when the dump begins.
+not. So a dump walks along the index of names, and the state keeps for it what a counter was before its first change since, and which names went
+(notes.py), and the producers what a row was. A name without such a note is as it was. Sessions and watches are few, and encoded when the dump begins.
 
 The bytes are exactly those that encoding the whole state at that moment would have given: an array of format, log time, values, deadlines, sessions,
-producers, and then what restore.py names. All in the order of the tables, which is the same on every replica as all executed the same entries. (The
-order of sessions and producers is state: the first is the one idle longest.)
+producers, and then what restore.py names. Counters come in the order of the index, which follows from their names alone, and so is the same on every
+replica. (The order of sessions and producers is state: the first is the one idle longest.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import islice
-from typing import Any, Final, cast
+from collections.abc import Iterator
+from typing import Any, Final
 
 import msgspec
 
+from counter_node.counters.keyspace import PLACES, in_order
 from counter_node.counters.producers import Name, Producers
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import State
 
 FORMAT: Final = 1
-PIECE = 4_000
-"""Counters encoded at a time: half a millisecond."""
+PIECE = 2_000
+"""Counters encoded at a time: a millisecond."""
 ROWS = 400
 """Producers at a time, of up to 10 KiB each."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class Dump:
-    def __init__(self, state: State, sessions: Sessions, producers: Producers, rest: list[Any]) -> None:
-        """`rest`: what follows the tables."""
+    def __init__(self, state: State, sessions: Sessions, producers: Producers, before_gap: list[Any], after_gap: list[Any]) -> None:
+        """`before_gap`, `after_gap`: what follows the tables, without the names of the gap between the two."""
         self._state, self._producers = state, producers
-        self._values, self._deadlines = state.values, state.deadlines
+        self._values, self._deadlines, self._gap, self._index = state.values, state.deadlines, state.since_gap, state.index
         self._notes = state.begin_notes()
-        self._counts = len(self._values), len(self._deadlines)
+        self._counts = len(self._values), len(self._deadlines), None if self._gap is None else len(self._gap)
         self._names: list[Name] | None = producers.begin_notes()
         self._sessions = _encode(sessions.dump())
-        self._rest = b"".join(map(_encode, rest))
-        self._out = [bytes([0x90 | 6 + len(rest)]), _encode(FORMAT), _encode(state.time_ms)]
+        self._before_gap, self._after_gap = b"".join(map(_encode, before_gap)), b"".join(map(_encode, after_gap))
+        fields = 7 + len(before_gap) + len(after_gap)
+        self._out = [array_header(fields), _encode(FORMAT), _encode(state.time_ms)]
         self._pieces = self._work()
 
     def step(self) -> bool:
@@ -47,16 +48,16 @@ class Dump:
         return next(self._pieces, True)
 
     def finish(self) -> bytes:
-        """The whole, doing whatever is left to do. When that is nothing, another thread may call this; it leaves the interpreter to others."""
+        """The whole, doing whatever is left to do."""
+        whole = b"".join(self.pieces())
+        self._out = []
+        return whole
+
+    def pieces(self) -> list[bytes]:
+        """The same as it was made."""
         while not self.step():
             pass
-        whole = bytearray(sum(map(len, self._out)))
-        at = len(whole)
-        while self._out:  # from the end, each piece given back once it is copied: nothing is there twice
-            piece = self._out.pop()
-            whole[at - len(piece) : at] = piece
-            at -= len(piece)
-        return cast("bytes", whole)  # who gets it only reads
+        return self._out
 
     def close(self) -> None:
         """The state need not take notes any more. Also for a dump that is given up."""
@@ -65,13 +66,51 @@ class Dump:
             self._producers.notes = self._names = None
 
     def _work(self) -> Iterator[bool]:
-        yield from self._map(self._counts[0], lambda: self._notes.names, self._value)
-        yield from self._map(self._counts[1], lambda: self._notes.expiring, self._deadline)
-        self._out.append(self._sessions)
+        deadlines: list[bytes] = []
+        gap: list[bytes] = []
+        yield from self._counters(deadlines, gap)
+        self._out += [map_header(self._counts[1]), *deadlines, self._sessions]
         yield from self._rows()
-        self._out.append(self._rest)
+        in_gap = self._counts[2]
+        self._out += [self._before_gap, _encode(None) if in_gap is None else array_header(in_gap), *gap, self._after_gap]
         self.close()
         yield True
+
+    def _counters(self, deadlines: list[bytes], gap: list[bytes]) -> Iterator[bool]:
+        """One walk for all three tables of counters."""
+        out = self._out
+        out.append(map_header(self._counts[0]))
+        begin, before = 0, self._notes.before
+        while True:
+            following, names = self._index.run(begin, PIECE)
+            names = self._with_gone(names, begin, following or PLACES)
+            values: dict[bytes, int] = {}
+            expiring: dict[bytes, int] = {}
+            since: list[bytes] = []
+            for name in names:
+                value, deadline_ms, in_gap = before.get(name) or self._now(name)
+                if value is not None:
+                    values[name] = value
+                    if deadline_ms is not None:
+                        expiring[name] = deadline_ms
+                    if in_gap:
+                        since.append(name)
+            for found, into in ((values, out), (expiring, deadlines)):
+                if found:
+                    into.append(_encode(found)[len(map_header(len(found))) :])
+            if since:
+                gap.append(b"".join(map(_encode, since)))
+            begin = following
+            if not begin:
+                return
+            yield False
+
+    def _now(self, name: bytes) -> tuple[int | None, int | None, bool]:
+        return self._values[name], self._deadlines.get(name), self._gap is not None and name in self._gap
+
+    def _with_gone(self, names: list[bytes], begin: int, end: int) -> list[bytes]:
+        gone = [name for name in self._notes.gone(begin, end) if name not in self._values]
+        return in_order(names + gone) if gone else names
 
     def _rows(self) -> Iterator[bool]:
         assert self._names is not None
@@ -80,21 +119,6 @@ class Dump:
         for start in range(0, len(names), ROWS):
             self._out.append(b"".join(map(self._producers.row_of_then, names[start : start + ROWS])))
             yield False
-
-    def _map(self, count: int, remaining: Callable[[], Iterator[bytes]], get: Callable[[bytes], int | None]) -> Iterator[bool]:
-        """`remaining` gives another iterator after a key came or went."""
-        self._out.append(map_header(count))
-        while piece := {name: get(name) for name in islice(remaining(), PIECE)}:
-            self._out.append(_encode(piece)[len(map_header(len(piece))) :])
-            yield False
-
-    def _value(self, name: bytes) -> int | None:
-        note = self._notes.before.get(name)
-        return self._values[name] if note is None else note[0]
-
-    def _deadline(self, name: bytes) -> int | None:
-        note = self._notes.before.get(name)
-        return self._deadlines[name] if note is None else note[1]
 
 
 def array_header(count: int) -> bytes:

@@ -24,17 +24,29 @@ PLACES: Final = 1 << 32
 MOST_PER_BUCKET: Final = 128
 _FIRST_PER_BUCKET: Final = 48
 """On average, of an index made of many keys at once: most buckets then take some more before they are parted."""
+ROOM_PIECE: Final = 20_000
+"""Buckets made at a time."""
 
 
 class KeyIndex:
     """Bucket n holds the keys with places from `starts[n]` on, below `starts[n + 1]`."""
 
     def __init__(self, expected: int = 0) -> None:
-        """`expected`: how many keys will come by `add_all`."""
+        """`expected`: how many keys will come by `add_all`, after `make_room`."""
         bits = (expected // _FIRST_PER_BUCKET).bit_length()
         self._shift = 32 - bits
-        self._starts = [number << self._shift for number in range(1 << bits)]
-        self.buckets: list[list[bytes]] = [[] for _ in self._starts]
+        self._wanted = 1 << bits
+        self._starts = [0]
+        self.buckets: list[list[bytes]] = [[]]
+
+    def make_room(self) -> Iterator[None]:
+        """For what is expected, with a pause after each piece."""
+        while len(self._starts) < self._wanted:
+            begin = len(self._starts)
+            end = min(self._wanted, begin + ROOM_PIECE)
+            self._starts += [number << self._shift for number in range(begin, end)]
+            self.buckets += [[] for _ in range(begin, end)]
+            yield
 
     def add_all(self, keys: Iterable[bytes]) -> None:
         """Of the keys expected, before anything else happened to the index."""
@@ -68,6 +80,16 @@ class KeyIndex:
         if not bucket and number:
             del self.buckets[number], self._starts[number]
 
+    def run(self, cursor: int, least: int) -> tuple[int, list[bytes]]:
+        """Keys from `cursor` on in the order of the index, so many at least if there are as many, and where they end (0: that was all). What is found
+        follows, by and large, from the buckets; only the order does not."""
+        starts, buckets = self._starts, self.buckets
+        number = bisect_right(starts, cursor) - 1
+        found = in_order([key for key in buckets[number] if zlib.crc32(key) >= cursor])
+        while (number := number + 1) < len(buckets) and len(found) < least:
+            found += in_order(buckets[number])
+        return (starts[number] if number < len(buckets) else 0), found
+
     def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """The next cursor (0: that was all) and `count` keys from `cursor` on, if there are as many; more when keys share the last place."""
         found: list[bytes] = []
@@ -82,6 +104,13 @@ class KeyIndex:
     def _from(self, cursor: int) -> Iterator[tuple[int, bytes]]:
         for number in range(bisect_right(self._starts, cursor) - 1, len(self.buckets)):
             yield from sorted((place, key) for key in self.buckets[number] if (place := zlib.crc32(key)) >= cursor)
+
+
+def in_order(keys: Iterable[bytes]) -> list[bytes]:
+    """By place, and those of one place by name."""
+    found = sorted(keys)
+    found.sort(key=zlib.crc32)
+    return found
 
 
 def matching(keys: Iterable[bytes], pattern: bytes | None) -> list[bytes]:

@@ -8,7 +8,7 @@ is the same.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -40,12 +40,15 @@ from counter_node.counters.producers import MOST, Producers
 from counter_node.counters.restore import Restore
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import MAX_KEYS, State
+from counter_node.counters.table import Table
 
 __all__ = ["Machine", "SnapshotFormatError", "UnknownOperationError"]
 
 EVICTED: int = 1_000
 """Producers forgotten with one entry, since level 4."""
 
+MOVING_WORK = 2_500
+"""Of one slice of a jump."""
 _KEY_HEAD = 12
 """Of a name and a number in a snapshot."""
 
@@ -77,6 +80,7 @@ class Machine:
         self.level = knows
         self.lineage: Lineage = (History(history, 1, FORMED),) if history and knows >= HISTORY_LEVEL else ()
         self._work: Work | None = None
+        self._moving: Iterator[None] | None = None  # a jump of log time
         self.spent = 0
         """Work done so far, in units of a microsecond or two."""
 
@@ -125,7 +129,7 @@ class Machine:
 
         Raises UnknownOperationError; the state is of no use afterwards, the log is.
         """
-        assert self._work is None, "one entry after the other"
+        assert not self.unfinished, "one entry after the other"
         state, sessions = self._state, self._sessions
         time_ms = int.from_bytes(payload[:TIME_BYTES], "big")
         if time_ms > state.time_ms or state.backlog:
@@ -157,16 +161,26 @@ class Machine:
         if type(body) is OpenSession:
             sessions.open(index, now)
             return Outcome(OutcomeKind.SESSION_OPENED, index, 0, body.nonce)
+        if type(body) is Jump:
+            self._execution.allow(TIME_LEVEL, "a jump of log time")
+            self._moving = state.jump(body.elapsed_ms, gap=body.gap)
+            return self.go_on()
         self._govern(index, body)
         return Outcome(OutcomeKind.TICKED)
 
     @property
     def unfinished(self) -> bool:
         """An entry is applied in part."""
-        return self._work is not None
+        return self._work is not None or self._moving is not None
 
     def go_on(self) -> Outcome | None:
         """One more slice of the entry that was begun."""
+        if self._moving is not None:
+            self.spent += MOVING_WORK
+            if next(self._moving, True) is None:
+                return None
+            self._moving = None
+            return Outcome(OutcomeKind.TICKED)
         assert self._work is not None
         return self._slice(self._work)
 
@@ -188,9 +202,6 @@ class Machine:
         elif type(body) is Bytes:
             self._execution.allow(BYTES_LEVEL, "the entry of bytes")
             self._state.max_bytes = body.max_bytes
-        elif type(body) is Jump:
-            self._execution.allow(TIME_LEVEL, "a jump of log time")
-            self._state.jump(body.elapsed_ms, gap=body.gap)
         elif type(body) is Calendar:
             self._execution.allow(TIME_LEVEL, "the entry of the calendar")
             self._state.set_calendar(body.offset_ms, agreed=body.agreed)
@@ -211,17 +222,17 @@ class Machine:
 
     def reading(self, ops: list[Op]) -> Reading:
         """The same in slices."""
-        assert self._work is None, "not in the middle of an entry"
+        assert not self.unfinished, "not in the middle of an entry"
         return Reading(self._execution, ops)
 
     # --- questions ----------------------------------------------------------------------------------------------------------
 
     @property
-    def values(self) -> dict[bytes, int]:
+    def values(self) -> Table[int]:
         return self._state.values
 
     @property
-    def deadlines(self) -> dict[bytes, int]:
+    def deadlines(self) -> Table[int]:
         return self._state.deadlines
 
     @property
@@ -284,7 +295,7 @@ class Machine:
 
     def abandon(self) -> None:
         """Another is going to take its place: what it holds is given back in slices, while the other is made."""
-        self._work = None
+        self._work = self._moving = None
         self._state.dirty = None if self._state.dirty is None else set()
         self._state.clear()
         if self._producers.notes is None:  # else a dump goes on with the old table
@@ -334,10 +345,15 @@ class Machine:
 
     def snapshot(self) -> bytes:
         """The whole state at once; for tests, and for a new cluster."""
-        assert self._work is None, "not in the middle of an entry"
+        assert not self.unfinished, "not in the middle of an entry"
         state = self._state
-        tables = (self._sessions.dump(), self._producers.dump(), *self._rest())
-        return msgspec.msgpack.encode([FORMAT, state.time_ms, state.values, state.deadlines, *tables])
+        _, names = state.index.run(0, len(state.values))
+        values = {name: state.values[name] for name in names}
+        deadlines = {name: state.deadlines[name] for name in names if name in state.deadlines}
+        since_gap = None if state.since_gap is None else [name for name in names if name in state.since_gap]
+        before_gap, after_gap = self._rest()
+        rest = [*before_gap, since_gap, *after_gap]
+        return msgspec.msgpack.encode([FORMAT, state.time_ms, values, deadlines, self._sessions.dump(), self._producers.dump(), *rest])
 
     def snapshot_bytes(self) -> int:
         """How many bytes `dump` makes, at most."""
@@ -348,16 +364,16 @@ class Machine:
 
     def dump(self) -> Dump:
         """The same bytes, piece by piece; meanwhile entries may be applied. One at a time."""
-        assert self._work is None, "not in the middle of an entry"
-        return Dump(self._state, self._sessions, self._producers, self._rest())
+        assert not self.unfinished, "not in the middle of an entry"
+        return Dump(self._state, self._sessions, self._producers, *self._rest())
 
-    def _rest(self) -> list[Any]:
-        """What a snapshot holds after the tables of counters, sessions and producers. New fields come last, and have a default in restore.py."""
+    def _rest(self) -> tuple[list[Any], list[Any]]:
+        """What a snapshot holds after the tables of counters, sessions and producers, but for the names of the gap between the two. New fields come
+        last, and have a default in restore.py."""
         state = self._state
         limits = state.max_keys, state.watches.dump(), self.level, self._producers.most
         calendar = (state.offset_ms, state.agreed, state.jumps, state.jumped_ms, state.marks)
-        since_gap = None if state.since_gap is None else list(state.since_gap)
-        return [*limits, calendar, since_gap, self.lineage, state.max_bytes]
+        return [*limits, calendar], [self.lineage, state.max_bytes]
 
     @classmethod
     def restore(cls, data: bytes, knows: int = LEVEL) -> Machine:

@@ -270,7 +270,8 @@ def _keys(state: State, op: Op) -> list[bytes] | Failure:
     """In a transaction or behind writes: all at once, so only of few. (Alone it walks, listing.py.)"""
     if not state.may_look_at(len(state.values)):
         return TOO_MANY_LISTED
-    return matching((key for key in state.values if state.get(key) is not None), op[1])
+    _, names = state.index.run(0, len(state.values))
+    return matching((name for name in names if not state.is_due(name)) if state.backlog else names, op[1])
 
 
 def mset(state: State, op: Op) -> Generator[None, None, Any]:

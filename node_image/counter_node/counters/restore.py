@@ -21,8 +21,10 @@ from counter_node.counters.keyspace import KeyIndex
 from counter_node.counters.producers import MOST, Producers
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import MAX_KEYS, State
+from counter_node.counters.table import Table
 
 PIECE = 2_000
+_NIL: Final = b"\xc0"
 ROWS = 200
 _decode = msgspec.msgpack.decode
 _INTEGERS: Final = {0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9, 0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9}
@@ -69,6 +71,8 @@ class Restore:
         state = self._state
         count = self._count(0x80, 0xDE)
         state.index = KeyIndex(count)
+        for _ in state.index.make_room():
+            yield False
         for size in _parts(count, PIECE):
             state.take_values(self._pairs(size))
             yield False
@@ -83,20 +87,45 @@ class Restore:
                 self._at = _end(self._data, self._at)
             self._producers.load(_decode(array_header(size) + self._data[begin : self._at]))
             yield False
-        self._take_rest(_decode(array_header(max(0, fields - 6)) + self._data[self._at :], type=Rest))
+        yield from self._take_rest(max(0, fields - 6))
         state.loaded(time_ms)
         yield True
 
-    def _take_rest(self, rest: Rest) -> None:
+    def _take_rest(self, count: int) -> Iterator[bool]:
+        """So many fields. Those that may be long are taken in pieces, and stand here as if they were empty; what is not known is left."""
+        state, fields = self._state, list[bytes]()
+        for field in msgspec.structs.fields(Rest)[:count]:
+            if field.name == "watches":
+                yield from self._watches()
+                fields.append(array_header(0))
+            elif field.name == "since_gap" and self._data[self._at] != _NIL[0]:
+                yield from self._since_gap()
+                fields.append(_NIL)
+            else:
+                begin = self._at
+                self._at = _end(self._data, begin)
+                fields.append(self._data[begin : self._at])
+        rest = _decode(array_header(len(fields)) + b"".join(fields), type=Rest)
         if rest.level > self._knows:
             raise SnapshotFormatError(f"snapshot of a cluster at level {rest.level}; this version knows {self._knows}. Upgrade this node")
         self.level, self.lineage = rest.level, rest.lineage
-        state = self._state
         state.max_keys, state.max_bytes = rest.max_keys, rest.max_bytes
         state.restore_calendar(*rest.calendar)
-        state.since_gap = None if rest.since_gap is None else dict.fromkeys(rest.since_gap)
         self._producers.most = rest.max_producers
-        state.watches.load(rest.watches)
+
+    def _watches(self) -> Iterator[bool]:
+        for _ in range(self._count(0x90, 0xDC)):
+            assert self._count(0x90, 0xDC) == 4, "a watch has four fields"
+            name, began_ms, broken = self._value(), self._value(), self._value()
+            for size in _parts(self._count(0x90, 0xDC), PIECE):
+                self._state.watches.load(name, began_ms, broken, [self._value() for _ in range(size)])
+                yield False
+
+    def _since_gap(self) -> Iterator[bool]:
+        since_gap = self._state.since_gap = Table()
+        for size in _parts(self._count(0x90, 0xDC), PIECE):
+            since_gap.absorb(dict.fromkeys([self._value() for _ in range(size)]))
+            yield False
 
     def _value(self) -> Any:
         begin = self._at

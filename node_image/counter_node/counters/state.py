@@ -18,12 +18,14 @@ anything. Sessions, producers and watches age by it, so that no jump makes them 
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Generator
 from typing import Final
 
 from counter_node.counters import weights
 from counter_node.counters.keyspace import KeyIndex
+from counter_node.counters.notes import Notes
 from counter_node.counters.schedule import Schedule
+from counter_node.counters.table import Table
 from counter_node.counters.waste import Waste
 from counter_node.counters.watches import Watches
 
@@ -37,40 +39,8 @@ MOST_LOOKED_AT: Final = 20_000
 """Counters that the KEYS and SCAN of one command, which may be a transaction, look at together. For ever, as replies may be kept in the state."""
 TOLD_SINGLY: Final = 10_000
 """Counters of a FLUSH that the cache is told of by name; of more, it is told that everything changed."""
-SHRINK_BELOW: Final = 100_000
-"""Tables with no more entries than this are made anew, in a few ms, when they have become far too large."""
-SHRINK_BYTES_PER_ENTRY: Final = 1_000
-SHRINK_FROM_BYTES: Final = 1 << 20
-
-
-class Notes:
-    """What a dump needs of its moment.
-
-    before            key → value and deadline of what has changed since; None: there was none
-    names, expiring   the keys of values and of deadlines that it has not come to yet. They walk along the tables themselves until a key comes or
-                      goes there, as copying a million names takes 10 ms.
-    waste             the tables of that moment, once nobody but the dump needs them
-    """
-
-    __slots__ = ("_walks_deadlines", "_walks_values", "before", "expiring", "names", "waste")
-
-    def __init__(self, values: dict[bytes, int], deadlines: dict[bytes, int]) -> None:
-        self.before: dict[bytes, tuple[int | None, int | None]] = {}
-        self.names, self.expiring = iter(values), iter(deadlines)
-        self.waste: list[dict[bytes, int]] = []
-        self._walks_values = self._walks_deadlines = True
-
-    def keep_names(self) -> None:
-        """To be called before a key comes or goes."""
-        if self._walks_values:
-            self._walks_values = False
-            self.names = iter(list(self.names))
-
-    def keep_expiring(self) -> None:
-        """To be called before a key gets its first deadline, or has none any more."""
-        if self._walks_deadlines:
-            self._walks_deadlines = False
-            self.expiring = iter(list(self.expiring))
+JUMP_PIECE: Final = 500
+"""Deadlines moved in one slice by a jump of log time: some 3 ms."""
 
 
 class State:
@@ -81,12 +51,12 @@ class State:
     )
 
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
-        self.values: dict[bytes, int] = {}
-        self.deadlines: dict[bytes, int] = {}  # log time in ms at which the key is gone
+        self.values: Table[int] = Table()
+        self.deadlines: Table[int] = Table()  # log time in ms at which the key is gone
         self.time_ms = 0
         self.offset_ms = 0
         self.agreed = False  # whether the offset was ever what a majority of clocks agreed on
-        self.since_gap: dict[bytes, None] | None = None  # None: there is no gap
+        self.since_gap: Table[None] | None = None  # None: there is no gap
         self.marks = 0  # how often a gap began
         self.jumps = self.jumped_ms = 0  # how often log time jumped, and by how much in all
         self.max_keys = max_keys
@@ -123,20 +93,36 @@ class State:
     def running_ms(self) -> int:
         return self.time_ms - self.jumped_ms
 
-    def jump(self, time_ms: int, *, gap: bool) -> None:
-        """Log time moves on over a time in which the cluster stood still. `gap`: perhaps not over all of it."""
+    def jump(self, time_ms: int, *, gap: bool) -> Generator[None]:
+        """Log time moves on over a time in which the cluster stood still, with a pause after each piece of what moves with it. `gap`: perhaps not
+        over all of that time."""
         ahead_ms = time_ms - self.time_ms
         if ahead_ms > 0:
-            for key in [key for key in self.since_gap or () if key in self.deadlines and not self.is_due(key)]:
-                self.expire_at(key, self.deadlines[key] + ahead_ms)
+            yield from self._move(ahead_ms)
             self.jumps += 1
             self.jumped_ms += ahead_ms
             self.advance(time_ms)
         if not gap:
-            self.since_gap = None
+            self._end_gap(None)
         elif self.since_gap is None or ahead_ms <= 0:  # the mark, perhaps of another stop before the last was made up for
             self.marks += 1
-            self.since_gap = self.since_gap or {}
+            self.since_gap = Table() if self.since_gap is None else self.since_gap
+
+    def _move(self, ahead_ms: int) -> Generator[None]:
+        """What was given a time to live since the gap began keeps what is left of it."""
+        for number, key in enumerate(self.since_gap or (), 1):
+            if key in self.deadlines and not self.is_due(key):
+                self.expire_at(key, self.deadlines[key] + ahead_ms)
+            if number % JUMP_PIECE == 0:
+                yield
+
+    def _end_gap(self, then: Table[None] | None) -> None:
+        """The names are given back in slices. A dump that has not come to them knows them by its own reference."""
+        if self.since_gap is not None and self.notes is None:
+            self.waste.add(*self.since_gap.parts)
+        elif self.since_gap is not None and self.notes is not None:
+            self.notes.waste += self.since_gap.parts
+        self.since_gap = then
 
     def set_calendar(self, offset_ms: int, *, agreed: bool) -> None:
         self.offset_ms = offset_ms
@@ -186,7 +172,7 @@ class State:
 
     def begin_notes(self) -> Notes:
         assert self.notes is None, "one dump at a time"
-        self.notes = Notes(self.values, self.deadlines)
+        self.notes = Notes(self.since_gap)
         return self.notes
 
     def end_notes(self, notes: Notes) -> None:
@@ -204,8 +190,9 @@ class State:
 
     def changing(self, key: bytes) -> None:
         """To be called before a change of a counter or its deadline."""
-        if self.notes is not None and key not in self.notes.before:
-            self.notes.before[key] = (self.values.get(key), self.deadlines.get(key))
+        notes = self.notes
+        if notes is not None and key not in notes.before:
+            notes.before[key] = (self.values.get(key), self.deadlines.get(key), notes.gap is not None and key in notes.gap)
         if key in self.watches.by_key:
             self.watches.touched(key)
 
@@ -213,8 +200,6 @@ class State:
         """Keeps the deadline, if there is one."""
         self.changing(key)
         if key not in self.values:
-            if self.notes is not None:
-                self.notes.keep_names()
             self.index.add(key)
             self.size_bytes += weights.KEY + len(key)
         self.values[key] = value
@@ -234,8 +219,7 @@ class State:
         """A key that is there, and not in the schedule (any more)."""
         self.changing(key)
         if self.notes is not None:
-            self.notes.keep_names()
-            self.notes.keep_expiring()
+            self.notes.left(key)
         if self.deadlines.pop(key, None) is not None:
             self.size_bytes -= weights.DEADLINE
         if self.since_gap:
@@ -254,8 +238,6 @@ class State:
         self.changing(key)
         old_ms = self.deadlines.get(key)
         if old_ms is None:
-            if self.notes is not None:
-                self.notes.keep_expiring()
             self.size_bytes += weights.DEADLINE
         else:
             self.schedule.remove(old_ms, key)
@@ -269,8 +251,6 @@ class State:
         if deadline_ms is None:
             return False
         self.changing(key)
-        if self.notes is not None:
-            self.notes.keep_expiring()
         del self.deadlines[key]
         self.schedule.remove(deadline_ms, key)
         self.size_bytes -= weights.DEADLINE
@@ -285,27 +265,23 @@ class State:
                 self.dirty.update(self.values)
             else:
                 self.all_dirty = True
-        for key in self.values.keys() & self.watches.by_key.keys():
-            self.watches.touched(key)
+        self.watches.cleared(self.values)
+        if self.since_gap is not None:
+            self._end_gap(Table())
         if self.notes is not None:  # a dump goes on with the old tables
-            self.notes.waste += [self.values, self.deadlines]
+            self.notes.waste += [*self.values.parts, *self.deadlines.parts, self.index.buckets]
         else:
-            self.waste.add(self.values, self.deadlines)
-        self.waste.add(self.schedule.buckets, self.index.buckets)
-        self.values, self.deadlines, self.notes = {}, {}, None
+            self.waste.add(*self.values.parts, *self.deadlines.parts, self.index.buckets)
+        self.waste.add(self.schedule.buckets)
+        self.values, self.deadlines, self.notes = Table(), Table(), None
         self.index, self.schedule = KeyIndex(), Schedule()
         self.size_bytes, self.backlog = 0, False
-        if self.since_gap:
-            self.since_gap = {}
 
     def shrink(self) -> None:
-        """A table stays as large as it was when most was in it. One that holds little now is made anew."""
-        if self.notes is not None:
-            return
-        if _too_large(self.values):
-            self.values = dict(self.values)
-        elif _too_large(self.deadlines):
-            self.deadlines = dict(self.deadlines)
+        """Tables that hold little now are made anew, a part at a time."""
+        if self.notes is None:
+            self.values.shrink()
+            self.deadlines.shrink()
 
     # --- limits -------------------------------------------------------------------------------------------------------------
 
@@ -333,12 +309,12 @@ class State:
     # --- a snapshot (restore.py) --------------------------------------------------------------------------------------------
 
     def take_values(self, piece: dict[bytes, int]) -> None:
-        self.values.update(piece)
+        self.values.absorb(piece)
         self.index.add_all(piece)
         self.size_bytes += weights.KEY * len(piece) + sum(map(len, piece))
 
     def take_deadlines(self, piece: dict[bytes, int]) -> None:
-        self.deadlines.update(piece)
+        self.deadlines.absorb(piece)
         add = self.schedule.add
         for key, deadline_ms in piece.items():
             add(deadline_ms, key)
@@ -348,8 +324,3 @@ class State:
         self.time_ms = time_ms
         first_ms = self.schedule.first_ms()
         self.backlog = first_ms is not None and first_ms <= time_ms
-
-
-def _too_large(table: dict[bytes, int]) -> bool:
-    size = sys.getsizeof(table)
-    return size > SHRINK_FROM_BYTES and len(table) <= SHRINK_BELOW and size > SHRINK_BYTES_PER_ENTRY * len(table)

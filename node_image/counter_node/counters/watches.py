@@ -8,7 +8,7 @@ as if the watch were broken. That is always safe: the client tries again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, Final
 
 from counter_node.counters import weights
@@ -74,6 +74,11 @@ class Watches:
         for name in self.by_key.get(key, ()):
             self._table[name].broken = True
 
+    def cleared(self, values: Container[bytes]) -> None:
+        """All counters go, these."""
+        for watch in self._table.values():
+            watch.broken = watch.broken or any(key in values for key in watch.keys)
+
     def evict(self, time_ms: int) -> None:
         """Those whose time is over; of many only a slice. (That one is kept for longer is right, too.)"""
         enough = self._count - SLICE_KEYS
@@ -95,11 +100,11 @@ class Watches:
     def dump(self) -> list[Any]:
         return [(name, watch.began_ms, watch.broken, list(watch.keys)) for name, watch in self._table.items()]
 
-    def load(self, rows: list[Any]) -> None:
-        self._table, self.by_key, self._count, self._key_bytes = {}, {}, 0, 0
-        for name, began_ms, broken, keys in rows:
-            self._table[name] = Watch(began_ms, keys, broken=broken)
-            self._count += len(keys)
-            self._key_bytes += sum(map(len, keys))
-            for key in keys:
-                self.by_key.setdefault(key, set()).add(name)
+    def load(self, name: bytes, began_ms: int, broken: bool, keys: list[bytes]) -> None:
+        """A row of `dump`, or the next keys of it."""
+        watch = self._table.setdefault(name, Watch(began_ms, broken=broken))
+        for key in keys:
+            watch.keys[key] = None
+            self.by_key.setdefault(key, set()).add(name)
+        self._count += len(keys)
+        self._key_bytes += sum(map(len, keys))

@@ -2,6 +2,7 @@
 
     lane.pyx        from a connection's bytes to one bundle a turn, and from its replies back to bytes
     increments.pyx  executes them (its twin in Python: counters/increments.py)
+    table.pyx       looks counters up in the parts of their table (counters/table.py)
     syncer.pyx      waits for the disk on a thread that never needs the interpreter (disk_worker.py)
     pure.py         what the rest of the node may expect of a lane, and what stands in for it where nothing was compiled or `COUNTER_PURE` is set:
                     then every command goes the ordinary way (net/clients.py), with the same replies

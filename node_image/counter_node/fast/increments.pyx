@@ -4,6 +4,7 @@
 from cpython.bytes cimport PyBytes_CheckExact
 from cpython.dict cimport PyDict_SetItem
 from cpython.list cimport PyList_Append, PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject_Hash
 from cpython.ref cimport PyObject
 from cpython.set cimport PySet_Add
 
@@ -14,11 +15,16 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLong(object) except? -1
     object PyLong_FromLongLong(long long)
 
+cdef enum:
+    PARTS = 64  # of counters/table.py
+    SHIFT = 40
+
 cdef long long most = MAX
 
 
 def increments(state, list commands not None, Py_ssize_t at, list replies):
-    cdef dict values = state.values
+    cdef list parts = state.values.parts
+    cdef dict values
     cdef set dirty = state.dirty
     cdef bint careful = state.careful
     cdef Py_ssize_t end = PyList_GET_SIZE(commands)
@@ -31,6 +37,7 @@ def increments(state, list commands not None, Py_ssize_t at, list replies):
         op = <object>PyList_GET_ITEM(commands, at)
         if not PyBytes_CheckExact(op):
             break
+        values = <dict>PyList_GET_ITEM(parts, (PyObject_Hash(op) >> SHIFT) & (PARTS - 1))
         found = PyDict_GetItemWithError(values, op)
         if found is NULL:
             break

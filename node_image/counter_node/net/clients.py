@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from counter_node.counters.batches import Op
 from counter_node.counters.replies import Failure
 from counter_node.fast.lanes import Connection, Lane, Sheaf
+from counter_node.memory import client_bytes
 from counter_node.net.cluster_view import View
 from counter_node.net.descriptors import ADMIN
-from counter_node.net.holdings import Holdings, limit_bytes
+from counter_node.net.holdings import Holdings
 from counter_node.net.logins import Logins
 from counter_node.net.questions import answer
 from counter_node.net.turns import SLICE_S, Turns
@@ -585,7 +586,7 @@ class ClientServer:
         loop = asyncio.get_running_loop()
         self.turns = Turns(loop)
         self.logins = Logins(loop, node.access.throttle)
-        self.holdings = Holdings[ClientConnection](limit_bytes(node.settings.client_bytes, node.memory_bytes), ClientConnection.cut_for_memory)
+        self.holdings = Holdings[ClientConnection](client_bytes(node.settings.client_bytes, node.memory_bytes), ClientConnection.cut_for_memory)
         self.unready = Unready(node, node.settings.unready_close_s)
         self.unique = secrets.token_bytes(8)  # of this start of the node
         self._numbers = itertools.count(1)

@@ -6,8 +6,8 @@ answered or not worked off, replies that are not read, MULTI queues, WATCH table
 2. Past it the heaviest connection is cut, and of those that are as heavy the oldest: an honest client
    holds little, and for a moment. It is the one way in which a node ends a connection by itself whose
    write is not answered.
-3. The limit is a quarter of the memory that the process may use, where it is told, so that state,
-   snapshots and the interpreter have the rest.
+3. The limit is an eighth of the memory that the process may use, where it is told (memory.py), so that
+   state, snapshots and the interpreter have the rest.
 """
 
 from __future__ import annotations
@@ -17,18 +17,10 @@ from typing import Final, Generic, TypeVar
 
 Holder = TypeVar("Holder")
 
-MOST_BYTES: Final = 256 << 20
 STRANGERS_PART: Final = 8
 """Strangers may hold the eighth part."""
 AGAIN_AT_ONCE: Final = 500
 """Connections weighed again in one tick: a client that reads tells nobody."""
-
-
-def limit_bytes(setting: int, memory: int) -> int:
-    """`setting`, or for 0 a quarter of the memory that the process may use (0: not known), at most `MOST_BYTES`."""
-    if setting:
-        return setting
-    return max(1 << 20, min(MOST_BYTES, memory // 4)) if memory else MOST_BYTES
 
 
 class Holdings(Generic[Holder]):

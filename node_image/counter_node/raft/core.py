@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -486,7 +486,7 @@ class Raft:
                 self.send(sender, SnapshotResponse(self.term, meta.index, len(self._pieces)))
                 return
             else:
-                self.arrived = Snapshot(meta, bytes(self._pieces))
+                self.arrived = Snapshot(meta, cast("bytes", self._pieces))  # who gets it only reads; a copy of hundreds of MiB would take its time
                 self._incoming, self._pieces = None, bytearray()
                 return  # it is answered when it is adopted
         self._incoming, self._pieces = None, bytearray()

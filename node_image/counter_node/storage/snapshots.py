@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,37 +39,47 @@ def snapshot_name(meta: SnapshotMeta) -> str:
     return f"{meta.index:016x}-{meta.term:016x}.snap"
 
 
-def save(disk: Disk, directory: Path, cluster_id: str, snapshot: Snapshot) -> None:
-    """Makes the snapshot durable under its name, all or nothing. DiskFullError: nothing was stored."""
+def save(disk: Disk, directory: Path, cluster_id: str, snapshot: Snapshot, pieces: Sequence[bytes] = ()) -> None:
+    """Makes the snapshot durable under its name, all or nothing. DiskFullError: nothing was stored. `pieces`: the state, where it was made so; to put
+    hundreds of MiB together would hold the interpreter."""
+    state = pieces or (snapshot.state,)
+    size = sum(map(len, state))
     header = msgspec.msgpack.encode(_Header(FORMAT, cluster_id, snapshot.meta))
-    fixed = bytearray(_FIXED.pack(_MAGIC, 0, len(header), len(snapshot.state)))
-    crc = crc32c(snapshot.state, crc32c(header, crc32c(fixed[_CRC_FROM:])))
+    fixed = bytearray(_FIXED.pack(_MAGIC, 0, len(header), size))
+    crc = crc32c(header, crc32c(fixed[_CRC_FROM:]))
+    for piece in state:
+        crc = crc32c(piece, crc)
     fixed[8:12] = crc.to_bytes(4, "little")
     prefix = bytes(fixed) + header
     temporary = directory / (snapshot_name(snapshot.meta) + ".tmp")
     try:
-        _write(disk, temporary, prefix, snapshot.state)
+        _write(disk, temporary, prefix, state, size)
     except OSError as error:
         if error.errno not in FULL:
             raise
         with contextlib.suppress(FileNotFoundError):
             disk.unlink(temporary)
-        size = len(prefix) + len(snapshot.state)
-        raise DiskFullError(f"{temporary}: no room for a snapshot of {size} bytes. Make room on the volume.") from error
+        raise DiskFullError(f"{temporary}: no room for a snapshot of {len(prefix) + size} bytes. Make room on the volume.") from error
     disk.rename(temporary, directory / snapshot_name(snapshot.meta))
     disk.sync_dir(directory)
 
 
-def _write(disk: Disk, path: Path, prefix: bytes, state: bytes) -> None:
+def _write(disk: Disk, path: Path, prefix: bytes, state: Sequence[bytes], size: int) -> None:
     """The room for the whole file is taken first: a full disk is found out before anything is written, where the file system can tell."""
     fd = disk.create(path)
     try:
-        disk.allocate(fd, len(prefix) + len(state))
+        disk.allocate(fd, len(prefix) + size)
         disk.write(fd, prefix, 0)
-        with memoryview(state) as view:
-            for start in range(0, len(view), _PIECE_BYTES):
-                disk.write(fd, view[start : start + _PIECE_BYTES], len(prefix) + start)
-                disk.sync(fd)
+        at, synced = len(prefix), 0
+        for piece in state:
+            with memoryview(piece) as view:
+                for start in range(0, len(view), _PIECE_BYTES):
+                    part = view[start : start + _PIECE_BYTES]
+                    disk.write(fd, part, at)
+                    at += len(part)
+                    if at - synced >= _PIECE_BYTES:
+                        disk.sync(fd)
+                        synced = at
         disk.sync(fd)
     finally:
         disk.close(fd)

@@ -211,20 +211,20 @@ class Storage:
                     segments.rotate(self._state)
                 segments.keep_reserve()
 
-    def save_snapshot(self, snapshot: Snapshot) -> None:
-        """Stores a snapshot beside the log. It counts only once `write(…, snapshot=meta)` is durable. Blocks; may run beside
-        `write` and `sync`. DiskFullError: not stored, nothing else happened."""
+    def save_snapshot(self, snapshot: Snapshot, pieces: Sequence[bytes] = ()) -> None:
+        """Stores a snapshot beside the log; its state may be in pieces. It counts only once `write(…, snapshot=meta)` is durable.
+        Blocks; may run beside `write` and `sync`. DiskFullError: not stored, nothing else happened."""
         self._check_usable(beside=True)
         name = snapshots.snapshot_name(snapshot.meta)
         with self._save_lock:
             self._saving = name
             try:
                 try:
-                    snapshots.save(self._disk, self._snapshots, self._cluster_id, snapshot)
+                    snapshots.save(self._disk, self._snapshots, self._cluster_id, snapshot, pieces)
                 except DiskFullError:
                     if not self._give_room(name):
                         raise
-                    snapshots.save(self._disk, self._snapshots, self._cluster_id, snapshot)
+                    snapshots.save(self._disk, self._snapshots, self._cluster_id, snapshot, pieces)
                 self._saved[name] = snapshot.meta
             except OSError as error:
                 raise self._fail(error) from error

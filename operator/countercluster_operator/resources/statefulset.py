@@ -124,6 +124,9 @@ def _environment(cluster: Cluster) -> list[dict[str, Any]]:
         ("MAX_BYTES", settings.max_state_mib << 20, standard.max_state_mib),
         ("PATIENCE_MS", settings.patience_ms, standard.patience_ms),
         ("UNREADY_CLOSE_S", settings.unready_close_seconds, standard.unready_close_seconds),
+        ("MAX_ENTRY_BYTES", settings.max_entry_mib << 20, standard.max_entry_mib << 20),
+        ("MAX_PIPELINE_BYTES", settings.max_pipeline_mib << 20, standard.max_pipeline_mib << 20),
+        ("CLIENT_BYTES", settings.client_mib << 20, standard.client_mib),
     ):
         if value != usual:  # so that a cluster from before this setting is not rolled
             values[key] = str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from counter_node.counters import batches, dump
+from counter_node.counters import batches, dump, keyspace
 from counter_node.counters import ops as o
 from counter_node.counters.machine import Machine
 from counter_node.counters.state import MAX, MIN
@@ -23,7 +23,8 @@ OPS = st.one_of(
     st.tuples(st.just(o.INCREX), KEYS, st.just(1), st.just(MIN), st.just(MAX), st.just(False), st.just(o.EX_IN), st.integers(1, 30), st.just(False)),
     st.tuples(st.just(o.FLUSH)),
 )
-EVENTS = st.lists(st.one_of(OPS, st.just("step"), st.integers(1, 25)), max_size=60)
+JUMPS = st.builds(batches.Jump, st.integers(0, 1_200), st.booleans())
+EVENTS = st.lists(st.one_of(OPS, JUMPS, st.just("step"), st.integers(1, 25)), max_size=60)
 
 
 class Log:
@@ -37,6 +38,12 @@ class Log:
         self.index += 1
         return self.machine.apply(self.index, batches.stamp(self.time_ms, body), lambda session, number: batches.ops_of(body))
 
+    def do(self, event: Any) -> None:
+        if isinstance(event, batches.Jump):
+            self.append(batches.encode(event))
+        else:
+            self.run(event)
+
     def run(self, op: Any) -> None:
         self.number += 1
         self.append(batches.encode_batch(self.session, self.number, [op if isinstance(op, bytes) else list(op)]))
@@ -44,15 +51,17 @@ class Log:
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer names in a bucket, too, as a piece is made of whole buckets."""
     monkeypatch.setattr(dump, "PIECE", 2)
+    monkeypatch.setattr(keyspace, "MOST_PER_BUCKET", 2)
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.lists(OPS, max_size=30), EVENTS)
+@given(st.lists(st.one_of(OPS, JUMPS), max_size=30), EVENTS)
 def test_the_bytes_are_those_of_the_moment(before: list[Any], events: list[Any]) -> None:
     log = Log()
     for op in before:
-        log.run(op)
+        log.do(op)
     expected = log.machine.snapshot()
     made = log.machine.dump()
     for event in events:
@@ -61,7 +70,7 @@ def test_the_bytes_are_those_of_the_moment(before: list[Any], events: list[Any])
         elif isinstance(event, int):
             log.time_ms += event  # what is due expires with the next entry
         else:
-            log.run(event)
+            log.do(event)
     assert made.finish() == expected
     assert Machine.restore(expected).snapshot() == expected
     assert log.machine.dump().finish() == log.machine.snapshot()  # no notes are left over
@@ -70,8 +79,10 @@ def test_the_bytes_are_those_of_the_moment(before: list[Any], events: list[Any])
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 65_535, 65_536])
 def test_maps_of_all_sizes_begin_as_msgpack_wants(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dump, "PIECE", 5_000)
+    monkeypatch.setattr(keyspace, "MOST_PER_BUCKET", 128)
     machine = Machine()
-    machine.values.update({b"%d" % n: n for n in range(count)})
+    for n in range(count):
+        machine._state.put(b"%d" % n, n)
     assert machine.dump().finish() == machine.snapshot()
 
 

@@ -12,6 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
+def roomy(expected: int) -> KeyIndex:
+    index = KeyIndex(expected)
+    for _ in index.make_room():
+        pass
+    return index
+
+
 def walk(state: State, count: int) -> list[list[bytes]]:
     cursor, pages = 0, []
     while True:
@@ -61,7 +68,7 @@ def test_a_page_does_not_depend_on_how_the_index_came_to_be() -> None:
         grown.put(b"%d" % n, 1)
     for n in range(0, 4_000, 3):
         grown.remove(b"%d" % n)
-    loaded.index = KeyIndex(len(grown.values))
+    loaded.index = roomy(len(grown.values))
     loaded.take_values(dict(grown.values))
     assert loaded.index._starts != grown.index._starts
     assert walk(grown, 7) == walk(loaded, 7)
@@ -103,7 +110,7 @@ def test_nothing_that_a_client_asks_for_looks_at_more_than_a_few_buckets(monkeyp
         state.put(b"%d" % n, 1)
         longest = max(longest, computed)
     loaded = State()
-    loaded.index = KeyIndex(len(state.values))
+    loaded.index = roomy(len(state.values))
     loaded.take_values(dict(state.values))
     for each in (state, loaded):
         cursor = 0
@@ -125,7 +132,7 @@ def test_keys_of_the_same_place_come_together() -> None:
 
 
 def test_a_cursor_beyond_all_places_ends_the_walk() -> None:
-    index = KeyIndex(1)
+    index = roomy(1)
     index.add_all([b"a"])
     assert index.page(1 << 40, 10) == (0, [])
 
@@ -150,7 +157,7 @@ def test_flush_and_restore_leave_no_old_index() -> None:
     state.put(b"a", 1)
     state.clear()
     assert walk(state, 10) == [[]]
-    state.index = KeyIndex(1)
+    state.index = roomy(1)
     state.take_values({b"b": 1})
     assert walk(state, 10) == [[b"b"]]
 

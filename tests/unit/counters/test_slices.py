@@ -7,14 +7,16 @@ import random
 from typing import Any
 
 import pytest
-from counter_node.counters import batches, execution, levels, state
+from counter_node.counters import batches, execution, levels, state, table
 from counter_node.counters import ops as o
 from counter_node.counters.batches import Level, Op, Outcome
 from counter_node.counters.execution import weight
+from counter_node.counters.keyspace import in_order
 from counter_node.counters.machine import Machine
 from counter_node.counters.replies import OK, Failure, Listing
 from counter_node.counters.schedule import Schedule
 from counter_node.counters.state import SLICE, State
+from counter_node.counters.table import PARTS, Table
 from counter_node.counters.waste import Waste
 from counter_node.resp.encode import encode
 from hypothesis import given, settings
@@ -291,16 +293,114 @@ def test_a_random_key_is_found_among_many_that_are_due() -> None:
     assert log.machine.read([[o.RANDOMKEY, 17]]) == [b"stays"]
 
 
-def test_tables_that_hold_little_are_made_anew() -> None:
+def test_tables_that_hold_little_are_made_anew_a_part_at_a_time() -> None:
     counters = State()
     for name in names(200_000):
         counters.put(name, 1)
-    before = counters.values
-    counters.shrink()
-    assert counters.values is before
+    before = list(counters.values.parts)
+    turn(counters)
+    assert all(part is old for part, old in zip(counters.values.parts, before, strict=True))
     for name in names(199_900):
         counters.remove(name)
     kept = dict(counters.values)
     counters.shrink()
-    assert counters.values is not before
-    assert list(counters.values.items()) == list(kept.items())
+    assert sum(part is not old for part, old in zip(counters.values.parts, before, strict=True)) == 1
+    turn(counters)
+    assert all(part is not old for part, old in zip(counters.values.parts, before, strict=True))
+    assert counters.values == kept
+
+
+def turn(counters: State) -> None:
+    for _ in range(PARTS):
+        counters.shrink()
+
+
+@pytest.mark.parametrize("parts", [table.PureParts, table.Parts])
+def test_no_part_of_a_table_holds_much_more_than_its_share(parts: Any) -> None:
+    """So none is copied for long when it grows. With names that have a beginning or an end in common, and in both ways to make a table."""
+    for names_ in ([b"counter:%022d" % n for n in range(20_000)], [b"%d:hits" % n for n in range(20_000)]):
+        found = parts()
+        found.absorb(dict.fromkeys(names_, 1))
+        assert len(found) == 20_000
+        assert max(map(len, found.parts)) < 2 * 20_000 // PARTS
+        assert found.part(names_[7])[names_[7]] == 1
+        assert (found.get(b"x"), found.get(b"x", 5), found.pop(b"x"), found.pop(names_[7]), names_[7] in found) == (None, 5, None, 1, False)
+        with pytest.raises(KeyError):
+            found[names_[7]]
+        with pytest.raises(KeyError):
+            del found[names_[7]]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("=-?"), st.sampled_from(names(9))), max_size=60))
+def test_a_table_is_a_dictionary_in_parts(changes: list[tuple[str, bytes]]) -> None:
+    found, plain = Table[int](), dict[bytes, int]()
+    for number, (what, key) in enumerate(changes):
+        if what == "=":
+            found[key] = plain[key] = number
+        elif what == "-":
+            assert found.pop(key) == plain.pop(key, None)
+        assert (found.get(key), key in found, len(found), bool(found)) == (plain.get(key), key in plain, len(plain), bool(plain))
+    assert found == plain
+    assert sorted(found) == sorted(plain)
+
+
+def test_the_index_gives_all_names_in_one_order_however_it_came_to_be() -> None:
+    grown, other = State(), State()
+    for name in MANY:
+        grown.put(name, 1)
+    for name in reversed(MANY):
+        other.put(name, 1)
+        other.put(name + b"x", 1)
+    for name in MANY:
+        other.remove(name + b"x")
+    runs: list[list[bytes]] = []
+    for each, least in ((grown, 500), (other, 70)):
+        found, cursor = list[bytes](), 0
+        while True:
+            cursor, some = each.index.run(cursor, least)
+            found += some
+            if not cursor:
+                break
+        runs.append(found)
+    assert runs[0] == runs[1] == in_order(MANY)
+
+
+# --- a jump of log time ---------------------------------------------------------------------------
+
+
+def test_what_keeps_its_time_over_a_jump_is_moved_in_slices() -> None:
+    """A million of them at once stopped every member for seconds, right after a full stop."""
+    log = Log()
+    log.append(batches.encode(batches.Jump(log.time_ms, True)))
+    log.run(*(set_(name, 1, o.EX_IN, 5_000) for name in names(4_000)), set_(b"old", 1, o.EX_AT, 1 << 41))
+    log.index += 1
+    outcome = log.machine.begin(log.index, batches.stamp(log.time_ms, batches.encode(batches.Jump(61_000, False))), lambda _s, _n: None)
+    slices = 1
+    while outcome is None:
+        assert log.machine.unfinished
+        with pytest.raises(AssertionError):
+            log.machine.dump()
+        outcome, slices = log.machine.go_on(), slices + 1
+    assert slices == 4_000 // state.JUMP_PIECE + 1
+    log.time_ms = 61_000
+    assert log.run([o.TTL, b"0", 1, False], [o.DBSIZE]) == [5_000, 4_001]
+    assert not log.machine.gap
+
+
+def test_the_names_of_a_gap_are_in_a_snapshot_and_come_back() -> None:
+    log = Log()
+    log.append(batches.encode(batches.Jump(log.time_ms, True)))
+    log.run(*(set_(name, 1, o.EX_IN, 5_000) for name in names(3_000)), set_(b"old", 1, o.EX_AT, 1 << 41))
+    made, expected = log.machine.dump(), log.machine.snapshot()
+    made.step()
+    log.append(batches.encode(batches.Jump(61_000, False)))
+    log.run([o.DEL, names(100)])
+    assert made.finish() == expected
+    other = Machine.restore(expected)
+    assert other.snapshot() == expected
+    assert (other.gap, log.machine.gap) == (True, False)
+    again = Log(other)
+    again.append(batches.encode(batches.Jump(61_000, False)))
+    again.time_ms = 61_000
+    assert again.run([o.TTL, b"0", 1, False]) == [5_000]

@@ -11,7 +11,7 @@ from counter_node.counters import ops as o
 from counter_node.counters.batches import Bytes, Op
 from counter_node.counters.machine import Machine, UnknownOperationError
 from counter_node.counters.replies import Failure
-from counter_node.memory import PROCESS, limit_bytes, log_bytes, resident_bytes, state_bytes, survives
+from counter_node.memory import LEAST, PROCESS, client_bytes, limit_bytes, log_bytes, needs, resident_bytes, state_bytes, survives
 
 from tests.unit.counters.test_machine import Log, set_
 
@@ -142,13 +142,18 @@ def test_a_snapshot_is_never_larger_than_was_foreseen() -> None:
 def test_the_limit_of_memory_leaves_room_for_the_rest() -> None:
     for mib in (96, 128, 512, 4_096):
         memory = mib << 20
-        state = state_bytes(memory)
+        clients = client_bytes(0, memory)
+        state = state_bytes(memory, clients)
         assert 0 < state < memory
-        assert state_bytes(2 * memory) > state
+        assert state_bytes(2 * memory, clients) > state
         assert log_bytes(memory) >= 8 << 20
+        if mib >= 128:
+            assert needs(memory, clients, state) <= memory, "all parts full at once"
+            more = 20 << 20
+            assert needs(memory, clients + more, state_bytes(memory, clients + more)) <= memory or state_bytes(memory, clients + more) == LEAST
         if mib >= 512:  # a snapshot has at most a byte for two of the state (names and numbers alone)
             assert survives(memory, state // 2, PROCESS + state)
-    assert state_bytes(0) == 0
+    assert state_bytes(0, 5) == 0
     assert survives(0, 1 << 40, 1 << 40)
     assert not survives(512 << 20, 200 << 20, 400 << 20)
 

@@ -157,7 +157,8 @@ def test_a_read_finds_nothing_of_what_is_due_and_waits_for_one_entry_only() -> N
 def test_a_received_snapshot_is_put_in_force_in_slices_while_peers_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("counter_node.counters.restore.PIECE", 100)
     machine = Machine()
-    machine._state.values.update(dict.fromkeys(MANY[:5_000], 7))
+    for name in MANY[:5_000]:
+        machine._state.put(name, 7)
     node = Alone(voters=3)
     node.replica.machine._state.put(b"old", 1)
     meta = SnapshotMeta(50, 3, membership(3))
@@ -190,7 +191,8 @@ def test_a_newer_snapshot_takes_the_place_of_one_that_is_half_in_force(monkeypat
     node = Alone(voters=3)
     for index, value in ((50, 7), (60, 8)):
         machine = Machine()
-        machine._state.values.update(dict.fromkeys(MANY[:2_000], value))
+        for name in MANY[:2_000]:
+            machine._state.put(name, value)
         node.replica.receive(2, InstallSnapshot(3, SnapshotMeta(index, 3, membership(3)), 0, machine.snapshot(), True))
         for _ in range(8):
             found = node.replica.turn()
