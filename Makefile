@@ -187,8 +187,8 @@ clean: ## down, and removes the cache, .venv and what tools left
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find node_image -name '*.so' -delete
 
-# compile ENVIRONMENT: once for each content of the sources. A machine that cannot compile (exit code 3) was told so and goes on.
-compile = { test -e $(1)/$(COMPILED) && ls $(PYX:.pyx=.*.so); } >/dev/null 2>&1 || { echo "setup: compiling $(PYX)"; code=0; \
+# compile ENVIRONMENT: once for each content of the sources, and again when a module does not fit its source. A machine that cannot compile (exit code 3) was told so and goes on.
+compile = { test -e $(1)/$(COMPILED) && ls $(PYX:.pyx=.*.so) && $(1)/bin/python3 node_image/compile.py --check; } >/dev/null 2>&1 || { echo "setup: compiling $(PYX)"; code=0; \
   $(1)/bin/python3 node_image/compile.py || code=$$?; rm -f $(1)/.compiled-from-*; \
   test $$code -eq 3 || { test $$code -eq 0 && touch $(1)/$(COMPILED); }; }
 abi = $(1)/bin/python3 -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))'

@@ -4,11 +4,14 @@
    goes on then, an image's build does not. Wrong code ends with another code everywhere.
 2. A module lands beside its source, or in the same folders below --into. It comes by a rename: whoever imports it meanwhile finds the old or the new.
 3. Nothing else is left behind, and none of an older source where compiling is no longer possible.
+4. A module holds the digest of its source. `--check` compiles nothing and ends with code 1 when a module was made from
+   another one than is there, as after a change of branch: what such a module does is not what its source says.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.util
 import os
 import shlex
@@ -18,20 +21,28 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 CANNOT = 3
+STALE = 1
 SUFFIX = str(sysconfig.get_config_var("EXT_SUFFIX"))
 FLAGS = ["-O2", "-g0"]
+MARK = "counter_node source "
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="compile.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=HERE, help="the folder that holds the package counter_node")
     parser.add_argument("--into", type=Path, help="where the compiled modules go; without it, beside their sources")
+    parser.add_argument("--check", action="store_true", help="only tells which compiled modules do not fit their sources")
     chosen = parser.parse_args()
     root, into = chosen.root.resolve(), (chosen.into or chosen.root).resolve()
-    sources = sorted(path.relative_to(root) for path in (root / "counter_node").rglob("*.pyx"))
+    sources = sources_of(root)
+    if chosen.check:
+        found = stale(root, into)
+        print("".join(f"{path}: compiled from another source than is there\n" for path in found), end="", file=sys.stderr)
+        return STALE if found else 0
     if missing := lack():
         for source in sources:
             compiled(into, source).unlink(missing_ok=True)
@@ -42,6 +53,21 @@ def main() -> int:
         for source in sources:
             put(compiled(Path(scratch), source), compiled(into, source))
     return 0
+
+
+def sources_of(root: Path) -> list[Path]:
+    return sorted(path.relative_to(root) for path in (root / "counter_node").rglob("*.pyx"))
+
+
+def mark(source: Path) -> str:
+    """What the module made from this source holds."""
+    return MARK + hashlib.sha256(source.read_bytes()).hexdigest()
+
+
+def stale(root: Path = HERE, into: Path = HERE) -> list[Path]:
+    """Modules for this Python that are there and do not fit their sources."""
+    pairs = [(root / source, compiled(into, source)) for source in sources_of(root)]
+    return [module for source, module in pairs if module.exists() and mark(source).encode() not in module.read_bytes()]
 
 
 def lack() -> str:
@@ -66,12 +92,18 @@ def build(root: Path, sources: list[Path], into: Path) -> None:
     from setuptools.command.build_ext import build_ext
 
     os.chdir(root)
-    extensions = [Extension(".".join(source.with_suffix("").parts), [str(source)], extra_compile_args=FLAGS) for source in sources]
+    extensions = [extension(Extension, source, into) for source in sources]
     made = cythonize(extensions, build_dir=str(into), language_level=3, quiet=True)
     command = build_ext(Distribution({"ext_modules": made}))
     command.build_lib = command.build_temp = str(into)
     command.ensure_finalized()
     command.run()
+
+
+def extension(kind: Any, source: Path, into: Path) -> Any:
+    header = into / f"{source.stem}.digest.h"
+    header.write_text(f'static const char counter_node_source[] __attribute__((used)) = "{mark(source)}";\n')
+    return kind(".".join(source.with_suffix("").parts), [str(source)], extra_compile_args=[*FLAGS, "-include", str(header)])
 
 
 def compiled(folder: Path, source: Path) -> Path:
