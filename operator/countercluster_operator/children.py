@@ -20,7 +20,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
@@ -115,12 +115,20 @@ class Children:
             self._watched[key] = _mark(live)
 
     async def keep(
-        self, cluster: Cluster, replicas: int, voters: int, claim_size: str = "", claims: Sequence[Manifest] = (), secured: Secured = PLAIN
+        self,
+        cluster: Cluster,
+        replicas: int,
+        voters: int,
+        claim_size: str = "",
+        claims: Sequence[Manifest] = (),
+        secured: Secured = PLAIN,
+        withheld: Collection[str] = (),
     ) -> Kept:
         """First what pods name: without it they wait for seconds before they look again, and one that is foreign is seen before it is named.
-        `claim_size`: of the StatefulSet that there is. `claims`: volume claims that differ; they are changed and never made."""
+        `claim_size`: of the StatefulSet that there is. `claims`: volume claims that differ; they are changed and never made.
+        `withheld`: kinds that are left as they are, because the administrator does not allow what would go into them (restrictions.py)."""
         kept = Kept([], [], [])
-        wanted = [*all_children(cluster, replicas, voters, claim_size, secured), *claims]
+        wanted = [m for m in (*all_children(cluster, replicas, voters, claim_size, secured), *claims) if m["kind"] not in withheld]
         end = asyncio.get_running_loop().time() + KEEP_S
         first, then = [m for m in wanted if m["kind"] in NAMED], [m for m in wanted if m["kind"] not in NAMED]
         await _together(end, [self._keep_one(cluster, manifest, kept) for manifest in first])

@@ -10,12 +10,12 @@ import dataclasses
 import datetime
 import logging
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
 
-from countercluster_operator import clocks, names, report
+from countercluster_operator import clocks, names, report, restrictions
 from countercluster_operator.act import Act, NotNow
 from countercluster_operator.api import UNREACHABLE, Kubernetes, is_terminating
 from countercluster_operator.budget import Budget
@@ -132,13 +132,17 @@ class Reconciler:
         seen = self._heights.noted((cluster.namespace, cluster.name), seen)
         await self._witness.tell(cluster, {p.name: addresses[p.name] for p in seen.pods if p.status is not None and p.name in addresses}, context)
         seen = await self._inquiry.explain(cluster, seen)
-        todo = self._in_turn(cluster, seen, plan(cluster, seen))
+        refused = restrictions.outside(cluster, self._settings.restrictions)
+        problems += [Problem("NotAllowed", one.text) for one in refused]
+        withheld = frozenset(kind for one in refused for kind in one.kinds)
+        cluster = restrictions.as_it_runs(cluster, seen, old, withheld)
+        todo = restrictions.only_what_comes_back(self._in_turn(cluster, seen, plan(cluster, seen)), seen, withheld)
         if not cluster.spec.paused:
             secured = await self._keeper.renew(cluster, seen, problems)
         await self._tell(cluster, troubles(seen), run)
         problems += not_used(seen)
         await self._tell(cluster, problems, run)
-        kept = Kept([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, secured, run)
+        kept = Kept([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, secured, withheld, run)
         if "StatefulSet" in kept.foreign:
             todo = dataclasses.replace(todo, step=None, excess_claims=())  # its pods and volumes are not ours to touch
         elif "StatefulSet" in kept.held:
@@ -152,9 +156,9 @@ class Reconciler:
             todo = dataclasses.replace(todo, applied=applied) if todo.settled else dataclasses.replace(todo, step=None, waiting=applied)
         if unable := self._unable.pop((cluster.namespace, cluster.name), ""):
             problems.append(Problem("ChildRefused", unable))
-        refused = [*problems, *(Problem("ChildRefused", text) for text in kept.refused)]
-        if refused:
-            todo = dataclasses.replace(todo, refused_reason=refused[0].reason, refused="; ".join(p.text for p in refused))
+        problems += [Problem("ChildRefused", text) for text in kept.refused]
+        if problems:
+            todo = dataclasses.replace(todo, refused_reason=problems[0].reason, refused="; ".join(p.text for p in problems))
         # The status before the act: what must be remembered (target, who bootstraps) is remembered before it is acted upon.
         remembered = await self._remember(cluster, body, report.status(cluster, seen, todo, old, _now(), secured), run)
         if not remembered and todo.step is not None and todo.step.kind in MEMORABLE:
@@ -206,10 +210,10 @@ class Reconciler:
             todo = dataclasses.replace(todo, replacing=seen.replacing)
         return todo
 
-    async def _keep(self, cluster: Cluster, seen: Observed, todo: Plan, secured: Secured, run: str) -> Kept:
+    async def _keep(self, cluster: Cluster, seen: Observed, todo: Plan, secured: Secured, withheld: Collection[str], run: str) -> Kept:
         """Sees to the children, and tells what could not be done."""
         volumes = claims.to_write(cluster, seen, todo.excess_claims)
-        kept = await self._children.keep(cluster, todo.replicas, todo.voters, seen.template_size, volumes, secured)
+        kept = await self._children.keep(cluster, todo.replicas, todo.voters, seen.template_size, volumes, secured, withheld)
         where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
         if kept.written:
             log.info("applied", extra={**where, "children": kept.written})

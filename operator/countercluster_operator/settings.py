@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
+
+from countercluster_operator.restrictions import Restrictions, Words, image_words, words
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -28,6 +30,15 @@ VARIABLES = {
     "HEALING_IN_ALL": "members that it gives up at once in all; 3",
     "CERTIFICATE_HOURS": "life of a certificate, which is made anew after two thirds of it; 2160",
     "SPREAD_SECONDS": "a phase of a change of authority lasts at least so long; 600",
+    "ALLOWED_IMAGES": "beginnings of images that a CounterCluster may name, comma separated; none: none; empty: all",
+    "ALLOWED_PRIORITY_CLASSES": "PriorityClasses that it may name",
+    "ALLOWED_TOLERATIONS": "taints that it may tolerate, as key, key=value, key:Effect or key=value:Effect",
+    "ALLOWED_LABELS": "labels that it may give to pods and for monitoring, as key or key=value",
+    "ALLOWED_ANNOTATIONS": "annotations that it may give to pods",
+    "ALLOWED_NODE_SELECTORS": "labels of machines that it may ask for",
+    "ALLOWED_TOPOLOGY_KEYS": "labels of machines that it may spread over",
+    "ALLOWED_STORAGE_CLASSES": "StorageClasses that it may name",
+    "ALLOWED_RESOURCES": "resources that it may ask for, beside cpu, memory and ephemeral-storage",
 }
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -51,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True):
     healing_in_all: int = 3  # HEALING_IN_ALL: and in all
     certificate_hours: float = 90 * 24  # CERTIFICATE_HOURS: life of a certificate; it is made anew after two thirds
     spread_s: float = 600  # SPREAD_SECONDS: a phase of a change of authority lasts at least so long
+    restrictions: Restrictions = Restrictions()  # ALLOWED_…: what a CounterCluster may name
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, least: float) -> float:
@@ -81,12 +93,37 @@ def _word(environment: Mapping[str, str], name: str, allowed: tuple[str, ...], d
     return word
 
 
+def _allowed(environment: Mapping[str, str], name: str, read: Callable[[str], Words] = words) -> Words:
+    """Raises SettingsError."""
+    try:
+        return read(environment.get(name, ""))
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from None
+
+
+def _restrictions(environment: Mapping[str, str]) -> Restrictions:
+    """Raises SettingsError."""
+    return Restrictions(
+        images=_allowed(environment, "ALLOWED_IMAGES", image_words),
+        priority_classes=_allowed(environment, "ALLOWED_PRIORITY_CLASSES"),
+        tolerations=_allowed(environment, "ALLOWED_TOLERATIONS"),
+        labels=_allowed(environment, "ALLOWED_LABELS"),
+        annotations=_allowed(environment, "ALLOWED_ANNOTATIONS"),
+        node_selectors=_allowed(environment, "ALLOWED_NODE_SELECTORS"),
+        topology_keys=_allowed(environment, "ALLOWED_TOPOLOGY_KEYS"),
+        storage_classes=_allowed(environment, "ALLOWED_STORAGE_CLASSES"),
+        resources=_allowed(environment, "ALLOWED_RESOURCES"),
+    )
+
+
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """Raises SettingsError."""
     own = environment.get("POD_NAMESPACE") or (_NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.exists() else "countercluster-system")
+    node_image = environment.get("RELATED_IMAGE_NODE", "countercluster/node:dev")
+    redis_image = environment.get("RELATED_IMAGE_REDIS", "countercluster/redis:dev")
     return Settings(
-        node_image=environment.get("RELATED_IMAGE_NODE", "countercluster/node:dev"),
-        redis_image=environment.get("RELATED_IMAGE_REDIS", "countercluster/redis:dev"),
+        node_image=node_image,
+        redis_image=redis_image,
         namespaces=tuple(n.strip() for n in environment.get("WATCH_NAMESPACES", "").split(",") if n.strip()),
         own_namespace=own,
         identity=environment.get("POD_NAME") or socket.gethostname(),
@@ -99,4 +136,5 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         healing_in_all=_count(environment, "HEALING_IN_ALL", 3, 1_000_000, least=0),
         certificate_hours=_number(environment, "CERTIFICATE_HOURS", 90 * 24, 0.001),
         spread_s=_number(environment, "SPREAD_SECONDS", 600, 0),
+        restrictions=msgspec.structs.replace(_restrictions(environment), own_images=frozenset({node_image, redis_image})),
     )

@@ -40,7 +40,7 @@ from counter_node.storage.disk import Disk
 from counter_node.storage.segments import Segments
 from counter_node.storage.storage import Storage
 from counter_node.tail import Tail
-from countercluster_operator import fitness, healing, keeper, model, users
+from countercluster_operator import fitness, healing, keeper, model, restrictions, users
 from countercluster_operator.budget import Budget
 from countercluster_operator.certificates import Authority
 from countercluster_operator.children import Children
@@ -744,6 +744,21 @@ def producers_of_everybody(patch: Patch) -> None:
 @mutation("a recovery of long ago is done again when it is not remembered", tests=("tests/unit/operator/test_plan_world.py",))
 def recovery_without_looking(patch: Patch) -> None:
     patch(healing, "_not_seen", lambda seen, answering: "")
+
+
+@mutation("what the administrator does not allow is applied", tests=("tests/unit/operator/test_restrictions.py",))
+def nothing_is_outside(patch: Patch) -> None:
+    patch(restrictions, "outside", lambda cluster, allowed: [])
+
+
+@mutation("an allowed image is a bare beginning", tests=("tests/unit/operator/test_restrictions.py",))
+def images_by_prefix(patch: Patch) -> None:
+    patch(restrictions, "begins", lambda image, word: image.startswith(word))
+
+
+@mutation("a size that is not applied costs members", tests=("tests/unit/operator/test_restrictions.py",))
+def refused_size_is_planned(patch: Patch) -> None:
+    patch(restrictions, "as_it_runs", lambda cluster, seen, old, withheld: cluster)
 
 
 @mutation("a file of users without `default` gives everybody everything", tests=("tests/unit/security/test_users_file.py",))

@@ -330,6 +330,7 @@ class ApiServer:
 
 _PLURALS = {
     "MutatingAdmissionPolicy": "mutatingadmissionpolicies",
+    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
     "NetworkPolicy": "networkpolicies",
     "StorageClass": "storageclasses",
     "PriorityClass": "priorityclasses",
@@ -346,6 +347,7 @@ _CLUSTER_WIDE = {
     "StorageClass",
     "PriorityClass",
     "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
 }
 
 

@@ -96,7 +96,7 @@ def test_every_setting_of_the_node_and_of_the_operator_is_in_its_help(answers: A
     node, operator = answers["counter_node", "--help"]["out"], answers["countercluster_operator", "--help"]["out"]
     assert [name for name in HELP if "--" + name.replace("_", "-") not in node] == []
     assert [name for name in VARIABLES if name not in operator] == []
-    source = (ROOT / "operator/countercluster_operator/settings.py").read_text().split("def load")[1]
+    source = (ROOT / "operator/countercluster_operator/settings.py").read_text().split("def _restrictions")[1]
     assert [name for name in VARIABLES if f'"{name}"' not in source] == []
 
 

@@ -18,6 +18,7 @@ from countercluster_operator.observe import Raw, read
 from countercluster_operator.observed import Member, Observed, node_status
 from countercluster_operator.plan import Plan, Step, plan
 from countercluster_operator.resources.disruption import quorum
+from countercluster_operator.restrictions import NODES, as_it_runs, only_what_comes_back
 
 TICK_S = 100.0
 FULL = "0/7 nodes are available: 3 Insufficient cpu, 4 node(s) didn't match PersistentVolume's node affinity."
@@ -93,6 +94,8 @@ class World:
         self.target: int | None = None
         self.bootstrap: tuple[str, str] | None = None
         self.recorded: tuple[Member, ...] = ()
+        self.template = ""  # the revision that the StatefulSet has
+        self.refused = False  # the administrator allows no image of the spec: the StatefulSet is not applied
         self.hibernated = False
         self.maintenance = ""
         self.supervised = False
@@ -196,7 +199,7 @@ class World:
         idle_s = 1000.0 if self.overlooked else 0.0
         meta = {"uid": "set", "generation": 1, "managedFields": [{"time": self._text(self.time_s - idle_s)}]}
         claim = {"spec": {"resources": {"requests": {"storage": "1Gi"}}}}
-        status = {"observedGeneration": 1, "updateRevision": self.revision}
+        status = {"observedGeneration": 1, "updateRevision": self.template}
         return {"metadata": meta, "spec": {"replicas": self.set_replicas, "volumeClaimTemplates": [claim]}, "status": status}
 
     def _answer(self, ordinal: int) -> dict[str, Any]:
@@ -235,8 +238,11 @@ class World:
     def operate(self, dies_at: str = "") -> Plan:
         """One pass. `dies_at`: the operator ends right before `status`, `claims` or `step`, and knows nothing afterwards but what it wrote."""
         seen = self.observe()
-        todo = plan(self.cluster(), seen)
-        self.set_replicas = todo.replicas
+        todo = self._planned(seen)
+        if not self.refused:
+            if self.template != self.revision:  # what was observed is outdated
+                todo = dataclasses.replace(todo, step=None, excess_claims=(), waiting="applied")
+            self.set_replicas, self.template = todo.replicas, self.revision
         if dies_at == "status":
             return todo
         self.target = todo.target
@@ -257,6 +263,21 @@ class World:
         if todo.step is not None and todo.step.kind != "RecordBootstrap" and dies_at != "step":
             self._act(todo.step)
         return todo
+
+    def _planned(self, seen: Observed) -> Plan:
+        withheld = NODES if self.refused else ()
+        cluster = as_it_runs(self.cluster(), seen, self.status(), withheld)
+        todo = only_what_comes_back(plan(cluster, seen), seen, withheld)
+        takes = todo.step is not None and todo.step.kind in ("DeletePod", "ReplaceDisk", "RenewStatefulSet")
+        if self.refused and (todo.excess_claims or (self.set_replicas is None and takes)):
+            raise Broken(f"what no StatefulSet brings back is deleted: {todo}")
+        if self.refused and todo.step is not None and todo.step.kind == "RemoveMember" and self.set_replicas:
+            if (names.ordinal("c", todo.step.pod) or 0) >= self.set_replicas:
+                return todo
+            disk = self.disks.get(names.ordinal("c", todo.step.pod) or 0)
+            if disk is not None and disk.node_id == todo.step.node_id and disk.host and self.hosts[disk.host].serves:
+                raise Broken(f"a size that is not applied costs a member: {todo.step.reason}")
+        return dataclasses.replace(todo, refused="not allowed") if self.refused else todo
 
     def _act(self, step: Step) -> None:
         if step.kind == "TouchStatefulSet":
@@ -345,13 +366,14 @@ class World:
         self.time_s += TICK_S
         for ordinal in range(self.set_replicas or 0):
             if ordinal not in self.pods and ordinal not in self.overlooked:
-                self.pods[ordinal] = self.machine(ordinal, self.revision)
+                self.pods[ordinal] = self.machine(ordinal, self.template)
                 if ordinal not in self.disks:
                     self.disks[ordinal] = Disk(next(self._ids))
         for disk in self.disks.values():
             disk.uid = disk.uid or f"uid-{next(self._ids)}"
         self._kubelets()
-        for ordinal in [o for o, p in self.pods.items() if o >= (self.set_replicas or 0) and not p.ending and not p.dark and not p.stray]:
+        size = len(self.disks) + 1 if self.set_replicas is None else self.set_replicas
+        for ordinal in [o for o, p in self.pods.items() if o >= size and not p.ending and not p.dark and not p.stray]:
             del self.pods[ordinal]
         self._schedule()
         for pod in self.pods.values():
@@ -405,6 +427,7 @@ class World:
                 host.silent = host.dark = host.full = False
                 host.since = self.time_s
         self.readable = self.may_keep = True
+        self.refused = False
 
     def _machine_fault(self) -> None:
         """Never so much that a majority's volumes are on machines that do not serve."""
@@ -435,6 +458,8 @@ class World:
             self.apply(self.random.choice(self.manifests))
             return
         self.manifests.append(self.manifest())
+        if self.random.random() < 0.1:
+            self.refused = True
         if kind < 0.15:
             self._machine_fault()
         elif kind < 0.35 and ordinal is not None:
@@ -465,8 +490,9 @@ class World:
         elif kind < 0.95 and ordinal is not None:
             self.pods[ordinal].stray = True
         else:
-            self.set_replicas = None  # the StatefulSet is deleted, its pods with it
-            self.pods.clear()
+            self.set_replicas = None  # the StatefulSet is deleted, often its pods with it
+            if self.random.random() < 0.6:
+                self.pods.clear()
             self.overlooked = {self.random.randrange(3)}
 
 
