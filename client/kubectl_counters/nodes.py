@@ -56,7 +56,7 @@ class Nodes:
             connection.request("GET", path, headers={"Host": name})
             return connection.getresponse().read().decode()
         except (OSError, http.client.HTTPException) as error:
-            raise Trouble(f"{name}{path}: {error or type(error).__name__}") from None
+            raise Trouble(f"{name}{path}: {str(error) or type(error).__name__}") from None
         finally:
             connection.close()
 

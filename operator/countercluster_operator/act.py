@@ -17,6 +17,7 @@ from countercluster_operator.model import Cluster
 from countercluster_operator.observe import admin
 from countercluster_operator.observed import Claim, Observed
 from countercluster_operator.plan import Step
+from countercluster_operator.refusals import reason
 from countercluster_operator.replies import Hostile, Refusal
 
 NOBODY = "0" * 16
@@ -146,4 +147,4 @@ class Act:
         try:
             await admin(ip, names.pod_host(self._cluster.name, self._cluster.namespace, pod), self._context, *command)
         except (Refusal, Hostile, OSError, TimeoutError) as error:
-            raise NotNow(f"{command[0]} at {pod}: {error or type(error).__name__}") from None
+            raise NotNow(f"{command[0]} at {pod}: {reason(error)}") from None

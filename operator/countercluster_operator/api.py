@@ -1,13 +1,18 @@
-"""The one Kubernetes client: the official one, its asynchronous face, reduced to the few verbs that the operator may use."""
+"""The one Kubernetes client: the official one, its asynchronous face, reduced to the few verbs that the operator may use.
+
+At most `AT_ONCE` requests are under way: an API server answers one client's requests in turn, and more of them would only make each wait longer,
+until it is given up. The Lease and the question whether the API server is there (`urgent`) wait for nobody.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email.utils
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -19,6 +24,8 @@ from kubernetes.aio.dynamic.exceptions import ResourceNotFoundError
 from countercluster_operator import names
 
 TIMEOUT_S = 15
+"""From when a request is sent."""
+AT_ONCE = 32
 PAGE = 500
 """Objects of one answer to a list."""
 UNREACHABLE = (ApiException, aiohttp.ClientError, OSError, TimeoutError)
@@ -51,8 +58,11 @@ class UnknownKind(Exception):
 
 
 class Kubernetes:
-    def __init__(self, api: client.ApiClient, dynamic: Any, may_write: Callable[[], None] = lambda: None) -> None:
-        """`may_write` is asked right before each write and raises where there must be none."""
+    def __init__(
+        self, api: client.ApiClient, dynamic: Any, may_write: Callable[[], None] = lambda: None, places: asyncio.Semaphore | None = None
+    ) -> None:
+        """`may_write` is asked right before each write and raises where there must be none. `places`: for requests under way; None: at once."""
+        self._places = places
         self._api = api
         self._dynamic = dynamic
         self._resources: dict[tuple[str, str], Any] = {}
@@ -63,9 +73,21 @@ class Kubernetes:
 
     def guarded(self, may_write: Callable[[], None]) -> Kubernetes:
         """The same client, with another opinion on writing."""
-        other = Kubernetes(self._api, self._dynamic, may_write)
+        return self._like(Kubernetes(self._api, self._dynamic, may_write, self._places))
+
+    def urgent(self) -> Kubernetes:
+        """The same client, whose requests wait for no others."""
+        return self._like(Kubernetes(self._api, self._dynamic, self.may_write))
+
+    def _like(self, other: Kubernetes) -> Kubernetes:
         other._resources, other._missing, other._discovery, other.calls = self._resources, self._missing, self._discovery, self.calls
         return other
+
+    @contextlib.asynccontextmanager
+    async def _sent(self) -> AsyncIterator[None]:
+        """In its turn, and with an end."""
+        async with self._places or contextlib.nullcontext(), asyncio.timeout(TIMEOUT_S):
+            yield
 
     @classmethod
     async def connect(cls, kubeconfig: str | None = None) -> Kubernetes:
@@ -76,7 +98,7 @@ class Kubernetes:
             await config.load_kube_config(kubeconfig)
         api = client.ApiClient()
         try:
-            return cls(api, await DynamicClient(api))
+            return cls(api, await DynamicClient(api), places=asyncio.Semaphore(AT_ONCE))
         except BaseException:
             await api.close()
             raise
@@ -104,7 +126,7 @@ class Kubernetes:
         not tell. Its header has whole seconds."""
         self.calls["get"] += 1
         began = time.monotonic()
-        async with asyncio.timeout(TIMEOUT_S):
+        async with self._sent():
             answer = await client.VersionApi(self._api).get_code_with_http_info()
         half_ms = (time.monotonic() - began) * 500
         headers = {str(k).lower(): v for k, v in dict(answer.headers or {}).items()}
@@ -121,7 +143,7 @@ class Kubernetes:
         except UnknownKind:
             return None
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with self._sent():
                 found = await self._dynamic.get(resource, name=name, namespace=namespace)
         except ApiException as error:
             if error.status == 404:
@@ -146,7 +168,7 @@ class Kubernetes:
         text = ",".join(f"{k}={v}" for k, v in selector.items()) or None
         how: dict[str, Any] = {"resource_version": "0"} if cached else {"limit": PAGE}
         items: list[dict[str, Any]] = []
-        async with asyncio.timeout(TIMEOUT_S):
+        async with self._sent():
             while True:
                 got = await self._dynamic.get(resource, namespace=namespace, label_selector=text, field_selector=fields, **how)
                 found = _plain(got)
@@ -158,7 +180,7 @@ class Kubernetes:
 
     async def ping(self) -> None:
         """The cheapest request that there is. Raises what any request may raise."""
-        async with asyncio.timeout(TIMEOUT_S):
+        async with self._sent():
             await client.VersionApi(self._api).get_code()
 
     async def apply(self, manifest: dict[str, Any], *, subresource: str = "") -> dict[str, Any]:
@@ -168,9 +190,9 @@ class Kubernetes:
         resource = await self._resource(manifest["apiVersion"], manifest["kind"])
         if subresource:
             resource = resource.subresources[subresource]
-        self.may_write()
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with self._sent():
+                self.may_write()
                 found = await self._dynamic.server_side_apply(
                     resource, body=manifest, name=meta["name"], namespace=meta["namespace"], field_manager=names.FIELD_MANAGER, force_conflicts=True
                 )
@@ -188,8 +210,8 @@ class Kubernetes:
         self.calls["patch"] += 1
         meta = manifest["metadata"]
         resource = await self._resource(manifest["apiVersion"], manifest["kind"])
-        self.may_write()
-        async with asyncio.timeout(TIMEOUT_S):
+        async with self._sent():
+            self.may_write()
             await self._dynamic.patch(
                 resource, body=manifest, name=meta["name"], namespace=meta.get("namespace"), content_type="application/merge-patch+json"
             )
@@ -197,8 +219,8 @@ class Kubernetes:
     async def create(self, manifest: dict[str, Any]) -> dict[str, Any]:
         self.calls["create"] += 1
         resource = await self._resource(manifest["apiVersion"], manifest["kind"])
-        self.may_write()
-        async with asyncio.timeout(TIMEOUT_S):
+        async with self._sent():
+            self.may_write()
             return _plain(await self._dynamic.create(resource, body=manifest, namespace=manifest["metadata"]["namespace"]))
 
     async def replace(self, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -206,8 +228,8 @@ class Kubernetes:
         self.calls["replace"] += 1
         meta = manifest["metadata"]
         resource = await self._resource(manifest["apiVersion"], manifest["kind"])
-        self.may_write()
-        async with asyncio.timeout(TIMEOUT_S):
+        async with self._sent():
+            self.may_write()
             return _plain(await self._dynamic.replace(resource, body=manifest, name=meta["name"], namespace=meta["namespace"]))
 
     async def delete(
@@ -223,9 +245,9 @@ class Kubernetes:
             body["gracePeriodSeconds"] = 0
         if uid:
             body["preconditions"] = {"uid": uid}
-        self.may_write()
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with self._sent():
+                self.may_write()
                 await self._dynamic.delete(resource, name=name, namespace=namespace, body=body)
         except ApiException as error:
             if error.status not in (404, 409):

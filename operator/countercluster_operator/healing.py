@@ -80,6 +80,8 @@ def _why_missing(seen: Observed, name: str) -> str:
         return ABSENT
     if pod.status is not None:
         return "its disk is empty"
+    if pod.loss.why:  # of a machine that is away the API server still shows a pod that runs
+        return pod.loss.why
     return pod.trouble or ("it is ending" if pod.terminating else "it does not run" if not pod.running else "it runs and does not answer")
 
 

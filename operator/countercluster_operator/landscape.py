@@ -19,35 +19,41 @@ from countercluster_operator.machines import Gone, Machines
 
 FRESH_S = 10.0
 """How long a list of the machines is good. Members are given up after minutes."""
-FULL_S, SHORT_S, OFTEN, MAX_SILENT = 4.0, 0.3, 3, 10_000
+FULL_S, SOME_S, SHORT_S, OFTEN, MAX_SILENT = 4.0, 1.0, 0.3, 3, 10_000
+MANY = 16
+"""When so many are silent, nobody is given all the time."""
+FORGOTTEN_S = 600.0
 FORBIDDEN_S = 300.0
 """After this it is asked again what was forbidden."""
 
 
 class Silence:
     """How long a pod is waited for: one that has been silent lately costs a pass little, so that many such pods do not hold up everybody. Every
-    tenth time it is given all its time, as it may be slow and not dead."""
+    tenth time it is given all its time, as it may be slow and not dead. Where many are silent, as in an outage, all its time is less."""
 
-    def __init__(self) -> None:
-        self._silent: dict[str, int] = {}  # by uid of the pod: how often in a row
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._silent: dict[str, tuple[int, float]] = {}  # by uid of the pod: how often in a row, and when last
 
     def patience_s(self, uid: str) -> float:
-        count = self._silent.get(uid, 0)
-        return FULL_S if count < OFTEN or count % 10 == 0 else SHORT_S
+        count, _ = self._silent.get(uid, (0, 0.0))
+        full_s = FULL_S if len(self._silent) < MANY else SOME_S
+        return full_s if count < OFTEN or count % 10 == 0 else SHORT_S
 
     def note(self, uid: str, *, answered: bool) -> None:
         if answered:
             self._silent.pop(uid, None)
             return
-        if len(self._silent) > MAX_SILENT:
-            self._silent.clear()
-        self._silent[uid] = self._silent.get(uid, 0) + 1
+        count, _ = self._silent.pop(uid, (0, 0.0))
+        self._silent[uid] = (count + 1, self._clock())
+        while self._clock() - self._silent[oldest := next(iter(self._silent))][1] > FORGOTTEN_S or len(self._silent) > MAX_SILENT:
+            del self._silent[oldest]  # nobody has asked it for long: it is gone
 
 
 class Landscape:
     def __init__(self, api: Kubernetes, clock: Callable[[], float] = time.monotonic) -> None:
         self._api, self._clock = api, clock
-        self.silence = Silence()
+        self.silence = Silence(clock)
         self._machines: Machines | None = None
         self._read = -FRESH_S
         self._gone: Gone = {}

@@ -18,6 +18,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from countercluster_operator.api import UNREACHABLE, Kubernetes
 from countercluster_operator.events import timestamp
+from countercluster_operator.refusals import reason
 
 log = logging.getLogger("countercluster_operator")
 
@@ -50,7 +51,7 @@ class Lease:
                     if not await self._try():
                         break
             except UNREACHABLE as error:
-                log.warning("lease not renewed: %s", error or type(error).__name__)
+                log.warning("lease not renewed: %s", reason(error))
         self._until = -1.0
 
     @property
@@ -77,7 +78,7 @@ class Lease:
         try:
             return await self._try()
         except UNREACHABLE as error:
-            log.warning("lease not acquired: %s", error or type(error).__name__)
+            log.warning("lease not acquired: %s", reason(error))
             return False
 
     async def _try(self) -> bool:

@@ -132,7 +132,7 @@ async def _strays(api: Kubernetes, cluster: Cluster, known: set[str]) -> list[di
     """Pods that are ours by name and account, and whose labels somebody changed. Looked for only while a pod seems to be missing."""
     return [
         pod
-        for pod in await api.list("v1", "Pod", cluster.namespace, {}, fields=f"spec.serviceAccountName={cluster.name}")
+        for pod in await api.list("v1", "Pod", cluster.namespace, {}, fields=f"spec.serviceAccountName={cluster.name}", cached=True)
         if pod["metadata"]["name"] not in known and names.ordinal(cluster.name, pod["metadata"]["name"]) is not None
     ]
 

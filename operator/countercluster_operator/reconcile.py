@@ -31,6 +31,7 @@ from countercluster_operator.memory import Memory, recalled
 from countercluster_operator.model import Cluster, InvalidSpec, decode
 from countercluster_operator.observe import admin, observe
 from countercluster_operator.observed import Observed
+from countercluster_operator.patience import SOON_S, Patience
 from countercluster_operator.plan import Plan, plan
 from countercluster_operator.refusals import reason, retry_after_s
 from countercluster_operator.resources import claims
@@ -43,7 +44,6 @@ log = logging.getLogger("countercluster_operator")
 
 AT_REST_S = 60.0
 REFUSED_S = 10.0
-SOON_S = 1.0
 AT_ONCE_S = 0.2
 MEMORABLE = frozenset({"RecordBootstrap", "Bootstrap", "Recover"})
 """Steps that are done once, ever: not before it is written down that they are."""
@@ -73,6 +73,7 @@ class Reconciler:
         self._losses = Budget(settings.healing_per_domain, settings.healing_in_all)
         self._landscape = Landscape(api)
         self._heights = Heights()
+        self._patience = Patience()
         self._memory = Memory(api)
         self._unable: dict[Key, str] = {}  # what the last step of a cluster failed of
         self._rest_s = min(AT_REST_S, settings.spread_s)  # what has to be waited out is not slept through
@@ -108,6 +109,7 @@ class Reconciler:
         self._losses.forget(key)
         self._heights.forget(key)
         self._unable.pop(key, None)
+        self._patience.forget(key)
         self._memory.forget(*key)
 
     async def _look(self, body: dict[str, Any]) -> float:
@@ -226,14 +228,23 @@ class Reconciler:
         claims_s = [await self._attempt(cluster, f"to delete claim {o}", act.delete_claim(o), run) for o in todo.excess_claims]
         again_s = max(claims_s, default=0.0)
         if step is None:
-            return again_s or (self._rest_s if todo.settled else REFUSED_S if todo.refused else SOON_S)
+            return again_s or self._rest(cluster, todo)
         if failed_s := await self._attempt(cluster, f"{step.kind} {step.pod}".strip(), act.do(step), run):
             return failed_s
         reach(f"after-{step.kind}")
+        self._patience.forget((cluster.namespace, cluster.name))
         where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
         log.info("%s", step.reason, extra={**where, "step": step.kind, "pod": step.pod, "node_id": step.node_id})
         await self._events.tell(cluster, step.kind, step.kind, step.reason, warning=step.kind == "Recover")
         return AT_ONCE_S
+
+    def _rest(self, cluster: Cluster, todo: Plan) -> float:
+        """Seconds until it is looked at again when there is nothing to do."""
+        key = (cluster.namespace, cluster.name)
+        if todo.settled:
+            self._patience.forget(key)
+            return self._rest_s
+        return REFUSED_S if todo.refused else self._patience.again_s(key, todo.waiting)
 
     async def _attempt(self, cluster: Cluster, what: str, work: Awaitable[None], run: str) -> float:
         """0 when it is done, else the seconds until it is tried again."""

@@ -19,6 +19,7 @@ from countercluster_operator.api import UNREACHABLE, Kubernetes
 from countercluster_operator.health import PING_S, Health
 from countercluster_operator.lease import NAME, Lease, NotLeading
 from countercluster_operator.reconcile import Key, Reconciler
+from countercluster_operator.refusals import reason
 from countercluster_operator.settings import Settings
 from countercluster_operator.workqueue import WorkQueue
 
@@ -53,8 +54,8 @@ class Runtime:
         """Tells its health from the beginning: who waits for the API server is not sick."""
         self._runner = await self.health.serve(self.settings.health_port)
         self._api = await self._connect()
-        self._lease = Lease(self._api, self.settings.own_namespace, self.settings.identity)
-        self._watch(self._ping(self._api))
+        self._lease = Lease(self._api.urgent(), self.settings.own_namespace, self.settings.identity)
+        self._watch(self._ping(self._api.urgent()))
         self._watch(self._lead())
 
     async def _connect(self) -> Kubernetes:
@@ -64,7 +65,7 @@ class Runtime:
                 async with asyncio.timeout(CONNECT_S):
                     api = await Kubernetes.connect()
             except UNREACHABLE as error:
-                log.warning("the API server does not answer: %s", error or type(error).__name__)
+                log.warning("the API server does not answer: %s", reason(error))
                 await asyncio.sleep(RETRY_S)
             else:
                 self.health.answered()
@@ -102,7 +103,7 @@ class Runtime:
         if self._reconciler is not None and kind != names.KIND:
             self._reconciler.watched(kind, body, gone=event == "DELETED")
         if event is not None or known != meta["resourceVersion"]:
-            self.queue.add_after((meta["namespace"], owner), BURST_S)
+            self.queue.add_after((meta["namespace"], owner), BURST_S, new=True)
 
     def _queue_age_s(self) -> float:
         """Who stands by works on nothing, and that is as it should be."""
@@ -145,7 +146,7 @@ class Runtime:
                 await api.ping()
                 self.health.answered()
             except UNREACHABLE as error:
-                log.warning("the API server does not answer: %s", error or type(error).__name__)
+                log.warning("the API server does not answer: %s", reason(error))
             await asyncio.sleep(PING_S)
 
     async def _resync(self) -> None:
@@ -158,7 +159,7 @@ class Runtime:
                     listed[namespace] = await self._keys(namespace)
                 except UNREACHABLE as error:  # it keeps nobody from listing the others
                     where = f" in {namespace}" if namespace else ""
-                    log.warning("CounterClusters not listed%s: %s", where, error or type(error).__name__)
+                    log.warning("CounterClusters not listed%s: %s", where, reason(error))
                     continue
                 for key in listed[namespace]:
                     self.queue.add_after(key, random.uniform(0, RESYNC_S))  # not all at once

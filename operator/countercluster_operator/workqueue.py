@@ -1,55 +1,73 @@
 """A queue of keys: each key is worked on by one worker at a time, and however often it is added meanwhile, once more afterwards.
 
-A key that fails comes back after 1 s, 2 s, 4 s … 5 min, with jitter; one that succeeds starts again from the beginning.
+1. A key that fails comes back after 1 s, 2 s, 4 s … 5 min, with jitter; one that succeeds starts again from the beginning.
+2. Keys of which something is new go before those that are only looked at again: a thousand clusters that wait for something hold up none that
+   somebody has changed. Every fourth turn is one of the others, where there are any, so that they are never left out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 FIRST_DELAY_S, LAST_DELAY_S = 1.0, 300.0
+FAIR = 4
 
 
 class WorkQueue(Generic[Key]):
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
-        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._there = asyncio.Semaphore(0)
+        self._new: deque[Key] = deque()
+        self._old: deque[Key] = deque()
+        self._turn = 0
         self._queued: dict[Key, float] = {}  # since when
         self._working: set[Key] = set()
-        self._again: set[Key] = set()
-        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._again: dict[Key, bool] = {}  # and whether something is new of it
+        self._timers: dict[Key, tuple[asyncio.TimerHandle, bool]] = {}
         self._failures: dict[Key, int] = {}
         self._jitter = jitter
 
-    def add(self, key: Key) -> None:
+    def add(self, key: Key, *, new: bool = True) -> None:
+        """`new`: something happened; else it is only time to look again."""
         timer = self._timers.pop(key, None)
         if timer is not None:
-            timer.cancel()
+            timer[0].cancel()
+            new = new or timer[1]
         if key in self._working:
-            self._again.add(key)
+            self._again[key] = new or self._again.get(key, False)
         elif key not in self._queued:
             self._queued[key] = asyncio.get_running_loop().time()
-            self._ready.put_nowait(key)
+            (self._new if new else self._old).append(key)
+            self._there.release()
+        elif new and key in self._old:
+            self._old.remove(key)
+            self._new.append(key)
 
-    def add_after(self, key: Key, delay_s: float) -> None:
+    def add_after(self, key: Key, delay_s: float, *, new: bool = False) -> None:
         """At the latest then; an earlier appointment stays."""
         loop = asyncio.get_running_loop()
         timer = self._timers.get(key)
-        if timer is not None and timer.when() <= loop.time() + delay_s:
-            return
         if timer is not None:
-            timer.cancel()
-        self._timers[key] = loop.call_later(delay_s, self._due, key)
+            new = new or timer[1]
+            if timer[0].when() <= loop.time() + delay_s:
+                self._timers[key] = (timer[0], new)
+                return
+            timer[0].cancel()
+        self._timers[key] = (loop.call_later(delay_s, self._due, key), new)
 
     def _due(self, key: Key) -> None:
-        self._timers.pop(key, None)
-        self.add(key)
+        _, new = self._timers.pop(key)
+        self.add(key, new=new)
 
     async def get(self) -> Key:
-        key = await self._ready.get()
+        await self._there.acquire()
+        self._turn += 1
+        first, second = (self._old, self._new) if self._turn % FAIR == 0 else (self._new, self._old)
+        key = (first or second).popleft()
         del self._queued[key]
         self._working.add(key)
         return key
@@ -73,13 +91,12 @@ class WorkQueue(Generic[Key]):
         self._failures.pop(key, None)
         timer = self._timers.pop(key, None)
         if timer is not None:
-            timer.cancel()
+            timer[0].cancel()
 
     def _release(self, key: Key) -> None:
         self._working.discard(key)
         if key in self._again:
-            self._again.discard(key)
-            self.add(key)
+            self.add(key, new=self._again.pop(key))
 
     @property
     def depth(self) -> int:

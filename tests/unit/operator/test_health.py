@@ -10,6 +10,7 @@ import pytest
 from countercluster_operator import health
 from countercluster_operator.health import Health
 from countercluster_operator.landscape import Silence
+from countercluster_operator.patience import Patience
 from countercluster_operator.runtime import Runtime
 from countercluster_operator.settings import load
 from prometheus_client import generate_latest
@@ -53,8 +54,9 @@ def test_a_quiet_cluster_is_healthy_for_ever_and_one_that_is_out_of_reach_is_not
 
 
 def test_a_thousand_clusters_with_a_silent_pod_each_do_not_hold_each_other_up() -> None:
-    """By the clock of a calendar: 16 workers, a pass takes as long as its silent pod is waited for, and each looks again after a second."""
-    silence, now, longest = Silence(), 0.0, 0.0
+    """By the clock of a calendar: 16 workers, a pass takes as long as its silent pod is waited for, and each looks again when it is time."""
+    now, longest, first = 0.0, 0.0, 0.0
+    silence, patience, seen, looks = Silence(lambda: now), Patience(), set(), 0
     queue = [(0.0, n) for n in range(1000)]  # since when it waits
     workers = [0.0] * load({"POD_NAMESPACE": "ns"}).workers
     while now < 1800:
@@ -65,11 +67,39 @@ def test_a_thousand_clusters_with_a_silent_pod_each_do_not_hold_each_other_up() 
         end = now + silence.patience_s(str(key))
         silence.note(str(key), answered=False)
         heapq.heappush(workers, end)
-        heapq.heappush(queue, (end + 1.0, key))
+        heapq.heappush(queue, (end + patience.again_s(key, "no leader"), key))
+        first = first if key in seen else end
+        seen.add(key)
+        looks += now > 900
     found = _health(longest)
     found.clusters = 1000
     assert found.complaint() == ""
-    assert longest < 300, "once in ten looks a pod is given all its time"
+    assert first < 90, "none is left alone when an operator begins"
+    assert longest < 90, "once in ten looks a pod is given all its time"
+    assert looks / 900 < 25, "looks in a second, for as long as the outage lasts"
+
+
+def test_a_few_silent_pods_are_given_their_time_and_those_that_are_gone_count_no_more() -> None:
+    now = 0.0
+    silence = Silence(lambda: now)
+    assert silence.patience_s("a") == 4.0
+    for n in range(100):
+        silence.note(f"p{n}", answered=False)
+    assert silence.patience_s("a") == 1.0
+    now = 601.0
+    silence.note("p0", answered=False)
+    assert silence.patience_s("a") == 4.0
+    silence.note("p0", answered=True)
+
+
+def test_who_waits_for_the_same_thing_is_looked_at_more_and_more_seldom() -> None:
+    patience = Patience()
+    assert [patience.again_s("c", "for c-0") for _ in range(20)] == [1.0] * 16 + [2.0, 4.0, 5.0, 5.0]
+    assert patience.again_s("c", "for c-1") == 1.0, "something else"
+    patience.forget("c")
+    for n in range(1000):
+        patience.again_s(n, "no leader")
+    assert [patience.again_s("c", "for c-1") for _ in range(30)][-1] == pytest.approx(50, abs=1)
 
 
 def test_who_stands_by_is_healthy_however_long_the_queue() -> None:

@@ -322,6 +322,18 @@ def test_a_lost_majority_is_told_with_who_is_missing_and_nothing_is_done() -> No
     assert plan(cluster(), headless(alive=(0, 1))).warning is None, "they are about to elect a leader"
 
 
+def test_a_majority_that_is_away_with_its_zone_is_told_with_the_outage() -> None:
+    """The kubelet that could say that a pod does not run any more is away as well."""
+    outage = "m1 is not ready; 2 of 2 machines of zone a are not ready, which is an outage"
+    silent = change(change(formed(), 0, status=None, loss=Loss(0.0, outage, "a")), 2, status=None, loss=Loss(0.0, outage, "a"))
+    headed = change(silent, 1, status=NodeStatus(node(1), "follower", 3, "", 100, 100))
+    found = plan(cluster(), headed)
+    assert found.step is None
+    assert found.warning is not None
+    assert (found.warning[0], outage in found.warning[1]) == ("QuorumLost", True)
+    assert "runs and does not answer" not in found.waiting
+
+
 def test_a_recovery_names_a_survivor_that_answers() -> None:
     assert did(plan(with_spec(recovery=Recovery(node(1))), headless(alive=(1,)))) == ("Recover", "c-1")
     assert "there are id1 (c-1)" in plan(with_spec(recovery=Recovery("nobody")), headless(alive=(1,))).waiting

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from counter_node.ports import free_ports
 from countercluster_operator import runtime as module
-from countercluster_operator.api import Kubernetes
+from countercluster_operator.api import AT_ONCE, Kubernetes
 from countercluster_operator.runtime import BURST_S, Runtime
 from countercluster_operator.settings import load
 from kubernetes.aio.client.exceptions import ApiException
@@ -108,6 +108,43 @@ def test_a_list_comes_in_pages_and_one_from_the_memory_of_the_api_server_in_one(
     assert asked == [{"limit": 500}, {"limit": 500, "_continue": "next"}, {"resource_version": "0"}]
 
 
+def test_requests_wait_for_each_other_and_the_lease_for_none_of_them() -> None:
+    """An API server that has fallen behind is not asked for ever more, and the operator stays who it is meanwhile."""
+    under_way: list[int] = []
+
+    async def run() -> int:
+        answer = asyncio.Event()
+
+        class Dynamic:
+            resources: Any = None
+
+            async def get(self, *_: Any, **how: Any) -> Any:
+                if "kind" in how:
+                    return object()
+                under_way.append(1)
+                if how["name"] != "lease":
+                    await answer.wait()
+                return {}
+
+        dynamic = Dynamic()
+        dynamic.resources = dynamic
+        api = Kubernetes(None, dynamic, places=asyncio.Semaphore(AT_ONCE))  # type: ignore[arg-type]
+        guarded = api.guarded(lambda: None)
+        many = [asyncio.create_task(guarded.get("v1", "Pod", "ns", f"p{n}")) for n in range(3 * AT_ONCE)]
+        while len(under_way) < AT_ONCE:
+            await asyncio.sleep(0)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        at_once = len(under_way)
+        await asyncio.wait_for(api.urgent().get("v1", "Lease", "ns", "lease"), 5)
+        answer.set()
+        await asyncio.gather(*many)
+        return at_once
+
+    assert asyncio.run(run()) == AT_ONCE
+    assert len(under_way) == 3 * AT_ONCE + 1
+
+
 class Lease:
     def __init__(self) -> None:
         self.released = False
@@ -158,7 +195,7 @@ def test_an_operator_that_starts_without_an_api_server_is_healthy_and_waits_for_
                 raise aiohttp.ClientConnectionError("refused")
             if not answered.is_set():
                 await asyncio.Event().wait()
-            return object()
+            return Kubernetes(None, None)  # type: ignore[arg-type]
 
         async def nothing(*_: object) -> None:
             await asyncio.Event().wait()

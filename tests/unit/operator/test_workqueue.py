@@ -53,3 +53,35 @@ def test_of_two_appointments_the_earlier_one_stays() -> None:
         return asyncio.get_running_loop().time() - start
 
     assert asyncio.run(scenario()) < 4
+
+
+def test_what_is_new_goes_before_what_is_only_looked_at_again_and_leaves_it_a_turn() -> None:
+    async def scenario() -> list[str]:
+        queue: WorkQueue[str] = WorkQueue()
+        for n in range(4):
+            queue.add(f"old{n}", new=False)
+        queue.add("old1")  # somebody changed it
+        for n in range(4):
+            queue.add(f"new{n}")
+        return [await queue.get() for _ in range(8)]
+
+    assert asyncio.run(scenario()) == ["old1", "new0", "new1", "old0", "new2", "new3", "old2", "old3"]
+
+
+def test_what_became_new_while_it_waited_or_was_worked_on_is_new() -> None:
+    async def scenario() -> list[str]:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add("a")
+        queue.done(await queue.get())
+        queue.add_after("a", 0.01, new=False)
+        queue.add_after("a", 0.02, new=True)  # the earlier appointment stays, and is new now
+        queue.add("b")
+        working = await queue.get()
+        queue.add("b", new=True)
+        queue.add("b", new=False)
+        queue.add("old", new=False)
+        await asyncio.sleep(0.1)
+        queue.done(working)
+        return [await queue.get() for _ in range(3)]
+
+    assert asyncio.run(scenario()) == ["a", "old", "b"], "the fourth turn is one of the others'"
