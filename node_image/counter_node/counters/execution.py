@@ -25,6 +25,9 @@ SLICE: Final = 4_000
 """Weight of what is executed in one slice: some 6 ms."""
 _NAMES: Final = frozenset({o.DEL, o.MGET, o.EXISTS, o.MSET})
 _PIECE: Final = 1_000
+_PLAIN_WEIGHT: Final = 2
+_PLAIN: Final = {code: o.EXECUTE[code] for code in (o.INCRBY, o.GET, o.SET, o.EXPIRE, o.TTL, o.PERSIST, o.INCREX, o.GETDEL, o.GETEX, o.TYPE)}
+"""Each is of level 1, costs `_PLAIN_WEIGHT` and looks at one counter: what can be said of these need not be asked of each."""
 Steps = Generator[None, None, Any]
 
 
@@ -85,27 +88,38 @@ class Execution:
         work.spent = SLICE
         if work.steps is not None and not self._step(work):
             return False
-        spent = 0
-        while True:
-            before = work.at
-            work.at = increments(state, commands, before, work.replies)
-            spent += (work.at - before) // 4
-            if work.at >= len(commands):
-                work.spent = spent
-                return True
-            op = commands[work.at]
+        at, end, replies, spent = work.at, len(commands), work.replies, 0
+        while at < end:
+            op = commands[at]
+            if type(op) is bytes:
+                before, at = at, increments(state, commands, at, replies)
+                spent += (at - before) // 4
+                if at > before:
+                    continue
+            elif (plain := _PLAIN.get(op[0])) is not None:
+                if spent > SLICE - _PLAIN_WEIGHT:
+                    break
+                spent += _PLAIN_WEIGHT
+                reply = plain(state, op)
+                if replies is not None:
+                    replies.append(reply)
+                at += 1
+                continue
             heavy = weight(op)
             if spent and spent + heavy > SLICE:
-                work.spent = spent
-                return False
+                break
             spent += heavy
             state.looked_at = 0
-            if heavy > SLICE:
+            work.at = at
+            if heavy <= SLICE:
+                work.answer(self.execute(op))
+            else:
                 work.steps = self._steps(op)
                 if not self._step(work):
                     return False
-            else:
-                work.answer(self.execute(op))
+            at = work.at
+        work.at, work.spent = at, spent
+        return at >= end
 
     def _step(self, work: Work) -> bool:
         """One step of the command that is executed in part. True when it is done."""
@@ -205,9 +219,11 @@ class Reading:
                 raise ValueError(f"operation {op[0]} writes; it must go through the log")
         self._execution = execution
         self._ops = ops
-        self._work = Work(ops, [])
-        self._walk: Walk | None = None
         self.replies: list[Any] = []
+        walks = any(op[0] == o.KEYS for op in ops)
+        self._work = Work([] if walks else ops, self.replies)
+        self._walk: Walk | None = None
+        self._walks = walks
         self.spent = 0
 
     @property
@@ -216,6 +232,13 @@ class Reading:
 
     def step(self) -> bool:
         """True when `replies` has all."""
+        if not self._walks:
+            done = self._execution.slice(self._work)
+            self.spent += self._work.spent
+            return done
+        return self._step_or_walk()
+
+    def _step_or_walk(self) -> bool:
         state = self._execution.state
         if self._walk is not None:
             self.spent += SLICE

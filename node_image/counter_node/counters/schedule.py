@@ -40,16 +40,20 @@ class Schedule:
 
     def add(self, deadline_ms: int, key: bytes) -> None:
         """A pair that is not there yet."""
-        pair = _pair(deadline_ms, key)
-        if not self.buckets:
+        pair, lasts = deadline_ms.to_bytes(8, "big") + key, self._lasts
+        if not lasts:
             self.buckets.append([pair])
-            self._lasts.append(pair)
+            lasts.append(pair)
             return
-        number = min(bisect_left(self._lasts, pair), len(self._lasts) - 1)
-        bucket = self.buckets[number]
-        insort(bucket, pair)
-        if pair > self._lasts[number]:
-            self._lasts[number] = pair
+        number = bisect_left(lasts, pair)
+        if number == len(lasts):
+            number -= 1
+            lasts[number] = pair
+            bucket = self.buckets[number]
+            bucket.append(pair)
+        else:
+            bucket = self.buckets[number]
+            insort(bucket, pair)
         if len(bucket) > MOST_PER_BUCKET:
             half = len(bucket) // 2
             self.buckets.insert(number + 1, bucket[half:])
@@ -59,7 +63,7 @@ class Schedule:
 
     def remove(self, deadline_ms: int, key: bytes) -> None:
         """A pair that is there."""
-        pair = _pair(deadline_ms, key)
+        pair = deadline_ms.to_bytes(8, "big") + key
         number = bisect_left(self._lasts, pair)
         bucket = self.buckets[number]
         at = bisect_left(bucket, pair)

@@ -198,7 +198,8 @@ class State:
 
     def put(self, key: bytes, value: int) -> None:
         """Keeps the deadline, if there is one."""
-        self.changing(key)
+        if self.notes is not None or self.watches.by_key:
+            self.changing(key)
         if key not in self.values:
             self.index.add(key)
             self.size_bytes += weights.KEY + len(key)
@@ -235,7 +236,8 @@ class State:
         if deadline_ms <= self.time_ms:
             self.remove(key)
             return
-        self.changing(key)
+        if self.notes is not None or self.watches.by_key:
+            self.changing(key)
         old_ms = self.deadlines.get(key)
         if old_ms is None:
             self.size_bytes += weights.DEADLINE
