@@ -22,6 +22,7 @@ It talks to the API server alone, with your rights, and to the nodes through its
 | to | you may |
 |---|---|
 | look (`status`, `top`, `logs`, `report`) | get and list counterclusters; list pods and events; get pods/log; create pods/portforward |
+| `audit` | the same, and what its lines of severity `unknown` name ([audit](../operating/audit.md)) |
 | count (`get`, `incr`, `scan`) | also get the Secret `<name>-client` |
 | change (`restart`, `pause`, `resume`) | also patch counterclusters |
 | `transfer` | also get the Secret `<name>-private` |
@@ -31,7 +32,7 @@ and takes it out again. A `report` also lists what the operator made, as far as 
 
 A `report` has states, events, metrics and logs; Secrets are not asked for, names and values of counters are left out, and what looks like a
 password, key or token is struck out. Look through it all the same before you send it.
-`incr` ends with code 75 when it is not known whether it was counted.
+`incr` ends with code 75 when it is not known whether it was counted, and `audit` with code 1 when something is open that should not be.
 """
 
 

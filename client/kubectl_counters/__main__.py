@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from kubectl_counters import audit as auditing
 from kubectl_counters import views
 from kubectl_counters.door import Door
 from kubectl_counters.kube import Kube, Object, Trouble, quiet_port_forwards
@@ -71,6 +72,10 @@ class Session:
     def __init__(self, kube: Kube, dial: Dial | None = None) -> None:
         self.kube, self._dial = kube, dial or kube.dial
         self._nodes: dict[str, Nodes] = {}
+
+    @property
+    def dial(self) -> Dial:
+        return self._dial
 
     def nodes(self, name: str, cluster: Object | None = None) -> Nodes:
         """Raises Trouble when there is no such cluster."""
@@ -291,6 +296,17 @@ def report(ctx: typer.Context, name: Name, file: File = None, output: How = Outp
     data = bundle(ctx.obj.kube, ctx.obj.nodes(name), name)
     target.write_bytes(data)
     _show(output, {"file": str(target), "bytes": len(data)}, f"{target} ({len(data) / 1024:.0f} KiB); look through it before you send it")
+
+
+@app.command()
+def audit(ctx: typer.Context, name: Name, output: How = Output.TABLE) -> None:
+    """What is open, to whom, why, and the remedy; it only looks. Exit code 1: something is of severity high or medium."""
+    findings = auditing.found(ctx.obj.kube, ctx.obj.dial, name)
+    if output is Output.TABLE:
+        Console(highlight=False, markup=False).print(auditing.table(findings))
+    else:
+        _show(output, auditing.plain(findings), None)
+    raise typer.Exit(auditing.code(findings))
 
 
 def main() -> None:

@@ -78,6 +78,12 @@ class Kube:
             items: list[Object] = json.loads(body)["items"]
             return items
 
+    def read(self, path: str, labels: str = "") -> Object:
+        """One object, or a list of those that have these labels, by its path."""
+        with self._asking(path.rpartition("/")[2]):
+            found: Object = json.loads(self._raw(path, [("labelSelector", labels)] if labels else []))
+            return found
+
     def pods(self, name: str) -> list[Object]:
         """Of the nodes, by name."""
         found = [p for p in self.listed("/api/v1/namespaces/{}/pods", name) if p["metadata"]["labels"].get("app.kubernetes.io/component") == "node"]

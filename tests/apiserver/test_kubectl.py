@@ -101,6 +101,38 @@ def test_leadership_goes_where_it_is_told_to(session: Session) -> None:
         run(session, "transfer", "clicks", "clicks-9")
 
 
+def test_an_audit_of_a_secured_cluster_finds_nothing_grave(session: Session) -> None:
+    """Its ports are tried for real: old versions, weak suites, questions without a login or a certificate."""
+    found = json.loads(run(session, "audit", "clicks", "-o", "json"))
+    assert not [f for f in found if f["severity"] in ("high", "medium")]
+    ids = {f["id"] for f in found}
+    assert ids >= {"default-user", "clients-any", "metrics-open", "image-by-tag", "namespace-pod-security", "restrictions-unset"}
+    assert not [f for f in found if f["severity"] == "unknown"], "an administrator sees everything"
+    text = run(session, "audit", "clicks")
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert "default-user" in text
+
+
+def test_an_audit_of_an_open_cluster_says_so_and_ends_with_1(session: Session) -> None:
+    ids = {f["id"]: f["severity"] for f in json.loads(run(session, "audit", "plain", "-o", "json", code=1))}
+    assert (ids["tls-off"], ids["login-off"]) == ("high", "high")
+
+
+def test_an_audit_by_somebody_with_few_rights_says_what_it_did_not_see(here: World) -> None:
+    here.server.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "looker", "namespace": "shop"}}).ok()
+    rules = [{"apiGroups": ["countercluster.io"], "resources": ["counterclusters"], "verbs": ["get"]}]
+    group = "rbac.authorization.k8s.io"
+    meta = {"name": "looker", "namespace": "shop"}
+    here.server.apply({"apiVersion": f"{group}/v1", "kind": "Role", "metadata": meta, "rules": rules}).ok()
+    reference = {"apiGroup": group, "kind": "Role", "name": "looker"}
+    subjects = [{"kind": "ServiceAccount", **meta}]
+    here.server.apply({"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": meta, "roleRef": reference, "subjects": subjects}).ok()
+    path = here.server.write_kubeconfig(here.folder / "looker", here.server.token("shop", "looker"))
+    session = Session(Kube.connect(str(path), namespace="shop"), dial)
+    found = {f["id"]: f["severity"] for f in json.loads(run(session, "audit", "clicks", "-o", "json"))}
+    assert {id for id, severity in found.items() if severity == "unknown"} >= {"service-exposed", "network-policy", "pod-security", "access"}
+
+
 def test_a_cluster_in_plain_text_is_counted_in_and_administered(session: Session) -> None:
     assert run(session, "incr", "plain", "visits").strip() == "1"
     assert "plain text: nothing is encrypted" in run(session, "status", "plain")

@@ -84,3 +84,10 @@ def test_a_report_has_logs_and_no_password(plugin: Plugin, rig: Rig, tmp_path: P
     assert '"time"' in parts["logs/clicks-0.log"]
     password = (rig.binding() / "password").read_text()
     assert all(password not in part for part in parts.values())
+
+
+def test_an_audit_of_a_default_cluster_finds_nothing_grave(plugin: Plugin) -> None:
+    """The ports of real pods, Redis among them, are tried through the port-forward (exit code 0)."""
+    found = plugin.json("audit")
+    assert not [f for f in found if f["severity"] in ("high", "medium", "unknown")]
+    assert {"default-user", "image-by-tag"} <= {f["id"] for f in found}

@@ -33,6 +33,7 @@ from counter_node.raft.readindex import ReadQueue
 from counter_node.raft.removal import why_not_believed
 from counter_node.raft.types import NONE, EntryKind
 from counter_node.replica import Replica
+from counter_node.security import tls
 from counter_node.security.acl import Acl
 from counter_node.security.throttle import Throttle
 from counter_node.storage import frames, recovery, segments, snapshots
@@ -744,6 +745,11 @@ def producers_of_everybody(patch: Patch) -> None:
 @mutation("a recovery of long ago is done again when it is not remembered", tests=("tests/unit/operator/test_plan_world.py",))
 def recovery_without_looking(patch: Patch) -> None:
     patch(healing, "_not_seen", lambda seen, answering: "")
+
+
+@mutation("any suite of TLS 1.2 will do", tests=("tests/unit/security/test_suites.py",))
+def any_suite(patch: Patch) -> None:
+    patch(tls, "SUITES_OF_1_2", "DEFAULT")
 
 
 @mutation("what the administrator does not allow is applied", tests=("tests/unit/operator/test_restrictions.py",))

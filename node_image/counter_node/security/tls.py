@@ -29,6 +29,10 @@ CHECK_S: Final = 1.0
 """How often the files are looked at."""
 
 
+SUITES_OF_1_2 = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For clients that know no TLS 1.3: forward secrecy and authenticated encryption, so none in CBC mode."""
+
+
 class CertificateError(Exception):
     """The files in the folder cannot be used; the message names the folder and says why."""
 
@@ -132,6 +136,7 @@ class Tls:
             contexts = [self._context(side, certificate, key, authorities) for side in (ssl.PROTOCOL_TLS_SERVER,) * 2 + (ssl.PROTOCOL_TLS_CLIENT,)]
             clients, members, dial = contexts
             clients.minimum_version = ssl.TLSVersion.TLSv1_2
+            clients.set_ciphers(SUITES_OF_1_2)
             clients.verify_mode = ssl.CERT_NONE
             own = _try(members, dial)
             trust = hashlib.sha256(authorities.read_bytes()).hexdigest()[:16]

@@ -13,6 +13,8 @@ from countercluster_operator.resources.quantity import in_bytes
 
 FILES = "/secrets"
 SOCKET = "/tmp/redis.sock"
+SUITES_OF_1_2 = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""As of the nodes (counter_node/security/tls.py)."""
 HEADROOM = 1.5
 """Memory limit of the container, as a multiple of maxmemory."""
 
@@ -112,6 +114,7 @@ def _container(cluster: Cluster) -> dict[str, Any]:
     if tls:
         options |= {"--tls-port": str(names.REDIS), "--tls-auth-clients": "no"}
         options |= {"--tls-cert-file": f"{FILES}/tls.crt", "--tls-key-file": f"{FILES}/tls.key", "--tls-ca-cert-file": f"{FILES}/ca.crt"}
+        options |= {"--tls-ciphers": SUITES_OF_1_2, "--tls-session-caching": "no"}
     if auth:
         options["--aclfile"] = f"{FILES}/users.acl"
     if tls:
