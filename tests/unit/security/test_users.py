@@ -111,7 +111,7 @@ def test_the_node_s_parser_brings_nothing_into_the_operator_that_it_does_not_hav
 import sys
 sys.modules["hiredis"] = sys.modules["counter_node.fast"] = None
 import countercluster_operator.users
-print(*sorted({".".join(m.split(".")[:2]) for m in sys.modules if m.startswith("counter_node.")}))
+print(*sorted({".".join(m.split(".")[:2]) for m, found in sys.modules.items() if found and m.startswith("counter_node.")}))
 """
     path = f"{root / 'node_image'}:{root / 'operator'}"
     run = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True, check=True)
