@@ -7,8 +7,10 @@ import contextlib
 from typing import Any
 
 import aiohttp
+import kopf
 import pytest
 from counter_node.ports import free_ports
+from countercluster_operator import handlers
 from countercluster_operator import runtime as module
 from countercluster_operator.api import AT_ONCE, Kubernetes
 from countercluster_operator.runtime import BURST_S, Runtime
@@ -219,3 +221,11 @@ def test_an_operator_that_starts_without_an_api_server_is_healthy_and_waits_for_
         return codes, connected
 
     assert asyncio.run(run()) == ({200}, True)
+
+
+def test_what_others_label_as_ours_is_read_in_small_parts() -> None:
+    """120 labelled Secrets of 0.9 MB took 521 MiB at the start, beyond the operator's limit."""
+    settings = kopf.OperatorSettings()
+    handlers.configure(settings)
+    assert settings.watching.chunk_size is not None
+    assert settings.watching.chunk_size * 1.5 <= 30, "MB of one answer, at the API server's limit for an object"
