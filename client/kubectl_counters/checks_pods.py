@@ -107,7 +107,7 @@ def restrictions(facts: Facts) -> Iterator[Finding]:
     policies = [p for p in facts.admission or [] if _judges(p)]
     if policies:
         return
-    if facts.operators is None:
+    if not facts.operators:  # also where it runs under another label
         yield unseen(
             "restrictions-unset", "the operator's settings", "list deployments in its namespace"
         )

@@ -109,6 +109,7 @@ def test_what_could_not_be_seen_is_never_called_closed() -> None:
         (secured(probes=(Probe("clicks-0", "resp", weak="TLSv1.2 AES128-SHA"),)), "tls-weak", "medium"),
         (secured(probes=(Probe("clicks-0", "admin", answered=True),)), "port-answers", "high"),
         (secured(namespace={"metadata": {"name": "shop", "labels": None}}), "namespace-pod-security", "low"),
+        (secured(operators=[]), "restrictions-unset", "unknown"),
         (secured(unreached=("port resp of clicks-0: forbidden",)), "port-unreached", "unknown"),
     ],
 )  # fmt: skip
