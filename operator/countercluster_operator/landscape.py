@@ -17,8 +17,8 @@ from kubernetes.aio.client.exceptions import ApiException
 from countercluster_operator.api import UNREACHABLE, Kubernetes
 from countercluster_operator.machines import Gone, Machines
 
-FRESH_S = 10.0
-"""How long a list of the machines is good. Members are given up after minutes."""
+FRESH_S, NEWEST_S = 10.0, 1.0
+"""How long a list of the machines is good; and for giving up what it says to be lost, as a machine may have come back just now."""
 FULL_S, SOME_S, SHORT_S, OFTEN, MAX_SILENT = 4.0, 1.0, 0.3, 3, 10_000
 MANY = 16
 """When so many are silent, nobody is given all the time."""
@@ -68,11 +68,11 @@ class Landscape:
     def forbid(self, what: str) -> None:
         self._forbidden[what] = self._clock()
 
-    async def machines(self) -> Machines | None:
-        """None while the API server does not answer, which says nothing of any machine."""
+    async def machines(self, fresh_s: float = FRESH_S) -> Machines | None:
+        """None while the API server does not answer, which says nothing of any machine. `fresh_s`: how old a list may be."""
         async with self._reading:
             now = datetime.datetime.now(datetime.UTC)
-            if self._machines is None or self._clock() - self._read >= FRESH_S:
+            if self._machines is None or self._clock() - self._read >= fresh_s:
                 nodes = await self._ask("nodes", lambda: self._api.list("v1", "Node", None, {}))
                 if nodes is None and self.may("nodes"):
                     return None

@@ -4,8 +4,9 @@
    anybody, can reach is never lost with a machine.
 2. It is lost when each of its machines is gone from the API, or has not been ready, for as long as spec.healing gives it. Machines that are full,
    cordoned or tainted are there. What the scheduler says is never read.
-3. Where more than half of the machines of a zone are not ready, the zone has an outage, and nothing in it is lost: it comes back whole. A machine
-   that is gone from the API is no outage: somebody took it away.
+3. Where more than half of the machines of a zone are not ready, the zone has an outage, and nothing in it is lost: it comes back whole, one machine
+   after the other. So the time that a machine is given begins anew when the outage is over. A machine that is gone from the API is no outage:
+   somebody took it away.
 4. What cannot be read is not known, and what is not known is not lost.
 """
 
@@ -116,7 +117,10 @@ class Machines:
         why = f"its volume is on a machine that does not serve: {words}"
         if any(found.values()) and (outage := self._outage(domain)):
             return Loss(0.0, f"{why}; {outage}", domain)
-        return Loss(min(away), why, domain)
+        lost_s = min(away)
+        if any(found.values()) and (calm := self._calm_since(domain)) is not None:
+            lost_s = min(lost_s, max(0.0, (self._now - calm).total_seconds()))
+        return Loss(lost_s, why, domain)
 
     def silent(self, domain: str) -> bool:
         """Whether it is a zone that has machines, and none of them is ready."""
@@ -170,8 +174,21 @@ class Machines:
         zones = [self._zone(n) for n in self._find(name)] + [self._zones.get(name, ""), zone_of(volume)]
         return next((z for z in zones if z), name)
 
+    def _inside(self, domain: str) -> list[Manifest]:
+        """The machines that fail together with it."""
+        return [n for n in self._nodes if self._zone(n) == domain] or [n for n in self._nodes if not self._zone(n)]
+
+    def _calm_since(self, domain: str) -> Moment | None:
+        """Since when enough of the machines there are ready for it to be no outage; None where nobody can tell. Those that came back one after the
+        other tell it themselves, also to an operator that has just begun."""
+        inside = self._inside(domain)
+        ready = sorted(since for n in inside for there, since in (_ready(n),) if there and since is not None)
+        untold = sum(there and since is None for there, since in map(_ready, inside))
+        wanted = len(inside) - len(inside) // 2 - untold
+        return ready[wanted - 1] if len(inside) > 1 and 0 < wanted <= len(ready) else None
+
     def _outage(self, domain: str) -> str:
-        inside = [n for n in self._nodes if self._zone(n) == domain] or [n for n in self._nodes if not self._zone(n)]
+        inside = self._inside(domain)
         silent = [n for n in inside if not _ready(n)[0]]
         if len(inside) < 2 or 2 * len(silent) <= len(inside):
             return ""

@@ -12,7 +12,7 @@ from typing import Any
 from countercluster_operator import names, trouble
 from countercluster_operator.api import Kubernetes
 from countercluster_operator.door import ask
-from countercluster_operator.landscape import Landscape, Silence
+from countercluster_operator.landscape import NEWEST_S, Landscape, Silence
 from countercluster_operator.machines import NONE, Loss, Machines
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Claim, NodeStatus, Observed, Pod, node_status
@@ -81,7 +81,12 @@ async def observe(
         await _look_around(landscape, raw)
     if landscape is not None:
         raw.may_keep = landscape.may("keep") and landscape.may("volumes")
-    return read(cluster, status, raw), addresses
+    seen = read(cluster, status, raw)
+    patience_s = cluster.spec.healing.replace_lost_after_seconds
+    if landscape is not None and raw.machines is not None and any(p.loss.seconds >= patience_s for p in seen.pods if p.loss.seconds):
+        raw.machines = await landscape.machines(NEWEST_S)
+        seen = read(cluster, status, raw)
+    return seen, addresses
 
 
 async def _look_around(landscape: Landscape, raw: Raw) -> None:

@@ -609,6 +609,11 @@ def healing_without_a_budget(patch: Patch) -> None:
     patch(Budget, "refusal", lambda self, key, domain, silent: "")
 
 
+@mutation("after an outage the time that a machine is given does not begin anew", tests=("tests/unit/operator/test_machines.py",))
+def no_calm_after_an_outage(patch: Patch) -> None:
+    patch(Machines, "_calm_since", lambda self, domain: None)
+
+
 @mutation("what the API server refuses ends the pass", tests=("tests/unit/operator/test_refusals.py",))
 def refusal_ends_the_pass(patch: Patch) -> None:
     def note(self: Children, key: Any, wish: str, what: str, error: BaseException, kept: Any) -> None:

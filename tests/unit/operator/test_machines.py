@@ -10,6 +10,8 @@ import pytest
 from countercluster_operator.budget import Budget
 from countercluster_operator.landscape import Landscape
 from countercluster_operator.machines import SELECTED, UNREADABLE, ZONE, Gone, Machines, tied_to
+from countercluster_operator.model import Cluster, Spec
+from countercluster_operator.observe import observe
 from kubernetes.aio.client.exceptions import ApiException
 
 NOW = datetime.datetime(2026, 1, 1, 12, 0, 0, tzinfo=datetime.UTC)
@@ -147,6 +149,33 @@ def test_an_api_server_that_does_not_answer_forbids_nothing(status: int, words: 
     assert (None if found is None else found.loss(POD, CLAIM, None).why) == words
 
 
+def test_a_member_is_given_up_by_a_list_of_this_moment_only() -> None:
+    """A machine may have come back since the list that all clusters share was read."""
+    silent: Object = {"metadata": {"name": "c-0", "uid": "u"}, "spec": {"nodeName": "a"}, "status": {"podIP": ""}}
+    claim = {"metadata": {"name": "data-c-0", "uid": "v"}, "spec": {"volumeName": "pv", "resources": {"requests": {"storage": "1Gi"}}}}
+    now, reads = [0.0], [0]
+
+    class Api:
+        async def list(self, _version: str, kind: str, *_: Any, **__: Any) -> list[Object]:
+            reads[0] += kind == "Node"
+            first = node("a", "Unknown" if reads[0] == 1 else "True", since="2020-01-01T00:00:00Z")
+            return {"Pod": [silent], "PersistentVolumeClaim": [claim], "Node": [first, node("b"), node("c")]}[kind]
+
+        async def get(self, _version: str, kind: str, *_: Any) -> Object | None:
+            return {**LOCAL, "metadata": {"name": "pv"}} if kind == "PersistentVolume" else None
+
+    async def run() -> float:
+        landscape = Landscape(Api(), lambda: now[0])  # type: ignore[arg-type]
+        await landscape.machines()
+        now[0] = 5.0
+        status = {"bootstrap": {"pod": "c-0", "nodeId": "1"}}
+        seen, _ = await observe(Api(), Cluster("c", "ns", "uid", 1, Spec(), "i", "r"), status, None, landscape)  # type: ignore[arg-type]
+        return seen.pods[0].loss.seconds
+
+    assert asyncio.run(run()) == 0
+    assert reads[0] == 2
+
+
 def test_a_machine_is_known_by_its_name_where_its_label_was_changed_and_the_other_way_round() -> None:
     other = node("a")
     other["metadata"]["labels"][HOSTNAME] = "renamed"
@@ -171,6 +200,22 @@ def test_an_outage_of_a_zone_is_no_loss() -> None:
     assert lost_s([node("b", "Unknown", zone="z1"), node("c", zone="z2")], gone={"a": (NOW - datetime.timedelta(minutes=9), NOW)}) == 540
     alone = [node("a", "Unknown"), node("b", "Unknown"), node("c")]
     assert "2 of 3 machines of the cluster" in Machines(alone, NOW).loss(POD, CLAIM, LOCAL).why
+
+
+def test_a_zone_that_comes_back_one_machine_after_the_other_loses_none_of_them() -> None:
+    """Found on kind: the first machine was back, the outage was over, and the volume on the second had been away for long enough."""
+    back, long_ago = "2026-01-01T11:59:50Z", "2026-01-01T09:00:00Z"
+    two = [node("a", "Unknown", zone="z1"), node("b", zone="z1", since=back), node("c", zone="z2")]
+    assert lost_s(two) == 10, "the time that it is given begins anew"
+    assert lost_s([node("a", "Unknown"), node("b", since=back)]) == 10, "where there are no zones"
+    five = [node(n, zone="z1", since=back if n in "de" else long_ago) for n in "bcde"]
+    assert lost_s([node("a", "Unknown", zone="z1"), *five]) == 10
+    flaps = [node(n, zone="z1", since=back if n == "e" else long_ago) for n in "bcde"]
+    assert lost_s([node("a", "Unknown", zone="z1"), *flaps]) == 600, "one that comes and goes keeps no other from being replaced"
+    alone = [node("a", "Unknown", zone="z1"), node("b", zone="z2", since=back)]
+    assert lost_s(alone) == 600, "another zone says nothing of it"
+    gone = (NOW - datetime.timedelta(minutes=9), NOW)
+    assert lost_s([node("b", zone="z1", since=back)], gone={"a": gone}) == 540, "somebody took it away"
 
 
 def test_the_domain_of_a_machine_is_its_zone_also_after_it_is_gone() -> None:

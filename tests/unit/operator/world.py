@@ -13,7 +13,7 @@ from countercluster_operator import names
 from countercluster_operator.healing import keeps_volumes
 from countercluster_operator.machines import HOSTNAME, ZONE, Gone, Machines
 from countercluster_operator.memory import essence, recalled
-from countercluster_operator.model import Cluster, decode
+from countercluster_operator.model import Cluster, Healing, decode
 from countercluster_operator.observe import Raw, read
 from countercluster_operator.observed import Member, Observed, node_status
 from countercluster_operator.plan import Plan, Step, plan
@@ -111,6 +111,8 @@ class World:
         self.hosts = {f"m{n}": Host(f"m{n}", "abc"[n % 3]) for n in range(9)}
         self.gone: Gone = {}
         self.zones: dict[str, str] = {}
+        self.outages: dict[str, float] = {}  # when a zone had one last
+        self.returning: set[str] = set()  # zones whose machines come back one after the other
         self.readable = True  # the operator may read machines and volumes
         self.may_keep = True  # and change volumes
         self.released: list[str] = []  # node ids of volumes that were kept when their member was replaced
@@ -338,6 +340,9 @@ class World:
                 zone = [h for h in self.hosts.values() if h.zone == self.hosts[disk.host].zone and not h.gone]
                 if not self.hosts[disk.host].gone and 2 * sum(h.silent for h in zone) > len(zone) > 1:
                     raise Broken(f"{step.pod} is given up while its zone has an outage: {step.reason}")
+                calm_s = self.time_s - self.outages.get(self.hosts[disk.host].zone, -1e9)
+                if lost and self.hosts[disk.host].silent and not self.hosts[disk.host].gone and calm_s < Healing().replace_lost_after_seconds:
+                    raise Broken(f"{step.pod} is given up {calm_s:.0f} s after the outage of its zone: {step.reason}")
             if not lost and ordinal < (self.target or 0):
                 raise Broken(f"{step.pod} is given up, whose volume is on a machine that serves: {step.reason}")
             del self.members[step.node_id]
@@ -364,6 +369,8 @@ class World:
     def tick(self) -> None:
         """The StatefulSet's controller, the scheduler, the kubelets, and Raft's elections."""
         self.time_s += TICK_S
+        self._return_one()
+        self._note_outages()
         for ordinal in range(self.set_replicas or 0):
             if ordinal not in self.pods and ordinal not in self.overlooked:
                 self.pods[ordinal] = self.machine(ordinal, self.template)
@@ -418,6 +425,24 @@ class World:
         found = self.hosts[host]
         found.silent, found.dark, found.gone, found.since = True, dark or gone, gone, self.time_s
 
+    def _note_outages(self) -> None:
+        """Of zones in which more than half of the machines that there are say nothing."""
+        for zone in {h.zone for h in self.hosts.values()}:
+            inside = [h for h in self.hosts.values() if h.zone == zone and not h.gone]
+            if 2 * sum(h.silent for h in inside) > len(inside) > 1:
+                self.outages[zone] = self.time_s
+
+    def _return_one(self) -> None:
+        """After an outage that lasted, the machines of a zone come back one after the other."""
+        for zone in sorted(self.returning):
+            silent = [h for h in self.hosts.values() if h.zone == zone and h.silent and not h.gone]
+            if not silent:
+                self.returning.discard(zone)
+            elif self.random.random() < 0.2:
+                host = self.random.choice(silent)
+                host.silent = host.dark = False
+                host.since = self.time_s
+
     def mend(self) -> None:
         """Every machine is there again; in the place of one that was taken away, a new one of another name."""
         for host in list(self.hosts.values()):
@@ -449,6 +474,8 @@ class World:
                 dark, gone = self.random.random() < 0.8, kind < 0.7
                 for each in together:
                     self.lose(each.name, dark=dark, gone=gone)
+                if len(together) > 1:
+                    self.returning.add(host.zone)
 
     def fault(self) -> None:
         """One thing goes wrong, or somebody edits the spec. Never so much that the majority's disks are gone."""
