@@ -15,8 +15,9 @@ A gateway is the part of a node that its clients talk to; every node has one, wh
    order.
 7. Patience is for the loss of a leader, not for each command. Once a leader was missing for `patience_ticks`, or something sent was given up and is
    still unanswered, further commands are answered LOADING at once, until there is a leader, or what was sent is answered.
-8. A batch is at most `max_batch` commands and `max_batch_bytes` long. Where a bundle is more it is parted between commands, and its replies are put
-   together again; a single command, or transaction, is never parted. One of more than `max_entry_bytes` is refused: it could not be sent.
+8. A batch is at most `max_batch` commands, `max_batch_bytes` and `MOST_NAMES` long. Where a bundle is more it is parted between commands,
+   and its replies are put together again; a single command, or transaction, is never parted. One of more than `max_entry_bytes` is refused: it
+   could not be sent.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import msgspec
 
 from counter_node.counters import batches
 from counter_node.counters.batches import Outcome, OutcomeKind
+from counter_node.counters.execution import weight
 from counter_node.counters.levels import TIMES_LEVEL
 from counter_node.counters.repeats import together
 from counter_node.counters.replies import Failure
@@ -45,6 +47,17 @@ RESTORED = Failure(b"UNKNOWN the node caught up by a snapshot that holds the eff
 
 TOO_LARGE = b"ERR a command or transaction of %d bytes in the log; at most %d (max_entry_bytes). Send it in parts; it was not executed"
 SLOWEST_RETRY = 8
+MOST_NAMES = 100_000
+"""In the operations of one batch: so many short names fit into few bytes, and every member takes them out of these at once."""
+
+
+def not_too_heavy(ops: list[Op]) -> int:
+    """How many of the first operations come to `MOST_NAMES` at most, one at least. Names are all that makes one heavier than others."""
+    left = MOST_NAMES
+    for number, op in enumerate(ops):
+        if type(op) is not bytes and (left := left - weight(op)) < 0 and number:
+            return number
+    return len(ops)
 
 
 class Whole:
@@ -263,6 +276,9 @@ class Gateway:
     def _next_batch(self, route: Route) -> Batch | None:
         """What is gathered, or as much of it as one entry takes. None when nothing of it is to be sent."""
         bundles, ops = self.writes.take(self._max_batch)
+        if (light := not_too_heavy(ops)) < len(ops):
+            self.writes.put_back(bundles, ops)
+            bundles, ops = self.writes.first(light)
         while True:
             only_writes = [op for op in ops if self._is_write(op)] if self._mixed else ops
             if not only_writes and not self.writes.ops:  # the writes that these reads had to follow are answered, and none follows

@@ -62,6 +62,10 @@ MAX_APPLY_WORK = 5_000
 """Work of the state machine in one turn (Machine.spent), some 8 ms: neither catching up nor one heavy command starves heartbeats."""
 LOG_TIME_STEP_MS = 1_000
 """While counters with an expiry exist, the time in the log is never older than this, though nobody writes."""
+FULL_DISK_STEP_MS = 60_000
+"""On a full disk log time moves on no more often than this for what is due."""
+TICK_BYTES = 128
+"""On the disk, at most."""
 ENTRY_WORK = 4
 """What an entry takes beside its commands."""
 MOST_PUT_OFF = 2
@@ -154,6 +158,7 @@ class Replica:
         self.on_applied: Callable[[Entry], None] | None = None  # for who waits for an index (administration)
         self.disk_room: int | None = None  # bytes that the disk can still take; None: plenty
         self._relief_room = 0  # bytes that it takes besides of what makes the state smaller
+        self._relief_kept = 0  # of these, bytes that log time leaves alone
         self._relieved = False
         self.disk_failed = False
         self.time = LogTime(clock_ms, running_ms or clock_ms, lambda: self.machine, note, second=second_note)
@@ -251,8 +256,8 @@ class Replica:
         if due is None or self._time_is_under_way():
             return
         now = self._log_time().stamp()
-        wanted = due <= now or now - self.machine.time_ms >= LOG_TIME_STEP_MS
-        if wanted and self._propose(batches.encode_tick()):
+        wanted = due <= now or (now - self.machine.time_ms >= LOG_TIME_STEP_MS and self.disk_room is None)
+        if wanted and self._propose_tick():
             self._time_proposed = (raft.term, raft.log.last_index)
 
     # Log time. A leader's term begins for the timekeeper with its first stamp or tick.
@@ -337,8 +342,18 @@ class Replica:
     def _clear_away(self) -> None:
         """What is due and not removed goes with the next entries (counters/state.py): one at a
         time, so that clients' come in between."""
-        if not self._time_is_under_way() and self._propose(batches.encode_tick()):
+        if not self._time_is_under_way() and self._propose_tick():
             self._time_proposed = (self.raft.term, self.raft.log.last_index)
+
+    def _propose_tick(self) -> bool:
+        """A leader's. On a full disk seldom, as each takes of the room that deletions need, and leaves them half of it: counters expire late there, by
+        `FULL_DISK_STEP_MS` at most while there is room, rather than that nothing could be deleted after some hours of ticks."""
+        if self.disk_room is not None:
+            late_ms = self._log_time().stamp() - self.machine.time_ms
+            few = self.disk_room + self._relief_room - TICK_BYTES < self._relief_kept
+            if not self.machine.backlog and (late_ms < FULL_DISK_STEP_MS or few):
+                return False
+        return self._propose(batches.encode_tick())
 
     def govern(self, known: Mapping[NodeId, int]) -> None:
         """Once a tick, with the level that each member knows whose greeting still holds. The leader raises the cluster's level to what all of them
@@ -388,7 +403,7 @@ class Replica:
             return
         due, raft = self.machine.next_expiry_ms(), self.raft
         late = self.is_leader and due is not None and due <= self._log_time().stamp()
-        if late and self._propose(batches.encode_tick()):
+        if late and self._propose_tick():
             self._time_proposed = (raft.term, raft.log.last_index)
             self._late_reads.append((*self._time_proposed, ask))
         else:
@@ -457,6 +472,7 @@ class Replica:
     def room_left(self, room: int | None, relief: int = 0) -> None:
         """What the disk can still take, less what is on its way there; None when there is plenty. `relief`: what it takes besides of what makes the
         state smaller."""
+        self._relief_kept = relief // 2
         if room is not None:
             log = self.raft.log
             unwritten = log.entries[log.unstable - log.offset - 1 :] + (self._job.entries if self._job is not None else [])

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 from counter_node.counters import increments
+from counter_node.counters import ops as o
 from counter_node.counters.replies import Failure
 from counter_node.fast.lanes import COMPILED
 from counter_node.metrics import Metrics
@@ -540,3 +541,69 @@ def test_unanswered_bytes_of_one_connection_are_bounded(behind_a_read: bool) -> 
         assert connection._slot_bytes == connection._held_bytes == 0
 
     run(test)
+
+
+def test_nothing_overtakes_a_command_that_is_taken_apart_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And others are served meanwhile. An answer that is written in pieces is not overtaken either."""
+    monkeypatch.setattr("counter_node.net.clients.monotonic", lambda: 1.0)
+    monkeypatch.setattr("counter_node.net.turns.monotonic", lambda: 1.0)
+    monkeypatch.setattr("counter_node.net.clients.SLICE_S", 0)
+    monkeypatch.setattr("counter_node.net.turns.SLICE_S", 0)
+    monkeypatch.setattr("counter_node.net.clients.FLUSH_BYTES", 1)
+    monkeypatch.setattr("counter_node.net.clients.WRITE_BYTES", 1)
+    monkeypatch.setattr("counter_node.resp.encode.PIECE", 100)
+    names = [b"m:%d" % n for n in range(3_000)]
+
+    def inside() -> None:
+        node = MadeUpNode()
+        connection, wire = node.connect()
+        other, other_wire = node.connect()
+        long = request(b"MSET", *(word for name in names for word in (name, b"1"))) + request(b"MGET", *names)
+        for start in range(0, len(long), 8_192):
+            connection.data_received(long[start : start + 8_192])
+        connection.data_received(request(b"INCR", b"k:5"))
+        assert not wire.reading, "what comes later waits"
+        other.data_received(request(b"INCR", b"k:6"))
+        node.turn()
+        node.answer(next(n for n, bundle in enumerate(node.bundles) if bundle[2] == [b"k:6"]))
+        assert other_wire.written == b":6\r\n"
+        assert connection._slow is not None
+        assert not connection.let_go(1e9)
+        rounds = 0
+        while not any(b"k:5" in ops for _, _, ops in node.bundles):
+            node.clients.turns._round()
+            rounds += 1
+        assert rounds > 3
+        told = {o.MSET: "OK", o.MGET: [b"1"] * len(names), b"k:5": 7}
+        while node.bundles:
+            _, token, ops = node.bundles.pop(0)
+            node.clients.deliver([(token, [told[op if isinstance(op, bytes) else op[0]] for op in ops])])
+        assert connection.unanswered, "so that the lane takes nothing"
+        assert not connection.let_go(1e9)
+        while connection._answers:
+            node.clients.turns._round()
+        assert wire.written == b"$2\r\nOK\r\n" + b"*3000\r\n" + b"$1\r\n1\r\n" * 3_000 + b":7\r\n"
+        assert (connection.unanswered, wire.reading) == (0, True)
+
+    run(inside)
+
+
+def test_a_client_that_goes_in_the_middle_of_a_long_command_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def inside() -> None:
+        node = MadeUpNode()
+        connection, _ = node.connect()
+        connection.data_received(request(b"WATCH", b"w:1"))
+        node.bundles.clear()
+        queue = request(b"MULTI") + request(b"INCR", b"k:1") * 2_000
+        connection.data_received(queue)
+        while connection._unbegun:
+            node.clients.turns._round()
+        monkeypatch.setattr("counter_node.net.clients.SLICE_S", -1)
+        connection.data_received(request(b"EXEC"))
+        assert connection._slow is not None
+        assert node.clients.holdings.total > 0
+        connection.connection_lost(None)
+        assert node.clients.holdings.total == 0
+        assert [op[0] for _, _, ops in node.bundles for op in ops] == [o.UNWATCH]
+
+    run(inside)

@@ -30,7 +30,7 @@ from typing import Any, Final
 import msgspec
 
 from counter_node.counters import weights
-from counter_node.counters.replies import OK, Failure, pack, unpack
+from counter_node.counters.replies import OK, Failure, larger_than, pack, unpack
 
 WINDOW: Final = 1_024
 TTL_MS: Final = 24 * 3_600_000
@@ -250,6 +250,8 @@ class Producers:
             producer.numbers[number] = reply
         elif reply == OK or reply is None:
             producer.kinds[number] = _NULL if reply is None else _OK
+        elif larger_than(reply, LARGEST_REPLY):
+            producer.kinds[number] = _NOT_KEPT  # each of its elements takes a byte at least: it need not be packed to know
         else:
             packed = pack(reply)
             size = len(packed) + _OVERHEAD

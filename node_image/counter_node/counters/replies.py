@@ -50,6 +50,17 @@ def pack(reply: Any) -> bytes:
     return msgspec.msgpack.encode(_tagged(reply))
 
 
+def larger_than(reply: Any, most: int) -> bool:
+    """Whether a reply has more elements than that, at all depths. It stops to count there."""
+    count, lists = 0, [reply]
+    while lists and count <= most:
+        inner = lists.pop()
+        count += len(inner) if type(inner) is list else 1
+        if type(inner) is list and count <= most:
+            lists += [each for each in inner if type(each) is list]
+    return count > most
+
+
 def unpack(packed: bytes) -> Any:
     return _untagged(msgspec.msgpack.decode(packed))
 

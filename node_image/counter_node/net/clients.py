@@ -19,7 +19,7 @@ import asyncio
 import itertools
 import secrets
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -34,9 +34,9 @@ from counter_node.net.logins import Logins
 from counter_node.net.questions import answer
 from counter_node.net.turns import SLICE_S, Turns
 from counter_node.net.unready import GRACE_S, Unready
-from counter_node.resp.actions import Action, Again, NodeQuestion, Read, Reply, Write
+from counter_node.resp.actions import Action, Again, NodeQuestion, Read, Reply, Slow, Write
 from counter_node.resp.cluster import in_cluster_mode
-from counter_node.resp.encode import encode_many
+from counter_node.resp.encode import are_long, encode_many, in_pieces
 from counter_node.resp.parser import Parser, ProtocolError
 from counter_node.resp.session import Session
 from counter_node.security.access import THROTTLED
@@ -50,6 +50,8 @@ PIECE_BYTES, STRANGER_PIECE_BYTES = 32 << 10, 1 << 10
 CHUNK_COMMANDS, STRANGER_CHUNK_COMMANDS = 512, 16
 """Executed before the clock is looked at."""
 ENCODE_REPLIES, WRITE_BYTES = 32, 64 << 10
+FLUSH_BYTES = 256 << 10
+"""Made into bytes and written before others have their turn."""
 UNREAD_BYTES = 1 << 20
 """With so much unread no further reply is made into bytes."""
 LIGHT_BYTES = 1 << 10
@@ -93,6 +95,8 @@ class ClientConnection(Connection, asyncio.Protocol):
         self._reasons_to_pause: set[str] = set()
         self._backlog = b""  # what is not taken apart yet
         self._commands: list[list[bytes]] = []  # taken apart, and not begun
+        self._slow: Slow | None = None  # the command that is taken apart in slices; it comes before these
+        self._encoding: tuple[Iterator[bytes], int] | None = None  # a long answer, of so many commands, that is written in part
         self._bad: ProtocolError | None = None  # what ends the connection when these are done
         self._queued = False  # waits for its slice
         self._piece_bytes = 0  # of the piece that `_commands` are from, until they stand with a slot
@@ -137,9 +141,9 @@ class ClientConnection(Connection, asyncio.Protocol):
         self.forget_lane()
         self._slots.clear()
         self._held.clear()
-        if self.session is not None and self.session.watching:
-            self._act([self.session.unwatch()])
-        self._commands, self._backlog = [], b""
+        if self.session is not None and isinstance(ends := self.session.lost(), Write):
+            self._act([ends])
+        self._commands, self._backlog, self._slow, self._encoding = [], b"", None, None
         self._server.holdings.gone(self)
         self._server.left(self)
 
@@ -159,18 +163,28 @@ class ClientConnection(Connection, asyncio.Protocol):
         self.session.active_s, self.session.last_bytes = self._server.now_s(), size
         if size > self._most_at_once:
             self._most_at_once = size
-        if self._backlog or self._commands or self._queued or self._stranger or self._held or not self._may_work():
+        if self._unbegun or self._queued or self._stranger or self._held or not self._may_work():
             self._backlog = self._backlog + data if self._backlog else data
             self.pause("slice")
             self._queue()
         else:
             self._backlog = data
             more = self.work(monotonic() + SLICE_S)
-            if self._commands or self._backlog:  # whatever it waits for: what is read later must not overtake it in the lane
+            if self._unbegun:  # whatever it waits for: what is read later must not overtake it in the lane
                 self.pause("slice")
             if more:
                 self._queue()
         self._weigh()
+
+    @property
+    def _unbegun(self) -> bool:
+        """Something was read and is not on its way."""
+        return bool(self._commands or self._backlog or self._slow)
+
+    @property
+    def _answers(self) -> bool:
+        """There is something to be written."""
+        return self._encoding is not None or bool(self._slots and self._slots[0].replies is not None)
 
     def _may_work(self) -> bool:
         reasons = self._reasons_to_pause
@@ -186,9 +200,12 @@ class ClientConnection(Connection, asyncio.Protocol):
         """One slice of what was sent. True when there is more to do now."""
         self._queued = False
         while not (self.closed or self.last or self._held) and self._may_work():
-            if self._commands:
-                self._begin_chunk()
-                if (self._commands or self._backlog) and monotonic() >= until_s:
+            if self._slow is not None or self._commands:
+                if self._slow is not None:
+                    self._go_on(self._slow)
+                else:
+                    self._begin_chunk()
+                if self._unbegun and monotonic() >= until_s:
                     break
             elif self._bad is not None:
                 self._finish(Failure(str(self._bad).encode()))
@@ -196,15 +213,23 @@ class ClientConnection(Connection, asyncio.Protocol):
                 self._take_apart()
             else:
                 break
-        if self.last or (self._slots and self._slots[0].replies is not None):
+        if self.last or self._answers:
             self.flush()
         if self.closed or self.last:
-            self._commands, self._backlog = [], b""
-        elif self._reasons_to_pause and not (self._commands or self._backlog):
+            self._commands, self._backlog, self._slow = [], b"", None
+        elif self._reasons_to_pause and not self._unbegun:
             self.resume("slice")
         if self._weight or self._slot_bytes > LIGHT_BYTES:
             self._weigh()
-        return bool(self._commands or self._backlog) and not self._held and self._may_work()
+        return self._unbegun and not self._held and not self._queued and self._may_work()
+
+    def _go_on(self, slow: Slow) -> None:
+        """One slice of a long command."""
+        action = slow.step()
+        if action is not None:
+            self._slow = None
+            self._act_alone(action)
+            self._count_piece()
 
     def _take_apart(self) -> None:
         """A piece of what was sent, to the end of a command if one is found, as the parser is fast from the beginning of one."""
@@ -233,10 +258,15 @@ class ClientConnection(Connection, asyncio.Protocol):
             self._refuse(self._server.unready.refusal, len(commands))
             return
         self._take(commands)
-        self._count(self._piece_bytes)
-        self._piece_bytes = 0
+        self._count_piece()
         if self.silent and not self._stranger:
             self._server.spoke(self)
+
+    def _count_piece(self) -> None:
+        """Not before the long command has its slot."""
+        if self._slow is None:
+            self._count(self._piece_bytes)
+            self._piece_bytes = 0
 
     def _refuse(self, reply: Failure, count: int) -> None:
         """For each command, and then the end: after what was asked before is answered."""
@@ -249,7 +279,7 @@ class ClientConnection(Connection, asyncio.Protocol):
         """Closes the connection if it has no write in flight nor waiting, and is not just being refused. Whether it did."""
         if self._admin or self.session is None or self._writes or self.writes_in_lane() or now_s - self.session.born_s < GRACE_S:
             return False
-        if self._held or self._commands or self._backlog:  # answered or refused first: its client would not know what became of them
+        if self._held or self._unbegun or self._encoding is not None:  # answered or refused first: its client would not know what became of them
             return False
         self.flush()
         self.close()
@@ -281,7 +311,9 @@ class ClientConnection(Connection, asyncio.Protocol):
         if session is None or transport is None or self.closed or transport.is_closing():
             return
         held = self.unfinished + len(self._backlog) + self._slot_bytes + self._held_bytes + transport.get_write_buffer_size()
-        if session.queue is not None or session.watching:
+        if self._slow is not None:
+            held += self._piece_bytes
+        if session.queue is not None or session.watching or session.executing_bytes:
             held += session.held_bytes
         if self._node.tls is not None:
             held += TLS_BYTES + 2 * self._most_at_once
@@ -335,9 +367,11 @@ class ClientConnection(Connection, asyncio.Protocol):
         assert session is not None
         self._server.ordinary_commands += len(commands)
         if len(commands) == 1:
-            action = session.handle(commands[0])
+            action = session.begin(commands[0])
             if isinstance(action, Again):
                 self._wait_for_login(commands)
+            elif isinstance(action, Slow):
+                self._slow = action
             else:
                 self._act_alone(action)
         elif not self._reads and (keys := session.increments(commands)) is not None:
@@ -347,8 +381,12 @@ class ClientConnection(Connection, asyncio.Protocol):
             actions: list[Action] = []
             waits: list[list[bytes]] = []
             for number, command in enumerate(commands):
-                if isinstance(action := session.handle(command), Again):
+                action = session.begin(command)
+                if isinstance(action, Again):
                     waits = commands[number:]
+                    break
+                if isinstance(action, Slow):
+                    self._slow, self._commands = action, commands[number + 1 :] + self._commands
                     break
                 actions.append(action)
             self._act(actions)
@@ -361,9 +399,13 @@ class ClientConnection(Connection, asyncio.Protocol):
         """`_act` for one, without its loop."""
         if type(action) is Write and not self._reads:
             self._write([action.op], mixed=False)
+            if action.held:
+                self._count(action.held)
             self._node.wake()
         elif type(action) is Read and not self._writes:
             self._read([action.op])
+            if action.held:
+                self._count(action.held)
             self._node.wake()
         else:
             self._act((action,))
@@ -373,6 +415,7 @@ class ClientConnection(Connection, asyncio.Protocol):
         together = self._writes > 0 or (self._reads == 0 and len(actions) > 1 and any(type(a) is Write for a in actions))
         batch: list[Op] = []
         mixed = False
+        held = 0
         reads: list[Op] = []
         for position, action in enumerate(actions):
             if isinstance(action, Write) or (together and isinstance(action, Read)):
@@ -381,9 +424,11 @@ class ClientConnection(Connection, asyncio.Protocol):
                     break
                 mixed = mixed or isinstance(action, Read)
                 batch.append(action.op)
+                held += action.held
                 continue
             if isinstance(action, Read):
                 reads.append(action.op)
+                held += action.held
                 continue
             if batch:
                 self._write(batch, mixed=mixed)
@@ -404,6 +449,8 @@ class ClientConnection(Connection, asyncio.Protocol):
             self._write(batch, mixed=mixed)
         if reads:
             self._read(reads)
+        if held:
+            self._count(held)
         if self._writes or self._reads:
             self._node.wake()
 
@@ -461,25 +508,29 @@ class ClientConnection(Connection, asyncio.Protocol):
                 self._act(held)
                 size, self._held_bytes = self._held_bytes, 0
                 self._count(size)
-                if not self._held and (self._commands or self._backlog):
+                if not self._held and self._unbegun:
                     self._queue()
 
     # --- replies ------------------------------------------------------------------------------------------------------------
 
-    def flush(self) -> None:
-        """Writes the answered head of the queue, in one piece."""
+    def flush(self, most: int = 0) -> None:
+        """Writes the answered head of the queue; of much, about `most` bytes now (0: `FLUSH_BYTES`) and the rest in its turn."""
         slots, transport = self._slots, self.transport
         if self.closed or transport is None or self.session is None or transport.is_closing() or UNREAD in self._reasons_to_pause:
             return
         parts: list[bytes] = []
-        size = 0
-        while slots and slots[0].replies is not None:
+        size = written = 0
+        while self._answers:
+            if written >= (most or FLUSH_BYTES):
+                self._queue()
+                return
             part = self._next_replies()
             parts.append(part)
             size += len(part)
             if size >= WRITE_BYTES:
                 if not self.write(b"".join(parts)):
                     return
+                written += size
                 parts, size = [], 0
                 if UNREAD in self._reasons_to_pause:
                     return  # the rest when the client has read
@@ -488,7 +539,7 @@ class ClientConnection(Connection, asyncio.Protocol):
                     return
         if parts and not self.write(parts[0] if len(parts) == 1 else b"".join(parts)):
             return
-        if self.last and not slots:
+        if self.last and not slots:  # and so nothing is written in part
             transport.close()
             return
         server = self._server
@@ -498,14 +549,26 @@ class ClientConnection(Connection, asyncio.Protocol):
             self.resume("bytes")
 
     def _next_replies(self) -> bytes:
-        """Of the answered slots at the head: all of one, or of several small ones."""
+        """Of the answered slots at the head: all of one, or of several small ones; of a long one a piece."""
+        if self._encoding is not None:
+            pieces, count = self._encoding
+            if (piece := next(pieces, None)) is not None:
+                return piece
+            self._encoding = None
+            self.unanswered -= count
+            return b""
         slots, replies = self._slots, list[Any]()
         while slots and (found := slots[0].replies) is not None and (not replies or len(replies) + len(found) <= ENCODE_REPLIES):
             self._slot_bytes -= slots.popleft().size
             replies += found
-        self.unanswered -= len(replies)
         if self._cluster:
             replies = [in_cluster_mode(reply) for reply in replies]
+        if are_long(replies):
+            assert self.session is not None
+            self._server.failed(replies)
+            self._encoding = in_pieces(replies, self.session.protocol), len(replies)  # unanswered until it is written, for the lane's sake
+            return b""
+        self.unanswered -= len(replies)
         return self.encoded(replies)
 
     def encoded(self, replies: list[Any]) -> bytes:
@@ -532,7 +595,7 @@ class ClientConnection(Connection, asyncio.Protocol):
     def resume(self, reason: str) -> None:
         if reason in self._reasons_to_pause:
             self._reasons_to_pause.remove(reason)
-            if (self._commands or self._backlog or (self._slots and self._slots[0].replies is not None)) and self._may_work():
+            if (self._unbegun or self._answers) and self._may_work():
                 self._queue()
             if not self._reasons_to_pause and self.transport is not None and not self.closed and not self.transport.is_closing():
                 self.transport.resume_reading()
@@ -711,5 +774,5 @@ class ClientServer:
 
     def close(self) -> None:
         for connection in list(self._connections):
-            connection.flush()
+            connection.flush(most=1 << 62)
             connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 from counter_node.counters.batches import Op
@@ -28,19 +29,22 @@ class NotYet(Exception):
 class Read:
     """An operation that changes nothing."""
 
-    __slots__ = ("op",)
+    __slots__ = ("held", "op")
 
-    def __init__(self, op: Op) -> None:
+    def __init__(self, op: Op, held: int = 0) -> None:
+        """`held`: bytes that it takes beside the command's own words, as of a transaction."""
         self.op = op
+        self.held = held
 
 
 class Write:
     """An operation that goes through the log."""
 
-    __slots__ = ("op",)
+    __slots__ = ("held", "op")
 
-    def __init__(self, op: Op) -> None:
+    def __init__(self, op: Op, held: int = 0) -> None:
         self.op = op
+        self.held = held
 
 
 class NodeQuestion:
@@ -63,6 +67,31 @@ class Close:
 
 
 Action = Reply | Read | Write | NodeQuestion | Close
+Steps = Generator[None, None, Action]
+
+
+class Slow:
+    """A command of many words, or a long transaction, that is taken apart in slices: to do it at once would hold everybody up."""
+
+    __slots__ = ("steps",)
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+
+    def step(self) -> Action | None:
+        """One slice. None: there is more to do."""
+        try:
+            next(self.steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        except Refusal as refusal:
+            return Reply(refusal.reply)
+        return None
+
+    def finish(self) -> Action:
+        while (action := self.step()) is None:
+            pass
+        return action
 
 
 class Refusal(Exception):

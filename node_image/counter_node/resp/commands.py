@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from counter_node.resp import access, cluster, introspection, keyed, serving
-from counter_node.resp.actions import Action
+from counter_node.resp.actions import Action, Slow
 from counter_node.security.acl import Catalogue
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Command:
     group: str
     syntax: str
     summary: str
-    take: Callable[[Session, list[bytes]], Action]
+    take: Callable[[Session, list[bytes]], Action | Slow]
     admin_only: bool = False
     at_once: bool = False
     """In a transaction it is executed instead of being queued."""

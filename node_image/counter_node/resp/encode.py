@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 from counter_node.counters.replies import OK, Failure, Listing, NoList, Set, Simple, Verbatim
 
 _INTEGERS = [b":%d\r\n" % n for n in range(10_000)]
 _OK = b"+OK\r\n"
+PIECE: Final = 1_000
+"""Replies, or elements of one, that are made into bytes at once: half a millisecond."""
+_LISTS: Final = frozenset({list, Listing})
 
 
 def encode_many(replies: Sequence[Any], protocol: int) -> bytes:
@@ -17,6 +20,48 @@ def encode_many(replies: Sequence[Any], protocol: int) -> bytes:
     if len(replies) > 3 and set(map(type, replies)) == {int}:  # a pipeline of increments
         return (b":%d\r\n" * len(replies)) % tuple(replies)
     return b"".join([encode(reply, protocol) for reply in replies])
+
+
+def are_long(replies: Sequence[Any]) -> bool:
+    """Whether to make them into bytes takes more than a piece."""
+    if len(replies) > PIECE:
+        return True
+    return not _LISTS.isdisjoint(map(type, replies)) and _size(list(replies)) > PIECE
+
+
+def in_pieces(replies: Sequence[Any], protocol: int) -> Iterator[bytes]:
+    """What `encode_many` gives, a piece at a time. Lists within lists, as of a transaction, are parted as well."""
+    few: list[Any] = []
+    size = 0
+    for reply in replies:
+        one = _size(reply)
+        if few and size + one > PIECE:
+            yield encode_many(few, protocol)
+            few, size = [], 0
+        if one <= PIECE:
+            few.append(reply)
+            size += one
+        elif type(reply) is Listing:
+            yield b"*%d\r\n" % reply.count
+            yield from reply.parts
+        else:
+            yield b"*%d\r\n" % len(reply)
+            yield from in_pieces(reply, protocol)
+    if few:
+        yield encode_many(few, protocol)
+
+
+def _size(reply: Any) -> int:
+    """Elements at all depths. It stops to count when these are more than a piece."""
+    if type(reply) is Listing:
+        return PIECE + 1
+    if type(reply) is not list:
+        return 1
+    count = 1 + len(reply)
+    for inner in reply if count <= PIECE else ():
+        if type(inner) in _LISTS and (count := count + _size(inner)) > PIECE:
+            break
+    return count
 
 
 def encode(reply: Any, protocol: int) -> bytes:

@@ -11,13 +11,15 @@ from counter_node.counters.batches import Op
 from counter_node.counters.keyspace import PLACES
 from counter_node.counters.replies import pack
 from counter_node.counters.state import MAX, MIN
-from counter_node.resp.actions import Action, Read, Refusal, Reply, Write
+from counter_node.resp.actions import Action, Read, Refusal, Reply, Slow, Steps, Write
 from counter_node.resp.arguments import MAX_PRODUCER_BYTES, SYNTAX, Expiry, Options, deadline_ms, expiry, integer, key, keys
 
 if TYPE_CHECKING:
     from counter_node.resp.session import Session
 
 _CURSOR = re.compile(rb"[+-]?\d{1,20}\Z|\Z")
+PAIRS_AT_ONCE = 500
+"""Of MSET, looked at in one slice."""
 MAX_PAGE = 10_000
 """Keys in one answer of SCAN."""
 _EXPIRE_IF = {
@@ -167,18 +169,28 @@ def mget(_: Session, words: list[bytes]) -> Action:
     return Read([o.MGET, keys(words[1:])])
 
 
-def _pairs(words: list[bytes], name: str) -> list[bytes | int]:
+def _mset(words: list[bytes], name: str, *, only_new: bool) -> Action | Slow:
     if len(words) % 2 == 0:
         raise Refusal(f"ERR wrong number of arguments for '{name}' command")
-    return [key(word) if position % 2 == 0 else integer(word) for position, word in enumerate(words[1:])]
+    steps = _pairs(words, only_new)
+    return Slow(steps) if len(words) > 2 * PAIRS_AT_ONCE else Slow(steps).finish()
 
 
-def mset(_: Session, words: list[bytes]) -> Action:
-    return Write([o.MSET, _pairs(words, "mset"), False])
+def _pairs(words: list[bytes], only_new: bool) -> Steps:
+    pairs: list[bytes | int] = []
+    for at in range(1, len(words), 2):
+        pairs += (key(words[at]), integer(words[at + 1]))
+        if at % (2 * PAIRS_AT_ONCE) == 2 * PAIRS_AT_ONCE - 1:
+            yield
+    return Write([o.MSET, pairs, only_new])
 
 
-def msetnx(_: Session, words: list[bytes]) -> Action:
-    return Write([o.MSET, _pairs(words, "msetnx"), True])
+def mset(_: Session, words: list[bytes]) -> Action | Slow:
+    return _mset(words, "mset", only_new=False)
+
+
+def msetnx(_: Session, words: list[bytes]) -> Action | Slow:
+    return _mset(words, "msetnx", only_new=True)
 
 
 def delete(_: Session, words: list[bytes]) -> Action:
@@ -288,7 +300,7 @@ def flush(_: Session, words: list[bytes]) -> Action:
     return Write([o.FLUSH])
 
 
-def idmp(session: Session, words: list[bytes]) -> Action:
+def idmp(session: Session, words: list[bytes]) -> Action | Slow:
     """IDMP producer sequence command…: the command is taken apart as if it stood alone. Whatever it answers, be it an error in its words, takes the
     sequence, so that a producer's sequences have no holes."""
     if not 0 < len(words[1]) <= MAX_PRODUCER_BYTES:
@@ -296,6 +308,21 @@ def idmp(session: Session, words: list[bytes]) -> Action:
     sequence = integer(words[2], "ERR sequence is not a positive integer")
     if sequence < 1:
         raise Refusal("ERR sequence is not a positive integer")
+    user = session.user_name.encode()
     inner = session.once(words[3:])
-    op = [o.CONSTANT, pack(inner.value)] if isinstance(inner, Reply) else inner.op
-    return Write(o.idmp_of(session.user_name.encode(), words[1], sequence, op))
+    if isinstance(inner, Slow):
+        return Slow(_once(inner, user, words[1], sequence))
+    return _idmp_of(user, words[1], sequence, inner)
+
+
+def _once(inner: Slow, user: bytes, producer: bytes, sequence: int) -> Steps:
+    while (action := inner.step()) is None:
+        yield
+    return _idmp_of(user, producer, sequence, action)
+
+
+def _idmp_of(user: bytes, producer: bytes, sequence: int, inner: Action) -> Action:
+    assert isinstance(inner, Reply | Read | Write)
+    if isinstance(inner, Reply):
+        return Write(o.idmp_of(user, producer, sequence, [o.CONSTANT, pack(inner.value)]))
+    return Write(o.idmp_of(user, producer, sequence, inner.op), inner.held)

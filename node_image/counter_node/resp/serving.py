@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from counter_node.counters.replies import OK, Set, Simple
 from counter_node.resp import access
-from counter_node.resp.actions import Action, Close, NodeQuestion, Refusal, Reply
+from counter_node.resp.actions import Action, Close, NodeQuestion, Refusal, Reply, Slow
 from counter_node.resp.arguments import SYNTAX, Options, integer, keys
 from counter_node.resp.subcommands import Family
 
@@ -30,7 +30,7 @@ def multi(session: Session, words: list[bytes]) -> Action:
     return session.multi()
 
 
-def execute(session: Session, words: list[bytes]) -> Action:
+def execute(session: Session, words: list[bytes]) -> Action | Slow:
     return session.execute()
 
 

@@ -1,6 +1,7 @@
 """One connection's protocol state, and the way from a command's words to an action.
 
-1. `handle` gives exactly one action for each command, and never raises: whatever is wrong with the words becomes the error reply.
+1. `handle` gives exactly one action for each command, and never raises: whatever is wrong with the words becomes the error reply. So does `begin`,
+   but what is long comes from it as `Slow`, in slices; until that is done no further command of the connection may be begun.
 2. MULTI queues until EXEC makes one operation of the queue, so a transaction is one entry of the log: all of it or nothing, and nothing in between.
    As in Redis, what is refused at the door (an unknown command, a wrong number of words) spoils the transaction; a command that fails when it is
    executed does not, its error is one of EXEC's replies.
@@ -10,13 +11,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
 from counter_node.counters import ops as o
 from counter_node.counters.batches import Op
 from counter_node.counters.replies import OK, Failure, Simple, pack, unpack
-from counter_node.resp.actions import Action, Again, Close, NodeQuestion, NotYet, Read, Refusal, Reply, Write
+from counter_node.resp.actions import Action, Again, Close, NodeQuestion, NotYet, Read, Refusal, Reply, Slow, Steps, Write
 from counter_node.resp.arguments import MAX_KEY_BYTES
 from counter_node.resp.cluster import ClusterView, redirection
 from counter_node.resp.commands import ADMIN_TABLE, TABLE, Command
@@ -33,8 +34,11 @@ QUEUED = Reply(Simple("QUEUED"))
 _INCR: Final = frozenset({b"INCR", b"incr"})
 MAX_QUEUED: Final = 10_000
 MAX_QUEUED_BYTES: Final = 4 << 20
-MAX_LOOKED_AT: Final = 1_000_000
-"""Keys that all commands of a transaction look at together: every replica does it in one piece."""
+MAX_LOOKED_AT: Final = 100_000
+"""Keys that all commands of a transaction look at together: nobody sees a part of it, so everybody waits for the whole on every replica."""
+MANY_WORDS: Final = 2_000
+AT_ONCE: Final = 250
+"""Commands of a transaction that are taken apart in one slice: 2 ms."""
 MAX_WATCHED: Final = 1_000
 """Keys of one WATCH."""
 QUEUED_BYTES: Final = 300
@@ -81,11 +85,17 @@ class Session:
         self.logged_in = ""
         self.login_turn = False  # the next login is judged, whatever was guessed before
         self.login_key = ("", "")  # of the login that waits: address and user
+        self.executing_bytes = self.executing_watch = 0  # of a transaction that is taken apart
         self.guarded = False  # every command is to be checked
         self._queued_bytes = 0
         self._places = 0
 
     def handle(self, words: list[bytes]) -> Action | Again:
+        """At once, however long it takes."""
+        found = self.begin(words)
+        return found.finish() if isinstance(found, Slow) else found
+
+    def begin(self, words: list[bytes]) -> Action | Again | Slow:
         command = self.commands.get(words[0]) or self.commands.get(words[0].upper())
         if command is None:
             return self._refused(_unknown(words))
@@ -93,8 +103,21 @@ class Session:
         if count != command.arity and (command.arity > 0 or count < -command.arity):
             return self._miscounted(command)
         self.last_command = command.name
-        if self.guarded and self.access is not None and (forbidden := self.access.refusal(self, command, words)) is not None:
+        if self.guarded and self.access is not None:
+            if count > MANY_WORDS and (command.keys[0] or command.name == "idmp"):
+                return Slow(self._judged(self.access, command, words))
+            if (forbidden := self.access.refusal(self, command, words)) is not None:
+                return self._refused(forbidden)
+        return self._admitted(command, words)
+
+    def _judged(self, access: Access, command: Command, words: list[bytes]) -> Steps:
+        if (forbidden := (yield from access.judge(self, command, words))) is not None:
             return self._refused(forbidden)
+        found = self._admitted(command, words)
+        assert not isinstance(found, Again), "a login is short"
+        return (yield from _in_slices(found))
+
+    def _admitted(self, command: Command, words: list[bytes]) -> Action | Again | Slow:
         if self.cluster is not None and (elsewhere := redirection(self, command, words)) is not None:
             return self._refused(elsewhere)
         try:
@@ -158,22 +181,34 @@ class Session:
         self.queue, self.spoilt, self._queued_bytes = [], False, 0
         return Reply(OK)
 
-    def execute(self) -> Read | Write | Reply:
+    def execute(self) -> Read | Write | Reply | Slow:
         if self.queue is None:
             raise Refusal("ERR EXEC without MULTI")
-        queue, self.queue = self.queue, None
         if self.spoilt:
+            self.queue = None
             return self._unwatched(ABORTED)
-        watching, self.watching = self.watching, 0
-        ops, too_much = self._operations(queue)
+        held = self._queued_bytes + QUEUED_BYTES * len(self.queue)
+        steps = Slow(self._executed(self.queue, held))
+        if len(self.queue) > AT_ONCE or self._queued_bytes > MANY_WORDS:
+            return steps
+        action = steps.finish()
+        assert isinstance(action, Read | Write | Reply)
+        return action
+
+    def _executed(self, queue: list[tuple[Command, list[bytes]]], held: int) -> Steps:
+        self.queue, self.executing_bytes = None, held
+        self.executing_watch, self.watching = self.watching, 0  # an UNWATCH among them changes nothing
+        ops, too_much = yield from self._operations(queue)
+        watching, self.executing_bytes, self.executing_watch = self.executing_watch, 0, 0
         if too_much is not None:
+            self.watching = watching
             return self._unwatched(too_much)
         if watching:
-            return Write([o.EXEC_IF, self.watch_name, ops])
+            return Write([o.EXEC_IF, self.watch_name, ops], held)
         if all(o.code_of(op) == o.CONSTANT for op in ops):
             return Reply([unpack(op[1]) for op in ops])
         whole: Op = [o.MULTI, ops]
-        return Write(whole) if o.is_write(whole) else Read(whole)
+        return Write(whole, held) if o.is_write(whole) else Read(whole, held)
 
     def watch(self, keys: list[bytes]) -> Action:
         if self.queue is not None:
@@ -186,6 +221,11 @@ class Session:
     def unwatch(self) -> Action:
         return self._unwatched(OK)
 
+    def lost(self) -> Write | Reply:
+        """The connection has ended, perhaps in the middle of a transaction that is taken apart."""
+        self.watching += self.executing_watch
+        return self._unwatched(OK)
+
     def _unwatched(self, reply: Any) -> Write | Reply:
         """The watch ends, if there is one; the reply is the same."""
         if not self.watching:
@@ -193,14 +233,16 @@ class Session:
         self.watching = 0
         return Write([o.UNWATCH, self.watch_name, pack(reply)])
 
-    def _operations(self, queue: list[tuple[Command, list[bytes]]]) -> tuple[list[Op], Failure | None]:
-        """Those of a transaction, or why it is too much: what every replica would have to do for it, in one piece, is bounded."""
+    def _operations(self, queue: list[tuple[Command, list[bytes]]]) -> Generator[None, None, tuple[list[Op], Failure | None]]:
+        """Those of a transaction, or why it is too much: what every replica would have to do for it, and nobody sees in part, is bounded."""
         ops: list[Op] = []
         constants = work = 0
         keys = self.count_keys()
         for command, words in queue:
-            op = self._operation(command, words)
+            op = yield from self._operation(command, words)
             ops.append(op)
+            if len(ops) % AT_ONCE == 0:
+                yield
             if o.code_of(op) == o.CONSTANT:
                 constants += len(op[1])
             else:
@@ -211,12 +253,12 @@ class Session:
                 return [], Failure(b"ERR transaction that looks at more than %d keys; ask KEYS, SCAN and MGET outside of it" % MAX_LOOKED_AT)
         return ops, None
 
-    def _operation(self, command: Command, words: list[bytes]) -> Op:
+    def _operation(self, command: Command, words: list[bytes]) -> Generator[None, None, Op]:
         """A command of a transaction. What the connection or the node answers by itself is answered now, and takes its place as a constant."""
-        if self.guarded and self.access is not None and (forbidden := self.access.refusal(self, command, words)) is not None:
+        if self.guarded and self.access is not None and (forbidden := (yield from self.access.judge(self, command, words))) is not None:
             return [o.CONSTANT, pack(forbidden)]  # the right was taken away since it was queued
         try:
-            action = command.take(self, words)
+            action = yield from _in_slices(command.take(self, words))
         except Refusal as refusal:
             return [o.CONSTANT, pack(refusal.reply)]
         except NotYet:
@@ -235,7 +277,7 @@ class Session:
         self.queue = None
         return self._unwatched(OK)
 
-    def once(self, words: list[bytes]) -> Read | Write | Reply:
+    def once(self, words: list[bytes]) -> Read | Write | Reply | Slow:
         """The command inside IDMP: one that writes, or EXEC. Raises Refusal for what could not be executed at all."""
         command = self.commands.get(words[0].upper())
         if command is None:
@@ -254,14 +296,14 @@ class Session:
             action = command.take(self, words)
         except Refusal as refusal:
             return Reply(refusal.reply)
-        assert isinstance(action, Read | Write)
+        assert isinstance(action, Read | Write | Slow)
         return action
 
     @property
     def held_bytes(self) -> int:
         """About what the transaction and the watches of this connection take."""
         queued = 0 if self.queue is None else self._queued_bytes + QUEUED_BYTES * len(self.queue)
-        return queued + WATCHED_BYTES * self.watching
+        return queued + WATCHED_BYTES * (self.watching + self.executing_watch) + self.executing_bytes
 
     # --- the connection -----------------------------------------------------------------------------------------------------
 
@@ -287,6 +329,11 @@ class Session:
             f"cmd={self.last_command or 'NULL'} user={self.user_name} redir=-1 resp={self.protocol} "
             f"lib-name={self.library.decode('latin-1')} lib-ver={self.library_version.decode('latin-1')}"
         )
+
+
+def _in_slices(found: Action | Slow) -> Steps:
+    """Raises Refusal, as a command does that is taken apart at once."""
+    return (yield from found.steps) if isinstance(found, Slow) else found
 
 
 def _unknown(words: list[bytes]) -> Failure:

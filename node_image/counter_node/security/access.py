@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -114,6 +114,15 @@ class Access:
 
     def refusal(self, session: Session, command: Command, words: list[bytes]) -> Failure | None:
         """Why this command may not be executed, or None. Only asked for connections that are `guarded`."""
+        steps = self.judge(session, command, words)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+
+    def judge(self, session: Session, command: Command, words: list[bytes]) -> Generator[None, None, Failure | None]:
+        """The same, with pauses where there are many keys."""
         if command.name in ALWAYS:
             return None
         user = session.user
@@ -126,8 +135,8 @@ class Access:
         if name not in user.commands:
             self._refusals.add("permission")
             return Failure(f"NOPERM User {user.name} has no permissions to run the '{name}' command".encode())
-        if not user.all_keys and (keys := command.keys_in(words)) and not user.may_use_keys(keys, write=not command.only_reads):
+        if not user.all_keys and (keys := command.keys_in(words)) and not (yield from user.judge(keys, write=not command.only_reads)):
             self._refusals.add("permission")
             return NO_KEY
         inner = session.commands.get(words[3].upper()) if command.name == "idmp" and len(words) > 3 else None
-        return None if inner is None or inner.name == "idmp" else self.refusal(session, inner, words[3:])
+        return None if inner is None or inner.name == "idmp" else (yield from self.judge(session, inner, words[3:]))

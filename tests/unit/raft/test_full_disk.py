@@ -271,3 +271,40 @@ def test_on_a_full_disk_a_snapshot_lets_all_go_that_it_covers(full: bool) -> Non
     node.snapshot_saved(node.take_snapshot().meta)
     _, keep_from, _ = written(node)
     assert keep_from == (12 if full else 2)
+
+
+def test_counters_that_expire_leave_the_room_for_deletions() -> None:
+    """Log time went into the log each second, and after some hours nothing could be deleted any more."""
+    node = Alone()
+    node.lead()
+    expiring = [[ops.SET, b"%d" % n, 1, ops.ALWAYS, None, ops.EX_IN, 30_000 * n, False] for n in range(1, 900)]
+    node.write([ops.MULTI, [*expiring, [ops.SET, b"stays", 1, ops.ALWAYS, None, ops.EX_NONE, 0, False]]])
+    node.turn()
+    node.replica.room_left(0, 10_000)
+    before = node.replica.raft.log.last_index
+    node.tick(60, ms=2_000)
+    assert len(node.replica.machine.deadlines) == 899 - 4, "what is due goes, within a minute"
+    assert node.replica.raft.log.last_index - before == 2
+    node.replica.submit_read("late", [[ops.GET, b"5"]])
+    node.turn()
+    assert node.replica.raft.log.last_index - before == 2, "a read has no time of its own either"
+    node.tick(6 * 3_600 // 20, ms=20_000)
+    assert node.replica.raft.log.last_index - before < 80
+    node.replica.submit_write("delete", [[ops.DEL, [b"stays"]]])
+    node.tick(5)  # the gateway was idle for so long that it registers anew
+    assert b"stays" not in node.replica.machine.values
+    node.replica.room_left(None)
+    node.tick(3)
+    assert len(node.replica.machine.deadlines) < 899 - 700, "with room all that is due goes at once"
+
+
+def test_many_that_are_due_at_once_are_removed_on_a_full_disk_as_ever() -> None:
+    node = Alone()
+    node.lead()
+    for start in range(0, 5_000, 1_000):
+        node.write([ops.MULTI, [[ops.SET, b"%d" % n, 1, ops.ALWAYS, None, ops.EX_IN, 1_000, False] for n in range(start, start + 1_000)]])
+    node.turn()
+    node.replica.room_left(0, 10_000)
+    node.tick(1, ms=70_000)
+    node.tick(5)
+    assert not node.replica.machine.values
