@@ -40,6 +40,15 @@ class Node:
     def start(self, *, long_log: bool = False) -> float:
         """Seconds until it answers a read."""
         begin = time.monotonic()
+        self.launch(long_log=long_log)
+        wait_for("the node", lambda: bool(connect(self.admin).ping()))
+        status = json.loads(connect(self.admin).execute_command("RAFT.STATUS"))
+        if status["role"] == "waiting":
+            connect(self.admin).execute_command("RAFT.BOOTSTRAP", status["nodeId"])
+        wait_for("the node", lambda: connect(self.resp).get("any") is None)
+        return time.monotonic() - begin
+
+    def launch(self, *, long_log: bool = False) -> None:
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -50,12 +59,6 @@ class Node:
                 ],
                 stdout=log, stderr=log,
             )  # fmt: skip
-        wait_for("the node", lambda: bool(connect(self.admin).ping()))
-        status = json.loads(connect(self.admin).execute_command("RAFT.STATUS"))
-        if status["role"] == "waiting":
-            connect(self.admin).execute_command("RAFT.BOOTSTRAP", status["nodeId"])
-        wait_for("the node", lambda: connect(self.resp).get("any") is None)
-        return time.monotonic() - begin
 
     def stop(self) -> None:
         self.process.kill()

@@ -346,8 +346,8 @@ class Replica:
             self._time_proposed = (self.raft.term, self.raft.log.last_index)
 
     def _propose_tick(self) -> bool:
-        """A leader's. On a full disk seldom, as each takes of the room that deletions need, and leaves them half of it: counters expire late there, by
-        `FULL_DISK_STEP_MS` at most while there is room, rather than that nothing could be deleted after some hours of ticks."""
+        """A leader's. On a full disk seldom, as each takes of the room that deletions need, and leaves them half of it: counters
+        expire late there, by `FULL_DISK_STEP_MS`, rather than that nothing can be deleted after some hours of ticks."""
         if self.disk_room is not None:
             late_ms = self._log_time().stamp() - self.machine.time_ms
             few = self.disk_room + self._relief_room - TICK_BYTES < self._relief_kept
