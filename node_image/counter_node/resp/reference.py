@@ -71,7 +71,7 @@ LIMITS: Final = """\
 | bytes in a transaction | {queued_bytes:,} | `-ERR transaction of more than … bytes` |
 | bytes of answers about the node (INFO, COMMAND, …) in a transaction | {queued_bytes:,} | `-ERR transaction whose answers about the node …` |
 | keys that a transaction looks at (KEYS: all; SCAN: its COUNT) | {looked_at:,} | `-ERR transaction that looks at more than … keys` |
-| bytes of a command or transaction in the log | `COUNTER_MAX_ENTRY_BYTES`, 8 MiB | `-ERR a command or transaction of … bytes …` |
+| bytes of a command or transaction in the log | `spec.settings.maxEntryMiB`, 8 MiB | `-ERR a command or transaction of … bytes …` |
 | keys in one answer of SCAN | {page:,} | fewer are told than COUNT asks for |
 | producers | {producers:,} of one user, twice as many with all others | `-OOM too many producers of this user`; a living one is never forgotten |
 | a sequence ahead of the newest | {ahead:,} | `-ERR sequence … is more than …`; it was not executed |

@@ -296,7 +296,7 @@ class Session:
             action = command.take(self, words)
         except Refusal as refusal:
             return Reply(refusal.reply)
-        assert isinstance(action, Read | Write | Slow)
+        assert isinstance(action, Read | Write | Reply | Slow)
         return action
 
     @property

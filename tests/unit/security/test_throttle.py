@@ -194,7 +194,7 @@ def test_a_login_that_is_refused_at_once_is_answered_after_what_came_before_it()
     connection = ClientConnection(cast(Any, server))
     connection.transport = cast(Any, (socket := Socket()))
     actions: dict[bytes, Reply | Again] = {b"PING": Reply(1), b"AUTH": Again()}
-    session = SimpleNamespace(handle=lambda words: actions[words[0]], increments=lambda _: None, login_key=("", ""), protocol=2)
+    session = SimpleNamespace(begin=lambda words: actions[words[0]], increments=lambda _: None, login_key=("", ""), protocol=2)
     connection.session = cast(Any, session)
     connection._take([[b"PING"], [b"AUTH", b"u", b"p"], [b"PING"]])
     assert socket.written.startswith(b":1\r\n-ERR too many wrong passwords")
