@@ -10,16 +10,19 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from counter_node import agreed_time, replica, timekeeper
+from counter_node import agreed_time, gateway, replica, timekeeper
 from counter_node.cache import replica as cache_replica
-from counter_node.counters import machine, ops
+from counter_node.counters import batches, keyspace, machine, ops
 from counter_node.counters.batches import OutcomeKind
 from counter_node.counters.machine import Machine
+from counter_node.counters.notes import Notes
 from counter_node.counters.producers import Producers
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import State
+from counter_node.counters.table import Table
 from counter_node.gateway import Gateway
 from counter_node.log_time import ClockTell, LogTime
+from counter_node.net.clients import ClientConnection
 from counter_node.net.holdings import Holdings
 from counter_node.net.pulse import Pulse
 from counter_node.raft import alone, core
@@ -33,6 +36,7 @@ from counter_node.raft.readindex import ReadQueue
 from counter_node.raft.removal import why_not_believed
 from counter_node.raft.types import NONE, EntryKind
 from counter_node.replica import Replica
+from counter_node.resp.actions import Write
 from counter_node.security import tls
 from counter_node.security.acl import Acl
 from counter_node.security.throttle import Throttle
@@ -41,7 +45,7 @@ from counter_node.storage.disk import Disk
 from counter_node.storage.segments import Segments
 from counter_node.storage.storage import Storage
 from counter_node.tail import Tail
-from countercluster_operator import fitness, healing, keeper, model, restrictions, users
+from countercluster_operator import fitness, healing, keeper, model, restrictions, room, users
 from countercluster_operator.budget import Budget
 from countercluster_operator.certificates import Authority
 from countercluster_operator.children import Children
@@ -701,10 +705,10 @@ def answers_of_an_older_line(patch: Patch) -> None:
 def jump_ages_the_new(patch: Patch) -> None:
     original = State.jump
 
-    def jump(self: State, time_ms: int, *, gap: bool) -> None:
+    def jump(self: State, time_ms: int, *, gap: bool) -> Any:
         if self.since_gap:
-            self.since_gap = {}
-        original(self, time_ms, gap=gap)
+            self.since_gap = Table()
+        return original(self, time_ms, gap=gap)
 
     patch(State, "jump", jump)
 
@@ -742,6 +746,53 @@ def bytes_are_kept(patch: Patch) -> None:
         self.size_bytes = before
 
     patch(State, "_drop", drop)
+
+
+@mutation("a snapshot forgets the counters that went while it was made", tests=("tests/unit/counters/test_dump.py",))
+def dump_without_the_gone(patch: Patch) -> None:
+    patch(Notes, "left", lambda self, key: None)
+
+
+@mutation("a snapshot has the order that its node came to", tests=("tests/unit/counters",))
+def order_of_the_past(patch: Patch) -> None:
+    patch(keyspace, "in_order", list)
+
+
+@mutation("a long command is overtaken by what comes behind it", tests=("tests/unit/test_fast_lane.py",))
+def long_command_is_overtaken(patch: Patch) -> None:
+    patch(ClientConnection, "_unbegun", property(lambda self: bool(self._commands or self._backlog)))
+
+
+@mutation("what is behind an answer in pieces is answered in the middle of it", tests=("tests/unit/test_fast_lane.py",))
+def answer_is_let_go(patch: Patch) -> None:
+    original = ClientConnection.let_go
+
+    def let_go(self: ClientConnection, now_s: float) -> bool:
+        self._encoding = None
+        return original(self, now_s)
+
+    patch(ClientConnection, "let_go", let_go)
+
+
+@mutation("a transaction that waits for its outcome counts for nobody", tests=("tests/unit/resp/test_slow.py",))
+def transaction_for_nothing(patch: Patch) -> None:
+    original = Write.__init__
+    patch(Write, "__init__", lambda self, op, held=0: original(self, op))
+
+
+@mutation("so many short names as fit are one batch", tests=("tests/unit/test_gateway.py",))
+def heavy_batch(patch: Patch) -> None:
+    patch(gateway, "not_too_heavy", len)
+
+
+@mutation("log time uses up the room for deletions on a full disk", tests=("tests/unit/raft/test_full_disk.py",))
+def ticks_on_a_full_disk(patch: Patch) -> None:
+    patch(Replica, "_propose_tick", lambda self: self._propose(batches.encode_tick()))
+
+
+@mutation("settings that come to more than the memory are let through", tests=("tests/unit/operator/test_room.py",))
+def more_than_the_memory(patch: Patch) -> None:
+    patch(room, "too_much", lambda resources, client_mib, state_mib: "")
 
 
 @mutation("a producer answers every user", tests=("tests/unit/counters",))

@@ -308,3 +308,20 @@ def test_reads_that_a_known_leader_does_not_confirm_are_refused_at_once_until_on
     gateway.read("c", [b"k"])
     assert not gateway.replies
     assert gateway.read_to_ask(ROUTE) is not None
+
+
+def test_a_batch_holds_so_many_names_and_no_more() -> None:
+    """A million names of two bytes fit into the bytes of one, and every member would take them out of these at once."""
+    gateway = opened()
+    many: list[Any] = [[o.DEL, [b"%d" % (n % 10) for n in range(40_000)]] for _ in range(5)]
+    gateway.write("a", many)
+    gateway.write("b", [b"k"] * 9)
+    sizes = []
+    while (body := gateway.proposal(ROUTE)) is not None:
+        _, found = number_and_ops(body)
+        sizes.append(len(found))
+        told = execute(gateway, list(range(len(found))))
+    assert sizes == [2, 2, 10]
+    assert told == [("a", [0, 1, 0, 1, 0]), ("b", list(range(1, 10)))]
+    gateway.write("c", [[o.MULTI, [[o.DEL, [b"x"] * 150_000]]]])
+    assert number_and_ops(gateway.proposal(ROUTE))[0] == 4, "a single command is never parted"
