@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 from counter_node import replica
-from counter_node.counters import execution, ops, restore, state
+from counter_node.counters import dump, execution, keyspace, ops, restore, state
 from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
 from counter_node.log_time import Note, holds
@@ -53,6 +53,7 @@ def small_slices() -> Iterator[None]:
     small = [
         *((state, "SLICE", 2), (execution, "SLICE", 5), (execution, "_PIECE", 3), (ops, "PIECE", 3)),
         *((restore, "PIECE", 4), (replica, "MAX_APPLY_WORK", 40)),
+        *((state, "JUMP_PIECE", 1), (dump, "PIECE", 2), (keyspace, "MOST_PER_BUCKET", 3)),
     ]
     before = [getattr(module, name) for module, name, _ in small]
     for module, name, value in small:

@@ -30,7 +30,7 @@ TOO_MANY_LISTED = Failure(
     b" its pipeline; send it alone, or use SCAN" % MOST_LOOKED_AT
 )
 RANDOM_PAGES, RANDOM_PAGE = 10, 100
-PIECE: Final = 2_000
+PIECE: Final = 500
 
 READS: Final = frozenset({GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT, STRLEN, RANDOMKEY})
 

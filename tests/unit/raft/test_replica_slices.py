@@ -50,7 +50,7 @@ def test_a_heavy_command_takes_many_turns_and_is_seen_whole_or_not_at_all() -> N
     node.replica.submit_read("read", [[o.MGET, [MANY[0], MANY[-1]]]])
     seen: list[Any] = []
     applied: list[int] = []
-    for _ in range(60):
+    for _ in range(300):
         found = node.replica.turn()
         seen += found.replies
         applied.append(len(node.replica.machine.values))
