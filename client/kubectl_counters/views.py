@@ -142,7 +142,9 @@ def _reasons(found: Object) -> list[Text]:
 def _complaints(conditions: list[Object]) -> RenderableType:
     """Conditions that ask for attention; the good ones need no line."""
     good_when_false = {"Progressing", "Degraded", "ReconcilePaused", "ValuesMayRepeat", "ClocksDisagree", "Reconciling", "Stalled"}
-    bad = [c for c in conditions if c["status"] != ("False" if c["type"] in good_when_false else "True")]
+    silent_when_unknown = {"ValuesMayRepeat", "ClocksDisagree"}  # members of an older version cannot tell
+    known = [c for c in conditions if not (c["type"] in silent_when_unknown and c["status"] == "Unknown")]
+    bad = [c for c in known if c["status"] != ("False" if c["type"] in good_when_false else "True")]
     return Group(*(Text(f"{c['type']} is {c['status']}: {c['reason']}: {c['message']}", style="yellow") for c in bad))
 
 

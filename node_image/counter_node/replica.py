@@ -288,7 +288,8 @@ class Replica:
 
     def _govern_time(self) -> None:
         """A leader's, once a tick: ask for clocks, put into the log what they say, hand over when one's own runs off."""
-        _time, keeper, raft, machine = self._log_time(), self.keeper, self.raft, self.machine
+        self._log_time()
+        keeper, raft, machine = self.keeper, self.raft, self.machine
         self._led_ticks += 1
         if machine.level < TIME_LEVEL:
             return

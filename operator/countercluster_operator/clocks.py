@@ -58,12 +58,23 @@ def log_time(found: dict[str, Any] | None) -> LogTime | None:
 
 
 def about(ms: int) -> str:
-    """A length in words that do not change with every look."""
+    """A length in words, for what is told once or is of days."""
     for unit, word in _UNITS:
         if abs(ms) >= unit:
             count = abs(ms) // unit
             return f"{count} {word if count > 1 else word[:-1]}"
     return "less than a second"
+
+
+_ROUGHLY = ((1, "a second"), (10, "ten seconds"), (60, "a minute"), (600, "ten minutes"), (3_600, "an hour"), (36_000, "ten hours"))
+_ROUGHLY += ((86_400, "a day"), (864_000, "ten days"), (8_640_000, "100 days"), (31_536_000, "a year"), (315_360_000, "ten years"))
+
+
+def roughly(ms: int) -> str:
+    """A length in words that stay the same while a clock runs a little too fast: the nearest by factors, as round
+    lengths are what clocks are off by, and must not lie on the edge between two words."""
+    seconds = max(1.0, abs(ms) / 1_000)
+    return min(_ROUGHLY, key=lambda step: max(step[0] / seconds, seconds / step[0]))[1]
 
 
 def condition(cluster: Cluster, told: LogTime | None) -> Condition:
@@ -75,7 +86,7 @@ def condition(cluster: Cluster, told: LogTime | None) -> Condition:
         text = f"the members' clocks say that the cluster stood still for {about(told.refused_jump_ms)}; spec.clock.maxJumpDays is {most}"
         return (kind, True, "JumpTooLong", text)
     if told.apart:
-        off = [f"{name} ({about(ms)} {'ahead' if ms > 0 else 'behind'})" for node, name, ms in told.clocks if node in told.apart]
+        off = [f"{name} (about {roughly(ms)} {'ahead' if ms > 0 else 'behind'})" for node, name, ms in told.clocks if node in told.apart]
         if not told.agreed:
             return (kind, True, "NoMajority", f"no majority of the members' wall clocks agrees: {', '.join(off)}")
         return (kind, True, "StandsApart", f"not what a majority of the wall clocks says: {', '.join(off)}")

@@ -23,7 +23,7 @@ from countercluster_operator.refusals import reason
 from countercluster_operator.resources import Manifest
 from countercluster_operator.resources.cache import secrets_digest
 from countercluster_operator.resources.secrets import Given, Secured, decoded, private, users_digest
-from countercluster_operator.users import Users, judged
+from countercluster_operator.users import Users, judged, of_file
 
 
 class Problem(NamedTuple):
@@ -96,11 +96,20 @@ class Keeper:
         found = await self._secret(cluster, f"{cluster.name}-private")
         if found is not None:
             try:
-                return load(decoded(_own(found, cluster)))
+                return await self._with_users(cluster, decoded(_own(found, cluster)))
             except ValueError as error:
                 raise Refused(f"Secret {cluster.name}-private is damaged: {error}; delete it, and all that it holds is made anew") from None
         left = {part: await self._left(cluster, part) for part in ("nodes", "cache", "client", "users")}
         return adopted(left, cluster, self._now())
+
+    async def _with_users(self, cluster: Cluster, data: dict[str, bytes]) -> Material:
+        """Version 0.1.0 kept users in the nodes' file alone: who is in force there stays so while its password's Secret
+        is missing. Raises ValueError."""
+        material = load(data)
+        if "users-of-spec" in data or not cluster.spec.auth.enabled:
+            return material
+        left = await self._left(cluster, "users")
+        return dataclasses.replace(material, users=of_file(left.get("users.acl", b"").decode(errors="replace"), cluster))
 
     async def _left(self, cluster: Cluster, part: str) -> dict[str, bytes]:
         """What a Secret has that was made from one which is gone; nothing when it is not there, or somebody else's."""
@@ -142,6 +151,16 @@ class Keeper:
         problems.extend(Problem("UsersRefused", text) for text in refused)
         return users
 
+    def blind(self, cluster: Cluster, problems: list[Problem]) -> str:
+        """Why no node would answer: the Secret of spec.tls.secretName is unfit, and was so when this operator first saw
+        it (after an upgrade from 0.1.0, which kept no copy). Empty when the operator can show itself."""
+        secured = self._known[_key(cluster)]
+        known = secured.material.admin is not None or bool(secured.given.certificates)
+        unfit = next((p.text for p in problems if p.reason == "CertificateRefused"), "")
+        if known or not unfit:
+            return ""
+        return f"{unfit}; the operator has no other certificate to show to the members, so it does not reach them; they go on"
+
     def door(self, cluster: Cluster) -> ssl.SSLContext | None:
         """How the operator shows itself to nodes and knows them; None for plain text. Raises Refused."""
         if not cluster.spec.tls.enabled:
@@ -153,7 +172,7 @@ class Keeper:
         kept = self._contexts.get(_key(cluster))
         if kept is None or kept[0] != wanted:
             if pair is None or not bundle:
-                return ssl.create_default_context()  # nothing to show yet: no node of this cluster runs either
+                return ssl.create_default_context()  # nothing to show: no node of this cluster runs, or see `blind`
             try:
                 kept = self._contexts[_key(cluster)] = (wanted, context_of(pair, bundle))
             except (ssl.SSLError, OSError, ValueError) as error:

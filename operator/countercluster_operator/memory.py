@@ -7,6 +7,10 @@ chosen. Where the two differ, the child is right; of images the status, as more 
 ConfigMaps than say what runs. It is written before the status, and only when it changes; at rest it is
 read every ten minutes, and after a pass that had to write a child.
 
+An operator of a version before this child leaves it as it was, while the cluster goes on. Its status
+lacks `remembered`, which says that what is in this status was written into the child first. So a
+status of the operator's own hand without that word is right, and the child is written anew from it.
+
 Should both be lost, the volumes tell: a majority of them forms its cluster again by itself, and for
 the rest see `recover` in healing.py.
 """
@@ -54,6 +58,18 @@ def recalled(status: Object, kept: Object | None) -> Object:
     return found
 
 
+def older_wrote(body: Object) -> bool:
+    """Whether its status is of an operator that knows no memory: nobody else's hand is in what is to be remembered."""
+    if (body.get("status") or {}).get("remembered"):
+        return False
+    hands = set()
+    for entry in body["metadata"].get("managedFields") or []:
+        fields = (entry.get("fieldsV1") or {}).get("f:status") or {}
+        if {"f:bootstrap", "f:members"} & fields.keys():
+            hands.add(entry.get("manager"))
+    return hands == {names.FIELD_MANAGER}
+
+
 class Memory:
     def __init__(self, api: Kubernetes, clock: Callable[[], float] = time.monotonic) -> None:
         self._api, self._clock = api, clock
@@ -75,19 +91,21 @@ class Memory:
             self._orphans.add(key)  # it would outlive the cluster, and tell the next of the name of members that are gone
         return self._known[key][0]
 
-    async def keep(self, cluster: Cluster, status: Object) -> None:
+    async def keep(self, cluster: Cluster, status: Object) -> str:
+        """Empty, or why there is none: then the status is all that there is."""
         key = (cluster.namespace, cluster.name, cluster.uid)
         wanted = essence(status)
         if self._known.get(key, (None, 0.0))[0] == wanted and key not in self._orphans:
-            return
+            return ""
         name = f"{cluster.name}-memory"
         there = await self._api.get("v1", "ConfigMap", cluster.namespace, name)
-        if there is not None and stranger(there, cluster.name, cluster.uid):
-            return  # then the status is all that there is
+        if there is not None and (whose := stranger(there, cluster.name, cluster.uid)):
+            return f"ConfigMap {name} {whose}: what must be remembered of this cluster is in its status alone"
         data = {FILE: json.dumps(wanted, sort_keys=True)}
         await self._api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(cluster, name, names.NODE), "data": data})
         self._known[key] = (wanted, self._clock())
         self._orphans.discard(key)
+        return ""
 
     def doubt(self, namespace: str, name: str) -> None:
         """It is read again with the next pass."""

@@ -184,6 +184,16 @@ def _chosen(status: dict[str, Any], spec: Spec, image: str, cache_image: str) ->
     return used or image, cache_used or cache_image
 
 
+def not_said(spec: Spec) -> str:
+    """What a cluster without TLS lacks; empty when it lacks nothing."""
+    if spec.tls.enabled or spec.tls.open_ports == OPEN_PORTS:
+        return ""
+    return (
+        "spec.tls.enabled is false, so whoever reaches the admin port or the peers' port of a node is obeyed, whatever spec.auth says: "
+        f"make the cluster with TLS, or say spec.tls.openPorts: {OPEN_PORTS}"
+    )
+
+
 def decode(
     body: dict[str, Any], default_image: str, default_cache_image: str, operator_namespace: str = OPERATOR_NAMESPACE
 ) -> Cluster:
@@ -195,11 +205,8 @@ def decode(
         raise InvalidSpec(f"spec: {error}") from None
     if not 1 <= spec.replicas <= MAX_REPLICAS:
         raise InvalidSpec(f"spec.replicas is {spec.replicas}; 1 to {MAX_REPLICAS}")
-    if not spec.tls.enabled and spec.tls.open_ports != OPEN_PORTS:
-        raise InvalidSpec(
-            "spec.tls.enabled is false, so whoever reaches the admin port or the peers' port of a node is obeyed, whatever spec.auth says: "
-            f"make the cluster with TLS, or say spec.tls.openPorts: {OPEN_PORTS}"
-        )
+    if (problem := not_said(spec)) and not status.get("bootstrap"):
+        raise InvalidSpec(problem)  # what an older version has formed goes on, and says so
     if too_much := room.too_much(spec.resources, spec.settings.client_mib, spec.settings.max_state_mib):
         raise InvalidSpec(too_much)
     image, cache_image = _chosen(status, spec, default_image, default_cache_image)

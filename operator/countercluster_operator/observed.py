@@ -116,6 +116,7 @@ class Observed:
     set_uid: str = ""
     may_keep: bool = True  # the operator may change PersistentVolumes, so that one stays when its claim goes
     replacing: tuple[str, str] | None = None  # member that was given up, and its failure domain, recorded in status
+    blind: str = ""  # why no node can be asked, whatever it does
     cache_trouble: str = ""  # why no Redis is ready
     not_made: str = ""  # why the StatefulSet makes no pods
 

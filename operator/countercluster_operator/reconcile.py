@@ -10,7 +10,8 @@ import dataclasses
 import datetime
 import logging
 import secrets
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
@@ -27,13 +28,13 @@ from countercluster_operator.handed_out import Heights
 from countercluster_operator.keeper import Keeper, Problem, Refused, not_used
 from countercluster_operator.landscape import Landscape
 from countercluster_operator.material import Limits
-from countercluster_operator.memory import Memory, recalled
-from countercluster_operator.model import Cluster, InvalidSpec, decode
+from countercluster_operator.memory import Memory, older_wrote, recalled
+from countercluster_operator.model import Cluster, InvalidSpec, decode, not_said
 from countercluster_operator.observe import admin, observe
 from countercluster_operator.observed import Observed
 from countercluster_operator.patience import SOON_S, Patience
 from countercluster_operator.plan import Plan, plan
-from countercluster_operator.refusals import reason, retry_after_s
+from countercluster_operator.refusals import Refusals, reason, retry_after_s
 from countercluster_operator.resources import claims
 from countercluster_operator.resources.secrets import Secured
 from countercluster_operator.settings import Settings
@@ -75,6 +76,7 @@ class Reconciler:
         self._heights = Heights()
         self._patience = Patience()
         self._memory = Memory(api)
+        self._attempts = Refusals()
         self._unable: dict[Key, str] = {}  # what the last step of a cluster failed of
         self._rest_s = min(AT_REST_S, settings.spread_s)  # what has to be waited out is not slept through
         self._keeper = Keeper(api, Limits(datetime.timedelta(seconds=settings.spread_s), datetime.timedelta(hours=settings.certificate_hours)))
@@ -110,10 +112,12 @@ class Reconciler:
         self._heights.forget(key)
         self._unable.pop(key, None)
         self._patience.forget(key)
+        self._attempts.forget(lambda k: isinstance(k, tuple) and k[:2] == key)
         self._memory.forget(*key)
 
     async def _look(self, body: dict[str, Any]) -> float:
-        old = recalled(body.get("status") or {}, await self._memory.look(body))
+        kept = await self._memory.look(body)
+        old = recalled(body.get("status") or {}, None if older_wrote(body) else kept)
         try:
             found = {**body, "status": old}
             cluster = decode(found, self._settings.node_image, self._settings.redis_image, self._settings.own_namespace)
@@ -129,16 +133,22 @@ class Reconciler:
 
     async def _pass(self, cluster: Cluster, body: dict[str, Any], old: dict[str, Any], run: str) -> float:
         secured, problems = await self._keeper.look(cluster)
+        if not_said(cluster.spec):
+            problems.append(Problem("OpenPorts", not_said(cluster.spec)))
         context = self._keeper.door(cluster)
         seen, addresses = await observe(self._api, cluster, old, context, self._landscape)
         seen = self._heights.noted((cluster.namespace, cluster.name), seen)
         await self._witness.tell(cluster, {p.name: addresses[p.name] for p in seen.pods if p.status is not None and p.name in addresses}, context)
         seen = await self._inquiry.explain(cluster, seen)
+        if any(pod.running for pod in seen.pods):
+            seen = dataclasses.replace(seen, blind=self._keeper.blind(cluster, problems))
         refused = restrictions.outside(cluster, self._settings.restrictions)
         problems += [Problem("NotAllowed", one.text) for one in refused]
         withheld = frozenset(kind for one in refused for kind in one.kinds)
         cluster = restrictions.as_it_runs(cluster, seen, old, withheld)
         todo = restrictions.only_what_comes_back(self._in_turn(cluster, seen, plan(cluster, seen)), seen, withheld)
+        if seen.blind:  # that nobody answers says nothing about the members
+            todo = dataclasses.replace(todo, step=None, warning=None, waiting=seen.blind)
         if not cluster.spec.paused:
             secured = await self._keeper.renew(cluster, seen, problems)
         await self._tell(cluster, troubles(seen), run)
@@ -225,11 +235,11 @@ class Reconciler:
     async def _act(self, cluster: Cluster, todo: Plan, act: Act, run: str) -> float:
         """A claim that cannot be deleted keeps no step from being done."""
         step = todo.step
-        claims_s = [await self._attempt(cluster, f"to delete claim {o}", act.delete_claim(o), run) for o in todo.excess_claims]
+        claims_s = [await self._attempt(cluster, f"to delete claim {o}", partial(act.delete_claim, o), run) for o in todo.excess_claims]
         again_s = max(claims_s, default=0.0)
         if step is None:
             return again_s or self._rest(cluster, todo)
-        if failed_s := await self._attempt(cluster, f"{step.kind} {step.pod}".strip(), act.do(step), run):
+        if failed_s := await self._attempt(cluster, f"{step.kind} {step.pod}".strip(), partial(act.do, step), run):
             return failed_s
         reach(f"after-{step.kind}")
         self._patience.forget((cluster.namespace, cluster.name))
@@ -246,30 +256,41 @@ class Reconciler:
             return self._rest_s
         return REFUSED_S if todo.refused else self._patience.again_s(key, todo.waiting)
 
-    async def _attempt(self, cluster: Cluster, what: str, work: Awaitable[None], run: str) -> float:
-        """0 when it is done, else the seconds until it is tried again."""
+    async def _attempt(self, cluster: Cluster, what: str, work: Callable[[], Awaitable[None]], run: str) -> float:
+        """0 when it is done, else the seconds until it is tried again: ever more while it is refused."""
+        key = (cluster.namespace, cluster.name, what)
+        if text := self._attempts.waiting(key, what):
+            self._unable[cluster.namespace, cluster.name] = text
+            return max(SOON_S, min(REFUSED_S, self._attempts.again_s(key)))
         try:
-            await work
+            await work()
         except NotNow as error:
             log.info("not now: %s: %s", what, error, extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
             return SOON_S
         except UNREACHABLE as error:
             if isinstance(error, ApiException) and is_terminating(error):
                 raise
-            await self._refuses(cluster, what, error, run)
-            return max(SOON_S, retry_after_s(error))
+            text = await self._refuses(cluster, what, error, run)
+            self._attempts.add(key, what, text, retry_after_s(error))
+            return max(SOON_S, retry_after_s(error), min(REFUSED_S, self._attempts.again_s(key)))
+        self._attempts.drop(key)
         return 0.0
 
-    async def _refuses(self, cluster: Cluster, what: str, error: BaseException, run: str) -> None:
+    async def _refuses(self, cluster: Cluster, what: str, error: BaseException, run: str) -> str:
         text = f"the API server refuses {what}: {reason(error)}"
         self._unable[cluster.namespace, cluster.name] = text  # the next status tells it
         await self._tell(cluster, [Problem("ChildRefused", text)], run)
+        return text
 
     async def _remember(self, cluster: Cluster, body: dict[str, Any], new: dict[str, Any], run: str) -> bool:
         """False when it cannot be written down. That is no reason to leave a cluster alone, and of the memory the status tells it."""
         kept = True
         try:
-            await self._memory.keep(cluster, new)
+            foreign = await self._memory.keep(cluster, new)
+            if foreign:
+                await self._tell(cluster, [Problem("ChildRefused", foreign)], run)
+            else:
+                new = {**new, "remembered": True}
         except UNREACHABLE as error:
             _raise_if_going(error)
             kept = False

@@ -61,6 +61,11 @@ class Refusals:
         found = self._known.get(key)
         return found.text if found is not None and found.wish == wish and self._clock() < found.until else ""
 
+    def again_s(self, key: Hashable) -> float:
+        """How long the pause still is."""
+        found = self._known.get(key)
+        return max(0.0, found.until - self._clock()) if found is not None else 0.0
+
     def add(self, key: Hashable, wish: str, text: str, after_s: float = 0.0) -> None:
         before = self._known.get(key)
         again = before is not None and before.wish == wish

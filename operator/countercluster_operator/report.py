@@ -128,7 +128,7 @@ def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]
     voters = [m for m in seen.members if m.voter]
     ready_voters = [m for m in voters if m.name in ready_names]
     lost = sorted(m.name for m in voters if m.name not in ready_names)
-    formed_but_headless = seen.leader is None and seen.bootstrap is not None
+    formed_but_headless = seen.leader is None and seen.bootstrap is not None and not seen.blind
     return [
         _ready(cluster, seen, plan, len(ready_voters), reason, doing),
         _quorum(cluster, seen, plan, len(voters), len(ready_voters)),
@@ -177,6 +177,8 @@ def _degraded(seen: Observed, lost: list[str], headless: str) -> Condition:
 
 
 def _available(seen: Observed, ready: int, doing: str) -> Condition:
+    if seen.blind:
+        return ("Available", None, "NotReached", seen.blind)
     if seen.leader is not None and ready:
         return ("Available", True, "Serving", f"{ready} nodes serve")
     return ("Available", False, "NotServing", doing)
@@ -198,6 +200,8 @@ def _ready(cluster: Cluster, seen: Observed, plan: Plan, ready_voters: int, reas
 
 
 def _quorum(cluster: Cluster, seen: Observed, plan: Plan, voters: int, ready_voters: int) -> Condition:
+    if seen.blind:
+        return ("QuorumHealthy", None, "NotReached", seen.blind)
     if seen.leader is None:
         if seen.bootstrap is None or cluster.spec.hibernated:
             return (

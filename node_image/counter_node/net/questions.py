@@ -153,7 +153,7 @@ def _replication(node: Node, session: Session) -> dict[str, Any]:
 
 
 def _raft(node: Node) -> dict[str, Any]:
-    raft = node.replica.raft
+    raft, lineage = node.replica.raft, node.replica.machine.lineage
     leader = raft.membership.get(raft.leader)
     return {
         "raft_role": node.role_name(),
@@ -166,6 +166,7 @@ def _raft(node: Node) -> dict[str, Any]:
         "raft_last_index": raft.log.last_index,
         "raft_snapshot_index": raft.snapshot.index,
         "raft_voters": len(raft.voters),
+        "raft_history": lineage[-1].id if lineage else "",
         "ready": int(not node.unready()),
     }
 

@@ -8,6 +8,7 @@ to come, never for what the operator is about to repair: hence the waiting times
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NamedTuple
 
 from countercluster_operator import names
@@ -16,6 +17,7 @@ from countercluster_operator.resources.common import metadata
 
 API = "monitoring.coreos.com/v1"
 KINDS = ("PodMonitor", "PrometheusRule")
+HISTORY = re.compile("[0-9a-f]{16}")
 LABEL = "countercluster"
 RUNBOOKS = "docs/operating/alerts"
 
@@ -84,6 +86,10 @@ ALERTS = (
         "CounterClusterNoSnapshot", "critical", 5, "counter_snapshot_refused{$S} == 1",
         "{{ $labels.pod }} has too little memory for a snapshot, and its log grows",
     ),
+    Alert(
+        "CounterClusterValuesMayRepeat", "warning", 1, 'max by (history) (counter_history_info{$S,reason="recover",history!="$H"}) == 1',
+        "history {{ $labels.history }} went on from a survivor's log: values that were handed out can be handed out again",
+    ),
     Alert("CounterClusterCacheStale", "warning", 5, "max(counter_cache_staleness_seconds{$S}) > 30", "Redis got nothing for {{ $value }} s"),
     Alert(
         "CounterClusterCertificateExpires", "critical", 15, "counter_certificate_not_after_seconds{$S} - time() < 7 * 86400",
@@ -128,8 +134,9 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
 
 
 def _selected(query: str, cluster: Cluster) -> str:
-    """`$W`: a window that holds several scrapes, however rare they are; with fewer than two a rate is empty."""
+    """`$H`: the acknowledged history. `$W`: a window that holds several scrapes, however rare they are; with fewer than two a rate is empty."""
     query = query.replace("$W", f"{max(60, 4 * _seconds(cluster.spec.monitoring.interval))}s")
+    query = query.replace("$H", cluster.acknowledged_history if HISTORY.fullmatch(cluster.acknowledged_history) else "none")
     return query.replace("$S", f'namespace="{cluster.namespace}",{LABEL}="{cluster.name}"')
 
 

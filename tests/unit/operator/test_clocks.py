@@ -22,8 +22,8 @@ CLOCKS = (("a", "c-0", 12), ("b", "c-1", -HOUR_MS * 30), ("c", "c-2", 5_000))
         (None, None, "NotKnown", "no leader"),
         (LogTime(), None, "NotKnown", "no leader"),
         (LogTime(agreed=True, clocks=CLOCKS), False, "ClocksAgree", ""),
-        (LogTime(agreed=True, apart=("b",), clocks=CLOCKS), True, "StandsApart", "c-1 (1 day behind)"),
-        (LogTime(agreed=False, apart=("b", "c"), clocks=CLOCKS), True, "NoMajority", "c-2 (5 seconds ahead)"),
+        (LogTime(agreed=True, apart=("b",), clocks=CLOCKS), True, "StandsApart", "c-1 (about a day behind)"),
+        (LogTime(agreed=False, apart=("b", "c"), clocks=CLOCKS), True, "NoMajority", "c-2 (about ten seconds ahead)"),
         (LogTime(agreed=True, refused_jump_ms=70 * 24 * HOUR_MS), True, "JumpTooLong", "70 days; spec.clock.maxJumpDays is 60"),
         (LogTime(agreed=True, runs_off=True), True, "LeaderRunsOff", "rate"),
     ],
@@ -81,3 +81,12 @@ def test_the_api_servers_clock_is_told_to_each_node_and_asked_for_seldom() -> No
     _ip, command, name, utc_ms, error_ms, most_ms = told[0]
     assert (command, name, error_ms, most_ms) == ("RAFT.WITNESS", clocks.NAME, "600", str(60 * 24 * HOUR_MS))
     assert 0 <= int(utc_ms) - 1_800_000_000_000 < 60_000
+
+
+def test_a_clock_that_runs_too_fast_or_is_off_by_a_round_length_does_not_change_the_condition_with_every_look() -> None:
+    """The words of the condition are the status, which is written when they change."""
+    for length_ms in (1_000, 60_000, HOUR_MS, 24 * HOUR_MS, 365 * 24 * HOUR_MS):
+        words = {clocks.roughly(round(sign * length_ms * (1 + part / 100))) for part in range(-20, 21) for sign in (1, -1)}
+        assert len(words) == 1, length_ms
+    drifting = [clocks.roughly(5_000 + minute * 50) for minute in range(24 * 60)]  # 50 ms a minute for a day
+    assert len(set(drifting)) <= 3

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from countercluster_operator.model import Cache, Cluster, Monitoring, Spec
@@ -87,6 +88,11 @@ CASES: dict[str, tuple[Series, Series, dict[str, str]]] = {
         {"pod": "a"},
     ),
     "CounterClusterNoSnapshot": ({'counter_snapshot_refused{S,pod="a"}': "1x30"}, {'counter_snapshot_refused{S,pod="a"}': "0x30"}, {"pod": "a"}),
+    "CounterClusterValuesMayRepeat": (
+        {'counter_history_info{S,pod="a",history="00000000000000aa",parent="00",reason="recover"}': "1x30"},
+        {'counter_history_info{S,pod="a",history="00000000000000aa",parent="00",reason="upgrade"}': "1x30"},
+        {"history": "00000000000000aa"},
+    ),
     "CounterClusterCacheStale": (
         {'counter_cache_staleness_seconds{S,pod="a"}': "0+60x30"}, {'counter_cache_staleness_seconds{S,pod="a"}': "2x30"}, {},
     ),
@@ -234,3 +240,12 @@ def test_a_rate_looks_back_over_several_scrapes(interval: str, window: str) -> N
     board = json.loads(next(iter(monitoring.dashboard(Cluster("c", "ns", "u", 1, spec, "node", "redis"))["data"].values())))
     windows = {w for p in board["panels"] for t in p["targets"] for w in re.findall(r"rate\([^)]*\[(\w+)\]", t["expr"])}
     assert windows == {window}
+
+
+def test_a_history_that_was_acknowledged_alerts_no_more_and_its_words_break_no_query() -> None:
+    def query(acknowledged: str) -> str:
+        found = monitoring.rules(msgspec.structs.replace(CLUSTER, acknowledged_history=acknowledged))["spec"]["groups"][0]["rules"]
+        return str(next(rule["expr"] for rule in found if rule["alert"] == "CounterClusterValuesMayRepeat"))
+
+    assert 'history!="00000000000000aa"' in query("00000000000000aa")
+    assert 'history!="none"' in query("") == query('x"} or vector(1)')

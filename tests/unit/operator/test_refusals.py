@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 from typing import Any
 
 import pytest
@@ -120,11 +121,21 @@ def test_a_status_that_cannot_be_written_stops_nothing_but_what_is_done_once(mon
 def test_a_step_that_the_api_server_refuses_is_told_and_tried_again() -> None:
     world = Failing(seen=outdated(formed(), 2))
     world.look()
+    now = 1_000.0
+    world.reconciler._attempts = Refusals(lambda: now)
     world.fails = {"delete Pod": api_error(403, "denied by policy")}
-    assert world.look() == test_reconcile.SOON_S
-    world.look()
-    assert "the API server refuses DeletePod c-2: denied by policy" in world.ready()["message"]
+    pauses: list[float] = []
+    for _ in range(60):
+        world.said.clear()
+        again_s = world.look()
+        assert again_s is not None
+        if "tried delete Pod" in world.said:
+            pauses.append(now)
+        now += again_s
+        assert "the API server refuses DeletePod c-2: denied by policy" in world.ready()["message"] or pauses == [1_000.0]
+    assert [round(b - a) for a, b in itertools.pairwise(pauses)][:5] == [5, 10, 20, 30, 30], "ever more rarely"
     world.fails = {}
+    now += 30
     world.look()
     assert "delete Pod c-2" in world.said
     world.seen = formed()
