@@ -66,8 +66,10 @@ def about(ms: int) -> str:
     return "less than a second"
 
 
-_ROUGHLY = ((1, "a second"), (10, "ten seconds"), (60, "a minute"), (600, "ten minutes"), (3_600, "an hour"), (36_000, "ten hours"))
-_ROUGHLY += ((86_400, "a day"), (864_000, "ten days"), (8_640_000, "100 days"), (31_536_000, "a year"), (315_360_000, "ten years"))
+_ROUGHLY: tuple[tuple[int, str], ...] = (
+    (1, "a second"), (10, "ten seconds"), (60, "a minute"), (600, "ten minutes"), (3_600, "an hour"), (36_000, "ten hours"),
+    (86_400, "a day"), (864_000, "ten days"), (8_640_000, "100 days"), (31_536_000, "a year"), (315_360_000, "ten years"),
+)  # fmt: skip
 
 
 def roughly(ms: int) -> str:
