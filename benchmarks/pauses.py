@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import re
 import shutil
 import socket
@@ -121,6 +122,52 @@ def redis_server() -> Iterator[Target]:
         process.wait()
 
 
+def first_fill(keys: int) -> None:
+    """Of a Redis that is started while the node leads with all its counters."""
+    (port,) = free_ports(1)
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    assert program is not None, "no redis-server here"
+    with node("--cache", f"{HOST}:{port}") as target:
+        filled(target.port, keys)
+        cache: list[subprocess.Popen[bytes]] = []
+
+        def start() -> None:
+            words = [program, "--port", str(port), "--save", "", "--appendonly", "no"]
+            cache.append(subprocess.Popen(words, stdout=subprocess.DEVNULL))
+            wait_for("Redis", lambda: bool(connect(port).ping()))
+
+        try:
+            target.during("the first fill of a cache", start, lambda: int(connect(port).dbsize()) >= keys)
+        finally:
+            for process in cache:
+                process.kill()
+                process.wait()
+
+
+def received(keys: int) -> None:
+    """A new member gets the snapshot of one that goes on serving; and its own latest tick meanwhile."""
+    with node() as target, tempfile.TemporaryDirectory(prefix="countercluster-pauses-") as directory:
+        filled(target.port, keys)
+        connect(target.admin).execute_command("RAFT.SNAPSHOT")
+        second = Node(Path(directory))
+        second.launch()
+        try:
+            wait_for("the new member", lambda: bool(connect(second.admin).ping()))
+            new = json.loads(connect(second.admin).execute_command("RAFT.STATUS"))["nodeId"]
+            words = new, "new", f"{HOST}:{second.peer}", f"{HOST}:{second.resp}"
+            before = lag_buckets(second.http)
+
+            def there() -> bool:
+                with contextlib.suppress(Exception):
+                    return connect(second.resp).get("counter:%012d" % (keys - 1)) is not None  # noqa: UP031
+                return False
+
+            target.during("a new member receives a snapshot", lambda: connect(target.admin).execute_command("RAFT.ADDLEARNER", *words), there)
+            print(f"| the same | the new member | | | {lag_over(before, lag_buckets(second.http))} | | {rss_mib(second.process.pid)[0]:.0f} |")
+        finally:
+            second.stop()
+
+
 @contextlib.contextmanager
 def node(*options: str) -> Iterator[Target]:
     with tempfile.TemporaryDirectory(prefix="countercluster-pauses-") as directory:
@@ -169,6 +216,8 @@ def main() -> int:
     if options.only != "redis":
         with node() as target:
             measure(target, options.keys)
+        received(options.keys)
+        first_fill(options.keys)
     if options.only != "node":
         with redis_server() as target:
             measure(target, options.keys)

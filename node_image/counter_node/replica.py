@@ -58,8 +58,9 @@ from counter_node.timekeeper import Timekeeper
 
 MAX_APPLY_BYTES = 256 << 10
 """Log bytes taken to be applied at once."""
-MAX_APPLY_WORK = 2_500
-"""Work of the state machine in one turn (Machine.spent), some 4 ms: neither catching up nor one heavy command starves heartbeats."""
+MAX_APPLY_WORK = 1_500
+"""Work of the state machine in one turn (Machine.spent), some 3 ms, and one slice more at most: neither catching
+up nor one heavy command starves heartbeats."""
 LOG_TIME_STEP_MS = 1_000
 """While counters with an expiry exist, the time in the log is never older than this, though nobody writes."""
 FULL_DISK_STEP_MS = 60_000

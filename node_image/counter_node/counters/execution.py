@@ -21,7 +21,7 @@ from counter_node.counters.producers import Place, Producers
 from counter_node.counters.replies import NO_LIST
 from counter_node.counters.state import MOST_LOOKED_AT, State
 
-SLICE: Final = 2_000
+SLICE: Final = 1_500
 """Weight of what is executed in one slice: some 3 ms, up to 10 where most are new counters and the machine is busy."""
 _NAMES: Final = frozenset({o.DEL, o.MGET, o.EXISTS, o.MSET})
 _PIECE: Final = 500
