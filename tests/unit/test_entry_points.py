@@ -35,7 +35,8 @@ TOOLS = (
     "examples/deploy.py", "examples/embedded_node.py", "examples/redis_session.py", "kind/local.py", "manifests/render.py", "node_image/compile.py",
 )  # fmt: skip
 PARTS_OF_TESTS = {
-    "tests/clients/stock/redis_cli.py", "tests/clients/stock/redis_py.py", "tests/mutations/search.py", "tests/support/kubelet.py",
+    "tests/clients/stock/redis_cli.py", "tests/clients/stock/redis_py.py", "tests/clients/stock/redis_py_slow.py",
+    "tests/mutations/search.py", "tests/support/kubelet.py",
 }  # fmt: skip
 """Started by the tests and benchmarks alone, with words of their own."""
 REST = {

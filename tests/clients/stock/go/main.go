@@ -146,6 +146,14 @@ func count(address, key string) map[string]any {
 }
 
 func main() {
+	switch os.Args[1] {
+	case "slow":
+		slow(os.Args[2:])
+		return
+	case "pool":
+		pool(os.Args[2:])
+		return
+	}
 	address, key := "127.0.0.1:"+os.Args[1], os.Args[2]
 	out := json.NewEncoder(os.Stdout)
 	out.Encode(basics(address, key))
