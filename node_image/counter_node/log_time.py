@@ -40,6 +40,8 @@ UNKNOWN: Final = -1
 LOWER_MS: Final = 20
 APART_MS: Final = 250
 """Notes of one line are not further apart: by a message's way, and by how far clocks run apart between two notes on the disk."""
+EARLY_MS: Final = 1
+LATE_MS: Final = 100
 _JUMP: Final = encode(Jump(0, True))[:2]  # how its body begins
 CLAMP: Final = 0.05
 CLAMP_MS: Final = 1_000
@@ -86,6 +88,16 @@ def holds(kept_at: int, snapshot: int, entries: Iterable[Entry]) -> bool:
     """Whether a note from the disk is of use: it was kept when the log ended with `kept_at`, and no
     gap began since, as far as the log and the index of its snapshot tell."""
     return snapshot <= kept_at and not any(entry.index > kept_at and is_mark(entry) for entry in entries)
+
+
+def worth_keeping(kept: tuple[Note, int] | None, note: Note, last_index: int) -> bool:
+    """Whether what is on the disk, with the last index in the log at that time, is to be replaced. Not while it
+    says the same, or a little later, of the same log: an idle node need not write. Early is not allowed."""
+    if kept is None or kept[1] != last_index:
+        return True
+    old = kept[0]
+    further = (note.elapsed_ms - note.running_ms) - (old.elapsed_ms - old.running_ms)
+    return not -EARLY_MS <= further <= LATE_MS
 
 
 class Told(Protocol):

@@ -28,7 +28,7 @@ from counter_node.counters.machine import Machine, SnapshotFormatError, UnknownO
 from counter_node.counters.ops import is_write
 from counter_node.disk_worker import DiskWorker
 from counter_node.gateway import Gateway
-from counter_node.log_time import Note, holds
+from counter_node.log_time import Note, holds, worth_keeping
 from counter_node.logs import log
 from counter_node.metrics import Metrics
 from counter_node.net.admin import Admin
@@ -123,6 +123,8 @@ class Node:
         self.id: NodeId = recovered.node_id
         self._boot_id = clock_note.boot_id()
         kept = clock_note.load(Path(settings.data_dir), self._boot_id, clock_note.running_ms())
+        self._kept_note: tuple[Note, int] | None = None  # by this process
+        self._saves_note = False
         begins = recovered.snapshot.meta.index if recovered.snapshot is not None else 0
         note = kept[0] if kept is not None and holds(kept[1], begins, recovered.entries) else None
         entries = recovered.behind + recovered.entries
@@ -359,10 +361,17 @@ class Node:
         self.wake()
 
     def _keep_note(self) -> None:
-        note = self.replica.time.note
+        if self._saves_note:
+            return  # tried again later: an older one must not come last
+        note, last_index = self.replica.time.note, self.replica.raft.log.last_index
         self.replica.time.lowered = False
-        if note is not None and not self.failed:
-            self.spawn(asyncio.to_thread(clock_note.save, Path(self.settings.data_dir), self._boot_id, note, self.replica.raft.log.last_index))
+        if note is not None and not self.failed and worth_keeping(self._kept_note, note, last_index):
+            self._saves_note = True
+            self.spawn(self._save_note(note, last_index))
+
+    async def _save_note(self, note: Note, last_index: int) -> None:
+        kept = await asyncio.to_thread(clock_note.save, Path(self.settings.data_dir), self._boot_id, note, last_index)
+        self._kept_note, self._saves_note = (note, last_index) if kept else None, False
 
     def _freeze(self) -> None:
         """The collector of garbage looks through all containers now and then, those of a million counters for 0.1 s. What the

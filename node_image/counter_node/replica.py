@@ -314,8 +314,8 @@ class Replica:
         return self.raft.log.last_index
 
     def _hand_over_runaway(self) -> None:
-        leadership, off = self.raft.leadership, self.keeper.runs_off(self.raft.voters)
-        if leadership is None or not off or self._led_ticks % self.raft.config.election_ticks:
+        leadership = self.raft.leadership
+        if leadership is None or self._led_ticks % self.raft.config.election_ticks or not (off := self.keeper.runs_off(self.raft.voters)):
             return
         with contextlib.suppress(Busy, ChangeRefused):
             leadership.transfer(max(off, key=lambda n: (leadership.progress[n].match, n)))

@@ -15,6 +15,8 @@ Rules:
 4. A jump needs a calendar that was once agreed on, and is refused above `max_jump_ms`. While a gap
    is open the calendar stands.
 5. Nothing is ever refused to a client for a clock, and no node ends for one.
+6. Without a gap it looks again when somebody told its clock, and once a second: ticks are many, and an
+   idle cluster is to cost almost nothing.
 """
 
 from __future__ import annotations
@@ -86,6 +88,7 @@ class Timekeeper:
         self._rates: dict[NodeId, tuple[int, float]] = {}  # ppm, and when it was told
         self._answered: set[NodeId] = set()  # in this term
         self._asked_ms = self._slewed_ms = float("-inf")
+        self._news = True  # since it was decided what goes into the log
         self._wall_offset = self._offset()
         self._steady_since_ms = time.running_ms()
 
@@ -119,6 +122,7 @@ class Timekeeper:
         about = utc_ms - running
         error_ms += MARGIN_MS
         self._witnesses[name] = Sample(Interval(about - error_ms, about + error_ms), running)
+        self._news = True
 
     # --- of a leader --------------------------------------------------------------------------------------------------------
 
@@ -127,6 +131,7 @@ class Timekeeper:
         self.unmarked = False
         self._answered, self._rates = set(), {}
         self._asked_ms = float("-inf")
+        self._news = True
         self._slewed_ms = self.time.running_ms()
         self.refused_jump_ms = 0
 
@@ -136,7 +141,7 @@ class Timekeeper:
         running = time.running_ms()
         if 0 <= running - self._asked_ms < (SEARCH_ASK_MS if self.looking else ASK_MS):
             return None
-        self._asked_ms = running
+        self._asked_ms, self._news = running, True
         return ClockAsk(term, int(running * 1000), UNKNOWN if self.looking else time.now(), machine.jumps[1])
 
     @property
@@ -153,6 +158,7 @@ class Timekeeper:
         middle = tell.wall_ms - (running - round_ms / 2)
         reach = round_ms / 2 + MARGIN_MS
         self._samples[sender] = Sample(Interval(middle - reach, middle + reach), running)
+        self._news = True
         if tell.rate_ppm:
             self._rates[sender] = (tell.rate_ppm, running)
         if voter:
@@ -179,6 +185,9 @@ class Timekeeper:
         if self.unmarked and machine.marks == self._marks:
             return Jump(self.time.now(), gap=True)
         self.unmarked = False
+        if not (self._news or machine.gap):
+            return None
+        self._news = False
         agreed = self.agreed(voters)
         return self._jump(agreed, voters, machine) if machine.gap else self._calendar(agreed, machine)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from counter_node import agreed_time, gateway, replica, timekeeper
+from counter_node import agreed_time, gateway, log_time, replica, timekeeper
 from counter_node.cache import replica as cache_replica
 from counter_node.counters import batches, keyspace, machine, ops
 from counter_node.counters.batches import OutcomeKind
@@ -545,6 +545,11 @@ def compaction_runs_ahead(patch: Patch) -> None:
         return self.raft.log.offset + 1 if job.install is not None else found
 
     patch(Replica, "persisted", persisted)
+
+
+@mutation("a note of log time stays on the disk though log time fell behind it", tests=("tests/unit/time/test_log_time.py",))
+def an_early_note_is_kept(patch: Patch) -> None:
+    patch(log_time, "EARLY_MS", float("inf"))
 
 
 @mutation("a silent link is left to TCP", "short", tests=("tests/unit/test_peer_link.py",))

@@ -21,7 +21,7 @@ from counter_node import replica
 from counter_node.counters import dump, execution, keyspace, ops, restore, state
 from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
-from counter_node.log_time import Note, holds
+from counter_node.log_time import Note, holds, worth_keeping
 from counter_node.net.pulse import Pulse
 from counter_node.raft.core import Config
 from counter_node.raft.leadership import Busy
@@ -192,7 +192,9 @@ class Node:
             note = self.replica.time.note
             if note is not None and (self.replica.time.lowered or self.world.random.random() < 0.01):
                 self.replica.time.lowered = False
-                self._note = (self.clocks.boot, note, self.replica.raft.log.last_index)
+                last = self.replica.raft.log.last_index
+                if self._note is None or self._note[0] != self.clocks.boot or worth_keeping(self._note[1:], note, last):
+                    self._note = (self.clocks.boot, note, last)
             late, self._ticked_at = (self.world.now - self._ticked_at) / TICK_MS, self.world.now
             if late > ELECTION_TICKS / 2:
                 self.replica.stalled(late)

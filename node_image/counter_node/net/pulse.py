@@ -4,7 +4,8 @@ A node sends to another on a connection of its own, on which nothing comes back 
 dropped without a word, such a connection looks alive for as long as TCP repeats what it sent, ever more slowly:
 after a minute of silence it says nothing for most of another minute, though the network is whole again.
 
-1. A link asks for a sign of life (an empty frame) several times in an election timeout, and gets one back.
+1. A link asks for a sign of life (an empty frame) twice in an election timeout, and gets one back. More often
+   would be most of the work of an idle cluster, and later would leave a busy member too little time to answer.
 2. One that heard nothing for an election timeout is dialled anew beside the old one, again and again, and the
    first that is welcomed takes its place. So after a cut each link is whole within half an election timeout.
 3. A member of an older version gives no sign of life. Its link is closed by TCP itself, see peers.py.
@@ -23,7 +24,7 @@ class Beat(NamedTuple):
 class Pulse:
     def __init__(self, election_ticks: int) -> None:
         self._silent_after = election_ticks
-        self._ask_every = max(1, election_ticks // 4)
+        self._ask_every = max(1, 2 * election_ticks // 5)
         self._dial_every = max(1, election_ticks // 2)
         self._ticks = 0  # since something was heard
         self._answers = True  # the other side gives signs of life

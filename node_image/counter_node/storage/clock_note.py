@@ -68,11 +68,13 @@ def load(directory: Path, boot: str, running: float) -> tuple[Note, int] | None:
     return None
 
 
-def save(directory: Path, boot: str, note: Note, last_index: int) -> None:
-    """Never raises: without a note the others are asked."""
+def save(directory: Path, boot: str, note: Note, last_index: int) -> bool:
+    """Whether it is kept. Never raises: without a note the others are asked."""
     if not boot:
-        return
+        return False
     new = directory / (FILE + ".new")
     with contextlib.suppress(OSError):
         new.write_bytes(msgspec.json.encode(_Kept(boot, note.elapsed_ms, note.running_ms, last_index)))
         os.replace(new, directory / FILE)
+        return True
+    return False

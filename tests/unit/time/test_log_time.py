@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from counter_node.counters import batches
-from counter_node.log_time import UNKNOWN, ClockTell, LogTime, Note, holds, is_mark
+from counter_node.log_time import UNKNOWN, ClockTell, LogTime, Note, holds, is_mark, worth_keeping
 from counter_node.raft.types import Entry, EntryKind
 from counter_node.rate_meter import RateMeter
 from counter_node.storage import clock_note
@@ -122,14 +122,24 @@ def test_a_jump_or_another_leader_begins_the_measuring_anew() -> None:
 def test_the_note_on_the_disk_is_of_one_boot(tmp_path: Path) -> None:
     note = Note(123, 456.5)
     assert clock_note.load(tmp_path, "boot", 1_000) is None
-    clock_note.save(tmp_path, "boot", note, 17)
+    assert clock_note.save(tmp_path, "boot", note, 17)
     assert clock_note.load(tmp_path, "boot", 1_000) == (note, 17)
     assert clock_note.load(tmp_path, "other", 1_000) is None
     assert clock_note.load(tmp_path, "", 1_000) is None
     assert clock_note.load(tmp_path, "boot", 400) is None, "the machine was set back"
     (tmp_path / clock_note.FILE).write_bytes(b"{torn")
     assert clock_note.load(tmp_path, "boot", 1_000) is None
-    clock_note.save(tmp_path / "not there", "boot", note, 17)
+    assert not clock_note.save(tmp_path / "not there", "boot", note, 17), "so it is tried again"
+
+
+def test_an_idle_node_does_not_write_what_the_disk_says_already() -> None:
+    kept = Note(1_000, 500)
+    assert worth_keeping(None, kept, 17)
+    assert not worth_keeping((kept, 17), Note(61_000, 60_500), 17), "a minute later, on the same line"
+    assert worth_keeping((kept, 17), Note(61_000, 60_500), 18), "a mark may be in between"
+    assert not worth_keeping((kept, 17), Note(61_050, 60_500), 17), "late is allowed, and messages take now more, now less time"
+    assert worth_keeping((kept, 17), Note(61_200, 60_500), 17)
+    assert worth_keeping((kept, 17), Note(60_990, 60_500), 17), "early is not"
 
 
 def test_the_kernel_is_asked_without_an_error() -> None:

@@ -227,3 +227,21 @@ def test_an_answer_counts_only_from_who_has_all_that_the_leader_has_in_its_log()
     assert keeper.looking, "nobody has answered who counts"
     keeper.search(range(3), machine, over=True)
     assert time.now() == 9_000
+
+
+def test_without_news_and_without_a_gap_nothing_is_looked_at_again() -> None:
+    """Ticks are ten times as many as answers."""
+    leader = Leader([0, HOUR, HOUR])
+    leader.machine.gap = False  # type: ignore[misc]
+    leader.machine.offset_ms = UTC  # type: ignore[misc]
+    looked: list[float] = []
+    agreed = leader.keeper.agreed
+    leader.keeper.agreed = lambda voters: looked.append(leader.running) or agreed(voters)  # type: ignore[method-assign,func-returns-value]
+    assert isinstance(leader.decides(), Calendar)
+    for _ in range(9):
+        leader.running += 100
+        assert leader.decides() is None
+    assert len(looked) == 1
+    leader.pass_time(1_000)
+    leader.decides()
+    assert len(looked) == 2
