@@ -14,7 +14,7 @@ from tests.support.operators import Operator
 
 REST_S = 8.0
 GROUP = "admissionregistration.k8s.io"
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def operator(here: World) -> Iterator[Operator]:
-    with here.operator() as found:
+    with here.operator().kept() as found:
         yield found
 
 

@@ -60,7 +60,7 @@ def here(tmp_path: Path) -> Iterator[World]:
         yield found
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_a_crash_before_any_write_changes_nothing_of_the_end(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "TIMEOUT_S", 60)  # many at once on few processors
 

@@ -14,7 +14,7 @@ from tests.support.apiserver import Answer, ApiServer
 SERVICE = "/api/v1/namespaces/{}/services/c"
 POLICY = "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies/c"
 BUDGET = "/apis/policy/v1/namespaces/{}/poddisruptionbudgets/c"
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 NOISE = ("warning", "error", "critical")
 
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from tests.apiserver.world import World, world
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 PLANTED = ("hunter2-in-annotation", "hunter2-in-environment", "hunter2-in-an-event", "hunter2-in-a-secret", "hunter2-in-a-url")
 
 
@@ -33,7 +33,7 @@ def dial(pod: Object, port: int) -> socket.socket:
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("kubectl")) as found, found.operator(SPREAD_SECONDS="2"):
+    with world(tmp_path_factory.mktemp("kubectl")) as found, found.operator(SPREAD_SECONDS="2").kept():
         found.server.namespace("shop")
         found.cluster("shop", "clicks", tls={}, auth={})  # secured, as it is by default
         found.cluster("shop", "plain", replicas=2)

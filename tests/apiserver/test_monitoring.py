@@ -14,12 +14,12 @@ CRDS = Path(__file__).resolve().parents[1] / "support" / "prometheus_operator.ya
 MONITORING = "/apis/monitoring.coreos.com/v1/namespaces/shop"
 PATHS = (f"{MONITORING}/podmonitors/clicks", f"{MONITORING}/prometheusrules/clicks", "/api/v1/namespaces/shop/configmaps/clicks-dashboard")
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[World]:
-    with world(tmp_path) as found, found.operator():
+    with world(tmp_path) as found, found.operator().kept():
         found.server.namespace("shop")
         yield found
 

@@ -11,14 +11,14 @@ from tests.support.operators import Operator
 
 
 def test_it_looks_after_its_namespace_and_never_asks_for_more(tmp_path: Path) -> None:
-    with ApiServer(tmp_path / "apiserver", CONTROLLERS) as server, Machine(server.kubeconfig, tmp_path / "machine"):
+    with ApiServer(tmp_path / "apiserver", CONTROLLERS) as server, Machine(server.kubeconfig, tmp_path / "machine") as machine:
         server.kubectl("apply", "--server-side", "-f", str(ROOT / "crds" / "countercluster.yaml"))
         server.kubectl("wait", "--for=condition=Established", "crd/counterclusters.countercluster.io", "--timeout=30s")
         for namespace in ("team-a", "team-b"):
             server.namespace(namespace)
         manifests = (ROOT / "manifests" / "install-namespaced.yaml").read_text().replace("my-namespace", "team-a")
         server.kubectl("apply", "--server-side", "-f", "-", text=manifests)
-        here = World(server, tmp_path, ())
+        here = World(server, machine, tmp_path, ())
         kubeconfig = server.write_kubeconfig(tmp_path / "operator", server.token("team-a", "countercluster-operator"))
         with Operator(kubeconfig, tmp_path, "operator-0", POD_NAMESPACE="team-a", WATCH_NAMESPACES="team-a") as operator:
             here.cluster("team-b", "clicks", replicas=1)

@@ -15,7 +15,7 @@ import pytest
 from kind import programs
 from tests.support.apiserver import ApiServer
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -25,7 +25,7 @@ from tests.apiserver.world import ROOT, World, world
 from tests.support.certificates import now, secret_of
 from tests.support.operators import Operator
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 QUICK = {"SPREAD_SECONDS": "2"}
 SECURED: dict[str, Any] = {"tls": {}, "auth": {}}
@@ -39,13 +39,14 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def operator(here: World) -> Iterator[Operator]:
-    with here.operator(**QUICK) as found:
+    with here.operator(**QUICK).kept() as found:
         yield found
 
 
 @pytest.fixture
-def namespace(here: World, request: pytest.FixtureRequest) -> str:
-    return here.server.namespace(own_namespace(request))
+def namespace(here: World, request: pytest.FixtureRequest) -> Iterator[str]:
+    with here.space(own_namespace(request)) as found:
+        yield found
 
 
 class Client:
@@ -151,7 +152,7 @@ def test_a_new_authority_under_load_fails_no_command_and_the_old_one_is_trusted_
 
     with counting(secured) as values:
         here.edit(namespace, "c", tls={"rotateAuthority": "now"})
-        here.wait("the authority is changed", done, 90)
+        here.wait("the authority is changed", done)
         seen = len(values)
         here.wait("it goes on counting", lambda: len(values) > seen + 20)
     assert {"publish", "re-issue"} <= phases
@@ -188,14 +189,20 @@ def works(client: redis.Redis) -> bool:
         return False
 
 
-def test_users_of_the_spec_have_their_own_rights_and_lose_them_at_once(here: World, secured: Client, namespace: str) -> None:
+@contextlib.contextmanager
+def reader(here: World, secured: Client, namespace: str) -> Iterator[tuple[redis.Redis, dict[str, Any]]]:
+    """A user of the spec who may read some counters: logged in, and as it stands in the spec."""
     meta = {"name": "reports", "namespace": namespace}
     here.server.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"password": "read-only"}}).ok()
     user = {"name": "reports", "rules": "~app:* +@read +ping", "passwordSecret": {"name": "reports"}}
     here.edit(namespace, "c", auth={"users": [user]})
-    login = {"credential_provider": None, "username": "reports", "password": "read-only"}
-    with secured.redis(**login) as client:
+    with secured.redis(credential_provider=None, username="reports", password="read-only") as client:
         here.wait("the nodes know the user", lambda: works(client))
+        yield client, user
+
+
+def test_users_of_the_spec_have_their_own_rights_and_lose_them_at_once(here: World, secured: Client, namespace: str) -> None:
+    with reader(here, secured, namespace) as (client, _):
         assert client.get("app:1") is None
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.incr("app:1")
@@ -206,13 +213,7 @@ def test_users_of_the_spec_have_their_own_rights_and_lose_them_at_once(here: Wor
 
 
 def test_a_wrong_word_in_a_rule_reaches_no_node_and_is_told(here: World, secured: Client, namespace: str) -> None:
-    meta = {"name": "reports", "namespace": namespace}
-    here.server.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"password": "read-only"}}).ok()
-    user = {"name": "reports", "rules": "~app:* +@read +ping", "passwordSecret": {"name": "reports"}}
-    here.edit(namespace, "c", auth={"users": [user]})
-    login = {"credential_provider": None, "username": "reports", "password": "read-only"}
-    with secured.redis(**login) as client:
-        here.wait("the nodes know the user", lambda: works(client))
+    with reader(here, secured, namespace) as (client, user):
         before = here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-users")["data"]
         here.edit(namespace, "c", auth={"users": [{**user, "rules": "~app:* +@wrte"}]})
         here.wait("it is told", lambda: here.condition(namespace, "c").get("reason") == "UsersRefused")
@@ -225,7 +226,7 @@ def test_a_wrong_word_in_a_rule_reaches_no_node_and_is_told(here: World, secured
 
 def test_a_new_password_is_given_out_as_soon_as_every_node_knows_it(here: World, namespace: str, tmp_path: Path) -> None:
     """And not after ten minutes, which is what this operator has."""
-    with here.operator():
+    with here.operator().kept():
         here.cluster(namespace, "c", **SECURED)
         here.wait_ready(namespace, "c")
         client = Client(here, namespace, "c", tmp_path)
@@ -257,7 +258,7 @@ def test_another_operator_and_a_lost_secret_change_nothing_for_clients(here: Wor
 
 def test_a_new_operator_that_finds_no_private_secret_carries_on_with_what_pods_and_clients_have(here: World, namespace: str, tmp_path: Path) -> None:
     path = f"/api/v1/namespaces/{namespace}/secrets/c-"
-    with here.operator(**QUICK):
+    with here.operator(**QUICK).kept():
         here.cluster(namespace, "c", **SECURED)
         here.wait_ready(namespace, "c")
     client = Client(here, namespace, "c", tmp_path)
@@ -268,8 +269,8 @@ def test_a_new_operator_that_finds_no_private_secret_carries_on_with_what_pods_a
         client.refresh()
         return old not in (tmp_path / "ca.crt").read_bytes()
 
-    with counting(client), here.operator(**QUICK):
-        here.wait("another authority takes over", replaced, 90)
+    with counting(client), here.operator(**QUICK).kept():
+        here.wait("another authority takes over", replaced)
         here.wait_ready(namespace, "c")
     assert (tmp_path / "password").read_text() == password
 
@@ -340,7 +341,7 @@ def test_certificates_of_somebody_else_come_change_and_go_under_load_without_a_f
     with counting(secured) as values:
         for name, trusted in (("first", one.certificate), ("second", two.certificate), ("", None)):
             here.edit(namespace, "c", tls={"secretName": name})
-            here.wait(f"secretName {name!r} is in force", lambda t=trusted: settled(t), 90)
+            here.wait(f"secretName {name!r} is in force", lambda t=trusted: settled(t))
             seen = len(values)
             here.wait("it goes on counting", lambda s=seen: len(values) > s + 20)
     assert not texts & {"QuorumLost", "NoLeader", "MajorityNotReady", "CertificateRefused"}

@@ -24,7 +24,7 @@ TAKEN_OVER_S = 30.0
 SYSTEM_LEASE = "/apis/coordination.k8s.io/v1/namespaces/countercluster-system/leases/countercluster-operator"
 
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

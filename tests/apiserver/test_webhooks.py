@@ -10,7 +10,7 @@ import pytest
 
 from tests.apiserver.world import World, world
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 HOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 RULES = [
     ("", ["services", "events"]),

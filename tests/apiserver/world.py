@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,8 +31,8 @@ PLAIN: Object = {"tls": {"enabled": False, "openPorts": "AnyoneWhoReachesThemIsO
 class World:
     """`names`: of the operators that there may be, each with a ServiceAccount of its own and the rights of the installed one."""
 
-    def __init__(self, server: ApiServer, folder: Path, names: tuple[str, ...] = ("operator-0", "operator-1")) -> None:
-        self.server, self.folder = server, folder
+    def __init__(self, server: ApiServer, machine: Machine, folder: Path, names: tuple[str, ...] = ("operator-0", "operator-1")) -> None:
+        self.server, self.machine, self.folder = server, machine, folder
         self._kubeconfigs = {name: self._account(name) for name in names}
 
     def _account(self, name: str) -> Path:
@@ -81,19 +82,32 @@ class World:
         condition: Object = conditions.get(kind, {})
         return condition if condition.get("observedGeneration") == found["metadata"]["generation"] else {}
 
-    def wait_ready(self, namespace: str, name: str, timeout_s: float = 110) -> None:
+    def wait_ready(self, namespace: str, name: str, timeout_s: float = 150) -> None:
         self.wait(f"{namespace}/{name} is ready", lambda: self.condition(namespace, name).get("status") == "True", timeout_s)
 
-    def wait(self, what: str, is_so: Callable[[], bool], timeout_s: float = 90) -> None:
+    def wait(self, what: str, is_so: Callable[[], bool], timeout_s: float = 150) -> None:
         end = time.monotonic() + timeout_s
         while not is_so():
             assert time.monotonic() < end, f"not within {timeout_s:.0f} s: {what}\n{self.state()}"
+            assert self.machine.running, f"the machine ended while this was waited for: {what}\n{self.machine.tail()}"
             time.sleep(0.1)
+
+    @contextlib.contextmanager
+    def space(self, name: str) -> Iterator[str]:
+        """A namespace of a test's own. When this ends nothing of it is left, and no node of it runs: clusters that nobody looks at any more take the
+        machine from those of the next test."""
+        yield self.server.namespace(name)
+        path = f"/api/v1/namespaces/{name}"
+        ips = [pod["status"]["podIP"] for pod in self.server.get(f"{path}/pods")["items"] if "podIP" in pod.get("status", {})]
+        self.server.request("DELETE", path).ok()
+        self.wait(f"{name} is gone", lambda: self.server.request("GET", path).status == 404)
+        self.wait(f"the nodes of {name} have ended", lambda: not any(_serves(ip) for ip in ips))
 
     def state(self) -> str:
         """For a failing test."""
         lines = [self.server.kubectl("get", "cc,sts,pods,pvc", "-A", "-o", "wide")]
         lines += [f"--- {log.name}\n" + "\n".join(log.read_text().splitlines()[-15:]) for log in sorted(self.folder.glob("operator-*.log"))]
+        lines += ["--- machine", self.machine.tail()]
         return "\n".join(lines)
 
     def children(self, namespace: str) -> dict[tuple[str, str], Object]:
@@ -127,6 +141,12 @@ class World:
         return [r for r in self.server.requests()[since:] if r.writes and r.resource != "leases" and r.user.startswith("operator-")]
 
 
+def _serves(ip: str) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((ip, 8080), timeout=5):
+        return True
+    return False
+
+
 def _lasting(item: Object) -> Object:
     meta = item["metadata"]
     kept = {"labels": dict(meta["labels"]), "owners": sorted(o["kind"] for o in meta.get("ownerReferences", []))}
@@ -144,6 +164,6 @@ def _lasting(item: Object) -> Object:
 
 @contextlib.contextmanager
 def world(folder: Path) -> Iterator[World]:
-    with ApiServer(folder / "apiserver", CONTROLLERS) as server, Machine(server.kubeconfig, folder / "machine"):
+    with ApiServer(folder / "apiserver", CONTROLLERS) as server, Machine(server.kubeconfig, folder / "machine") as machine:
         server.install(ROOT / "manifests" / "install.yaml")
-        yield World(server, folder)
+        yield World(server, machine, folder)

@@ -17,7 +17,7 @@ from redis.connection import Connection
 from tests.support.devcluster import free_port_range
 from tests.support.faces import FACES
 
-WAIT_S = 20.0
+WAIT_S = 90.0
 
 
 @contextlib.contextmanager

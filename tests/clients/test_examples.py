@@ -22,7 +22,7 @@ from tests.support.redis_server import RedisServer
 def run(program: str, *words: str) -> list[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / room) for room in ("node_image", "client"))}
     command = [sys.executable, str(ROOT / "examples" / program), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
 

@@ -14,12 +14,12 @@ EVERY_NODE = pytest.mark.parametrize("node", [0, 1, 2])
 
 def redis_cli(cluster: DevCluster, node: int, *words: str, stdin: str | None = None) -> str:
     command = ["redis-cli", "-h", "127.0.0.1", "-p", str(cluster.resp_port(node)), *words]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=True).stdout.strip()
 
 
 def redis_benchmark(cluster: DevCluster, node: int, *words: str) -> str:
     command = ["redis-benchmark", "-h", "127.0.0.1", "-p", str(cluster.resp_port(node)), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

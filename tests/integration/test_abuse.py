@@ -20,7 +20,7 @@ MAX_GROWTH_BYTES = 400 << 20
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=10)
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
 
 
 @contextlib.contextmanager
@@ -46,7 +46,7 @@ def counted(cluster: DevCluster, reason: str) -> float:
     raise AssertionError(f"{reason} is not counted")
 
 
-def wait_counted(cluster: DevCluster, reason: str, least: float, timeout_s: float = 30) -> None:
+def wait_counted(cluster: DevCluster, reason: str, least: float, timeout_s: float = 150) -> None:
     end = time.monotonic() + timeout_s
     while (found := counted(cluster, reason)) < least:
         assert time.monotonic() < end, f"{reason}: {found}; at least {least} were expected"

@@ -66,13 +66,13 @@ def test_a_leader_whose_disk_fails_is_replaced_and_nothing_is_lost(tmp_path: Pat
 
 
 def test_a_leader_whose_disk_stalls_steps_down(tmp_path: Path) -> None:
-    with DevCluster(tmp_path, 3, "--tick-ms", "20", environment=faults("storage.sync.wal=delay3000@150")) as cluster:
+    with DevCluster(tmp_path, 3, "--tick-ms", "50", environment=faults("storage.sync.wal=delay3000@150")) as cluster:
         lead(cluster, 0)
         start = time.monotonic()
         with cluster.client(1) as client:
             for n in range(1, 301):
                 assert client.incr("k") == n
-        assert time.monotonic() - start < 30
+        assert time.monotonic() - start < 150
         cluster.wait_ready()
         with cluster.client(0) as client:
             assert client.get("k") == b"300"

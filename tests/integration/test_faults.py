@@ -15,7 +15,7 @@ import redis
 
 from tests.support.devcluster import DevCluster
 
-FAST = ("--tick-ms", "20")
+FAST = ("--tick-ms", "50")
 
 
 class Counter(threading.Thread):

@@ -16,7 +16,7 @@ from counter_node.node import Node
 from counter_node.ports import free_ports
 from counter_node.status import hex_id
 
-WAIT_S = 20.0
+WAIT_S = 150.0
 
 
 class Place:
@@ -31,7 +31,7 @@ class Place:
         names = ("resp", "peer", "admin", "http")
         words = [word for name, port in zip(names, self.ports, strict=True) for word in (f"--{name}-port", str(port))]
         words += ["--cluster-id", "c", "--data-dir", str(self.directory), "--bind", "127.0.0.1", "--name", self.directory.name]
-        words += ["--level", str(level), "--max-producers", str(producers), "--tick-ms", "20"]
+        words += ["--level", str(level), "--max-producers", str(producers), "--tick-ms", "50"]
         self.node = Node(settings.load(words, {}))
         await self.node.start()
         return self.node
@@ -77,7 +77,7 @@ async def found(places: list[Place]) -> None:
     first.bootstrap()
     await until(ready, places[:1])
     for place, node in zip(places[1:], others, strict=True):
-        async with redis.Redis(port=places[0].ports[2], socket_timeout=15) as admin:
+        async with redis.Redis(port=places[0].ports[2], socket_timeout=30) as admin:
             s = node.settings
             await admin.execute_command("RAFT.ADDLEARNER", hex_id(node.id), s.name, s.advertise_peer, s.advertise_resp)
             async with asyncio.timeout(WAIT_S):
@@ -123,7 +123,7 @@ async def roll(tmp_path: Path) -> None:
         old = await stranger.start(1, 7)
         leader = await leading(places[:2])
         assert leader.node is not None
-        async with redis.Redis(port=leader.ports[2], socket_timeout=15) as admin:
+        async with redis.Redis(port=leader.ports[2], socket_timeout=30) as admin:
             s = old.settings
             with contextlib.suppress(redis.ResponseError):
                 await admin.execute_command("RAFT.ADDLEARNER", hex_id(old.id), s.name, s.advertise_peer, s.advertise_resp)

@@ -30,7 +30,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]:
 
 
 def page(cluster: DevCluster, node: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{cluster.ports(node)['http']}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{cluster.ports(node)['http']}/metrics", timeout=30) as answer:
         return str(answer.read().decode())
 
 

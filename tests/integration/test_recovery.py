@@ -36,7 +36,7 @@ def recovers(cluster: DevCluster, node: int, node_id: str) -> bool:
 
 
 def test_one_survivor_goes_on_alone_and_the_others_stay_outside(tmp_path: Path) -> None:
-    with DevCluster(tmp_path, 3, "--tick-ms", "20") as cluster:
+    with DevCluster(tmp_path, 3, "--tick-ms", "50") as cluster:
         cluster.wait_ready()
         me = cluster.status(2)["nodeId"]
         with cluster.client(0) as client:
@@ -73,7 +73,7 @@ def test_one_survivor_goes_on_alone_and_the_others_stay_outside(tmp_path: Path) 
 
 def test_no_node_goes_on_alone_while_a_majority_answers(tmp_path: Path) -> None:
     """Two of three have lost each other's leader a moment ago, and one may be asked at any moment: never while the others can elect."""
-    with DevCluster(tmp_path, 3, "--tick-ms", "20") as cluster:
+    with DevCluster(tmp_path, 3, "--tick-ms", "50") as cluster:
         cluster.wait_ready()
         leader = cluster.leader()
         other = next(node for node in range(3) if node != leader)

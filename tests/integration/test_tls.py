@@ -31,14 +31,14 @@ def secured(tmp_path: Path, nodes: int = 3, *options: str) -> Iterator[tuple[Dev
 
 def metric(cluster: DevCluster, folder: Folder, node: int, name: str) -> float:
     context = ssl.create_default_context(cafile=str(folder.path / "ca.crt"))
-    with urllib.request.urlopen(f"https://localhost:{cluster.ports(node)['http']}/metrics", timeout=10, context=context) as page:
+    with urllib.request.urlopen(f"https://localhost:{cluster.ports(node)['http']}/metrics", timeout=30, context=context) as page:
         for line in page.read().decode().splitlines():
             if line.startswith(name + " "):
                 return float(line.split()[-1])
     raise AssertionError(f"no metric {name}")
 
 
-def wait_metric(cluster: DevCluster, folder: Folder, name: str, least: float, nodes: list[int] | None = None, timeout_s: float = 20) -> None:
+def wait_metric(cluster: DevCluster, folder: Folder, name: str, least: float, nodes: list[int] | None = None, timeout_s: float = 150) -> None:
     """On those nodes, or on all."""
     end = time.monotonic() + timeout_s
     while any(metric(cluster, folder, n, name) < least for n in (nodes or range(cluster.size))):
@@ -46,12 +46,12 @@ def wait_metric(cluster: DevCluster, folder: Folder, name: str, least: float, no
         time.sleep(0.1)
 
 
-def wait_served(cluster: DevCluster, folder: Folder, timeout_s: float = 20) -> None:
+def wait_served(cluster: DevCluster, folder: Folder, timeout_s: float = 150) -> None:
     """Until every node shows the certificate that is in the folder."""
     end = time.monotonic() + timeout_s
     for node in range(cluster.size):
         wanted = ssl.PEM_cert_to_DER_cert((folder.path / f"node-{node}.crt").read_text())
-        while ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", cluster.resp_port(node)), timeout=5)) != wanted:
+        while ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", cluster.resp_port(node)), timeout=30)) != wanted:
             assert time.monotonic() < end, f"node {node} keeps its old certificate\n{cluster.logs()}"
             time.sleep(0.1)
 

@@ -29,7 +29,7 @@ from kind import programs
 from kind.settings import KUBERNETES
 
 ADMIN_TOKEN = "admin-of-the-tests"
-START_S = 60.0
+START_S = 150.0
 SERVICE_ACCOUNTS = "system:serviceaccounts"
 
 
@@ -265,7 +265,7 @@ class ApiServer:
         connection = self._kept
         if connection is None:
             context = ssl.create_default_context(cafile=str(self._folder / "pki" / "apiserver.crt"))
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=90)
         connection.request(method, path, text, headers)
         answer = connection.getresponse()
         raw = answer.read()
@@ -280,7 +280,7 @@ class ApiServer:
         version = str(self.get(path)["metadata"]["resourceVersion"])
         context = ssl.create_default_context(cafile=str(self._folder / "pki" / "apiserver.crt"))
         while not stop.is_set():
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=90)
             query = urllib.parse.urlencode({"watch": "true", "resourceVersion": version, "timeoutSeconds": "1"})
             connection.request("GET", f"{path}?{query}", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
             with connection.getresponse() as answer:
@@ -323,7 +323,7 @@ class ApiServer:
         """What a user sees. Raises AssertionError with kubectl's own words."""
         command = [*programs.command("kubectl"), f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self._folder / 'kubectl'}", *arguments]
         environment = {**os.environ, "HOME": str(self._folder)}
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False, env=environment)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=150, check=False, env=environment)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

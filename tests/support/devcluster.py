@@ -38,7 +38,7 @@ def free_port_range(count: int) -> int:
 
 
 class DevCluster:
-    ready_s = 60.0
+    ready_s = 150.0
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class DevCluster:
         if self._process is not None:
             self._process.terminate()
             try:
-                self._process.wait(timeout=20)
+                self._process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 self._process.kill()
 
@@ -136,19 +136,19 @@ class DevCluster:
 
     def client(self, node: int, **options: Any) -> redis.Redis:
         """redis-py without its own retries: it would repeat increments (docs/reference/clients.md)."""
-        chosen: dict[str, Any] = {"socket_timeout": 10, **self.client_options, **options}
+        chosen: dict[str, Any] = {"socket_timeout": 30, **self.client_options, **options}
         return redis.Redis(host=self.host(node), port=self.resp_port(node), retry=Retry(NoBackoff(), 0), **chosen)
 
     def admin(self, node: int, *command: str) -> Any:
         where: dict[str, Any] = {"host": self.host(node), "port": self.ports(node)["admin"], **self.admin_options}
-        with redis.Redis(**where, retry=Retry(NoBackoff(), 0), socket_timeout=15) as client:
+        with redis.Redis(**where, retry=Retry(NoBackoff(), 0), socket_timeout=30) as client:
             return client.execute_command(*command)
 
     def status(self, node: int) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.admin(node, "RAFT.STATUS"))
         return found
 
-    def wait_answer(self, node: int, *, other_than: str = "", timeout_s: float = 45) -> dict[str, Any]:
+    def wait_answer(self, node: int, *, other_than: str = "", timeout_s: float = 150) -> dict[str, Any]:
         """The status of a node that is being started, as soon as it answers; with `other_than`, under another id than that."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
@@ -159,7 +159,7 @@ class DevCluster:
             time.sleep(0.05)
         raise AssertionError(f"node {node} does not answer within {timeout_s} s\n{self.logs()}")
 
-    def read(self, node: int, key: str, timeout_s: float = 60) -> int:
+    def read(self, node: int, key: str, timeout_s: float = 150) -> int:
         """What the node answers, as soon as it answers: it may be dying, starting or without a leader at this moment. An answer is final."""
         end = time.monotonic() + timeout_s
         while True:
@@ -173,14 +173,14 @@ class DevCluster:
             assert time.monotonic() < end, f"node {node} does not answer within {timeout_s} s: {problem}\n{self.logs()}"
             time.sleep(0.05)
 
-    def wait_output(self, text: str, count: int = 1, timeout_s: float = 60) -> None:
+    def wait_output(self, text: str, count: int = 1, timeout_s: float = 150) -> None:
         """Until so many lines of the devcluster have the text."""
         end = time.monotonic() + timeout_s
         while sum(text in line for line in self.output) < count:
             assert time.monotonic() < end, f"{text!r} not {count} times within {timeout_s} s: {self.output}\n{self.logs()}"
             time.sleep(0.05)
 
-    def kill_and_wait(self, node: int, timeout_s: float = 30) -> None:
+    def kill_and_wait(self, node: int, timeout_s: float = 150) -> None:
         """SIGKILL; returns when another process of that node is there and serves as a voter."""
         old, end = self._pids[node], time.monotonic() + timeout_s
         os.kill(old, signal.SIGKILL)
@@ -189,7 +189,7 @@ class DevCluster:
             time.sleep(0.02)
         self.wait_ready(timeout_s)
 
-    def leader(self, timeout_s: float = 30) -> int:
+    def leader(self, timeout_s: float = 150) -> int:
         """The node that leads the newest term."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
@@ -204,7 +204,7 @@ class DevCluster:
             time.sleep(0.05)
         raise AssertionError(f"no leader within {timeout_s} s\n{self.logs()}")
 
-    def wait_ready(self, timeout_s: float = 45) -> None:
+    def wait_ready(self, timeout_s: float = 150) -> None:
         """Every node is a voter that serves."""
         end = time.monotonic() + timeout_s
         waiting = set(range(self.size))

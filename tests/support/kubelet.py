@@ -253,7 +253,7 @@ class Kubelet:
             return False
         try:
             writer.write(b"GET /readyz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")
-            return b" 200 " in await asyncio.wait_for(reader.readline(), 3)
+            return b" 200 " in await asyncio.wait_for(reader.readline(), 10)
         except (OSError, TimeoutError):
             return False
         finally:
@@ -293,6 +293,14 @@ class Machine:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def tail(self, lines: int = 30) -> str:
+        said = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return "\n".join([line for line in said if not line.endswith("the loop stalled")][-lines:])
 
 
 async def _main(kubeconfig: Path, folder: Path) -> None:

@@ -11,7 +11,7 @@ import hiredis
 class Wire:
     """Errors come back as `("error", text)`, not raised: a reply like any other."""
 
-    def __init__(self, port: int, resp: int = 2, timeout_s: float = 10.0) -> None:
+    def __init__(self, port: int, resp: int = 2, timeout_s: float = 30.0) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         self._reader = hiredis.Reader(encoding="utf-8", errors="surrogateescape")
         if resp != 2:

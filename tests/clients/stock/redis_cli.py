@@ -14,7 +14,7 @@ CLI = ["redis-cli", "-p", PORT]
 
 
 def cli(*words: str, stdin: str = "") -> list[str]:
-    return subprocess.run([*CLI, *words], input=stdin, capture_output=True, text=True, timeout=20, check=True).stdout.split("\n")
+    return subprocess.run([*CLI, *words], input=stdin, capture_output=True, text=True, timeout=120, check=True).stdout.split("\n")
 
 
 def basics() -> dict[str, str]:
