@@ -413,7 +413,7 @@ def test_every_redis_behind_the_name_gets_everything_and_the_time_is_that_of_a_m
             await eventually(lambda: one.get("k") == b"5", "the first")
             addresses.append("127.0.0.2")
             await eventually(lambda: two.get("k") == b"5", "the second, found later")
-            assert publisher.connected == 2
+            await eventually(lambda: publisher.connected == 2, "both connections")
             addresses.clear()
             await asyncio.sleep(RESOLVE_S + 0.2)
             publisher.changed(leader.set(k=6))

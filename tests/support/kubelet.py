@@ -204,8 +204,8 @@ class Kubelet:
         path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
         async with disk:
             node = Node(self._settings(pod, ip, self._folder / claim, mounts))
-            await node.start()
             try:
+                await node.start()
                 await self._report(path, pod, ip, ready=False)
                 await self._probe(path, pod, ip, node)
             finally:
@@ -253,7 +253,8 @@ class Kubelet:
             return False
         try:
             writer.write(b"GET /readyz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")
-            return b" 200 " in await asyncio.wait_for(reader.readline(), 10)
+            async with asyncio.timeout(10):  # and not wait_for: that may lose the end of the pod when the answer comes in the same moment
+                return b" 200 " in await reader.readline()
         except (OSError, TimeoutError):
             return False
         finally:

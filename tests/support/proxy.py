@@ -101,7 +101,8 @@ class Proxy:
             node = socket.socket()
             node.setblocking(False)
             try:
-                await asyncio.wait_for(self._loop.sock_connect(node, ("127.0.0.1", port)), 1.0)
+                async with asyncio.timeout(10):
+                    await self._loop.sock_connect(node, ("127.0.0.1", port))
             except OSError:
                 node.close()
             else:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import cast
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from tests.support.kubelet import Api
+from tests.support.kubelet import Api, Kubelet
 
 
 def test_what_went_between_two_watches_is_told_as_deleted() -> None:
@@ -40,3 +42,34 @@ def test_what_went_between_two_watches_is_told_as_deleted() -> None:
     assert seen[:4] == [("LISTED", "a"), ("LISTED", "b"), ("ADDED", "z"), ("DELETED", "z")]
     assert sorted(seen[4:6]) == [("DELETED", "a"), ("DELETED", "b")]
     assert seen[6:] == [("LISTED", "c"), ("MODIFIED", "c")]
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_the_end_of_a_pod_is_not_lost_when_its_probe_is_answered_in_the_same_moment(monkeypatch: pytest.MonkeyPatch, turns: int) -> None:
+    """It was: the node of a deleted pod ran for ever, and took the machine from the tests that followed."""
+
+    class Writer:
+        def write(self, data: bytes) -> None: ...
+
+        def close(self) -> None: ...
+
+    async def probe() -> bool:
+        reader = asyncio.StreamReader()
+
+        async def connected(*_: object, **__: object) -> tuple[asyncio.StreamReader, Writer]:
+            return reader, Writer()
+
+        monkeypatch.setattr(asyncio, "open_connection", connected)
+        probing = asyncio.create_task(Kubelet._ready(cast(Kubelet, None), "127.0.0.1", None))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        reader.feed_data(b"HTTP/1.1 200 OK\r\n")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if probing.done():
+            return True
+        probing.cancel()
+        await asyncio.wait([probing])
+        return probing.cancelled()
+
+    assert asyncio.run(probe())
