@@ -32,6 +32,8 @@ def commands(kind: str, count: int) -> Iterator[Op]:
         yield from ([o.INCRBY, b"%08d" % n, 1_000_000 + n] for n in range(count))
     elif kind == "expiries":
         yield from ([o.SET, b"counter:%022d" % n, n, 0, None, o.EX_AT, 1 << 41 | n, False] for n in range(count))
+    elif kind == "owned counters":
+        yield from (o.as_user(b"app", op) for op in commands("counters", count))
     elif kind == "producers":
         yield from (o.idmp_of(b"default", b"producer:%012d" % n, 1, [o.INCRBY, b"k", 1]) for n in range(count))
     elif kind == "sequences":
@@ -42,7 +44,7 @@ def commands(kind: str, count: int) -> Iterator[Op]:
             yield [o.WATCH, b"%d" % watch, [b"watched:%08d:%d" % (watch, n) for n in range(10)]]
 
 
-KINDS = ("counters", "short names", "expiries", "producers", "sequences", "watched keys")
+KINDS = ("counters", "short names", "expiries", "owned counters", "producers", "sequences", "watched keys")
 
 
 def measure(kind: str, count: int) -> tuple[int, int]:
@@ -56,6 +58,8 @@ def measure(kind: str, count: int) -> tuple[int, int]:
         return machine.apply(index, batches.stamp(1_000, body), lambda _session, _number: None)
 
     session = apply(batches.encode_open(1)).session
+    if kind == "owned counters":
+        apply(batches.encode(batches.UserLimits(((b"app", count, None),))))
     gc.freeze()
     before, counted = resident(), machine.size_bytes
     batch: list[Op] = []

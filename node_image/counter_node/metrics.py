@@ -22,6 +22,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from counter_node import __version__
 from counter_node.counters.replies import Failure
 from counter_node.status import time_status
+from counter_node.user_usage import usage
 
 if TYPE_CHECKING:
     from counter_node.node import Node
@@ -72,6 +73,14 @@ FAMILIES: dict[str, Family] = {
     "counter_snapshot_size_bytes": Family("gauge", "The last snapshot that was taken; 0 before the first since the start"),
     "counter_keys": Family("gauge", "Counters in the state"),
     "counter_producers": Family("gauge", "Producers of IDMP that are remembered"),
+    "counter_user_keys": Family("gauge", "Counters that belong to a user with a limit", ("user",)),
+    "counter_user_keys_limit": Family("gauge", "How many it may have", ("user",)),
+    "counter_user_size_bytes": Family("gauge", "What those counters take, as the state counts itself", ("user",)),
+    "counter_user_producers_size_bytes": Family("gauge", "What its producers of IDMP take", ("user",)),
+    "counter_user_limit_bytes": Family("gauge", "What its counters may take, and what its producers may", ("user",)),
+    "counter_user_commands": Family("counter", "Commands that a user with a limit gave to this node", ("user",)),
+    "counter_user_commands_limit": Family("gauge", "How many a second it may give to each node", ("user",)),
+    "counter_user_refused": Family("counter", "Commands refused for a limit of the user", ("user", "limit")),
     "counter_state_size_bytes": Family("gauge", "What the replicated state takes, as it counts itself (counters/weights.py)"),
     "counter_state_limit_bytes": Family("gauge", "What it may take (max_bytes); past it nothing new is taken. +Inf: no limit"),
     "counter_memory_limit_bytes": Family("gauge", "Memory that the process may use; +Inf where that is not known"),
@@ -227,6 +236,7 @@ class Metrics:
         yield from self._cache()
         yield from self._time()
         yield from self._security()
+        yield from self._users()
         for name, row in FAMILIES.items():
             if row.kind == "counter" and name.startswith(("counter_raft_", "counter_snapshots_")):
                 yield name, (), self.events[name]
@@ -277,6 +287,25 @@ class Metrics:
         yield "counter_certificate_reload_failures", (), 0 if tls is None else tls.failures
         yield "counter_users_reloads", (), node.access.reloads
         yield "counter_users_reload_failures", (), node.access.failures
+
+    def _users(self) -> Iterator[Sample]:
+        for use in usage(self._node):
+            user = (use.name,)
+            yield "counter_user_keys", user, use.keys
+            yield "counter_user_size_bytes", user, use.bytes
+            yield "counter_user_producers_size_bytes", user, use.producer_bytes
+            yield "counter_user_commands", user, use.commands
+            limits = {
+                "counter_user_keys_limit": use.keys_limit,
+                "counter_user_limit_bytes": use.bytes_limit,
+                "counter_user_commands_limit": use.commands_limit,
+            }
+            for name, most in limits.items():
+                if most is not None:
+                    yield name, user, most
+            yield "counter_user_refused", (use.name, "keys"), use.refused_keys
+            yield "counter_user_refused", (use.name, "bytes"), use.refused_bytes
+            yield "counter_user_refused", (use.name, "commands"), use.refused_commands
 
     def _sizes(self) -> Iterator[Sample]:
         node = self._node

@@ -184,6 +184,7 @@ class Node:
             knows=s.level,
             limits=Limits(s.max_keys, s.max_producers),
             max_bytes=self._max_bytes(),
+            user_limits=self.access.user_limits,
         )
         replica.on_applied = self._on_applied
         return replica
@@ -357,6 +358,7 @@ class Node:
         if self.tls is not None:
             self.tls.refresh()
         self.access.refresh(self.clients.sessions)
+        self.replica.user_limits = self.access.user_limits
         self._sync_links()
         self.wake()
 

@@ -24,7 +24,7 @@ def shrinks(op: Op, now_ms: int, utc_ms: int) -> bool:
         return all(shrinks(inner, now_ms, utc_ms) for inner in op[1])
     if code == o.EXEC_IF:
         return all(shrinks(inner, now_ms, utc_ms) for inner in op[2])
-    if code in (o.IDMP, o.IDMP_OF):
+    if code in (o.IDMP, o.IDMP_OF, o.AS):
         return shrinks(op[-1], now_ms, utc_ms)
     if code == o.EXPIRE:
         _, _, kind, ms, *_ = op

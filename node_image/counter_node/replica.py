@@ -26,6 +26,7 @@ from counter_node.counters.levels import (
     LIMITS_LEVEL,
     OWNERS_LEVEL,
     TIME_LEVEL,
+    USERS_LEVEL,
     lowered,
     too_new,
 )
@@ -139,12 +140,13 @@ class Replica:
         knows: int = LEVEL,
         limits: batches.Limits | None = None,
         max_bytes: int | None = None,
+        user_limits: tuple[batches.LimitsRow, ...] | None = None,
         running_ms: Callable[[], float] | None = None,
         note: Note | None = None,
         second_note: bool = False,
         synchronised: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`knows`: the level of this version. `limits`, `max_bytes`: what this node, when it
+        """`knows`: the level of this version. `limits`, `max_bytes`, `user_limits`: what this node, when it
         leads, wants in force; None: whatever is. `clock_ms`: the wall's time. `running_ms`: a clock that nobody sets and that
         goes on while the machine sleeps; by default the same. `note`: log time as this node knows it;
         `second_note`: by its disk, so that others may know better.
@@ -172,6 +174,7 @@ class Replica:
         self._job_ticks = 0
         self._limits = limits
         self._max_bytes = max_bytes
+        self.user_limits = user_limits
         self._taken: list[Entry] = []  # from the log, to be applied, newest first
         self._restoring: tuple[Snapshot, Restoring] | None = None
         self._reading: tuple[Reads, Reading] | None = None
@@ -373,6 +376,8 @@ class Replica:
             body = batches.encode(self._limits)
         elif machine.level >= BYTES_LEVEL and self._max_bytes not in (None, machine.max_bytes):
             body = batches.encode(batches.Bytes(self._max_bytes or 0))
+        elif machine.level >= USERS_LEVEL and self.user_limits not in (None, machine.user_limits):
+            body = batches.encode(batches.UserLimits(self.user_limits or ()))
         if body and self._propose(body):
             self._governed = (raft.term, raft.log.last_index)
 

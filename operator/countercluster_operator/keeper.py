@@ -198,7 +198,7 @@ def users_known(cluster: Cluster, secured: Secured, seen: Observed) -> bool | No
     pods = [pod.status for pod in seen.pods if pod.running or pod.status is not None]
     if not pods or any(status is not None and not status.users_digest for status in pods):
         return None
-    if any(status is None or status.users_digest != users_digest(secured) for status in pods):
+    if any(status is None or status.users_digest != users_digest(cluster, secured) for status in pods):
         return False
     late = cluster.spec.cache.enabled and seen.cache_secrets != secrets_digest(cluster, secured)
     return None if late else True  # counting does not depend on Redis: it is not waited for without end

@@ -91,10 +91,19 @@ class SecretKey(msgspec.Struct, frozen=True):
     key: str = "password"
 
 
+class UserLimits(msgspec.Struct, rename="camel", frozen=True):
+    """None: none."""
+
+    keys: int | None = None
+    bytes: int | None = None
+    commands_per_second: int | None = None
+
+
 class User(msgspec.Struct, rename="camel", frozen=True):
     name: str
     rules: str
     password_secret: SecretKey
+    limits: UserLimits = UserLimits()
 
 
 class Auth(msgspec.Struct, rename="camel", frozen=True):
@@ -102,6 +111,7 @@ class Auth(msgspec.Struct, rename="camel", frozen=True):
     rotate_password: str = ""
     users: list[User] = []
     acl_secret_name: str = ""
+    strict_patterns: bool = False
 
 
 class Network(msgspec.Struct, rename="camel", frozen=True):

@@ -5,7 +5,9 @@
 2. A password whose Secret is not there stays what it was. A user who never had one is left out.
 3. Who is taken out of the spec is taken out of the file, whatever else is refused.
 4. The user `default` is the operator's: in the file of aclSecretName its lines are left out.
-5. Nothing of a Secret is in what is told, but names of users and of commands in a file of users.
+5. Limits are lines of their own, which Redis and older nodes take for comments: so a node that knows
+   none goes on with the same file. Those of a user who cannot log in are left out.
+6. Nothing of a Secret is in what is told, but names of users and of commands in a file of users.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Mapping
 
 from counter_node.resp.commands import CATALOGUE
 from counter_node.security.acl import DEFAULT, MAX_FILE_BYTES, Acl, AclError
+from counter_node.security.limits import LINE, STRICT, Limits
 
 from countercluster_operator.model import Cluster
 
@@ -23,6 +26,8 @@ TAKEN_BACK = frozenset({"reset", "resetpass", "nopass", "off"})
 """Words that undo the password of passwordSecret."""
 FIRST_LINE_BYTES = 512
 """Room for the line of the user `default`."""
+MAX_LIMITED = 1_000
+"""Users with a limit in the file of aclSecretName."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,8 +88,9 @@ def fault_of(name: str, rules: str) -> str:
 
 
 def _name(line: str) -> str:
+    """Of the user that this line is about."""
     words = line.split()
-    return words[1] if len(words) > 1 and words[0] == "user" else ""
+    return words[1] if len(words) > 1 and words[0] in ("user", LINE) else ""
 
 
 def _file(content: bytes, taken: set[str]) -> str:
@@ -98,6 +104,8 @@ def _file(content: bytes, taken: set[str]) -> str:
     names = [_name(line) for line in text.splitlines()]
     if twice := sorted(taken.intersection(names)):
         raise AclError(f"line {names.index(twice[0]) + 1}: user {twice[0]} is in spec.auth.users too")
+    if (limited := sum(line.startswith(LINE) for line in text.splitlines())) > MAX_LIMITED:
+        raise AclError(f"it limits {limited} users; at most {MAX_LIMITED}")
     Acl("\n".join("" if name == DEFAULT else line for name, line in zip(names, text.splitlines(), strict=True)), CATALOGUE)
     return "".join(f"{line}\n" for name, line in zip(names, text.splitlines(), strict=True) if name and name != DEFAULT)
 
@@ -107,4 +115,19 @@ def of_file(text: str, cluster: Cluster) -> Users:
     spec = {user.name for user in cluster.spec.auth.users}
     lines = [line for line in text.splitlines(keepends=True) if _name(line) not in ("", DEFAULT)]
     ours = [line for line in lines if _name(line) in spec and len(line.split(" ", 4)) == 5]
+    ours = [line for line in ours if not line.startswith(LINE)]
     return Users("".join(ours), "".join(line for line in lines if _name(line) not in spec))
+
+
+def limits(cluster: Cluster, users: Users) -> str:
+    """Lines for those of `users` that the spec limits."""
+    there = {_name(line) for line in users.spec.splitlines()}
+    lines = []
+    for user in cluster.spec.auth.users:
+        most = user.limits
+        found = Limits(most.keys, most.bytes, most.commands_per_second)
+        if user.name in there and found != Limits():
+            lines.append(found.line(user.name))
+    if cluster.spec.auth.strict_patterns:
+        lines.append(STRICT)
+    return "".join(f"{line}\n" for line in lines)

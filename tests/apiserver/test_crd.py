@@ -58,6 +58,15 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "plain text": {"tls": {"enabled": False, "openPorts": "AnyoneWhoReachesThemIsObeyed"}, "auth": {"enabled": False}},
     "certificates of one's own": {"tls": {"secretName": "from-cert-manager"}},
     "users": {"auth": {"users": [{"name": "app", "rules": "~app:* +@read +@write", "passwordSecret": {"name": "app"}}], "aclSecretName": "more"}},
+    "users with limits": {
+        "auth": {
+            "strictPatterns": True,
+            "users": [
+                {"name": "a", "rules": "~a:*", "passwordSecret": {"name": "a"}, "limits": {"keys": 0, "bytes": 0, "commandsPerSecond": 1}},
+                {"name": "b", "rules": "~b:*", "passwordSecret": {"name": "b"}, "limits": {"keys": (1 << 63) - 1}},
+            ],
+        }
+    },
     "rotations": {"tls": {"rotateAuthority": "2026-11-23"}, "auth": {"rotatePassword": "2026-11-23"}},
     "clients in cluster mode": {"clusterMode": {"enabled": True}},
     "so much for the counters": {"settings": {"maxStateMiB": 1048576}},
@@ -157,6 +166,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "rules of two lines": ({"auth": {"users": [{"name": "a", "rules": "~*\nuser b", "passwordSecret": {"name": "a"}}]}}, "auth.users[0].rules"),
     "a user without a password": ({"auth": {"users": [{"name": "a", "rules": "~*"}]}}, "auth.users[0].passwordSecret"),
+    **{
+        f"{field} of {number}": (
+            {"auth": {"users": [{"name": "a", "rules": "~*", "passwordSecret": {"name": "a"}, "limits": {field: number}}]}},
+            f"auth.users[0].limits.{field}",
+        )
+        for field, number in (("keys", -1), ("bytes", -1), ("commandsPerSecond", 0), ("keys", "many"))
+    },
+    "strictness of another kind": ({"auth": {"strictPatterns": "very"}}, "auth.strictPatterns"),
     "a peer that is both": ({"network": {"clients": [{"podSelector": {}, "ipBlock": {"cidr": "192.0.2.0/24"}}]}}, "a peer is either an ipBlock"),
     "a peer that is nothing": ({"network": {"scrapers": [{}]}}, "a peer is either an ipBlock"),
     "a priority that is no name": ({"podTemplate": {"priorityClassName": "Very High"}}, "spec.podTemplate.priorityClassName"),

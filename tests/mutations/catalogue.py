@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 from counter_node import agreed_time, gateway, log_time, replica, timekeeper
 from counter_node.cache import replica as cache_replica
-from counter_node.counters import batches, keyspace, machine, ops
+from counter_node.counters import batches, keyspace, levels, machine, ops, within
+from counter_node.counters.accounts import Account
 from counter_node.counters.batches import OutcomeKind
 from counter_node.counters.machine import Machine
 from counter_node.counters.notes import Notes
@@ -20,6 +21,7 @@ from counter_node.counters.producers import Producers
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import State
 from counter_node.counters.table import Table
+from counter_node.counters.within import Search
 from counter_node.gateway import Gateway
 from counter_node.log_time import ClockTell, LogTime
 from counter_node.net.clients import ClientConnection
@@ -39,6 +41,7 @@ from counter_node.replica import Replica
 from counter_node.resp.actions import Write
 from counter_node.security import tls
 from counter_node.security.acl import Acl
+from counter_node.security.limits import Pace
 from counter_node.security.throttle import Throttle
 from counter_node.storage import frames, recovery, segments, snapshots
 from counter_node.storage.disk import Disk
@@ -847,3 +850,54 @@ def nobody_is_cut(patch: Patch) -> None:
 @mutation("patience counts for each command", tests=("tests/unit/test_gateway.py",))
 def patience_for_each(patch: Patch) -> None:
     patch(Gateway, "lost", property(lambda self: False))
+
+
+@mutation("a user makes more than its limit allows", "everything", tests=("tests/unit/counters/test_accounts.py",))
+def limits_of_users_not_asked(patch: Patch) -> None:
+    patch(Account, "passes", lambda self, keys, size_bytes: "")
+
+
+@mutation("a limit of a user is what each node's own file says", "everything", "only crashes")
+def limits_of_users_beside_the_log(patch: Patch) -> None:
+    original = Replica.govern
+
+    def govern(self: Replica, known: Any) -> None:
+        self.machine._state.accounts.govern(self.user_limits or ())
+        original(self, known)
+
+    patch(Replica, "govern", govern)
+
+
+@mutation("a snapshot forgets whom a counter belongs to", "everything", "snapshots")
+def owners_not_restored(patch: Patch) -> None:
+    patch(State, "take_owners", lambda self, piece: None)
+
+
+@mutation("what is deleted stays on its owner's account", tests=("tests/unit/counters/test_accounts.py",))
+def owners_pay_for_ever(patch: Patch) -> None:
+    patch(State, "_disown", lambda self, key: None)
+
+
+@mutation("a user's commands below the level are in the log with their user", tests=("tests/unit/counters/test_accounts.py",))
+def users_below_their_level(patch: Patch) -> None:
+    patch(levels, "USERS_LEVEL", 1)
+
+
+@mutation("a user may be as fast as it likes", tests=("tests/unit/security/test_limits.py",))
+def nobody_is_too_fast(patch: Patch) -> None:
+    patch(Pace, "refusal", lambda self, user: None)
+
+
+@mutation("a listing tells what is beyond a user's patterns", tests=("tests/unit/counters/test_within.py",))
+def foreign_names_told(patch: Patch) -> None:
+    patch(within, "match_of", lambda patterns: lambda name: True)
+
+
+@mutation("SCAN's cursor is the place of a foreign counter", tests=("tests/unit/counters/test_within.py",))
+def foreign_places_told(patch: Patch) -> None:
+    def scan(self: Search, state: State, cursor: int, count: int, pattern: bytes | None) -> Any:
+        following, names = state.index.page(cursor, count)
+        return [b"%d" % following, [n for n in names if self._match(n)]]
+        yield
+
+    patch(Search, "_scan", scan)

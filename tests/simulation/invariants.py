@@ -5,6 +5,7 @@ log matching           the entry at a committed index is the same on every node 
 leader completeness    a leader has every entry that was committed in an earlier term (one of an old term may be elected late, and lead nobody)
 never early            by what is committed log time moves on by at most 1/0.95 of true time, so no counter is
                        gone before 0.95 of its time; a jump is not ahead of UTC, as a minority of clocks is wrong
+limits of users        what belongs to a user is what its account counts, and not more than any limit allowed
 state machine safety   equal applied index means equal state
 committed prefix       what was committed once stays as it was
 one copy               no leader appends a batch that its log has already
@@ -13,6 +14,7 @@ largest entry          nothing is in the log that is larger than what may be sen
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from counter_node.counters.batches import TIME_BYTES, identity_of
@@ -26,6 +28,8 @@ SLACK_MS = 300.0
 """After a start of all processes: as far as clocks run apart in the seconds since their notes went to the disk."""
 JUMP_SLACK_MS = 800.0
 """Right clocks answer within a margin and half a round trip."""
+MOST_KEYS_OF_A_USER = 5
+"""Every limit of the simulated users is one of keys, and not above this."""
 MAX_ENTRY_BYTES = 2_000
 """Of the simulated nodes: small, so that clients meet it; with batches of half of it."""
 
@@ -103,9 +107,23 @@ class Invariants:
             if entry.kind is EntryKind.DATA:
                 self._never_early(node, entry)
         if entry.index % CHECKSUM_EVERY == 0:
+            self._limits_hold(node)
             checksum = node.replica.machine.checksum()
             if self._checksums.setdefault(entry.index, checksum) != checksum:
                 raise Broken(f"state machine safety: n{node.id} has another state at {entry.index}\n{world.state()}")
+
+    def _limits_hold(self, node: Node) -> None:
+        assert node.replica is not None
+        state = node.replica.machine._state
+        counted = Counter(state.accounts.owners.values())
+        for account in state.accounts.by_name.values():
+            if account.keys != counted[account.number] or account.keys > MOST_KEYS_OF_A_USER:
+                raise Broken(
+                    f"limits of users: n{node.id} counts {account.keys} for {account.name!r}, and {counted[account.number]} "
+                    f"belong to it; {MOST_KEYS_OF_A_USER} at most\n{self._world.state()}"
+                )
+        if not state.accounts.owners.keys() <= state.values.keys():
+            raise Broken(f"limits of users: n{node.id} has owners of counters that are gone\n{self._world.state()}")
 
     def after_turn(self, node: Node) -> None:
         replica = node.replica

@@ -50,6 +50,7 @@ class Plan:
     slander_ms: int = 500
     last_resort_ms: int = 300
     storm_ms: int = 700
+    tenant_ms: int = 250
     only: tuple[int, ...] | None = None  # numbers of the faults that happen; None: all
 
     def rates(self) -> dict[str, int]:

@@ -19,6 +19,8 @@ from typing import Any
 import msgspec
 from counter_node import replica
 from counter_node.counters import dump, execution, keyspace, ops, restore, state
+from counter_node.counters.batches import LimitsRow
+from counter_node.counters.levels import LEVEL
 from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
 from counter_node.log_time import Note, holds, worth_keeping
@@ -100,6 +102,8 @@ class Node:
         self.failed = False  # the disk failed: nothing is written any more until it is started again
         self.stays_failed = False  # its keeper does not start it again
         self.down_since = 0.0
+        self.user_limits: tuple[LimitsRow, ...] | None = None  # of its file of users
+        self.max_bytes: int | None = None
         self._keep_from: int | None = None
         self._ticked_at = 0.0
 
@@ -148,6 +152,8 @@ class Node:
             synchronised=lambda: self.clocks.synchronised,
             randint=world.random.randint,
             promise=promise,
+            max_bytes=self.max_bytes,
+            user_limits=self.user_limits,
         )
         world.invariants.watch(self)
         self.replica.on_applied = lambda entry: world.invariants.applied(self, entry)
@@ -200,6 +206,7 @@ class Node:
                 self.replica.stalled(late)
             else:
                 self.replica.tick()
+                self.replica.govern({m.id: LEVEL for m in self.replica.raft.membership.members})
             self._mind_disk()
             self._mind_links()
             self.wake()

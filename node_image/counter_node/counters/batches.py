@@ -70,7 +70,18 @@ class Bytes(msgspec.Struct, array_like=True, tag=7, frozen=True, gc=False):
     max_bytes: int
 
 
-Body = Batch | OpenSession | Tick | Level | Limits | Jump | Calendar | Bytes | Begin
+LimitsRow = tuple[bytes, int | None, int | None]
+"""A user, the counters that it may have, and their bytes; None: as many as all together may have."""
+
+
+class UserLimits(msgspec.Struct, array_like=True, tag=8, frozen=True, gc=False):
+    """The limits of users, and no others, from the leader's file of users (accounts.py). By name.
+    Since level 4."""
+
+    rows: tuple[LimitsRow, ...]
+
+
+Body = Batch | OpenSession | Tick | Level | Limits | Jump | Calendar | Bytes | UserLimits | Begin
 TIME_BYTES = 8
 
 encode = msgspec.msgpack.Encoder().encode

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from counter_node.counters.keyspace import PLACES, in_order
+from counter_node.counters.notes import Note
 from counter_node.counters.producers import Name, Producers
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import State
@@ -31,15 +32,18 @@ _encode = msgspec.msgpack.Encoder().encode
 
 class Dump:
     def __init__(self, state: State, sessions: Sessions, producers: Producers, before_gap: list[Any], after_gap: list[Any]) -> None:
-        """`before_gap`, `after_gap`: what follows the tables, without the names of the gap between the two."""
+        """`before_gap`, `after_gap`: what follows the tables, without the names of the gap between the two, and without
+        the owners (accounts.py), which come last."""
         self._state, self._producers = state, producers
         self._values, self._deadlines, self._gap, self._index = state.values, state.deadlines, state.since_gap, state.index
+        self._owners = state.accounts.owners
         self._notes = state.begin_notes()
-        self._counts = len(self._values), len(self._deadlines), None if self._gap is None else len(self._gap)
+        in_gap = None if self._gap is None else len(self._gap)
+        self._counts = len(self._values), len(self._deadlines), in_gap, len(self._owners)
         self._names: list[Name] | None = producers.begin_notes()
         self._sessions = _encode(sessions.dump())
         self._before_gap, self._after_gap = b"".join(map(_encode, before_gap)), b"".join(map(_encode, after_gap))
-        fields = 7 + len(before_gap) + len(after_gap)
+        fields = 8 + len(before_gap) + len(after_gap)
         self._out = [array_header(fields), _encode(FORMAT), _encode(state.time_ms)]
         self._pieces = self._work()
 
@@ -68,16 +72,18 @@ class Dump:
     def _work(self) -> Iterator[bool]:
         deadlines: list[bytes] = []
         gap: list[bytes] = []
-        yield from self._counters(deadlines, gap)
+        owners: list[bytes] = []
+        yield from self._counters(deadlines, gap, owners)
         self._out += [map_header(self._counts[1]), *deadlines, self._sessions]
         yield from self._rows()
         in_gap = self._counts[2]
         self._out += [self._before_gap, _encode(None) if in_gap is None else array_header(in_gap), *gap, self._after_gap]
+        self._out += [map_header(self._counts[3]), *owners]
         self.close()
         yield True
 
-    def _counters(self, deadlines: list[bytes], gap: list[bytes]) -> Iterator[bool]:
-        """One walk for all three tables of counters."""
+    def _counters(self, deadlines: list[bytes], gap: list[bytes], owners: list[bytes]) -> Iterator[bool]:
+        """One walk for all four tables of counters."""
         out = self._out
         out.append(map_header(self._counts[0]))
         begin, before = 0, self._notes.before
@@ -86,16 +92,19 @@ class Dump:
             names = self._with_gone(names, begin, following or PLACES)
             values: dict[bytes, int] = {}
             expiring: dict[bytes, int] = {}
+            owned: dict[bytes, int] = {}
             since: list[bytes] = []
             for name in names:
-                value, deadline_ms, in_gap = before.get(name) or self._now(name)
+                value, deadline_ms, in_gap, owner = before.get(name) or self._now(name)
                 if value is not None:
                     values[name] = value
                     if deadline_ms is not None:
                         expiring[name] = deadline_ms
                     if in_gap:
                         since.append(name)
-            for found, into in ((values, out), (expiring, deadlines)):
+                    if owner is not None:
+                        owned[name] = owner
+            for found, into in ((values, out), (expiring, deadlines), (owned, owners)):
                 if found:
                     into.append(_encode(found)[len(map_header(len(found))) :])
             if since:
@@ -105,8 +114,9 @@ class Dump:
                 return
             yield False
 
-    def _now(self, name: bytes) -> tuple[int | None, int | None, bool]:
-        return self._values[name], self._deadlines.get(name), self._gap is not None and name in self._gap
+    def _now(self, name: bytes) -> Note:
+        in_gap = self._gap is not None and name in self._gap
+        return self._values[name], self._deadlines.get(name), in_gap, self._owners.get(name)
 
     def _with_gone(self, names: list[bytes], begin: int, end: int) -> list[bytes]:
         gone = [name for name in self._notes.gone(begin, end) if name not in self._values]

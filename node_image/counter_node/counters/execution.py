@@ -11,7 +11,7 @@ from collections.abc import Generator
 from typing import Any, Final
 
 from counter_node.counters import ops as o
-from counter_node.counters import weights
+from counter_node.counters import weights, within
 from counter_node.counters.batches import Op, Outcome
 from counter_node.counters.errors import UnknownOperationError
 from counter_node.counters.increments import increments
@@ -20,6 +20,7 @@ from counter_node.counters.listing import Walk
 from counter_node.counters.producers import Place, Producers
 from counter_node.counters.replies import NO_LIST
 from counter_node.counters.state import MOST_LOOKED_AT, State
+from counter_node.counters.within import Search, walk_of
 
 SLICE: Final = 1_500
 """Weight of what is executed in one slice: some 3 ms, up to 10 where most are new counters and the machine is busy."""
@@ -44,9 +45,11 @@ def weight(op: Op) -> int:
         return 1 + sum(map(weight, op[2]))
     if code in (o.IDMP, o.IDMP_OF):
         return 3 + weight(op[-1])
+    if code == o.AS:
+        return 1 + weight(op[2])
     if code == o.SCAN:
         return 2 + int(op[2])
-    if code == o.KEYS:
+    if code in (o.KEYS, o.WITHIN):
         return MOST_LOOKED_AT // 4
     return 1 + len(op[2]) if code == o.WATCH else 2
 
@@ -142,7 +145,14 @@ class Execution:
             return [self.execute(inner) for inner in op[1]]
         if code in (o.IDMP, o.IDMP_OF):
             place = self._place(op)
-            return self._keep(place, self.execute(op[-1])) if type(place) is Place else place
+            if type(place) is not Place:
+                return place
+            return self._keep(place, self.execute(op[3]) if code == o.IDMP else self._as(op))
+        if code == o.AS:
+            self.allow(OPCODES[o.AS], "a command of a user with a limit")
+            return self._as(op)
+        if code == o.WITHIN:
+            return within.at_once(state, op)
         if code == o.EXEC_IF:
             return [self.execute(inner) for inner in op[2]] if self._unbroken(op[1]) else NO_LIST
         execute = o.EXECUTE.get(code)
@@ -152,8 +162,28 @@ class Execution:
             self.allow(OPCODES[code], f"operation {code}")
         return execute(state, op)
 
+    def _as(self, op: Op) -> Any:
+        """The command inside, which the account of the user `op[1]` pays for."""
+        state = self.state
+        state.actor = state.accounts.of(op[1])
+        try:
+            return self.execute(op[-1])
+        finally:
+            state.actor = None
+
+    def _steps_as(self, op: Op) -> Steps:
+        """Nothing else is executed between its steps."""
+        state = self.state
+        state.actor = state.accounts.of(op[1])
+        try:
+            return (yield from self._steps(op[-1]))
+        finally:
+            state.actor = None
+
     def _steps(self, op: Op) -> Steps:
         """A heavy command, with a pause after each piece of it. Whatever is refused is refused before anything is changed."""
+        if type(op) is bytes:
+            return self.execute(op)
         code = op[0]
         if code == o.MULTI:
             return (yield from self._all(op[1]))
@@ -161,7 +191,11 @@ class Execution:
             place = self._place(op)
             if type(place) is not Place:
                 return place
-            return self._keep(place, (yield from self._steps(op[-1])))
+            steps = self._steps(op[3]) if code == o.IDMP else self._steps_as(op)
+            return self._keep(place, (yield from steps))
+        if code == o.AS:
+            self.allow(OPCODES[o.AS], "a command of a user with a limit")
+            return (yield from self._steps_as(op))
         if code == o.EXEC_IF:
             return (yield from self._all(op[2])) if self._unbroken(op[1]) else NO_LIST
         if code == o.MSET:
@@ -220,9 +254,9 @@ class Reading:
         self._execution = execution
         self._ops = ops
         self.replies: list[Any] = []
-        walks = any(op[0] == o.KEYS for op in ops)
+        walks = any(op[0] in (o.KEYS, o.WITHIN) for op in ops)
         self._work = Work([] if walks else ops, self.replies)
-        self._walk: Walk | None = None
+        self._walk: Walk | Search | None = None
         self._walks = walks
         self.spent = 0
 
@@ -249,8 +283,8 @@ class Reading:
         while len(self.replies) < len(self._ops):
             work = self._work
             if work.steps is None:
-                if (op := self._ops[len(self.replies)])[0] == o.KEYS and len(state.values) > MOST_LOOKED_AT:
-                    self._walk = Walk(op[1])
+                if (walk := walk_of(self._ops[len(self.replies)], state)) is not None:
+                    self._walk = walk
                     return False
                 self._work = work = Work(self._until_keys(len(self.replies)), [])
             done = self._execution.slice(work)
@@ -264,8 +298,8 @@ class Reading:
         return True
 
     def _until_keys(self, at: int) -> list[Op]:
-        """The reads from there on, up to the next KEYS that has to walk."""
+        """The reads from there on, up to the next one that may have to walk."""
         end = at + 1
-        while end < len(self._ops) and self._ops[end][0] != o.KEYS:
+        while end < len(self._ops) and self._ops[end][0] not in (o.KEYS, o.WITHIN):
             end += 1
         return self._ops[at:end]

@@ -26,7 +26,8 @@ from counter_node.counters.replies import Failure
 LEVEL: Final = 4
 """What this version knows. 1: the operations up to `ops.EXEC_IF`. 2: the entry `batches.Limits`.
 3: `ops.TIMES`. 4: log time is a stopwatch (log_time.py), with `batches.Jump` and `Calendar`; histories,
-with `batches.Begin`; what is due goes in slices (state.py), `batches.Bytes`, `ops.IDMP_OF`."""
+with `batches.Begin`; what is due goes in slices (state.py), `batches.Bytes`, `ops.IDMP_OF`;
+users have limits, `batches.UserLimits`, `ops.AS`; listings within patterns, `ops.WITHIN`."""
 
 LIMITS_LEVEL: Final = 2
 TIMES_LEVEL: Final = 3
@@ -35,8 +36,14 @@ HISTORY_LEVEL: Final = 4
 SLICES_LEVEL: Final = 4
 BYTES_LEVEL: Final = 4
 OWNERS_LEVEL: Final = 4
+USERS_LEVEL: Final = 4
 
-OPCODES: dict[int, int] = {ops.TIMES: TIMES_LEVEL, ops.IDMP_OF: OWNERS_LEVEL}
+OPCODES: dict[int, int] = {
+    ops.TIMES: TIMES_LEVEL,
+    ops.IDMP_OF: OWNERS_LEVEL,
+    ops.AS: USERS_LEVEL,
+    ops.WITHIN: USERS_LEVEL,
+}
 """The level of each operation that came after level 1; a test sees to it that none is forgotten."""
 
 
@@ -52,13 +59,17 @@ def level_of(op: Op) -> int:
         inside = [op[3]]
     elif code == ops.IDMP_OF:
         inside = [op[4]]
+    elif code == ops.AS:
+        inside = [op[2]]
     else:
         return found
     return max([found, *map(level_of, inside)])
 
 
 def lowered(op: Op, level: int) -> Op:
-    """The operation as a cluster of that level knows it, where a newer one only adds to its meaning: a producer belongs to nobody."""
+    """The operation as a cluster of that level knows it, where a newer one only adds to its meaning: a producer, and a counter, belongs to nobody."""
+    if level < USERS_LEVEL and type(op) is list and op[0] == ops.AS:
+        return op[2]
     if level < OWNERS_LEVEL and type(op) is list and op[0] == ops.IDMP_OF:
         return [ops.IDMP, *op[2:]]
     return op

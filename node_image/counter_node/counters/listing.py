@@ -6,6 +6,7 @@ the protocol has them, which is the same in both its versions, so that nobody ha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from counter_node.counters.keyspace import matching
@@ -20,18 +21,23 @@ TOO_MUCH = Failure(b"ERR the names that KEYS found take more than %d bytes; use 
 
 
 class Walk:
-    def __init__(self, pattern: bytes | None) -> None:
-        self._pattern = pattern
+    def __init__(
+        self, pattern: bytes | None, match: Callable[[bytes], object] | None = None
+    ) -> None:
+        """`match`: only of those (within.py)."""
+        self._pattern, self._match = pattern, match
         self._cursor = 0
         self._count = self._bytes = 0
         self._parts: list[bytes] = []
 
-    def step(self, state: State) -> bool:
-        """One slice. True when all is told."""
-        for _ in range(PAGES):
-            self._cursor, names = state.index.page(self._cursor, PAGE)
+    def step(self, state: State, pages: int = PAGES, page: int = PAGE) -> bool:
+        """One slice: so many pages of so many names. True when all is told."""
+        for _ in range(pages):
+            self._cursor, names = state.index.page(self._cursor, page)
             if state.backlog:
                 names = [name for name in names if not state.is_due(name)]
+            if self._match is not None:
+                names = list(filter(self._match, names))
             found = matching(names, self._pattern)
             part = b"".join([b"$%d\r\n%s\r\n" % (len(name), name) for name in found])
             self._parts.append(part)

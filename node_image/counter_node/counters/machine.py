@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from counter_node.counters import weights
+from counter_node.counters.accounts import Account
 from counter_node.counters.batches import (
     TIME_BYTES,
     Batch,
@@ -24,10 +25,12 @@ from counter_node.counters.batches import (
     Jump,
     Level,
     Limits,
+    LimitsRow,
     Op,
     OpenSession,
     Outcome,
     OutcomeKind,
+    UserLimits,
     decode,
     decode_ops,
 )
@@ -35,7 +38,7 @@ from counter_node.counters.dump import FORMAT, Dump
 from counter_node.counters.errors import SnapshotFormatError, UnknownOperationError
 from counter_node.counters.execution import Execution, Reading, Work
 from counter_node.counters.history import FORMED, UPGRADED, History, Lineage, begun
-from counter_node.counters.levels import BYTES_LEVEL, HISTORY_LEVEL, LEVEL, LIMITS_LEVEL, SLICES_LEVEL, TIME_LEVEL
+from counter_node.counters.levels import BYTES_LEVEL, HISTORY_LEVEL, LEVEL, LIMITS_LEVEL, SLICES_LEVEL, TIME_LEVEL, USERS_LEVEL
 from counter_node.counters.producers import MOST, Producers
 from counter_node.counters.restore import Restore
 from counter_node.counters.sessions import Sessions
@@ -75,6 +78,7 @@ class Machine:
         self._state.max_bytes = max_bytes if knows >= BYTES_LEVEL else 0
         self._sessions = Sessions()
         self._producers = Producers(max_producers)
+        self._producers.most_bytes_of = self._state.accounts.most_bytes_of
         self._execution = Execution(self._state, self._producers)
         self.knows = knows
         self.level = knows
@@ -101,6 +105,16 @@ class Machine:
     @property
     def max_bytes(self) -> int:
         return self._state.max_bytes
+
+    @property
+    def user_limits(self) -> tuple[LimitsRow, ...]:
+        """Those in force, by name."""
+        return self._state.accounts.limits()
+
+    def accounts(self) -> list[tuple[Account, int]]:
+        """Users with a limit, or with counters of their own; and what their producers take."""
+        found = self._state.accounts.by_name.values()
+        return [(account, self._producers.bytes_of(account.name)) for account in found]
 
     @property
     def size_bytes(self) -> int:
@@ -202,6 +216,9 @@ class Machine:
         elif type(body) is Bytes:
             self._execution.allow(BYTES_LEVEL, "the entry of bytes")
             self._state.max_bytes = body.max_bytes
+        elif type(body) is UserLimits:
+            self._execution.allow(USERS_LEVEL, "the entry of users' limits")
+            self._state.accounts.govern(body.rows)
         elif type(body) is Calendar:
             self._execution.allow(TIME_LEVEL, "the entry of the calendar")
             self._state.set_calendar(body.offset_ms, agreed=body.agreed)
@@ -352,7 +369,8 @@ class Machine:
         deadlines = {name: state.deadlines[name] for name in names if name in state.deadlines}
         since_gap = None if state.since_gap is None else [name for name in names if name in state.since_gap]
         before_gap, after_gap = self._rest()
-        rest = [*before_gap, since_gap, *after_gap]
+        owners = {name: state.accounts.owners[name] for name in names if name in state.accounts.owners}
+        rest = [*before_gap, since_gap, *after_gap, owners]
         return msgspec.msgpack.encode([FORMAT, state.time_ms, values, deadlines, self._sessions.dump(), self._producers.dump(), *rest])
 
     def snapshot_bytes(self) -> int:
@@ -368,12 +386,13 @@ class Machine:
         return Dump(self._state, self._sessions, self._producers, *self._rest())
 
     def _rest(self) -> tuple[list[Any], list[Any]]:
-        """What a snapshot holds after the tables of counters, sessions and producers, but for the names of the gap between the two. New fields come
-        last, and have a default in restore.py."""
+        """What a snapshot holds after the tables of counters, sessions and producers, but for the names
+        of the gap between the two, and for the owners, which come after it. New fields come last of
+        all, and have a default in restore.py."""
         state = self._state
         limits = state.max_keys, state.watches.dump(), self.level, self._producers.most
         calendar = (state.offset_ms, state.agreed, state.jumps, state.jumped_ms, state.marks)
-        return [*limits, calendar], [self.lineage, state.max_bytes]
+        return [*limits, calendar], [self.lineage, state.max_bytes, state.accounts.dump()]
 
     @classmethod
     def restore(cls, data: bytes, knows: int = LEVEL) -> Machine:

@@ -1,6 +1,7 @@
 """What a dump needs of its moment, kept by the state while the dump is made (dump.py).
 
-before   name → value, deadline, and whether its time to live was given since the gap began, of what has changed since; None: there was none
+before   name → value, deadline, whether its time to live was given since the gap began, and owner, of what has changed since; None: there was
+         none
 gone     names that went since, by their place in the index: the walk over the index does not meet them any more. (Some came back.)
 waste    tables of that moment, once nobody but the dump needs them
 """
@@ -12,7 +13,7 @@ from zlib import crc32
 
 from counter_node.counters.table import Table
 
-Note = tuple[int | None, int | None, bool]
+Note = tuple[int | None, int | None, bool, int | None]
 _CELL_BITS: Final = 20
 """A cell holds the names of 2 ** 20 places, of 2 ** 32."""
 

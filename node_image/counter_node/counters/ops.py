@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
 
 from counter_node.counters import weights
+from counter_node.counters.accounts import over, refused
 from counter_node.counters.batches import Op
 from counter_node.counters.keyspace import matching
 from counter_node.counters.replies import OK, Failure, Simple, unpack
@@ -22,6 +23,7 @@ CONSTANT, DECRBY, STRLEN, RANDOMKEY = 21, 22, 23, 24
 WATCH, UNWATCH, EXEC_IF = 25, 26, 27
 TIMES = 28
 IDMP_OF = 29
+AS, WITHIN = 30, 31
 LAST_OF_LEVEL_1: Final = EXEC_IF
 """Later ones have a level in levels.OPCODES, so that no older member of a cluster ever meets them."""
 
@@ -32,7 +34,9 @@ TOO_MANY_LISTED = Failure(
 RANDOM_PAGES, RANDOM_PAGE = 10, 100
 PIECE: Final = 500
 
-READS: Final = frozenset({GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT, STRLEN, RANDOMKEY})
+READS: Final = frozenset({GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT, STRLEN, RANDOMKEY, WITHIN})
+MAKES: Final = frozenset({INCRBY, DECRBY, SET, MSET, INCREX, TIMES, EXPIRE, GETEX})
+"""What may make a counter or an expiry."""
 
 OVERFLOW = Failure(b"ERR increment or decrement would overflow")
 TOO_HEAVY = (
@@ -54,6 +58,14 @@ def is_write(op: Op) -> bool:
     return code not in READS
 
 
+def makes(op: Op) -> bool:
+    """Whether it matters who gives this command. (Of IDMP_OF the log says it anyway.)"""
+    code = code_of(op)
+    if code in (MULTI, EXEC_IF):
+        return any(makes(inner) for inner in op[-1])
+    return code in MAKES
+
+
 def code_of(op: Op) -> int:
     return INCRBY if type(op) is bytes else int(op[0])
 
@@ -63,7 +75,7 @@ def looked_at(op: Op, keys: int) -> int:
     if type(op) is bytes:
         return 1
     code = op[0]
-    if code == KEYS:
+    if code in (KEYS, WITHIN):
         return 1 + keys
     if code == SCAN:
         return 1 + min(int(op[2]), keys)
@@ -86,16 +98,28 @@ def idmp_of(user: bytes, producer: bytes, sequence: int, inner: Op) -> Op:
     return [IDMP_OF, user, producer, sequence, inner]
 
 
+def as_user(user: bytes, inner: Op) -> Op:
+    """`inner` by this user, whose account (accounts.py) pays for what it makes."""
+    return [AS, user, inner]
+
+
+def within(patterns: Sequence[bytes], inner: Op) -> Op:
+    """SCAN, KEYS, RANDOMKEY or DBSIZE of what matches one of the patterns alone (within.py)."""
+    return [WITHIN, list(patterns), inner]
+
+
 def too_many_keys(state: State) -> Failure:
     return Failure(b"OOM too many counters; at most %d" % state.max_keys)
 
 
 def no_room(state: State, key: bytes, old: int | None, *, expiry: bool = False) -> Failure | None:
     """Why this key cannot become a counter, or get an expiry, if so. What exists already goes on."""
+    if state.actor is not None and (refused := over(state, key, old, expiry=expiry)) is not None:
+        return refused
     if old is None and state.full():
         return too_many_keys(state)
     if state.max_bytes:
-        more = 0 if old is not None else weights.KEY + len(key)
+        more = 0 if old is not None else state.new_bytes(1, len(key))
         if expiry and key not in state.deadlines:
             more += weights.DEADLINE
         if more and state.heavy(more):
@@ -306,9 +330,12 @@ def _mset(state: State, op: Op) -> Any:
 
 
 def _no_room_for(state: State, new: set[bytes]) -> Failure | None:
+    more = state.new_bytes(len(new), sum(map(len, new)))
+    if state.actor is not None and (why := refused(state, len(new), more)) is not None:
+        return why
     if state.full(len(new)):
         return too_many_keys(state)
-    return too_heavy(state) if state.heavy(weights.KEY * len(new) + sum(map(len, new))) else None
+    return too_heavy(state) if state.heavy(more) else None
 
 
 def _getdel(state: State, op: Op) -> Any:
@@ -401,4 +428,4 @@ EXECUTE: dict[int, Callable[[State, Op], Any]] = {
     UNWATCH: _unwatch,
     TIMES: _times,
 }
-"""MULTI, EXEC_IF, IDMP and IDMP_OF are the machine's (machine.py), as they execute others."""
+"""MULTI, EXEC_IF, IDMP, IDMP_OF, AS and WITHIN are execution.py's, as they execute others."""

@@ -18,6 +18,8 @@ What makes this true with a table of bounded size:
    sequences, of answers that are kept). So one user alone may have as much as the limit says,
    and however much some made up, there is room for another.
 7. A sequence more than `MOST_AHEAD` above the newest is refused (since level 4): it would make all before it too old.
+8. What the producers of one user take is bounded by its limit of bytes (accounts.py): a new one is
+   refused, and so is a sequence that needs a place more; an answer is not kept.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from typing import Any, Final
 import msgspec
 
 from counter_node.counters import weights
+from counter_node.counters.accounts import TOO_MANY_PRODUCERS
 from counter_node.counters.replies import OK, Failure, larger_than, pack, unpack
 
 WINDOW: Final = 1_024
@@ -84,6 +87,11 @@ class Share:
     def __init__(self) -> None:
         self.producers = self.slots = self.other_bytes = 0
 
+    @property
+    def size_bytes(self) -> int:
+        """In the units of weights.py."""
+        return weights.PRODUCER * self.producers + weights.SLOT * self.slots + self.other_bytes
+
 
 Name = bytes | tuple[bytes, bytes]
 """Of a producer: its user and its name; the name alone of one that belongs to nobody."""
@@ -95,6 +103,8 @@ class Producers:
         self._table: dict[Name, Producer] = {}  # idle longest first
         self._shares: dict[bytes | None, Share] = {}
         self._all = Share()
+        self.most_bytes_of: Callable[[bytes | None], int | None] = lambda user: None
+        """What the producers of a user may take; None: no limit of its own."""
         self.due_ms = 0  # before this nobody can be forgotten, so nobody need be looked for
         self.notes: dict[Name, bytes] | None = None  # what a dump needs of its moment: the rows of those that changed since
 
@@ -104,8 +114,11 @@ class Producers:
     @property
     def size_bytes(self) -> int:
         """In the units of weights.py."""
-        whole = self._all
-        return weights.PRODUCER * len(self._table) + weights.SLOT * whole.slots + whole.other_bytes
+        return self._all.size_bytes
+
+    def bytes_of(self, user: bytes) -> int:
+        share = self._shares.get(user)
+        return 0 if share is None else share.size_bytes
 
     def evict(self, time_ms: int, most: int | None = None) -> None:
         """Forgets at most so many of those whose time is over; the others are as good as forgotten when they are asked for."""
@@ -195,6 +208,8 @@ class Producers:
         more = max(0, place + 1 - len(producer.kinds))
         if more and not self._has_slots(_user(key), more):
             return TOO_MUCH
+        if more and (refused := self._too_dear(key, more)) is not None:
+            return refused
         if key not in self._table:
             self._note(key, None)
             self._count(_user(key), 1, 0, 0)
@@ -216,6 +231,16 @@ class Producers:
         if mine + len(self._table) >= 2 * self.most:
             return Failure(TOO_MANY_OF_USER % (mine, len(self._table), self.most))
         return None
+
+    def _too_dear(self, key: Name, slots: int) -> Failure | None:
+        """Why this user's producers may not take so much more, if so."""
+        user = _user(key)
+        most = self.most_bytes_of(user)
+        if user is None or most is None:
+            return None
+        more = weights.SLOT * slots + (0 if key in self._table else weights.PRODUCER)
+        now = self.bytes_of(user)
+        return Failure(TOO_MANY_PRODUCERS % (user, now, most)) if now + more > most else None
 
     def _has_slots(self, user: bytes | None, more: int) -> bool:
         share = self._shares.get(user)
@@ -257,7 +282,10 @@ class Producers:
             size = len(packed) + _OVERHEAD
             user = _user(place.key)
             mine = self._shares[user].other_bytes if user is not None else 0
-            if len(packed) > LARGEST_REPLY or mine + self._all.other_bytes + size > (MOST_OTHER_BYTES if user is None else 2 * MOST_OTHER_BYTES):
+            most = self.most_bytes_of(user)
+            dear = user is not None and most is not None and self.bytes_of(user) + size > most
+            room = MOST_OTHER_BYTES if user is None else 2 * MOST_OTHER_BYTES
+            if dear or len(packed) > LARGEST_REPLY or mine + self._all.other_bytes + size > room:
                 producer.kinds[number] = _NOT_KEPT
             else:
                 producer.kinds[number] = _PACKED

@@ -34,6 +34,16 @@ class Listing:
         self.count, self.parts = count, parts
 
 
+class Fixed:
+    """A large reply that is the same every time: its bytes are made once for each version of the protocol."""
+
+    __slots__ = ("encoded", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.encoded: dict[int, bytes] = {}
+
+
 class NoList:
     """Null where a list was to be expected, which RESP2 tells apart from other nulls: EXEC did nothing."""
 
@@ -73,6 +83,8 @@ def _tagged(reply: Any) -> Any:
         return bytes(reply)
     if kind is Simple:
         return [_SIMPLE, str(reply)]
+    if kind is Fixed:
+        return _tagged(reply.value)
     if isinstance(reply, list):
         return [_LIST, [_tagged(r) for r in reply]]
     if kind is NoList:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from counter_node.counters.accounts import Row
 from counter_node.counters.dump import FORMAT, array_header, map_header
 from counter_node.counters.errors import SnapshotFormatError
 from counter_node.counters.history import Lineage
@@ -45,6 +46,8 @@ class Rest(msgspec.Struct, array_like=True):
     since_gap: list[bytes] | None = None
     lineage: Lineage = ()
     max_bytes: int = 0
+    accounts: list[Row] = []
+    owners: dict[bytes, int] = {}
 
 
 class Restore:
@@ -101,6 +104,11 @@ class Restore:
             elif field.name == "since_gap" and self._data[self._at] != _NIL[0]:
                 yield from self._since_gap()
                 fields.append(_NIL)
+            elif field.name == "owners":  # after the accounts that they belong to
+                state.accounts.load(_decode(fields[-1], type=list[Row]))
+                for size in _parts(self._count(0x80, 0xDE), PIECE):
+                    state.take_owners(self._pairs(size))
+                    yield False
             else:
                 begin = self._at
                 self._at = _end(self._data, begin)

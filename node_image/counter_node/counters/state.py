@@ -22,6 +22,7 @@ from collections.abc import Generator
 from typing import Final
 
 from counter_node.counters import weights
+from counter_node.counters.accounts import Account, Accounts
 from counter_node.counters.keyspace import KeyIndex
 from counter_node.counters.notes import Notes
 from counter_node.counters.schedule import Schedule
@@ -45,7 +46,7 @@ JUMP_PIECE: Final = 500
 
 class State:
     __slots__ = (
-        *("agreed", "all_dirty", "backlog", "beside", "deadlines", "dirty", "in_slices", "index", "jumped_ms"),
+        *("accounts", "actor", "agreed", "all_dirty", "backlog", "beside", "deadlines", "dirty", "in_slices", "index", "jumped_ms"),
         *("jumps", "looked_at", "marks", "max_bytes", "max_keys", "notes", "offset_ms", "schedule"),
         *("since_gap", "size_bytes", "time_ms", "values", "waste", "watches"),
     )
@@ -62,6 +63,8 @@ class State:
         self.max_keys = max_keys
         self.max_bytes = 0  # 0: no limit
         self.size_bytes = 0  # of counters
+        self.accounts = Accounts()
+        self.actor: Account | None = None  # of whose command is being executed, if it has a limit
         self.beside = 0  # bytes of the other tables, as they were before the entry
         self.in_slices = True
         self.looked_at = 0  # by the command that is being executed
@@ -79,9 +82,9 @@ class State:
     def advance(self, time_ms: int) -> int:
         """Log time moves on, never back; what is due by then is gone. Returns how many counters were removed."""
         self.time_ms = max(time_ms, self.time_ms)
-        return self._clear_away()
+        return self.clear_away()
 
-    def _clear_away(self) -> int:
+    def clear_away(self) -> int:
         taken = self.schedule.take(self.time_ms, SLICE if self.in_slices else None)
         for key in taken:
             self._drop(key)
@@ -192,7 +195,9 @@ class State:
         """To be called before a change of a counter or its deadline."""
         notes = self.notes
         if notes is not None and key not in notes.before:
-            notes.before[key] = (self.values.get(key), self.deadlines.get(key), notes.gap is not None and key in notes.gap)
+            in_gap = notes.gap is not None and key in notes.gap
+            owner = self.accounts.owners.get(key)
+            notes.before[key] = (self.values.get(key), self.deadlines.get(key), in_gap, owner)
         if key in self.watches.by_key:
             self.watches.touched(key)
 
@@ -203,6 +208,9 @@ class State:
         if key not in self.values:
             self.index.add(key)
             self.size_bytes += weights.KEY + len(key)
+            if self.actor is not None:
+                self.accounts.made(self.actor, key)
+                self.size_bytes += weights.OWNER
         self.values[key] = value
         if self.dirty is not None:
             self.dirty.add(key)
@@ -221,6 +229,8 @@ class State:
         self.changing(key)
         if self.notes is not None:
             self.notes.left(key)
+        if self.accounts.owners:
+            self._disown(key)
         if self.deadlines.pop(key, None) is not None:
             self.size_bytes -= weights.DEADLINE
         if self.since_gap:
@@ -230,6 +240,10 @@ class State:
         self.index.remove(key)
         if self.dirty is not None:
             self.dirty.add(key)
+
+    def _disown(self, key: bytes) -> None:
+        if self.accounts.gone(key, expiring=key in self.deadlines):
+            self.size_bytes -= weights.OWNER
 
     def expire_at(self, key: bytes, deadline_ms: int) -> None:
         """The key exists. A deadline that has passed removes it at once."""
@@ -241,6 +255,7 @@ class State:
         old_ms = self.deadlines.get(key)
         if old_ms is None:
             self.size_bytes += weights.DEADLINE
+            self.accounts.grown(key, weights.DEADLINE)
         else:
             self.schedule.remove(old_ms, key)
         self.deadlines[key] = deadline_ms
@@ -256,6 +271,7 @@ class State:
         del self.deadlines[key]
         self.schedule.remove(deadline_ms, key)
         self.size_bytes -= weights.DEADLINE
+        self.accounts.grown(key, -weights.DEADLINE)
         if self.dirty is not None:
             self.dirty.add(key)
         return True
@@ -270,10 +286,11 @@ class State:
         self.watches.cleared(self.values)
         if self.since_gap is not None:
             self._end_gap(Table())
+        tables = [*self.values.parts, *self.deadlines.parts, *self.accounts.clear().parts]
         if self.notes is not None:  # a dump goes on with the old tables
-            self.notes.waste += [*self.values.parts, *self.deadlines.parts, self.index.buckets]
+            self.notes.waste += [*tables, self.index.buckets]
         else:
-            self.waste.add(*self.values.parts, *self.deadlines.parts, self.index.buckets)
+            self.waste.add(*tables, self.index.buckets)
         self.waste.add(self.schedule.buckets)
         self.values, self.deadlines, self.notes = Table(), Table(), None
         self.index, self.schedule = KeyIndex(), Schedule()
@@ -284,13 +301,14 @@ class State:
         if self.notes is None:
             self.values.shrink()
             self.deadlines.shrink()
+            self.accounts.owners.shrink()
 
     # --- limits -------------------------------------------------------------------------------------------------------------
 
     def full(self, more: int = 1) -> bool:
         """Whether there are too many counters for `more` new ones. What is due makes room first."""
         while self.backlog and len(self.values) + more > self.max_keys:
-            if not self._clear_away():
+            if not self.clear_away():
                 break
         return len(self.values) + more > self.max_keys
 
@@ -299,9 +317,13 @@ class State:
         if not self.max_bytes:
             return False
         while self.backlog and self.size_bytes + self.beside + more > self.max_bytes:
-            if not self._clear_away():
+            if not self.clear_away():
                 break
         return self.size_bytes + self.beside + more > self.max_bytes
+
+    def new_bytes(self, keys: int, names_bytes: int) -> int:
+        """What so many new counters take, with names of so many bytes together."""
+        return (weights.KEY + (weights.OWNER if self.actor is not None else 0)) * keys + names_bytes
 
     def may_look_at(self, count: int) -> bool:
         """For what a command costs that is not seen in its length."""
@@ -321,6 +343,11 @@ class State:
         for key, deadline_ms in piece.items():
             add(deadline_ms, key)
         self.size_bytes += weights.DEADLINE * len(piece)
+
+    def take_owners(self, piece: dict[bytes, int]) -> None:
+        """After the counters, their expiries and the accounts."""
+        self.accounts.take_owners(piece, self.deadlines)
+        self.size_bytes += weights.OWNER * len(piece)
 
     def loaded(self, time_ms: int) -> None:
         self.time_ms = time_ms

@@ -16,6 +16,8 @@ KEY: Final = 150
 """A counter beside its name: its places in the table and in the index, the value, the head of the name."""
 DEADLINE: Final = 190
 """An expiry: its place in the table and in the schedule."""
+OWNER: Final = 70
+"""Whom a counter belongs to: its place in a table; for counters of users with a limit alone."""
 PRODUCER: Final = 600
 """A producer beside its name and its remembered sequences."""
 SLOT: Final = 10

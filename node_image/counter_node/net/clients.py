@@ -48,7 +48,9 @@ MAX_UNKNOWN_BYTES = 16 << 10
 PIECE_BYTES, STRANGER_PIECE_BYTES = 32 << 10, 1 << 10
 """Taken apart at once."""
 CHUNK_COMMANDS, STRANGER_CHUNK_COMMANDS = 512, 16
-"""Executed before the clock is looked at."""
+"""Executed at most before the clock is looked at."""
+FIRST_CHUNK: Final = 32
+"""Of a connection: as nobody knows how dear its commands are. Then twice as many while they are cheap, and a quarter when they are not."""
 ENCODE_REPLIES, WRITE_BYTES = 32, 64 << 10
 FLUSH_BYTES = 256 << 10
 """Made into bytes and written before others have their turn."""
@@ -102,6 +104,7 @@ class ClientConnection(Connection, asyncio.Protocol):
         self._piece_bytes = 0  # of the piece that `_commands` are from, until they stand with a slot
         self._weight = 0  # as it was weighed last
         self._most_at_once = 0
+        self._chunk = FIRST_CHUNK
         self.failed_logins = 0
 
     # --- asyncio ------------------------------------------------------------------------------------------------------------
@@ -199,14 +202,19 @@ class ClientConnection(Connection, asyncio.Protocol):
     def work(self, until_s: float) -> bool:
         """One slice of what was sent. True when there is more to do now."""
         self._queued = False
+        began_s = monotonic()
         while not (self.closed or self.last or self._held) and self._may_work():
             if self._slow is not None or self._commands:
                 if self._slow is not None:
                     self._go_on(self._slow)
                 else:
                     self._begin_chunk()
-                if self._unbegun and monotonic() >= until_s:
-                    break
+                if self._unbegun:
+                    now_s = monotonic()
+                    self._chunk = max(1, self._chunk // 4) if now_s - began_s > SLICE_S else min(CHUNK_COMMANDS, 2 * self._chunk)
+                    began_s = now_s
+                    if now_s >= until_s:
+                        break
             elif self._bad is not None:
                 self._finish(Failure(str(self._bad).encode()))
             elif self._backlog:
@@ -250,7 +258,7 @@ class ClientConnection(Connection, asyncio.Protocol):
             self._keep_unfinished(self._parser.unfinished)
 
     def _begin_chunk(self) -> None:
-        most = STRANGER_CHUNK_COMMANDS if self._stranger else CHUNK_COMMANDS
+        most = STRANGER_CHUNK_COMMANDS if self._stranger else self._chunk
         commands, self._commands = self._commands, []
         if len(commands) > most:
             commands, self._commands = commands[:most], commands[most:]

@@ -22,6 +22,7 @@ from counter_node.resp.actions import Refusal
 from counter_node.resp.arguments import integer
 from counter_node.resp.serving import VERSION
 from counter_node.status import hex_id
+from counter_node.user_usage import usage
 
 if TYPE_CHECKING:
     from counter_node.node import Node
@@ -82,11 +83,12 @@ def _lastsave(node: Node, _: list[bytes], session: Session) -> Any:
 def _info(node: Node, words: list[bytes], session: Session) -> Any:
     asked = {word.decode("latin-1").lower() for word in words[1:]}
     everything = not asked or asked & {"default", "all", "everything"}
-    sections = {
+    sections: dict[str, Callable[[Node], dict[str, Any]]] = {
         **_SECTIONS,
         "replication": lambda node: _replication(node, session),
         "cluster": lambda _: {"cluster_enabled": int(session.cluster is not None)},
-        "keyspace": _keyspace,
+        "keyspace": _keyspace if session.within is None else _nothing,
+        "limits": lambda node: _limits(node, session),
     }
     parts = []
     for name, section in sections.items():
@@ -171,11 +173,26 @@ def _raft(node: Node) -> dict[str, Any]:
     }
 
 
+def _nothing(_: Node) -> dict[str, Any]:
+    return {}
+
+
 def _keyspace(node: Node) -> dict[str, Any]:
     counts = node.replica.machine.counts()
     if not counts["keys"]:
         return {}
     return {"db0": f"keys={counts['keys']},expires={counts['expiring']},avg_ttl=0"}
+
+
+def _limits(node: Node, session: Session) -> dict[str, Any]:
+    """Users with a limit; to who may not list the users, its own."""
+    user = session.user
+    everybody = session.access is None or (user is not None and "acl|list" in user.commands)
+    return {
+        f"user_{use.name}": ",".join(f"{name}={number}" for name, number in use.numbers())
+        for use in usage(node)
+        if everybody or use.name == session.user_name
+    }
 
 
 _SECTIONS: dict[str, Callable[[Node], dict[str, Any]]] = {

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from counter_node.counters.replies import OK, Failure
 from counter_node.counters.state import MOST_LOOKED_AT
+from counter_node.counters.within import match_of
 from counter_node.resp.actions import Action, Refusal, Reply
 from counter_node.resp.arguments import integer
 from counter_node.resp.subcommands import Family
@@ -182,7 +183,7 @@ def _few_keys(session: Session) -> Sequence[bytes]:
     keys = _view(session).all_keys(MOST_LOOKED_AT + 1)
     if len(keys) > MOST_LOOKED_AT:
         raise Refusal(f"ERR keys are looked through for those of a slot, at most {MOST_LOOKED_AT}, and there are more; use SCAN")
-    return keys
+    return keys if session.within is None else list(filter(match_of(tuple(session.within)), keys))
 
 
 def _count_keys(session: Session, words: list[bytes]) -> Action:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from counter_node.counters.replies import OK, Failure, Listing, NoList, Set, Simple, Verbatim
+from counter_node.counters.replies import OK, Failure, Fixed, Listing, NoList, Set, Simple, Verbatim
 
 _INTEGERS = [b":%d\r\n" % n for n in range(10_000)]
 _OK = b"+OK\r\n"
@@ -108,6 +108,13 @@ def _listing(reply: Listing, _: int) -> bytes:
     return b"".join([b"*%d\r\n" % reply.count, *reply.parts])
 
 
+def _fixed(reply: Fixed, protocol: int) -> bytes:
+    found = reply.encoded.get(protocol)
+    if found is None:
+        found = reply.encoded[protocol] = encode(reply.value, protocol)
+    return found
+
+
 def _set(reply: Set, protocol: int) -> bytes:
     return b"%s%d\r\n%s" % (b"~" if protocol == 3 else b"*", len(reply), encode_many(reply, protocol))
 
@@ -128,6 +135,7 @@ _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
     Simple: _simple,
     list: _list,
     Listing: _listing,
+    Fixed: _fixed,
     Set: _set,
     dict: _map,
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from counter_node.counters.keyspace import matching
-from counter_node.counters.replies import OK, Set, Simple
+from counter_node.counters.replies import OK, Fixed, Set, Simple
 from counter_node.resp.actions import Action, Refusal, Reply
 from counter_node.resp.arguments import SYNTAX
 from counter_node.resp.limits import MAX_REQUEST_BYTES
@@ -66,11 +67,31 @@ def _list(session: Session, words: list[bytes]) -> Action:
     raise Refusal(SYNTAX)
 
 
+_FIXED: dict[tuple[str, bool], Fixed] = {}
+"""What all commands are, and what they do, on the clients' and on the admin port: it takes a millisecond
+to make, and whoever asks without end would keep others waiting."""
+
+
+def _of_all(what: str, session: Session, make: Callable[[], Any]) -> Action:
+    found = _FIXED.get((what, session.admin))
+    if found is None:
+        found = _FIXED[what, session.admin] = Fixed(make())
+    return Reply(found)
+
+
 def _info(session: Session, words: list[bytes]) -> Action:
+    if len(words) < 3:
+        return _of_all("info", session, lambda: [describe(c) for c in _public(session).values()])
     return Reply([None if command is None else describe(command) for _, command in _asked(session, words)])
 
 
+def _documented(session: Session) -> dict[bytes, Any]:
+    return {name.encode(): _documentation(command) for name, command in _public(session).items()}
+
+
 def _docs(session: Session, words: list[bytes]) -> Action:
+    if len(words) == 2:
+        return _of_all("docs", session, lambda: _documented(session))
     return Reply({name.encode(): _documentation(command) for name, command in _asked(session, words) if command is not None})
 
 

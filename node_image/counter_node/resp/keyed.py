@@ -206,7 +206,7 @@ def strlen(_: Session, words: list[bytes]) -> Action:
 
 
 def randomkey(session: Session, _: list[bytes]) -> Action:
-    return Read([o.RANDOMKEY, session.next_place()])
+    return Read(session.told([o.RANDOMKEY, session.next_place()]))
 
 
 def type_(_: Session, words: list[bytes]) -> Action:
@@ -263,7 +263,7 @@ def persist(_: Session, words: list[bytes]) -> Action:
     return Write([o.PERSIST, key(words[1])])
 
 
-def scan(_: Session, words: list[bytes]) -> Action:
+def scan(session: Session, words: list[bytes]) -> Action:
     if not _CURSOR.match(words[1]) or abs(int(words[1] or b"0")) >= 1 << 64:
         raise Refusal("ERR invalid cursor")
     cursor = int(words[1] or b"0") % (1 << 64)  # as unsigned numbers go in C
@@ -283,15 +283,15 @@ def scan(_: Session, words: list[bytes]) -> Action:
             raise Refusal(SYNTAX)
     if wanted != b"string":
         return Reply([b"0", []])
-    return Read([o.SCAN, min(cursor, PLACES), min(count, MAX_PAGE), pattern])
+    return Read(session.told([o.SCAN, min(cursor, PLACES), min(count, MAX_PAGE), pattern]))
 
 
-def keys_(_: Session, words: list[bytes]) -> Action:
-    return Read([o.KEYS, words[1]])
+def keys_(session: Session, words: list[bytes]) -> Action:
+    return Read(session.told([o.KEYS, words[1]]))
 
 
-def dbsize(_: Session, words: list[bytes]) -> Action:
-    return Read([o.DBSIZE])
+def dbsize(session: Session, words: list[bytes]) -> Action:
+    return Read(session.told([o.DBSIZE]))
 
 
 def flush(_: Session, words: list[bytes]) -> Action:

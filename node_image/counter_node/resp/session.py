@@ -87,6 +87,8 @@ class Session:
         self.login_key = ("", "")  # of the login that waits: address and user
         self.executing_bytes = self.executing_watch = 0  # of a transaction that is taken apart
         self.guarded = False  # every command is to be checked
+        self.pays = False  # what its commands make counts for its user
+        self.within: list[bytes] | None = None  # patterns: no others' counters are told
         self._queued_bytes = 0
         self._places = 0
 
@@ -104,6 +106,8 @@ class Session:
             return self._miscounted(command)
         self.last_command = command.name
         if self.guarded and self.access is not None:
+            if (too_fast := self.access.too_fast(self, command)) is not None:
+                return self._refused(too_fast)
             if count > MANY_WORDS and (command.keys[0] or command.name == "idmp"):
                 return Slow(self._judged(self.access, command, words))
             if (forbidden := self.access.refusal(self, command, words)) is not None:
@@ -122,12 +126,26 @@ class Session:
             return self._refused(elsewhere)
         try:
             if self.queue is None or command.at_once:
-                return command.take(self, words)
+                action = command.take(self, words)
+                return self._paid(action) if self.pays else action
             return self._queue(command, words)
         except Refusal as refusal:
             return Reply(refusal.reply)
         except NotYet:
             return AGAIN
+
+    def _paid(self, action: Action | Slow) -> Action | Slow:
+        """What makes counters says for whom."""
+        if isinstance(action, Slow):
+            return Slow(self._paid_steps(action))
+        if type(action) is Write and o.makes(action.op):
+            action.op = o.as_user(self.user_name.encode(), action.op)
+        return action
+
+    def _paid_steps(self, slow: Slow) -> Steps:
+        found = self._paid((yield from _in_slices(slow)))
+        assert not isinstance(found, Slow)
+        return found
 
     def increments(self, commands: list[list[bytes]]) -> list[Op] | None:
         """The operations of a pipeline of nothing but INCR, without a call for each; None for all others, which go through `handle`."""
@@ -151,6 +169,10 @@ class Session:
             self.queue = None
             return Reply(Failure(f"EXECABORT Transaction discarded because of: {text}".encode()))
         return self._refused(Failure(f"ERR {text}".encode()))
+
+    def told(self, listing: Op) -> Op:
+        """What tells names or numbers of counters, as this user may hear it."""
+        return listing if self.within is None else o.within(self.within, listing)
 
     def next_place(self) -> int:
         """Pseudo-random, for RANDOMKEY: another one for each call."""

@@ -16,6 +16,7 @@ from counter_node.counters.replies import Failure
 from counter_node.logs import log
 from counter_node.resp.actions import NotYet
 from counter_node.security.acl import DEFAULT, Acl, Catalogue, User
+from counter_node.security.limits import Pace
 from counter_node.security.refusals import Refusals
 from counter_node.security.throttle import Key, Throttle, network
 from counter_node.security.users import UsersFile
@@ -30,6 +31,8 @@ NOAUTH = Failure(b"NOAUTH Authentication required.")
 WRONGPASS = Failure(b"WRONGPASS invalid username-password pair or user is disabled.")
 THROTTLED = Failure(b"ERR too many wrong passwords, from this address or for this user; try again in some seconds")
 NO_KEY = Failure(b"NOPERM No permissions to access a key")
+FLUSHES: Final = frozenset({"flushall", "flushdb"})
+NOT_ALL = "NOPERM User {} may not remove counters beyond its patterns of keys; delete its own by name"
 
 
 class Access:
@@ -41,6 +44,8 @@ class Access:
         self.throttle = Throttle(time.monotonic, secrets.token_bytes(16))
         self.file = UsersFile(path, catalogue, directory)
         self._checked = time.monotonic()
+        self.pace = Pace(time.monotonic)
+        self._in_force()
         self.reloads = 0
         self.failures = int(bool(self.file.error))
         if self.file.error:
@@ -65,9 +70,15 @@ class Access:
         else:
             self.failures += 1
             log.error("the new users are not used: %s", self.file.error)
+        self._in_force()
         for session in sessions():
             if session.access is not None:
                 self.settle(session)
+
+    def _in_force(self) -> None:
+        self.user_limits = self.acl.user_limits
+        """For the log, where this node leads."""
+        self.pace.settle(self.acl.users.values())
 
     # --- connections --------------------------------------------------------------------------------------------------------
 
@@ -82,7 +93,14 @@ class Access:
 
     def _is(self, session: Session, user: User | None) -> None:
         session.user = user
-        session.guarded = user is None or not (user.all_keys and user.commands >= self.catalogue.commands)
+        session.guarded, session.pays, session.within = True, False, None
+        if user is None:
+            return
+        free = user.all_keys and user.commands >= self.catalogue.commands
+        session.guarded = not free or user.limits is not None
+        session.pays = user.limits is not None and user.limits.of_counters
+        if self.acl.strict and not user.all_names:
+            session.within = [p.text.encode() for p in user.patterns]
 
     def log_in(self, session: Session, name: str, password: bytes) -> Failure | None:
         """None when it worked. Raises NotYet while it has to wait for its turn, which `session.login_turn` grants."""
@@ -112,6 +130,13 @@ class Access:
 
     # --- commands -----------------------------------------------------------------------------------------------------------
 
+    def too_fast(self, session: Session, command: Command) -> Failure | None:
+        """Of a command that comes, which counts for its user: why it is not taken, if so."""
+        refused = None if command.name in ALWAYS else self.pace.refusal(session.user)
+        if refused is not None:
+            self._refusals.add("user_limit")
+        return refused
+
     def refusal(self, session: Session, command: Command, words: list[bytes]) -> Failure | None:
         """Why this command may not be executed, or None. Only asked for connections that are `guarded`."""
         steps = self.judge(session, command, words)
@@ -138,5 +163,8 @@ class Access:
         if not user.all_keys and (keys := command.keys_in(words)) and not (yield from user.judge(keys, write=not command.only_reads)):
             self._refusals.add("permission")
             return NO_KEY
+        if name in FLUSHES and self.acl.strict and not user.all_keys:
+            self._refusals.add("permission")
+            return Failure(NOT_ALL.format(user.name).encode())
         inner = session.commands.get(words[3].upper()) if command.name == "idmp" and len(words) > 3 else None
         return None if inner is None or inner.name == "idmp" else (yield from self.judge(session, inner, words[3:]))

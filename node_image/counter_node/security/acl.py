@@ -11,6 +11,7 @@
 3. How fast passwords may be guessed: throttle.py.
 4. What a user may do is worked out when the file is read: at a command it is one look into a set, and for who may do everything nothing at all.
 5. Rules are read from left to right. What is not understood is refused with its line, and then the file as a whole is not used.
+6. Lines that begin with # are comments, but for those of limits (limits.py).
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Final
 
+from counter_node.counters.batches import LimitsRow
 from counter_node.counters.keyspace import compiled
+from counter_node.security.limits import LINE, MOST, STRICT, Limits, limits
 
 DEFAULT: Final = "default"
 MAX_FILE_BYTES: Final = 1 << 20
@@ -57,10 +60,16 @@ class User:
     rules: tuple[str, ...] = ("-@all",)
     """Of commands, as they were given."""
     commands: frozenset[str] = frozenset()
+    limits: Limits | None = None
 
     @property
     def all_keys(self) -> bool:
         return any(p.text == "*" and p.read and p.write for p in self.patterns)
+
+    @property
+    def all_names(self) -> bool:
+        """Whether no key is foreign to this user."""
+        return any(p.text == "*" for p in self.patterns)
 
     def may_use_keys(self, keys: Sequence[bytes], *, write: bool) -> bool:
         """Each of the keys is in one of the patterns."""
@@ -102,10 +111,19 @@ class Acl:
     def __init__(self, text: str | None, catalogue: Catalogue) -> None:
         """`text`: of the file; None: there is none, and nobody has to log in."""
         self.users: dict[str, User] = {DEFAULT: _everything(catalogue) if text is None else User(DEFAULT)}
+        self.strict = False
+        """Patterns hold for commands without a key, too."""
         named: set[str] = set()
+        limited: dict[str, tuple[int, Limits]] = {}  # by user: the line's number, and what it says
         for number, line in enumerate((text or "").splitlines(), 1):
             words = line.split()
             if not words or words[0].startswith("#"):
+                self.strict = self.strict or words == [STRICT]
+                if words and words[0] == LINE:
+                    name, found = _limits(words, number)
+                    if name in limited:
+                        raise AclError(f"line {number}: limits of user {name} are there twice")
+                    limited[name] = number, found
                 continue
             if words[0] != "user" or len(words) < 2:
                 raise AclError(f"line {number}: a line is: user NAME RULE …")
@@ -113,17 +131,37 @@ class Acl:
                 raise AclError(f"line {number}: user {words[1]} is there twice")
             named.add(words[1])
             self.users[words[1]] = _user(words[1], words[2:], catalogue, number)
+        self._limit(limited)
+
+    def _limit(self, limited: Mapping[str, tuple[int, Limits]]) -> None:
+        if len(limited) > MOST:
+            raise AclError(f"{len(limited)} users have limits; at most {MOST}")
+        for name, (number, found) in limited.items():
+            if name not in self.users:
+                raise AclError(f"line {number}: there is no user {name}")
+            self.users[name] = dataclasses.replace(self.users[name], limits=found)
 
     def only(self, users: Iterable[User]) -> Acl:
         """These users and no others."""
         found = Acl("", Catalogue(frozenset(), {}))
         found.users.update((user.name, user) for user in users)
+        found.strict = self.strict
         return found
+
+    @property
+    def user_limits(self) -> tuple[LimitsRow, ...]:
+        """For the log."""
+        found = [(u.name, u.limits) for u in self.users.values() if u.limits is not None]
+        rows = [(name.encode(), it.keys, it.bytes) for name, it in found if it.of_counters]
+        return tuple(sorted(rows))
 
     @property
     def text(self) -> str:
         """A file that means the same; without passwords, with their hashes."""
-        return "".join(user.line() + "\n" for _, user in sorted(self.users.items()))
+        users = [user for _, user in sorted(self.users.items())]
+        lines = [user.line() for user in users]
+        lines += [user.limits.line(user.name) for user in users if user.limits is not None]
+        return "".join(line + "\n" for line in [*lines, *([STRICT] if self.strict else [])])
 
     @property
     def open(self) -> User | None:
@@ -147,6 +185,16 @@ class Acl:
 
 def _everything(catalogue: Catalogue) -> User:
     return User(DEFAULT, True, True, (), (Pattern("*"),), ("+@all",), catalogue.commands)
+
+
+def _limits(words: list[str], number: int) -> tuple[str, Limits]:
+    """The user, and what its line says."""
+    if len(words) < 2:
+        raise AclError(f"line {number}: a line of limits is: {LINE} NAME keys=N bytes=N commands=N")
+    try:
+        return words[1], limits(words[2:])
+    except ValueError as error:
+        raise AclError(f"line {number}, limits of user {words[1]}: {error}") from None
 
 
 def _user(name: str, words: list[str], catalogue: Catalogue, number: int) -> User:

@@ -24,6 +24,7 @@ REASONS: Final = (
     "auth_failed",  # a wrong password
     "auth_throttled",  # too many wrong passwords from that address
     "auth_missing",  # a command before AUTH
+    "user_limit",  # more commands a second than the user may give
     "permission",  # a command or a key that the user may not use
 )
 

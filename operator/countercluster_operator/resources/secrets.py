@@ -19,7 +19,7 @@ from countercluster_operator import names
 from countercluster_operator.material import EMPTY, Material, dump
 from countercluster_operator.model import Cluster
 from countercluster_operator.resources.common import metadata
-from countercluster_operator.users import NOBODY, Users
+from countercluster_operator.users import NOBODY, Users, limits
 
 TLS, USERS = "/tls", "/users"
 READABLE = 0o440
@@ -73,7 +73,7 @@ def all_of(cluster: Cluster, secured: Secured) -> list[dict[str, Any]]:
         files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": secured.bundle}
         found.append(_secret(cluster, nodes_secret(cluster), names.NODE, files, kind="kubernetes.io/tls"))
     if cluster.spec.auth.enabled:
-        users = {"users.acl": _acl(secured).encode(), "cache-password": secured.material.cache_password.encode()}
+        users = {"users.acl": _acl(cluster, secured).encode(), "cache-password": secured.material.cache_password.encode()}
         found.append(_secret(cluster, f"{cluster.name}-users", names.NODE, users))
     return found
 
@@ -101,15 +101,15 @@ def client(cluster: Cluster, secured: Secured) -> dict[str, Any]:
     return _secret(cluster, f"{cluster.name}-client", names.NODE, files, kind="servicebinding.io/redis")
 
 
-def _acl(secured: Secured) -> str:
+def _acl(cluster: Cluster, secured: Secured) -> str:
     """The words of Redis's ACL file: the application's user is `default`, so that clients which know only passwords can log in."""
     users = secured.material.users
-    return f"user default on {_hashes(secured.material)} ~* +@all\n{users.spec}{users.file}"
+    return f"user default on {_hashes(secured.material)} ~* +@all\n{users.spec}{users.file}{limits(cluster, users)}"
 
 
-def users_digest(secured: Secured) -> str:
+def users_digest(cluster: Cluster, secured: Secured) -> str:
     """What a node tells of the file that is in force there (node_image, security/users.py)."""
-    return hashlib.sha256(_acl(secured).encode()).hexdigest()[:16]
+    return hashlib.sha256(_acl(cluster, secured).encode()).hexdigest()[:16]
 
 
 def _hashes(material: Material) -> str:

@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from counter_node.counters import ops as o
-from counter_node.counters import producers, sessions
+from counter_node.counters import producers, sessions, weights
 from counter_node.counters.batches import OutcomeKind
 from counter_node.counters.replies import OK, Failure
 
@@ -25,6 +25,9 @@ class Model:
     order: list[int] = dataclasses.field(default_factory=list)  # sessions, the one idle longest first
     answers: dict[tuple[bytes, bytes], dict[int, Any]] = dataclasses.field(default_factory=dict)  # user and producer → every sequence → its answer
     seen: dict[tuple[bytes, bytes], int] = dataclasses.field(default_factory=dict)
+    limits: dict[bytes, tuple[int | None, int | None]] = dataclasses.field(default_factory=dict)  # user → counters, bytes
+    owners: dict[bytes, bytes] = dataclasses.field(default_factory=dict)  # key → user, as long as it is there
+    actor: bytes | None = None
 
     def pass_time(self, time_ms: int) -> None:
         self.time_ms = max(self.time_ms, time_ms)
@@ -65,6 +68,8 @@ class Model:
             return [self.run(inner) for inner in op[1]]
         if code == o.IDMP_OF:
             return self._once((op[1], op[2]), op[3], op[4])
+        if code == o.AS:
+            return self._as(op[1], op[2])
         table: dict[int, Any] = {
             o.INCRBY: self._incrby,
             o.GET: self._get,
@@ -97,8 +102,44 @@ class Model:
         self.seen[producer] = self.time_ms
         answers = self.answers.setdefault(producer, {})
         answers[sequence] = None  # its turn is taken
-        answers[sequence] = self.run(inner)
+        answers[sequence] = self._as(producer[0], inner)
         return answers[sequence]
+
+    # --- users --------------------------------------------------------------------------------------
+
+    def _as(self, user: bytes, inner: list[Any]) -> Any:
+        self.actor = user if user in self.limits else None
+        try:
+            return self.run(inner)
+        finally:
+            self.actor = None
+
+    def _keep(self, key: bytes, value: int, deadline: int | None) -> None:
+        if key not in self.counters:
+            self.owners.pop(key, None)
+            if self.actor is not None:
+                self.owners[key] = self.actor
+        self.counters[key] = (value, deadline)
+
+    def used(self, user: bytes) -> tuple[int, int]:
+        mine = [key for key, owner in self.owners.items() if owner == user and key in self.counters]
+        expiring = sum(self.counters[key][1] is not None for key in mine)
+        size = sum(weights.KEY + weights.OWNER + len(key) for key in mine) + weights.DEADLINE * expiring
+        return len(mine), size
+
+    def _past(self, key: bytes, expiry: bool) -> bool:
+        """One's own counters, or expiries on those, would be more than the limit."""
+        if self.actor is None:
+            return False
+        keys, size = self.used(self.actor)
+        most_keys, most_bytes = self.limits[self.actor]
+        new = key not in self.counters
+        more = weights.KEY + weights.OWNER + len(key) if new else 0
+        if expiry and (new or (self.owners.get(key) == self.actor and self.counters[key][1] is None)):
+            more += weights.DEADLINE
+        return (new and most_keys is not None and keys + 1 > most_keys) or (
+            more > 0 and most_bytes is not None and size + more > most_bytes
+        )
 
     def _full(self, key: bytes) -> bool:
         return key not in self.counters and len(self.counters) >= self.max_keys
@@ -110,12 +151,14 @@ class Model:
         return self.counters.get(key, (None, None))[0]
 
     def _incrby(self, key: bytes, delta: int) -> Any:
+        if self._past(key, expiry=False):
+            return "too many"
         if self._full(key):
             return self._oom()
         value, deadline = self.counters.get(key, (0, None))
         if not MIN <= value + delta <= MAX:
             return Failure(b"ERR increment or decrement would overflow")
-        self.counters[key] = (value + delta, deadline)
+        self._keep(key, value + delta, deadline)
         return value + delta
 
     def _get(self, key: bytes) -> bytes | None:
@@ -124,7 +167,7 @@ class Model:
 
     def _deadline(self, key: bytes, value: int, old: int | None, kind: int, ms: int) -> None:
         deadline = {o.EX_NONE: None, o.EX_KEEP: old, o.EX_AT: ms, o.EX_IN: self.time_ms + ms}[kind]
-        self.counters[key] = (value, deadline)
+        self._keep(key, value, deadline)
         if deadline is not None and deadline <= self.time_ms:
             del self.counters[key]
 
@@ -140,6 +183,8 @@ class Model:
         told = self._get(key)
         if not met:
             return told if give_old else None
+        if self._past(key, kind in (o.EX_AT, o.EX_IN)):
+            return "too many"
         if self._full(key):
             return self._oom()
         self._deadline(key, value, deadline, kind, ms)
@@ -160,6 +205,8 @@ class Model:
             o.IF_GREATER: new > (MAX if old is None else old),
             o.IF_LESS: new < (MAX if old is None else old),
         }[condition]
+        if met and new > self.time_ms and self._past(key, expiry=True):
+            return "too many"
         if met:
             self._deadline(key, value, old, kind, ms)
         return int(met)
@@ -188,6 +235,8 @@ class Model:
             exact = low if exact < low else high
         if not MIN <= exact - value <= MAX:
             return Failure(b"ERR applied increment would overflow")
+        if self._past(key, kind in (o.EX_AT, o.EX_IN)):
+            return "too many"
         if self._full(key):
             return self._oom()
         if only_new and deadline is not None:

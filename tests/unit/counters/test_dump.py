@@ -23,6 +23,7 @@ OPS = st.one_of(
     st.tuples(st.just(o.INCREX), KEYS, st.just(1), st.just(MIN), st.just(MAX), st.just(False), st.just(o.EX_IN), st.integers(1, 30), st.just(False)),
     st.tuples(st.just(o.FLUSH)),
 )
+OPS = st.one_of(OPS, st.builds(o.as_user, st.sampled_from([b"u", b"v", b"nobody"]), OPS.map(lambda op: op if isinstance(op, bytes) else list(op))))
 JUMPS = st.builds(batches.Jump, st.integers(0, 1_200), st.booleans())
 EVENTS = st.lists(st.one_of(OPS, JUMPS, st.just("step"), st.integers(1, 25)), max_size=60)
 
@@ -33,6 +34,7 @@ class Log:
         self.index = self.number = 0
         self.time_ms = 1_000
         self.session = self.append(batches.encode_open(1)).session
+        self.append(batches.encode(batches.UserLimits(((b"u", 100, None), (b"v", None, 1_000)))))
 
     def append(self, body: bytes) -> batches.Outcome:
         self.index += 1

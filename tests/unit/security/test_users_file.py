@@ -10,7 +10,7 @@ from counter_node.resp.commands import CATALOGUE
 from counter_node.security.acl import Acl, AclError
 from counter_node.security.taken import remaining
 from counter_node.security.users import KEPT, UsersFile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 GOOD = "user default off\nuser app on >apple ~app:* +@read +@write\nuser root on >root-pass ~* +@all\n"
@@ -39,6 +39,7 @@ def test_the_absence_of_a_rule_is_a_refusal(text: str) -> None:
     assert not acl.users["default"].patterns
 
 
+@settings(deadline=None)
 @given(lines)
 def test_the_copy_means_what_the_file_meant(found: list[tuple[str, list[str]]]) -> None:
     acl = parsed(file_of(found))
@@ -50,6 +51,7 @@ def test_the_copy_means_what_the_file_meant(found: list[tuple[str, list[str]]]) 
     }
 
 
+@settings(deadline=None)
 @given(lines, lines)
 def test_a_file_that_cannot_be_used_gives_nothing(before: list[tuple[str, list[str]]], after: list[tuple[str, list[str]]]) -> None:
     last = parsed(file_of(before))

@@ -1,0 +1,301 @@
+"""Limits of users: what the file says, what the operator writes, and what a session makes of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from counter_node.counters import ops as o
+from counter_node.counters.batches import UserLimits, encode
+from counter_node.counters.replies import Failure
+from counter_node.resp.commands import CATALOGUE
+from counter_node.security.access import Access
+from counter_node.security.acl import Acl, AclError
+from counter_node.security.limits import Limits, Pace, limits
+from counter_node.security.refusals import Refusals
+from counter_node.security.taken import remaining
+from counter_node.security.users import UsersFile
+from countercluster_operator.model import Auth, Cluster, SecretKey, Spec, User
+from countercluster_operator.model import UserLimits as InSpec
+from countercluster_operator.users import NOBODY, Users, judged, of_file
+from countercluster_operator.users import limits as lines_of
+
+from tests.unit.resp.local import LocalConnection, LocalServer
+
+FILE = "user app on nopass ~app:* %R~shared +@all\nuser root on nopass ~* +@all\nuser seen on nopass %W~app:* +@all\n"
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+# --- the file -------------------------------------------------------------------------------------
+
+
+def test_a_line_of_limits_is_about_one_user_wherever_it_stands() -> None:
+    acl = Acl(f"#limits root commands=7\n{FILE}#limits app keys=0 bytes=90\n# limits seen keys=1\n#strict-patterns\n", CATALOGUE)
+    assert {name: user.limits for name, user in acl.users.items()} == {
+        "default": None,
+        "app": Limits(0, 90, None),
+        "root": Limits(None, None, 7),
+        "seen": None,
+    }
+    assert acl.strict
+    assert acl.user_limits == ((b"app", 0, 90),), "how fast is no matter of the log"
+    assert not Acl(FILE, CATALOGUE).strict
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("#limits", "line 1: a line of limits is: #limits NAME keys=N bytes=N commands=N"),
+        ("#limits app", "line 1, limits of user app: a line of limits has"),
+        ("#limits app key=1", "a limit is keys=N, bytes=N or commands=N, each once; not 'key=1'"),
+        ("#limits app keys=1 keys=2", "each once; not 'keys=2'"),
+        ("#limits app keys", "not 'keys'"),
+        ("#limits app keys=-1", "keys is '-1'; a whole number from 0 on"),
+        ("#limits app keys=", "keys is ''"),
+        ("#limits app keys=²", "keys is '²'"),
+        ("#limits app bytes=1e6", "bytes is '1e6'"),
+        ("#limits app commands=0", "commands is '0'; a whole number from 1 on"),
+        ("#limits app keys=" + "9" * 400, "keys is '999"),
+        ("#limits nobody keys=1", "line 1: there is no user nobody"),
+        ("#limits app keys=1\n#limits app bytes=1", "line 2: limits of user app are there twice"),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_refused_with_its_number(line: str, words: str) -> None:
+    with pytest.raises(AclError) as error:
+        Acl(f"{line}\n{FILE}", CATALOGUE)
+    assert words in str(error.value)
+
+
+def test_the_copy_of_a_node_has_the_limits_and_a_broken_file_leaves_them(tmp_path: Path) -> None:
+    path = tmp_path / "users.acl"
+    path.write_text(FILE + "#limits app keys=3 commands=9\n#strict-patterns\n")
+    first = UsersFile(path, CATALOGUE, tmp_path)
+    first.keep()
+    first.close()
+    path.write_text(FILE + "#limits app keys=many\n")
+    for file in (UsersFile(path, CATALOGUE, tmp_path), first):
+        assert "keys is 'many'" in file.error or file is first
+        assert file.acl.users["app"].limits == Limits(3, None, 9)
+        assert file.acl.strict
+    left = remaining(first.acl, FILE + "#limits app keys=many\n", CATALOGUE)
+    assert left.users["app"].limits == Limits(3, None, 9)
+    assert left.strict
+
+
+def test_redis_and_older_nodes_take_the_lines_for_comments() -> None:
+    for line in (Limits(1, 2, 3).line("app"), "#strict-patterns"):
+        assert line.startswith("#")
+    assert limits(Limits(1, 2, 3).line("app").split()[2:]) == Limits(1, 2, 3)
+
+
+# --- the operator ---------------------------------------------------------------------------------
+
+
+def cluster(*users: tuple[str, InSpec], strict: bool = False, acl: str = "") -> Cluster:
+    wanted = [User(name, "~* +@all", SecretKey("s"), most) for name, most in users]
+    auth = Auth(users=wanted, strict_patterns=strict, acl_secret_name=acl)
+    return Cluster("c", "ns", "uid", 1, Spec(auth=auth), "image", "cache")
+
+
+def test_what_the_spec_limits_stands_in_the_file_in_lines_that_a_node_understands() -> None:
+    wanted = cluster(("app", InSpec(5, None, 50)), ("free", InSpec()), ("later", InSpec(1)), strict=True)
+    users, _ = judged(wanted, {"app": b"a", "free": b"f"}, None, NOBODY)
+    text = lines_of(wanted, users)
+    assert text == "#limits app keys=5 commands=50\n#strict-patterns\n", "who has no password yet is no user yet"
+    acl = Acl(users.spec + text, CATALOGUE)
+    assert (acl.users["app"].limits, acl.users["free"].limits, acl.strict) == (Limits(5, None, 50), None, True)
+    assert of_file(f"user default on #x ~* +@all\n{users.spec}{text}", wanted) == users
+    assert lines_of(cluster(("app", InSpec())), users) == ""
+
+
+def test_a_file_of_ones_own_may_have_limits_of_its_own_users() -> None:
+    file = b"# ours\n#limits ops keys=5\nuser ops on >word ~* +@all\n#strict-patterns\n"
+    wanted = cluster(("app", InSpec(1)), acl="mine")
+    found, problems = judged(wanted, {"app": b"a"}, file, NOBODY)
+    assert (found.file, problems) == ("#limits ops keys=5\nuser ops on >word ~* +@all\n", [])
+    whole = f"user default on #x ~* +@all\n{found.spec}{found.file}{lines_of(wanted, found)}"
+    assert of_file(whole, wanted) == found
+    for bad, words in (
+        (b"#limits app keys=1\nuser ops on\n", "line 1: user app is in spec.auth.users too"),
+        (b"#limits ops keys=x\nuser ops on\n", "keys is 'x'"),
+        (b"".join(b"user u%d on\n#limits u%d keys=1\n" % (n, n) for n in range(1_001)), "it limits 1001 users; at most 1000"),
+    ):
+        assert words in judged(wanted, {"app": b"a"}, bad, Users())[1][0]
+
+
+# --- commands a second ----------------------------------------------------------------------------
+
+
+def paced(most: int | None) -> Any:
+    acl = Acl(FILE + (f"#limits app commands={most}\n" if most else "#limits app keys=1\n"), CATALOGUE)
+    return acl.users
+
+
+def test_a_user_gives_as_many_commands_as_its_limit_says_and_others_do_not_pay() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    users = paced(10)
+    pace.settle(users.values())
+    told = [pace.refusal(users["app"]) for _ in range(25)]
+    assert told[:10] == [None] * 10
+    assert all(bytes(reply or b"").startswith(b"ERR user app may give 10 commands a second to this node (limits.comm") for reply in told[10:])
+    assert pace.refusal(users["root"]) is None
+    clock.now = 0.5
+    assert [pace.refusal(users["app"]) is None for _ in range(6)] == [True] * 5 + [False]
+    clock.now = 100.0
+    assert sum(pace.refusal(users["app"]) is None for _ in range(99)) == 10, "a second's worth at once at most"
+    assert (pace.taken, pace.refused) == ({"app": 25}, {"app": 105})
+
+
+def test_a_limit_that_changes_is_in_force_at_once_and_one_that_stays_goes_on() -> None:
+    pace = Pace(Clock())
+    for most, passed in ((10, 10), (10, 0), (20, 20), (None, 99), (5, 5)):
+        users = paced(most)
+        pace.settle(users.values())
+        assert sum(pace.refusal(users["app"]) is None for _ in range(99)) == passed
+    pace.settle([])
+    assert (pace.taken, pace.refused) == ({}, {})
+
+
+# --- a session ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> LocalServer:
+    server = LocalServer()
+    server.path = tmp_path / "users.acl"  # type: ignore[attr-defined]
+    return server
+
+
+def logged_in(server: LocalServer, name: str, more: str) -> LocalConnection:
+    """With the limits of the file in force in the state, as the leader puts them."""
+    path: Path = server.path  # type: ignore[attr-defined]
+    path.write_text(FILE + more)
+    access = Access(path, CATALOGUE, Refusals())
+    server._append(encode(UserLimits(access.user_limits)))
+    client = server.connect()
+    client.session.access = access
+    access.settle(client.session)
+    assert client.ask(b"AUTH", name.encode(), b"x") == "OK"
+    return client
+
+
+def words(client: LocalConnection, line: str) -> Any:
+    return client.ask(*line.encode().split())
+
+
+def test_whatever_makes_a_counter_is_refused_past_the_limit_however_it_comes(server: LocalServer) -> None:
+    client = logged_in(server, "app", "#limits app keys=1\n")
+    assert words(client, "INCR app:a") == 1
+    for making in (
+        "INCR app:b", "DECR app:b", "INCRBY app:b 2", "DECRBY app:b 2", "INCREX app:b BYINT 2", "SET app:b 1", "SETNX app:b 1",
+        "GETSET app:b 1", "SETEX app:b 9 1", "PSETEX app:b 9 1", "MSET app:a 1 app:b 1", "MSETNX app:b 1 app:c 1",
+        "IDMP p1 1 INCR app:b", "IDMP p2 1 MSET app:b 1",
+    ):  # fmt: skip
+        reply = words(client, making)
+        assert isinstance(reply, Failure), making
+        assert reply.startswith(b"OOM user app has 1 counters of its own and may have 1 (limits.keys)"), making
+    for line in ("MULTI", "INCR app:b", "INCR app:a"):
+        words(client, line)
+    told = words(client, "EXEC")
+    assert isinstance(told[0], Failure)
+    assert told[1] == 2
+    words(client, "MULTI")
+    words(client, "SET app:b 1")
+    assert isinstance(words(client, "IDMP p3 1 EXEC")[0], Failure)
+    assert words(client, "WATCH app:a") == "OK"
+    words(client, "MULTI")
+    words(client, "SET app:b 1")
+    assert isinstance(words(client, "EXEC")[0], Failure)
+    assert server.machine.values == {b"app:a": 2}
+    for fine in ("INCR app:a", "GET app:a", "EXPIRE app:a 100", "GETEX app:a EX 50", "SET app:a 5", "DEL app:a", "INCR app:b"):
+        assert not isinstance(words(client, fine), Failure), fine
+
+
+def test_every_command_that_may_make_a_counter_or_an_expiry_is_known_as_such() -> None:
+    assert {code for code in o.EXECUTE if code not in o.READS and code not in o.MAKES} == {
+        o.DEL, o.PERSIST, o.FLUSH, o.GETDEL, o.WATCH, o.UNWATCH,
+    }  # fmt: skip
+
+
+def test_commands_a_second_are_counted_once_each_whatever_they_are(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = logged_in(server, "app", "#limits app commands=9\n")
+    assert client.session.access is not None
+    clock = Clock()
+    monkeypatch.setattr(client.session.access, "pace", Pace(clock))
+    client.session.access.pace.settle(client.session.access.acl.users.values())
+    for line in ("INCR app:a", "GET foreign", "MULTI", "INCR app:a", "GET app:a"):
+        words(client, line)
+    assert words(client, "EXEC") == [2, b"2"]
+    assert [words(client, "IDMP p 1 INCR app:a"), words(client, "PING"), words(client, "COMMAND COUNT") > 9] == [3, "PONG", True]
+    for line in ("PING", "INCR app:a", "MULTI", "COMMAND DOCS", "IDMP p 1 INCR app:a"):
+        assert words(client, line).startswith(b"ERR user app may give 9 commands a second")
+    assert server.machine.values == {b"app:a": 3}
+    assert words(client, "AUTH root x") == "OK", "a connection changes hands all the same"
+    assert words(client, "INCR app:a") == 4
+    clock.now = 1.0
+    assert words(client, "RESET") == "RESET"
+
+
+def test_without_limits_a_session_makes_what_it_made_before(server: LocalServer) -> None:
+    client = logged_in(server, "root", "#limits app keys=1\n")
+    assert client.session.increments([[b"INCR", b"a"]] * 3) is not None
+    assert not client.session.guarded
+    limited_one = logged_in(server, "app", "#limits app keys=1\n")
+    assert limited_one.session.increments([[b"INCR", b"a"]] * 3) is None
+    action = limited_one.session.handle([b"INCR", b"app:a"])
+    assert action.op == o.as_user(b"app", b"app:a")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("strict", ["", "#strict-patterns\n"])
+def test_with_strict_patterns_nothing_is_told_or_done_beyond_them(server: LocalServer, strict: str) -> None:
+    root = logged_in(server, "root", strict)
+    for line in ("SET app:1 1", "SET app:2 1", "SET shared 1", "SET foreign 1"):
+        words(root, line)
+    assert words(root, "DBSIZE") == 4
+    client = logged_in(server, "app", strict)
+    own = {b"app:1", b"app:2", b"shared"}
+    seen = own if strict else own | {b"foreign"}
+    assert words(client, "DBSIZE") == len(seen)
+    assert set(words(client, "KEYS *")) == seen
+    assert set(words(client, "SCAN 0 COUNT 100")[1]) == seen
+    assert set(words(client, "SCAN 0 MATCH *1 COUNT 100")[1]) == {b"app:1"}
+    assert {words(client, "RANDOMKEY") for _ in range(64)} == seen
+    for line in ("MULTI", "DBSIZE", "KEYS *", "INCR app:1"):
+        words(client, line)
+    told = words(client, "EXEC")
+    assert (told[0], set(told[1]), told[2]) == (len(seen), seen, 2)
+    writer = logged_in(server, "seen", strict)
+    assert set(words(writer, "KEYS *")) == ({b"app:1", b"app:2"} if strict else seen), "what may be written is no secret"
+    for line in ("FLUSHALL", "FLUSHDB", "IDMP p 1 FLUSHALL"):
+        reply = words(client, line)
+        if strict:
+            assert reply.startswith(b"NOPERM User app may not remove counters beyond its patterns"), line
+    assert bool(server.machine.values) == bool(strict)
+
+
+def test_the_file_in_force_decides_for_sessions_that_are_there(server: LocalServer) -> None:
+    client = logged_in(server, "app", "")
+    access = client.session.access
+    assert access is not None
+    path: Path = server.path  # type: ignore[attr-defined]
+    for more, pays, within in (("#limits app keys=1\n#strict-patterns\n", True, [b"app:*", b"shared"]), ("#limits app commands=9\n", False, None)):
+        path.write_text(FILE + more)
+        access._checked = -100.0
+        access.refresh(lambda: [client.session])
+        assert (client.session.pays, client.session.within) == (pays, within)
+        assert access.user_limits == (((b"app", 1, None),) if pays else ())
+
+
+def test_a_row_of_limits_has_one() -> None:
+    assert not Limits().of_counters
+    assert not Limits(commands=1).of_counters
+    assert dataclasses.replace(Limits(), keys=0).of_counters
