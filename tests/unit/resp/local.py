@@ -8,7 +8,7 @@ from typing import Any
 
 from counter_node.counters import batches
 from counter_node.counters.machine import Machine
-from counter_node.counters.replies import Failure
+from counter_node.counters.replies import Failure, Fixed
 from counter_node.resp.actions import Close, NodeQuestion, Read, Reply, Write
 from counter_node.resp.encode import encode
 from counter_node.resp.parser import Parser, ProtocolError
@@ -80,4 +80,4 @@ class LocalConnection:
             return Failure(b"ERR only a node knows")
         assert isinstance(action, Reply | Close)
         self.closed = isinstance(action, Close)
-        return action.value
+        return action.value.value if isinstance(action.value, Fixed) else action.value
