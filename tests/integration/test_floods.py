@@ -170,7 +170,8 @@ def test_what_is_above_a_limit_is_refused_with_the_limit_and_the_remedy(cluster:
 
 
 def test_a_pipeline_behind_a_read_that_nobody_answers(cluster: DevCluster) -> None:
-    """The last here, as the others may elect anew afterwards. Without a majority: what waits is bounded, refused in words that are certain, and taken again when there is one."""
+    """Without a majority: what waits is bounded, refused in words that are certain, and taken again when there is one. The last here, as there may be an
+    election afterwards."""
     leader = cluster.leader()
     others = [n for n in range(cluster.size) if n != leader]
     with Wire(cluster.resp_port(leader), timeout_s=PATIENT_S) as wire:
