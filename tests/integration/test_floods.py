@@ -170,8 +170,7 @@ def test_what_is_above_a_limit_is_refused_with_the_limit_and_the_remedy(cluster:
 
 
 def test_a_pipeline_behind_a_read_that_nobody_answers(cluster: DevCluster) -> None:
-    """Without a majority: what waits is bounded, refused in words that are certain, and taken again when there is one. The last here, as there may be an
-    election afterwards."""
+    """Without a majority what waits is bounded, and refused in words that are certain. The last here: an election may follow."""
     leader = cluster.leader()
     others = [n for n in range(cluster.size) if n != leader]
     with Wire(cluster.resp_port(leader), timeout_s=PATIENT_S) as wire:
