@@ -61,6 +61,8 @@ LIMITS: Final = """\
 |---|---|---|
 | counters | {keys:,} | `-OOM too many counters` |
 | bytes of the state | made from the memory limit (`max_bytes`) | `-OOM the counters take …`: nothing new is taken |
+| counters of a user, and their bytes | `auth.users[].limits` | `-OOM user … has … counters of its own …`: it makes none; what exists goes on |
+| commands a second of a user | `auth.users[].limits`, on each node | `-ERR user … may give … commands a second …`; it was not executed |
 | counters that KEYS and SCAN of one transaction look at | {looked:,} | `-ERR KEYS and SCAN look at …` |
 | bytes of an answer of KEYS | {listing:,} | `-ERR the names that KEYS found take more than …` |
 | counters on a node that tells keys by slot | {looked:,} | `-ERR … use SCAN` |
@@ -92,6 +94,9 @@ DIFFERENCES: Final = """\
 - `KEYS` of more than {looked:,} counters walks over them while others write, as a loop of `SCAN` does: a key that is there
   all the while is told once.
 - `IDMP` is about a producer of the user who is logged in: the same name of another user is another producer.
+- With `spec.auth.strictPatterns` a user's patterns of keys hold for `SCAN`, `KEYS`, `RANDOMKEY`, `DBSIZE`, `INFO` and the
+  slots of `CLUSTER`, too. Such a user's listing looks at all counters, in slices; in a transaction or behind writes of a
+  pipeline at {looked:,} at most. `FLUSHALL` is refused to it.
 - `SCAN` tells a key that is there during the whole walk exactly once. A cursor means the same on every node.
 - `GETEX` of a key that is not there refuses an expiry that is out of range; Redis answers null.
 - On the clients' port `READONLY` and `READWRITE` answer `OK`, and nothing is ever redirected: every node serves everything. On the cluster port
