@@ -5,9 +5,11 @@ and nobody sets it. The wall clock has no part in it.
 
 The note is (log time, own running clock at that time). Everybody keeps one:
 
-1. Whoever appends a leader's entry notes its stamp, and so does whoever hears its `ClockAsk`, once a
-   second, also where that is less than the note said. So what was stamped binds every later leader:
-   log time is never further than that stamp and the time since. It may be late by a message's way.
+1. Whoever appends an entry of the leader's own term notes its stamp, and so does whoever hears its
+   `ClockAsk`, once a second, also where that is less than the note said. So what was stamped binds
+   every later leader: log time is never further than that stamp and the time since. It may be late by
+   a message's way. Who appends what an earlier leader stamped gives up its note, until this one tells:
+   how old the stamp is nobody knows, and the note may be of another line.
 2. A restarted process has its note from the disk (storage/clock_note.py), as long as the machine was
    not booted meanwhile. Such a note is second to those of others.
 3. A leader with no better note asks the others for theirs, for an election timeout at most. Until it

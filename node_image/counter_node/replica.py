@@ -34,7 +34,7 @@ from counter_node.counters.machine import Machine, Restoring
 from counter_node.counters.ops import CONSTANT, is_write
 from counter_node.counters.replies import Failure, pack
 from counter_node.gateway import Gateway, Op, Reads, Token
-from counter_node.log_time import ClockAsk, ClockTell, LogTime, Note, is_mark
+from counter_node.log_time import ClockAsk, ClockTell, LogTime, Note
 from counter_node.raft.core import Config, Persist, Raft, Role
 from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
@@ -417,14 +417,14 @@ class Replica:
             ask()
 
     def _note_stamp(self, entries: list[Entry]) -> None:
-        """What a leader of an earlier term stamped is no note for a node that has none: it may be from
-        before a full stop."""
-        time = self.time
-        marked = any(map(is_mark, entries))
+        """What a leader of an earlier term stamped is no note: it may be from before a full stop. Nor is an older
+        note of use then, as it may be of another line: the leader of this term will tell."""
         for entry in reversed(entries):
             if entry.kind is EntryKind.DATA:
-                if marked or entry.term == self.raft.term or (time.note is not None and not time.second):
-                    time.heard(int.from_bytes(entry.data[: batches.TIME_BYTES], "big"))
+                if entry.term == self.raft.term:
+                    self.time.heard(int.from_bytes(entry.data[: batches.TIME_BYTES], "big"))
+                else:
+                    self.time.note = None
                 return
 
     def _ask_held_reads(self) -> None:

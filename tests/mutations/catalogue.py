@@ -17,7 +17,7 @@ from counter_node.counters.accounts import Account
 from counter_node.counters.batches import OutcomeKind
 from counter_node.counters.machine import Machine
 from counter_node.counters.notes import Notes
-from counter_node.counters.producers import Producers
+from counter_node.counters.producers import _NOTHING, Producers
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import State
 from counter_node.counters.table import Table
@@ -296,7 +296,7 @@ def lease_promise_not_kept(patch: Patch) -> None:
 # --- exactly once -----------------------------------------------------------------------------------------------------------
 
 
-@mutation("a batch that arrives twice is executed twice", quick=True)
+@mutation("a batch that arrives twice is executed twice", tests=("tests/unit/counters", "tests/unit/raft"))
 def batch_executed_twice(patch: Patch) -> None:
     original = Sessions.admit
 
@@ -309,7 +309,7 @@ def batch_executed_twice(patch: Patch) -> None:
 
 @mutation("a repeated request is executed again", quick=True)
 def request_executed_twice(patch: Patch) -> None:
-    patch(Producers, "once", lambda self, name, sequence, time_ms, execute: execute())
+    patch(Producers, "_recall", staticmethod(lambda producer, sequence: _NOTHING))
 
 
 @mutation("a snapshot without its table of sessions", quick=True)

@@ -104,6 +104,8 @@ class Report:
     reads: int
     terms: int
     trace: str
+    unknown_before: int
+    """Of `unknown`, those from before the silent cut in which every run ends."""
 
 
 def run(seed: int, plan: Plan = Plan(), world: World | None = None) -> Report:
@@ -122,12 +124,13 @@ def run(seed: int, plan: Plan = Plan(), world: World | None = None) -> Report:
     world.run(plan.duration_ms)
     nemesis.mend()
     bulk.stopped = True
+    unknown_before = ledgers[KEYS[1]].unknown
     _liveness(world, clients, joiner, disk_fails=plan.disk_error_ms > 0)
     exact, plain = ledgers[KEYS[0]], ledgers[KEYS[1]]
     _final_values(world, exact, plain)
     reads = sum(c.finished for c in clients) - exact.acknowledged - plain.acknowledged - plain.unknown
     terms = max(n.replica.raft.term for n in world.up_nodes() if n.replica is not None)
-    return Report(seed, world.events, exact.acknowledged + plain.acknowledged, plain.unknown, reads, terms, world.trace_hash())
+    return Report(seed, world.events, exact.acknowledged + plain.acknowledged, plain.unknown, reads, terms, world.trace_hash(), unknown_before)
 
 
 def _liveness(world: World, clients: list[Client], joiner: Joiner, *, disk_fails: bool) -> None:
