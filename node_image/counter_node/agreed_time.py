@@ -30,6 +30,9 @@ class Interval(NamedTuple):
     def middle(self) -> float:
         return (self.low + self.high) / 2
 
+    def widened(self, ms: float) -> Interval:
+        return Interval(self.low - ms, self.high + ms)
+
     def meets(self, other: Interval) -> bool:
         return self.low <= other.high and other.low <= self.high
 

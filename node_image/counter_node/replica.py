@@ -271,7 +271,7 @@ class Replica:
         if self._led_term != self.raft.term:
             self._led_term, self._led_ticks = self.raft.term, 0
             self.keeper.lead()
-            self.keeper.search(self.raft.voters, self.machine, over=False)
+            self.keeper.search(self.raft.voters, over=False)
         return self.time
 
     def _propose(self, body: bytes, origin: NodeId = NONE) -> bool:
@@ -297,11 +297,11 @@ class Replica:
         self._led_ticks += 1
         if machine.level < TIME_LEVEL:
             return
-        keeper.search(raft.voters, machine, over=self._led_ticks >= raft.config.election_ticks)
+        keeper.search(raft.voters, over=self._led_ticks >= raft.config.election_ticks)
         ask = keeper.ask(raft.term, machine)
         if ask is not None:
             self._messages += [(m.id, ask) for m in raft.membership.members if m.id != raft.id]
-        if self._time_governed[0] != raft.term or self._time_governed[1] <= self.applied:
+        if self.applied_term == raft.term and (self._time_governed[0] != raft.term or self._time_governed[1] <= self.applied):
             body = keeper.decide(raft.voters, machine)
             if body is not None:
                 self.propose_time(body)

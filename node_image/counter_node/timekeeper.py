@@ -80,7 +80,7 @@ class Timekeeper:
         self.max_jump_ms = MAX_JUMP_MS
         self.refused_jump_ms = 0  # what the clocks agree on, and is more than allowed
         self.unmarked = False  # what the notes say may be late, or nobody has one, and no entry says so yet
-        self._marks = 0
+        self._marks: int | None = None  # as the mark was asked for
         self.meter = RateMeter()
         self._synchronised = synchronised
         self._samples: dict[NodeId, Sample] = {}
@@ -165,7 +165,7 @@ class Timekeeper:
             self._answered.add(sender)
             self.time.offered(sender, tell)
 
-    def search(self, voters: Collection[NodeId], machine: Machine, *, over: bool) -> None:
+    def search(self, voters: Collection[NodeId], *, over: bool) -> None:
         """Ends when all voters have answered, or it is `over`."""
         time, silent = self.time, set(voters) - self._answered - {self.me}
         if not time.searching or (silent and not over):
@@ -176,13 +176,15 @@ class Timekeeper:
         elif agree and not silent:
             return
         self.unmarked = True
-        self._marks = machine.marks
+        self._marks = None
 
     def decide(self, voters: Collection[NodeId], machine: Machine) -> Jump | Calendar | None:
-        """What is to be put into the log now."""
+        """What is to be put into the log now. `machine` is to have applied all that is from earlier terms: it
+        may hold a mark, or another calendar."""
         if self.time.searching:
             return None
-        if self.unmarked and machine.marks == self._marks:
+        if self.unmarked and self._marks in (None, machine.marks):
+            self._marks = machine.marks
             return Jump(self.time.now(), gap=True)
         self.unmarked = False
         if not (self._news or machine.gap):
@@ -228,8 +230,10 @@ class Timekeeper:
     # --- what the clocks say ------------------------------------------------------------------------------------------------
 
     def _clocks(self, nodes: Collection[NodeId]) -> dict[NodeId, Interval]:
+        """Of an old answer as much is uncertain as our running clock may have run off since."""
         running = self.time.running_ms()
-        clocks = {n: s.clock for n, s in self._samples.items() if n in nodes and 0 <= running - s.at_ms < VALID_MS}
+        ages = {n: running - s.at_ms for n, s in self._samples.items() if n in nodes}
+        clocks = {n: self._samples[n].clock.widened(age * RATE_LIMIT_PPM / 1_000_000) for n, age in ages.items() if 0 <= age < VALID_MS}
         if self.me in nodes:
             own = self._offset()
             clocks[self.me] = Interval(own - MARGIN_MS, own + MARGIN_MS)

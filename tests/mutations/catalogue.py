@@ -674,9 +674,10 @@ def note_never_lowered(patch: Patch) -> None:
 def late_line_not_marked(patch: Patch) -> None:
     original = timekeeper.Timekeeper.search
 
-    def search(self: Any, voters: Any, machine: Any, *, over: bool) -> None:
-        original(self, voters, machine, over=over)
-        self.unmarked = self.unmarked and self.time.now() == machine.time_ms
+    def search(self: Any, voters: Any, *, over: bool) -> None:
+        noted = self.time.note is not None
+        original(self, voters, over=over)
+        self.unmarked = self.unmarked and not noted
 
     patch(timekeeper.Timekeeper, "search", search)
 

@@ -62,6 +62,7 @@ class Request:
     status: int
     begin: str
     end: str  # RFC 3339 with microseconds: can be compared
+    forbidden: bool  # no right to it; what admission refuses (a namespace that is ending) is 403 as well
 
     @property
     def writes(self) -> bool:
@@ -80,6 +81,7 @@ def _request(line: dict[str, Any]) -> Request:
         status=line.get("responseStatus", {}).get("code", 0),
         begin=line["requestReceivedTimestamp"],
         end=line["stageTimestamp"],
+        forbidden=line.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid",
     )
 
 

@@ -206,7 +206,7 @@ def test_who_may_be_late_by_what_was_not_told_marks_a_gap(own: int, offers: list
     for node, offer in enumerate(offers, 1):
         if offer is not None:
             keeper.told(node, ClockTell(99_000, UTC, offer, 0, 1), voter=True)
-    keeper.search(range(3), machine, over=True)
+    keeper.search(range(3), over=True)
     found = keeper.decide(range(3), machine)
     assert keeper.looking == marked
     assert (found == Jump(time.now(), gap=True)) == marked
@@ -223,9 +223,9 @@ def test_an_answer_counts_only_from_who_has_all_that_the_leader_has_in_its_log()
     keeper.lead()
     for node in (1, 2):
         keeper.told(node, ClockTell(99_000, UTC, 50_000, 0, 1), voter=False)
-    keeper.search(range(3), machine, over=False)
+    keeper.search(range(3), over=False)
     assert keeper.looking, "nobody has answered who counts"
-    keeper.search(range(3), machine, over=True)
+    keeper.search(range(3), over=True)
     assert time.now() == 9_000
 
 
