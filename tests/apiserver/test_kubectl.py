@@ -92,11 +92,11 @@ def test_top_shows_every_member(session: Session) -> None:
     assert "MiB" in text
 
 
-def test_leadership_goes_where_it_is_told_to(session: Session) -> None:
+def test_leadership_goes_where_it_is_told_to(session: Session, here: World) -> None:
     plain = found(session)
     target = next(m["name"] for m in plain["members"] if m["role"] == "follower")
     run(session, "transfer", "clicks", target)
-    assert found(session)["leader"] == target
+    here.wait("the status names it", lambda: found(session)["leader"] == target)
     with pytest.raises(Trouble, match="no member"):
         run(session, "transfer", "clicks", "clicks-9")
 

@@ -139,7 +139,7 @@ class Deaf:
 def test_an_operator_of_many_clusters_that_do_not_answer_stays_alive_and_looks_after_each(tmp_path: Path) -> None:
     with ApiServer(tmp_path / "apiserver", CONTROLLERS) as server:
         server.install(ROOT / "manifests" / "install.yaml")
-        here = World(server, tmp_path)
+        here = World(server, None, tmp_path)
         server.namespace("silent")
         for n in range(SILENT):
             here.cluster("silent", f"c{n}", replicas=1)

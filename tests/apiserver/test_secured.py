@@ -145,8 +145,8 @@ def test_a_new_authority_under_load_fails_no_command_and_the_old_one_is_trusted_
     phases: set[str] = set()
 
     def done() -> bool:
-        secured.refresh()
         found = here.get(namespace, "c")["status"]["certificates"]
+        secured.refresh()  # afterwards: what was read before may be of the phase before
         phases.add(found.get("phase", ""))
         return found.get("rotated") == "now" and not found.get("phase")
 

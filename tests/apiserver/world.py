@@ -31,7 +31,7 @@ PLAIN: Object = {"tls": {"enabled": False, "openPorts": "AnyoneWhoReachesThemIsO
 class World:
     """`names`: of the operators that there may be, each with a ServiceAccount of its own and the rights of the installed one."""
 
-    def __init__(self, server: ApiServer, machine: Machine, folder: Path, names: tuple[str, ...] = ("operator-0", "operator-1")) -> None:
+    def __init__(self, server: ApiServer, machine: Machine | None, folder: Path, names: tuple[str, ...] = ("operator-0", "operator-1")) -> None:
         self.server, self.machine, self.folder = server, machine, folder
         self._kubeconfigs = {name: self._account(name) for name in names}
 
@@ -85,11 +85,14 @@ class World:
     def wait_ready(self, namespace: str, name: str, timeout_s: float = 150) -> None:
         self.wait(f"{namespace}/{name} is ready", lambda: self.condition(namespace, name).get("status") == "True", timeout_s)
 
+    def _machine_tail(self) -> str:
+        return "" if self.machine is None else self.machine.tail()
+
     def wait(self, what: str, is_so: Callable[[], bool], timeout_s: float = 150) -> None:
         end = time.monotonic() + timeout_s
         while not is_so():
             assert time.monotonic() < end, f"not within {timeout_s:.0f} s: {what}\n{self.state()}"
-            assert self.machine.running, f"the machine ended while this was waited for: {what}\n{self.machine.tail()}"
+            assert self.machine is None or self.machine.running, f"the machine ended while this was waited for: {what}\n{self._machine_tail()}"
             time.sleep(0.1)
 
     @contextlib.contextmanager
@@ -107,7 +110,7 @@ class World:
         """For a failing test."""
         lines = [self.server.kubectl("get", "cc,sts,pods,pvc", "-A", "-o", "wide")]
         lines += [f"--- {log.name}\n" + "\n".join(log.read_text().splitlines()[-15:]) for log in sorted(self.folder.glob("operator-*.log"))]
-        lines += ["--- machine", self.machine.tail()]
+        lines += ["--- machine", self._machine_tail()]
         return "\n".join(lines)
 
     def children(self, namespace: str) -> dict[tuple[str, str], Object]:
