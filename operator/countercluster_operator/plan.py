@@ -23,8 +23,8 @@ from countercluster_operator import names
 from countercluster_operator.healing import heal, held, quorum_lost, recover, recovered
 from countercluster_operator.model import MAX_REPLICAS, Cluster
 from countercluster_operator.observed import Member, Observed
+from countercluster_operator.quantity import in_bytes
 from countercluster_operator.resources.claims import is_growing, is_small
-from countercluster_operator.resources.quantity import in_bytes
 from countercluster_operator.rolling import replace_dead, roll, stalled, under_way
 from countercluster_operator.steps import Outcome, Plan, Step, active_ids, has_quorum_without
 

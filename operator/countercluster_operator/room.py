@@ -6,18 +6,15 @@ spec.settings say instead may not: such a spec is refused here, as at the limit 
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
 from typing import Any, Final
+
+from countercluster_operator.quantity import in_bytes
 
 MIB: Final = 1 << 20
 PROCESS: Final = 64 * MIB
 CLIENTS_SHARE: Final = 8
 MOST_CLIENTS: Final = 256 * MIB
 LOG_SHARE: Final = 6
-_QUANTITY: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([eE][0-9]+|m|k|[MGTPE]|[KMGTPE]i)?")
-_DECIMAL: Final = {"": 0, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-_BINARY: Final = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 
 
 def too_much(resources: dict[str, Any], client_mib: int, state_mib: int) -> str:
@@ -40,10 +37,7 @@ def too_much(resources: dict[str, Any], client_mib: int, state_mib: int) -> str:
 
 def quantity(value: Any) -> int:
     """Bytes of a quantity of Kubernetes; 0 for what is none."""
-    found = _QUANTITY.fullmatch(str(value)) if value is not None else None
-    if found is None:
+    try:
+        return in_bytes(str(value))
+    except ValueError:
         return 0
-    number, unit = Decimal(found[1]), found[2] or ""
-    if unit in _BINARY:
-        return int(number * (1 << _BINARY[unit]))
-    return int(number.scaleb(_DECIMAL[unit] if unit in _DECIMAL else int(unit[1:])))

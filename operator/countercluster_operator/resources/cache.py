@@ -7,9 +7,9 @@ from typing import Any
 
 from countercluster_operator import names
 from countercluster_operator.model import Cluster
+from countercluster_operator.quantity import in_bytes
 from countercluster_operator.resources import secrets
 from countercluster_operator.resources.common import SOON_GONE, container_security, metadata, pod_security
-from countercluster_operator.resources.quantity import in_bytes
 
 FILES = "/secrets"
 SOCKET = "/tmp/redis.sock"

@@ -15,7 +15,7 @@ from typing import Any
 from countercluster_operator import names
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Claim, Observed
-from countercluster_operator.resources.quantity import in_bytes
+from countercluster_operator.quantity import in_bytes
 
 
 def to_write(cluster: Cluster, seen: Observed, going: Collection[int]) -> list[dict[str, Any]]:
