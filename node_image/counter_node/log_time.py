@@ -172,13 +172,16 @@ class LogTime:
         none of them, nor the own one, says more."""
         self.searching = False
         running = self.running_ms()
-        own = [] if self.note is None else [self.note]
-        known, told = ([note.elapsed_ms + int(running - note.running_ms) for note in notes] for notes in (self._offered.values(), own))
+
+        def by_now(note: Note) -> int:
+            return note.elapsed_ms + int(running - note.running_ms)
+
+        own, known = self.note, sorted(map(by_now, self._offered.values()))
         if known:
-            known.sort()
             self.note = Note(known[(len(known) - 1) // 2], running)
         self.second = False
-        return self.note is None or max(known + told) - self.now() <= APART_MS
+        most = max([*known, *([] if own is None else [by_now(own)])], default=UNKNOWN)
+        return most - self.now() <= APART_MS
 
     def begin_anew(self) -> None:
         """Nobody has a note."""

@@ -167,8 +167,11 @@ class Timekeeper:
 
     def search(self, voters: Collection[NodeId], *, over: bool) -> None:
         """Ends when all voters have answered, or it is `over`."""
-        time, silent = self.time, set(voters) - self._answered - {self.me}
-        if not time.searching or (silent and not over):
+        time = self.time
+        if not time.searching:
+            return
+        silent = set(voters) - self._answered - {self.me}
+        if silent and not over:
             return
         agree = time.search_ends()
         if time.note is None:
@@ -232,8 +235,11 @@ class Timekeeper:
     def _clocks(self, nodes: Collection[NodeId]) -> dict[NodeId, Interval]:
         """Of an old answer as much is uncertain as our running clock may have run off since."""
         running = self.time.running_ms()
-        ages = {n: running - s.at_ms for n, s in self._samples.items() if n in nodes}
-        clocks = {n: self._samples[n].clock.widened(age * RATE_LIMIT_PPM / 1_000_000) for n, age in ages.items() if 0 <= age < VALID_MS}
+        clocks = {
+            n: s.clock.widened(age * RATE_LIMIT_PPM / 1_000_000)
+            for n, s in self._samples.items()
+            if n in nodes and 0 <= (age := running - s.at_ms) < VALID_MS
+        }
         if self.me in nodes:
             own = self._offset()
             clocks[self.me] = Interval(own - MARGIN_MS, own + MARGIN_MS)

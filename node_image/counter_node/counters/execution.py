@@ -25,6 +25,8 @@ from counter_node.counters.within import Search, walk_of
 SLICE: Final = 1_500
 """Weight of what is executed in one slice: some 3 ms, up to 10 where most are new counters and the machine is busy."""
 _NAMES: Final = frozenset({o.DEL, o.MGET, o.EXISTS, o.MSET})
+_WALKING: Final = frozenset({o.KEYS, o.WITHIN})
+"""As reads of their own they may have to walk over all counters."""
 _PIECE: Final = 500
 _PLAIN_WEIGHT: Final = 2
 _PLAIN: Final = {code: o.EXECUTE[code] for code in (o.INCRBY, o.GET, o.SET, o.EXPIRE, o.TTL, o.PERSIST, o.INCREX, o.GETDEL, o.GETEX, o.TYPE)}
@@ -49,7 +51,7 @@ def weight(op: Op) -> int:
         return 1 + weight(op[2])
     if code == o.SCAN:
         return 2 + int(op[2])
-    if code in (o.KEYS, o.WITHIN):
+    if code in _WALKING:
         return MOST_LOOKED_AT // 4
     return 1 + len(op[2]) if code == o.WATCH else 2
 
@@ -254,7 +256,7 @@ class Reading:
         self._execution = execution
         self._ops = ops
         self.replies: list[Any] = []
-        walks = any(op[0] in (o.KEYS, o.WITHIN) for op in ops)
+        walks = any(op[0] in _WALKING for op in ops)
         self._work = Work([] if walks else ops, self.replies)
         self._walk: Walk | Search | None = None
         self._walks = walks
@@ -300,6 +302,6 @@ class Reading:
     def _until_keys(self, at: int) -> list[Op]:
         """The reads from there on, up to the next one that may have to walk."""
         end = at + 1
-        while end < len(self._ops) and self._ops[end][0] not in (o.KEYS, o.WITHIN):
+        while end < len(self._ops) and self._ops[end][0] not in _WALKING:
             end += 1
         return self._ops[at:end]
