@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.apiserver.world import World, world
+from tests.support.webhooks import failing
 
 pytestmark = pytest.mark.timeout(600)
 HOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
@@ -18,30 +18,6 @@ RULES = [
     ("events.k8s.io", ["events"]),
     ("policy", ["poddisruptionbudgets"]),
 ]
-
-
-def _failing(namespace: str) -> dict[str, Any]:
-    """Nobody listens where it points to."""
-    rules = [
-        {"apiGroups": [group], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": resources, "scope": "Namespaced"}
-        for group, resources in RULES
-    ]
-    hook = {
-        "name": "failing.example.com",
-        "clientConfig": {"url": "https://127.0.0.1:9/never"},
-        "rules": rules,
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-        "failurePolicy": "Fail",
-        "sideEffects": "None",
-        "admissionReviewVersions": ["v1"],
-        "timeoutSeconds": 2,
-    }
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": namespace},
-        "webhooks": [hook],
-    }
 
 
 @pytest.fixture
@@ -56,7 +32,7 @@ def test_a_member_is_healed_and_the_status_is_true_while_a_webhook_fails(here: W
         here.cluster(name, "clicks")
         here.wait_ready(name, "clicks")
         before = {m["nodeId"] for m in here.members(name, "clicks")}
-        here.server.request("POST", HOOKS, _failing(name)).ok()
+        here.server.request("POST", HOOKS, failing(name, name, RULES, ("CREATE", "UPDATE"))).ok()
         service = f"/api/v1/namespaces/{name}/services/clicks"
         here.wait("the webhook is in force", lambda: here.server.merge(service, {"metadata": {"labels": {"a": "b"}}}).status == 500)
         here.server.request("DELETE", service).ok()

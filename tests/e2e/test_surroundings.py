@@ -17,6 +17,7 @@ from examples.demo_kube import API, OPERATOR_NAMESPACE, Namespace, Object, condi
 from tests.e2e import waits
 from tests.e2e.machines import cut_off, docker, machine_lack, place, victim_machine, workers
 from tests.e2e.rig import Rig, manifest
+from tests.support.webhooks import failing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -288,33 +289,12 @@ def test_limits_that_a_namespace_adds_make_no_endless_apply(space: Namespace) ->
     hold(20, "something was written again", lambda: versions() == before and counters.uids() == pods)
 
 
+# What is there may be changed (CREATE alone fails): a claim that nobody may change would never go.
 HOOKS = {
     "services": [("", ["services"]), ("", ["events"]), ("events.k8s.io", ["events"])],
     "pods": [("", ["pods"])],
     "claims": [("", ["persistentvolumeclaims"])],
 }
-
-
-def failing(namespace: str, which: str) -> str:
-    """Nobody listens where it points to. What is there may be changed: a claim that nobody may change would never go."""
-    rules = [
-        {"apiGroups": [group], "apiVersions": ["*"], "operations": ["CREATE"], "resources": resources}
-        for group, resources in HOOKS[which]
-    ]
-    hook = {
-        "name": "failing.example.com",
-        "clientConfig": {"url": "https://127.0.0.1:9/never"},
-        "rules": rules,
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-        "failurePolicy": "Fail",
-        "sideEffects": "None",
-        "admissionReviewVersions": ["v1"],
-        "timeoutSeconds": 2,
-    }
-    meta = {"name": f"e2e-{which}"}
-    return json.dumps(
-        {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": meta, "webhooks": [hook]}
-    )
 
 
 @pytest.fixture
@@ -324,7 +304,7 @@ def hooked(rig: Rig) -> Iterator[Callable[[str], None]]:
 
     def make(which: str) -> None:
         made.append(which)
-        kubectl("apply", "-f", "-", stdin=failing(rig.space.name, which))
+        kubectl("apply", "-f", "-", stdin=json.dumps(failing(f"e2e-{which}", rig.space.name, HOOKS[which])))
 
         def lack() -> str:
             sample = {"services": "service", "pods": "pod", "claims": "pvc"}[which]

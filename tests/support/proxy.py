@@ -13,10 +13,11 @@ import asyncio
 import contextlib
 import socket
 import struct
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
+
+from tests.support.loops import LoopThread
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Proxy:
     def __init__(self, ports: Callable[[], Iterable[int]], cuts: Iterable[Cut | None] = ()) -> None:
         self._ports = ports
         self._cuts: Iterator[Cut | None] = iter(cuts)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._runs = LoopThread()
+        self._loop = self._runs.loop
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._tasks: set[asyncio.Task[None]] = set()
         self._doomed = self._deaf = 0
@@ -42,22 +43,13 @@ class Proxy:
         self.cut = 0
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._serve(), self._loop)
+        self._runs.start()
+        self._runs.begin(self._serve())
         return self
 
     def __exit__(self, *_: object) -> None:
-        async def end() -> None:
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._runs.end()
         self._listener.close()
-        self._loop.close()
 
     def lose_replies(self) -> None:
         self._doomed = self.made

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from typing import Self
+
+from tests.support.loops import LoopThread
 
 HOST = "127.0.0.1"
 
@@ -19,26 +20,17 @@ class SlowReplies:
         """`advertised`: the port that is replaced, if it is another one."""
         self._target, self._delay_s = port, delay_s
         self._advertised = str(advertised or port).encode()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._runs = LoopThread()
         self.port = 0
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+        self._runs.start()
+        self._server = self._runs.begin(self._listen()).result(10)
         return self
 
     def __exit__(self, *_: object) -> None:
-        async def end() -> None:
-            self._server.close()
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._runs.loop.call_soon_threadsafe(self._server.close)
+        self._runs.end()
 
     async def _listen(self) -> asyncio.Server:
         while True:

@@ -57,6 +57,16 @@ def test_calls_that_wait_for_a_late_reply_are_cancelled_and_the_lane_keeps_its_p
         assert len(server.producers) == 1
 
 
+async def cancelled_after(turns: int, counters: AsyncCounters) -> None:
+    """A call is cancelled so many turns of the event loop after its start."""
+    work = asyncio.ensure_future(counters.incr("k"))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    work.cancel()
+    await asyncio.wait({work}, timeout=30)
+    assert work.cancelled(), f"lost after {turns} turns"
+
+
 def test_a_cancellation_that_comes_while_the_request_is_sent_is_not_lost() -> None:
     """At each turn of the event loop from the start of the call on; no call has a reply."""
 
@@ -66,12 +76,7 @@ def test_a_cancellation_that_comes_while_the_request_is_sent_is_not_lost() -> No
                 server.faults = iter(())
                 await counters.incr("k")
                 server.faults = itertools.repeat("late")
-                work = asyncio.ensure_future(counters.incr("k"))
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                work.cancel()
-                await asyncio.wait({work}, timeout=30)
-                assert work.cancelled(), f"lost after {turns} turns"
+                await cancelled_after(turns, counters)
 
     with CountingServer() as server:
         asyncio.run(run(server))
@@ -81,12 +86,7 @@ def test_a_cancellation_that_comes_while_the_connection_is_made_is_not_lost() ->
     async def run(server: CountingServer) -> None:
         for turns in range(40):
             async with AsyncCounters(server.url, connections=1, client_name="x", **PATIENT) as counters:
-                work = asyncio.ensure_future(counters.incr("k"))
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                work.cancel()
-                await asyncio.wait({work}, timeout=30)
-                assert work.cancelled(), f"lost after {turns} turns"
+                await cancelled_after(turns, counters)
 
     with CountingServer() as server:
         server.faults = itertools.repeat("late")

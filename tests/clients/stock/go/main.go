@@ -146,12 +146,8 @@ func count(address, key string) map[string]any {
 }
 
 func main() {
-	switch os.Args[1] {
-	case "slow":
+	if os.Args[1] == "slow" {
 		slow(os.Args[2:])
-		return
-	case "pool":
-		pool(os.Args[2:])
 		return
 	}
 	address, key := "127.0.0.1:"+os.Args[1], os.Args[2]

@@ -1,12 +1,10 @@
 // `program slow plain|cluster PORT KEY TIMEOUT_MS [REMEDY]`: four increments, each by a worker of its own, whose answers come
-// later than the client waits. `program pool plain|cluster PORTS KEY`: twelve workers, a line for each call.
+// later than the client waits.
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -16,13 +14,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func universal(where, ports, remedy string, timeout time.Duration) redis.UniversalClient {
-	var addresses []string
-	for _, port := range strings.Split(ports, ",") {
-		addresses = append(addresses, "127.0.0.1:"+port)
-	}
+func universal(where, port, remedy string, timeout time.Duration) redis.UniversalClient {
+	address := "127.0.0.1:" + port
 	if where == "cluster" {
-		options := &redis.ClusterOptions{Addrs: addresses, ReadTimeout: timeout, PoolSize: 12}
+		options := &redis.ClusterOptions{Addrs: []string{address}, ReadTimeout: timeout, PoolSize: 12}
 		if strings.Contains(remedy, "MaxRetries") {
 			options.MaxRetries = -1
 		}
@@ -31,7 +26,7 @@ func universal(where, ports, remedy string, timeout time.Duration) redis.Univers
 		}
 		return redis.NewClusterClient(options)
 	}
-	options := &redis.Options{Addr: addresses[0], ReadTimeout: timeout, PoolSize: 12}
+	options := &redis.Options{Addr: address, ReadTimeout: timeout, PoolSize: 12}
 	if strings.Contains(remedy, "MaxRetries") {
 		options.MaxRetries = -1
 	}
@@ -57,38 +52,4 @@ func slow(arguments []string) {
 	}
 	done.Wait()
 	json.NewEncoder(os.Stdout).Encode(told)
-}
-
-func pool(arguments []string) {
-	client := universal(arguments[0], arguments[1], "MaxRetries", 0)
-	defer client.Close()
-	out, lines := bufio.NewWriter(os.Stdout), make(chan string, 1000)
-	stop := make(chan struct{})
-	var done sync.WaitGroup
-	for worker := 0; worker < 12; worker++ {
-		done.Add(1)
-		go func() {
-			defer done.Done()
-			for {
-				select {
-				case <-stop:
-					return
-				case <-time.After(50 * time.Millisecond):
-				}
-				start := time.Now()
-				err := client.Incr(ctx, arguments[2]).Err()
-				lines <- fmt.Sprintf("%d %d %v", start.UnixMilli(), time.Since(start).Milliseconds(), err)
-			}
-		}()
-	}
-	go func() {
-		io.Copy(io.Discard, os.Stdin)
-		close(stop)
-		done.Wait()
-		close(lines)
-	}()
-	for line := range lines {
-		fmt.Fprintln(out, line)
-		out.Flush()
-	}
 }
