@@ -19,6 +19,8 @@ from examples.demo_kube import Broken, Namespace, Object, condition, node_status
 
 NODE_IMAGE = "countercluster/node:dev"
 NODE_IMAGE_NEXT = "countercluster/node:dev-next"
+TOOLS_IMAGE = "countercluster/tools:dev"
+"""The node's programs, the client among them, and a shell: the product's images have none."""
 CAUGHT_UP = 500
 """Entries: about two seconds of the load that runs meanwhile."""
 
@@ -150,7 +152,7 @@ class Tools:
     def start(self) -> None:
         container = {
             "name": TOOLS,
-            "image": NODE_IMAGE,
+            "image": TOOLS_IMAGE,
             "imagePullPolicy": "IfNotPresent",
             "command": ["sleep", "infinity"],
             "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},

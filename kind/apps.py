@@ -1,4 +1,5 @@
-"""The images that this project ships: the node (under two tags, so that a roll can be shown), the operator, Redis.
+"""The images that this project ships: the node (under two tags, so that a roll can be shown), the operator, Redis;
+and one of support tools, which is for the local cluster alone.
 
 Each image is also tagged with the hash of its inputs; where that tag exists, nothing is built.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kind import debian, engine
@@ -23,6 +24,7 @@ from kind.settings import (
     PYTHON_TARGET,
     REDIS_IMAGE,
     REPOSITORY,
+    TOOLS_IMAGE,
     wheel_platforms,
 )
 from kind.shell import run
@@ -31,6 +33,8 @@ from kind.store import KEPT_PER_NAME, Store, digest, source_files
 NEXT_LABEL = "io.countercluster.build=next"
 SBOM = "kind/image/sbom"
 """Writes what is in an image into it."""
+STRIP = "kind/image/strip"
+"""Takes out of it what its program does not need."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Recipe:
     sources: tuple[str, ...] = ()
     locks: Mapping[str, str] = field(default_factory=dict)
     """The lock files, each by the folder of the context that holds its wheels."""
+    target: str = ""
+    """The stage that is the image; empty: the last one."""
 
     @property
     def name(self) -> str:
@@ -55,7 +61,7 @@ class Recipe:
     def key(self, *base_ids: str) -> str:
         sources = [REPOSITORY / source for source in self.sources if (REPOSITORY / source).exists()]
         wheels = [wheels_key(requirements) for requirements in self.locks.values()]
-        return digest(*base_ids, *wheels, REPOSITORY / self.dockerfile, REPOSITORY / SBOM, *sources)
+        return digest(*base_ids, *wheels, REPOSITORY / self.dockerfile, REPOSITORY / SBOM, REPOSITORY / STRIP, self.target, *sources)
 
 
 NODE = Recipe(
@@ -76,7 +82,9 @@ OPERATOR = Recipe(
     {"wheels": "requirements/operator.txt"},
 )
 REDIS = Recipe(REDIS_IMAGE, str((HERE / "image" / "redis.Dockerfile").relative_to(REPOSITORY)), {"BASE": PULLED_REDIS})
-RECIPES = (NODE, OPERATOR, REDIS)
+TOOLS = replace(NODE, tag=TOOLS_IMAGE, target="tools")
+"""The node's programs in an image with a shell, for the demonstration and the tests."""
+RECIPES = (NODE, OPERATOR, REDIS, TOOLS)
 
 
 def wheels_key(requirements: str) -> str:
@@ -131,6 +139,7 @@ def _build(store: Store, recipe: Recipe, below: Mapping[str, str], keyed: str) -
     with store.scratch("context") as context:
         stage(context, recipe, {folder: wheels(store, requirements) for folder, requirements in recipe.locks.items()})
         arguments = [word for name, value in below.items() for word in ("--build-arg", f"{name}={value}")]
+        arguments += ["--target", recipe.target] if recipe.target else []
         run(
             "docker", "build", *arguments, "--build-arg", "PIP_NO_INDEX=1", "-f", context / recipe.dockerfile, "-t", keyed, context,
             log=store.log(f"image-{Path(recipe.name).name}"), env=engine.builder_env(),
@@ -142,7 +151,7 @@ def stage(context: Path, recipe: Recipe, wheel_folders: Mapping[str, Path]) -> N
 
     File modes are made the same, so that the builder's cache holds in any clone.
     """
-    files = [REPOSITORY / recipe.dockerfile, REPOSITORY / SBOM, *(REPOSITORY / requirements for requirements in recipe.locks.values())]
+    files = [REPOSITORY / name for name in (recipe.dockerfile, SBOM, STRIP, *recipe.locks.values())]
     for source in (REPOSITORY / source for source in recipe.sources):
         if source.is_file():
             files.append(source)

@@ -65,7 +65,8 @@ NODE_IMAGE = "countercluster/node:dev"
 NODE_IMAGE_NEXT = "countercluster/node:dev-next"
 OPERATOR_IMAGE = "countercluster/operator:dev"
 REDIS_IMAGE = "countercluster/redis:dev"
-APP_IMAGES = (NODE_IMAGE, NODE_IMAGE_NEXT, OPERATOR_IMAGE, REDIS_IMAGE)
+TOOLS_IMAGE = "countercluster/tools:dev"
+APP_IMAGES = (NODE_IMAGE, NODE_IMAGE_NEXT, OPERATOR_IMAGE, REDIS_IMAGE, TOOLS_IMAGE)
 
 POD_AND_SERVICE_RANGES = ("10.96.0.0/12", "10.244.0.0/16")
 

@@ -1,12 +1,17 @@
 # Redis as the cache in front of a CounterCluster: no volume, no privileges, a read-only root will do.
+# redis-cli is what its probes run.
 ARG BASE=redis:8
 
-FROM ${BASE} AS listed
+FROM ${BASE} AS stripped
+USER 0:0
 COPY kind/image/sbom /sbom
-RUN sh /sbom countercluster-redis >/sbom.cdx.json
+COPY kind/image/strip /strip
+RUN sh /sbom countercluster-redis >/sbom.cdx.json && mkdir -p /usr/share/sbom && cp /sbom.cdx.json /usr/share/sbom/
+RUN ["sh", "/strip", "/", "redis-server", "redis-cli", "redis-check-rdb"]
 
-FROM ${BASE}
-COPY --from=listed /sbom.cdx.json /usr/share/sbom/sbom.cdx.json
+FROM scratch
+COPY --from=stripped / /
+ENV PATH=/usr/local/bin:/usr/bin:/bin
 USER 65532:65532
 WORKDIR /tmp
 EXPOSE 6379

@@ -95,8 +95,8 @@ def test_stock_clients_work_through_a_port_forward(rig: Rig) -> None:
 
 def test_redis_cli_works_through_the_service(rig: Rig) -> None:
     password = (rig.binding() / "password").read_text()
-    here = ("exec", "deploy/clicks-cache", "--", "env", f"REDISCLI_AUTH={password}")
-    cli = (*here, "redis-cli", "-h", "clicks", "--tls", "--cacert", "/secrets/ca.crt")
+    here = ("exec", "deploy/clicks-cache", "--", "redis-cli", "--no-auth-warning", "-a", password)
+    cli = (*here, "-h", "clicks", "--tls", "--cacert", "/secrets/ca.crt")
     rig.space(*cli, "DEL", "cli")
     assert rig.space(*cli, "INCRBY", "cli", "7").strip() == "7"
     assert rig.space(*cli, "GET", "cli").strip() == "7"

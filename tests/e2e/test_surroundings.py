@@ -79,7 +79,7 @@ def filler(machine: str) -> str:
     """A pod that takes all but 10 m of a machine, also of one that is cordoned."""
     container = {
         "name": "filler",
-        "image": "countercluster/node:dev",
+        "image": "countercluster/tools:dev",
         "imagePullPolicy": "IfNotPresent",
         "command": ["sleep", "infinity"],
         "resources": {"requests": {"cpu": f"{free_milli(machine) - 10}m"}},

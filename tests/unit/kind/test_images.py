@@ -188,3 +188,29 @@ def test_the_list_of_what_is_in_an_image_is_json_with_an_address_for_each_part()
     parts = {part["name"]: part for part in found["components"]}
     assert parts["libc6"]["purl"].startswith(f"pkg:deb/debian/libc6@{parts['libc6']['version'].replace('+', '%2B')}?")
     assert all(part["version"] and part["purl"].startswith("pkg:") and "+" not in part["purl"] for part in found["components"])
+
+
+def test_what_is_stripped_keeps_the_named_programs_and_nothing_that_opens_doors(tmp_path: Path) -> None:
+    for name in ("usr/bin/sh", "usr/bin/python3.13", "usr/bin/apt-get", "usr/bin/perl", "usr/sbin/su", "usr/local/bin/tool", "usr/lib/libc.so.6",
+                 "usr/lib/perl5/x.pm", "usr/share/perl/y.pm", "var/lib/dpkg/status", "var/lib/dpkg/info/a.list", "opt/venv/bin/python3"):  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    (tmp_path / "usr/lib/helper").write_text("")
+    (tmp_path / "usr/lib/helper").chmod(0o4755)
+    (tmp_path / "usr/bin/python3").symlink_to("python3.13")
+    (tmp_path / "bin").symlink_to("usr/bin")
+    strip = apps.REPOSITORY / apps.STRIP
+    subprocess.run(["sh", strip, str(tmp_path), "python", "python3*"], check=True, capture_output=True, timeout=60)
+    left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if not p.is_dir())
+    kept = ["opt/venv/bin/python3", "usr/bin/python3", "usr/bin/python3.13", "usr/lib/helper", "usr/lib/libc.so.6", "var/lib/dpkg/status"]
+    assert left == kept
+    assert not (tmp_path / "usr/lib/helper").stat().st_mode & 0o6000
+
+
+@pytest.mark.parametrize("root", ["", "/"])
+def test_the_root_of_a_machine_is_never_stripped(root: str) -> None:
+    if Path("/sbom.cdx.json").exists():
+        pytest.skip("this is an image's root")
+    done = subprocess.run(["sh", apps.REPOSITORY / apps.STRIP, root], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
