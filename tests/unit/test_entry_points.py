@@ -31,7 +31,7 @@ TOOLS = (
     "benchmarks.tls_cost", "benchmarks.weights", "counter_node.resp.reference",
     "tests.clients.stock.build", "tests.faults", "tests.faults.measure", "tests.flaky", "tests.fuzz", "tests.mutations", "tests.redis_suite",
     "tests.simulation", "tests.support.entries",
-    "client/unasync.py", "crds/reference.py", "docs/kubectl_page.py", "docs/metrics_page.py", "docs/pictures.py", "examples/demo.py",
+    "client/unasync.py", "crds/reference.py", "docs/house.py", "docs/kubectl_page.py", "docs/metrics_page.py", "docs/pictures.py", "examples/demo.py",
     "examples/deploy.py", "examples/embedded_node.py", "examples/redis_session.py", "kind/local.py", "manifests/render.py", "node_image/compile.py",
 )  # fmt: skip
 PARTS_OF_TESTS = {

@@ -1,3 +1,5 @@
+"""The order of names and walks through them (keyspace.py)."""
+
 from __future__ import annotations
 
 import random

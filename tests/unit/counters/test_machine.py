@@ -1,3 +1,5 @@
+"""What each entry does to the state (machine.py)."""
+
 from __future__ import annotations
 
 import time

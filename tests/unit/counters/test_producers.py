@@ -1,3 +1,5 @@
+"""Repeated requests count once (producers.py)."""
+
 from __future__ import annotations
 
 from typing import Any

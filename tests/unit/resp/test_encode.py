@@ -1,3 +1,5 @@
+"""Replies as bytes, in RESP2 and RESP3 (encode.py)."""
+
 from __future__ import annotations
 
 from typing import Any

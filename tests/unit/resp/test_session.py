@@ -1,3 +1,5 @@
+"""Commands and their replies, without a socket (session.py)."""
+
 from __future__ import annotations
 
 from typing import Any

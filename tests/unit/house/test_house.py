@@ -1,0 +1,156 @@
+"""The house keeps its rules (docs/house.py, CONTRIBUTING.md): no circles of imports, pure rooms that stay pure,
+short modules and functions, an opening paragraph in each module, and a picture that is true.
+
+`DEBTS` names what does not keep a rule yet. A name may only leave it: whoever pays a debt crosses it out, and the
+test fails until then.
+"""
+
+from __future__ import annotations
+
+import ast
+import runpy
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+HOUSE: dict[str, Any] = runpy.run_path(str(ROOT / "docs" / "house.py"))
+
+MODULE_LINES, FUNCTION_LINES = 400, 50
+PURE = ("counter_node.raft", "counter_node.counters", "counter_node.resp")
+"""Rooms without clock, socket, file or random number: what they need of these comes in."""
+IMPURE = {
+    "asyncio", "os", "pathlib", "random", "secrets", "select", "selectors", "signal", "socket", "ssl", "subprocess", "tempfile",
+    "threading", "time", "uvloop",
+}  # fmt: skip
+ARROWS = {
+    "counter_node.raft": (),
+    "counter_node.counters": (),
+    "counter_node.storage": (),
+    "counter_node.cache": ("counter_node",),
+    "countercluster": ("countercluster.aio", "countercluster.sync"),
+    "countercluster.aio": ("countercluster",),
+    "countercluster.sync": ("countercluster",),
+    "kubectl_counters": ("countercluster",),
+    "kind": (),
+}
+"""What a room may import of other rooms; a room without a row may import what it likes."""
+
+DEBTS = {
+    "circles": {
+        "counter_node.counters.accounts",
+        "counter_node.metrics",
+        "counter_node.raft.core",
+        "counter_node.resp.access",
+        "counter_node.security.acl",
+    },
+    "pure rooms": {"counter_node.counters.increments", "counter_node.counters.table"},
+    "long modules": {
+        "node_image/counter_node/counters/machine.py",
+        "node_image/counter_node/counters/ops.py",
+        "node_image/counter_node/gateway.py",
+        "node_image/counter_node/net/clients.py",
+        "node_image/counter_node/net/peers.py",
+        "node_image/counter_node/node.py",
+        "node_image/counter_node/raft/core.py",
+        "node_image/counter_node/replica.py",
+        "tests/integration/test_cache.py",
+        "tests/mutations/catalogue.py",
+        "tests/simulation/nemesis.py",
+        "tests/simulation/world.py",
+        "tests/unit/counters/test_slices.py",
+        "tests/unit/operator/test_reconcile.py",
+        "tests/unit/operator/world.py",
+        "tests/unit/raft/scripts.py",
+        "tests/unit/raft/test_core.py",
+        "tests/unit/raft/test_replica.py",
+        "tests/unit/resp/test_session.py",
+        "tests/unit/storage/test_storage.py",
+        "tests/unit/test_fast_lane.py",
+    },
+    "long functions": {
+        "node_image/counter_node/node.py:__init__",
+        "node_image/counter_node/replica.py:__init__",
+        "operator/countercluster_operator/reconcile.py:_pass",
+        "tests/support/apiserver.py:_start",
+    },
+}
+
+
+def files() -> list[str]:
+    """The Python files of the repository, those not committed yet included."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
+
+
+def long_modules() -> Iterator[str]:
+    yield from (name for name in files() if len((ROOT / name).read_text().splitlines()) > MODULE_LINES)
+
+
+def long_functions() -> Iterator[str]:
+    for name in files():
+        for node in HOUSE["statements"](HOUSE["tree"](ROOT / name)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > FUNCTION_LINES:
+                    yield f"{name}:{node.name}"
+
+
+def impure() -> Iterator[str]:
+    for name, file in HOUSE["modules"]().items():
+        if name.startswith(PURE):
+            nodes = [node for node in HOUSE["statements"](HOUSE["tree"](file)) if isinstance(node, ast.Import | ast.ImportFrom)]
+            words = {w for n in nodes for w in ([n.module or ""] if isinstance(n, ast.ImportFrom) else [a.name for a in n.names])}
+            if {word.partition(".")[0] for word in words} & IMPURE:
+                yield name
+
+
+def circles() -> Iterator[str]:
+    yield from (group[0] for group in HOUSE["circles"](HOUSE["graph"]()))
+
+
+@pytest.mark.parametrize(
+    ("rule", "broken_by"),
+    [("circles", circles), ("pure rooms", impure), ("long modules", long_modules), ("long functions", long_functions)],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_rule_is_kept_but_for_debts_that_are_known(rule: str, broken_by: Callable[[], Iterator[str]]) -> None:
+    found, known = set(broken_by()), DEBTS[rule]
+    assert not found - known, f"{rule}: new ones"
+    assert not known - found, f"{rule}: paid; cross them out"
+
+
+def test_each_module_opens_with_what_it_is_for() -> None:
+    rooms = "/__init__.py"
+    assert not [n for n in files() if not n.endswith(rooms) and not ast.get_docstring(HOUSE["tree"](ROOT / n))]
+
+
+@pytest.mark.parametrize("room", ARROWS)
+def test_arrows_run_one_way(room: str) -> None:
+    assert HOUSE["rooms"](HOUSE["modules"](), HOUSE["graph"]())[room] <= set(ARROWS[room])
+
+
+def test_the_picture_of_the_house_is_true() -> None:
+    text = HOUSE["PAGE"].read_text()
+    assert HOUSE["page"](text) == text, "run: python docs/house.py"
+
+
+def test_an_import_that_makes_a_circle_is_found(tmp_path: Path) -> None:
+    """Type-only imports and those inside a function make a circle as well."""
+    texts = {
+        "a": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from b import B\n",
+        "b": "def late():\n    import c\n",
+        "c": "from a import A\n",
+        "d": "import a\n",
+    }
+    paths = {}
+    for name, text in texts.items():
+        paths[name] = tmp_path / f"{name}.py"
+        paths[name].write_text(text)
+    assert HOUSE["circles"](HOUSE["imports"](paths)) == [("a", "b", "c")]
