@@ -109,9 +109,15 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
             assert heading in anchors, f"{named(page)} links to {target}; {path} has no such heading"
 
 
-def test_every_file_that_the_readme_shows_as_evidence_is_there() -> None:
-    for path in re.findall(r"`((?:tests|examples|docs|node_image)/[\w./-]*)`", (ROOT / "README.md").read_text()):
-        assert (ROOT / path).exists(), f"README.md names {path}, which is not there"
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_file_that_a_page_shows_as_evidence_is_there(page: str) -> None:
+    for path in re.findall(r"`((?:tests|examples|docs|node_image)/[\w./-]*)`", (ROOT / page).read_text()):
+        assert (ROOT / path).exists(), f"{page} names {path}, which is not there"
+
+
+def test_the_lines_of_yaml_in_the_readme_are_the_sample() -> None:
+    sample = (ROOT / "manifests/samples/clicks.yaml").read_text()
+    assert f"```yaml\n{sample}```" in (ROOT / "README.md").read_text()
 
 
 def test_the_table_of_dependencies_is_complete() -> None:
