@@ -20,7 +20,7 @@ import hiredis
 from counter_node.counters.machine import Machine
 
 from tests.fuzz import inputs
-from tests.unit.resp.local import LocalServer
+from tests.support.local import LocalServer
 
 HANG_S = 60
 ROUND = 50_000

@@ -1,7 +1,7 @@
 """The disks of simulated nodes. Both keep a model of what is durable; which of them a run uses is part of its plan.
 
 `ModelDisk` is the model alone: of the job under way at a crash all or nothing survives. `StorageDisk` runs the production storage on a disk in
-memory (tests/unit/storage/sim_disk.py): a crash comes before any single operation of a write, a snapshot, a change of segments or a recovery;
+memory (tests/support/sim_disk.py): a crash comes before any single operation of a write, a snapshot, a change of segments or a recovery;
 every sector, size and name that was not synced is kept or lost on its own; and what is recovered must be what the model says.
 """
 
@@ -18,7 +18,7 @@ from counter_node.replica import ENTRY_BYTES, DiskJob
 from counter_node.storage import DiskFailedError, Storage
 
 from tests.simulation.invariants import Broken
-from tests.unit.storage.sim_disk import CrashError, SimDisk
+from tests.support.sim_disk import CrashError, SimDisk
 
 SEGMENT_BYTES = 8 << 10
 RESERVE_BYTES = 1_000

@@ -36,7 +36,7 @@ from counter_node.replica import ENTRY_BYTES, DiskJob, PeerMessage, Replica, Tur
 from tests.simulation.clocks import Clocks
 from tests.simulation.disks import RESERVE_BYTES, DiskError, ModelDisk, StorageDisk
 from tests.simulation.invariants import MAX_ENTRY_BYTES, Invariants
-from tests.unit.storage.sim_disk import CrashError
+from tests.support.sim_disk import CrashError
 
 TICK_MS = 10
 ELECTION_TICKS = 10

@@ -154,3 +154,10 @@ def test_an_import_that_makes_a_circle_is_found(tmp_path: Path) -> None:
         paths[name] = tmp_path / f"{name}.py"
         paths[name].write_text(text)
     assert HOUSE["circles"](HOUSE["imports"](paths)) == [("a", "b", "c")]
+
+
+def test_support_of_tests_is_in_its_own_room() -> None:
+    """Nothing outside imports from the unit tests."""
+    for name in files():
+        if name.startswith(("tests/", "benchmarks/")) and not name.startswith("tests/unit/"):
+            assert "from tests.unit" not in (ROOT / name).read_text(), name

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.local import LocalServer
 from tests.support.redis_server import RedisServer
-from tests.unit.resp.local import LocalServer
 from tests.unit.resp.real import RealConnection
 from tests.unit.resp.test_parser import ERRORS
 

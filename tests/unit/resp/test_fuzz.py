@@ -10,7 +10,7 @@ from counter_node.resp.encode import encode_many
 
 from tests.fuzz import __main__ as fuzz
 from tests.fuzz import inputs
-from tests.unit.resp import local
+from tests.support import local
 
 
 def test_three_thousand_made_up_connections_do_no_harm() -> None:

@@ -14,7 +14,7 @@ from counter_node.resp.session import MAX_QUEUED_BYTES, Session
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.resp.local import LocalConnection, LocalServer
+from tests.support.local import LocalConnection, LocalServer
 from tests.unit.resp.real import reply_end
 
 

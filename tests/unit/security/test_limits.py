@@ -22,7 +22,7 @@ from countercluster_operator.model import UserLimits as InSpec
 from countercluster_operator.users import NOBODY, Users, judged, of_file
 from countercluster_operator.users import limits as lines_of
 
-from tests.unit.resp.local import LocalConnection, LocalServer
+from tests.support.local import LocalConnection, LocalServer
 
 FILE = "user app on nopass ~app:* %R~shared +@all\nuser root on nopass ~* +@all\nuser seen on nopass %W~app:* +@all\n"
 

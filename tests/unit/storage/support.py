@@ -9,7 +9,7 @@ from counter_node.raft.types import Entry, EntryKind, HardState, Member, Members
 from counter_node.storage import Recovered, Storage
 from counter_node.storage.disk import Disk
 
-from tests.unit.storage.sim_disk import SimDisk
+from tests.support.sim_disk import SimDisk
 
 DIRECTORY = Path("/data")
 WAL = DIRECTORY / "wal"

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.unit.storage.sim_disk import CrashError, SimDisk
+from tests.support.sim_disk import CrashError, SimDisk
 from tests.unit.storage.support import CLUSTER, DIRECTORY, NODE, SEGMENT_BYTES, WAL, entries, entry, new_sim, open_sim, put, snapshot, take_snapshot
 
 SEEDS = st.integers(0, 2**32)

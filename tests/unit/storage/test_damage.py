@@ -14,7 +14,7 @@ from counter_node.storage.segments import segment_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.storage.sim_disk import SimDisk
+from tests.support.sim_disk import SimDisk
 from tests.unit.storage.support import (
     DIRECTORY,
     SEGMENT_BYTES,

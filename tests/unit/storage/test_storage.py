@@ -11,7 +11,7 @@ from counter_node.raft.types import Entry, EntryKind, HardState, SnapshotMeta
 from counter_node.storage import DamagedError, InvariantError, Storage, StorageError
 from counter_node.storage.storage import random_node_id
 
-from tests.unit.storage.sim_disk import CrashError, SimDisk
+from tests.support.sim_disk import CrashError, SimDisk
 from tests.unit.storage.support import (
     CLUSTER,
     DIRECTORY,
