@@ -9,15 +9,12 @@ from typing import Any
 import kopf
 
 from countercluster_operator import names
+from countercluster_operator.api import FEW
 from countercluster_operator.health import RELIST_S
 from countercluster_operator.runtime import Runtime
 
 MANAGED = f"{names.LABEL_NAME}={names.APP},{names.LABEL_MANAGED}={names.FIELD_MANAGER}"
 """Selects, in the API server, what belongs to a CounterCluster: the Pods and Secrets of others are none of the operator's business."""
-
-LISTED_AT_ONCE = 20
-"""Objects that are read in one answer. The labels can be on anybody's objects, of up to 1.5 MB each, in any number: 120 Secrets
-of 0.9 MB took 521 MiB within seconds of a start when they were read in one."""
 
 CHILDREN = (
     ("", "v1", "pods"),
@@ -60,7 +57,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.watching.server_timeout = RELIST_S
-    settings.watching.chunk_size = LISTED_AT_ONCE
+    settings.watching.chunk_size = FEW
     for group, version, plural in CHILDREN:
         settings.watching.label_selectors[group, version, plural] = MANAGED
     settings.networking.request_timeout = 30

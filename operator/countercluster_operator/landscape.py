@@ -15,6 +15,7 @@ from typing import Any
 from kubernetes.aio.client.exceptions import ApiException
 
 from countercluster_operator.api import UNREACHABLE, Kubernetes
+from countercluster_operator.belongings import Crowds
 from countercluster_operator.machines import Gone, Machines
 
 FRESH_S, NEWEST_S = 10.0, 1.0
@@ -53,7 +54,7 @@ class Silence:
 class Landscape:
     def __init__(self, api: Kubernetes, clock: Callable[[], float] = time.monotonic) -> None:
         self._api, self._clock = api, clock
-        self.silence = Silence(clock)
+        self.silence, self.crowds = Silence(clock), Crowds(clock)
         self._machines: Machines | None = None
         self._read = -FRESH_S
         self._gone: Gone = {}

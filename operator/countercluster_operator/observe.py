@@ -11,6 +11,7 @@ from typing import Any
 
 from countercluster_operator import names, trouble
 from countercluster_operator.api import Kubernetes
+from countercluster_operator.belongings import Belongings, Crowds
 from countercluster_operator.door import ask
 from countercluster_operator.landscape import NEWEST_S, Landscape, Silence
 from countercluster_operator.machines import NONE, Loss, Machines
@@ -53,24 +54,25 @@ class Raw:
     volumes: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     machines: Machines | None = None
     may_keep: bool = True
+    crowded: str = ""
 
 
 async def observe(
     api: Kubernetes, cluster: Cluster, status: dict[str, Any], context: ssl.SSLContext | None = None, landscape: Landscape | None = None
 ) -> tuple[Observed, dict[str, str]]:
     """What there is, and the address of each pod. `context`: for the admin ports; None for plain text."""
-    selector = names.selector(cluster.name, names.NODE)
+    own = Belongings(api, cluster, landscape.crowds if landscape is not None else Crowds())
     pods, claims, stateful_set, cache = await asyncio.gather(
-        api.list("v1", "Pod", cluster.namespace, selector, cached=True),
-        api.list("v1", "PersistentVolumeClaim", cluster.namespace, selector, cached=True),
+        own.pods(),
+        own.claims(),
         api.get("apps/v1", "StatefulSet", cluster.namespace, cluster.name),
         api.get("apps/v1", "Deployment", cluster.namespace, names.cache(cluster.name)),
     )
     raw = Raw(datetime.datetime.now(datetime.UTC), pods, claims, stateful_set, cache)
     if len(pods) < (_stateful_set(stateful_set, raw.now)["set_replicas"] or 0):
-        raw.pods = [*pods, *await _strays(api, cluster, {p["metadata"]["name"] for p in pods})]
+        raw.pods = [*pods, *await own.strays({p["metadata"]["name"] for p in pods})]
     if cache is not None and not _cache_ready(cache) and cluster.spec.cache.enabled and not cluster.spec.hibernated:
-        raw.cache_pods = await api.list("v1", "Pod", cluster.namespace, names.selector(cluster.name, names.CACHE), cached=True)
+        raw.cache_pods = await own.cache_pods()
     silence = landscape.silence if landscape is not None else Silence()
     raw.pods = [p for p in raw.pods if names.ordinal(cluster.name, p["metadata"]["name"]) is not None]
     addresses = {p["metadata"]["name"]: p.get("status", {}).get("podIP", "") for p in raw.pods}
@@ -81,6 +83,7 @@ async def observe(
         await _look_around(landscape, raw)
     if landscape is not None:
         raw.may_keep = landscape.may("keep") and landscape.may("volumes")
+    raw.crowded = own.crowded
     seen = read(cluster, status, raw)
     patience_s = cluster.spec.healing.replace_lost_after_seconds
     if landscape is not None and raw.machines is not None and any(p.loss.seconds >= patience_s for p in seen.pods if p.loss.seconds):
@@ -129,17 +132,9 @@ def read(cluster: Cluster, status: dict[str, Any], raw: Raw) -> Observed:
         recovered=status.get("recovered", ""),
         bootstrap=(bootstrap["pod"], bootstrap["nodeId"]) if bootstrap.get("nodeId") else None,
         may_keep=raw.may_keep,
+        crowded=raw.crowded,
         replacing=(replacing["pod"], replacing["domain"]) if replacing.get("pod") else None,
     )
-
-
-async def _strays(api: Kubernetes, cluster: Cluster, known: set[str]) -> list[dict[str, Any]]:
-    """Pods that are ours by name and account, and whose labels somebody changed. Looked for only while a pod seems to be missing."""
-    return [
-        pod
-        for pod in await api.list("v1", "Pod", cluster.namespace, {}, fields=f"spec.serviceAccountName={cluster.name}", cached=True)
-        if pod["metadata"]["name"] not in known and names.ordinal(cluster.name, pod["metadata"]["name"]) is not None
-    ]
 
 
 async def _ask_pod(cluster: Cluster, pod: dict[str, Any], context: ssl.SSLContext | None, silence: Silence) -> NodeStatus | None:

@@ -119,6 +119,7 @@ class Observed:
     blind: str = ""  # why no node can be asked, whatever it does
     cache_trouble: str = ""  # why no Redis is ready
     not_made: str = ""  # why the StatefulSet makes no pods
+    crowded: str = ""  # that its labels are on too many objects, in words
 
     @property
     def trouble(self) -> tuple[str, str] | None:

@@ -156,7 +156,7 @@ class Runtime:
         while True:
             for namespace in self.settings.namespaces or (None,):
                 try:
-                    listed[namespace] = await self._keys(namespace)
+                    listed[namespace] = await self._api.keys(names.API_VERSION, names.KIND, namespace)
                 except UNREACHABLE as error:  # it keeps nobody from listing the others
                     where = f" in {namespace}" if namespace else ""
                     log.warning("CounterClusters not listed%s: %s", where, reason(error))
@@ -165,11 +165,6 @@ class Runtime:
                     self.queue.add_after(key, random.uniform(0, RESYNC_S))  # not all at once
             self.health.clusters = sum(len(keys) for keys in listed.values())
             await asyncio.sleep(RESYNC_S)
-
-    async def _keys(self, namespace: str | None) -> list[Key]:
-        assert self._api is not None
-        found = await self._api.list(names.API_VERSION, names.KIND, namespace, {})
-        return [(body["metadata"]["namespace"], body["metadata"]["name"]) for body in found]
 
     async def _next(self) -> Key | None:
         """None when the operator ends."""

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from countercluster_operator import names
-from countercluster_operator.api import UNREACHABLE, Kubernetes, UnknownKind
+from countercluster_operator.api import UNREACHABLE, Kubernetes, TooMuch, UnknownKind
 from countercluster_operator.model import Cluster
 from countercluster_operator.observed import Observed, Pod
 
@@ -34,6 +34,8 @@ TELLING = frozenset(
 )
 """Reasons of events that say why something does not start."""
 MAX_TEXT = 400
+MOST_BYTES = 1 << 20
+"""Of the events about one object: anybody in the namespace can make some."""
 PATIENCE_S = 10.0
 """A pod may take so long to start before anybody is asked why."""
 EVENTS_S = 10.0
@@ -118,6 +120,7 @@ def troubles(seen: Observed) -> list[tuple[str, str]]:
     """What is told by events: reason and text."""
     found = [seen.trouble] if seen.trouble is not None else []
     found += [("OOMKilled", pod.killed) for pod in seen.pods if pod.killed]
+    found += [("ForeignLabels", seen.crowded)] if seen.crowded else []
     if seen.cache_trouble:
         found.append((seen.cache_trouble.partition(":")[0], f"Redis: {seen.cache_trouble}"))
     return found
@@ -168,8 +171,8 @@ class Inquiry:
     async def _newest(self, namespace: str, kind: str, name: str) -> str:
         try:
             fields = f"regarding.kind={kind},regarding.name={name},type=Warning"
-            events = await self._api.list("events.k8s.io/v1", "Event", namespace, {}, fields=fields)
-        except (*UNREACHABLE, UnknownKind):
+            events = await self._api.list("events.k8s.io/v1", "Event", namespace, {}, fields=fields, most_bytes=MOST_BYTES)
+        except (*UNREACHABLE, UnknownKind, TooMuch):
             return ""
         oldest = self._now() - datetime.timedelta(seconds=FRESH_S)
         fresh = sorted((e for e in events if e.get("reason") in TELLING and _when(e) >= oldest), key=_when)

@@ -192,7 +192,8 @@ def test_the_list_of_what_is_in_an_image_is_json_with_an_address_for_each_part()
 
 def test_what_is_stripped_keeps_the_named_programs_and_nothing_that_opens_doors(tmp_path: Path) -> None:
     for name in ("usr/bin/sh", "usr/bin/python3.13", "usr/bin/apt-get", "usr/bin/perl", "usr/sbin/su", "usr/local/bin/tool", "usr/lib/libc.so.6",
-                 "usr/lib/perl5/x.pm", "usr/share/perl/y.pm", "var/lib/dpkg/status", "var/lib/dpkg/info/a.list", "opt/venv/bin/python3"):  # fmt: skip
+                 "usr/lib/perl5/x.pm", "usr/share/perl/y.pm", "var/lib/dpkg/status", "var/lib/dpkg/info/a.list",
+                 "usr/share/bash-completion/completions/apt", "opt/venv/bin/python3"):  # fmt: skip
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)

@@ -19,6 +19,7 @@ from countercluster_operator.replies import Refusal
 from countercluster_operator.settings import load
 from kubernetes.aio.client.exceptions import ApiException
 
+from tests.unit.operator.answers import Answer
 from tests.unit.operator.test_children import FakeApi
 from tests.unit.operator.test_plan import formed, kill, outdated
 from tests.unit.security.test_material import GIVEN
@@ -225,7 +226,7 @@ class Dynamic:
         self.subresources = {"status": object()}
 
     async def get(self, *_: Any, **more: Any) -> Any:
-        return self if "kind" in more else {"items": []}
+        return self if "kind" in more else Answer.of({"items": []})
 
     def __getattr__(self, name: str) -> Any:
         async def call(*_: Any, **__: Any) -> Object:

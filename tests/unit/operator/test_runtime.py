@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from typing import Any
 
 import aiohttp
@@ -12,10 +13,12 @@ import pytest
 from counter_node.ports import free_ports
 from countercluster_operator import handlers
 from countercluster_operator import runtime as module
-from countercluster_operator.api import AT_ONCE, Kubernetes
+from countercluster_operator.api import AT_ONCE, FEW, Kubernetes, TooMuch
 from countercluster_operator.runtime import BURST_S, Runtime
 from countercluster_operator.settings import load
 from kubernetes.aio.client.exceptions import ApiException
+
+from tests.unit.operator.answers import Answer
 
 
 def test_what_is_only_listed_again_wakes_nobody() -> None:
@@ -42,11 +45,11 @@ class Api:
     def __init__(self) -> None:
         self.asked: list[str | None] = []
 
-    async def list(self, _version: str, _kind: str, namespace: str | None, _selector: dict[str, str]) -> list[dict[str, Any]]:
+    async def keys(self, _version: str, _kind: str, namespace: str | None) -> list[tuple[str, str]]:
         self.asked.append(namespace)
         if len(self.asked) == 1:
             raise aiohttp.ServerDisconnectedError
-        return [{"metadata": {"namespace": namespace or "any", "name": name}} for name in ("a", "b")]
+        return [(namespace or "any", name) for name in ("a", "b")]
 
 
 @pytest.mark.parametrize(("watched", "expected"), [("", {("any", "a"), ("any", "b")}), ("x,y", {(n, c) for n in "xy" for c in "ab"})])
@@ -68,11 +71,11 @@ def test_a_cluster_whose_event_was_lost_is_found_all_the_same(watched: str, expe
 
 def test_a_namespace_that_is_forbidden_keeps_nobody_from_looking_after_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     class Forbidding(Api):
-        async def list(self, version: str, kind: str, namespace: str | None, selector: dict[str, str]) -> list[dict[str, Any]]:
+        async def keys(self, version: str, kind: str, namespace: str | None) -> list[tuple[str, str]]:
             if namespace == "x":
                 raise ApiException(status=403, reason="Forbidden")
             self.asked.append("first")
-            return await super().list(version, kind, namespace, selector)
+            return await super().keys(version, kind, namespace)
 
     async def run() -> set[Any]:
         runtime = Runtime(load({"POD_NAMESPACE": "ns", "WATCH_NAMESPACES": "x,y"}))
@@ -100,14 +103,52 @@ def test_a_list_comes_in_pages_and_one_from_the_memory_of_the_api_server_in_one(
                 return object()
             asked.append({k: how[k] for k in ("limit", "resource_version", "_continue") if k in how})
             more = {"continue": "next"} if len(asked) == 1 else {}
-            return {"metadata": more, "items": [{"n": len(asked)}]}
+            return Answer.of({"metadata": more, "items": [{"metadata": {"namespace": "ns", "name": f"{len(asked)}", "annotations": {"a": "b"}}}]})
 
     dynamic = Dynamic()
     dynamic.resources = dynamic
     api = Kubernetes(None, dynamic)  # type: ignore[arg-type]
-    assert [item["n"] for item in asyncio.run(api.list("v1", "Pod", None, {}))] == [1, 2]
+    assert [item["metadata"]["name"] for item in asyncio.run(api.list("v1", "Pod", None, {}))] == ["1", "2"]
     asyncio.run(api.list("v1", "Pod", None, {}, cached=True))
     assert asked == [{"limit": 500}, {"limit": 500, "_continue": "next"}, {"resource_version": "0"}]
+    asked.clear()
+    assert asyncio.run(api.keys("v1", "Pod", None)) == [("ns", "1"), ("ns", "2")]
+    assert asked == [{"limit": FEW}, {"limit": FEW, "_continue": "next"}], "each of these may be as large as an object can be"
+
+
+def test_of_an_answer_no_more_is_read_than_its_bound() -> None:
+    """Anybody can put the labels of a CounterCluster on ten thousand pods of his own."""
+    answers: list[Answer] = []
+
+    class Dynamic:
+        resources: Any = None
+
+        async def get(self, *_: Any, **how: Any) -> Any:
+            if "kind" in how:
+                return object()
+            answers.append(Answer(itertools.repeat(b"x" * 1000)))
+            return answers[-1]
+
+    dynamic = Dynamic()
+    dynamic.resources = dynamic
+    api = Kubernetes(None, dynamic)  # type: ignore[arg-type]
+    with pytest.raises(TooMuch, match="more than 50,000 bytes"):
+        asyncio.run(api.list("v1", "Pod", "ns", {}, cached=True, most_bytes=50_000))
+    assert answers[0].closed
+    assert answers[0].read == 51_000
+
+
+def test_the_bound_is_for_all_pages_together() -> None:
+    class Dynamic:
+        resources: Any = None
+
+        async def get(self, *_: Any, **how: Any) -> Any:
+            return object() if "kind" in how else Answer.of({"metadata": {"continue": "next"}, "items": ["x" * 1000]})
+
+    dynamic = Dynamic()
+    dynamic.resources = dynamic
+    with pytest.raises(TooMuch):
+        asyncio.run(Kubernetes(None, dynamic).list("v1", "Event", "ns", {}, most_bytes=50_000))  # type: ignore[arg-type]
 
 
 def test_requests_wait_for_each_other_and_the_lease_for_none_of_them() -> None:

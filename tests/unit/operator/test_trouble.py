@@ -126,12 +126,13 @@ class Events:
         self.events, self.asked, self.failing = events, [], None
         self.now_s = 0.0
 
-    async def list(self, version: str, kind: str, namespace: str, selector: Object, *, fields: str) -> list[Object]:
+    async def list(self, version: str, kind: str, namespace: str, selector: Object, *, fields: str, most_bytes: int) -> list[Object]:
         if self.failing is not None:
             raise self.failing
         assert (version, kind, namespace, selector) == ("events.k8s.io/v1", "Event", "ns", {})
         self.asked.append(fields)
         asked = dict(part.split("=") for part in fields.split(","))
+        assert most_bytes <= 1 << 20
         return self.events.get(asked["regarding.name"].replace("-", "_"), [])
 
 
