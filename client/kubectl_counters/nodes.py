@@ -99,7 +99,14 @@ class Nodes:
     def scan(self, pod: Object, pattern: str, *, values: bool = False, limit: int = 0) -> Iterator[Page]:
         """Names of counters, and with `values` these, in pages. Raises Trouble."""
         with self._talk(pod, lambda: self._door.to_count(self._dial(pod, RESP)), self._door.login) as client:
-            yield from pages(client.execute_command, pattern, values=values, limit=limit)
+
+            def ask(*commands: tuple[str | int, ...]) -> list[object]:
+                with client.pipeline(transaction=False) as together:
+                    for words in commands:
+                        together.execute_command(*words)
+                    return together.execute()
+
+            yield from pages(ask, pattern, values=values, limit=limit)
 
     def transfer(self, leader: Object, node_id: str = NOBODY) -> None:
         self._asked(leader, lambda: self._door.to_administer(self._dial(leader, ADMIN)), {}, "RAFT.TRANSFER", node_id)
