@@ -39,11 +39,11 @@ from counter_node.net.peers import REMOVED, Hello, Peers, Welcome, frame, frames
 from counter_node.net.reach import reached
 from counter_node.question import Questions
 from counter_node.raft.alone import why_not_alone
-from counter_node.raft.core import Config
 from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import AppendResponse, InstallSnapshot
+from counter_node.raft.state import Config
 from counter_node.raft.types import NONE, Entry, EntryKind, HardState, Member, Membership, NodeId, Snapshot
 from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
 from counter_node.resp.commands import CATALOGUE

@@ -35,11 +35,12 @@ from counter_node.counters.ops import CONSTANT, is_write
 from counter_node.counters.replies import Failure, pack
 from counter_node.gateway import Gateway, Op, Reads, Token
 from counter_node.log_time import ClockAsk, ClockTell, LogTime, Note
-from counter_node.raft.core import Config, Persist, Raft, Role
+from counter_node.raft.core import Persist, Raft
 from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import Append, InstallSnapshot, Message, ReadRequest
+from counter_node.raft.state import Config, Role
 from counter_node.raft.types import (
     NONE,
     Entry,

@@ -25,11 +25,11 @@ from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
 from counter_node.log_time import Note, holds, worth_keeping
 from counter_node.net.pulse import Pulse
-from counter_node.raft.core import Config
 from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import AppendResponse, InstallSnapshot
+from counter_node.raft.state import Config
 from counter_node.raft.types import HardState, Member, NodeId, Snapshot
 from counter_node.replica import ENTRY_BYTES, DiskJob, PeerMessage, Replica, Turn, first_snapshot
 

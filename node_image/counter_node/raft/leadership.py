@@ -5,8 +5,6 @@ The object is made when an election is won and dropped when the term ends, so no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from counter_node.raft import quorum
@@ -26,10 +24,8 @@ from counter_node.raft.messages import (
 )
 from counter_node.raft.progress import Pace, Progress
 from counter_node.raft.readindex import PendingRead, ReadQueue
+from counter_node.raft.state import State
 from counter_node.raft.types import NONE, ChangeKind, Entry, EntryKind, MembershipChange, NodeId
-
-if TYPE_CHECKING:
-    from counter_node.raft.core import Raft
 
 
 class Busy(Exception):
@@ -41,7 +37,7 @@ class NotReady(Exception):
 
 
 class Leadership:
-    def __init__(self, raft: Raft) -> None:
+    def __init__(self, raft: State) -> None:
         self._raft = raft
         self._config = raft.config
         log = raft.log
@@ -127,7 +123,8 @@ class Leadership:
 
     # --- the clock ----------------------------------------------------------------------------------------------------------
 
-    def tick(self) -> None:
+    def tick(self) -> bool:
+        """True when no majority answers any more: this leadership is over."""
         self._commit_news_due = True
         self._heartbeat_elapsed += 1
         self._quorum_elapsed += 1
@@ -137,12 +134,11 @@ class Leadership:
                 self.transferee = NONE  # thesis 3.10: it did not work out; take proposals again
         if self._quorum_elapsed >= self._config.election_ticks:
             self._quorum_elapsed = 0
-            self._raft.restart_election_timer()
             if not self._heard_from_quorum():
-                self._raft.lost_quorum()
-                return
+                return True
         if self._heartbeat_elapsed >= self._config.heartbeat_ticks:
             self._heartbeat()
+        return False
 
     def _heard_from_quorum(self) -> bool:
         """CheckQuorum (thesis 6.2): a leader that no majority answers gives up, so that its clients learn it."""

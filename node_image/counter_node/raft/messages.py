@@ -5,6 +5,8 @@ Every message carries the sender's term; the common door of the core (`Raft.step
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from counter_node.raft.types import Entry, SnapshotMeta
@@ -120,3 +122,6 @@ Message = (
     | ReadRequest
     | ReadResponse
 )
+
+OF_LEADER: Final = (Append, Heartbeat, InstallSnapshot)
+"""What only a leader sends."""

@@ -22,12 +22,9 @@ writes to it, it was no removal of this node, and is forgotten (but for rule 1).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from counter_node.raft.state import Role, State
 from counter_node.raft.types import NONE, Removal
-
-if TYPE_CHECKING:
-    from counter_node.raft.core import Raft
 
 
 def is_later(mine: Sequence[str], theirs: Sequence[str]) -> bool:
@@ -35,7 +32,7 @@ def is_later(mine: Sequence[str], theirs: Sequence[str]) -> bool:
     return bool(mine and theirs) and mine[-1] in theirs[:-1]
 
 
-def why_not_believed(raft: Raft, mine: Sequence[str], removal: Removal | None, theirs: Sequence[str]) -> str:
+def why_not_believed(raft: State, mine: Sequence[str], removal: Removal | None, theirs: Sequence[str]) -> str:
     """Empty when the removal is believed, else the reason. `mine` and `theirs`: ids of histories, the newest last."""
     if removal is None or removal.node != raft.id:
         return "it names no decision"
@@ -43,7 +40,7 @@ def why_not_believed(raft: Raft, mine: Sequence[str], removal: Removal | None, t
         return f"its history {theirs[-1]} did not come out of this node's, {mine[-1]}"
     if is_later(mine, theirs) or removal.term > raft.term:
         return ""
-    if raft.leadership is not None or raft.leader != NONE:
+    if raft.role is Role.LEADER or raft.leader != NONE:
         return "a leader is heard, and leaders write to members only"
     log = raft.log
     if removal.index <= log.committed:

@@ -12,7 +12,7 @@ from counter_node.counters.replies import Failure
 from counter_node.counters.state import State
 from counter_node.gateway import Gateway
 from counter_node.log_time import Note
-from counter_node.raft.core import Config
+from counter_node.raft.state import Config
 from counter_node.raft.types import HardState, Member, Snapshot
 from counter_node.replica import Replica, first_snapshot
 

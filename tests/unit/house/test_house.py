@@ -43,7 +43,6 @@ DEBTS = {
     "circles": {
         "counter_node.counters.accounts",
         "counter_node.metrics",
-        "counter_node.raft.core",
         "counter_node.resp.access",
         "counter_node.security.acl",
     },
@@ -55,7 +54,6 @@ DEBTS = {
         "node_image/counter_node/net/clients.py",
         "node_image/counter_node/net/peers.py",
         "node_image/counter_node/node.py",
-        "node_image/counter_node/raft/core.py",
         "node_image/counter_node/replica.py",
         "tests/integration/test_cache.py",
         "tests/mutations/catalogue.py",

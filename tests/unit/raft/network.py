@@ -6,8 +6,9 @@ import random
 from collections.abc import Callable
 
 import msgspec
-from counter_node.raft.core import Config, Raft
+from counter_node.raft.core import Raft
 from counter_node.raft.messages import InstallSnapshot, Message
+from counter_node.raft.state import Config
 from counter_node.raft.types import EntryKind, HardState, Member, Membership, MembershipChange, NodeId, SnapshotMeta
 
 

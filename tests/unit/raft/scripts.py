@@ -19,10 +19,11 @@ from collections.abc import Callable
 
 import msgspec
 from counter_node.raft import messages as m
-from counter_node.raft.core import Config, Persist, Raft
+from counter_node.raft.core import Persist, Raft
 from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.lease import Promise
 from counter_node.raft.membership import ChangeRefused
+from counter_node.raft.state import Config
 from counter_node.raft.types import ChangeKind, Entry, EntryKind, HardState, Member, MembershipChange, NodeId, SnapshotMeta
 
 from tests.unit.raft.network import membership

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from counter_node.raft.core import Config, Raft, Role
+from counter_node.raft.core import Raft
 from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import Append, Heartbeat, HeartbeatResponse, InstallSnapshot, VoteRequest, VoteResponse
+from counter_node.raft.state import Config, Role
 from counter_node.raft.types import ChangeKind, Entry, EntryKind, HardState, Member, MembershipChange, SnapshotMeta
 
 from tests.unit.raft.network import Network, membership

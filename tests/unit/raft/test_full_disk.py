@@ -8,8 +8,8 @@ from counter_node.counters.machine import Machine
 from counter_node.counters.ops import is_write
 from counter_node.counters.replies import Failure
 from counter_node.gateway import Gateway
-from counter_node.raft.core import Config
 from counter_node.raft.messages import Append, AppendResponse, Heartbeat, HeartbeatResponse, InstallSnapshot, VoteRequest
+from counter_node.raft.state import Config
 from counter_node.raft.types import Entry, EntryKind, HardState, Member, SnapshotMeta
 from counter_node.relief import shrinks
 from counter_node.replica import ENTRY_BYTES, SAVE_AGAIN_TICKS, DiskJob, Replica, first_snapshot

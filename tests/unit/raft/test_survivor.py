@@ -11,8 +11,8 @@ from counter_node.counters.history import History
 from counter_node.counters.machine import Machine
 from counter_node.gateway import Gateway
 from counter_node.raft.alone import ELECTIONS, why_not_alone
-from counter_node.raft.core import Config
 from counter_node.raft.messages import Heartbeat, VoteResponse
+from counter_node.raft.state import Config
 from counter_node.raft.types import NONE, Entry, EntryKind, HardState, Member, Membership, Removal, Snapshot, SnapshotMeta
 from counter_node.replica import Replica
 
