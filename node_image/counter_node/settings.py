@@ -6,10 +6,11 @@ Every limit of the node is a field here, with its unit last in the name. docs/in
 from __future__ import annotations
 
 import argparse
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -17,10 +18,14 @@ from counter_node import __version__
 from counter_node.counters.levels import LEVEL
 from counter_node.counters.producers import MOST
 from counter_node.counters.state import MAX_KEYS
+from counter_node.raft.membership import MAX_ADDRESS_BYTES, MAX_NAME_BYTES
 
 PREFIX = "COUNTER_"
 LARGEST_ENTRY_BYTES = 16 << 20
 """What `max_entry_bytes` may be, and what a leader takes from a node that has another setting."""
+
+
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 class SettingsError(Exception):
@@ -144,65 +149,110 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     for required in ("cluster_id", "data_dir"):
         if not found.get(required):
             raise SettingsError(f"{PREFIX}{required.upper()} is not set: {HELP[required]}")
-    try:
-        settings = msgspec.convert(found, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"bad setting: {error}") from None
-    return _checked(settings)
+    return _checked(_converted(found))
 
 
-_POSITIVE = (
-    *("max_keys", "max_producers", "snapshot_bytes", "max_clients", "max_pipeline", "max_pipeline_bytes", "max_gathered"),
-    *("max_reply_bytes", "shutdown_ms", "max_handshakes", "handshake_ms"),
-)
+_PORT = (1, 65_535, "")
+_COUNT = (1, 1 << 40, "")
+_MEMORY = (0, 1 << 50, "0 means a part of the container's memory")
+_RANGES: dict[str, tuple[int, int, str]] = {
+    "resp_port": _PORT,
+    "peer_port": _PORT,
+    "admin_port": _PORT,
+    "http_port": _PORT,
+    "cluster_port": (0, 65_535, "0 means none"),
+    "tick_ms": (5, 1_000, ""),
+    "heartbeat_ticks": (1, 10_000, ""),
+    "election_ticks": (3, 100_000, ""),
+    "snapshot_bytes": (1, 1 << 40, ""),
+    "segment_bytes": (1 << 20, 1 << 30, ""),
+    "max_keys": _COUNT,
+    "max_producers": _COUNT,
+    "max_bytes": _MEMORY,
+    "memory_bytes": _MEMORY,
+    "max_clients": (1, 10_000_000, ""),
+    "max_pipeline": (1, 10_000_000, ""),
+    "max_pipeline_bytes": (1, 1 << 30, ""),
+    "max_gathered": (1, 100_000_000, ""),
+    "max_entry_bytes": (64 << 10, LARGEST_ENTRY_BYTES, ""),
+    "max_reply_bytes": (1, 1 << 30, ""),
+    "client_bytes": _MEMORY,
+    "max_handshakes": (1, 1_000_000, ""),
+    "handshake_ms": (1, 3_600_000, ""),
+    "patience_ms": (100, 3_999, "stock clients give up at 5 s and would repeat the command"),
+    "unready_close_s": (0, 3_600, "0 means never"),
+    "shutdown_ms": (1, 3_600_000, ""),
+    "level": (1, LEVEL, ""),
+}
+"""The least and the most of every number: a larger one would not fit where it is used, and the node would end by it, or hang."""
+_LONGEST = {"cluster_id": 512, "name": MAX_NAME_BYTES, "advertise_peer": MAX_ADDRESS_BYTES, "advertise_resp": MAX_ADDRESS_BYTES}
+"""In bytes; a longer name could not be a member's."""
+
+
+def _refuse(name: str, value: object, limit: str) -> NoReturn:
+    text = repr(value)
+    raise SettingsError(f"{PREFIX}{name.upper()} is {text if len(text) <= 80 else text[:80] + '…'}; {limit}")
+
+
+def _converted(found: dict[str, Any]) -> Settings:
+    """Raises SettingsError."""
+    for field in msgspec.structs.fields(Settings):
+        if field.name in found:
+            try:
+                msgspec.convert(found[field.name], field.type, strict=False)
+            except msgspec.ValidationError:
+                needed = "true or false" if field.type is bool else "a whole number is needed"
+                _refuse(field.name, found[field.name], needed)
+    return msgspec.convert(found, Settings, strict=False)
 
 
 def _checked(s: Settings) -> Settings:
-    def refuse(name: str, value: object, limit: str) -> None:
-        raise SettingsError(f"{PREFIX}{name.upper()} is {value!r}; {limit}")
-
-    for port in ("resp_port", "peer_port", "admin_port", "http_port"):
-        if not 0 < getattr(s, port) < 65536:
-            refuse(port, getattr(s, port), "ports are 1 to 65535")
-    if not 0 <= s.cluster_port < 65536:
-        refuse("cluster_port", s.cluster_port, "ports are 1 to 65535, and 0 means none")
-    if not 5 <= s.tick_ms <= 1_000:
-        refuse("tick_ms", s.tick_ms, "5 to 1000")
-    if s.heartbeat_ticks < 1:
-        refuse("heartbeat_ticks", s.heartbeat_ticks, "at least 1")
+    """Raises SettingsError."""
+    for name, (least, most, why) in _RANGES.items():
+        if not least <= (value := getattr(s, name)) <= most:
+            _refuse(name, value, f"{least} to {most}" + (f"; {why}" if why else ""))
+    taken: dict[int, str] = {}
+    for port in ("resp_port", "peer_port", "admin_port", "http_port", "cluster_port"):
+        if (number := getattr(s, port)) and (other := taken.setdefault(number, port)) != port:
+            _refuse(port, number, f"{PREFIX}{other.upper()} is the same")
     if s.election_ticks < 3 * s.heartbeat_ticks:
-        refuse("election_ticks", s.election_ticks, f"at least 3 times heartbeat_ticks ({s.heartbeat_ticks})")
-    if not 100 <= s.patience_ms < 4_000:
-        refuse("patience_ms", s.patience_ms, "100 to 3999 ms: stock clients give up at 5 s and would repeat the command")
-    if not 0 <= s.unready_close_s <= 3_600:
-        refuse("unready_close_s", s.unready_close_s, "0 to 3600 s, and 0 means never")
-    if s.client_bytes and s.client_bytes < 1 << 20:
-        refuse("client_bytes", s.client_bytes, "at least 1 MiB, and 0 means a part of the container's memory")
-    if s.segment_bytes < 1 << 20:
-        refuse("segment_bytes", s.segment_bytes, "at least 1 MiB")
-    if not 64 << 10 <= s.max_entry_bytes <= LARGEST_ENTRY_BYTES:
-        refuse("max_entry_bytes", s.max_entry_bytes, f"64 KiB to {LARGEST_ENTRY_BYTES >> 20} MiB")
-    for name in ("max_bytes", "memory_bytes"):
-        if getattr(s, name) < 0:
-            refuse(name, getattr(s, name), "at least 0")
-    for positive in _POSITIVE:
-        if getattr(s, positive) < 1:
-            refuse(positive, getattr(s, positive), "at least 1")
-    if not 1 <= s.level <= LEVEL:
-        refuse("level", s.level, f"1 to {LEVEL}")
+        _refuse("election_ticks", s.election_ticks, f"at least 3 times heartbeat_ticks ({s.heartbeat_ticks})")
+    if 0 < s.client_bytes < 1 << 20:
+        _refuse("client_bytes", s.client_bytes, "at least 1 MiB, and 0 means a part of the container's memory")
+    if s.log_level.lower() not in LOG_LEVELS:
+        _refuse("log_level", s.log_level, f"one of {', '.join(LOG_LEVELS)}")
+    for field in msgspec.structs.fields(Settings):
+        value = getattr(s, field.name)
+        if isinstance(value, str) and not value.isprintable():
+            _refuse(field.name, value, "no control characters, and only what is UTF-8")
     name = s.name or socket.gethostname()
     host = name if s.bind == "0.0.0.0" else s.bind
-    return msgspec.structs.replace(
+    s = msgspec.structs.replace(
         s,
         name=name,
         advertise_peer=s.advertise_peer or f"{host}:{s.peer_port}",
         advertise_resp=s.advertise_resp or f"{host}:{s.resp_port}",
     )
+    for field_name, longest in _LONGEST.items():
+        if (size := len(getattr(s, field_name).encode())) > longest:
+            _refuse(field_name, getattr(s, field_name), f"{size} bytes; at most {longest}")
+    for field_name in ("advertise_peer", "advertise_resp", "cache"):
+        if value := getattr(s, field_name):
+            _require_address(field_name, value)
+    return s
+
+
+def _require_address(name: str, value: str) -> None:
+    """Raises SettingsError."""
+    try:
+        address(value)
+    except SettingsError:
+        _refuse(name, value, "host:port is needed, with a port of 1 to 65535")
 
 
 def address(text: str) -> tuple[str, int]:
     """Splits `host:port`. Raises SettingsError."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+    host, _, port = text.rpartition(":")
+    if not (host and re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65_536):
         raise SettingsError(f"{text!r} is not host:port")
     return host.strip("[]"), int(port)

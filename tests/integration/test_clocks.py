@@ -135,3 +135,6 @@ def test_an_administrator_sets_the_calendar_and_every_deadline_keeps_what_was_le
         assert log_time(nodes)["witnesses"] == ["apiserver"]
         with pytest.raises(Exception, match="is not a time in ms"):
             nodes.admin(0, "RAFT.TIME", "tomorrow")
+        for wrong in (now_ms // 1000, -now_ms, 999_999_999_999_999_999):
+            with pytest.raises(Exception, match="between the years 2000 and 9999"):
+                nodes.admin(0, "RAFT.TIME", str(wrong))

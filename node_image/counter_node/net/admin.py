@@ -28,17 +28,18 @@ MOST_NAME_BYTES = 100
 OK = Simple("OK")
 
 
+EARLIEST_MS, LATEST_MS = 946_684_800_000, 253_402_300_799_999
+"""What RAFT.TIME takes. A time in seconds would be in January 1970, and every deadline given as a moment in a far future."""
+
+
 class Refused(Exception):
     """The text of the error reply."""
 
 
 def node_id(text: bytes) -> NodeId:
-    if len(text) != 16:
-        raise Refused(f"ERR node id {text.decode(errors='replace')!r} is not 16 hex digits")
-    try:
-        return int(text, 16)
-    except ValueError:
-        raise Refused(f"ERR node id {text.decode(errors='replace')!r} is not 16 hex digits") from None
+    if not re.fullmatch(rb"[0-9a-fA-F]{16}", text):
+        raise Refused(f"ERR node id {text[:40].decode(errors='replace')!r} is not 16 hex digits")
+    return int(text, 16)
 
 
 def _integer(text: bytes, what: str) -> int:
@@ -51,7 +52,7 @@ def _address(text: bytes) -> str:
     try:
         address(text.decode())
     except (SettingsError, UnicodeDecodeError):
-        raise Refused(f"ERR {text.decode(errors='replace')!r} is not host:port") from None
+        raise Refused(f"ERR {text[:300].decode(errors='replace')!r} is not host:port") from None
     return text.decode()
 
 
@@ -89,6 +90,9 @@ class Admin:
             return Failure(f"BUSY {error}".encode())
         except NotReady as error:
             return Failure(f"NOTREADY {error}".encode())
+        except Exception as error:  # without an answer the administrator would wait for ever, and know nothing
+            log.error("raft.%s failed by an error of the node's own; please report it", name.lower(), exc_info=True)
+            return Failure(f"UNKNOWN an error of the node's own, {type(error).__name__}, which its log tells; look before you ask again".encode())
 
     def applied(self, entry: Entry) -> None:
         """Whoever waits for this index learns whether it is still the entry that was proposed."""
@@ -178,14 +182,17 @@ class Admin:
         self._leadership()
         if replica.machine.level < TIME_LEVEL:
             raise Refused(f"ERR not before every node is upgraded: RAFT.TIME needs level {TIME_LEVEL}, the cluster is at {replica.machine.level}")
-        offset_ms = _integer(utc, "a time in ms since 1970") - replica.time.now()
+        wanted_ms = _integer(utc, "a time in ms since 1970")
+        if not EARLIEST_MS <= wanted_ms <= LATEST_MS:
+            raise Refused(f"ERR {wanted_ms} is not a time in ms since 1970 between the years 2000 and 9999; are those seconds?")
+        offset_ms = wanted_ms - replica.time.now()
         index = replica.propose_time(Calendar(offset_ms))
         if index is None:
             raise Refused("BUSY the entry could not be proposed now; ask again")
         self._node.wake()
         if not await self._committed(index):
             raise Refused("BUSY leadership was lost before the change was committed; it did not happen")
-        log.warning("the calendar was set by an administrator", extra={"utc_ms": int(utc), "offset_ms": offset_ms})
+        log.warning("the calendar was set by an administrator", extra={"utc_ms": wanted_ms, "offset_ms": offset_ms})
         return OK
 
     async def _witness(self, name: bytes, utc: bytes, error: bytes, max_jump: bytes) -> Simple:
