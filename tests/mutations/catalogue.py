@@ -24,6 +24,7 @@ from counter_node.counters.table import Table
 from counter_node.counters.within import Search
 from counter_node.gateway import Gateway
 from counter_node.log_time import ClockTell, LogTime
+from counter_node.net import cluster_view
 from counter_node.net.clients import ClientConnection
 from counter_node.net.holdings import Holdings
 from counter_node.net.pulse import Pulse
@@ -738,6 +739,11 @@ def due_is_seen(patch: Patch) -> None:
 @mutation("a write finds what is due", tests=("tests/unit/counters",))
 def due_is_written(patch: Patch) -> None:
     patch(State, "fetch", lambda self, key: self.values.get(key))
+
+
+@mutation("a leader that is cut off keeps the clients of its cluster port", tests=("tests/unit/test_cluster_view.py",))
+def keeps_cluster_clients(patch: Patch) -> None:
+    patch(cluster_view.View, "elsewhere", lambda self: None)
 
 
 @mutation("older members' clusters remove what is due in slices, too", tests=("tests/unit/counters",))

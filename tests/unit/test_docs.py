@@ -32,6 +32,7 @@ KNOWN: list[tuple[str, str, str]] = [
     (r"python3? -m countercluster\.load .*", "tests/unit/client/test_load.py", "load"),
     (r"python3? -m counter_node\.wal inspect .*", "tests/unit/storage/test_inspection.py", "inspect"),
     (r"python3 -m pytest tests/clients/test_stock_programs\.py --rewrite", "tests/clients/test_stock_programs.py", "--rewrite"),
+    (r"python3 -m pytest tests/clients/test_cluster_clients\.py --rewrite", "tests/clients/test_cluster_clients.py", "--rewrite"),
     (r"redis-cli -p 6380 .*mget countercluster:.*", "client/countercluster/aio/cache.py", "mget(HEARTBEAT"),
     (r"python3? -m benchmarks\.cache_staleness", "tests/integration/test_cache.py", "cache_staleness"),
     (r"(?:export REDISCLI_AUTH=\$\()?kubectl get secret clicks-client -o go-template=.*", "tests/e2e/test_security.py", "docs/operating/install.md"),

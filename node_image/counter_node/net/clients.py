@@ -262,13 +262,18 @@ class ClientConnection(Connection, asyncio.Protocol):
         commands, self._commands = self._commands, []
         if len(commands) > most:
             commands, self._commands = commands[:most], commands[most:]
-        if self._server.unready.refusal is not None and not self._admin:
+        if self._server.unready.refusal is not None and not self._admin and not self._redirects:
             self._refuse(self._server.unready.refusal, len(commands))
             return
         self._take(commands)
         self._count_piece()
         if self.silent and not self._stranger:
             self._server.spoke(self)
+
+    @property
+    def _redirects(self) -> bool:
+        """It sends its clients to another node, which they would not hear of when it ended."""
+        return self._cluster and self._server.view.elsewhere() is not None
 
     def _count_piece(self) -> None:
         """Not before the long command has its slot."""
@@ -285,7 +290,7 @@ class ClientConnection(Connection, asyncio.Protocol):
 
     def let_go(self, now_s: float) -> bool:
         """Closes the connection if it has no write in flight nor waiting, and is not just being refused. Whether it did."""
-        if self._admin or self.session is None or self._writes or self.writes_in_lane() or now_s - self.session.born_s < GRACE_S:
+        if self._admin or self._redirects or self.session is None or self._writes or self.writes_in_lane() or now_s - self.session.born_s < GRACE_S:
             return False
         if self._held or self._unbegun or self._encoding is not None:  # answered or refused first: its client would not know what became of them
             return False
@@ -760,6 +765,7 @@ class ClientServer:
 
     def tick(self) -> None:
         """Stop reading from everybody while too many commands wait for a leader; let them go while the node is not ready."""
+        self.view.look()
         if self.unready.tick(self.now_s()):
             now_s = self.now_s()
             for connection in list(self._connections):

@@ -8,7 +8,9 @@ A pool of connections to a node that is cut off stays there for ever, as each co
    first: it is never closed by this.
 2. A new connection gets `-LOADING`, with the reason, for what it says first, and is closed; or is
    closed after `GRACE_S`, when it says nothing.
-3. The admin port, the HTTP port and the peers' port are not touched: probes, the operator and
+3. On the cluster port a node that led goes on: it sends clients to another node by MOVED
+   (resp/cluster.py). Some of them stay with a master that closes connections or refuses them.
+4. The admin port, the HTTP port and the peers' port are not touched: probes, the operator and
    members are served as ever.
 
 Also when no node of the cluster has a leader: which of both it is, a node cannot know.

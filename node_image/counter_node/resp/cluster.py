@@ -3,7 +3,8 @@ voters as replicas.
 
 1. A command with keys is redirected to the leader with MOVED; on a connection that said READONLY, only if it writes. Its reads are linearizable on
    every node, which those of a Redis replica are not.
-2. What is LOADING elsewhere is CLUSTERDOWN here, as clients of clusters repeat that one.
+2. What is LOADING elsewhere is CLUSTERDOWN here, as clients of clusters repeat that one. Without a leader a command with keys gets it too; but from a
+   node that led, and leads no more, it gets MOVED to another voter, reads as well: some clients leave a master for MOVED and for nothing else.
 3. CLUSTER SHARDS is answered on the clients' port as well, with the addresses of that port: there it is how programs find the other nodes.
 4. All keys are in one shard, so keys of different slots may be in one command or transaction.
 
@@ -51,6 +52,10 @@ class ClusterView(Protocol):
         """Host and cluster port."""
         ...
 
+    def elsewhere(self) -> tuple[str, int] | None:
+        """Of another voter, if no leader is known and this node was the last one."""
+        ...
+
     def me(self) -> str: ...
 
     def term(self) -> int: ...
@@ -75,12 +80,16 @@ def slot_of(key: bytes) -> int:
 def redirection(session: Session, command: Command, words: list[bytes]) -> Failure | None:
     """The error that sends a client to the leader, if this command is not for this node."""
     view, first = session.cluster, command.keys[0]
-    if view is None or first == 0 or view.leads() or (session.reads_here and "readonly" in command.flags):
+    if view is None or first == 0 or view.leads():
         return None
-    leader = view.leader()
-    if leader is None:
+    elsewhere = view.elsewhere()
+    if elsewhere is None:
+        if session.reads_here and "readonly" in command.flags:
+            return None
+        elsewhere = view.leader()
+    if elsewhere is None:
         return DOWN
-    return Failure(b"MOVED %d %s:%d" % (slot_of(words[first]), leader[0].encode(), leader[1]))
+    return Failure(b"MOVED %d %s:%d" % (slot_of(words[first]), elsewhere[0].encode(), elsewhere[1]))
 
 
 def in_cluster_mode(reply: Any) -> Any:

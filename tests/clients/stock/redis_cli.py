@@ -57,4 +57,5 @@ def count() -> dict[str, object]:
 
 if __name__ == "__main__":
     print(json.dumps(basics()), flush=True)
+    sys.stdin.readline()
     print(json.dumps(count()), flush=True)

@@ -118,6 +118,7 @@ async def basics_asyncio(port: int, key: str) -> dict[str, str]:
 
 def blocking(port: int, key: str) -> None:
     print(json.dumps(basics(port, key)), flush=True)
+    sys.stdin.readline()
     client, books, stop = redis.Redis(port=port, **options()), Books(), threading.Event()
 
     def count() -> None:
@@ -140,6 +141,7 @@ def blocking(port: int, key: str) -> None:
 
 async def asyncio_(port: int, key: str) -> None:
     print(json.dumps(await basics_asyncio(port, key)), flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
     client, books, stop = redis.asyncio.Redis(port=port, **options(redis.asyncio.retry.Retry)), Books(), asyncio.Event()
 
     async def count() -> None:

@@ -1,5 +1,4 @@
-"""`redis_py_slow.py blocking|asyncio plain|cluster PORT KEY TIMEOUT_MS [REMEDY]`: four increments, each by a worker of its own, whose
-answers come later than the client waits."""
+"""`redis_py_slow.py blocking|asyncio slow|pool plain|cluster PORTS KEY TIMEOUT_MS [REMEDY]`: see README.md."""
 
 from __future__ import annotations
 
@@ -8,6 +7,8 @@ import collections
 import concurrent.futures
 import json
 import sys
+import threading
+import time
 from typing import Any
 
 import redis
@@ -19,11 +20,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 WORKERS = 4
+PAUSE_S = 0.02
 
 
-def options(retry: Any) -> dict[str, Any]:
+def options(retry: Any, node: Any) -> dict[str, Any]:
     """Beside the defaults: a time-out, where it is not that of the client, and the remedy."""
-    found: dict[str, Any] = {"host": "127.0.0.1", "port": int(PORT)}
+    found: dict[str, Any] = {"host": "127.0.0.1", "port": int(PORTS[0])}
+    if WHERE == "cluster":
+        found = {"startup_nodes": [node("127.0.0.1", int(port)) for port in PORTS]}
     if float(TIMEOUT_MS):
         found["socket_timeout"] = float(TIMEOUT_MS) / 1000
     if REMEDY:
@@ -35,9 +39,14 @@ def words(error: Exception | None) -> str:
     return "<nil>" if error is None else f"{type(error).__name__}: {error}"
 
 
-def blocking() -> collections.Counter[str]:
+def line(start_s: float, told: str) -> None:
+    """In one piece, as others write as well."""
+    print(f"{start_s * 1000:.0f} {(time.time() - start_s) * 1000:.0f} {told}".replace("\n", " ") + "\n", end="", flush=True)
+
+
+def blocking() -> None:
     make: Any = redis.cluster.RedisCluster if WHERE == "cluster" else redis.Redis
-    client = make(**options(Retry))
+    client = make(**options(Retry, redis.cluster.ClusterNode))
 
     def one(_: int) -> str:
         try:
@@ -46,13 +55,24 @@ def blocking() -> collections.Counter[str]:
             return words(error)
         return words(None)
 
-    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        return collections.Counter(pool.map(one, range(WORKERS)))
+    def counts(number: int) -> None:
+        while True:
+            time.sleep(PAUSE_S)
+            start_s = time.time()
+            line(start_s, one(number))
+
+    if WHAT == "slow":
+        with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+            print(json.dumps(collections.Counter(pool.map(one, range(WORKERS)))), flush=True)
+        return
+    for number in range(WORKERS):
+        threading.Thread(target=counts, args=(number,), daemon=True).start()
+    sys.stdin.read()
 
 
-async def asyncio_() -> collections.Counter[str]:
+async def asyncio_() -> None:
     make: Any = redis.asyncio.cluster.RedisCluster if WHERE == "cluster" else redis.asyncio.Redis
-    client = make(**options(redis.asyncio.retry.Retry))
+    client = make(**options(redis.asyncio.retry.Retry, redis.asyncio.cluster.ClusterNode))
 
     async def one() -> str:
         try:
@@ -61,11 +81,27 @@ async def asyncio_() -> collections.Counter[str]:
             return words(error)
         return words(None)
 
+    async def counts() -> None:
+        while True:
+            await asyncio.sleep(PAUSE_S)
+            start_s = time.time()
+            line(start_s, await one())
+
     if WHERE == "cluster":
         await client.initialize()
-    return collections.Counter(await asyncio.gather(*(one() for _ in range(WORKERS))))
+    if WHAT == "slow":
+        print(json.dumps(collections.Counter(await asyncio.gather(*(one() for _ in range(WORKERS))))), flush=True)
+        return
+    workers = [asyncio.ensure_future(counts()) for _ in range(WORKERS)]
+    await asyncio.to_thread(sys.stdin.read)
+    for worker in workers:
+        worker.cancel()
 
 
 if __name__ == "__main__":
-    which, WHERE, PORT, KEY, TIMEOUT_MS, *REMEDY = sys.argv[1:]
-    print(json.dumps(blocking() if which == "blocking" else asyncio.run(asyncio_())), flush=True)
+    which, WHAT, WHERE, ports, KEY, TIMEOUT_MS, *REMEDY = sys.argv[1:]
+    PORTS = ports.split(",")
+    if which == "blocking":
+        blocking()
+    else:
+        asyncio.run(asyncio_())

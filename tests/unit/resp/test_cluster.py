@@ -14,14 +14,17 @@ IDS = [f"{number:040x}" for number in (1, 2, 3)]
 
 
 class View:
-    def __init__(self, me: int = 1, leader: int = 1) -> None:
-        self._me, self._leader = me, leader
+    def __init__(self, me: int = 1, leader: int = 1, other: int = 0) -> None:
+        self._me, self._leader, self._other = me, leader, other
 
     def leads(self) -> bool:
         return self._me == self._leader
 
     def leader(self) -> tuple[str, int] | None:
         return (f"host-{self._leader}", 6380) if self._leader else None
+
+    def elsewhere(self) -> tuple[str, int] | None:
+        return (f"host-{self._other}", 6380) if self._other else None
 
     def me(self) -> str:
         return IDS[self._me - 1]
@@ -95,6 +98,15 @@ def test_without_a_leader_the_cluster_is_down() -> None:
     assert b"cluster_state:fail\r\n" in ask(lost, "CLUSTER INFO")  # type: ignore[operator]
     assert in_cluster_mode(Failure(b"LOADING no leader")) == Failure(b"CLUSTERDOWN no leader")
     assert in_cluster_mode(7) == 7
+
+
+def test_a_node_that_leads_no_more_sends_to_another_also_for_reads() -> None:
+    """go-redis, Jedis and Lettuce leave a master for MOVED, and not for CLUSTERDOWN."""
+    deposed = session(View(me=1, leader=0, other=3))
+    assert ask(deposed, "READONLY") == OK
+    assert ask(deposed, "INCR foo") == ask(deposed, "GET foo") == Failure(b"MOVED 12182 host-3:6380")
+    assert b"cluster_state:fail\r\n" in ask(deposed, "CLUSTER INFO")  # type: ignore[operator]
+    assert ask(deposed, "PING")
 
 
 def test_the_map_is_one_shard_with_the_leader_as_master() -> None:

@@ -146,12 +146,17 @@ func count(address, key string) map[string]any {
 }
 
 func main() {
-	if os.Args[1] == "slow" {
-		slow(os.Args[2:])
+	if os.Args[1] == "slow" || os.Args[1] == "pool" {
+		late(os.Args[1:])
 		return
 	}
 	address, key := "127.0.0.1:"+os.Args[1], os.Args[2]
 	out := json.NewEncoder(os.Stdout)
 	out.Encode(basics(address, key))
+	for word := []byte{0}; word[0] != '\n'; {
+		if _, err := os.Stdin.Read(word); err != nil {
+			break
+		}
+	}
 	out.Encode(count(address, key))
 }

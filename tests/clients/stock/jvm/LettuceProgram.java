@@ -4,6 +4,7 @@ import io.lettuce.core.api.sync.RedisCommands;
 import io.lettuce.core.codec.StringCodec;
 import io.lettuce.core.output.*;
 import io.lettuce.core.protocol.*;
+import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.TimeUnit;
 
@@ -13,10 +14,12 @@ public class LettuceProgram extends Program {
 
     LettuceProgram(String[] words) {
         super(words);
-        // A command that is not replayed is not failed either: its caller waits for the timeout, by default a minute.
-        RedisClient client = RedisClient.create("redis://127.0.0.1:" + port + (once ? "?timeout=2s" : ""));
+        RedisClient client = RedisClient.create("redis://127.0.0.1:" + port);
         if (once) client.setOptions(ClientOptions.builder().replayFilter(command -> true).build());
         connection = client.connect();
+        // A command that is not replayed is not failed either: its caller waits for the timeout, by default a minute. In the address it
+        // would be that of the handshake as well, which takes longer than 2 s on a busy machine.
+        if (once) connection.setTimeout(Duration.ofSeconds(2));
         commands = connection.sync();
     }
 

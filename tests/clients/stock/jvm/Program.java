@@ -41,6 +41,7 @@ abstract class Program {
     void run() throws Exception {
         checks();
         System.out.println(json(found));
+        while (System.in.read() != '\n') { }
         Map<String, Integer> errors = new TreeMap<>();
         long[] told = {0, 0, System.nanoTime()};
         boolean[] running = {true};

@@ -12,6 +12,7 @@ export async function run(client) {
     }
   }
   console.log(JSON.stringify(found));
+  await new Promise((resolve) => process.stdin.once("data", resolve));
   console.log(JSON.stringify(await count(await client.counting(Number(port), once))));
   process.exit(0);
 }
