@@ -20,23 +20,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from counter_node.counters import weights
 from counter_node.counters.batches import LimitsRow
 from counter_node.counters.replies import Failure
 from counter_node.counters.table import Table
 
-if TYPE_CHECKING:
-    from counter_node.counters.state import State
-
 TOO_MANY_KEYS: Final = (
-    b"OOM user %s has %d counters of its own and may have %d (limits.keys); it was not executed."
-    b" Delete some, or have the limit raised"
+    b"OOM user %s has %d counters of its own and may have %d (limits.keys); it was not executed. Delete some, or have the limit raised"
 )
 TOO_MANY_BYTES: Final = (
-    b"OOM user %s has counters of %d bytes and may have %d (limits.bytes); it was not executed."
-    b" Delete some, or have the limit raised"
+    b"OOM user %s has counters of %d bytes and may have %d (limits.bytes); it was not executed. Delete some, or have the limit raised"
 )
 TOO_MANY_PRODUCERS: Final = (
     b"OOM user %s has producers of IDMP that take %d bytes and may have %d (limits.bytes); it was not"
@@ -172,24 +167,3 @@ class Accounts:
             account.size_bytes += weights.KEY + weights.OWNER + len(key)
             if key in expiring:
                 account.size_bytes += weights.DEADLINE
-
-
-def over(state: State, key: bytes, old: int | None, *, expiry: bool) -> Failure | None:
-    """Why the actor may not have this key as a counter, or with an expiry, if so."""
-    actor = state.actor
-    assert actor is not None
-    more = state.new_bytes(1, len(key)) if old is None else 0
-    mine = old is None or state.accounts.owners.get(key) == actor.number
-    if expiry and mine and key not in state.deadlines:
-        more += weights.DEADLINE
-    return refused(state, int(old is None), more)
-
-
-def refused(state: State, keys: int, size_bytes: int) -> Failure | None:
-    """Why the actor may not have so much more, if so. What is due makes room first."""
-    actor = state.actor
-    assert actor is not None
-    while limit := actor.passes(keys, size_bytes):
-        if not state.backlog or not state.clear_away():
-            return actor.refusal(limit)
-    return None

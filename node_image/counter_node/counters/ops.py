@@ -11,9 +11,9 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
 
 from counter_node.counters import weights
-from counter_node.counters.accounts import over, refused
 from counter_node.counters.batches import Op
 from counter_node.counters.keyspace import matching
+from counter_node.counters.quotas import over, refused
 from counter_node.counters.replies import OK, Failure, Simple, unpack
 from counter_node.counters.state import MAX, MIN, MOST_LOOKED_AT, State
 

@@ -41,7 +41,6 @@ ARROWS = {
 
 DEBTS = {
     "circles": {
-        "counter_node.counters.accounts",
         "counter_node.metrics",
         "counter_node.resp.access",
         "counter_node.security.acl",
