@@ -596,6 +596,8 @@ class Node:
         storage, replica = self._storage, self.replica
         if self.failed or (storage.room_bytes is None and replica.disk_room is None and not self._waits_for_room):
             return
+        if replica.writing and replica.disk_room is None and not self._waits_for_room:
+            return  # the job may just be going on to the next segment: what it leaves is looked at when it is done
         if again and not replica.writing:
             try:
                 storage.renew_reserve()

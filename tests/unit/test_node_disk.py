@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,39 @@ def test_a_frame_without_room_waits_is_told_and_is_written_when_there_is_some(tm
         assert not node.fatal.done()
         full[0] = False
         await until(lambda: node.replica.applied > before and node.replica.disk_room is None)
+        await node.stop()
+
+    asyncio.run(inside())
+
+
+def test_a_disk_that_goes_on_to_the_next_segment_is_not_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rotation takes as long as some syncs, and nothing stands ready meanwhile: the look at the disk came just then."""
+
+    async def inside() -> None:
+        node = await bootstrapped(tmp_path, monkeypatch, "")
+        storage, goes_on, told = node._storage, threading.Event(), []
+        append, sync = storage._segments.append, storage.sync
+
+        def rotating(turn: object, state: object) -> None:
+            append(turn, state)  # type: ignore[arg-type]
+            storage._segments.has_reserve = False
+
+        def slow() -> None:
+            goes_on.wait(20)
+            storage._segments.has_reserve = True
+            sync()
+
+        monkeypatch.setattr(storage._segments, "append", rotating)
+        monkeypatch.setattr(storage, "sync", slow)
+        monkeypatch.setattr(node.replica, "room_left", lambda room, _: told.append(room))
+        before = node.replica.applied
+        await write(node)
+        await until(lambda: node.replica.writing and storage.room_bytes is not None)
+        node._mind_disk(again=True)
+        assert told == []
+        goes_on.set()
+        await until(lambda: node.replica.applied > before)
+        assert set(told) <= {None}
         await node.stop()
 
     asyncio.run(inside())
