@@ -43,6 +43,11 @@ class ProtocolError(Exception):
         self.commands = commands
 
 
+_REDIS_ARGUMENTS: Final = (1 << 31) - 1
+_REDIS_WORD_BYTES: Final = 512 << 20
+"""What Redis refuses as well."""
+
+
 class _Bad(Exception):
     """The text of a protocol error."""
 
@@ -112,7 +117,7 @@ class Parser:
                     commands.append(command)
                 assert len(self._buffer) < before or command
             if self._used + len(self._buffer) > MAX_REQUEST_BYTES:
-                raise _Bad(f"request over {MAX_REQUEST_BYTES} bytes")
+                raise _Bad(f"request over {MAX_REQUEST_BYTES} bytes; send several commands")
         except _Bad as error:
             raise ProtocolError(str(error), commands) from None
 
@@ -126,7 +131,7 @@ class Parser:
         if count is None:
             return None
         if count > MAX_ARGUMENTS:
-            raise _Bad("invalid multibulk length")
+            raise _Bad(_beyond("invalid multibulk length", count, _REDIS_ARGUMENTS, f"{MAX_ARGUMENTS} words"))
         self._words, self._missing = [], max(0, count)
         return self._array() if count > 0 else []
 
@@ -164,9 +169,9 @@ class Parser:
             return None
         size = _integer(bytes(buffer[at + 1 : end]))
         if size is None or not 0 <= size <= MAX_REQUEST_BYTES:
-            raise _Bad("invalid bulk length")
+            raise _Bad(_beyond("invalid bulk length", size or 0, _REDIS_WORD_BYTES, f"{MAX_REQUEST_BYTES} bytes"))
         if self._used + at + size > MAX_REQUEST_BYTES:
-            raise _Bad(f"request over {MAX_REQUEST_BYTES} bytes")
+            raise _Bad(f"request over {MAX_REQUEST_BYTES} bytes; send several commands")
         return size, end + 2
 
     def _header(self, wrong: str, too_long: str) -> int | None:
@@ -223,6 +228,11 @@ def _within(commands: list[list[bytes]], length: int) -> tuple[list[list[bytes]]
         if command:
             found.append(command)
     return found, used
+
+
+def _beyond(text: str, number: int, redis_limit: int, limit: str) -> str:
+    """Redis's own words, and the limit where Redis has a larger one."""
+    return f"{text}: {number}; at most {limit} in a command, send several" if 0 < number <= redis_limit else text
 
 
 def _integer(text: bytes) -> int | None:

@@ -94,6 +94,7 @@ ERRORS = [
     (b"*01\r\n", "invalid multibulk length"),
     (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$-10\r\n", "invalid bulk length"),
     (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$2000000000\r\n", "invalid bulk length"),
+    (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$5000000\r\n", "invalid bulk length: 5000000; at most 4194304 bytes in a command, send several"),
     (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$blabla\r\n", "invalid bulk length"),
     (b"*" + b"1" * 70_000, "too big mbulk count string"),
     (b"*1\r\n$" + b"1" * 70_000, "too big bulk count string"),
@@ -122,13 +123,16 @@ def test_a_person_may_type_and_a_program_may_follow() -> None:
 def test_many_words_are_taken_up_to_the_limit_and_not_beyond() -> None:
     words = [b"DEL", *[b"k"] * (MAX_ARGUMENTS - 1)]
     assert feed_all([wire(*words)]) == ([words], None)
-    assert feed_all([wire(*words, b"k")]) == ([], "ERR Protocol error: invalid multibulk length")
+    assert feed_all([wire(*words, b"k")]) == (
+        [],
+        "ERR Protocol error: invalid multibulk length: 65537; at most 65536 words in a command, send several",
+    )
 
 
 def test_a_request_has_a_limit_of_bytes() -> None:
     half = b"x" * (MAX_REQUEST_BYTES // 2)
     data = wire(b"DEL", half, half)
-    too_large = f"ERR Protocol error: request over {MAX_REQUEST_BYTES} bytes"
+    too_large = f"ERR Protocol error: request over {MAX_REQUEST_BYTES} bytes; send several commands"
     assert feed_all([data]) == ([], too_large)
     assert feed_all([data[n : n + 65_536] for n in range(0, len(data), 65_536)]) == ([], too_large)
     fits = wire(b"ECHO", b"x" * (MAX_REQUEST_BYTES - 1_000))
