@@ -15,7 +15,7 @@ HEAD = """# kubectl counters
 Made from the plugin's help by `docs/kubectl_page.py`.
 `pipx install '.[kubectl]'` in a clone (or pip, into any environment on PATH) makes `kubectl-counters`, which kubectl finds, and
 `kubectl_complete-counters`, by which kubectl's own completion knows commands, options and names of CounterClusters.
-Before the command: `-n NAMESPACE`, `--context`, `--kubeconfig`. Every command has `-o json` and `-o yaml`.
+Before the command or behind it (not behind `--`): `-n NAMESPACE`, `--context`, `--kubeconfig`. Every command has `-o json` and `-o yaml`.
 
 It talks to the API server alone, with your rights, and to the nodes through its port-forward, TLS included. What it takes:
 

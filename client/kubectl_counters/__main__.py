@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import itertools
 import json
 import os
 import shlex
@@ -64,6 +65,9 @@ class Progress:
         if self._width:
             self._stream.write(f"\r{'':<{self._width}}\r")
             self._stream.flush()
+
+
+GLOBAL = ("-n", "--namespace", "--context", "--kubeconfig")
 
 
 class Session:
@@ -309,10 +313,28 @@ def audit(ctx: typer.Context, name: Name, output: How = Output.TABLE) -> None:
     raise typer.Exit(auditing.code(findings))
 
 
+def in_front(words: list[str]) -> list[str]:
+    """The global options before the command, wherever they stand: kubectl itself takes `-n` anywhere, and passes none to a plugin that stands before
+    its name. What follows `--` is left as it is."""
+    front: list[str] = []
+    rest: list[str] = []
+    left = iter(words)
+    for word in left:
+        if word == "--":
+            return [*front, *rest, word, *left]
+        if word in GLOBAL:
+            front += [word, *itertools.islice(left, 1)]
+        elif word.startswith(tuple(f"{name}=" for name in GLOBAL if name.startswith("--"))):
+            front.append(word)
+        else:
+            rest.append(word)
+    return [*front, *rest]
+
+
 def main() -> None:
     quiet_port_forwards()
     try:
-        app()
+        app(args=in_front(sys.argv[1:]))
     except Trouble as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)

@@ -138,7 +138,9 @@ def quiet_port_forwards() -> None:
 
 
 def _words(error: ApiException) -> str:
-    try:
-        return str(json.loads(error.body or "")["message"])
-    except (TypeError, ValueError, KeyError):
-        return str(error.reason)
+    """The API server's own. A port-forward that is refused has them at the end of the reason, behind all the headers of the answer."""
+    reason = str(error.reason)
+    for text in (error.body or "", reason[reason.find('{"') :] if '{"' in reason else ""):
+        with contextlib.suppress(TypeError, ValueError, KeyError):
+            return str(json.loads(text)["message"])
+    return reason

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from kubectl_counters import views
-from kubectl_counters.kube import PORT_FORWARD, quiet_port_forwards
+from kubectl_counters.__main__ import in_front
+from kubectl_counters.kube import PORT_FORWARD, _words, quiet_port_forwards
 from kubectl_counters.report import OUT, clean, clean_text
+from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import ws_client
 from rich.console import Console, RenderableType
 
@@ -200,3 +202,31 @@ def test_a_cluster_that_no_operator_has_looked_at_is_not_called_at_rest() -> Non
     assert "the operator has said nothing yet" in shown
     assert "the operator: it has not looked at it yet" in shown
     assert "at rest" not in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("status stock -n shop", "-n shop status stock"),
+        ("-n shop get stock a", "-n shop get stock a"),
+        ("status --context=far stock --kubeconfig k -o json", "--context=far --kubeconfig k status stock -o json"),
+        ("incr stock a --by -5 --namespace shop", "--namespace shop incr stock a --by -5"),
+        ("get -n shop stock -- -n --context=x", "-n shop get stock -- -n --context=x"),
+        ("--version", "--version"),
+    ],
+)
+def test_global_options_may_stand_anywhere(words: str, wanted: str) -> None:
+    """`kubectl -n shop counters …` is refused by kubectl; people write it behind."""
+    assert in_front(words.split()) == wanted.split()
+
+
+def test_a_refused_port_forward_is_told_in_the_words_of_the_api_server() -> None:
+    said = '{"kind":"Status","status":"Failure","message":"error dialing backend: dial tcp 192.0.2.5:10250: i/o timeout","code":500}'
+    reason = f"Handshake status 500 Internal Server Error -+-+- {{'audit-id': '98ca'}} -+-+- {said}\n"
+    assert _words(ApiException(status=0, reason=reason)) == "error dialing backend: dial tcp 192.0.2.5:10250: i/o timeout"
+    assert _words(ApiException(status=0, reason="no {\"words")) == "no {\"words"
+    refused = ApiException(status=403, reason="Forbidden")
+    refused.body = '{"message": "pods is forbidden"}'
+    assert _words(refused) == "pods is forbidden"
+    refused.body = "a page"
+    assert _words(refused) == "Forbidden"
