@@ -18,10 +18,12 @@ def summary(cluster: Object, pods: list[Object], statuses: dict[str, Object]) ->
     leader = next((s for s in _newest_first(statuses) if s.get("role") == "leader"), None)
     matched = {m["name"]: m["matchIndex"] for m in leader["members"]} if leader else {}
     ready = conditions.get("Ready", {})
+    unseen = _unseen(cluster["metadata"].get("generation", 0), status)
     return {
         "name": cluster["metadata"]["name"],
         "namespace": cluster["metadata"]["namespace"],
-        "ready": ready.get("status") == "True",
+        "ready": ready.get("status") == "True" and not unseen,
+        "unseen": unseen,
         "reason": ready.get("reason", ""),
         "message": ready.get("message", "the operator has said nothing yet"),
         "doing": status.get("step", ""),
@@ -37,6 +39,14 @@ def summary(cluster: Object, pods: list[Object], statuses: dict[str, Object]) ->
         "login": bool((spec.get("auth") or {}).get("enabled")),
         "certificates": status.get("certificates") or {},
     }
+
+
+def _unseen(generation: int, status: Object) -> str:
+    """That the status is of an earlier spec; empty when it is not, and while there is no status at all."""
+    known = status.get("observedGeneration", generation)
+    if known >= generation:
+        return ""
+    return f"it has not looked at the newest spec yet (generation {generation}, it knows {known}); if that lasts, it does not run"
 
 
 def _newest_first(statuses: dict[str, Object]) -> list[Object]:
@@ -92,14 +102,22 @@ def _shown(value: Any) -> str:
 
 def status_view(found: Object) -> RenderableType:
     serving = any(c["type"] == "Available" and c["status"] == "True" for c in found["conditions"])
-    word = ("Ready", "green") if found["ready"] else ("serving, not all as it should be", "yellow") if serving else ("not ready", "bold red")
+    if found["ready"]:
+        word = ("Ready", "green")
+    elif serving:
+        word = ("serving by an earlier spec" if found["unseen"] else "serving, not all as it should be", "yellow")
+    else:
+        word = ("not ready", "bold red")
     head = Text.assemble((f"{found['namespace']}/{found['name']}  ", "bold"), word)
     lines: list[RenderableType] = [head, Text(f"{found['reason']}: {found['message']}" if found["reason"] else found["message"])]
     lines += [Text(word, style="yellow") for word in ("paused", "hibernated") if found[word]]
     resting = "at rest" if found["conditions"] else "it has not looked at it yet"
-    lines.append(Text(f"the operator: {found['doing'] or resting}"))
+    if found["unseen"]:
+        lines.append(Text(f"the operator: {found['unseen']}", style="yellow"))
+    elif not found["doing"] or found["doing"] not in found["message"]:  # what was said is not said again
+        lines.append(Text(f"the operator: {found['doing'] or resting}"))
     lines += [members_view(found), *_reasons(found), Text(_cache_words(found["cache"]))]
-    return Group(*lines, _security_words(found), _complaints(found["conditions"]))
+    return Group(*lines, _security_words(found), _complaints([c for c in found["conditions"] if c["type"] != "Ready"]))
 
 
 def _cache_words(cache: Object) -> str:

@@ -204,6 +204,30 @@ def test_a_cluster_that_no_operator_has_looked_at_is_not_called_at_rest() -> Non
     assert "at rest" not in shown
 
 
+def test_what_the_operator_waits_for_is_said_once() -> None:
+    """Of a refused Service the whole text stood there twice."""
+    refused = "the API server refuses Service clicks: exceeded quota: tight"
+    status = {"step": refused, "conditions": [{**READY, "reason": "ChildRefused", "message": refused}]}
+    statuses = {"clicks-0": _status("clicks-0", "leader", 7)}
+    shown = text(views.status_view(views.summary({**CLUSTER, "status": status}, PODS, statuses)))
+    assert shown.count(refused) == 1
+
+
+def test_a_status_of_an_earlier_spec_is_not_taken_for_the_newest() -> None:
+    """With no operator that runs, a cluster that was to have one member was `Ready`, with five, and the operator at rest."""
+    good = {"type": "Ready", "status": "True", "reason": "AllMembersReady", "message": "5 of 5 members serve"}
+    serving = {"type": "Available", "status": "True", "reason": "Serving", "message": ""}
+    for known, ready in ((2, False), (4, True)):
+        status = {"observedGeneration": known, "conditions": [good, serving]}
+        cluster = {**CLUSTER, "metadata": {**CLUSTER["metadata"], "generation": 4}, "status": status}
+        found = views.summary(cluster, PODS, {"clicks-0": _status("clicks-0", "leader", 7)})
+        assert found["ready"] == ready
+        shown = text(views.status_view(found))
+        assert ("not looked at the newest spec yet (generation 4, it knows 2)" in shown) == (not ready)
+        assert ("the operator: at rest" in shown) == ready
+        assert ("serving by an earlier spec" in shown) == (not ready)
+
+
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
