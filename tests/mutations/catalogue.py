@@ -21,6 +21,7 @@ from counter_node.counters.producers import _NOTHING, Producers
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import State
 from counter_node.counters.table import Table
+from counter_node.counters.watches import Watches
 from counter_node.counters.within import Search
 from counter_node.gateway import Gateway
 from counter_node.log_time import ClockTell, LogTime
@@ -39,7 +40,9 @@ from counter_node.raft.readindex import ReadQueue
 from counter_node.raft.removal import why_not_believed
 from counter_node.raft.types import NONE, EntryKind
 from counter_node.replica import Replica
+from counter_node.resp import session
 from counter_node.resp.actions import Write
+from counter_node.resp.commands import Command
 from counter_node.security import tls
 from counter_node.security.acl import Acl
 from counter_node.security.limits import Pace
@@ -898,6 +901,21 @@ def nobody_is_too_fast(patch: Patch) -> None:
 @mutation("a listing tells what is beyond a user's patterns", tests=("tests/unit/counters/test_within.py",))
 def foreign_names_told(patch: Patch) -> None:
     patch(within, "match_of", lambda patterns: lambda name: True)
+
+
+@mutation("a login in a transaction makes another pay for it", tests=("tests/unit/security/test_limits.py",))
+def another_pays(patch: Patch) -> None:
+    patch(session, "_paid", lambda action, payer: action)
+
+
+@mutation("who may write a counter may read it", tests=("tests/unit/security/test_acl.py",))
+def writers_read(patch: Patch) -> None:
+    patch(Command, "tells", lambda self, words: self.only_reads)
+
+
+@mutation("whoever watches first loses its watch to who watches most", tests=("tests/unit/counters/test_watches.py",))
+def the_oldest_watch_of_all_goes(patch: Patch) -> None:
+    patch(Watches, "_shorten", lambda self, user, what: self.end(next(iter(self._table))))
 
 
 @mutation("SCAN's cursor is the place of a foreign counter", tests=("tests/unit/counters/test_within.py",))

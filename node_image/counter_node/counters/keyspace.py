@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -26,6 +26,9 @@ _FIRST_PER_BUCKET: Final = 48
 """On average, of an index made of many keys at once: most buckets then take some more before they are parted."""
 ROOM_PIECE: Final = 20_000
 """Buckets made at a time."""
+Match = Callable[[bytes], bool]
+_SPECIAL: Final = frozenset(b"*?[\\")
+"""What makes a pattern more than a name."""
 
 
 class KeyIndex:
@@ -119,6 +122,20 @@ def matching(keys: Iterable[bytes], pattern: bytes | None) -> list[bytes]:
         return list(keys)
     match = compiled(pattern).match
     return [key for key in keys if match(key)]
+
+
+@lru_cache(maxsize=1_024)
+def match_of(patterns: tuple[bytes, ...]) -> Match:
+    """Whether a name matches one of the patterns. A name, and one that ends in the only star, are
+    compared as they are: to compile three hundred takes 20 ms, and whoever asks first would wait."""
+    names = frozenset(p for p in patterns if _SPECIAL.isdisjoint(p))
+    begins = {p: p[:-1] for p in patterns if p.endswith(b"*") and _SPECIAL.isdisjoint(p[:-1])}
+    heads = tuple(begins.values())
+    others = [p for p in patterns if p not in names and p not in begins]
+    if not others:
+        return lambda name: name in names or name.startswith(heads)
+    match = re.compile(b"|".join(b"(?:%s)" % compiled(p).pattern for p in others), re.DOTALL).match
+    return lambda name: name in names or name.startswith(heads) or match(name) is not None
 
 
 @lru_cache(maxsize=64)

@@ -12,15 +12,13 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 from counter_node.counters import ops as o
 from counter_node.counters.batches import Op
-from counter_node.counters.keyspace import compiled, matching
+from counter_node.counters.keyspace import match_of, matching
 from counter_node.counters.listing import PAGE, PAGES, Walk
 from counter_node.counters.replies import Failure
 from counter_node.counters.state import MOST_LOOKED_AT, State
@@ -31,15 +29,6 @@ TOO_MANY = Failure(
     b"ERR SCAN, KEYS, RANDOMKEY and DBSIZE of a user with patterns look at all counters, at %d at"
     b" most in one transaction or behind writes of a pipeline; send it alone" % MOST_LOOKED_AT
 )
-Match = Callable[[bytes], object]
-
-
-@lru_cache(maxsize=1_024)
-def match_of(patterns: tuple[bytes, ...]) -> Match:
-    """Whether a name matches one of the patterns."""
-    if not patterns:
-        return lambda name: None
-    return re.compile(b"|".join(b"(?:%s)" % compiled(p).pattern for p in patterns), re.DOTALL).match
 
 
 def cost(op: Op, state: State) -> int:

@@ -1,4 +1,4 @@
-"""CLIENT INFO, LIST and KILL: the connections of this node, in Redis's words."""
+"""CLIENT INFO, LIST and KILL: the connections of this node, in Redis's words. Clients neither see nor end those of the admin port: the operator's."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _list(node: Node, words: list[bytes], session: Session) -> Any:
     else:
         raise Refusal(SYNTAX)
     now_s = node.clients.now_s()
-    found = sorted(filter(wanted, node.clients.sessions()), key=lambda s: s.number)
+    found = sorted(filter(_for(session, wanted), node.clients.sessions()), key=lambda s: s.number)
     return Verbatim("".join(s.description(now_s) + "\n" for s in found).encode("latin-1"))
 
 
@@ -57,7 +57,7 @@ def _of_type(word: bytes) -> Test:
 
 def _kill(node: Node, words: list[bytes], session: Session) -> Any:
     if len(words) == 3:  # the old form: an address
-        return OK if node.clients.kill(_at(words[2], "peer"), session) else Refusal("ERR No such client").reply
+        return OK if node.clients.kill(_for(session, _at(words[2], "peer")), session) else Refusal("ERR No such client").reply
     tests: list[Test] = []
     skip_me = True
     for name, value in _options(words[2:]):
@@ -67,7 +67,12 @@ def _kill(node: Node, words: list[bytes], session: Session) -> Any:
             skip_me = value.upper() == b"YES"
         else:
             tests.append(_test(node, name, value))
-    return node.clients.kill(lambda s: not (skip_me and s is session) and all(test(s) for test in tests), session)
+    wanted = _for(session, lambda s: all(test(s) for test in tests))
+    return node.clients.kill(lambda s: not (skip_me and s is session) and wanted(s), session)
+
+
+def _for(session: Session, wanted: Test) -> Test:
+    return lambda s: s.admin <= session.admin and wanted(s)
 
 
 def _options(words: list[bytes]) -> list[tuple[bytes, bytes]]:

@@ -664,7 +664,7 @@ class ClientServer:
         self.logins = Logins(loop, node.access.throttle)
         self.holdings = Holdings[ClientConnection](client_bytes(node.settings.client_bytes, node.memory_bytes), ClientConnection.cut_for_memory)
         self.unready = Unready(node, node.settings.unready_close_s)
-        self.unique = secrets.token_bytes(8)  # of this start of the node
+        self.unique = secrets.token_hex(8).encode() + b"-"  # of this start of the node
         self._numbers = itertools.count(1)
         self._connections: set[ClientConnection] = set()
         self._silent: dict[ClientConnection, None] = {}  # oldest first

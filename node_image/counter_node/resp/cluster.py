@@ -17,9 +17,9 @@ import binascii
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from counter_node.counters.keyspace import match_of
 from counter_node.counters.replies import OK, Failure
 from counter_node.counters.state import MOST_LOOKED_AT
-from counter_node.counters.within import match_of
 from counter_node.resp.actions import Action, Refusal, Reply
 from counter_node.resp.arguments import integer
 from counter_node.resp.subcommands import Family

@@ -42,12 +42,21 @@ class Command:
         """What it needs of a key is the right to read it. WATCH tells when a key changes, and changes none."""
         return "readonly" in self.flags or self.name == "watch"
 
+    def tells(self, words: list[bytes]) -> bool:
+        """Whether the answer says something of a value: that needs the right to read it, as in Redis."""
+        if self.only_reads or self.name in _TELL:
+            return True
+        return self.name == "set" and not _TELLING.isdisjoint(word.upper() for word in words[3:])
+
     def keys_in(self, words: list[bytes]) -> list[bytes]:
         first, last, step = self.keys
         return words[first : (len(words) if last < 0 else last + 1) : step] if first else []
 
 
 _FAMILIES = (access.ACL, serving.CLIENT, cluster.CLUSTER, introspection.COMMAND, introspection.CONFIG, introspection.FUNCTION)
+_TELL = frozenset({"incr", "decr", "incrby", "decrby", "increx", "getset", "getdel", "getex"})
+_TELLING = frozenset({b"GET", b"IFEQ", b"IFNE"})
+"""Options of SET."""
 NO_KEYS, ONE_KEY, ALL_KEYS, PAIRS = (0, 0, 0), (1, 1, 1), (1, -1, 1), (1, -1, 2)
 
 _KEYED = [

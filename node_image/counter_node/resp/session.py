@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from counter_node.counters import ops as o
 from counter_node.counters.batches import Op
 from counter_node.counters.replies import OK, Failure, Simple, pack, unpack
+from counter_node.counters.watches import name_of
 from counter_node.resp.actions import Action, Again, Close, NodeQuestion, NotYet, Read, Refusal, Reply, Slow, Steps, Write
 from counter_node.resp.arguments import MAX_KEY_BYTES
 from counter_node.resp.cluster import ClusterView, redirection
@@ -67,7 +68,8 @@ class Session:
         self.count_keys: Callable[[], int] = lambda: 0
         """How many counters there are, for what a command that looks at all of them costs."""
         self.watch_name = b"%d" % number
-        """Names this connection's WATCH in the replicated state; who serves the connection makes it unique."""
+        """Names this connection's WATCH in the replicated state, with its user; who serves the connection makes it unique."""
+        self._watch = b""  # that name of the watch that began last
         self.cluster: ClusterView | None = None
         """Set on connections to the cluster port."""
         self.neighbours: ClusterView | None = None
@@ -124,28 +126,16 @@ class Session:
     def _admitted(self, command: Command, words: list[bytes]) -> Action | Again | Slow:
         if self.cluster is not None and (elsewhere := redirection(self, command, words)) is not None:
             return self._refused(elsewhere)
+        payer = self.user_name.encode() if self.pays else None  # who it is now: a login in the transaction changes that
         try:
             if self.queue is None or command.at_once:
                 action = command.take(self, words)
-                return self._paid(action) if self.pays else action
+                return action if payer is None else _paid(action, payer)
             return self._queue(command, words)
         except Refusal as refusal:
             return Reply(refusal.reply)
         except NotYet:
             return AGAIN
-
-    def _paid(self, action: Action | Slow) -> Action | Slow:
-        """What makes counters says for whom."""
-        if isinstance(action, Slow):
-            return Slow(self._paid_steps(action))
-        if type(action) is Write and o.makes(action.op):
-            action.op = o.as_user(self.user_name.encode(), action.op)
-        return action
-
-    def _paid_steps(self, slow: Slow) -> Steps:
-        found = self._paid((yield from _in_slices(slow)))
-        assert not isinstance(found, Slow)
-        return found
 
     def increments(self, commands: list[list[bytes]]) -> list[Op] | None:
         """The operations of a pipeline of nothing but INCR, without a call for each; None for all others, which go through `handle`."""
@@ -226,7 +216,7 @@ class Session:
             self.watching = watching
             return self._unwatched(too_much)
         if watching:
-            return Write([o.EXEC_IF, self.watch_name, ops], held)
+            return Write([o.EXEC_IF, self._watch, ops], held)
         if all(o.code_of(op) == o.CONSTANT for op in ops):
             return Reply([unpack(op[1]) for op in ops])
         whole: Op = [o.MULTI, ops]
@@ -237,8 +227,10 @@ class Session:
             raise Refusal("ERR WATCH inside MULTI is not allowed")
         if len(keys) > MAX_WATCHED:
             raise Refusal(f"ERR WATCH of {len(keys)} keys; at most {MAX_WATCHED}")
+        if not self.watching:
+            self._watch = name_of(self.user_name.encode(), self.watch_name)
         self.watching += len(keys)
-        return Write([o.WATCH, self.watch_name, keys])
+        return Write([o.WATCH, self._watch, keys])
 
     def unwatch(self) -> Action:
         return self._unwatched(OK)
@@ -253,7 +245,7 @@ class Session:
         if not self.watching:
             return Reply(reply)
         self.watching = 0
-        return Write([o.UNWATCH, self.watch_name, pack(reply)])
+        return Write([o.UNWATCH, self._watch, pack(reply)])
 
     def _operations(self, queue: list[tuple[Command, list[bytes]]]) -> Generator[None, None, tuple[list[Op], Failure | None]]:
         """Those of a transaction, or why it is too much: what every replica would have to do for it, and nobody sees in part, is bounded."""
@@ -351,6 +343,21 @@ class Session:
             f"cmd={self.last_command or 'NULL'} user={self.user_name} redir=-1 resp={self.protocol} "
             f"lib-name={self.library.decode('latin-1')} lib-ver={self.library_version.decode('latin-1')}"
         )
+
+
+def _paid(action: Action | Slow, payer: bytes) -> Action | Slow:
+    """What makes counters says for whom."""
+    if isinstance(action, Slow):
+        return Slow(_paid_steps(action, payer))
+    if type(action) is Write and o.makes(action.op):
+        action.op = o.as_user(payer, action.op)
+    return action
+
+
+def _paid_steps(slow: Slow, payer: bytes) -> Steps:
+    found = _paid((yield from _in_slices(slow)), payer)
+    assert not isinstance(found, Slow)
+    return found
 
 
 def _in_slices(found: Action | Slow) -> Steps:

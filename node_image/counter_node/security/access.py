@@ -100,7 +100,7 @@ class Access:
         session.guarded = not free or user.limits is not None
         session.pays = user.limits is not None and user.limits.of_counters
         if self.acl.strict and not user.all_names:
-            session.within = [p.text.encode() for p in user.patterns]
+            session.within = [p.text.encode() for p in user.patterns if p.read]
 
     def log_in(self, session: Session, name: str, password: bytes) -> Failure | None:
         """None when it worked. Raises NotYet while it has to wait for its turn, which `session.login_turn` grants."""
@@ -160,9 +160,11 @@ class Access:
         if name not in user.commands:
             self._refusals.add("permission")
             return Failure(f"NOPERM User {user.name} has no permissions to run the '{name}' command".encode())
-        if not user.all_keys and (keys := command.keys_in(words)) and not (yield from user.judge(keys, write=not command.only_reads)):
-            self._refusals.add("permission")
-            return NO_KEY
+        if not user.all_keys and (keys := command.keys_in(words)):
+            reads, writes = command.tells(words), not command.only_reads
+            if not (yield from user.judge(keys, read=reads, write=writes)):
+                self._refusals.add("permission")
+                return NO_KEY
         if name in FLUSHES and self.acl.strict and not user.all_keys:
             self._refusals.add("permission")
             return Failure(NOT_ALL.format(user.name).encode())

@@ -24,7 +24,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Final
 
 from counter_node.counters.batches import LimitsRow
-from counter_node.counters.keyspace import compiled
+from counter_node.counters.keyspace import Match, match_of
 from counter_node.security.limits import LINE, MOST, STRICT, Limits, limits
 
 DEFAULT: Final = "default"
@@ -61,6 +61,10 @@ class User:
     """Of commands, as they were given."""
     commands: frozenset[str] = frozenset()
     limits: Limits | None = None
+    matches: dict[tuple[bool, bool], Match] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Of its patterns that let it read, write, or both: made when they are asked first."""
 
     @property
     def all_keys(self) -> bool:
@@ -68,25 +72,28 @@ class User:
 
     @property
     def all_names(self) -> bool:
-        """Whether no key is foreign to this user."""
-        return any(p.text == "*" for p in self.patterns)
+        """Whether this user may know every key."""
+        return any(p.text == "*" and p.read for p in self.patterns)
 
-    def may_use_keys(self, keys: Sequence[bytes], *, write: bool) -> bool:
-        """Each of the keys is in one of the patterns."""
-        steps = self.judge(keys, write=write)
+    def may_use_keys(self, keys: Sequence[bytes], *, read: bool = False, write: bool = False) -> bool:
+        """Each of the keys is in one of the patterns that allow as much."""
+        steps = self.judge(keys, read=read, write=write)
         while True:
             try:
                 next(steps)
             except StopIteration as end:
                 return bool(end.value)
 
-    def judge(self, keys: Sequence[bytes], *, write: bool) -> Generator[None, None, bool]:
+    def judge(self, keys: Sequence[bytes], *, read: bool, write: bool) -> Generator[None, None, bool]:
         """The same, with a pause after each piece of many keys."""
-        allowed = [compiled(p.text.encode()).match for p in self.patterns if (p.write if write else p.read)]
+        match = self.matches.get((read, write))
+        if match is None:
+            allowed = tuple(p.text.encode() for p in self.patterns if p.read >= read and p.write >= write)
+            match = self.matches[read, write] = match_of(allowed)
         for start in range(0, len(keys), KEYS_AT_ONCE):
             if start:
                 yield
-            if not all(any(match(key) for match in allowed) for key in keys[start : start + KEYS_AT_ONCE]):
+            if not all(map(match, keys[start : start + KEYS_AT_ONCE])):
                 return False
         return True
 

@@ -61,9 +61,10 @@ def limits(words: Iterable[str]) -> Limits:
         if field not in _FIELDS or field in found or not equals:
             raise ValueError(f"a limit is keys=N, bytes=N or commands=N, each once; not {word[:64]!r}")
         least = 1 if field == "commands" else 0
-        if not (number.isascii() and number.isdigit()) or not least <= int(number[:20]) <= LARGEST:
+        digits = number.lstrip("0") or number[:1]
+        if not (digits.isascii() and digits.isdigit()) or not least <= int(digits[:20]) <= LARGEST:
             raise ValueError(f"{field} is {number[:64]!r}; a whole number from {least} on")
-        found[field] = int(number)
+        found[field] = int(digits)
     if not found:
         raise ValueError("a line of limits has keys=N, bytes=N or commands=N")
     return Limits(**found)

@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 from counter_node.counters import keyspace
-from counter_node.counters.keyspace import KeyIndex, compiled, matching
+from counter_node.counters.keyspace import KeyIndex, compiled, match_of, matching
 from counter_node.counters.state import State
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -183,6 +183,13 @@ def test_patterns(pattern: bytes, text: bytes, expected: bool) -> None:
 @given(st.binary(max_size=12).map(lambda b: bytes(b"*?[]^-\\ab"[c % 9] for c in b)))
 def test_every_pattern_can_be_compiled(pattern: bytes) -> None:
     compiled(pattern).match(b"abab-]")
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=6).map(lambda b: bytes(b"**?[]^\\ab"[c % 9] for c in b)), max_size=6), st.binary(max_size=5))
+def test_one_of_several_patterns_matches_as_each_of_them_does(patterns: list[bytes], text: bytes) -> None:
+    names = [bytes(b"*?[]^\\ab:"[c % 9] for c in text), *(p.rstrip(b"*") for p in patterns)]
+    assert [match_of(tuple(patterns))(name) for name in names] == [any(matching([name], p) for p in patterns) for name in names]
 
 
 def test_no_pattern_takes_for_ever() -> None:

@@ -70,3 +70,46 @@ def test_the_oldest_goes_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch
         table.add(b"%d" % number, [b"k", b"l%d" % number], 0)
     assert [table.end(b"%d" % number) for number in range(4)] == [False, True, True, True]
     assert table.by_key == {}
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MOST", 40), ("MOST_KEYS", 400), ("MOST_KEY_BYTES", 1_200)])
+def test_who_begins_very_many_loses_its_own_and_nobody_elses(monkeypatch: pytest.MonkeyPatch, limit: str, most: int) -> None:
+    monkeypatch.setattr(watches, limit, most)
+    table = Watches()
+    for user in (b"shop", b"bank", b""):
+        table.add(watches.name_of(user, b"1") if user else b"old", [b"k1", b"k2"], 0)
+    for number in range(500):
+        table.add(watches.name_of(b"weak", b"%d" % number), [b"%d:%d" % (number, n) for n in range(10)], 0)
+    assert [table.end(name) for name in (b"shop\x001", b"bank\x001", b"old")] == [True] * 3
+    assert table.end(b"weak\x00499"), "the newest stays"
+    assert not table.end(b"weak\x000")
+
+
+def test_one_user_alone_may_have_the_whole_table_and_below_the_level_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "MOST", 10)
+    for level, left in ((4, [False, *[True] * 9]), (3, [True] * 10)):
+        table = Watches()
+        table.in_slices = level >= 4
+        if level == 3:
+            table.add(b"bank\x00first", [b"k"], 0)
+        for number in range(10 + (level >= 4)):
+            table.add(b"shop\x00%d" % number, [b"k"], 0)
+        assert [table.end(b"shop\x00%d" % n) for n in range(10)] == left
+        assert not table.end(b"bank\x00first")
+
+
+def test_the_shares_are_the_same_after_a_snapshot_and_empty_in_the_end() -> None:
+    log = Log()
+    for user in (b"a", b"b"):
+        for number in range(5):
+            run(log, [o.WATCH, watches.name_of(user, b"%d" % number), [b"k%d" % n for n in range(number + 1)]])
+    run(log, [o.WATCH, watches.name_of(b"b", b"1"), [b"k1", b"more"]])
+    before = {user: (list(s.names), s.keys, s.key_bytes) for user, s in log.machine._state.watches._shares.items()}
+    for state in (log.machine.snapshot(), log.machine.dump().finish()):
+        log.machine = Machine.restore(state)
+        table = log.machine._state.watches
+        assert {user: (list(s.names), s.keys, s.key_bytes) for user, s in table._shares.items()} == before
+    assert before[b"b"][1] == 16
+    for name in list(table._table):
+        table.end(name)
+    assert (table._shares, table._count, table._key_bytes) == ({}, 0, 0)

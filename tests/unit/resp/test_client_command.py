@@ -97,3 +97,15 @@ def test_kill_ends_what_meets_every_filter_and_oneself_only_on_request(client: C
 def test_what_cannot_be_meant_is_refused_in_the_words_of_redis(client: Connections, line: str, error: str) -> None:
     assert client(line) == Failure(b"ERR " + error.encode())
     assert client.numbers() == [1, 2, 3]
+
+
+def test_clients_neither_see_nor_end_connections_of_the_admin_port(client: Connections) -> None:
+    client.all.append(Session(4, "10.0.0.4:5000", "10.0.0.9:7001", admin=True))
+    assert b"id=4" not in client("CLIENT LIST")
+    assert client("CLIENT LIST ID 4") == b""
+    for line, killed in (("CLIENT KILL ID 4", 0), ("CLIENT KILL 10.0.0.4:5000", Failure(b"ERR No such client")), ("CLIENT KILL TYPE normal", 2)):
+        assert client(line) == killed
+    assert client.numbers() == [2, 4]
+    client.all[0].admin = True
+    assert b"id=4" in client("CLIENT LIST"), "the operator sees all"
+    assert client("CLIENT KILL ID 4") == 1

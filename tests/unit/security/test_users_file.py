@@ -67,8 +67,8 @@ def test_a_file_that_cannot_be_used_gives_nothing(before: list[tuple[str, list[s
         assert user.commands <= old.commands
         assert Acl(left.text, CATALOGUE).users[name].commands == user.commands
         for key in (b"a:1", b"b", b"c"):
-            for write in (False, True):
-                assert user.may_use_keys([key], write=write) <= old.may_use_keys([key], write=write)
+            for rights in ({"read": True}, {"write": True}, {"read": True, "write": True}):
+                assert user.may_use_keys([key], **rights) <= old.may_use_keys([key], **rights)
 
 
 def test_a_broken_file_takes_away_what_it_plainly_does_not_grant() -> None:
