@@ -26,6 +26,7 @@ VENV := .venv/.made-from-$(shell cat requirements/dev.txt pyproject.toml 2>/dev/
 # that people build for themselves (pyenv) are not; a quarter of the interpreter's speed.
 BENCH_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) $(PYTHON))
 BENCH := .venv/bench/.made-from-$(shell cat requirements/bench.txt 2>/dev/null | cksum | cut -d' ' -f1)
+SCAN := .venv/scan/.made-from-$(shell cat requirements/scan.txt 2>/dev/null | cksum | cut -d' ' -f1)
 IN_BENCH = PYTHONPATH=$(CURDIR)/node_image:$(CURDIR)/client:$(CURDIR) .venv/bench/bin/python3
 IN_CLUSTER = eval "$$($(CLUSTER) env)" &&
 
@@ -177,6 +178,18 @@ $(BENCH): $(VENV)
 	@rm -rf .venv/bench
 	@$(BENCH_PYTHON) -m venv --without-pip .venv/bench
 	@$(PY) -m pip --python .venv/bench/bin/python3 install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+# Exit code 1: something was found; 2: nothing, and a list or an image was not there.
+.PHONY: scan
+scan: $(SCAN) ## images and lock files against the lists of vulnerabilities that can be reached; for the release's notes
+	@$(PY) -m kind.scan .venv/scan/bin/pip-audit
+
+$(SCAN): $(VENV)
+	@echo "setup: installing requirements/scan.txt into .venv/scan"
+	@rm -rf .venv/scan
+	@$(PYTHON) -m venv --without-pip .venv/scan
+	@$(PY) -m pip --python .venv/scan/bin/python3 install --quiet --disable-pip-version-check --require-hashes -r requirements/scan.txt
 	@touch $@
 
 .PHONY: down

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import Any, Self
 
 import hiredis
@@ -11,8 +12,11 @@ import hiredis
 class Wire:
     """Errors come back as `("error", text)`, not raised: a reply like any other."""
 
-    def __init__(self, port: int, resp: int = 2, timeout_s: float = 30.0) -> None:
+    def __init__(self, port: int, resp: int = 2, timeout_s: float = 30.0, context: ssl.SSLContext | None = None) -> None:
+        """`context`: of TLS."""
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+        if context is not None:
+            self._socket = context.wrap_socket(self._socket, server_hostname="localhost")
         self._reader = hiredis.Reader(encoding="utf-8", errors="surrogateescape")
         if resp != 2:
             self("HELLO", resp)
