@@ -180,10 +180,14 @@ $(BENCH): $(VENV)
 	@$(PY) -m pip --python .venv/bench/bin/python3 install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
+.PHONY: pin
+pin: ## writes down the digests of the base images, where images can be pulled
+	@$(CLUSTER) pin
+
 # Exit code 1: something was found; 2: nothing, and a list or an image was not there.
 .PHONY: scan
 scan: $(SCAN) ## images and lock files against the lists of vulnerabilities that can be reached; for the release's notes
-	@$(PY) -m kind.scan .venv/scan/bin/pip-audit
+	@$(PY) -m kind.scan
 
 $(SCAN): $(VENV)
 	@echo "setup: installing requirements/scan.txt into .venv/scan"

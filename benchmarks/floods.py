@@ -153,7 +153,7 @@ def flooded(flood: Flood | None, ports: Ports) -> Iterator[Any]:
 
 def taken(seconds: float, ask: Callable[[], object]) -> list[float]:
     """How many ms each took."""
-    found = []
+    found: list[float] = []
     end = time.monotonic() + seconds
     while (start := time.monotonic()) < end or len(found) < 2:
         ask()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kind import debian, engine
+from kind import debian, engine, pinned
 from kind.settings import (
     HERE,
     NODE_IMAGE,
@@ -115,10 +115,7 @@ def bases(store: Store, recipe: Recipe, pull: bool) -> dict[str, str]:
     if not pull:
         ours = {"BASE": debian.BASE, "BUILDER": debian.BUILDER}
         return {argument: ours[argument].image(store) for argument in recipe.pulled}
-    for image in recipe.pulled.values():
-        if not engine.has_image(image):
-            run("docker", "pull", image, log=store.log("docker-pull"))
-    return dict(recipe.pulled)
+    return {argument: pinned.pulled(store, image) for argument, image in recipe.pulled.items()}
 
 
 def make_all(store: Store, pull: bool) -> None:

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 
-from kind import apps, cluster, engine, golang, host, metrics, plan, programs, state
+from kind import apps, cluster, engine, golang, host, metrics, pinned, plan, programs, state
 from kind.doctor import findings
 from kind.progress import Lane, Step, estimate_s, perform, remaining, run_all, say, spoken
 from kind.settings import APP_IMAGES, TEST_PACKAGES, bin_folder, cache_root, kubeconfig
@@ -18,6 +18,7 @@ from kind.store import Store, remove_tree
 USAGE = """
 up          the cluster with the project's images; uses what is there, makes what is not
 load        builds the project's images and brings what changed to the running nodes
+pin         writes down which base images the tags stand for now: kind/image/digests.json
 metrics     metrics-server on the running cluster, for autoscalers
 status      engine, nodes, images; exits with 1 when something is wrong
 doctor      what this machine has and lacks
@@ -33,8 +34,8 @@ clean       down, and removes the cache as well
 
 def main(arguments: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[[Store], int]] = {
-        "up": up, "load": load, "metrics": add_metrics, "status": status, "doctor": doctor, "kubeconfig": print_kubeconfig, "env": print_env,
-        "programs": print_programs, "packages": test_packages, "checks": print_checks, "down": down, "clean": clean,
+        "up": up, "load": load, "pin": pin, "metrics": add_metrics, "status": status, "doctor": doctor, "kubeconfig": print_kubeconfig,
+        "env": print_env,        "programs": print_programs, "packages": test_packages, "checks": print_checks, "down": down, "clean": clean,
     }  # fmt: skip
     parser = argparse.ArgumentParser(prog="kind/local.py", epilog=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=commands)
@@ -68,6 +69,15 @@ def load(store: Store) -> int:
             raise Problem("there is no running cluster", "python3 kind/local.py up")
         perform(Step("images of the project", Lane.ENGINE, 10, lambda: apps.make_all(store, pull), lambda: False))
         perform(Step("images on the nodes", Lane.ENGINE, 10, lambda: plan.load_images(store), lambda: False))
+    return 0
+
+
+def pin(store: Store) -> int:
+    if not engine.runs() or not engine.can_pull():
+        raise Problem("there is no running engine that can pull images", "run this where one can")
+    images = [image for recipe in apps.RECIPES for image in recipe.pulled.values()]
+    for image, digest in pinned.pin(store, [*images, metrics.PULLED]).items():
+        say(f"{image}  {digest}")
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from kind import cluster, engine, golang
+from kind import cluster, engine, golang, pinned
 from kind.settings import HERE, METRICS_IMAGE, METRICS_SERVER, kubeconfig
 from kind.shell import run
 from kind.store import Store
@@ -17,8 +17,7 @@ def add(store: Store, *, pull: bool) -> None:
     """Its image on every worker, and the manifest applied."""
     if not engine.has_image(METRICS_IMAGE):
         if pull:
-            run("docker", "pull", PULLED, log=store.log("docker-pull"))
-            run("docker", "tag", PULLED, METRICS_IMAGE)
+            run("docker", "tag", pinned.pulled(store, PULLED), METRICS_IMAGE)
         else:
             _build(store)
     cluster.load(store, (METRICS_IMAGE,))

@@ -12,6 +12,7 @@ The result is printed as Markdown, for the release's notes. Exit code: 0 nothing
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import gzip
 import json
@@ -34,6 +35,7 @@ LOCKS = ("node", "operator", "compile")
 SBOM = "/usr/share/sbom/sbom.cdx.json"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 ASKED_S = 300
+AUDIT = REPOSITORY / ".venv/scan/bin/pip-audit"
 
 
 class Part(NamedTuple):
@@ -179,7 +181,9 @@ def report(parts: Iterable[Part], day: datetime.date) -> str:
 
 
 def main() -> int:
-    audit = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(prog="kind.scan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--audit", type=Path, default=AUDIT, help="the program pip-audit")
+    audit: Path = parser.parse_args().audit
     try:
         archive: dict[str, str] | None = security_archive(BASE_SUITE)
     except Problem as problem:

@@ -43,6 +43,7 @@ from counter_node.replica import Replica
 from counter_node.resp import session
 from counter_node.resp.actions import Write
 from counter_node.resp.commands import Command
+from counter_node.resp.session import Session
 from counter_node.security import tls
 from counter_node.security.acl import Acl
 from counter_node.security.limits import Pace
@@ -905,7 +906,16 @@ def foreign_names_told(patch: Patch) -> None:
 
 @mutation("a login in a transaction makes another pay for it", tests=("tests/unit/security/test_limits.py",))
 def another_pays(patch: Patch) -> None:
-    patch(session, "_paid", lambda action, payer: action)
+    original = Session._admitted
+
+    def admitted(self: Session, command: Command, words: list[bytes]) -> Any:
+        before, self.pays = (self.user_name, self.pays), False
+        action = original(self, command, words)
+        if self.user_name == before[0]:
+            self.pays = before[1]
+        return session._paid(action, self.user_name.encode()) if self.pays else action  # type: ignore[arg-type]
+
+    patch(Session, "_admitted", admitted)
 
 
 @mutation("who may write a counter may read it", tests=("tests/unit/security/test_acl.py",))
@@ -916,6 +926,11 @@ def writers_read(patch: Patch) -> None:
 @mutation("whoever watches first loses its watch to who watches most", tests=("tests/unit/counters/test_watches.py",))
 def the_oldest_watch_of_all_goes(patch: Patch) -> None:
     patch(Watches, "_shorten", lambda self, user, what: self.end(next(iter(self._table))))
+
+
+@mutation("what TLS holds for a lost connection waits for the collector", tests=("tests/unit/test_fast_lane.py",))
+def lost_connections_hold_on(patch: Patch) -> None:
+    patch(ClientConnection, "_let_go_of_buffers", lambda self: None)
 
 
 @mutation("SCAN's cursor is the place of a foreign counter", tests=("tests/unit/counters/test_within.py",))

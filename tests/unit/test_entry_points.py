@@ -32,7 +32,8 @@ TOOLS = (
     "tests.clients.stock.build", "tests.faults", "tests.faults.measure", "tests.flaky", "tests.fuzz", "tests.mutations", "tests.redis_suite",
     "tests.simulation", "tests.support.entries",
     "client/unasync.py", "crds/reference.py", "docs/house.py", "docs/kubectl_page.py", "docs/metrics_page.py", "docs/pictures.py", "examples/demo.py",
-    "examples/deploy.py", "examples/embedded_node.py", "examples/redis_session.py", "kind/local.py", "manifests/render.py", "node_image/compile.py",
+    "examples/deploy.py", "examples/embedded_node.py", "examples/redis_session.py", "kind/local.py", "kind.scan",
+    "manifests/render.py", "node_image/compile.py",
 )  # fmt: skip
 PARTS_OF_TESTS = {
     "tests/clients/stock/redis_cli.py", "tests/clients/stock/redis_py.py", "tests/clients/stock/redis_py_slow.py",

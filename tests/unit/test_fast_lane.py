@@ -4,9 +4,11 @@ commands take effect in order. A made-up node answers bundles when, and in whate
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import os
 import socket
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -418,6 +420,31 @@ def test_lists_of_connections_know_what_went_through_the_lane() -> None:
         connection.data_received(request(b"GET", b"k:1"))
         (session,) = node.clients.sessions()
         assert (session.last_command, session.last_bytes) == ("get", len(request(b"GET", b"k:1")))
+
+    run(inside)
+
+
+@pytest.mark.parametrize("sent", [b"", b"*2\r\n$3\r\nGET\r\n", request(b"GET", b"k:1") * 5, b"*1\r\n$5\r\nMULTI\r\n" + request(b"GET", b"k:1")])
+def test_what_a_connection_held_is_given_back_when_it_is_lost_and_not_when_the_collector_comes(sent: bytes) -> None:
+    """With TLS that is more than half a MiB: a node that had cut a thousand connections of strangers held as many more."""
+
+    def inside() -> None:
+        node = MadeUpNode()
+        gc.collect()
+        gc.disable()
+        try:
+            connection, wire = node.connect()
+            connection.data_received(sent)
+            gone = weakref.ref(wire)
+            connection.connection_lost(None)
+            node.turn()
+            for bundle in list(node.bundles):
+                node.clients.deliver([(bundle[1], [0] * len(bundle[2]))])
+            node.bundles.clear()
+            del connection, wire
+            assert gone() is None
+        finally:
+            gc.enable()
 
     run(inside)
 

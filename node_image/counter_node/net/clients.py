@@ -149,6 +149,15 @@ class ClientConnection(Connection, asyncio.Protocol):
         self._commands, self._backlog, self._slow, self._encoding = [], b"", None, None
         self._server.holdings.gone(self)
         self._server.left(self)
+        self._let_go_of_buffers()
+
+    def _let_go_of_buffers(self) -> None:
+        """Session and connection know each other, so both stay until the collector comes, which is seldom. What TLS holds for a connection
+        is more than half a MiB: a thousand that were cut were as many."""
+        self.transport = None
+        self._parser = Parser()
+        if self.session is not None:
+            self.session.ask = None
 
     @property
     def is_admin(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kind import apps, debian, engine, golang, host, nodeimage, plan, settings, state
+from kind import apps, debian, engine, golang, host, nodeimage, pinned, plan, settings, state
 from kind.progress import in_order
 from kind.store import Store
 
@@ -79,7 +79,7 @@ def test_what_this_machine_compiled_is_neither_in_the_key_nor_in_the_context(rep
 @pytest.mark.parametrize("pull", [True, False])
 def test_an_image_starts_from_what_is_pulled_or_from_debians_that_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pull: bool) -> None:
     monkeypatch.setattr(engine, "has_image", lambda _: False)
-    monkeypatch.setattr(apps, "run", lambda *words, **_: pulled.append(words[2]) if words[:2] == ("docker", "pull") else None)
+    monkeypatch.setattr(pinned, "run", lambda *words, **_: pulled.append(words[2]) if words[1] == "pull" else json.dumps([{"RepoDigests": []}]))
     monkeypatch.setattr(debian.Debian, "image", lambda debian, _: debian.name)
     pulled: list[str] = []
     found = apps.bases(Store(tmp_path), apps.NODE, pull)

@@ -102,7 +102,7 @@ def test_the_exit_code_tells_nothing_found_from_not_looked(
     monkeypatch.setattr(scan, "sbom_of", lambda image: SBOM)
     monkeypatch.setattr(engine, "runs", lambda: True)
     monkeypatch.setattr(engine, "has_image", lambda image: True)
-    monkeypatch.setattr("sys.argv", ["scan", "pip-audit"])
+    monkeypatch.setattr("sys.argv", ["scan"])
     assert main() == code
     told = capsys.readouterr()
     assert ("was not reached" in told.out) is (archive is None)
