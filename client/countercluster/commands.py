@@ -28,6 +28,12 @@ class Command(Generic[T]):
     words: tuple[Word, ...]
     meaning: Callable[[Any], T]
 
+    def __post_init__(self) -> None:
+        """Raises TypeError for what no connection could send: it would be tried until the deadline, and its outcome called unknown."""
+        for word in self.words:
+            if isinstance(word, bool) or not isinstance(word, bytes | str | int | float):
+                raise TypeError(f"{word!r} is a {type(word).__name__}; keys are str or bytes, and amounts are int")
+
 
 def incr(key: Key, by: int = 1, *, at_most: int | None = None, at_least: int | None = None, window_s: float | None = None) -> Command[int]:
     if at_most is None and at_least is None and window_s is None:
