@@ -36,7 +36,7 @@ from counter_node.ports import free_ports
 
 HOST = "127.0.0.1"
 RESTART_S = 1.0
-FORM_S = 60.0
+FORM_S = 150.0
 OTHER_PORTS = ("peer", "admin", "http")
 
 FOR_ONE_NODE = ("COUNTER_FAILPOINTS", "FAKETIME_TIMESTAMP_FILE", "TEST_CLOCKS_FILE")

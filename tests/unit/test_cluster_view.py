@@ -21,7 +21,7 @@ def view(*, voters: int = 3, reached: frozenset[int] = frozenset()) -> tuple[Vie
     known = SimpleNamespace(members=members, get={m.id: m for m in members}.get)
     log = SimpleNamespace(committed=5)
     raft = SimpleNamespace(leader=NONE, term=3, leadership=None, log=log, membership=known)
-    links = SimpleNamespace(link=lambda n: SimpleNamespace(connected=n in reached))
+    links = SimpleNamespace(link=lambda n: SimpleNamespace(reached=n in reached))
     replica = SimpleNamespace(raft=raft, is_leader=False)
     node: Any = SimpleNamespace(id=ME, peers=links, replica=replica)
     return View(node, 1), raft

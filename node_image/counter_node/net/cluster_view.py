@@ -64,7 +64,7 @@ class View:
         voters = self._voters()
         master = self._master(voters)
         shown = voters if master is None else [master, *(m for m in voters if m is not master)]
-        return [ClusterNode(long_id(m.id), *self._address(m), m is shown[0], self._connected(m.id), self._offset(m.id)) for m in shown]
+        return [ClusterNode(long_id(m.id), *self._address(m), m is shown[0], self._reached(m.id), self._offset(m.id)) for m in shown]
 
     def all_keys(self, most: int) -> Sequence[bytes]:
         """At most so many."""
@@ -80,15 +80,15 @@ class View:
         if last is not None and (leader != NONE or last.id != me):
             return last
         others = [m for m in voters if m.id != me]
-        return min(others, key=lambda m: self._connected(m.id), default=None)
+        return min(others, key=lambda m: self._reached(m.id), default=None)
 
     def _address(self, member: Member) -> tuple[str, int]:
         host, _, port = member.resp.rpartition(":")
         return host, int(port) + self._offset_of_port
 
-    def _connected(self, node: NodeId) -> bool:
+    def _reached(self, node: NodeId) -> bool:
         link = self._node.peers.link(node)
-        return node == self._node.id or (link is not None and link.connected)
+        return node == self._node.id or (link is not None and link.reached)
 
     def _offset(self, node: NodeId) -> int:
         raft = self._node.replica.raft

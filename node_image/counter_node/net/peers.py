@@ -336,6 +336,11 @@ class Link:
     def connected(self) -> bool:
         return self._connection is not None
 
+    @property
+    def reached(self) -> bool:
+        """Something was heard on it within an election timeout. (An older member says nothing by itself.)"""
+        return self.connected and not self._pulse.silent
+
     async def _keep(self) -> None:
         pause = FIRST_PAUSE_S
         while True:
