@@ -33,6 +33,9 @@ def rss_mib(pid: int) -> tuple[float, float]:
 
 
 class Node:
+    wrapper: tuple[str, ...] = ()
+    """A command that ends by running the words after it."""
+
     def __init__(self, directory: Path, *options: str) -> None:
         self.directory, self.options = directory, options
         self.resp, self.admin, self.peer, self.http = free_ports(4)
@@ -52,7 +55,7 @@ class Node:
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    sys.executable, *(("-c", _LONG) if long_log else ("-m", "counter_node")),
+                    *self.wrapper, sys.executable, *(("-c", _LONG) if long_log else ("-m", "counter_node")),
                     "--cluster-id", "large", "--data-dir", str(self.directory / "data"), "--bind", HOST,
                     "--resp-port", str(self.resp), "--admin-port", str(self.admin), "--peer-port", str(self.peer), "--http-port", str(self.http),
                     *self.options,

@@ -27,7 +27,7 @@ from counter_node.resp.limits import MAX_ARGUMENTS
 from benchmarks.large import Node, Pauses, rss_mib
 from benchmarks.systems import HOST, connect, wait_for
 
-BATCH = 2_000
+BATCH = 5_000
 LONG_MS = 20.0
 NAMES = MAX_ARGUMENTS - 1
 """In one command."""

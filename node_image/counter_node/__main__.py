@@ -9,7 +9,7 @@ import sys
 
 import uvloop
 
-from counter_node import logs, settings
+from counter_node import logs, memory, settings
 from counter_node.counters.machine import SnapshotFormatError, UnknownOperationError
 from counter_node.exits import Exit
 from counter_node.net.descriptors import TooFewDescriptors
@@ -29,6 +29,7 @@ def main() -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # max_clients is the limit, and not 1,024 descriptors
     gc.set_threshold(50_000, 20, 20)
+    memory.settle()
     listener = logs.configure(found.log_level, node=found.name)
     try:
         uvloop.run(serve(found))

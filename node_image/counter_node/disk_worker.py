@@ -114,6 +114,7 @@ class DiskWorker:
                 self._loop.call_soon_threadsafe(done, error)
             except RuntimeError:
                 return  # the loop has ended
+            del job, write, done, error  # else they stay until the next job comes, with all that they hold
 
     def close(self) -> None:
         """Waits for the job under way, of which nobody is told any more."""

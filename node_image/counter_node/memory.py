@@ -10,11 +10,20 @@ all are. So the parts of the memory come to no more than the limit, all of them 
    what is made from it, and the allocator keeps what is between counters.
 
 The operator refuses settings that come to more (its room.py, which has the same numbers).
+
+What is free is given back to the system, too. The interpreter returns whole arenas by itself; the C
+library keeps what lies between two blocks that are in use, and of a snapshot's pieces that was 20 MiB
+of 130. So large blocks are pages of their own (`settle`), and what lies between is given back in
+pieces (`Returns`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +39,16 @@ LEAST: Final = 8 << 20
 """Of log, and of state, however little memory there is."""
 SNAPSHOT_ROOM: Final = 24 << 20
 _CGROUPS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+OWN_PAGES_FROM: Final = 512 << 10
+"""A block of so many bytes is no part of the heap: a buffer of a client, a part of a table. By itself
+the C library would raise this to the largest that was ever freed."""
+TRIM_THRESHOLD: Final = 1 << 20
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+RETURN_BYTES: Final = 8 << 20
+"""Given back together, in a few ms."""
+LEAST_RETURN_BYTES: Final = 1 << 20
+RETURN_SHARE: Final = 0.02
+"""Of the time of the loop, at most."""
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _ENDLESS: Final = 1 << 60
 
@@ -49,6 +68,56 @@ def limit_bytes(paths: tuple[str, ...] = _CGROUPS) -> int:
 def resident_bytes() -> int:
     """What this process holds now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
+def settle() -> None:
+    """Before the first thread begins. Another C library than glibc goes its own way."""
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = _library().mallopt
+        for name, value in ((_M_MMAP_THRESHOLD, OWN_PAGES_FROM), (_M_TRIM_THRESHOLD, TRIM_THRESHOLD), (_M_ARENA_MAX, 1)):
+            mallopt(name, value)
+
+
+def trim() -> None:
+    """Free pages of the heap go back to the system. Holds the loop: see `Returns`."""
+    with contextlib.suppress(OSError, AttributeError):
+        _library().malloc_trim(0)
+
+
+class Returns:
+    """When free memory is given back: in the loop and little by little, since the allocator is locked
+    meanwhile, so that on a thread it would hold the loop as well, and longer."""
+
+    def __init__(self, clock: Callable[[], float], trim: Callable[[], None] = trim) -> None:
+        self._clock, self._trim = clock, trim
+        self._size = self._freed = 0
+        self._due_bytes = 0
+        self._not_before_s = 0.0
+        self.count = 0
+
+    def let_go(self, size: int) -> None:
+        """So many bytes were just freed: of a snapshot, say."""
+        self._due_bytes += size
+
+    def look(self, size: int, freed: int, *, more: bool) -> None:
+        """Once a tick. `size`: of the state; `freed`: bytes of old tables that were freed so far, about;
+        `more`: there are such still."""
+        self._due_bytes += max(0, self._size - size) + max(0, freed - self._freed)
+        quiet = size >= self._size and freed == self._freed and not more
+        self._size, self._freed = size, freed
+        now_s = self._clock()
+        if now_s < self._not_before_s or self._due_bytes < (LEAST_RETURN_BYTES if quiet else RETURN_BYTES):
+            return
+        self._trim()
+        self._due_bytes = 0
+        self.count += 1
+        after_s = self._clock()
+        self._not_before_s = after_s + (after_s - now_s) / RETURN_SHARE
 
 
 def client_bytes(setting: int, memory: int) -> int:

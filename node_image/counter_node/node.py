@@ -64,6 +64,7 @@ from counter_node.storage import (
     StorageError,
     clock_note,
 )
+from counter_node.writing import Writing
 
 RECOVERED_S = 0.2
 """Between the answer to RAFT.RECOVER and the end of the process."""
@@ -75,8 +76,6 @@ HAND_OVER_AGAIN_S = 10.0
 """Between two attempts of a leader with a full disk: the others' may be full as well."""
 MERGE_S = 0.001
 """For so long what was gathered while a batch was in flight waits for the next commands of those who were answered, to go as one batch with them."""
-BESIDE_BYTES = 512
-"""Entries of so many bytes, some twenty increments of different counters, are many commands for the disk worker."""
 FREEZE_FROM = 500
 """Containers of the state beyond which the collector of garbage is spared them."""
 RETRY_TICKS = 5
@@ -104,6 +103,7 @@ class Node:
         users = Path(settings.acl_file) if settings.acl_file else None
         self.access = Access(users, CATALOGUE, self.refusals, Path(settings.data_dir))
         self.metrics = Metrics(self)
+        self.returns = memory.Returns(time.monotonic)
         self._questions = Questions(self._ask)
         self.shares = shares(settings.max_clients, settings.max_handshakes)
         if self.shares.clients < settings.max_clients:
@@ -116,7 +116,7 @@ class Node:
         self.cache = Publisher(settings.cache, self, self.metrics.cache_delay_seconds.observe, settings.cache_options) if settings.cache else None
         self._loop = asyncio.get_running_loop()
         self.fatal: asyncio.Future[None] = self._loop.create_future()  # gets the error that ends the node
-        self._storage, recovered = Storage.open(Path(settings.data_dir), settings.cluster_id, segment_bytes=settings.segment_bytes)
+        self.storage, recovered = Storage.open(Path(settings.data_dir), settings.cluster_id, segment_bytes=settings.segment_bytes)
         if recovered.repaired:
             log.warning("the log's torn tail was repaired: %s", recovered.repaired)
         self.access.file.keep()
@@ -130,9 +130,9 @@ class Node:
         entries = recovered.behind + recovered.entries
         self.replica = self._make_replica(recovered.hard_state, recovered.snapshot, entries, note, second=True)
         self.peers = Peers(self, self._hello, self.tls)
-        self._sender = SnapshotSender(self._storage)
-        self.snapshots = SnapshotTaker(self, self._storage, len(recovered.snapshot.state) if recovered.snapshot is not None else 0)
-        self._worker = DiskWorker(self._loop, self._storage, self.metrics.disk_jobs.add)
+        self._sender = SnapshotSender(self.storage)
+        self.snapshots = SnapshotTaker(self, self.storage, len(recovered.snapshot.state) if recovered.snapshot is not None else 0)
+        self.worker = DiskWorker(self._loop, self.storage, self.metrics.disk_jobs.add)
         self._turn_due = self._in_turn = self._another_turn = self._again_soon = False
         self._compact_to: int | None = None
         self._waits_for_room = False  # the job under way
@@ -262,9 +262,9 @@ class Node:
         await self.peers.close()
         if (note := self.replica.time.note) is not None and not self.failed:
             clock_note.save(Path(self.settings.data_dir), self._boot_id, note, self.replica.raft.log.last_index)
-        self._worker.close()
+        self.worker.close()
         self._sender.close()
-        self._storage.close()
+        self.storage.close()
         self.access.file.close()
         log.info("stopped")
 
@@ -291,9 +291,9 @@ class Node:
             history=_new_history(),
         )
         first = first_snapshot(_member(self.id, s), machine)
-        self._storage.save_snapshot(first)
-        self._storage.write(HardState(1, NONE, first.meta.index), [], first.meta)
-        self._storage.sync()
+        self.storage.save_snapshot(first)
+        self.storage.write(HardState(1, NONE, first.meta.index), [], first.meta)
+        self.storage.sync()
         track_dirty = self.replica.machine.track_dirty
         self.replica = self._make_replica(HardState(1, NONE, first.meta.index), first, [], Note(began_ms, clock_note.running_ms()))
         self.replica.machine.track_dirty = track_dirty
@@ -314,9 +314,9 @@ class Node:
             return why
         self.failed = "goes on alone: it starts anew"  # from here on nothing else is written
         snapshot = self.replica.sole_survivor(_member(self.id, self.settings), _new_history())
-        self._storage.save_snapshot(snapshot)
-        self._storage.write(HardState(snapshot.meta.term, NONE, snapshot.meta.index), [], snapshot.meta)
-        self._storage.sync()
+        self.storage.save_snapshot(snapshot)
+        self.storage.write(HardState(snapshot.meta.term, NONE, snapshot.meta.index), [], snapshot.meta)
+        self.storage.sync()
         log.critical("the majority is given up; this node goes on alone", extra={"index": snapshot.meta.index, "term": snapshot.meta.term})
         self._loop.call_later(RECOVERED_S, self._end)
         return ""
@@ -348,6 +348,8 @@ class Node:
         except Exception as error:
             self._end_with(error)
         self._freeze()
+        machine = self.replica.machine
+        self.returns.look(machine.size_bytes, machine.tidied_bytes, more=machine.untidy)
         self._ticks += 1
         if self.replica.time.lowered or self._ticks * self.settings.tick_ms % KEEP_NOTE_MS < self.settings.tick_ms:
             self._keep_note()
@@ -520,59 +522,29 @@ class Node:
     def _start_job(self, job: DiskJob) -> None:
         if self.failed:
             return  # never durable, so nothing that depends on it is ever sent
-        storage, compact_to = self._storage, self._compact_to
-        self._compact_to = None
-        no_room: list[DiskFullError] = []
+        compact_to, self._compact_to = self._compact_to, None
+        Writing(self, job, compact_to).submit()
 
-        def write() -> None:
-            no_room.clear()
-            if compact_to is not None:
-                storage.compact(compact_to)
-            if job.install is not None:
-                try:
-                    storage.save_snapshot(job.install)
-                except DiskFullError as error:
-                    no_room.append(error)
-            if job.writes:
-                storage.write(job.hard_state, job.entries, job.marker)
-
-        def done(error: BaseException | None) -> None:
-            if isinstance(error, DiskFullError):
-                self._job_waits(error, submit)
-            elif error is not None:
-                self.job_failed(error)
-            else:
-                self._job_waits(None, submit)
-                self._job_done(job, no_room)
-
-        slow, leads = job.install is not None or compact_to is not None, self.replica.is_leader
-        beside = leads and (self.replica.gateway.serves_one or sum([len(e.data) for e in job.entries]) >= BESIDE_BYTES)
-
-        def submit(again: bool = False) -> None:
-            if not self.failed:
-                self._worker.submit(write, done, slow=slow or again, leads=leads, beside=beside)
-
-        submit()
-
-    def _job_done(self, job: DiskJob, no_room: list[DiskFullError]) -> None:
+    def job_done(self, job: DiskJob, no_room: DiskFullError | None) -> None:
         try:
-            self._compact_to = self.replica.persisted(job, no_room=bool(no_room)) or self._compact_to
+            self._compact_to = self.replica.persisted(job, no_room=no_room is not None) or self._compact_to
             if released := self.replica.take_released():
                 self._send(released)
-            if no_room:
-                log.error("a snapshot of the leader's is refused until there is room for it: %s", no_room[0])
+            if no_room is not None:
+                log.error("a snapshot of the leader's is refused until there is room for it: %s", no_room)
             elif job.install is not None:
                 self.snapshots.last_was(len(job.install.state))
+                self.returns.let_go(len(job.install.state))
                 self.metrics.events["counter_snapshots_installed"] += 1
         except Exception as failed:
             self._end_with(failed)
-        if self._storage.room_bytes is not None or self.replica.disk_room is not None:
+        if self.storage.room_bytes is not None or self.replica.disk_room is not None:
             self._mind_disk()
         self.snapshots.if_due()
         if not self.replica.settled:
             self.turn_now()
 
-    def _job_waits(self, error: DiskFullError | None, submit: Callable[[bool], None]) -> None:
+    def job_waits(self, error: DiskFullError | None, submit: Callable[[bool], None]) -> None:
         """A frame for which not even a segment can begin: nothing was written. It is told, and tried again until there is room; meanwhile this node
         neither votes nor acknowledges, as with a disk that takes long."""
         if error is not None:
@@ -593,7 +565,7 @@ class Node:
     def _mind_disk(self, *, again: bool = False) -> None:
         """Without room for the next segment: writes are refused, leadership goes to somebody else, and the log is made shorter if it can be. `again`:
         look whether there is room now (under a millisecond; not while a job is being written)."""
-        storage, replica = self._storage, self.replica
+        storage, replica = self.storage, self.replica
         if self.failed or (storage.room_bytes is None and replica.disk_room is None and not self._waits_for_room):
             return
         if replica.writing and replica.disk_room is None and not self._waits_for_room:
@@ -736,7 +708,7 @@ class Node:
 
     @property
     def log_bytes(self) -> int:
-        return self._storage.log_bytes
+        return self.storage.log_bytes
 
     @property
     def removed(self) -> bool:

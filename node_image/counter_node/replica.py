@@ -624,6 +624,8 @@ class Replica:
         assert snapshot is not None
         if self._restoring is None or self._restoring[0] is not snapshot:
             self.machine.abandon()
+            if self._restoring is not None:
+                self._restoring[1].close()
             self._restoring = snapshot, Machine.restoring(snapshot.state, self.knows)
             self._taken.clear()
         restoring = self._restoring[1]

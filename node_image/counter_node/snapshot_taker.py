@@ -114,6 +114,7 @@ class SnapshotTaker:
             took = round(time.monotonic() - start, 3)
             size = sum(map(len, pieces))
             self.last_was(size)
+            node.returns.let_go(size)
             node.metrics.snapshot_taken(size, took)
             log.info("snapshot taken", extra={"index": meta.index, "bytes": size, "seconds": took})
             node.wake()

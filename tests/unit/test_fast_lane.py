@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib.util
+import itertools
 import os
 import socket
 import weakref
@@ -19,9 +20,10 @@ from counter_node.counters import ops as o
 from counter_node.counters.replies import Failure
 from counter_node.fast.lanes import COMPILED
 from counter_node.metrics import Metrics
-from counter_node.net.clients import ClientConnection, ClientServer
+from counter_node.net.clients import FLUSH_PIECES, ClientConnection, ClientServer
 from counter_node.node import Node
 from counter_node.resp.commands import CATALOGUE
+from counter_node.resp.encode import PIECE, encode
 from counter_node.security.access import Access
 from counter_node.security.refusals import Refusals
 from hypothesis import given, settings
@@ -453,8 +455,6 @@ def test_what_a_connection_held_is_given_back_when_it_is_lost_and_not_when_the_c
     "reply", [0, 9, 10, 9_999, 10_000, -1, -10, 2**63 - 1, -(2**63), b"", b"7", b"x" * 5000, None, Failure(b"ERR no"), [1, b"2"]]
 )
 def test_every_reply_is_written_as_the_encoder_writes_it(reply: Any) -> None:
-    from counter_node.resp.encode import encode
-
     def inside() -> None:
         for count in (1, 3):
             node = MadeUpNode()
@@ -633,5 +633,58 @@ def test_a_client_that_goes_in_the_middle_of_a_long_command_leaves_nothing_behin
         connection.connection_lost(None)
         assert node.clients.holdings.total == 0
         assert [op[0] for _, _, ops in node.bundles for op in ops] == [o.UNWATCH]
+
+    run(inside)
+
+
+def test_a_command_of_many_words_is_taken_apart_in_slices_before_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read at once is many pieces, and none of them is a command: the clock is looked at all the same."""
+    clock = itertools.count(1.0)  # each look a second later
+    monkeypatch.setattr("counter_node.net.clients.monotonic", lambda: next(clock))
+    monkeypatch.setattr("counter_node.net.turns.monotonic", lambda: next(clock))
+    pieces: list[int] = []
+    take_apart = ClientConnection._take_apart
+    monkeypatch.setattr(ClientConnection, "_take_apart", lambda self: (pieces.append(1), take_apart(self))[1])
+
+    def inside() -> None:
+        node = MadeUpNode()
+        connection, wire = node.connect()
+        pieces.clear()
+        names = [b"k:%030d" % n for n in range(20_000)]
+        wanted = request(b"EXISTS", *names)
+        slices = []
+        for at in range(0, len(wanted), 256 << 10):
+            connection.data_received(wanted[at : at + (256 << 10)])
+            for _ in range(100):
+                slices.append(len(pieces))
+                pieces.clear()
+                if wire.reading:
+                    break
+                node.clients.turns._round()
+        for _ in range(100):
+            node.clients.turns._round()
+        assert sum(slices) > 20
+        assert max(slices) == 1
+        assert [op for _, _, ops in node.bundles for op in ops] == [[o.EXISTS, names]]
+
+    run(inside)
+
+
+def test_a_long_answer_is_made_into_bytes_a_few_thousand_values_at_a_time() -> None:
+    def inside() -> None:
+        node = MadeUpNode()
+        connection, wire = node.connect()
+        names = [b"k:%d" % n for n in range(30_000)]
+        connection.data_received(request(b"MGET", *names))
+        for _ in range(200):
+            node.clients.turns._round()
+        (_, token, _), node.bundles = node.bundles[0], []
+        before, most = 0, 0
+        node.clients.deliver([(token, [[b"7"] * len(names)])])
+        for _ in range(200):
+            most, before = max(most, len(wire.written) - before), len(wire.written)
+            node.clients.turns._round()
+        assert wire.written == encode([b"7"] * len(names), 2)
+        assert most <= (FLUSH_PIECES + 1) * PIECE * len(b"$1\r\n7\r\n") + 10
 
     run(inside)

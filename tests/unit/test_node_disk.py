@@ -106,7 +106,7 @@ def test_a_failed_write_is_a_failed_disk_and_ends_nothing(tmp_path: Path, monkey
 def test_a_frame_without_room_waits_is_told_and_is_written_when_there_is_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def inside() -> None:
         node = await bootstrapped(tmp_path, monkeypatch, "")
-        storage, full = node._storage, [True]
+        storage, full = node.storage, [True]
         real = storage._segments.append
 
         def append(turn: object, state: object) -> None:
@@ -132,7 +132,7 @@ def test_a_disk_that_goes_on_to_the_next_segment_is_not_full(tmp_path: Path, mon
 
     async def inside() -> None:
         node = await bootstrapped(tmp_path, monkeypatch, "")
-        storage, goes_on, told = node._storage, threading.Event(), []
+        storage, goes_on, told = node.storage, threading.Event(), []
         append, sync = storage._segments.append, storage.sync
 
         def rotating(turn: object, state: object) -> None:
@@ -146,7 +146,7 @@ def test_a_disk_that_goes_on_to_the_next_segment_is_not_full(tmp_path: Path, mon
 
         monkeypatch.setattr(storage._segments, "append", rotating)
         monkeypatch.setattr(storage, "sync", slow)
-        node._worker._careful = 1_000  # on the thread: a look comes meanwhile
+        node.worker._careful = 1_000  # on the thread: a look comes meanwhile
         monkeypatch.setattr(node.replica, "room_left", lambda room, _: told.append(room))
         before = node.replica.applied
         await write(node)

@@ -45,11 +45,14 @@ class Dump:
         self._before_gap, self._after_gap = b"".join(map(_encode, before_gap)), b"".join(map(_encode, after_gap))
         fields = 8 + len(before_gap) + len(after_gap)
         self._out = [array_header(fields), _encode(FORMAT), _encode(state.time_ms)]
-        self._pieces = self._work()
+        self._pieces: Iterator[bool] = self._work()
 
     def step(self) -> bool:
         """Does one piece of the work. True when all is done."""
-        return next(self._pieces, True)
+        done = next(self._pieces, True)
+        if done:
+            self._pieces = iter(())
+        return done
 
     def finish(self) -> bytes:
         """The whole, doing whatever is left to do."""
@@ -64,7 +67,9 @@ class Dump:
         return self._out
 
     def close(self) -> None:
-        """The state need not take notes any more. Also for a dump that is given up."""
+        """The state need not take notes any more. Also for a dump that is given up: it is not to be
+        found by the collector of garbage alone, as what works refers to it."""
+        self._pieces = iter(())
         self._state.end_notes(self._notes)
         if self._names is not None:
             self._producers.notes = self._names = None

@@ -298,6 +298,11 @@ class Machine:
         """There is memory to be given back by `tidy`."""
         return bool(self._state.waste)
 
+    @property
+    def tidied_bytes(self) -> int:
+        """Given back so far, about."""
+        return weights.KEY * self._state.waste.freed
+
     def tidy(self) -> None:
         """One slice of work that nobody can see."""
         self._state.waste.free()
@@ -425,3 +430,7 @@ class Restoring:
             return False
         self.machine.level, self.machine.lineage = self._restore.level, self._restore.lineage
         return True
+
+    def close(self) -> None:
+        """It is given up."""
+        self._restore.close()

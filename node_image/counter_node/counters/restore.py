@@ -59,11 +59,19 @@ class Restore:
         self._state, self._sessions, self._producers = state, sessions, producers
         self.level = 1
         self.lineage: Lineage = ()
-        self._pieces = self._work()
+        self._pieces: Iterator[bool] = self._work()
 
     def step(self) -> bool:
         """One piece. True when all is done. Raises SnapshotFormatError for a format or a level of the future."""
-        return next(self._pieces, True)
+        done = next(self._pieces, True)
+        if done:
+            self.close()
+        return done
+
+    def close(self) -> None:
+        """Also of one that is given up. The snapshot's bytes go with the last reference to this, and not
+        when the collector of garbage comes by."""
+        self._pieces = iter(())
 
     def _work(self) -> Iterator[bool]:
         fields = self._count(0x90, 0xDC)

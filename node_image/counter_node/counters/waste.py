@@ -16,6 +16,7 @@ _PER_BUCKET: Final = 100
 class Waste:
     def __init__(self) -> None:
         self._tables: list[Any] = []
+        self.freed = 0  # entries so far
 
     def __bool__(self) -> bool:
         return bool(self._tables)
@@ -26,7 +27,7 @@ class Waste:
 
     def free(self, most: int = SLICE) -> None:
         """One slice. Tables that share their entries go one after the other: the last reference is what costs."""
-        tables = self._tables
+        tables, before = self._tables, most
         while tables and most > 0:
             table = tables[-1]
             if isinstance(table, dict):
@@ -41,3 +42,4 @@ class Waste:
                 most -= count * (_PER_BUCKET if nested else 1)
             if not table:
                 tables.pop()
+        self.freed += before - most

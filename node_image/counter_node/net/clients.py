@@ -54,6 +54,8 @@ FIRST_CHUNK: Final = 32
 ENCODE_REPLIES, WRITE_BYTES = 32, 64 << 10
 FLUSH_BYTES = 256 << 10
 """Made into bytes and written before others have their turn."""
+FLUSH_PIECES: Final = 4
+"""The same of a long answer: a thousand values each, or more bytes of fewer."""
 UNREAD_BYTES = 1 << 20
 """With so much unread no further reply is made into bytes."""
 LIGHT_BYTES = 1 << 10
@@ -127,9 +129,10 @@ class ClientConnection(Connection, asyncio.Protocol):
             self.plain(socket.fileno())
         session = Session(number, f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}", admin=self._admin)
         session.born_s = session.active_s = self._server.now_s()
-        session.count_keys = lambda: len(self._node.replica.machine.values)
+        node, server = self._node, self._server
+        session.count_keys = lambda: len(node.replica.machine.values)
         session.watch_name = b"%s%d" % (self._server.unique, number)
-        session.ask = lambda question: self._server.answer(question, session)  # for commands in MULTI
+        session.ask = lambda question: server.answer(question, session)  # for commands in MULTI
         if not self._admin:
             session.access = self._node.access
             self._node.access.settle(session)
@@ -152,8 +155,8 @@ class ClientConnection(Connection, asyncio.Protocol):
         self._let_go_of_buffers()
 
     def _let_go_of_buffers(self) -> None:
-        """Session and connection know each other, so both stay until the collector comes, which is seldom. What TLS holds for a connection
-        is more than half a MiB: a thousand that were cut were as many."""
+        """What refers back to this connection goes, so that its memory comes back now: the collector of garbage runs seldom, and never looks
+        at what was frozen (node.py). What TLS holds for a connection is more than half a MiB."""
         self.transport = None
         self._parser = Parser()
         if self.session is not None:
@@ -228,6 +231,8 @@ class ClientConnection(Connection, asyncio.Protocol):
                 self._finish(Failure(str(self._bad).encode()))
             elif self._backlog:
                 self._take_apart()
+                if self._backlog and not self._commands and monotonic() >= until_s:  # of one of many words
+                    break
             else:
                 break
         if self.last or self._answers:
@@ -536,12 +541,13 @@ class ClientConnection(Connection, asyncio.Protocol):
     # --- replies ------------------------------------------------------------------------------------------------------------
 
     def flush(self, most: int = 0) -> None:
-        """Writes the answered head of the queue; of much, about `most` bytes now (0: `FLUSH_BYTES`) and the rest in its turn."""
+        """Writes the answered head of the queue; of much, about `most` bytes now (0: `FLUSH_BYTES`, or
+        `FLUSH_PIECES` of a long answer) and the rest in its turn."""
         slots, transport = self._slots, self.transport
         if self.closed or transport is None or self.session is None or transport.is_closing() or UNREAD in self._reasons_to_pause:
             return
         parts: list[bytes] = []
-        size = written = 0
+        size = written = pieces = 0
         while self._answers:
             if written >= (most or FLUSH_BYTES):
                 self._queue()
@@ -549,14 +555,16 @@ class ClientConnection(Connection, asyncio.Protocol):
             part = self._next_replies()
             parts.append(part)
             size += len(part)
-            if size >= WRITE_BYTES:
+            pieces += self._encoding is not None
+            late = not most and pieces >= FLUSH_PIECES  # small values take long for their bytes
+            if size >= WRITE_BYTES or late:
                 if not self.write(b"".join(parts)):
                     return
                 written += size
                 parts, size = [], 0
                 if UNREAD in self._reasons_to_pause:
                     return  # the rest when the client has read
-                if transport.get_write_buffer_size() > UNREAD_BYTES:
+                if (late and self._answers) or transport.get_write_buffer_size() > UNREAD_BYTES:
                     self._queue()
                     return
         if parts and not self.write(parts[0] if len(parts) == 1 else b"".join(parts)):

@@ -1,0 +1,60 @@
+"""A disk job on its way: written, tried again while there is no room for it, and told when it is durable.
+
+A class, and not functions within one another, as those refer to each other in a ring. What is in a ring
+stays until the collector of garbage comes by, which is seldom, and for ever when it was frozen meanwhile
+(node.py). Here that would be the entries of the job, and a whole received snapshot.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from counter_node.storage import DiskFullError
+
+if TYPE_CHECKING:
+    from counter_node.node import Node
+    from counter_node.replica import DiskJob
+
+BESIDE_BYTES = 512
+"""Entries of so many bytes, some twenty increments of different counters, are many commands for the disk worker."""
+
+
+class Writing:
+    __slots__ = ("_beside", "_compact_to", "_job", "_leads", "_no_room", "_node", "_slow")
+
+    def __init__(self, node: Node, job: DiskJob, compact_to: int | None) -> None:
+        replica = node.replica
+        self._node, self._job, self._compact_to = node, job, compact_to
+        self._no_room: DiskFullError | None = None
+        self._slow, self._leads = job.install is not None or compact_to is not None, replica.is_leader
+        many = sum([len(e.data) for e in job.entries]) >= BESIDE_BYTES
+        self._beside = self._leads and (replica.gateway.serves_one or many)
+
+    def submit(self, again: bool = False) -> None:
+        if not self._node.failed:
+            self._node.worker.submit(
+                self._write, self._done, slow=self._slow or again, leads=self._leads, beside=self._beside
+            )
+
+    def _write(self) -> None:
+        storage, job = self._node.storage, self._job
+        self._no_room = None
+        if self._compact_to is not None:
+            storage.compact(self._compact_to)
+        if job.install is not None:
+            try:
+                storage.save_snapshot(job.install)
+            except DiskFullError as error:
+                self._no_room = error.with_traceback(None)  # its frames refer to us
+        if job.writes:
+            storage.write(job.hard_state, job.entries, job.marker)
+
+    def _done(self, error: BaseException | None) -> None:
+        node = self._node
+        if isinstance(error, DiskFullError):
+            node.job_waits(error, self.submit)
+        elif error is not None:
+            node.job_failed(error)
+        else:
+            node.job_waits(None, self.submit)
+            node.job_done(self._job, self._no_room)
