@@ -26,8 +26,8 @@ PRODUCTS = (
 )  # fmt: skip
 """What is installed; these know their version."""
 TOOLS = (
-    "benchmarks", "benchmarks.cache_staleness", "benchmarks.container", "benchmarks.floods", "benchmarks.large", "benchmarks.pauses",
-    "benchmarks.slices", "benchmarks.stages",
+    "benchmarks", "benchmarks.cache_staleness", "benchmarks.container", "benchmarks.floods", "benchmarks.held", "benchmarks.large",
+    "benchmarks.pauses", "benchmarks.slices", "benchmarks.stages",
     "benchmarks.tls_cost", "benchmarks.weights", "counter_node.resp.reference",
     "tests.clients.stock.build", "tests.faults", "tests.faults.measure", "tests.flaky", "tests.fuzz", "tests.mutations", "tests.redis_suite",
     "tests.simulation", "tests.support.entries",

@@ -102,6 +102,7 @@ DIFFERENCES: Final = """\
 - On the clients' port `READONLY` and `READWRITE` answer `OK`, and nothing is ever redirected: every node serves everything. On the cluster port
   (setting `cluster_port`) a node that does not lead answers `-MOVED`, to reads only if the connection did not say `READONLY`; all slots are in one
   shard, so there is no `-CROSSSLOT`, and `-CLUSTERDOWN` stands where `-LOADING` does elsewhere.
+  A node that led and knows no leader answers `-MOVED` to another voter, to reads as well, and shows that one as the master: it may be cut off.
 - `CONFIG SET`, `RESETSTAT` and `REWRITE` are refused; settings come from the CounterCluster resource.
 - `CLIENT REPLY OFF` and `SKIP` are refused; every command is answered.
 - `COMMAND DOCS` tells the `syntax` in one line instead of `arguments`.

@@ -94,7 +94,6 @@ ERRORS = [
     (b"*01\r\n", "invalid multibulk length"),
     (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$-10\r\n", "invalid bulk length"),
     (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$2000000000\r\n", "invalid bulk length"),
-    (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$5000000\r\n", "invalid bulk length: 5000000; at most 4194304 bytes in a command, send several"),
     (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$blabla\r\n", "invalid bulk length"),
     (b"*" + b"1" * 70_000, "too big mbulk count string"),
     (b"*1\r\n$" + b"1" * 70_000, "too big bulk count string"),
@@ -104,7 +103,13 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("data", "text"), ERRORS, ids=[text + str(n) for n, (_, text) in enumerate(ERRORS)])
+OWN_ERRORS = [
+    (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$5000000\r\n", "invalid bulk length: 5000000; at most 4194304 bytes in a command, send several"),
+]
+"""Where our limit is lower than Redis's."""
+
+
+@pytest.mark.parametrize(("data", "text"), [*ERRORS, *OWN_ERRORS], ids=lambda value: value if isinstance(value, str) else "")
 def test_errors_are_those_of_redis_and_come_after_the_commands_before_them(data: bytes, text: str) -> None:
     assert feed_all([wire(b"INCR", b"k") + data]) == ([[b"INCR", b"k"]], f"ERR Protocol error: {text}")
 
