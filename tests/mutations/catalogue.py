@@ -29,7 +29,7 @@ from counter_node.net import cluster_view
 from counter_node.net.clients import ClientConnection
 from counter_node.net.holdings import Holdings
 from counter_node.net.pulse import Pulse
-from counter_node.raft import alone, core
+from counter_node.raft import alone, election
 from counter_node.raft.alone import why_not_alone
 from counter_node.raft.core import Persist, Raft
 from counter_node.raft.leadership import Leadership
@@ -441,12 +441,12 @@ def live_majority_is_not_asked_for(patch: Patch) -> None:
 
 @mutation("whoever says that a node was removed is believed", quick=True)
 def any_peer_silences(patch: Patch) -> None:
-    patch(core, "why_not_believed", lambda raft, mine, removal, theirs: "")
+    patch(election, "why_not_believed", lambda raft, mine, removal, theirs: "")
 
 
 @mutation("an older history is believed", "everything")
 def older_history_silences(patch: Patch) -> None:
-    patch(core, "why_not_believed", lambda raft, mine, removal, theirs: why_not_believed(raft, (), removal, ()))
+    patch(election, "why_not_believed", lambda raft, mine, removal, theirs: why_not_believed(raft, (), removal, ()))
 
 
 @mutation("a node may go on alone although a majority answers")
