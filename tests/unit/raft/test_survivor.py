@@ -55,6 +55,7 @@ def test_it_begins_a_history_of_its_own_whose_parent_is_the_old_one() -> None:
 
 def test_it_may_go_on_alone_only_after_several_elections_without_anybody() -> None:
     raft = survivor(4).raft
+    assert ELECTIONS >= 3, "in an ordinary election the voters are silent for one or two"
     patience = ELECTIONS * raft.config.election_ticks
     for tick in range(3 * patience):
         if tick % 7 == 0 and tick < patience:
