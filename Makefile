@@ -174,10 +174,7 @@ bench-setup: setup $(BENCH)
 	@test "$$($(call abi,.venv))" = "$$($(call abi,.venv/bench))" || { $(call compile,.venv/bench); }
 
 $(BENCH): $(VENV)
-	@echo "setup: installing requirements/bench.txt into .venv/bench"
-	@rm -rf .venv/bench
-	@$(BENCH_PYTHON) -m venv --without-pip .venv/bench
-	@$(PY) -m pip --python .venv/bench/bin/python3 install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@$(call environment,bench,$(BENCH_PYTHON))
 	@touch $@
 
 .PHONY: pin
@@ -190,10 +187,7 @@ scan: $(SCAN) ## images and lock files against the lists of vulnerabilities that
 	@$(PY) -m kind.scan
 
 $(SCAN): $(VENV)
-	@echo "setup: installing requirements/scan.txt into .venv/scan"
-	@rm -rf .venv/scan
-	@$(PYTHON) -m venv --without-pip .venv/scan
-	@$(PY) -m pip --python .venv/scan/bin/python3 install --quiet --disable-pip-version-check --require-hashes -r requirements/scan.txt
+	@$(call environment,scan,$(PYTHON))
 	@touch $@
 
 .PHONY: down
@@ -205,6 +199,10 @@ clean: ## down, and removes the cache, .venv and what tools left
 	@$(CLUSTER) clean
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find node_image -name '*.so' -delete
+
+# environment NAME PYTHON: .venv/NAME, from requirements/NAME.txt.
+environment = echo "setup: installing requirements/$(1).txt into .venv/$(1)"; rm -rf .venv/$(1); $(2) -m venv --without-pip .venv/$(1); \
+  $(PY) -m pip --python .venv/$(1)/bin/python3 install --quiet --disable-pip-version-check --require-hashes -r requirements/$(1).txt
 
 # compile ENVIRONMENT: once for each content of the sources, and again when a module does not fit its source. A machine that cannot compile (exit code 3) was told so and goes on.
 compile = { test -e $(1)/$(COMPILED) && ls $(PYX:.pyx=.*.so) && $(1)/bin/python3 node_image/compile.py --check; } >/dev/null 2>&1 || { echo "setup: compiling $(PYX)"; code=0; \

@@ -28,10 +28,12 @@ from counter_node.counters.replies import Failure
 from counter_node.counters.table import Table
 
 TOO_MANY_KEYS: Final = (
-    b"OOM user %s has %d counters of its own and may have %d (limits.keys); it was not executed. Delete some, or have the limit raised"
+    b"OOM user %s has %d counters of its own and may have %d (limits.keys); it was not executed."
+    b" Delete some, or have the limit raised"
 )
 TOO_MANY_BYTES: Final = (
-    b"OOM user %s has counters of %d bytes and may have %d (limits.bytes); it was not executed. Delete some, or have the limit raised"
+    b"OOM user %s has counters of %d bytes and may have %d (limits.bytes); it was not executed."
+    b" Delete some, or have the limit raised"
 )
 TOO_MANY_PRODUCERS: Final = (
     b"OOM user %s has producers of IDMP that take %d bytes and may have %d (limits.bytes); it was not"

@@ -16,13 +16,9 @@ node that has j, even after a crash, has i in force, and two nodes' configuratio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import msgspec
 
 from counter_node.raft.election import Elections
-from counter_node.raft.incoming import IncomingSnapshot
-from counter_node.raft.lease import Promise
 from counter_node.raft.membership import changed
 from counter_node.raft.messages import (
     OF_LEADER,
@@ -39,7 +35,7 @@ from counter_node.raft.messages import (
     VoteRequest,
     VoteResponse,
 )
-from counter_node.raft.state import Config, Role
+from counter_node.raft.state import Role
 from counter_node.raft.types import NONE, Entry, EntryKind, HardState, MembershipChange, NodeId, Snapshot, SnapshotMeta
 
 
@@ -53,22 +49,6 @@ class Persist(msgspec.Struct, frozen=True):
 
 
 class Raft(Elections):
-    def __init__(
-        self,
-        config: Config,
-        hard_state: HardState,
-        snapshot: SnapshotMeta,
-        entries: Sequence[Entry],
-        randint: Callable[[int, int], int],
-        promise: Promise | None = None,
-    ) -> None:
-        """State as it was recovered from the disk, see there. `randint(low, high)` is inclusive."""
-        super().__init__(config, hard_state, snapshot, entries, randint, promise)
-        self._saved = (hard_state.term, hard_state.vote)
-        self.arrived: Snapshot | None = None  # received whole; its file is to be saved, then `adopt` called
-        self.to_restore: Snapshot | None = None  # for the state machine
-        self._incoming = IncomingSnapshot()
-
     # --- what the caller takes out ------------------------------------------------------------------------------------------
 
     def take_messages(self) -> list[tuple[NodeId, Message]]:

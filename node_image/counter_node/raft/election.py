@@ -28,6 +28,7 @@ class Elections(State):
         randint: Callable[[int, int], int],
         promise: Promise | None = None,
     ) -> None:
+        """See `State`. `randint(low, high)` is inclusive."""
         super().__init__(config, hard_state, snapshot, entries, promise)
         self.leadership: Leadership | None = None
         self.disk_answers = True  # set by who owns the disk; without one there is no use in asking for votes, nor in promising one

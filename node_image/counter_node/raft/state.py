@@ -11,10 +11,11 @@ import dataclasses
 import enum
 from collections.abc import Sequence
 
+from counter_node.raft.incoming import IncomingSnapshot
 from counter_node.raft.lease import Promise
 from counter_node.raft.log import RaftLog
 from counter_node.raft.messages import AppendResponse, Message
-from counter_node.raft.types import NONE, Entry, HardState, NodeId, SnapshotMeta
+from counter_node.raft.types import NONE, Entry, HardState, NodeId, Snapshot, SnapshotMeta
 
 Outgoing = list[tuple[NodeId, Message]]
 """Messages, each with the member that it goes to."""
@@ -69,7 +70,11 @@ class State:
         self.leader: NodeId = NONE
         self.reads: list[tuple[int, int]] = []  # (id, index) of this node's own confirmed reads
         self.promise = promise
+        self._saved = (hard_state.term, hard_state.vote)  # on the disk, or on the way there
+        self._incoming = IncomingSnapshot()
+        self.arrived: Snapshot | None = None  # received whole; its file is to be saved, then `adopt` called
         self._install: SnapshotMeta | None = None  # adopted; the log on disk is to name it
+        self.to_restore: Snapshot | None = None  # for the state machine
         self._messages: Outgoing = []
         self._after: Outgoing = []
 
