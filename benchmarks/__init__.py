@@ -1,1 +1,2 @@
-"""Throughput and latency of CounterCluster beside etcd, Redis, hashicorp/raft and PySyncObj, all started here on loopback: `make bench`."""
+"""Throughput and latency of CounterCluster beside etcd, Redis, hashicorp/raft and PySyncObj, all
+started here on loopback: `make bench`."""

@@ -1,4 +1,5 @@
-"""`python -m benchmarks`: starts each system the same way on loopback, with its data on the real disk, and compares them."""
+"""`python -m benchmarks`: starts each system the same way on loopback, with its data on the real
+disk, and compares them."""
 
 from __future__ import annotations
 
@@ -17,11 +18,19 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def about(options: argparse.Namespace) -> dict[str, object]:
-    model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "?",
+    )
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{os.cpu_count()} cores, {model}, Linux {platform.release()}",
-        "python": platform.python_version() + (", of the distribution" if sys.base_prefix == "/usr" else ", not of the distribution"),
+        "python": platform.python_version()
+        + (", of the distribution" if sys.base_prefix == "/usr" else ", not of the distribution"),
         "load before": f"{os.getloadavg()[0]:.2f}",
         "stalls before, with every core busy": str(machine.stalls(3.0)),
         "rounds": options.rounds,
@@ -31,12 +40,32 @@ def about(options: argparse.Namespace) -> dict[str, object]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--systems", default=",".join(s.name for s in systems.SYSTEMS), help="some of the default, and pure, with commas")
-    parser.add_argument("--scenarios", default=",".join(s.name for s in scenarios.ALL), help="some of the default, with commas")
+    parser.add_argument(
+        "--systems",
+        default=",".join(s.name for s in systems.SYSTEMS),
+        help="some of the default, and pure, with commas",
+    )
+    parser.add_argument(
+        "--scenarios",
+        default=",".join(s.name for s in scenarios.ALL),
+        help="some of the default, with commas",
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement, after half a second of warm-up")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the table and the plots")
-    parser.add_argument("--dir", type=Path, default=None, help="where the data go: a folder on the disk that is to be measured")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=2.0,
+        help="of each measurement, after half a second of warm-up",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS, help="folder of the table and the plots"
+    )
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        default=None,
+        help="where the data go: a folder on the disk that is to be measured",
+    )
     options = parser.parse_args()
     if lacking := tools.missing():
         print("bench: this machine lacks\n  " + "\n  ".join(lacking), file=sys.stderr)

@@ -1,10 +1,11 @@
-"""How old is what a reader of the cache sees? `python -m benchmarks.cache_staleness`, about half a minute; needs redis-server.
+"""How old is what a reader of the cache sees? `python -m benchmarks.cache_staleness`, about half a
+minute; needs redis-server.
 
-Three node processes and a Redis on loopback. Increments come at a steady rate over several keys, each acknowledged one with its time. Meanwhile
-a reader asks Redis for all keys again and again. The staleness of an increment is the time from its acknowledgement to the first answer that
-has it (0 when the cache was faster); so it includes the reader's own round trip. How late the reader itself comes to its turns, which says how busy
-the machine is with other things, is told beside it.
-"""
+Three node processes and a Redis on loopback. Increments come at a steady rate over several keys,
+each acknowledged one with its time. Meanwhile a reader asks Redis for all keys again and again. The
+staleness of an increment is the time from its acknowledgement to the first answer that has it (0
+when the cache was faster); so it includes the reader's own round trip. How late the reader itself
+comes to its turns, which says how busy the machine is with other things, is told beside it."""
 
 from __future__ import annotations
 
@@ -90,7 +91,9 @@ async def measure(ports: list[int], cache: int, rate: int, keys: int, seconds: f
     books = Books(keys)
     watcher = asyncio.create_task(watch(cache, books))
     each = rate / CONNECTIONS
-    await asyncio.gather(*(count(ports[n % len(ports)], books, each, seconds) for n in range(CONNECTIONS)))
+    await asyncio.gather(
+        *(count(ports[n % len(ports)], books, each, seconds) for n in range(CONNECTIONS))
+    )
     end = time.monotonic() + 5
     while any(books.waiting.values()) and time.monotonic() < end:
         await asyncio.sleep(0.05)
@@ -100,20 +103,35 @@ async def measure(ports: list[int], cache: int, rate: int, keys: int, seconds: f
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="benchmarks.cache_staleness", description="Staleness of the cache under a steady rate of increments.")
-    parser.add_argument("--rate", type=int, default=5_000, help="increments a second (default: 5000)")
-    parser.add_argument("--keys", type=int, default=100, help="counters they are spread over (default: 100)")
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.cache_staleness",
+        description="Staleness of the cache under a steady rate of increments.",
+    )
+    parser.add_argument(
+        "--rate", type=int, default=5_000, help="increments a second (default: 5000)"
+    )
+    parser.add_argument(
+        "--keys", type=int, default=100, help="counters they are spread over (default: 100)"
+    )
     parser.add_argument("--seconds", type=float, default=20.0, help="(default: 20)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        with RedisServer(place) as cache, DevCluster(place / "nodes", 3, "--cache", f"127.0.0.1:{cache.port}") as cluster:
+        with (
+            RedisServer(place) as cache,
+            DevCluster(place / "nodes", 3, "--cache", f"127.0.0.1:{cache.port}") as cluster,
+        ):
             ports = [cluster.resp_port(node) for node in range(cluster.size)]
-            books = asyncio.run(measure(ports, cache.port, options.rate, options.keys, options.seconds))
+            books = asyncio.run(
+                measure(ports, cache.port, options.rate, options.keys, options.seconds)
+            )
     left = sum(map(len, books.waiting.values()))
     print(
-        f"{len(books.staleness_s) / options.seconds:,.0f} increments a second over {options.keys} keys: staleness "
-        + ", ".join(f"{name} {percentile_ms(books.staleness_s, share):.1f} ms" for name, share in SHARES)
+        f"{len(books.staleness_s) / options.seconds:,.0f} increments a second over "
+        f"{options.keys} keys: staleness "
+        + ", ".join(
+            f"{name} {percentile_ms(books.staleness_s, share):.1f} ms" for name, share in SHARES
+        )
         + "; the reader was late by "
         + ", ".join(f"{name} {percentile_ms(books.late_s, share):.1f} ms" for name, share in SHARES)
     )

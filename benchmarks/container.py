@@ -1,14 +1,16 @@
-"""`python -m benchmarks.container`: nodes in a container's memory, filled until they refuse what is new, and what they
-hold at most then and in all that follows, while clients go on counting and hold what they may hold themselves: a
-snapshot, a new member that receives it, a member that was stopped and is behind, every member killed and started
-again, and at last nearly all counters gone.
+"""`python -m benchmarks.container`: nodes in a container's memory, filled until they refuse what is
+new, and what they hold at most then and in all that follows, while clients go on counting and hold
+what they may hold themselves: a snapshot, a new member that receives it, a member that was stopped
+and is behind, every member killed and started again, and at last nearly all counters gone.
 
-The container is a control group of memory of our own, one for each node, where root may make one (version 1 or 2):
-whoever goes over its limit is killed, as in a pod. Elsewhere nothing is enforced, and what was held at most is all that
-is told. The group's own peak counts the pages of files as well, which the kernel takes back before it kills.
+The container is a control group of memory of our own, one for each node, where root may make one
+(version 1 or 2): whoever goes over its limit is killed, as in a pod. Elsewhere nothing is enforced,
+and what was held at most is all that is told. The group's own peak counts the pages of files as
+well, which the kernel takes back before it kills.
 
     --mib 512           the limit
-    --shape plain       names of 30 bytes; `long`: of 200; `expiring`: each with an expiry; `producers`: of IDMP
+    --shape plain       names of 30 bytes; `long`: of 200; `expiring`: each with an expiry;
+                        `producers`: of IDMP
     --members 1         voters
 
 Exits with 1 when a node was killed or a counter is wrong."""
@@ -40,7 +42,8 @@ V1, V2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
 LEFT = 7
 """Counters that stay when the others go."""
 BEHIND = 1_100
-"""Entries that a member must lack to be sent a snapshot: more than a leader keeps (raft/core.py, `keep_entries`)."""
+"""Entries that a member must lack to be sent a snapshot: more than a leader keeps (raft/core.py,
+`keep_entries`)."""
 UNFINISHED_BYTES = 3 << 20
 """Of a command that a client begins and never ends."""
 HOLDERS = 40
@@ -55,7 +58,11 @@ class Group:
     @property
     def wrapper(self) -> tuple[str, ...]:
         """So that every page of the process counts."""
-        return () if self.path is None else ("/bin/sh", "-c", 'echo $$ > "$0"; exec "$@"', str(self.path / "cgroup.procs"))
+        return (
+            ()
+            if self.path is None
+            else ("/bin/sh", "-c", 'echo $$ > "$0"; exec "$@"', str(self.path / "cgroup.procs"))
+        )
 
     @property
     def kills(self) -> int:
@@ -129,7 +136,10 @@ class Member(Node):
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             if self.process.poll() is not None:
-                raise AssertionError(f"{what}: the node ended with {self.process.returncode}; killed at its limit: {self.inside.kills} times")
+                raise AssertionError(
+                    f"{what}: the node ended with {self.process.returncode}; killed at its "
+                    f"limit: {self.inside.kills} times"
+                )
             with contextlib.suppress(Exception):
                 if ready():
                     return
@@ -158,7 +168,8 @@ class Shape:
 
 
 def wire(words: list[str]) -> bytes:
-    return f"*{len(words)}\r\n{''.join(f'${len(word)}{chr(13)}{chr(10)}{word}{chr(13)}{chr(10)}' for word in words)}".encode()
+    parts = [f"*{len(words)}", *(part for word in words for part in (f"${len(word)}", word)), ""]
+    return "\r\n".join(parts).encode()
 
 
 def fill(port: int, shape: Shape, due_ms: int) -> tuple[int, str]:
@@ -175,7 +186,8 @@ def fill(port: int, shape: Shape, due_ms: int) -> tuple[int, str]:
 
 
 class Traffic:
-    """Clients that count existing counters without end, ask for new ones and are refused; and that hold what they may."""
+    """Clients that count existing counters without end, ask for new ones and are refused; and that
+    hold what they may."""
 
     def __init__(self, ports: list[int], shape: Shape) -> None:
         self._ports, self._shape = ports, shape
@@ -207,18 +219,29 @@ class Traffic:
         except Exception as error:
             if str(error).startswith("OOM") or "max_bytes" in str(error):
                 self.refused += 1
-            elif type(error).__name__ not in ("ConnectionError", "TimeoutError", "BusyLoadingError"):
+            elif type(error).__name__ not in (
+                "ConnectionError",
+                "TimeoutError",
+                "BusyLoadingError",
+            ):
                 self.odd.add(str(error)[:100])
 
     def _hold(self) -> None:
         """Commands of MiB that are begun and never ended: more than all clients may hold."""
         held: list[socket.socket] = []
-        word = b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$%d\r\n" % (UNFINISHED_BYTES + 100) + b"1" * UNFINISHED_BYTES
+        word = (
+            b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$%d\r\n" % (UNFINISHED_BYTES + 100)
+            + b"1" * UNFINISHED_BYTES
+        )
         turn = 0
         while not self._over.is_set():
             turn += 1
             with contextlib.suppress(OSError):
-                held.append(socket.create_connection((HOST, self._ports[turn % len(self._ports)]), timeout=5))
+                held.append(
+                    socket.create_connection(
+                        (HOST, self._ports[turn % len(self._ports)]), timeout=5
+                    )
+                )
                 held[-1].sendall(word)
             for s in held[:-HOLDERS]:
                 s.close()
@@ -246,7 +269,11 @@ class Run:
         self.nodes: list[Member] = []
 
     def join(self, *, voter: bool = True) -> Member:
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="countercluster-container-")))
+        folder = Path(
+            self._stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="countercluster-container-")
+            )
+        )
         inside = self._stack.enter_context(group(self.limit, str(len(self.nodes))))
         node = Member(folder, inside, self.limit)
         self._stack.callback(self._stopped, node)
@@ -256,7 +283,10 @@ class Run:
         if leader is None:
             node.until("a leader", lambda: connect(node.resp).set("first", 1))
         elif voter:
-            node.until("a promotion", lambda: connect(self.leader().admin).execute_command("RAFT.PROMOTE", node_id))
+            node.until(
+                "a promotion",
+                lambda: connect(self.leader().admin).execute_command("RAFT.PROMOTE", node_id),
+            )
         return node
 
     def _stopped(self, node: Member) -> None:
@@ -276,8 +306,17 @@ class Run:
     def told(self, what: str) -> None:
         """The worst of all nodes."""
         held = [rss_mib(node.process.pid) for node in self.nodes]
-        kills, peak = sum(node.inside.kills for node in self.nodes), max(node.inside.peak_mib for node in self.nodes)
-        figures = (max(now for now, _ in held), max(most for _, most in held), peak, kills, os.getloadavg()[0])
+        kills, peak = (
+            sum(node.inside.kills for node in self.nodes),
+            max(node.inside.peak_mib for node in self.nodes),
+        )
+        figures = (
+            max(now for now, _ in held),
+            max(most for _, most in held),
+            peak,
+            kills,
+            os.getloadavg()[0],
+        )
         words = (what, *(f"{figure:.0f}" for figure in figures))
         print("| " + " | ".join(words) + " |", flush=True)
         assert not kills, "a node was killed at its limit"
@@ -290,7 +329,8 @@ class Run:
         node.until("a snapshot", lambda: node.status()["snapshotIndex"] > before)
 
     def behind(self) -> None:
-        """A follower is stopped until it can only be helped by a snapshot; what it holds by then is all it had."""
+        """A follower is stopped until it can only be helped by a snapshot; what it holds by then is
+        all it had."""
         node = next(node for node in self.nodes if node is not self.leader())
         before = self.leader().status()["appliedIndex"]
         node.process.send_signal(signal.SIGSTOP)
@@ -334,7 +374,9 @@ def measure(limit: int, shape: Shape, members: int, life_s: float) -> None:
         due_ms = int(1000 * (time.time() + life_s))
         made, refusal = fill(run.leader().resp, shape, due_ms)
         print(f"\n{limit // MIB} MiB, {shape.name}, {members} voters: {made:,}, then `{refusal}`\n")
-        print("| | held, MiB | at most | with files | killed | load |\n|---|---:|---:|---:|---:|---:|")
+        print(
+            "| | held, MiB | at most | with files | killed | load |\n|---|---:|---:|---:|---:|---:|"
+        )
         assert "max_bytes" in refusal or shape.name == "producers", refusal
         run.told("full")
         value = number(run.leader().resp, shape.counter(5))
@@ -349,19 +391,28 @@ def measure(limit: int, shape: Shape, members: int, life_s: float) -> None:
             for node in list(run.nodes):
                 run.again(node)
             run.told("each killed and started again")
-        print(f"\ncounted meanwhile {traffic.counted:,}, new ones refused {traffic.refused:,}, ", end="")
+        print(
+            f"\ncounted meanwhile {traffic.counted:,}, new ones refused {traffic.refused:,}, ",
+            end="",
+        )
         print(f"not answered {traffic.unknown}; {traffic.odd or 'nothing else'}\n")
         now = number(run.leader().resp, shape.counter(5))
-        assert value + traffic.counted <= now <= value + traffic.counted + traffic.unknown, "a counter is wrong"
+        assert value + traffic.counted <= now <= value + traffic.counted + traffic.unknown, (
+            "a counter is wrong"
+        )
         gone(run, made, due_ms)
-        print("| | held, MiB | at most | with files | killed | load |\n|---|---:|---:|---:|---:|---:|")
+        print(
+            "| | held, MiB | at most | with files | killed | load |\n|---|---:|---:|---:|---:|---:|"
+        )
         run.told("15 s after nearly all were gone")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.container", description=__doc__)
     parser.add_argument("--mib", type=int, default=512)
-    parser.add_argument("--shape", choices=("plain", "long", "expiring", "producers"), default="plain")
+    parser.add_argument(
+        "--shape", choices=("plain", "long", "expiring", "producers"), default="plain"
+    )
     parser.add_argument("--members", type=int, default=1)
     parser.add_argument("--life-s", type=float, default=900, help="of what expires")
     options = parser.parse_args()

@@ -1,14 +1,13 @@
 """What strangers who flood a node cost others: `python3 -m benchmarks.floods [--tls]`.
 
-Three nodes with users; one client that is logged in at the leader sends one increment after another.
-Beside it strangers, in a process of their own, send to the leader as fast as it takes it: `HELLO`
-without reading the answers, `HELLO` reading them, wrong passwords, pages of the HTTP port. The first
-table tells the client's 50th and 99th percentile without and with each, as a ratio, how many of the
-strangers' requests were answered, the most memory that the node held meanwhile, and whether the term
-is the same. More always waits than the node takes. Rounds are interleaved, as the machine is not
-quiet. The second tells its memory before and after `--requests` of `HELLO` by
-16 connections, and the third how long pages of the HTTP port take beside that.
-"""
+Three nodes with users; one client that is logged in at the leader sends one increment after
+another. Beside it strangers, in a process of their own, send to the leader as fast as it takes it:
+`HELLO` without reading the answers, `HELLO` reading them, wrong passwords, pages of the HTTP port.
+The first table tells the client's 50th and 99th percentile without and with each, as a ratio, how
+many of the strangers' requests were answered, the most memory that the node held meanwhile, and
+whether the term is the same. More always waits than the node takes. Rounds are interleaved, as the
+machine is not quiet. The second tells its memory before and after `--requests` of `HELLO` by 16
+connections, and the third how long pages of the HTTP port take beside that."""
 
 from __future__ import annotations
 
@@ -58,7 +57,16 @@ def connected(ports: Ports, secure: ssl.SSLContext | None) -> socket.socket:
     return secure.wrap_socket(plain, server_hostname="localhost") if secure else plain
 
 
-def _send(ports: Ports, stop: Event, sent: Any, block: bytes, *, read: bool, connections: int, most: int = 0) -> None:
+def _send(
+    ports: Ports,
+    stop: Event,
+    sent: Any,
+    block: bytes,
+    *,
+    read: bool,
+    connections: int,
+    most: int = 0,
+) -> None:
     """`sent`: how many requests were answered so far. `most`: ends when so many were."""
     secure, sockets = context(ports), list[socket.socket]()
     while not stop.is_set() and not (most and sent.value >= most):
@@ -111,7 +119,9 @@ def handshakes(ports: Ports, stop: Event, sent: Any) -> None:
 
 def page(ports: Ports, path: str) -> int:
     scheme = "https" if ports.authority else "http"
-    with urllib.request.urlopen(f"{scheme}://localhost:{ports.http}{path}", timeout=30, context=context(ports)) as found:
+    with urllib.request.urlopen(
+        f"{scheme}://localhost:{ports.http}{path}", timeout=30, context=context(ports)
+    ) as found:
         return len(found.read())
 
 
@@ -139,7 +149,11 @@ FLOODS: dict[str, Flood] = {
 def flooded(flood: Flood | None, ports: Ports) -> Iterator[Any]:
     """Gives how many requests were answered so far, where the flood reads."""
     stop, sent = multiprocessing.Event(), multiprocessing.Value("q", 0)
-    process = multiprocessing.Process(target=flood, args=(ports, stop, sent)) if flood is not None else None
+    process = (
+        multiprocessing.Process(target=flood, args=(ports, stop, sent))
+        if flood is not None
+        else None
+    )
     if process is not None:
         process.start()
     try:
@@ -172,13 +186,19 @@ class Node:
         self.cluster, self.number = cluster, cluster.leader()
         self.pid = cluster.pid(self.number)
         authority = str(folder.path / "ca.crt") if folder is not None else ""
-        self.ports = Ports(cluster.resp_port(self.number), cluster.ports(self.number)["http"], authority)
+        self.ports = Ports(
+            cluster.resp_port(self.number), cluster.ports(self.number)["http"], authority
+        )
         secure = context(self.ports)
         self.wire = Wire(self.ports.resp, context=secure)
         assert self.wire("AUTH", "app", "a-password") == "OK"
 
     def resident_mib(self) -> float:
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+        return (
+            int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+            * os.sysconf("SC_PAGE_SIZE")
+            / (1 << 20)
+        )
 
     def forget_peak(self) -> None:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
@@ -192,7 +212,10 @@ class Node:
 
 
 def latencies(node: Node, rounds: int, seconds: float) -> None:
-    print("| flood | answered a second | p50, ms | p99, ms | p99 without, ms | ratio (each round) | memory before, most, MiB | term |")
+    print(
+        "| flood | answered a second | p50, ms | p99, ms | p99 without, ms | ratio (each round) "
+        "| memory before, most, MiB | term |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     ask = lambda: node.wire("INCR", "k")  # noqa: E731
     for name, flood in FLOODS.items():
@@ -210,15 +233,20 @@ def latencies(node: Node, rounds: int, seconds: float) -> None:
             medians.append(statistics.median(found))
         ratios = sorted(with_it / without for with_it, without in zip(loud, quiet, strict=True))
         print(
-            f"| {name} | {statistics.median(rates):,.0f} | {statistics.median(medians):.2f} | {statistics.median(loud):.1f} "
-            f"| {statistics.median(quiet):.1f} | {statistics.median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f}) "
-            f"| {before:.0f}, {node.peak_mib():.0f} | {'the same' if node.term() == term else 'ANOTHER'} |",
+            f"| {name} | {statistics.median(rates):,.0f} | {statistics.median(medians):.2f} | "
+            f"{statistics.median(loud):.1f} "
+            f"| {statistics.median(quiet):.1f} | {statistics.median(ratios):.1f} "
+            f"({ratios[0]:.1f} to {ratios[-1]:.1f}) "
+            f"| {before:.0f}, {node.peak_mib():.0f} | "
+            f"{'the same' if node.term() == term else 'ANOTHER'} |",
             flush=True,
         )
 
 
 def scrapes(node: Node, rounds: int, seconds: float) -> None:
-    print("\n| page | p99, ms | p99 beside 16 connections of HELLO, ms | ratio |\n|---|---|---|---|")
+    print(
+        "\n| page | p99, ms | p99 beside 16 connections of HELLO, ms | ratio |\n|---|---|---|---|"
+    )
     for path in ("/metrics", "/status"):
         quiet, loud = [], []
         for _ in range(rounds):
@@ -227,14 +255,20 @@ def scrapes(node: Node, rounds: int, seconds: float) -> None:
                 time.sleep(0.5)
                 loud.append(p99(taken(seconds, lambda: page(node.ports, path))))  # noqa: B023
         ratio = statistics.median(w / without for w, without in zip(loud, quiet, strict=True))
-        print(f"| {path} | {statistics.median(quiet):.0f} | {statistics.median(loud):.0f} | {ratio:.1f} |", flush=True)
+        print(
+            f"| {path} | {statistics.median(quiet):.0f} | {statistics.median(loud):.0f} | "
+            f"{ratio:.1f} |",
+            flush=True,
+        )
 
 
 def many(node: Node, requests: int, seconds: float) -> None:
     """Until so many are answered, or the time is over."""
     stop, sent = multiprocessing.Event(), multiprocessing.Value("q", 0)
     options = {"read": True, "connections": 16, "most": requests}
-    process = multiprocessing.Process(target=_send, args=(node.ports, stop, sent, BLOCK), kwargs=options)
+    process = multiprocessing.Process(
+        target=_send, args=(node.ports, stop, sent, BLOCK), kwargs=options
+    )
     begin, start = node.resident_mib(), time.monotonic()
     process.start()
     seen: list[str] = []
@@ -245,8 +279,14 @@ def many(node: Node, requests: int, seconds: float) -> None:
     process.join(30)
     process.kill()
     time.sleep(2)
-    print(f"\n{sent.value:,} requests of 16 connections in {time.monotonic() - start:.0f} s: {begin:.1f} MiB before,")
-    print(f"{node.resident_mib():.1f} after; on the way, MiB at million requests: {', '.join(seen)}", flush=True)
+    print(
+        f"\n{sent.value:,} requests of 16 connections in {time.monotonic() - start:.0f} s: "
+        f"{begin:.1f} MiB before,"
+    )
+    print(
+        f"{node.resident_mib():.1f} after; on the way, MiB at million requests: {', '.join(seen)}",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -261,10 +301,18 @@ def main() -> None:
         acl = Path(temporary) / "users.acl"
         acl.write_text(USERS)
         folder = Folder(Path(temporary) / "tls", 3) if options.tls else None
-        environment = {"COUNTER_ACL_FILE": str(acl), **(folder.environment if folder is not None else {})}
-        cluster = DevCluster(Path(temporary) / "c", 3, "--client-bytes", str(CLIENT_BYTES), environment=environment)
+        environment = {
+            "COUNTER_ACL_FILE": str(acl),
+            **(folder.environment if folder is not None else {}),
+        }
+        cluster = DevCluster(
+            Path(temporary) / "c", 3, "--client-bytes", str(CLIENT_BYTES), environment=environment
+        )
         if folder is not None:
-            cluster.client_options, cluster.admin_options = dict(folder.client), dict(folder.operator)
+            cluster.client_options, cluster.admin_options = (
+                dict(folder.client),
+                dict(folder.operator),
+            )
         with cluster:
             node = Node(cluster, folder)
             print(f"{'TLS' if options.tls else 'Plain'}; load average {os.getloadavg()[0]:.1f}\n")

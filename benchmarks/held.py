@@ -1,9 +1,11 @@
-"""`python -m benchmarks.held`: how long each heavy thing holds the loop of a real node at once, and what another client
-waits meanwhile; beside a Redis for the same. One member, as many counters as are asked for.
+"""`python -m benchmarks.held`: how long each heavy thing holds the loop of a real node at once, and
+what another client waits meanwhile; beside a Redis for the same. One member, as many counters as
+are asked for.
 
-The node runs on asyncio's own loop, of which every callback is timed: by the clock of its thread (what other programs do
-on the machine does not count) and by the wall. `uvloop`, which a node uses, calls the same. A second client increments one
-counter again and again: what it waits is what a client sees, on this machine at this hour.
+The node runs on asyncio's own loop, of which every callback is timed: by the clock of its thread
+(what other programs do on the machine does not count) and by the wall. `uvloop`, which a node uses,
+calls the same. A second client increments one counter again and again: what it waits is what a
+client sees, on this machine at this hour.
 
 The rows that leave everything as it was are repeated: the median and the worst are told."""
 
@@ -52,14 +54,21 @@ class Longest:
 
     def add(self, cpu_s: float, wall_s: float, callback: object) -> None:
         if 1000 * cpu_s > self.cpu_ms:
-            self.cpu_ms, self.cpu_of = 1000 * cpu_s, getattr(callback, "__qualname__", repr(callback)[:80])
+            self.cpu_ms, self.cpu_of = (
+                1000 * cpu_s,
+                getattr(callback, "__qualname__", repr(callback)[:80]),
+            )
         if 1000 * wall_s > self.wall_ms:
-            self.wall_ms, self.wall_of = 1000 * wall_s, getattr(callback, "__qualname__", repr(callback)[:80])
+            self.wall_ms, self.wall_of = (
+                1000 * wall_s,
+                getattr(callback, "__qualname__", repr(callback)[:80]),
+            )
         self.over += 1000 * cpu_s > GOAL_MS
 
 
 def node() -> int:
-    """A node like any other, but for its loop. SIGUSR1: what was held longest is written down, and forgotten."""
+    """A node like any other, but for its loop. SIGUSR1: what was held longest is written down, and
+    forgotten."""
     import uvloop
     from counter_node import __main__
 
@@ -97,8 +106,10 @@ class Timed(Node):
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    sys.executable, "-c", _NODE, "--cluster-id", "held", "--data-dir", str(self.directory / "data"), "--bind", HOST,
-                    "--resp-port", str(self.resp), "--admin-port", str(self.admin), "--peer-port", str(self.peer), "--http-port", str(self.http),
+                    sys.executable, "-c", _NODE, "--cluster-id", "held", "--data-dir",
+                    str(self.directory / "data"), "--bind", HOST,
+                    "--resp-port", str(self.resp), "--admin-port", str(self.admin), "--peer-port",
+                    str(self.peer), "--http-port", str(self.http),
                     *self.options,
                 ],
                 stdout=log, stderr=log, env={**os.environ, REPORT: str(self.report)},
@@ -129,7 +140,13 @@ class Subject:
     def __init__(self, port: int, pid: int, node: Timed | None) -> None:
         self.port, self.pid, self.node = port, pid, node
 
-    def during(self, what: str, act: Callable[[], Any], settled: Callable[[], bool] = lambda: True, times: int = 1) -> None:
+    def during(
+        self,
+        what: str,
+        act: Callable[[], Any],
+        settled: Callable[[], bool] = lambda: True,
+        times: int = 1,
+    ) -> None:
         cpu, wall, seen, took, of = list[float](), list[float](), list[float](), list[float](), ""
         for _ in range(times):
             if self.node is not None:
@@ -149,7 +166,17 @@ class Subject:
                 wall.append(held["wall_ms"])
         name = "node" if self.node is not None else "Redis"
         rss = rss_mib(self.pid)[0]
-        words = (what, name, both(cpu), both(wall), both(seen), f"{statistics.median(took):.2f}", f"{rss:.0f}", f"{os.getloadavg()[0]:.0f}", of)
+        words = (
+            what,
+            name,
+            both(cpu),
+            both(wall),
+            both(seen),
+            f"{statistics.median(took):.2f}",
+            f"{rss:.0f}",
+            f"{os.getloadavg()[0]:.0f}",
+            of,
+        )
         print("| " + " | ".join(words) + " |", flush=True)
 
 
@@ -179,11 +206,19 @@ def reads(subject: Subject, keys: int) -> None:
     during("KEYS *", lambda: refused_or(lambda: client.keys("*")))
     during("KEYS * that finds nothing", lambda: client.keys("x*y"))
     during(f"MGET of {MANY:,} names", lambda: client.mget(spread(MANY, keys)), times=TIMES)
-    during("MGET of 100,000 names", lambda: refused_or(lambda: client.mget(spread(100_000, keys))), times=TIMES)
+    during(
+        "MGET of 100,000 names",
+        lambda: refused_or(lambda: client.mget(spread(100_000, keys))),
+        times=TIMES,
+    )
     during("INFO, 20 times", lambda: [client.info() for _ in range(20)], times=TIMES)
     if subject.node is not None:
         admin = connect(subject.node.admin)
-        during("RAFT.STATUS, 20 times", lambda: [admin.execute_command("RAFT.STATUS") for _ in range(20)], times=TIMES)
+        during(
+            "RAFT.STATUS, 20 times",
+            lambda: [admin.execute_command("RAFT.STATUS") for _ in range(20)],
+            times=TIMES,
+        )
         page = f"http://{HOST}:{subject.node.http}/metrics"
         during("a page of metrics", lambda: urllib.request.urlopen(page).read(), times=TIMES)
 
@@ -191,7 +226,9 @@ def reads(subject: Subject, keys: int) -> None:
 def connect_slow(port: int) -> Any:
     import redis
 
-    return redis.Redis(host=HOST, port=port, socket_timeout=PATIENCE_S, single_connection_client=True)
+    return redis.Redis(
+        host=HOST, port=port, socket_timeout=PATIENCE_S, single_connection_client=True
+    )
 
 
 def refused_or(act: Callable[[], Any]) -> None:
@@ -212,14 +249,20 @@ def writes(subject: Subject, keys: int) -> None:
     during = subject.during
     half = dict.fromkeys(spread(MANY // 2, keys), 1)
     during(f"MSET of {MANY // 2:,} names", lambda: client.mset(half), times=TIMES)
-    during("MSET of 100,000 names", lambda: refused_or(lambda: client.mset(dict.fromkeys(spread(100_000, keys), 1))), times=TIMES)
+    during(
+        "MSET of 100,000 names",
+        lambda: refused_or(lambda: client.mset(dict.fromkeys(spread(100_000, keys), 1))),
+        times=TIMES,
+    )
     during("MULTI of 9,000 SET", lambda: transaction(client), times=TIMES)
     if subject.node is not None:
         admin = connect_slow(subject.node.admin)
         during("a snapshot", lambda: snapshot(admin, subject.node), times=2)
         received(subject, keys)
     during(f"DEL of {MANY:,} names", lambda: client.delete(*spread(MANY, keys)))
-    during("DEL of 100,000 names", lambda: refused_or(lambda: client.delete(*spread(100_000, keys))))
+    during(
+        "DEL of 100,000 names", lambda: refused_or(lambda: client.delete(*spread(100_000, keys)))
+    )
 
 
 def transaction(client: Any) -> None:
@@ -232,7 +275,9 @@ def transaction(client: Any) -> None:
 def taken(node: Timed) -> float:
     with urllib.request.urlopen(f"http://{HOST}:{node.http}/metrics") as page:
         lines = page.read().decode().splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("counter_snapshots_taken_total"))
+    return next(
+        float(line.split()[1]) for line in lines if line.startswith("counter_snapshots_taken_total")
+    )
 
 
 def snapshot(admin: Any, node: Timed | None) -> None:
@@ -262,7 +307,10 @@ def received(subject: Subject, keys: int) -> None:
             )
             held = second.held()
             rss = rss_mib(second.process.pid)[0]
-            row = f"| the same | the new member | {held['cpu_ms']:.1f} | {held['wall_ms']:.1f} | | | {rss:.0f} | | {held['cpu_of']} |"
+            row = (
+                f"| the same | the new member | {held['cpu_ms']:.1f} | {held['wall_ms']:.1f} | "
+                f"| | {rss:.0f} | | {held['cpu_of']} |"
+            )
             print(row, flush=True)
             connect(leader.admin).execute_command("RAFT.REMOVE", new)
         finally:
@@ -279,7 +327,11 @@ def measure(subject: Subject, keys: int) -> None:
     writes(subject, keys)
     during(f"FLUSHALL of {keys:,}", client.flushall)
     time.sleep(5)
-    print(f"| 5 s later | {'node' if subject.node else 'Redis'} | | | | | {rss_mib(subject.pid)[0]:.0f} | | |", flush=True)
+    print(
+        f"| 5 s later | {'node' if subject.node else 'Redis'} | | | | | "
+        f"{rss_mib(subject.pid)[0]:.0f} | | |",
+        flush=True,
+    )
     expired(subject, keys, fill_s)
 
 
@@ -287,12 +339,16 @@ def expired(subject: Subject, keys: int, fill_s: float) -> None:
     """`fill_s`: what it took to make as many without a deadline."""
     client, name = connect_slow(subject.port), "node" if subject.node else "Redis"
     due_ms = int(1000 * (time.time() + 30 + 2 * fill_s))
-    subject.during(f"{keys:,} counters with a deadline made", lambda: filled(subject.port, keys, due_ms))
+    subject.during(
+        f"{keys:,} counters with a deadline made", lambda: filled(subject.port, keys, due_ms)
+    )
     assert time.time() * 1000 < due_ms, "the fill took too long"
     time.sleep(max(0.0, due_ms / 1000 - time.time() - 1))
 
     def over() -> bool:
-        return time.time() * 1000 > due_ms + 500 and (gone(subject.node) if subject.node else client.dbsize() <= 3)
+        return time.time() * 1000 > due_ms + 500 and (
+            gone(subject.node) if subject.node else client.dbsize() <= 3
+        )
 
     subject.during(f"{keys:,} counters with one deadline", lambda: None, over)
     time.sleep(5)
@@ -304,7 +360,12 @@ def gone(node: Timed | None) -> bool:
     assert node is not None
     with urllib.request.urlopen(f"http://{HOST}:{node.http}/metrics") as page:
         lines = page.read().decode().splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("counter_state_size_bytes ")) < 10_000
+    return (
+        next(
+            float(line.split()[1]) for line in lines if line.startswith("counter_state_size_bytes ")
+        )
+        < 10_000
+    )
 
 
 @contextlib.contextmanager
@@ -323,7 +384,10 @@ def main() -> int:
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--only", choices=("node", "redis"))
     options = parser.parse_args()
-    print("| what | server | held, ms of CPU | held, ms | a client waits, ms | took, s | MiB | load | longest in |")
+    print(
+        "| what | server | held, ms of CPU | held, ms | a client waits, ms | took, s | MiB | "
+        "load | longest in |"
+    )
     print("|---|---|---:|---:|---:|---:|---:|---:|---|", flush=True)
     if options.only != "redis":
         with a_node() as subject:

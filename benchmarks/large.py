@@ -1,5 +1,6 @@
-"""`python -m benchmarks.large`: a node with a million counters: its memory, its pauses during a snapshot, its start from the log that it keeps by
-itself, and from a longer one than it would ever keep."""
+"""`python -m benchmarks.large`: a node with a million counters: its memory, its pauses during a
+snapshot, its start from the log that it keeps by itself, and from a longer one than it would ever
+keep."""
 
 from __future__ import annotations
 
@@ -21,13 +22,20 @@ from benchmarks.systems import HOST, connect, wait_for
 BATCH = 2_000
 PARTS = 8
 MOST_PARTS = 40 * PARTS
-_LONG = "import sys; from counter_node import __main__, snapshot_taker; snapshot_taker.LEAST_LOG_BYTES = 1 << 40; sys.exit(__main__.main())"
+_LONG = (
+    "import sys; from counter_node import __main__, snapshot_taker; "
+    "snapshot_taker.LEAST_LOG_BYTES = 1 << 40; sys.exit(__main__.main())"
+)
 """A node that takes no snapshot of its own accord."""
 
 
 def rss_mib(pid: int) -> tuple[float, float]:
     """Resident memory of a process now, and at its highest."""
-    lines = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("Vm")]
+    lines = [
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("Vm")
+    ]
     found = {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines}
     return found["VmRSS"], found["VmHWM"]
 
@@ -55,9 +63,12 @@ class Node:
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *self.wrapper, sys.executable, *(("-c", _LONG) if long_log else ("-m", "counter_node")),
-                    "--cluster-id", "large", "--data-dir", str(self.directory / "data"), "--bind", HOST,
-                    "--resp-port", str(self.resp), "--admin-port", str(self.admin), "--peer-port", str(self.peer), "--http-port", str(self.http),
+                    *self.wrapper, sys.executable, *(("-c", _LONG) if long_log else ("-m",
+                    "counter_node")),
+                    "--cluster-id", "large", "--data-dir", str(self.directory / "data"), "--bind",
+                    HOST,
+                    "--resp-port", str(self.resp), "--admin-port", str(self.admin), "--peer-port",
+                    str(self.peer), "--http-port", str(self.http),
                     *self.options,
                 ],
                 stdout=log, stderr=log,
@@ -70,7 +81,11 @@ class Node:
     def log_mib(self) -> float:
         """Of log after the newest snapshot."""
         with urllib.request.urlopen(f"http://{HOST}:{self.http}/metrics") as page:
-            line = next(line for line in page.read().decode().splitlines() if line.startswith("counter_log_size_bytes "))
+            line = next(
+                line
+                for line in page.read().decode().splitlines()
+                if line.startswith("counter_log_size_bytes ")
+            )
         return float(line.split()[1]) / (1 << 20)
 
     def fill(self, keys: int, rounds: int = 1, first: int = 0) -> None:
@@ -79,7 +94,11 @@ class Node:
             for number in range(rounds):
                 for start in range(first, first + keys, BATCH):
                     batch = range(start, min(start + BATCH, first + keys))
-                    s.sendall(b"".join(b"*2\r\n$4\r\nINCR\r\n$20\r\ncounter:%012d\r\n" % key for key in batch))
+                    s.sendall(
+                        b"".join(
+                            b"*2\r\n$4\r\nINCR\r\n$20\r\ncounter:%012d\r\n" % key for key in batch
+                        )
+                    )
                     for key in batch:
                         answer = replies.readline()
                         assert answer.startswith(b":"), f"counter {key}, round {number}: {answer!r}"
@@ -113,7 +132,10 @@ class Pauses:
 
     def words(self) -> str:
         ordered = sorted(self.took)
-        return f"median {ordered[len(ordered) // 2]:.2f}, 99th percentile {ordered[int(0.99 * len(ordered))]:.2f}, longest {ordered[-1]:.2f} ms"
+        return (
+            f"median {ordered[len(ordered) // 2]:.2f}, 99th percentile "
+            f"{ordered[int(0.99 * len(ordered))]:.2f}, longest {ordered[-1]:.2f} ms"
+        )
 
 
 def main() -> int:
@@ -134,7 +156,10 @@ def measure(node: Node, keys: int, log_mib: int) -> None:
     print(f"empty: starts in {node.start():.2f} s, {rss_mib(node.process.pid)[0]:.0f} MiB")
     begin = time.monotonic()
     node.fill(keys)
-    print(f"{keys:,} counters made in {time.monotonic() - begin:.1f} s; {rss_mib(node.process.pid)[0]:.0f} MiB")
+    print(
+        f"{keys:,} counters made in {time.monotonic() - begin:.1f} s; "
+        f"{rss_mib(node.process.pid)[0]:.0f} MiB"
+    )
     with Pauses(node.resp) as pauses:
         time.sleep(2)
     print(f"increments of one client, at rest: {pauses.words()}")
@@ -144,7 +169,10 @@ def measure(node: Node, keys: int, log_mib: int) -> None:
         wait_for("the snapshot", lambda: any((node.directory / "data").rglob("*snap*")))
         time.sleep(3)
     now, most = rss_mib(node.process.pid)
-    print(f"increments of one client, during a snapshot: {pauses.words()}; {now:.0f} MiB, at most {most:.0f}")
+    print(
+        f"increments of one client, during a snapshot: {pauses.words()}; {now:.0f} MiB, at most "
+        f"{most:.0f}"
+    )
     node.fill(keys, rounds=2)
     print(f"every counter again, twice: {rss_mib(node.process.pid)[0]:.0f} MiB")
     again(node, "with the log that it keeps", long_log=True)

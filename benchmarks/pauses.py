@@ -1,6 +1,7 @@
-"""`python -m benchmarks.pauses`: how long another client waits while one does something enormous:
-a million counters with one deadline, FLUSHALL, DEL of as many names as one command takes, KEYS, a snapshot with many
-producers, a received snapshot, the first fill of a cache. Beside it a Redis for the same.
+"""`python -m benchmarks.pauses`: how long another client waits while one does something enormous: a
+million counters with one deadline, FLUSHALL, DEL of as many names as one command takes, KEYS, a
+snapshot with many producers, a received snapshot, the first fill of a cache. Beside it a Redis for
+the same.
 
 One client increments one counter again and again; the longest that took is told, and how often it
 took over 20 ms. `counter_loop_lag` is the node's own word: how late its clock came, at most."""
@@ -62,7 +63,9 @@ def producers(port: int, count: int) -> None:
 
 def lag_buckets(http: int) -> dict[float, float]:
     with urllib.request.urlopen(f"http://{HOST}:{http}/metrics") as page:
-        found = re.findall(r'counter_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)', page.read().decode())
+        found = re.findall(
+            r'counter_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)', page.read().decode()
+        )
     return {float(le): float(count) for le, count in found}
 
 
@@ -94,7 +97,9 @@ class Target:
     def __init__(self, name: str, port: int, http: int, pid: int, admin: int = 0) -> None:
         self.name, self.port, self.http, self.pid, self.admin = name, port, http, pid, admin
 
-    def during(self, what: str, act: Callable[[], Any], settled: Callable[[], bool] = lambda: True) -> None:
+    def during(
+        self, what: str, act: Callable[[], Any], settled: Callable[[], bool] = lambda: True
+    ) -> None:
         before = lag_buckets(self.http) if self.http else {}
         with Pauses(self.port) as pauses:
             time.sleep(SETTLE_S)
@@ -105,7 +110,11 @@ class Target:
             time.sleep(SETTLE_S)
         over = sum(ms > LONG_MS for ms in pauses.took)
         own = lag_over(before, lag_buckets(self.http)) if self.http else ""
-        print(f"| {what} | {self.name} | {max(pauses.took):.1f} | {over} | {own} | {took:.2f} | {rss_mib(self.pid)[0]:.0f} |", flush=True)
+        print(
+            f"| {what} | {self.name} | {max(pauses.took):.1f} | {over} | {own} | {took:.2f} | "
+            f"{rss_mib(self.pid)[0]:.0f} |",
+            flush=True,
+        )
 
 
 @contextlib.contextmanager
@@ -113,7 +122,10 @@ def redis_server() -> Iterator[Target]:
     (port,) = free_ports(1)
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     assert program is not None, "no redis-server here; --only node"
-    process = subprocess.Popen([program, "--port", str(port), "--save", "", "--appendonly", "no"], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [program, "--port", str(port), "--save", "", "--appendonly", "no"],
+        stdout=subprocess.DEVNULL,
+    )
     try:
         wait_for("Redis", lambda: bool(connect(port).ping()))
         yield Target("Redis", port, 0, process.pid)
@@ -137,7 +149,9 @@ def first_fill(keys: int) -> None:
             wait_for("Redis", lambda: bool(connect(port).ping()))
 
         try:
-            target.during("the first fill of a cache", start, lambda: int(connect(port).dbsize()) >= keys)
+            target.during(
+                "the first fill of a cache", start, lambda: int(connect(port).dbsize()) >= keys
+            )
         finally:
             for process in cache:
                 process.kill()
@@ -145,8 +159,12 @@ def first_fill(keys: int) -> None:
 
 
 def received(keys: int) -> None:
-    """A new member gets the snapshot of one that goes on serving; and its own latest tick meanwhile."""
-    with node() as target, tempfile.TemporaryDirectory(prefix="countercluster-pauses-") as directory:
+    """A new member gets the snapshot of one that goes on serving; and its own latest tick
+    meanwhile."""
+    with (
+        node() as target,
+        tempfile.TemporaryDirectory(prefix="countercluster-pauses-") as directory,
+    ):
         filled(target.port, keys)
         connect(target.admin).execute_command("RAFT.SNAPSHOT")
         second = Node(Path(directory))
@@ -162,8 +180,15 @@ def received(keys: int) -> None:
                     return connect(second.resp).get("counter:%012d" % (keys - 1)) is not None  # noqa: UP031
                 return False
 
-            target.during("a new member receives a snapshot", lambda: connect(target.admin).execute_command("RAFT.ADDLEARNER", *words), there)
-            print(f"| the same | the new member | | | {lag_over(before, lag_buckets(second.http))} | | {rss_mib(second.process.pid)[0]:.0f} |")
+            target.during(
+                "a new member receives a snapshot",
+                lambda: connect(target.admin).execute_command("RAFT.ADDLEARNER", *words),
+                there,
+            )
+            print(
+                f"| the same | the new member | | | {lag_over(before, lag_buckets(second.http))} "
+                f"| | {rss_mib(second.process.pid)[0]:.0f} |"
+            )
         finally:
             second.stop()
 
@@ -186,16 +211,23 @@ def measure(target: Target, keys: int) -> None:
     target.during("KEYS *", lambda: client.keys("*"))
     target.during("KEYS * that finds nothing", lambda: client.keys("x*y"))
     target.during(f"DEL of {NAMES:,} names", lambda: client.delete(*names(NAMES)))
-    target.during(f"MSET of {NAMES // 2:,} names", lambda: client.mset(dict.fromkeys(names(NAMES // 2), 1)))
+    target.during(
+        f"MSET of {NAMES // 2:,} names", lambda: client.mset(dict.fromkeys(names(NAMES // 2), 1))
+    )
     target.during("MULTI of 10,000 SET", lambda: _transaction(client))
     if target.admin:
         producers(target.port, PRODUCERS)
-        target.during(f"a snapshot, {PRODUCERS:,} producers", lambda: connect(target.admin).execute_command("RAFT.SNAPSHOT"))
+        target.during(
+            f"a snapshot, {PRODUCERS:,} producers",
+            lambda: connect(target.admin).execute_command("RAFT.SNAPSHOT"),
+        )
     target.during("FLUSHALL", client.flushall)
     due = int(time.time() * 1000) + 20_000 + keys // 20
     filled(target.port, keys, due)
     _wait("the deadline", lambda: time.time() * 1000 > due - 2_000)
-    target.during(f"{keys:,} counters with one deadline", lambda: None, lambda: bool(client.dbsize() <= 3))
+    target.during(
+        f"{keys:,} counters with one deadline", lambda: None, lambda: bool(client.dbsize() <= 3)
+    )
     time.sleep(2)
     print(f"| afterwards | {target.name} | | | | | {rss_mib(target.pid)[0]:.0f} |")
 
@@ -212,7 +244,10 @@ def main() -> int:
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--only", choices=("node", "redis"))
     options = parser.parse_args()
-    print("| what | server | longest, ms | over 20 ms | latest tick | took, s | MiB |\n|---|---|---:|---:|---:|---:|---:|")
+    print(
+        "| what | server | longest, ms | over 20 ms | latest tick | took, s | MiB "
+        "|\n|---|---|---:|---:|---:|---:|---:|"
+    )
     if options.only != "redis":
         with node() as target:
             measure(target, options.keys)

@@ -1,5 +1,6 @@
-"""Runs the scenarios: all systems are up, and each scenario is asked of one after the other, so that a slow minute of the machine hits all of them.
-Who is not asked is idle and costs next to nothing."""
+"""Runs the scenarios: all systems are up, and each scenario is asked of one after the other, so
+that a slow minute of the machine hits all of them. Who is not asked is idle and costs next to
+nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ class Sample:
     p999_ms: float
     errors: int
     first_error: str
-    cpu_us: dict[str, float] = field(default_factory=dict)  # process -> CPU microseconds per operation
+    cpu_us: dict[str, float] = field(
+        default_factory=dict
+    )  # process -> CPU microseconds per operation
 
 
 def cpu_seconds(pid: int) -> float:
@@ -53,7 +56,9 @@ def measure(system: System, scenario: Scenario, round_: int, seconds: float, rat
     with system.disturbed(scenario):
         before = {name: cpu_seconds(pid) for name, pid in system.processes.items()}
         start = time.monotonic()
-        answer = subprocess.run(command, capture_output=True, timeout=seconds + 60, check=True, text=True)
+        answer = subprocess.run(
+            command, capture_output=True, timeout=seconds + 60, check=True, text=True
+        )
         took = time.monotonic() - start
         used = {name: cpu_seconds(pid) - before[name] for name, pid in system.processes.items()}
     found = json.loads(answer.stdout)
@@ -61,7 +66,8 @@ def measure(system: System, scenario: Scenario, round_: int, seconds: float, rat
     used["generator"] = found["cpu_s"]
     cpu_us = {name: round(value / operations * 1e6, 2) for name, value in used.items()}
     return Sample(
-        system.name, scenario.name, round_, found["rate"], found["p50_ms"], found["p90_ms"], found["p99_ms"], found["p999_ms"],
+        system.name, scenario.name, round_, found["rate"], found["p50_ms"], found["p90_ms"],
+        found["p99_ms"], found["p999_ms"],
         found["errors"], found["first_error"], cpu_us,
     )  # fmt: skip
 
@@ -89,13 +95,21 @@ class Run:
                     shutil.rmtree(system.directory.parent, ignore_errors=True)
 
     def _made(self, kind: type[System], nodes: int) -> System:
-        return kind(self.tools, nodes, Path(tempfile.mkdtemp(dir=self.directory, prefix=f"{kind.name}-")) / "system")
+        return kind(
+            self.tools,
+            nodes,
+            Path(tempfile.mkdtemp(dir=self.directory, prefix=f"{kind.name}-")) / "system",
+        )
 
     def _started(self, system: System) -> bool:
         try:
             system.start()
         except NotStarted as error:
-            print(f"  {system.name:11} with {system.nodes} nodes did not start and is left out of this round: {error}", flush=True)
+            print(
+                f"  {system.name:11} with {system.nodes} nodes did not start and is left out of "
+                f"this round: {error}",
+                flush=True,
+            )
             return False
         return True
 
@@ -103,19 +117,31 @@ class Run:
         rate = 0.0
         if scenario.half_rate_of:
             whose = system.rate_of or system.name
-            rates = [s.rate for s in self.samples if (s.system, s.scenario, s.round) == (whose, scenario.half_rate_of, number)]
+            rates = [
+                s.rate
+                for s in self.samples
+                if (s.system, s.scenario, s.round) == (whose, scenario.half_rate_of, number)
+            ]
             if not rates:
                 return
             rate = rates[0] / 2
         try:
             sample = measure(system, scenario, number, self.seconds, rate)
         except subprocess.CalledProcessError as error:
-            print(f"  {system.name:11} {scenario.name:12} failed: {error.stderr.strip()}", flush=True)
+            print(
+                f"  {system.name:11} {scenario.name:12} failed: {error.stderr.strip()}", flush=True
+            )
             return
         self.samples.append(sample)
         trouble = f"  {sample.errors} errors: {sample.first_error}" if sample.errors else ""
         latency = f"p50 {sample.p50_ms:7.2f}  p99 {sample.p99_ms:7.2f} ms"
-        print(f"  {system.name:11} {scenario.name:12} {sample.rate:>10,.0f}/s  {latency}{trouble}", flush=True)
+        print(
+            f"  {system.name:11} {scenario.name:12} {sample.rate:>10,.0f}/s  {latency}{trouble}",
+            flush=True,
+        )
 
     def save(self, path: Path, about: dict[str, object]) -> None:
-        path.write_text(json.dumps({"about": about, "samples": [asdict(s) for s in self.samples]}, indent=1) + "\n")
+        path.write_text(
+            json.dumps({"about": about, "samples": [asdict(s) for s in self.samples]}, indent=1)
+            + "\n"
+        )

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.slices`: the longest that each heavy thing holds a node's loop at once, as processor time of
-the thread: what other programs do on the machine does not count. Without sockets and disk; `benchmarks.pauses` is what
-a client sees of the same, on a machine that is quiet."""
+"""`python -m benchmarks.slices`: the longest that each heavy thing holds a node's loop at once, as
+processor time of the thread: what other programs do on the machine does not count. Without sockets
+and disk; `benchmarks.pauses` is what a client sees of the same, on a machine that is quiet."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ class Log:
 
     def __init__(self, machine: Machine) -> None:
         self.machine, self.index, self.number, self.time_ms = machine, 10, 0, 1_000
-        self.session = machine.apply(self.index, batches.stamp(1_000, batches.encode_open(7)), lambda _s, _n: None).session
+        self.session = machine.apply(
+            self.index, batches.stamp(1_000, batches.encode_open(7)), lambda _s, _n: None
+        ).session
 
     def slices(self, body: bytes | None, commands: list[Op]) -> Iterator[None]:
         """An entry, slice by slice; decoded as on another member, where there are commands."""
@@ -62,7 +64,9 @@ class Log:
             self.number += 1
             body = batches.encode_batch(self.session, self.number, commands)
         assert body is not None
-        outcome = self.machine.begin(self.index, batches.stamp(self.time_ms, body), lambda _s, _n: None)
+        outcome = self.machine.begin(
+            self.index, batches.stamp(self.time_ms, body), lambda _s, _n: None
+        )
         yield
         while outcome is None:
             outcome = self.machine.go_on()
@@ -74,10 +78,18 @@ class Log:
 
 
 def filled(keys: int, expiring_ms: int = 0) -> Log:
-    log, longest = Log(Machine(max_keys=1 << 40)), Longest(f"{keys:,} new counters, {BATCH:,} at a time" + " with an expiry" * bool(expiring_ms))
+    log, longest = (
+        Log(Machine(max_keys=1 << 40)),
+        Longest(
+            f"{keys:,} new counters, {BATCH:,} at a time" + " with an expiry" * bool(expiring_ms)
+        ),
+    )
     for start in range(0, keys, BATCH):
         kind = o.EX_IN if expiring_ms else o.EX_NONE
-        ops: list[Op] = [[o.SET, b"counter:%022d" % n, n, 0, None, kind, expiring_ms, False] for n in range(start, start + BATCH)]
+        ops: list[Op] = [
+            [o.SET, b"counter:%022d" % n, n, 0, None, kind, expiring_ms, False]
+            for n in range(start, start + BATCH)
+        ]
         longest(lambda ops=ops: log.run(*ops))  # type: ignore[misc]
         if start % (100 * BATCH) == 0:
             gc.freeze()  # as a node does when its tables have grown
@@ -97,10 +109,16 @@ def taken_apart(what: str, session: Session, words: list[bytes]) -> Any:
 
 def words_to_operations() -> None:
     session = Session(1, "", "", admin=False)
-    mset = [b"MSET", *(word for name in NAMES[: MAX_ARGUMENTS // 2 - 1] for word in (name, b"1234567"))]
+    mset = [
+        b"MSET",
+        *(word for name in NAMES[: MAX_ARGUMENTS // 2 - 1] for word in (name, b"1234567")),
+    ]
     wire = b"*%d\r\n" % len(mset) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in mset)
     parser = Parser()
-    whole(f"parse {len(mset):,} words", (parser.feed(wire[at : at + PIECE_BYTES]) for at in range(0, len(wire), PIECE_BYTES)))
+    whole(
+        f"parse {len(mset):,} words",
+        (parser.feed(wire[at : at + PIECE_BYTES]) for at in range(0, len(wire), PIECE_BYTES)),
+    )
     taken_apart(f"MSET of {len(mset):,} words to an operation", session, mset)
     taken_apart(f"DEL of {len(NAMES):,} names to an operation", session, [b"DEL", *NAMES])
     session.handle([b"MULTI"])
@@ -121,7 +139,10 @@ def words_to_operations() -> None:
 def executed(log: Log, keys: int) -> None:
     machine = log.machine
     whole(f"DEL of {len(NAMES):,} names", log.slices(None, [[o.DEL, NAMES]]))
-    whole("MSET of the same", log.slices(None, [[o.MSET, [x for name in NAMES for x in (name, 5)], False]]))
+    whole(
+        "MSET of the same",
+        log.slices(None, [[o.MSET, [x for name in NAMES for x in (name, 5)], False]]),
+    )
     reading = machine.reading([[o.KEYS, b"*"]])
     whole("KEYS *", iter(reading.step, True))
     dump = machine.dump()
@@ -151,8 +172,16 @@ def expired(keys: int) -> None:
     for _ in log.slices(batches.encode(batches.Jump(log.time_ms, True)), []):
         pass
     for start in range(0, keys, BATCH):
-        log.run(*([o.SET, b"counter:%022d" % n, n, 0, None, o.EX_IN, 60_000, False] for n in range(start, start + BATCH)))
-    whole(f"a jump of log time, {keys:,} deadlines", log.slices(batches.encode(batches.Jump(100_000, False)), []))
+        log.run(
+            *(
+                [o.SET, b"counter:%022d" % n, n, 0, None, o.EX_IN, 60_000, False]
+                for n in range(start, start + BATCH)
+            )
+        )
+    whole(
+        f"a jump of log time, {keys:,} deadlines",
+        log.slices(batches.encode(batches.Jump(100_000, False)), []),
+    )
     log.time_ms = 200_000
     ticks = Longest(f"{keys:,} counters due at once, one entry after the other")
     while True:

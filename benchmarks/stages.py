@@ -1,7 +1,8 @@
-"""`python -m benchmarks.stages [REPEATS]`: what each stage of the hot path costs a command, in microseconds, without sockets and disk.
+"""`python -m benchmarks.stages [REPEATS]`: what each stage of the hot path costs a command, in
+microseconds, without sockets and disk.
 
-Each figure is the best of several repeats, so it is the cost with warm caches; in a node between system calls it is up to twice that.
-"""
+Each figure is the best of several repeats, so it is the cost with warm caches; in a node between
+system calls it is up to twice that."""
 
 from __future__ import annotations
 
@@ -55,11 +56,21 @@ class NodeWithoutLog:
     """Stands for the node that connections talk to: keeps what they submit."""
 
     def __init__(self) -> None:
-        limits = {"max_pipeline": 10_000, "max_pipeline_bytes": 8 << 20, "max_reply_bytes": 1 << 25, "max_clients": 10_000, "max_gathered": 100_000}
-        self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0, unready_close_s=0, client_bytes=0)
+        limits = {
+            "max_pipeline": 10_000,
+            "max_pipeline_bytes": 8 << 20,
+            "max_reply_bytes": 1 << 25,
+            "max_clients": 10_000,
+            "max_gathered": 100_000,
+        }
+        self.settings = SimpleNamespace(
+            **limits, cluster_port=0, resp_port=0, unready_close_s=0, client_bytes=0
+        )
         self.memory_bytes = 0
         self.submitted: list[tuple[Any, list[Any]]] = []
-        self.replica = SimpleNamespace(submit_write=lambda token, ops, mixed=False: self.submitted.append((token, ops)))
+        self.replica = SimpleNamespace(
+            submit_write=lambda token, ops, mixed=False: self.submitted.append((token, ops))
+        )
         self.metrics = Metrics(cast(Node, self))
         self.refusals = Refusals()
         self.access, self.tls = Access(None, CATALOGUE, self.refusals), None
@@ -80,7 +91,9 @@ def time(stage: str, commands: int, work: Callable[[], object], repeats: int) ->
 
 
 def connection(pipeline: int, repeats: int) -> None:
-    data = b"".join(b"*2\r\n$4\r\nINCR\r\n$20\r\ncounter:%012d\r\n" % (n % 1000) for n in range(pipeline))
+    data = b"".join(
+        b"*2\r\n$4\r\nINCR\r\n$20\r\ncounter:%012d\r\n" % (n % 1000) for n in range(pipeline)
+    )
     print(f"pipelines of {pipeline}")
     parser, session = Parser(), Session(1, "a:1", "b:1", admin=False)
     commands = parser.feed(data)
@@ -119,7 +132,9 @@ def batch(repeats: int) -> None:
     numbers = iter(range(1, 10**9))
 
     def execute(own: list[Any] | None) -> None:
-        machine.apply(2, batches.stamp(1, batches.encode_batch(session, next(numbers), ops)), lambda s, n: own)
+        machine.apply(
+            2, batches.stamp(1, batches.encode_batch(session, next(numbers), ops)), lambda s, n: own
+        )
 
     time("execute one's own batch, with replies", BATCH, lambda: execute(ops), repeats)
     time("execute another gateway's batch", BATCH, lambda: execute(None), repeats)
@@ -127,7 +142,12 @@ def batch(repeats: int) -> None:
     sent = peers.frame(append)
     time("frame for a peer: encode, CRC", BATCH, lambda: peers.frame(append), repeats)
     frames = peers.Frames()
-    time("frame from a peer: CRC, decode", BATCH, lambda: [peers._frames.decode(payload) for payload in frames.feed(sent)], repeats)
+    time(
+        "frame from a peer: CRC, decode",
+        BATCH,
+        lambda: [peers._frames.decode(payload) for payload in frames.feed(sent)],
+        repeats,
+    )
 
 
 async def main(repeats: int) -> None:
@@ -138,6 +158,16 @@ async def main(repeats: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="benchmarks.stages", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("repeats", nargs="?", type=int, default=7, help="how often each is measured; the best counts (default: 7)")
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.stages",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "repeats",
+        nargs="?",
+        type=int,
+        default=7,
+        help="how often each is measured; the best counts (default: 7)",
+    )
     asyncio.run(main(repeats=parser.parse_args().repeats))

@@ -1,4 +1,5 @@
-"""The systems under test: each is started in a folder of its own on the real disk, with free ports of loopback, and ended again."""
+"""The systems under test: each is started in a folder of its own on the real disk, with free ports
+of loopback, and ended again."""
 
 from __future__ import annotations
 
@@ -45,13 +46,21 @@ def address(port: int) -> str:
 
 
 def connect(port: int) -> redis.Redis:
-    return redis.Redis(host=HOST, port=port, socket_timeout=5, retry=Retry(NoBackoff(), 0), single_connection_client=True)
+    return redis.Redis(
+        host=HOST,
+        port=port,
+        socket_timeout=5,
+        retry=Retry(NoBackoff(), 0),
+        single_connection_client=True,
+    )
 
 
 def wait_for(what: str, ready: Callable[[], bool]) -> None:
     end = time.monotonic() + START_S
     while True:
-        with contextlib.suppress(RedisError, OSError, KeyError, ValueError, subprocess.SubprocessError):
+        with contextlib.suppress(
+            RedisError, OSError, KeyError, ValueError, subprocess.SubprocessError
+        ):
             if ready():
                 return
         if time.monotonic() > end:
@@ -60,7 +69,8 @@ def wait_for(what: str, ready: Callable[[], bool]) -> None:
 
 
 class System:
-    """One running cluster. `leader` and `ports` are of the clients' protocol; `processes` is named after what each process does."""
+    """One running cluster. `leader` and `ports` are of the clients' protocol; `processes` is named
+    after what each process does."""
 
     name = ""
     title = ""
@@ -79,7 +89,11 @@ class System:
     @classmethod
     def can(cls, scenario: Scenario) -> bool:
         """Whether the scenario makes sense for this system."""
-        return scenario.mode in {"incr", "get", "mixed"} and scenario.through != "follower" and not scenario.disturb
+        return (
+            scenario.mode in {"incr", "get", "mixed"}
+            and scenario.through != "follower"
+            and not scenario.disturb
+        )
 
     def start(self) -> None:
         raise NotImplementedError
@@ -87,7 +101,14 @@ class System:
     def spawn(self, name: str, *command: str | Path) -> subprocess.Popen[bytes]:
         with (self.directory / f"{name}.log").open("ab") as log:
             words, environment = [str(word) for word in command], os.environ | self.environment
-            child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory, env=environment)
+            child = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                env=environment,
+            )
         self._children.append(child)
         self.processes[name] = child.pid
         return child
@@ -97,8 +118,28 @@ class System:
 
     def load_command(self, scenario: Scenario, seconds: float, rate: float) -> list[str]:
         mode = {"incr": self.increment}.get(scenario.mode, scenario.mode)
-        words = [str(self.tools.loadgen), "-a", ",".join(self.targets(scenario)), "-c", str(scenario.connections), "-P", str(scenario.pipeline)]
-        return [*words, "-k", str(scenario.keys), "-m", mode, "-g", "90", "-t", str(seconds), "-r", str(rate)]
+        words = [
+            str(self.tools.loadgen),
+            "-a",
+            ",".join(self.targets(scenario)),
+            "-c",
+            str(scenario.connections),
+            "-P",
+            str(scenario.pipeline),
+        ]
+        return [
+            *words,
+            "-k",
+            str(scenario.keys),
+            "-m",
+            mode,
+            "-g",
+            "90",
+            "-t",
+            str(seconds),
+            "-r",
+            str(rate),
+        ]
 
     @contextlib.contextmanager
     def disturbed(self, scenario: Scenario) -> Iterator[None]:
@@ -133,20 +174,30 @@ class Ours(System):
             first = free_ports(1)[0]
         self.ports = list(range(first, first + self.nodes))
         where = ("--nodes", str(self.nodes), "--port", str(first), "--dir", self.directory / "data")
-        self.spawn("devcluster", sys.executable, "-m", "counter_node.devcluster", *where, "--no-restart")
+        self.spawn(
+            "devcluster", sys.executable, "-m", "counter_node.devcluster", *where, "--no-restart"
+        )
         log = self.directory / "devcluster.log"
         wait_for(f"CounterCluster, see {log}", lambda: log.read_text().endswith("ready\n"))
-        pids = [int(line.split()[3]) for line in log.read_text().splitlines() if line.startswith("node ")]
+        pids = [
+            int(line.split()[3])
+            for line in log.read_text().splitlines()
+            if line.startswith("node ")
+        ]
         self.processes = {}
         for index in range(self.nodes):
             if self._status(index)["role"] == "leader":
                 self.leader = index
         followers = itertools.count(1)
         for index, pid in enumerate(pids[: self.nodes]):
-            self.processes["leader" if index == self.leader else f"follower {next(followers)}"] = pid
+            self.processes["leader" if index == self.leader else f"follower {next(followers)}"] = (
+                pid
+            )
 
     def _admin_port(self, index: int) -> int:
-        found: dict[str, int] = json.loads((self.directory / "data" / f"node-{index}" / "ports.json").read_text())
+        found: dict[str, int] = json.loads(
+            (self.directory / "data" / f"node-{index}" / "ports.json").read_text()
+        )
         return found["admin"]
 
     def _status(self, index: int) -> dict[str, object]:
@@ -171,7 +222,10 @@ class Ours(System):
         def snapshots() -> None:
             while not over.wait(0.2):
                 for index in range(self.nodes):
-                    with contextlib.suppress(RedisError), connect(self._admin_port(index)) as client:
+                    with (
+                        contextlib.suppress(RedisError),
+                        connect(self._admin_port(index)) as client,
+                    ):
                         client.execute_command("RAFT.SNAPSHOT")
 
         thread = threading.Thread(target=snapshots)
@@ -215,13 +269,25 @@ class Redis(System):
         data = self.directory / name
         data.mkdir()
         durable = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
-        self.spawn(name, "redis-server", "--port", str(port), "--bind", HOST, "--dir", data, *durable, *options)
+        self.spawn(
+            name,
+            "redis-server",
+            "--port",
+            str(port),
+            "--bind",
+            HOST,
+            "--dir",
+            data,
+            *durable,
+            *options,
+        )
         wait_for(f"redis, see {self.directory / name}.log", lambda: bool(connect(port).ping()))
         return port
 
 
 class Floor(Redis):
-    """What a timetable measures of a server that has next to nothing to do: the machine's stalls, and the generator's own waiting for a core."""
+    """What a timetable measures of a server that has next to nothing to do: the machine's stalls,
+    and the generator's own waiting for a core."""
 
     name, title, rate_of = "floor", "Redis without a disk (single), at our rate", "ours"
 
@@ -238,14 +304,24 @@ class RedisWait(Redis):
 
     @classmethod
     def can(cls, scenario: Scenario) -> bool:
-        return System.can(scenario) and scenario.mode != "mixed" and not scenario.reads and scenario.nodes == 3
+        return (
+            System.can(scenario)
+            and scenario.mode != "mixed"
+            and not scenario.reads
+            and scenario.nodes == 3
+        )
 
     def start(self) -> None:
         self.ports = [self._server("leader")]
         for index in range(1, self.nodes):
             self._server(f"follower {index}", "--replicaof", f"{HOST} {self.ports[0]}")
         master = connect(self.ports[0])
-        wait_for("the replicas of redis", lambda: bool(master.incr("started")) and master.wait(self.nodes - 1, 100) == self.nodes - 1)
+        wait_for(
+            "the replicas of redis",
+            lambda: (
+                bool(master.incr("started")) and master.wait(self.nodes - 1, 100) == self.nodes - 1
+            ),
+        )
 
 
 class Etcd(System):
@@ -261,12 +337,27 @@ class Etcd(System):
         cluster = ",".join(f"n{i}=http://{address(port)}" for i, port in enumerate(peers))
         for i, (client, peer) in enumerate(zip(self.ports, peers, strict=True)):
             self.spawn(
-                f"node {i}", self.tools.etcd, "--name", f"n{i}", "--data-dir", self.directory / f"n{i}", "--log-level", "error",
-                "--listen-client-urls", f"http://{address(client)}", "--advertise-client-urls", f"http://{address(client)}",
-                "--listen-peer-urls", f"http://{address(peer)}", "--initial-advertise-peer-urls", f"http://{address(peer)}",
+                f"node {i}", self.tools.etcd, "--name", f"n{i}", "--data-dir",
+                self.directory / f"n{i}", "--log-level", "error",
+                "--listen-client-urls", f"http://{address(client)}", "--advertise-client-urls",
+                f"http://{address(client)}",
+                "--listen-peer-urls", f"http://{address(peer)}", "--initial-advertise-peer-urls",
+                f"http://{address(peer)}",
                 "--initial-cluster", cluster,
             )  # fmt: skip
-        words = [str(self.tools.etcdload), "-a", ",".join(map(address, self.ports)), "-c", "1", "-t", "0.2", "-u", "0", "-m", "put"]
+        words = [
+            str(self.tools.etcdload),
+            "-a",
+            ",".join(map(address, self.ports)),
+            "-c",
+            "1",
+            "-t",
+            "0.2",
+            "-u",
+            "0",
+            "-m",
+            "put",
+        ]
 
         def ready() -> bool:
             answer = subprocess.run(words, capture_output=True, timeout=10, check=True)
@@ -276,7 +367,15 @@ class Etcd(System):
 
     def load_command(self, scenario: Scenario, seconds: float, rate: float) -> list[str]:
         mode = {"incr": self.increment}.get(scenario.mode, scenario.mode)
-        words = [str(self.tools.etcdload), "-a", ",".join(map(address, self.ports)), "-c", str(scenario.connections), "-k", str(scenario.keys)]
+        words = [
+            str(self.tools.etcdload),
+            "-a",
+            ",".join(map(address, self.ports)),
+            "-c",
+            str(scenario.connections),
+            "-k",
+            str(scenario.keys),
+        ]
         return [*words, "-m", mode, "-t", str(seconds), "-r", str(rate)]
 
 
@@ -292,7 +391,18 @@ class Hashicorp(System):
         peers = ",".join(map(address, free_ports(self.nodes)))
         for i in reversed(range(self.nodes)):  # the first makes the cluster when the others listen
             data = self.directory / f"n{i}"
-            self.spawn(f"node {i}", self.tools.hashicorp, "-i", str(i), "-peers", peers, "-listen", address(self.ports[i]), "-dir", data)
+            self.spawn(
+                f"node {i}",
+                self.tools.hashicorp,
+                "-i",
+                str(i),
+                "-peers",
+                peers,
+                "-listen",
+                address(self.ports[i]),
+                "-dir",
+                data,
+            )
         wait_for(f"hashicorp/raft, see {self.directory}", self.find_leader)
 
 

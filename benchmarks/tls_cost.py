@@ -1,9 +1,9 @@
 """What does TLS cost? `python -m benchmarks.tls_cost`, about a minute; needs redis-benchmark.
 
-Three node processes on loopback, in plain text and with TLS on every port, in turn: `INCR` of one counter at the leader over many connections without
-pipelines. For each: commands a second, the median of the times that a command took, and the processor time of the leader for one command. The last
-depends least on what else the machine does.
-"""
+Three node processes on loopback, in plain text and with TLS on every port, in turn: `INCR` of one
+counter at the leader over many connections without pipelines. For each: commands a second, the
+median of the times that a command took, and the processor time of the leader for one command. The
+last depends least on what else the machine does."""
 
 from __future__ import annotations
 
@@ -47,14 +47,32 @@ def measure(folder: Path, connections: int, commands: int, *, secured: bool) -> 
     with cluster:
         cluster.wait_ready(30)
         leader = cluster.leader()
-        words = ["redis-benchmark", "-p", str(cluster.resp_port(leader)), "-c", str(connections), "--csv", "-q"]
+        words = [
+            "redis-benchmark",
+            "-p",
+            str(cluster.resp_port(leader)),
+            "-c",
+            str(connections),
+            "--csv",
+            "-q",
+        ]
         if secured:
             words += ["--tls", "--cacert", str(tls.path / "ca.crt"), "--sni", "localhost"]
         for amount in (commands // 10, commands):  # the first one warms up
             before = cpu_s(cluster.pid(leader))
-            said = subprocess.run([*words, "-n", str(amount), "INCR", "k"], capture_output=True, text=True, timeout=300, check=True).stdout
+            said = subprocess.run(
+                [*words, "-n", str(amount), "INCR", "k"],
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=True,
+            ).stdout
         found = list(csv.DictReader(said.splitlines()))[-1]
-        return Figures(float(found["rps"]), float(found["p50_latency_ms"]), (cpu_s(cluster.pid(leader)) - before) / commands * 1e6)
+        return Figures(
+            float(found["rps"]),
+            float(found["p50_latency_ms"]),
+            (cpu_s(cluster.pid(leader)) - before) / commands * 1e6,
+        )
 
 
 def main() -> int:
@@ -70,15 +88,28 @@ def main() -> int:
     for _ in range(options.rounds):
         for secured in (False, True):
             with tempfile.TemporaryDirectory() as folder:
-                found[secured].append(measure(Path(folder), options.connections, options.commands, secured=secured))
+                found[secured].append(
+                    measure(Path(folder), options.connections, options.commands, secured=secured)
+                )
         print(f"plain {found[False][-1]}   TLS {found[True][-1]}", flush=True)
 
     def middle(name: str, *, secured: bool) -> float:
         return float(statistics.median(getattr(figures, name) for figures in found[secured]))
 
-    print(f"TLS to plain, medians: commands a second {middle('a_second', secured=True) / middle('a_second', secured=False):.2f}", end=", ")
-    print(f"by the time of a command {middle('median_ms', secured=False) / middle('median_ms', secured=True):.2f}", end=", ")
-    print(f"by the leader's processor {middle('leader_us', secured=False) / middle('leader_us', secured=True):.2f}")
+    print(
+        f"TLS to plain, medians: commands a second "
+        f"{middle('a_second', secured=True) / middle('a_second', secured=False):.2f}",
+        end=", ",
+    )
+    print(
+        f"by the time of a command "
+        f"{middle('median_ms', secured=False) / middle('median_ms', secured=True):.2f}",
+        end=", ",
+    )
+    print(
+        f"by the leader's processor "
+        f"{middle('leader_us', secured=False) / middle('leader_us', secured=True):.2f}"
+    )
     return 0
 
 

@@ -1,4 +1,5 @@
-"""The programs that are compiled for the benchmarks: load generators, and peers from Go modules. The cache keeps them until their sources change."""
+"""The programs that are compiled for the benchmarks: load generators, and peers from Go modules.
+The cache keeps them until their sources change."""
 
 from __future__ import annotations
 
@@ -36,20 +37,31 @@ def build() -> Tools:
     Raises:
         subprocess.CalledProcessError: a compiler failed; it has printed why.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "countercluster" / "bench"
+    base = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        / "countercluster"
+        / "bench"
+    )
     base.mkdir(parents=True, exist_ok=True)
     loadgen_source = HERE / "loadgen" / "loadgen.c"
     loadgen = base / f"loadgen-{_digest([loadgen_source])}"
     if not loadgen.exists():
         print("bench: compiling the load generator", flush=True)
-        subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(loadgen), str(loadgen_source)], check=True)
-    sources = sorted(path for path in (HERE / "peers").rglob("*") if path.suffix in {".go", ".mod", ".sum"})
+        subprocess.run(
+            ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(loadgen), str(loadgen_source)],
+            check=True,
+        )
+    sources = sorted(
+        path for path in (HERE / "peers").rglob("*") if path.suffix in {".go", ".mod", ".sum"}
+    )
     go = base / f"go-{_digest(sources)}"
     if not go.exists():
         print("bench: compiling etcd and hashicorp/raft (minutes, the first time)", flush=True)
         part = go.with_suffix(".part")
         part.mkdir(exist_ok=True)
-        subprocess.run(["go", "build", "-trimpath", "-o", f"{part}/", "./..."], cwd=HERE / "peers", check=True)
+        subprocess.run(
+            ["go", "build", "-trimpath", "-o", f"{part}/", "./..."], cwd=HERE / "peers", check=True
+        )
         part.rename(go)
     return Tools(loadgen, go / "etcd", go / "etcdload", go / "hashicorp")
 

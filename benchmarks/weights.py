@@ -1,6 +1,7 @@
 """`python -m benchmarks.weights`: what each thing of the state takes in a real process, against
-what counters/weights.py counts for it. Each is measured in a process of its own, at several numbers,
-as tables grow in steps: the dearest counts. Exits with 1 when a weight is below what was measured."""
+what counters/weights.py counts for it. Each is measured in a process of its own, at several
+numbers, as tables grow in steps: the dearest counts. Exits with 1 when a weight is below what was
+measured."""
 
 from __future__ import annotations
 
@@ -27,24 +28,44 @@ ROUNDING = 0.98
 
 def commands(kind: str, count: int) -> Iterator[Op]:
     if kind == "counters":
-        yield from ([o.SET, b"counter:%022d" % n, 1_000_000 + n, 0, None, o.EX_NONE, 0, False] for n in range(count))
+        yield from (
+            [o.SET, b"counter:%022d" % n, 1_000_000 + n, 0, None, o.EX_NONE, 0, False]
+            for n in range(count)
+        )
     elif kind == "short names":
         yield from ([o.INCRBY, b"%08d" % n, 1_000_000 + n] for n in range(count))
     elif kind == "expiries":
-        yield from ([o.SET, b"counter:%022d" % n, n, 0, None, o.EX_AT, 1 << 41 | n, False] for n in range(count))
+        yield from (
+            [o.SET, b"counter:%022d" % n, n, 0, None, o.EX_AT, 1 << 41 | n, False]
+            for n in range(count)
+        )
     elif kind == "owned counters":
         yield from (o.as_user(b"app", op) for op in commands("counters", count))
     elif kind == "producers":
-        yield from (o.idmp_of(b"default", b"producer:%012d" % n, 1, [o.INCRBY, b"k", 1]) for n in range(count))
+        yield from (
+            o.idmp_of(b"default", b"producer:%012d" % n, 1, [o.INCRBY, b"k", 1])
+            for n in range(count)
+        )
     elif kind == "sequences":
         for producer in range(count // 1_000):
-            yield from (o.idmp_of(b"default", b"p%d" % producer, n, [o.INCRBY, b"k", 1]) for n in range(1, 1_001))
+            yield from (
+                o.idmp_of(b"default", b"p%d" % producer, n, [o.INCRBY, b"k", 1])
+                for n in range(1, 1_001)
+            )
     elif kind == "watched keys":
         for watch in range(count // 10):
             yield [o.WATCH, b"%d" % watch, [b"watched:%08d:%d" % (watch, n) for n in range(10)]]
 
 
-KINDS = ("counters", "short names", "expiries", "owned counters", "producers", "sequences", "watched keys")
+KINDS = (
+    "counters",
+    "short names",
+    "expiries",
+    "owned counters",
+    "producers",
+    "sequences",
+    "watched keys",
+)
 
 
 def measure(kind: str, count: int) -> tuple[int, int]:
@@ -85,7 +106,9 @@ def resident() -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.weights", description=__doc__)
-    parser.add_argument("kind", nargs="?", choices=sorted(KINDS), help="only this one, in this process")
+    parser.add_argument(
+        "kind", nargs="?", choices=sorted(KINDS), help="only this one, in this process"
+    )
     parser.add_argument("count", nargs="?", type=int, help="how many of them")
     options = parser.parse_args()
     if options.count is not None:
@@ -97,11 +120,16 @@ def main() -> int:
         for number in NUMBERS:
             count = number // SMALLER.get(kind, 1)
             line = subprocess.run(
-                [sys.executable, "-m", "benchmarks.weights", kind, str(count)], capture_output=True, check=True
+                [sys.executable, "-m", "benchmarks.weights", kind, str(count)],
+                capture_output=True,
+                check=True,
             ).stdout
             took, counted = json.loads(line)
             worst = max(worst, took / counted)
-            print(f"{kind:14s} {count:8,d}: {show(took)} MiB taken, {show(counted)} counted, {took / count:5.0f} bytes each")
+            print(
+                f"{kind:14s} {count:8,d}: {show(took)} MiB taken, {show(counted)} counted, "
+                f"{took / count:5.0f} bytes each"
+            )
     print(f"at most {worst:.2f} of what is counted")
     return int(worst * ROUNDING > 1)
 

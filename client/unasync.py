@@ -1,8 +1,8 @@
-"""Makes the blocking face of the client from the asyncio one: `python client/unasync.py`. `--check` only says whether it is current.
+"""Makes the blocking face of the client from the asyncio one: `python client/unasync.py`. `--check`
+only says whether it is current.
 
-One source for both: countercluster/aio/{counters,lane,cache}.py. After the replacement of words below the two differ in nothing else; what waiting
-is, is in the two hand-written waiting.py.
-"""
+One source for both: countercluster/aio/{counters,lane,cache}.py. After the replacement of words
+below the two differ in nothing else; what waiting is, is in the two hand-written waiting.py."""
 
 from __future__ import annotations
 
@@ -46,12 +46,20 @@ def stale() -> list[str]:
 
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--check", action="store_true", help="changes nothing; exit code 1 when a file is not current")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="changes nothing; exit code 1 when a file is not current",
+    )
     options = parser.parse_args(words)
     wrong = stale()
     if options.check:
         for name in wrong:
-            print(f"countercluster/sync/{name} is not what client/unasync.py makes of aio/{name}: run `python client/unasync.py`", file=sys.stderr)
+            print(
+                f"countercluster/sync/{name} is not what client/unasync.py makes of aio/{name}: "
+                f"run `python client/unasync.py`",
+                file=sys.stderr,
+            )
         return 1 if wrong else 0
     for name in wrong:
         (PACKAGE / "sync" / name).write_text(made(name))

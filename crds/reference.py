@@ -1,4 +1,5 @@
-"""docs/reference/countercluster.md from the CRD's schema: `python crds/reference.py`. A test fails while the page is stale."""
+"""docs/reference/countercluster.md from the CRD's schema: `python crds/reference.py`. A test fails
+while the page is stale."""
 
 from __future__ import annotations
 
@@ -34,11 +35,19 @@ def fields(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[s
 
 
 def _limits(field: dict[str, Any]) -> str:
-    parts = [f"{word} {field[key]}" for key, word in (("minimum", "from"), ("maximum", "to")) if key in field]
+    parts = [
+        f"{word} {field[key]}"
+        for key, word in (("minimum", "from"), ("maximum", "to"))
+        if key in field
+    ]
     if "enum" in field:
         parts.append("one of " + ", ".join(f"`{v}`" for v in field["enum"]))
     if "default" in field and not isinstance(field["default"], dict):
-        parts.append(f"default `{field['default']!r}`" if field["default"] == "" else f"default `{field['default']}`")
+        parts.append(
+            f"default `{field['default']!r}`"
+            if field["default"] == ""
+            else f"default `{field['default']}`"
+        )
     return "; ".join(parts)
 
 
@@ -51,10 +60,19 @@ def rendered() -> str:
             f"| `{path}` | {field['type']} | {field.get('description', '')} | {_limits(field)} |"
             for path, field in fields(schema["properties"][part])
         ]
-        parts.append(f"## {part}\n\n| field | type | meaning | limits and default |\n|---|---|---|---|\n" + "\n".join(rows) + "\n")
+        parts.append(
+            f"## {part}\n\n| field | type | meaning | limits and default |\n|---|---|---|---|\n"
+            + "\n".join(rows)
+            + "\n"
+        )
     owners = (schema, *(field for _, field in fields(schema)))
-    rules = dict.fromkeys(rule["message"] for owner in owners for rule in owner.get("x-kubernetes-validations", []))
-    parts.append("## Refused at apply\n\nBesides the limits above:\n\n" + "".join(f"- {message}\n" for message in rules))
+    rules = dict.fromkeys(
+        rule["message"] for owner in owners for rule in owner.get("x-kubernetes-validations", [])
+    )
+    parts.append(
+        "## Refused at apply\n\nBesides the limits above:\n\n"
+        + "".join(f"- {message}\n" for message in rules)
+    )
     return "\n".join(parts)
 
 

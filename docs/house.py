@@ -1,4 +1,5 @@
-"""The picture of the house in CONTRIBUTING.md, from the imports of the code: `python docs/house.py`.
+"""The picture of the house in CONTRIBUTING.md, from the imports of the code: `python
+docs/house.py`.
 
 A room is a package, a module belongs to the innermost one, and an arrow says "imports", type-only
 imports and those inside functions included. A test fails while the picture is stale
@@ -59,8 +60,8 @@ def graph() -> dict[str, frozenset[str]]:
 
 
 def imports(files: Mapping[str, Path]) -> dict[str, frozenset[str]]:
-    """What each module imports of the others. `from room import name` is the module `room.name` where
-    there is one, else the room."""
+    """What each module imports of the others. `from room import name` is the module `room.name`
+    where there is one, else the room."""
     return {name: frozenset(_imported(tree(file), files)) - {name} for name, file in files.items()}
 
 
@@ -80,7 +81,11 @@ def _imported(module: ast.Module, known: Mapping[str, Path]) -> Iterator[str]:
 def circles(arrows: Graph) -> list[tuple[str, ...]]:
     """Groups of modules that all lead to each other, each sorted."""
     reached = {name: _reached(arrows, name) for name in arrows}
-    groups = {tuple(sorted(n for n in reached[name] if name in reached[n])) for name in arrows if name in reached[name]}
+    groups = {
+        tuple(sorted(n for n in reached[name] if name in reached[n]))
+        for name in arrows
+        if name in reached[name]
+    }
     return sorted(groups)
 
 
@@ -127,7 +132,10 @@ def rendered() -> str:
 
 def _short(room: str, others: Iterable[str]) -> str:
     own = room.partition(".")[0]
-    return ", ".join(f"`{other.removeprefix(own + '.') or own}`" for other in sorted(others)) or "nothing"
+    return (
+        ", ".join(f"`{other.removeprefix(own + '.') or own}`" for other in sorted(others))
+        or "nothing"
+    )
 
 
 def page(text: str) -> str:
@@ -138,5 +146,7 @@ def page(text: str) -> str:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     PAGE.write_text(page(PAGE.read_text()))

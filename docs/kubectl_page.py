@@ -1,4 +1,5 @@
-"""docs/reference/kubectl.md from the plugin's own help: `python docs/kubectl_page.py`. A test fails while the page is stale."""
+"""docs/reference/kubectl.md from the plugin's own help: `python docs/kubectl_page.py`. A test fails
+while the page is stale."""
 
 from __future__ import annotations
 

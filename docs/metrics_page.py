@@ -1,4 +1,5 @@
-"""docs/reference/metrics.md from the tables of the code: `python docs/metrics_page.py`. A test fails while the page is stale."""
+"""docs/reference/metrics.md from the tables of the code: `python docs/metrics_page.py`. A test
+fails while the page is stale."""
 
 from __future__ import annotations
 
@@ -21,9 +22,13 @@ Row = tuple[str, str, str, str]  # name, kind, labels, meaning
 
 def node_rows() -> list[Row]:
     rows = [
-        (name + "_total" * (f.kind == "counter"), f.kind, ", ".join(f.labels), f.text) for name, f in {**FAMILIES, **HISTOGRAMS}.items()
+        (name + "_total" * (f.kind == "counter"), f.kind, ", ".join(f.labels), f.text)
+        for name, f in {**FAMILIES, **HISTOGRAMS}.items()
     ]
-    return [*rows, ("process_*", "", "", "Memory, CPU and open files of the process, as everywhere")]
+    return [
+        *rows,
+        ("process_*", "", "", "Memory, CPU and open files of the process, as everywhere"),
+    ]
 
 
 def operator_rows() -> list[Row]:
@@ -32,15 +37,31 @@ def operator_rows() -> list[Row]:
     for family in health.registry.collect():
         labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
         name = family.name + "_total" * (family.type == "counter")
-        rows.append((name, family.type, ", ".join(labels) or ("result" if name.endswith("reconciles_total") else ""), family.documentation))
+        rows.append(
+            (
+                name,
+                family.type,
+                ", ".join(labels) or ("result" if name.endswith("reconciles_total") else ""),
+                family.documentation,
+            )
+        )
     return rows
 
 
 def names() -> set[str]:
     """Every name that a query may use: of a histogram those of its parts."""
     rows = [*node_rows(), *operator_rows()]
-    parts = {f"{name}_{part}" for name, kind, _, _ in rows if kind == "histogram" for part in ("bucket", "sum", "count")}
-    of_the_process = {sample.name for family in ProcessCollector(registry=None).collect() for sample in family.samples}
+    parts = {
+        f"{name}_{part}"
+        for name, kind, _, _ in rows
+        if kind == "histogram"
+        for part in ("bucket", "sum", "count")
+    }
+    of_the_process = {
+        sample.name
+        for family in ProcessCollector(registry=None).collect()
+        for sample in family.samples
+    }
     return parts | of_the_process | {name for name, kind, _, _ in rows if kind != "histogram"}
 
 
@@ -48,7 +69,11 @@ def rendered() -> str:
     parts = [HEAD]
     for title, rows in (("Nodes", node_rows()), ("Operator", operator_rows())):
         lines = [f"| `{name}` | {kind} | {labels} | {text} |" for name, kind, labels, text in rows]
-        parts.append(f"## {title}\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n" + "\n".join(lines) + "\n")
+        parts.append(
+            f"## {title}\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n"
+            + "\n".join(lines)
+            + "\n"
+        )
     return "\n".join(parts)
 
 

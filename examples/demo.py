@@ -1,10 +1,10 @@
-"""Shows the main job with real traffic on the cluster that `make cluster` made: counting through crashes, scaling and a roll.
+"""Shows the main job with real traffic on the cluster that `make cluster` made: counting through
+crashes, scaling and a roll.
 
     make demo          # or, with the cluster up and its environment set: python examples/demo.py
 
-Every step prints its figures and checks its promise; a broken one ends the demo with exit code 1 and diagnostics in a folder.
-A second run removes what the first one left and starts anew.
-"""
+Every step prints its figures and checks its promise; a broken one ends the demo with exit code 1
+and diagnostics in a folder. A second run removes what the first one left and starts anew."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ The cluster stays up, in namespace demo. Go on with
   eval "$(python3 kind/local.py env)"                       kubectl and KUBECONFIG for this shell
   kubectl -n demo get cc                                    the CounterCluster and how it is
   kubectl -n demo get cc clicks -o yaml                     its members, its leader, its conditions
-  kubectl -n demo get secret clicks-client                  how programs connect: docs/operating/security.md
+  kubectl -n demo get secret clicks-client                  for programs: docs/operating/security.md
   kubectl -n demo scale cc/clicks --replicas=5
   kubectl -n demo delete pod clicks-0                       as often as you like
 
@@ -45,7 +45,8 @@ The cluster stays up, in namespace demo. Go on with
 
 
 class Screen:
-    """Headlines, figures, and what a wait is waiting for: a spinner on a terminal, a line now and then elsewhere."""
+    """Headlines, figures, and what a wait is waiting for: a spinner on a terminal, a line now and
+    then elsewhere."""
 
     every_s = 10.0
 
@@ -78,12 +79,17 @@ class Screen:
     def books(self, books: Object) -> None:
         gap, latency = books["gap"], books["latencyMilliseconds"]
         self.figure(
-            f"{books['acknowledged']:,} increments in {books['seconds']:.1f} s, each counted exactly once; "
-            f"latency p50 {latency['p50']:g} ms, p99 {latency['p99']:g} ms; longest gap {gap['lengthSeconds']:.2f} s"
+            f"{books['acknowledged']:,} increments in {books['seconds']:.1f} s, each counted "
+            f"exactly once; "
+            f"latency p50 {latency['p50']:g} ms, p99 {latency['p99']:g} ms; longest gap "
+            f"{gap['lengthSeconds']:.2f} s"
         )
 
     def end(self) -> None:
-        self._console.print(f"\n[bold green]Every promise was kept.[/] [dim]{time.monotonic() - self._start:.0f} s in all.\n")
+        self._console.print(
+            f"\n[bold green]Every promise was kept.[/] [dim]{time.monotonic() - self._start:.0f} "
+            f"s in all.\n"
+        )
         self._console.print(HOW_TO_GO_ON, markup=False)
 
     def broken(self, text: str) -> None:
@@ -106,7 +112,10 @@ class Demo:
     def run(self) -> None:
         steps: tuple[tuple[str, Callable[[], None]], ...] = (
             ("Removing what the last demo left", self.clean),
-            ("kubectl apply -f manifests/samples/clicks.yaml: three Raft pods, a Service, Redis", self.deploy),
+            (
+                "kubectl apply -f manifests/samples/clicks.yaml: three Raft pods, a Service, Redis",
+                self.deploy,
+            ),
             ("1,000 increments over 8 connections, through the Service", self.count),
             ("The value, read from every node and from Redis", self.compare),
             ("The leader's pod is killed while 8 connections count", self.kill_leader),
@@ -129,7 +138,11 @@ class Demo:
         SPACE("delete", "counterclusters,persistentvolumeclaims", "--all", "--wait=false")
 
         def lack() -> str:
-            left = [p["metadata"]["name"] for kind in ("pods", "persistentvolumeclaims", "services") for p in SPACE.list(kind)]
+            left = [
+                p["metadata"]["name"]
+                for kind in ("pods", "persistentvolumeclaims", "services")
+                for p in SPACE.list(kind)
+            ]
             left = [name for name in left if name != "tools"]
             return f"still there: {', '.join(left)}" if left or CLICKS.get() else ""
 
@@ -141,7 +154,9 @@ class Demo:
         SPACE("apply", "-f", str(SAMPLE))
         seconds = CLICKS.wait_settled(3, 120, cache=True, say=self.screen.waiting)
         TOOLS.wait()
-        self.screen.figure(f"Ready after {seconds:.1f} s: {', '.join(CLICKS.pod_names())}; {CLICKS.leader()} leads")
+        self.screen.figure(
+            f"Ready after {seconds:.1f} s: {', '.join(CLICKS.pod_names())}; {CLICKS.leader()} leads"
+        )
 
     def count(self) -> None:
         self._count_until(lambda: None, "--connections", "8", "--count", "1000")
@@ -158,7 +173,11 @@ class Demo:
 
         def lack() -> str:
             seen.update(TOOLS.values(KEY, ["clicks-cache:6379"]))
-            return "" if seen["clicks-cache:6379"] == str(self.counted) else f"Redis has {seen['clicks-cache:6379'] or 'nothing'}, not {self.counted}"
+            return (
+                ""
+                if seen["clicks-cache:6379"] == str(self.counted)
+                else f"Redis has {seen['clicks-cache:6379'] or 'nothing'}, not {self.counted}"
+            )
 
         wait("the value in Redis", 15, lack, self.screen.waiting)
         self.screen.figure(f"{KEY} = {self.counted:,} in Redis")
@@ -170,7 +189,10 @@ class Demo:
             start = time.monotonic()
             SPACE("delete", "pod", old, "--force", "--grace-period=0")
             new = CLICKS.wait_leader(other_than=old)
-            self.screen.figure(f"{old} led and was killed; {new} seen leading {time.monotonic() - start:.1f} s later")
+            self.screen.figure(
+                f"{old} led and was killed; {new} seen leading {time.monotonic() - start:.1f} s "
+                f"later"
+            )
             seconds = CLICKS.wait_settled(3, 90, say=self.screen.waiting)
             self.screen.figure(f"three voters again after {seconds:.1f} s more")
 
@@ -181,19 +203,34 @@ class Demo:
             for replicas in (5, 3):
                 SPACE("scale", "cc/clicks", f"--replicas={replicas}")
                 seconds = CLICKS.wait_settled(replicas, 120, say=self.screen.waiting)
-                self.screen.figure(f"{replicas} voters after {seconds:.1f} s; {CLICKS.leader()} leads")
+                self.screen.figure(
+                    f"{replicas} voters after {seconds:.1f} s; {CLICKS.leader()} leads"
+                )
 
         self._count_until(scale, *RATE)
 
     def roll(self) -> None:
         def roll() -> None:
             leader = CLICKS.wait_leader()
-            SPACE("patch", "cc", "clicks", "--type=merge", "-p", f'{{"spec":{{"image":"{NODE_IMAGE_NEXT}"}}}}')
+            SPACE(
+                "patch",
+                "cc",
+                "clicks",
+                "--type=merge",
+                "-p",
+                f'{{"spec":{{"image":"{NODE_IMAGE_NEXT}"}}}}',
+            )
             start = time.monotonic()
             order = CLICKS.wait_rolled(NODE_IMAGE_NEXT, 3, 150, self.screen.waiting)
-            self.screen.figure(f"replaced in {time.monotonic() - start:.1f} s, in this order: {', '.join(order)}; {leader} had led")
+            self.screen.figure(
+                f"replaced in {time.monotonic() - start:.1f} s, in this order: "
+                f"{', '.join(order)}; {leader} had led"
+            )
             if order[-1] != leader:
-                raise Broken(f"the leader {leader} was to be replaced last, but the order was {', '.join(order)}")
+                raise Broken(
+                    f"the leader {leader} was to be replaced last, but the order was "
+                    f"{', '.join(order)}"
+                )
 
         self._count_until(roll, *RATE)
 
@@ -208,27 +245,41 @@ class Demo:
             books = self.load.stop()
         self.load = None
         if books["initial"] != self.counted:
-            raise Broken(f"{KEY} was {self.counted} and is {books['initial']} without anybody having counted")
+            raise Broken(
+                f"{KEY} was {self.counted} and is {books['initial']} without anybody having counted"
+            )
         self.counted = books["final"]
         self.screen.books(books)
 
 
 def main() -> int:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     screen = Screen()
     demo = Demo(screen)
     try:
-        if "counterclusters" not in kubectl("api-resources", "--api-group=countercluster.io", check=False, seconds=20):
-            screen.note('There is no cluster with the operator here. Run: make cluster && eval "$(python3 kind/local.py env)"')
+        if "counterclusters" not in kubectl(
+            "api-resources", "--api-group=countercluster.io", check=False, seconds=20
+        ):
+            screen.note(
+                "There is no cluster with the operator here. Run: make cluster && eval "
+                '"$(python3 kind/local.py env)"'
+            )
             return 1
         demo.run()
     except Broken as broken:
         screen.broken(str(broken))
         folder = diagnose([SPACE], Path(tempfile.mkdtemp(prefix="countercluster-demo-")))
-        screen.note(f"Pods, events, logs and the nodes' own status are in {folder}; everything was left as it is.")
+        screen.note(
+            f"Pods, events, logs and the nodes' own status are in {folder}; everything was left "
+            f"as it is."
+        )
         return 1
     except KeyboardInterrupt:
-        screen.note("\ninterrupted; `make demo` starts the demo anew, `make down` removes the cluster")
+        screen.note(
+            "\ninterrupted; `make demo` starts the demo anew, `make down` removes the cluster"
+        )
         return 130
     finally:
         if demo.load:

@@ -1,8 +1,8 @@
-"""A CounterCluster as its pods and nodes tell it, and loads that run inside the cluster: shared by the demo and the end-to-end tests.
+"""A CounterCluster as its pods and nodes tell it, and loads that run inside the cluster: shared by
+the demo and the end-to-end tests.
 
-Nothing here trusts the operator: "settled" means that the pods are ready, that the leader names exactly them as voters who have
-caught up, and that the conditions say so as well.
-"""
+Nothing here trusts the operator: "settled" means that the pods are ready, that the leader names
+exactly them as voters who have caught up, and that the conditions say so as well."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class CounterCluster:
         found = [
             pod
             for pod in self.space.list("pods")
-            if pod["metadata"]["name"].removeprefix(prefix).isdigit() and pod["metadata"]["name"].startswith(prefix)
+            if pod["metadata"]["name"].removeprefix(prefix).isdigit()
+            and pod["metadata"]["name"].startswith(prefix)
         ]
         return sorted(found, key=lambda pod: int(pod["metadata"]["name"].removeprefix(prefix)))
 
@@ -63,7 +64,11 @@ class CounterCluster:
 
     def leader(self) -> str:
         """The pod that leads now, "" while none does."""
-        leading = [(status["term"], pod) for pod, status in self.node_statuses().items() if status["role"] == "leader"]
+        leading = [
+            (status["term"], pod)
+            for pod, status in self.node_statuses().items()
+            if status["role"] == "leader"
+        ]
         return max(leading)[1] if leading else ""
 
     def wait_leader(self, other_than: str = "", seconds: float = 30) -> str:
@@ -74,11 +79,16 @@ class CounterCluster:
             found = self.leader()
             return "" if found and found != other_than else f"leader is {found or 'unknown'}"
 
-        wait(f"a leader of {self.name}" + (f" other than {other_than}" if other_than else ""), seconds, lack)
+        wait(
+            f"a leader of {self.name}" + (f" other than {other_than}" if other_than else ""),
+            seconds,
+            lack,
+        )
         return found
 
     def lack(self, replicas: int, image: str = "") -> str:
-        """What keeps it from being settled with so many voters on that image; "" when nothing does."""
+        """What keeps it from being settled with so many voters on that image; "" when nothing
+        does."""
         resource = self.get()
         if resource is None:
             return "the CounterCluster is not there"
@@ -89,7 +99,11 @@ class CounterCluster:
         ready = [pod["metadata"]["name"] for pod in pods if pod_ready(pod)]
         if len(pods) != replicas or len(ready) != replicas:
             return f"{len(ready)} of {len(pods)} pods ready, {replicas} wanted"
-        old = [pod["metadata"]["name"] for pod in pods if image and pod["spec"]["containers"][0]["image"] != image]
+        old = [
+            pod["metadata"]["name"]
+            for pod in pods
+            if image and pod["spec"]["containers"][0]["image"] != image
+        ]
         if old:
             return f"{', '.join(old)} still with the old image"
         leader = self.leader()
@@ -106,7 +120,10 @@ class CounterCluster:
         for which, wanted in (("Ready", "True"), ("Progressing", "False")):
             now = condition(resource, which)
             if now.get("status") != wanted:
-                return f"condition {which} is {now.get('status', 'absent')}: {now.get('reason', '')} {now.get('message', '')}".strip()
+                return (
+                    f"condition {which} is {now.get('status', 'absent')}: "
+                    f"{now.get('reason', '')} {now.get('message', '')}"
+                ).strip()
         return ""
 
     def cache_lack(self) -> str:
@@ -115,12 +132,27 @@ class CounterCluster:
         ready = cache.get("status", {}).get("readyReplicas", 0) if cache else 0
         return "" if cache and ready >= wanted else f"Redis: {ready} of {wanted or '?'} pods ready"
 
-    def wait_settled(self, replicas: int, seconds: float, image: str = "", cache: bool = False, say: Callable[[str], None] | None = None) -> float:
+    def wait_settled(
+        self,
+        replicas: int,
+        seconds: float,
+        image: str = "",
+        cache: bool = False,
+        say: Callable[[str], None] | None = None,
+    ) -> float:
         what = f"{self.name} with {replicas} voters" + (f" on {image}" if image else "")
-        return wait(what, seconds, lambda: self.lack(replicas, image) or (self.cache_lack() if cache else ""), say)
+        return wait(
+            what,
+            seconds,
+            lambda: self.lack(replicas, image) or (self.cache_lack() if cache else ""),
+            say,
+        )
 
-    def wait_rolled(self, image: str, replicas: int, seconds: float, say: Callable[[str], None] | None = None) -> list[str]:
-        """Waits until it is settled on that image; the pods in the order in which they were replaced."""
+    def wait_rolled(
+        self, image: str, replicas: int, seconds: float, say: Callable[[str], None] | None = None
+    ) -> list[str]:
+        """Waits until it is settled on that image; the pods in the order in which they were
+        replaced."""
         before = self.uids()
         order: list[str] = []
 
@@ -139,14 +171,16 @@ TOOLS = "tools"
 
 @dataclass(frozen=True)
 class Tools:
-    """A pod with the project's client in the cluster: loads and readers run in it, so that they use Services and names as any client does."""
+    """A pod with the project's client in the cluster: loads and readers run in it, so that they use
+    Services and names as any client does."""
 
     space: Namespace
     cluster: str
 
     @property
     def binding(self) -> str:
-        """Where the pod finds how to connect: the Secret that the operator makes is mounted there, so the pod starts when it is made."""
+        """Where the pod finds how to connect: the Secret that the operator makes is mounted there,
+        so the pod starts when it is made."""
         return f"/bindings/{self.cluster}"
 
     def start(self) -> None:
@@ -155,7 +189,10 @@ class Tools:
             "image": TOOLS_IMAGE,
             "imagePullPolicy": "IfNotPresent",
             "command": ["sleep", "infinity"],
-            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            },
             "volumeMounts": [{"name": "binding", "mountPath": self.binding, "readOnly": True}],
         }
         volume = {"name": "binding", "secret": {"secretName": f"{self.cluster}-client"}}
@@ -163,7 +200,11 @@ class Tools:
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": TOOLS, "labels": {"app": TOOLS}},
-            "spec": {"containers": [container], "volumes": [volume], "terminationGracePeriodSeconds": 0},
+            "spec": {
+                "containers": [container],
+                "volumes": [volume],
+                "terminationGracePeriodSeconds": 0,
+            },
         }
         self.space("apply", "-f", "-", stdin=json.dumps(pod))
 
@@ -178,7 +219,8 @@ class Tools:
         return self.space("exec", TOOLS, "--", "python3", "-c", program, *words, seconds=seconds)
 
     def values(self, key: str, addresses: list[str]) -> dict[str, str]:
-        """GET of a key at each address (host:port), asked one after another; an error in the place of a value starts with "!"."""
+        """GET of a key at each address (host:port), asked one after another; an error in the place
+        of a value starts with "!"."""
         answers: dict[str, str] = json.loads(self.python(_READER, self.binding, key, *addresses))
         return answers
 
@@ -195,7 +237,9 @@ for address in sys.argv[3:]:
     options = found.cache_options if host.endswith("-cache") else found.options
     scheme = found.url.partition("://")[0]
     try:
-        with redis.Redis.from_url(f"{scheme}://{address}", socket_timeout=10, socket_connect_timeout=5, decode_responses=True, **options) as node:
+        patience = {"socket_timeout": 10, "socket_connect_timeout": 5}
+        url = f"{scheme}://{address}"
+        with redis.Redis.from_url(url, decode_responses=True, **patience, **options) as node:
             answers[address] = node.get(key) or ""
     except redis.RedisError as error:
         answers[address] = f"!{type(error).__name__}: {error}"
@@ -204,13 +248,17 @@ print(json.dumps(answers))
 
 
 class Load:
-    """`countercluster.load` running in the tools pod, from construction until `result()` or `stop()`."""
+    """`countercluster.load` running in the tools pod, from construction until `result()` or
+    `stop()`."""
 
     def __init__(self, space: Namespace, key: str, binding: str, words: tuple[str, ...]) -> None:
         self._space = space
         self._pid_file = f"/tmp/{key.replace(':', '-')}.pid"
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        program = f'echo $$ >{self._pid_file}; exec python3 -m countercluster.load --binding {binding} --key {key} --json "$@"'
+        program = (
+            f"echo $$ >{self._pid_file}; exec python3 -m countercluster.load --binding "
+            f'{binding} --key {key} --json "$@"'
+        )
         self._process = subprocess.Popen(
             ["kubectl", "-n", space.name, "exec", TOOLS, "--", "sh", "-c", program, "load", *words],
             stdout=subprocess.PIPE,
@@ -230,7 +278,11 @@ class Load:
             said = self.progress().strip()
             if self._process.poll() is not None:
                 raise Broken(f"the load ended before it was told to: {said[-1000:]}")
-            return "" if re.search(r"[1-9][\d,]* acknowledged", said) else f"it says {said[-200:] or 'nothing yet'}"
+            return (
+                ""
+                if re.search(r"[1-9][\d,]* acknowledged", said)
+                else f"it says {said[-200:] or 'nothing yet'}"
+            )
 
         wait("the first increments of the load", seconds, lack)
 
@@ -240,7 +292,8 @@ class Load:
         return self.result(seconds)
 
     def result(self, seconds: float = 75) -> Object:
-        """The JSON object of countercluster.load; raises Broken when the books do not balance, or an increment was given up."""
+        """The JSON object of countercluster.load; raises Broken when the books do not balance, or
+        an increment was given up."""
         try:
             out, _ = self._process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -251,12 +304,20 @@ class Load:
         try:
             books: Object = json.loads(out.strip().splitlines()[-1])
         except (IndexError, json.JSONDecodeError):
-            raise Broken(f"the load ended with exit code {self._process.returncode} and said: {err.strip()[-1000:] or out[-1000:]}") from None
+            raise Broken(
+                f"the load ended with exit code {self._process.returncode} and said: "
+                f"{err.strip()[-1000:] or out[-1000:]}"
+            ) from None
         for fault in ("lost", "doubled", "unknown", "errors"):
             if books[fault]:
-                raise Broken(f"increments {fault}: {books[fault]} of {books['acknowledged']} acknowledged; {'; '.join(books['problems'])}")
+                raise Broken(
+                    f"increments {fault}: {books[fault]} of {books['acknowledged']} "
+                    f"acknowledged; {'; '.join(books['problems'])}"
+                )
         if self._process.returncode:
-            raise Broken(f"the load ended with exit code {self._process.returncode}: {err.strip()[-1000:]}")
+            raise Broken(
+                f"the load ended with exit code {self._process.returncode}: {err.strip()[-1000:]}"
+            )
         if not books["acknowledged"]:
             raise Broken("the load counted nothing at all")
         return books
@@ -265,6 +326,14 @@ class Load:
         """After a failure: nobody wants the result any more."""
         if self._process.poll() is None:
             with contextlib.suppress(Broken):
-                self._space("exec", TOOLS, "--", "sh", "-c", f"kill -KILL $(cat {self._pid_file})", seconds=10)
+                self._space(
+                    "exec",
+                    TOOLS,
+                    "--",
+                    "sh",
+                    "-c",
+                    f"kill -KILL $(cat {self._pid_file})",
+                    seconds=10,
+                )
             self._process.kill()
         self._process.communicate()

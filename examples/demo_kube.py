@@ -1,7 +1,7 @@
 """The Kubernetes cluster through kubectl, as the demo and the end-to-end tests use it.
 
-Rules: reading goes through one `kubectl proxy` (a poll costs milliseconds, not a new process), changing through `kubectl` as a user would type it.
-Every wait has an end and says what was missing.
+Rules: reading goes through one `kubectl proxy` (a poll costs milliseconds, not a new process),
+changing through `kubectl` as a user would type it. Every wait has an end and says what was missing.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ class Broken(Exception):
     """A promise that was not kept, or not in time."""
 
 
-def wait(what: str, seconds: float, missing: Callable[[], str], say: Callable[[str], None] | None = None) -> float:
-    """Asks `missing` until it answers "" and returns the seconds that took; raises Broken with its last answer after `seconds`."""
+def wait(
+    what: str, seconds: float, missing: Callable[[], str], say: Callable[[str], None] | None = None
+) -> float:
+    """Asks `missing` until it answers "" and returns the seconds that took; raises Broken with its
+    last answer after `seconds`."""
     start = time.monotonic()
     while lack := missing():
         passed = time.monotonic() - start
@@ -44,9 +47,17 @@ def wait(what: str, seconds: float, missing: Callable[[], str], say: Callable[[s
 
 
 def kubectl(*words: str, stdin: str | None = None, check: bool = True, seconds: float = 60) -> str:
-    """Its standard output; raises Broken with what it wrote to standard error. `check=False`: returns both, whatever the exit code."""
+    """Its standard output; raises Broken with what it wrote to standard error. `check=False`:
+    returns both, whatever the exit code."""
     try:
-        done = subprocess.run(["kubectl", *words], input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(
+            ["kubectl", *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
     except FileNotFoundError:
         raise Broken('kubectl is not on PATH; try: eval "$(python3 kind/local.py env)"') from None
     except subprocess.TimeoutExpired:
@@ -66,12 +77,19 @@ class Api:
         self._base = ""
 
     def _start(self) -> None:
-        self._proxy = subprocess.Popen(["kubectl", "proxy", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._proxy = subprocess.Popen(
+            ["kubectl", "proxy", "--port=0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         atexit.register(self.stop)
         assert self._proxy.stdout
         line = self._proxy.stdout.readline()
         if "127.0.0.1:" not in line:
-            raise Broken(f"kubectl proxy did not start: {line.strip()}; is the cluster up (make cluster)?")
+            raise Broken(
+                f"kubectl proxy did not start: {line.strip()}; is the cluster up (make cluster)?"
+            )
         self._base = f"http://127.0.0.1:{line.strip().rsplit(':', 1)[1]}"
 
     def stop(self) -> None:
@@ -82,8 +100,11 @@ class Api:
                 self._proxy.stdout.close()
             self._proxy = None
 
-    def get(self, path: str, query: dict[str, str] | None = None, seconds: float = 5) -> Object | None:
-        """The object at `path`; None when there is none, or when the pod behind a proxied path does not answer."""
+    def get(
+        self, path: str, query: dict[str, str] | None = None, seconds: float = 5
+    ) -> Object | None:
+        """The object at `path`; None when there is none, or when the pod behind a proxied path does
+        not answer."""
         if self._proxy is None:
             self._start()
         url = self._base + path + ("?" + urllib.parse.urlencode(query) if query else "")
@@ -108,18 +129,32 @@ API = Api()
 class Namespace:
     name: str
 
-    def __call__(self, *words: str, stdin: str | None = None, check: bool = True, seconds: float = 60) -> str:
+    def __call__(
+        self, *words: str, stdin: str | None = None, check: bool = True, seconds: float = 60
+    ) -> str:
         return kubectl("-n", self.name, *words, stdin=stdin, check=check, seconds=seconds)
 
     def make(self) -> None:
-        """Makes it when it is not there; waits for an old one of this name that is just being deleted."""
+        """Makes it when it is not there; waits for an old one of this name that is just being
+        deleted."""
 
         def lack() -> str:
             there = API.get(f"/api/v1/namespaces/{self.name}")
-            return "the old one is still being deleted" if there and there["metadata"].get("deletionTimestamp") else ""
+            return (
+                "the old one is still being deleted"
+                if there and there["metadata"].get("deletionTimestamp")
+                else ""
+            )
 
         wait(f"namespace {self.name}", 60, lack)
-        kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}}))
+        kubectl(
+            "apply",
+            "-f",
+            "-",
+            stdin=json.dumps(
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}}
+            ),
+        )
 
     def get(self, kind: str, name: str) -> Object | None:
         return API.get(f"{self._root(kind)}/{name}")
@@ -141,17 +176,24 @@ class Namespace:
 
 def condition(thing: Object, which: str) -> Object:
     """A condition of an object's status, {} when it has none of that type."""
-    return next((dict(c) for c in thing.get("status", {}).get("conditions", []) if c["type"] == which), {})
+    return next(
+        (dict(c) for c in thing.get("status", {}).get("conditions", []) if c["type"] == which), {}
+    )
 
 
 def pod_ready(pod: Object) -> bool:
-    return condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")
+    return condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get(
+        "deletionTimestamp"
+    )
 
 
 def node_status(space: Namespace, pod: str) -> Object | None:
-    """What the node in a pod says of itself (docs/internals/node-interface.md); None when it does not answer."""
+    """What the node in a pod says of itself (docs/internals/node-interface.md); None when it does
+    not answer."""
     for scheme in _schemes.get(space.name, ("https:", "http:")):
-        if found := API.get(f"/api/v1/namespaces/{space.name}/pods/{scheme}{pod}:8080/proxy/status", seconds=2):
+        if found := API.get(
+            f"/api/v1/namespaces/{space.name}/pods/{scheme}{pod}:8080/proxy/status", seconds=2
+        ):
             _schemes[space.name] = (scheme,)
             return found
     return None
@@ -165,7 +207,9 @@ _schemes: dict[str, tuple[str, ...]] = {}
 def port_forward(space: Namespace, target: str, port: int) -> Iterator[int]:
     """The local port under which `target` (pod/… or svc/…) answers."""
     words = ["kubectl", "-n", space.name, "port-forward", target, f":{port}"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         try:
             assert process.stdout
             line = process.stdout.readline()
@@ -177,7 +221,8 @@ def port_forward(space: Namespace, target: str, port: int) -> Iterator[int]:
 
 
 def diagnose(spaces: list[Namespace], folder: Path) -> Path:
-    """Writes all that helps to understand a failure to `folder`; never raises because of the state of the cluster."""
+    """Writes all that helps to understand a failure to `folder`; never raises because of the state
+    of the cluster."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def keep(name: str, text: str) -> None:
@@ -191,15 +236,57 @@ def diagnose(spaces: list[Namespace], folder: Path) -> Path:
 
     ask("nodes.txt", "get", "nodes", "-o", "wide")
     for space in [*spaces, Namespace(OPERATOR_NAMESPACE)]:
-        ask(f"{space.name}-objects.txt", "-n", space.name, "get", "counterclusters,all,pvc,pdb,configmaps,secrets", "-o", "wide")
-        ask(f"{space.name}-counterclusters.yaml", "-n", space.name, "get", "counterclusters", "-o", "yaml")
+        ask(
+            f"{space.name}-objects.txt",
+            "-n",
+            space.name,
+            "get",
+            "counterclusters,all,pvc,pdb,configmaps,secrets",
+            "-o",
+            "wide",
+        )
+        ask(
+            f"{space.name}-counterclusters.yaml",
+            "-n",
+            space.name,
+            "get",
+            "counterclusters",
+            "-o",
+            "yaml",
+        )
         ask(f"{space.name}-describe.txt", "-n", space.name, "describe", "pods")
-        ask(f"{space.name}-events.txt", "-n", space.name, "get", "events", "--sort-by=.lastTimestamp")
+        ask(
+            f"{space.name}-events.txt",
+            "-n",
+            space.name,
+            "get",
+            "events",
+            "--sort-by=.lastTimestamp",
+        )
         for pod in space.list("pods"):
             name = pod["metadata"]["name"]
-            ask(f"{space.name}-{name}.log", "-n", space.name, "logs", name, "--all-containers", "--tail=2000")
-            if any(status.get("restartCount") for status in pod.get("status", {}).get("containerStatuses", [])):
-                ask(f"{space.name}-{name}-previous.log", "-n", space.name, "logs", name, "--previous", "--tail=2000")
+            ask(
+                f"{space.name}-{name}.log",
+                "-n",
+                space.name,
+                "logs",
+                name,
+                "--all-containers",
+                "--tail=2000",
+            )
+            if any(
+                status.get("restartCount")
+                for status in pod.get("status", {}).get("containerStatuses", [])
+            ):
+                ask(
+                    f"{space.name}-{name}-previous.log",
+                    "-n",
+                    space.name,
+                    "logs",
+                    name,
+                    "--previous",
+                    "--tail=2000",
+                )
             with contextlib.suppress(Broken):
                 status = node_status(space, name)
                 if status:

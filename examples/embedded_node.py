@@ -3,8 +3,8 @@
     python3 examples/embedded_node.py
     python3 examples/embedded_node.py 127.0.0.1:8080 127.0.0.1:8081 127.0.0.1:8082
 
-With several addresses the program holds a cluster of several nodes; what one is told, all of them know.
-"""
+With several addresses the program holds a cluster of several nodes; what one is told, all of them
+know."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from counter_node.embedded import RaftNode
 def main() -> None:
     parser = argparse.ArgumentParser(description="A counter node inside this program.")
     parser.add_argument(
-        "addresses", nargs="*", default=["127.0.0.1:8080"], help="where each node serves the Redis protocol (default: 127.0.0.1:8080)"
+        "addresses",
+        nargs="*",
+        default=["127.0.0.1:8080"],
+        help="where each node serves the Redis protocol (default: 127.0.0.1:8080)",
     )
     parser.add_argument("--key", default="counter")
     parser.add_argument("--value", type=int, default=42)

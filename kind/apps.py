@@ -1,5 +1,5 @@
-"""The images that this project ships: the node (under two tags, so that a roll can be shown), the operator, Redis;
-and one of support tools, which is for the local cluster alone.
+"""The images that this project ships: the node (under two tags, so that a roll can be shown), the
+operator, Redis; and one of support tools, which is for the local cluster alone.
 
 Each image is also tagged with the hash of its inputs; where that tag exists, nothing is built.
 """
@@ -39,7 +39,8 @@ STRIP = "kind/image/strip"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A Dockerfile, the images that it starts from, the sources it copies, and the lock files with its dependencies.
+    """A Dockerfile, the images that it starts from, the sources it copies, and the lock files with
+    its dependencies.
 
     Paths are relative to the repository.
     """
@@ -61,7 +62,15 @@ class Recipe:
     def key(self, *base_ids: str) -> str:
         sources = [REPOSITORY / source for source in self.sources if (REPOSITORY / source).exists()]
         wheels = [wheels_key(requirements) for requirements in self.locks.values()]
-        return digest(*base_ids, *wheels, REPOSITORY / self.dockerfile, REPOSITORY / SBOM, REPOSITORY / STRIP, self.target, *sources)
+        return digest(
+            *base_ids,
+            *wheels,
+            REPOSITORY / self.dockerfile,
+            REPOSITORY / SBOM,
+            REPOSITORY / STRIP,
+            self.target,
+            *sources,
+        )
 
 
 NODE = Recipe(
@@ -77,11 +86,18 @@ OPERATOR = Recipe(
     {"BASE": PULLED_PYTHON},
     (
         "operator/countercluster_operator",
-        *(f"node_image/counter_node/{part}" for part in ("__init__.py", "counters", "resp", "security")),
+        *(
+            f"node_image/counter_node/{part}"
+            for part in ("__init__.py", "counters", "resp", "security")
+        ),
     ),
     {"wheels": "requirements/operator.txt"},
 )
-REDIS = Recipe(REDIS_IMAGE, str((HERE / "image" / "redis.Dockerfile").relative_to(REPOSITORY)), {"BASE": PULLED_REDIS})
+REDIS = Recipe(
+    REDIS_IMAGE,
+    str((HERE / "image" / "redis.Dockerfile").relative_to(REPOSITORY)),
+    {"BASE": PULLED_REDIS},
+)
 TOOLS = replace(NODE, tag=TOOLS_IMAGE, target="tools")
 """The node's programs in an image with a shell, for the demonstration and the tests."""
 RECIPES = (NODE, OPERATOR, REDIS, TOOLS)
@@ -96,14 +112,17 @@ def has_wheels(store: Store, requirements: str) -> bool:
 
 
 def wheels(store: Store, requirements: str) -> Path:
-    """The folder with every wheel of a lock file, downloaded for the image's Python rather than this one."""
+    """The folder with every wheel of a lock file, downloaded for the image's Python rather than
+    this one."""
     name, key = f"wheels-{Path(requirements).stem}", wheels_key(requirements)
     if not store.has(name, key):
         platforms = [word for tag in wheel_platforms() for word in ("--platform", tag)]
         with store.building(name, key) as folder:
             run(
-                sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", folder,
-                "--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON_TARGET, *platforms,
+                sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+                "--dest", folder,
+                "--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON_TARGET,
+                *platforms,
                 "--require-hashes", "-r", REPOSITORY / requirements, log=store.log(name),
             )  # fmt: skip
     store.used(name, key)
@@ -111,7 +130,8 @@ def wheels(store: Store, requirements: str) -> Path:
 
 
 def bases(store: Store, recipe: Recipe, pull: bool) -> dict[str, str]:
-    """The images that a recipe's stages start from, by build argument; each is made or pulled where the engine does not have it."""
+    """The images that a recipe's stages start from, by build argument; each is made or pulled where
+    the engine does not have it."""
     if not pull:
         ours = {"BASE": debian.BASE, "BUILDER": debian.BUILDER}
         return {argument: ours[argument].image(store) for argument in recipe.pulled}
@@ -134,17 +154,25 @@ def make_all(store: Store, pull: bool) -> None:
 
 def _build(store: Store, recipe: Recipe, below: Mapping[str, str], keyed: str) -> None:
     with store.scratch("context") as context:
-        stage(context, recipe, {folder: wheels(store, requirements) for folder, requirements in recipe.locks.items()})
-        arguments = [word for name, value in below.items() for word in ("--build-arg", f"{name}={value}")]
+        stage(
+            context,
+            recipe,
+            {folder: wheels(store, requirements) for folder, requirements in recipe.locks.items()},
+        )
+        arguments = [
+            word for name, value in below.items() for word in ("--build-arg", f"{name}={value}")
+        ]
         arguments += ["--target", recipe.target] if recipe.target else []
         run(
-            "docker", "build", *arguments, "--build-arg", "PIP_NO_INDEX=1", "-f", context / recipe.dockerfile, "-t", keyed, context,
+            "docker", "build", *arguments, "--build-arg", "PIP_NO_INDEX=1", "-f",
+            context / recipe.dockerfile, "-t", keyed, context,
             log=store.log(f"image-{Path(recipe.name).name}"), env=engine.builder_env(),
         )  # fmt: skip
 
 
 def stage(context: Path, recipe: Recipe, wheel_folders: Mapping[str, Path]) -> None:
-    """Lays out a build context like the repository, with only what the image needs, and the wheels in their folders.
+    """Lays out a build context like the repository, with only what the image needs, and the wheels
+    in their folders.
 
     File modes are made the same, so that the builder's cache holds in any clone.
     """
@@ -167,10 +195,19 @@ def stage(context: Path, recipe: Recipe, wheel_folders: Mapping[str, Path]) -> N
 
 
 def _tag_next(store: Store, keyed: str) -> None:
-    """The same node under another tag and with another image id: what a roll needs to have something to roll to."""
+    """The same node under another tag and with another image id: what a roll needs to have
+    something to roll to."""
     keyed_next = f"{keyed}-next"
     if not engine.has_image(keyed_next):
         with store.scratch("context") as context:
             (context / "Dockerfile").write_text(f"FROM {keyed}\nLABEL {NEXT_LABEL}\n")
-            run("docker", "build", "-t", keyed_next, context, log=store.log("image-node"), env=engine.builder_env())
+            run(
+                "docker",
+                "build",
+                "-t",
+                keyed_next,
+                context,
+                log=store.log("image-node"),
+                env=engine.builder_env(),
+            )
     run("docker", "tag", keyed_next, NODE_IMAGE_NEXT)

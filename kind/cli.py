@@ -24,9 +24,9 @@ status      engine, nodes, images; exits with 1 when something is wrong
 doctor      what this machine has and lacks
 kubeconfig  prints the path of the cluster's kubeconfig
 programs    etcd and the Kubernetes programs for tests without a cluster; prints how each is called
-packages    the Debian packages that tests call, where root can install them; else says which are missing
-checks      kubeconform and kube-score, which judge manifests in tests; prints the folder that they are in
-env         prints shell lines that put kubectl, kind and KUBECONFIG in place: eval "$(python3 kind/local.py env)"
+packages    the Debian packages that tests call, where root can install them; else says which lack
+checks      kubeconform and kube-score, which judge manifests in tests; prints their folder
+env         prints shell lines for kubectl, kind and KUBECONFIG: eval "$(python3 kind/local.py env)"
 down        deletes the cluster, ends the engine if it was started here, keeps the cache
 clean       down, and removes the cache as well
 """
@@ -34,10 +34,14 @@ clean       down, and removes the cache as well
 
 def main(arguments: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[[Store], int]] = {
-        "up": up, "load": load, "pin": pin, "metrics": add_metrics, "status": status, "doctor": doctor, "kubeconfig": print_kubeconfig,
-        "env": print_env,        "programs": print_programs, "packages": test_packages, "checks": print_checks, "down": down, "clean": clean,
+        "up": up, "load": load, "pin": pin, "metrics": add_metrics, "status": status,
+        "doctor": doctor, "kubeconfig": print_kubeconfig,
+        "env": print_env,        "programs": print_programs, "packages": test_packages,
+        "checks": print_checks, "down": down, "clean": clean,
     }  # fmt: skip
-    parser = argparse.ArgumentParser(prog="kind/local.py", epilog=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="kind/local.py", epilog=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=commands)
     chosen = parser.parse_args(arguments)
     try:
@@ -55,7 +59,10 @@ def up(store: Store) -> int:
     with store.exclusive():
         ground = plan.lay_ground(store)
         todo = remaining(plan.steps(ground))
-        say(f"to do: {', '.join(step.name for step in todo)} (at most {spoken(estimate_s(todo))} on 2 processors)")
+        say(
+            f"to do: {', '.join(step.name for step in todo)} (at most {spoken(estimate_s(todo))} "
+            f"on 2 processors)"
+        )
         run_all(todo)
         store.forget_old()
     say(f"the cluster is up after {spoken(time.monotonic() - started)}; KUBECONFIG={kubeconfig()}")
@@ -67,8 +74,24 @@ def load(store: Store) -> int:
         pull = state.read(store.root).pull
         if pull is None or not engine.runs():
             raise Problem("there is no running cluster", "python3 kind/local.py up")
-        perform(Step("images of the project", Lane.ENGINE, 10, lambda: apps.make_all(store, pull), lambda: False))
-        perform(Step("images on the nodes", Lane.ENGINE, 10, lambda: plan.load_images(store), lambda: False))
+        perform(
+            Step(
+                "images of the project",
+                Lane.ENGINE,
+                10,
+                lambda: apps.make_all(store, pull),
+                lambda: False,
+            )
+        )
+        perform(
+            Step(
+                "images on the nodes",
+                Lane.ENGINE,
+                10,
+                lambda: plan.load_images(store),
+                lambda: False,
+            )
+        )
     return 0
 
 
@@ -86,7 +109,15 @@ def add_metrics(store: Store) -> int:
         pull = state.read(store.root).pull
         if pull is None or not engine.runs():
             raise Problem("there is no running cluster", "python3 kind/local.py up")
-        perform(Step("metrics-server", Lane.CPU, 120, lambda: metrics.add(store, pull=pull), lambda: False))
+        perform(
+            Step(
+                "metrics-server",
+                Lane.CPU,
+                120,
+                lambda: metrics.add(store, pull=pull),
+                lambda: False,
+            )
+        )
     return 0
 
 
@@ -135,7 +166,8 @@ def print_env(_: Store) -> int:
 
 
 def test_packages(store: Store) -> int:
-    """A machine that cannot install them runs the tests that need none, and each other one says what it lacks."""
+    """A machine that cannot install them runs the tests that need none, and each other one says
+    what it lacks."""
     missing = host.missing_packages(TEST_PACKAGES)
     if not missing:
         return 0
@@ -170,7 +202,9 @@ def down(store: Store) -> int:
         remembered = state.read(store.root)
         state.update(store.root, cluster="")
         if engine.runs() and cluster.containers():
-            perform(Step("deleting the cluster", Lane.ENGINE, 5, lambda: _delete(store), lambda: False))
+            perform(
+                Step("deleting the cluster", Lane.ENGINE, 5, lambda: _delete(store), lambda: False)
+            )
         if remembered.routes:
             cluster.remove_routes(remembered.routes)
             state.update(store.root, routes=())

@@ -34,7 +34,8 @@ class Traits:
 
 
 def effective_config(text: str, traits: Traits) -> str:
-    """kind-config.yaml with the kubelet settings that this machine needs; unchanged where it needs none."""
+    """kind-config.yaml with the kubelet settings that this machine needs; unchanged where it needs
+    none."""
     settings: list[str] = []
     if traits.own_node_image:
         # No systemd in the node, and no pod may use Docker's resolver on 127.0.0.11.
@@ -55,7 +56,11 @@ def effective_config(text: str, traits: Traits) -> str:
 
 def roles(config: str) -> list[str]:
     """The role of each node in a kind configuration, in order."""
-    return [line.split("role:")[1].strip() for line in config.splitlines() if line.lstrip("- ").startswith("role:")]
+    return [
+        line.split("role:")[1].strip()
+        for line in config.splitlines()
+        if line.lstrip("- ").startswith("role:")
+    ]
 
 
 def node_names(config: str) -> list[str]:
@@ -70,7 +75,15 @@ def node_names(config: str) -> list[str]:
 
 def containers() -> dict[str, str]:
     """The state (running, exited, …) of each container that is a node of the cluster."""
-    listed = run("docker", "ps", "-a", "--filter", f"label=io.x-k8s.kind.cluster={CLUSTER}", "--format", "{{.Names}} {{.State}}")
+    listed = run(
+        "docker",
+        "ps",
+        "-a",
+        "--filter",
+        f"label=io.x-k8s.kind.cluster={CLUSTER}",
+        "--format",
+        "{{.Names}} {{.State}}",
+    )
     return dict(line.split() for line in listed.splitlines())
 
 
@@ -79,7 +92,9 @@ def kubectl() -> str:
     own = bin_folder() / "kubectl"
     found = str(own) if own.exists() else shutil.which("kubectl")
     if not found:
-        raise Problem("kubectl is not installed", "install kubectl, or run: python3 kind/local.py up")
+        raise Problem(
+            "kubectl is not installed", "install kubectl, or run: python3 kind/local.py up"
+        )
     return found
 
 
@@ -93,8 +108,14 @@ def complaints() -> list[str]:
         ask("get", "--raw=/readyz")
         nodes = json.loads(ask("get", "nodes", "-o", "json"))
         # A node's condition is up to 40 s old; its kubelet's own word is not.
-        silent = [name for node in nodes["items"] if not _kubelet_answers(name := str(node["metadata"]["name"]))]
-        pods = [json.loads(ask("get", "pods", "-n", space, "-o", "json")) for space in SYSTEM_NAMESPACES]
+        silent = [
+            name
+            for node in nodes["items"]
+            if not _kubelet_answers(name := str(node["metadata"]["name"]))
+        ]
+        pods = [
+            json.loads(ask("get", "pods", "-n", space, "-o", "json")) for space in SYSTEM_NAMESPACES
+        ]
     except Problem as problem:
         return [f"the API server does not answer: {problem.what.splitlines()[-1]}"]
     said = [f"the kubelet of {name} does not answer" for name in silent]
@@ -103,17 +124,25 @@ def complaints() -> list[str]:
 
 def _kubelet_answers(node: str) -> bool:
     try:
-        return ask("get", "--raw", f"/api/v1/nodes/{node}/proxy/healthz", timeout_s=5).strip() == "ok"
+        return (
+            ask("get", "--raw", f"/api/v1/nodes/{node}/proxy/healthz", timeout_s=5).strip() == "ok"
+        )
     except Problem:
         return False
 
 
-def complaints_of(nodes: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]]) -> list[str]:
+def complaints_of(
+    nodes: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]]
+) -> list[str]:
     """The same from the API's objects: each node and each system pod must be ready."""
-    said = [f"node {node['metadata']['name']} is not ready" for node in nodes if not _is_ready(node)]
+    said = [
+        f"node {node['metadata']['name']} is not ready" for node in nodes if not _is_ready(node)
+    ]
     if not (listed := list(pods)):
         said.append("there are no system pods")
-    return said + [f"pod {pod['metadata']['name']} is not ready" for pod in listed if not _is_ready(pod)]
+    return said + [
+        f"pod {pod['metadata']['name']} is not ready" for pod in listed if not _is_ready(pod)
+    ]
 
 
 def _is_ready(thing: Mapping[str, Any]) -> bool:
@@ -130,7 +159,8 @@ def wait_healthy(patience_s: float) -> list[str]:
 
 
 def heal(expected: Iterable[str]) -> list[str]:
-    """Starts nodes that stand still and gives the cluster time. Returns what is still wrong; then it must be made anew."""
+    """Starts nodes that stand still and gives the cluster time. Returns what is still wrong; then
+    it must be made anew."""
     found = containers()
     if missing := [name for name in expected if name not in found]:
         return [f"node {name} is gone" for name in missing]
@@ -143,15 +173,27 @@ def heal(expected: Iterable[str]) -> list[str]:
 
 
 def create(store: Store, kind: Path | str, config: Path, image: str | None) -> None:
-    """Makes the cluster anew, whatever there was, and waits until its nodes and system pods are ready."""
+    """Makes the cluster anew, whatever there was, and waits until its nodes and system pods are
+    ready."""
     log = store.log("kind")
     delete(store, kind)
-    command = [kind, "create", "cluster", "--name", CLUSTER, "--config", config, "--kubeconfig", kubeconfig()]
+    command = [
+        kind,
+        "create",
+        "cluster",
+        "--name",
+        CLUSTER,
+        "--config",
+        config,
+        "--kubeconfig",
+        kubeconfig(),
+    ]
     run(*command, "--wait", "0s", *(("--image", image) if image else ()), log=log, env=_kind_env())
     _bring_kubectl()
     if wrong := wait_healthy(WAIT_READY_S):
         raise Problem(
-            f"the cluster was created but is not healthy after {WAIT_READY_S} s: {'; '.join(wrong)}\n{tail(log)}",
+            f"the cluster was created but is not healthy after {WAIT_READY_S} s: "
+            f"{'; '.join(wrong)}\n{tail(log)}",
             "python3 kind/local.py down && python3 kind/local.py up",
         )
 
@@ -166,7 +208,8 @@ def _kind_env() -> dict[str, str]:
 
 
 def _bring_kubectl() -> None:
-    """Copies the node's kubectl, which has the cluster's version, to the cache where there is none yet."""
+    """Copies the node's kubectl, which has the cluster's version, to the cache where there is none
+    yet."""
     target = bin_folder() / "kubectl"
     if target.exists() or os.uname().sysname != "Linux":
         return
@@ -186,7 +229,8 @@ def workers() -> list[str]:
 
 
 def held_images(listing: str) -> dict[str, str]:
-    """From `ctr images ls`: the id under which this program loaded each image, by the image's full name."""
+    """From `ctr images ls`: the id under which this program loaded each image, by the image's full
+    name."""
     held: dict[str, str] = {}
     for line in listing.splitlines():
         words = line.split()
@@ -203,7 +247,8 @@ def missing_on(node: str, ids: Mapping[str, str]) -> list[str]:
 
 
 def load(store: Store, tags: tuple[str, ...]) -> list[str]:
-    """Brings images to all workers that lack them, all workers at once. Returns what was loaded where."""
+    """Brings images to all workers that lack them, all workers at once. Returns what was loaded
+    where."""
     ids = engine.image_ids(tags)
     nodes = workers()
     if not nodes:
@@ -215,14 +260,27 @@ def load(store: Store, tags: tuple[str, ...]) -> list[str]:
             return []
         with store.scratch("load") as folder:
             saved = folder / "images.tar"
-            run("docker", "save", "-o", saved, *sorted({tag for tags in lacking.values() for tag in tags}))
+            run(
+                "docker",
+                "save",
+                "-o",
+                saved,
+                *sorted({tag for tags in lacking.values() for tag in tags}),
+            )
             archives = _archives(saved, {node: held_blobs(node) for node in lacking})
-            list(pool.map(lambda node: _import(node, archives[node], {t: ids[t] for t in lacking[node]}), lacking))
+            list(
+                pool.map(
+                    lambda node: _import(node, archives[node], {t: ids[t] for t in lacking[node]}),
+                    lacking,
+                )
+            )
     return [f"{node}: {', '.join(tags)}" for node, tags in lacking.items()]
 
 
 def held_blobs(node: str) -> frozenset[str]:
-    return frozenset(run("docker", "exec", node, "ctr", "-n", "k8s.io", "content", "ls", "-q").split())
+    return frozenset(
+        run("docker", "exec", node, "ctr", "-n", "k8s.io", "content", "ls", "-q").split()
+    )
 
 
 def _archives(saved: Path, held: Mapping[str, frozenset[str]]) -> dict[str, Path]:
@@ -242,7 +300,8 @@ def _import(node: str, archive: Path, ids: Mapping[str, str]) -> None:
 
 
 def add_routes(ranges: Iterable[str]) -> list[str]:
-    """Blackholes for the ranges that only exist inside the cluster. Returns those that were added, not found."""
+    """Blackholes for the ranges that only exist inside the cluster. Returns those that were added,
+    not found."""
     present = run("ip", "route", "show", "type", "blackhole")
     added = []
     for wanted in ranges:

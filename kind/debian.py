@@ -12,9 +12,12 @@ from kind.store import Store, digest
 
 # What a container never reads. Licences (usr/share/doc/*/copyright) stay, as Debian asks.
 LEFT_OUT = (
-    "./usr/share/man/*", "./usr/share/locale/*", "./usr/share/info/*", "./usr/share/doc/*/changelog*",
-    "./var/lib/apt/lists/*", "./var/cache/apt/*", "./var/cache/debconf/*", "./var/log/*", "./usr/share/i18n/*",
-    "./usr/lib/x86_64-linux-gnu/gconv/*", "./usr/lib/aarch64-linux-gnu/gconv/*", "./dev/*", "./proc/*", "./sys/*",
+    "./usr/share/man/*", "./usr/share/locale/*", "./usr/share/info/*",
+    "./usr/share/doc/*/changelog*",
+    "./var/lib/apt/lists/*", "./var/cache/apt/*", "./var/cache/debconf/*", "./var/log/*",
+    "./usr/share/i18n/*",
+    "./usr/lib/x86_64-linux-gnu/gconv/*", "./usr/lib/aarch64-linux-gnu/gconv/*", "./dev/*",
+    "./proc/*", "./sys/*",
 )  # fmt: skip
 IMPORT_FORM = "1"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -42,13 +45,26 @@ class Debian:
         key = self.key()
         if not store.has(self.name, key):
             mirror = host.debian_mirror(host.apt_sources())
-            with store.scratch(f"{self.name}-root") as root, store.building(self.name, key) as folder:
+            with (
+                store.scratch(f"{self.name}-root") as root,
+                store.building(self.name, key) as folder,
+            ):
                 run(
-                    "debootstrap", "--variant=minbase", f"--include={','.join(self.packages)}", self.suite, root, mirror,
+                    "debootstrap", "--variant=minbase", f"--include={','.join(self.packages)}",
+                    self.suite, root, mirror,
                     log=store.log(f"debootstrap-{self.name}"), nice=True,
                 )  # fmt: skip
                 excludes = [f"--exclude={pattern}" for pattern in LEFT_OUT]
-                run("tar", "-C", root, *excludes, "--one-file-system", "-cf", folder / "root.tar", ".")
+                run(
+                    "tar",
+                    "-C",
+                    root,
+                    *excludes,
+                    "--one-file-system",
+                    "-cf",
+                    folder / "root.tar",
+                    ".",
+                )
         store.used(self.name, key)
         return store.path(self.name, key) / "root.tar"
 

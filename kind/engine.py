@@ -2,8 +2,10 @@
 
 Rules:
 1. A running engine is used as it is and never stopped.
-2. An own engine keeps its data in the cache. It is ended by its process id, after a look at that process's command line.
-3. After a crash its stale pid files and its orphaned containerd are put away before it starts again.
+2. An own engine keeps its data in the cache. It is ended by its process id, after a look at that
+   process's command line.
+3. After a crash its stale pid files and its orphaned containerd are put away before it starts
+   again.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ PROBE_IMAGE = "hello-world:latest"
 OVERRIDE = "COUNTERCLUSTER_IMAGES"
 EXEC_ROOT = Path("/run/countercluster-docker")
 
-# Without BuildKit's plugin (Debian has none) the classic builder does it; both read our Dockerfiles.
+# Without BuildKit's plugin (Debian has none) the classic builder does it; both read our
+# Dockerfiles.
 CLASSIC_BUILDER = {"DOCKER_BUILDKIT": "0"}
 
 
@@ -43,10 +46,13 @@ def runs() -> bool:
 
 @cache
 def can_pull() -> bool:
-    """Whether images can be had from a registry: asked once, with one tiny image. `COUNTERCLUSTER_IMAGES` overrides it."""
+    """Whether images can be had from a registry: asked once, with one tiny image.
+    `COUNTERCLUSTER_IMAGES` overrides it."""
     chosen = os.environ.get(OVERRIDE, "")
     if chosen not in ("", "pull", "build"):
-        raise Problem(f"{OVERRIDE} is {chosen!r}", f"set {OVERRIDE} to pull or build, or leave it out")
+        raise Problem(
+            f"{OVERRIDE} is {chosen!r}", f"set {OVERRIDE} to pull or build, or leave it out"
+        )
     if chosen:
         return chosen == "pull"
     return succeeds("docker", "pull", "--quiet", PROBE_IMAGE, timeout_s=PROBE_S)
@@ -70,19 +76,26 @@ class Engine:
         return pid if pid and _is_running(pid, "dockerd", str(self.folder)) else None
 
     def start(self) -> bool:
-        """Makes sure that an engine runs. Says whether it had to be started. Raises Problem when it does not come up."""
+        """Makes sure that an engine runs. Says whether it had to be started. Raises Problem when it
+        does not come up."""
         if runs():
             return False
         if sys.platform != "linux":
-            raise Problem("no Docker engine runs", "start Docker Desktop (or colima, podman machine, …)")
+            raise Problem(
+                "no Docker engine runs", "start Docker Desktop (or colima, podman machine, …)"
+            )
         if os.geteuid() != 0:
-            raise Problem("no Docker engine runs that this user may use", "start Docker, or run this as root")
+            raise Problem(
+                "no Docker engine runs that this user may use", "start Docker, or run this as root"
+            )
         self.put_away_left_overs()
         process = self._spawn()
         deadline = time.monotonic() + START_S
         while not runs():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise Problem(f"dockerd did not come up (all it said: {self.log}):\n{tail(self.log)}")
+                raise Problem(
+                    f"dockerd did not come up (all it said: {self.log}):\n{tail(self.log)}"
+                )
             time.sleep(0.3)
         return True
 
@@ -92,13 +105,17 @@ class Engine:
         command = [
             "dockerd", "--data-root", str(self.folder / "data"), "--exec-root", str(EXEC_ROOT),
             "--pidfile", str(self.pid_file), "--log-level", "warn",
-            *(("--add-runtime", f"bounded={self._runc_bounded()}", "--default-runtime", "bounded") if bounded else ()),
+            *(("--add-runtime", f"bounded={self._runc_bounded()}", "--default-runtime",
+            "bounded") if bounded else ()),
         ]  # fmt: skip
         with self.log.open("ab") as log:
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
 
     def _runc_bounded(self) -> Path:
-        """A copy of the wrapper in the cache, run by this very Python: the clone may go while the engine runs on."""
+        """A copy of the wrapper in the cache, run by this very Python: the clone may go while the
+        engine runs on."""
         script = (HERE / "image" / "runc-bounded").read_text()
         body = script.split("\n", 1)[1]
         copy = self.folder / "runc-bounded"
@@ -109,8 +126,12 @@ class Engine:
         return copy
 
     def put_away_left_overs(self) -> None:
-        """After a crash: ends an engine that hangs and the containerd it left, and removes stale pid files and sockets."""
-        for file, program in ((self.pid_file, "dockerd"), (EXEC_ROOT / "containerd" / "containerd.pid", "containerd")):
+        """After a crash: ends an engine that hangs and the containerd it left, and removes stale
+        pid files and sockets."""
+        for file, program in (
+            (self.pid_file, "dockerd"),
+            (EXEC_ROOT / "containerd" / "containerd.pid", "containerd"),
+        ):
             pid = _read_pid(file)
             if pid and _is_running(pid, program, str(EXEC_ROOT)):
                 _end(pid, STOP_S)
@@ -135,7 +156,9 @@ def orphaned_shims(exec_root: Path, proc: Path = Path("/proc")) -> list[int]:
     return [
         int(entry.name)
         for entry in proc.iterdir()
-        if entry.name.isdigit() and "containerd-shim" in _command_line(entry) and address in _command_line(entry)
+        if entry.name.isdigit()
+        and "containerd-shim" in _command_line(entry)
+        and address in _command_line(entry)
     ]
 
 
@@ -147,7 +170,8 @@ def _command_line(process: Path) -> str:
 
 
 def _is_running(pid: int, program: str, mark: str) -> bool:
-    """Whether the process is that program with that path among its arguments: a pid alone may have been given out anew."""
+    """Whether the process is that program with that path among its arguments: a pid alone may have
+    been given out anew."""
     line = _command_line(Path(f"/proc/{pid}"))
     return program in line.split(" ", 1)[0] and mark in line
 
@@ -170,7 +194,8 @@ def _end(pid: int, patience_s: float) -> None:
 
 
 def _alive(pid: int) -> bool:
-    """Whether a process is there and not a zombie (this program is itself the parent of an engine that it just started)."""
+    """Whether a process is there and not a zombie (this program is itself the parent of an engine
+    that it just started)."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
     try:
@@ -205,7 +230,8 @@ def forget_old_tags(current: str, kept: int) -> None:
 
 
 def superseded(tags: Iterable[str], kept: int) -> list[str]:
-    """Of an image's tags, newest first, the hash tags (with what derives from them) past the first few."""
+    """Of an image's tags, newest first, the hash tags (with what derives from them) past the first
+    few."""
     keys: list[str] = []
     old: list[str] = []
     for tag in tags:

@@ -1,4 +1,5 @@
-"""The programs that are built from Go modules: Kubernetes, containerd, the volume provisioner, kind, and what judges manifests."""
+"""The programs that are built from Go modules: Kubernetes, containerd, the volume provisioner,
+kind, and what judges manifests."""
 
 from __future__ import annotations
 
@@ -6,7 +7,16 @@ import os
 from pathlib import Path
 
 from kind import host
-from kind.settings import CONTAINERD, HERE, KIND, KUBE_SCORE, KUBECONFORM, KUBERNETES, LOCAL_PATH_PROVISIONER, METRICS_SERVER
+from kind.settings import (
+    CONTAINERD,
+    HERE,
+    KIND,
+    KUBE_SCORE,
+    KUBECONFORM,
+    KUBERNETES,
+    LOCAL_PATH_PROVISIONER,
+    METRICS_SERVER,
+)
 from kind.shell import run
 from kind.store import Store, digest
 
@@ -15,7 +25,8 @@ _FLAGS = "-s -w"
 
 INSTALLED = {
     "containerd": tuple(
-        f"github.com/containerd/containerd/v2/cmd/{program}@{CONTAINERD}" for program in ("containerd", "containerd-shim-runc-v2", "ctr")
+        f"github.com/containerd/containerd/v2/cmd/{program}@{CONTAINERD}"
+        for program in ("containerd", "containerd-shim-runc-v2", "ctr")
     ),
     "provisioner": (f"github.com/rancher/local-path-provisioner@{LOCAL_PATH_PROVISIONER}",),
     "metrics": (f"sigs.k8s.io/metrics-server/cmd/metrics-server@{METRICS_SERVER}",),
@@ -28,7 +39,8 @@ INSTALLED = {
 
 
 def kube_flags() -> str:
-    """Linker flags that tell Kubernetes its version; without them kubeadm refuses its own kubelet."""
+    """Linker flags that tell Kubernetes its version; without them kubeadm refuses its own
+    kubelet."""
     major, minor, _ = KUBERNETES.removeprefix("v").split(".")
     values = {
         "gitVersion": KUBERNETES,
@@ -37,7 +49,12 @@ def kube_flags() -> str:
         "gitTreeState": "clean",
         "buildDate": "2026-11-01T00:00:00Z",
     }
-    return " ".join([_FLAGS, *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in values.items())])
+    return " ".join(
+        [
+            _FLAGS,
+            *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in values.items()),
+        ]
+    )
 
 
 def go_files() -> list[Path]:
@@ -61,7 +78,8 @@ def has_installed(store: Store, name: str) -> bool:
 
 
 def kube(store: Store) -> Path:
-    """The folder with `kube`, which is every Kubernetes program, etcd and CoreDNS by the name it is called with."""
+    """The folder with `kube`, which is every Kubernetes program, etcd and CoreDNS by the name it is
+    called with."""
     key = kube_key()
     if not store.has("kube", key):
         with store.building("kube", key) as folder:
@@ -81,12 +99,21 @@ def installed(store: Store, name: str) -> Path:
             for module in INSTALLED[name]:
                 run(
                     "go", "install", "-trimpath", "-ldflags", _FLAGS, module,
-                    cwd=folder, env={**_go_env(), "GOBIN": str(folder)}, log=store.log(f"go-{name}"), nice=True,
+                    cwd=folder, env={**_go_env(), "GOBIN": str(folder)},
+                    log=store.log(f"go-{name}"), nice=True,
                 )  # fmt: skip
     store.used(name, key)
     return store.path(name, key)
 
 
 def _go_env() -> dict[str, str]:
-    """A build that does not depend on this shell's Go settings, except where modules come from and are kept."""
-    return {"CGO_ENABLED": "0", "GOFLAGS": "", "GOOS": "", "GOARCH": "", "GOWORK": "off", "PATH": os.environ["PATH"]}
+    """A build that does not depend on this shell's Go settings, except where modules come from and
+    are kept."""
+    return {
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "",
+        "GOOS": "",
+        "GOARCH": "",
+        "GOWORK": "off",
+        "PATH": os.environ["PATH"],
+    }

@@ -19,7 +19,8 @@ LISTS_OLD_AFTER_S = 24 * 3600
 
 
 def bounding_set(status: str) -> int:
-    """The capability bounding set, as a bit mask, from the text of /proc/self/status. All bits where it does not say."""
+    """The capability bounding set, as a bit mask, from the text of /proc/self/status. All bits
+    where it does not say."""
     match = re.search(r"^CapBnd:\s*([0-9a-f]+)", status, re.MULTILINE)
     return int(match[1], 16) if match else -1
 
@@ -39,7 +40,8 @@ def has_cgroup_v1(controllers: Path = Path("/sys/fs/cgroup/cgroup.controllers"))
 
 
 def debian_mirror(sources: Iterable[str]) -> str:
-    """The address of the main archive that this machine's apt uses, from the texts of its source files, old style or new.
+    """The address of the main archive that this machine's apt uses, from the texts of its source
+    files, old style or new.
 
     Raises Problem where there is none.
     """
@@ -52,18 +54,25 @@ def debian_mirror(sources: Iterable[str]) -> str:
             for word in words[1:]:
                 if "://" in word and "security" not in word:
                     return word.rstrip("/")
-    raise Problem("apt on this machine has no source of Debian packages", "add one to /etc/apt/sources.list.d/")
+    raise Problem(
+        "apt on this machine has no source of Debian packages",
+        "add one to /etc/apt/sources.list.d/",
+    )
 
 
 def apt_sources() -> list[str]:
     folder = Path("/etc/apt")
-    files = [*sorted((folder / "sources.list.d").glob("*.sources")), *sorted((folder / "sources.list.d").glob("*.list"))]
+    files = [
+        *sorted((folder / "sources.list.d").glob("*.sources")),
+        *sorted((folder / "sources.list.d").glob("*.list")),
+    ]
     main = folder / "sources.list"
     return [file.read_text() for file in [*files, *([main] if main.exists() else [])]]
 
 
 def missing_packages(wanted: Collection[str] = tuple(HOST_PACKAGES)) -> list[str]:
-    """Which of these Debian packages are not installed; by default of those that the build needs."""
+    """Which of these Debian packages are not installed; by default of those that the build
+    needs."""
     try:
         listed = run("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n")
     except Problem:
@@ -73,17 +82,22 @@ def missing_packages(wanted: Collection[str] = tuple(HOST_PACKAGES)) -> list[str
 
 
 def install_packages(log: Path, wanted: Collection[str] = tuple(HOST_PACKAGES)) -> None:
-    """Installs what `missing_packages` names. Raises Problem where this is not a Debian or not done by root."""
+    """Installs what `missing_packages` names. Raises Problem where this is not a Debian or not done
+    by root."""
     missing = missing_packages(wanted)
     if not missing:
         return
     if not shutil.which("apt-get"):
         raise Problem(
-            "there is no running Docker engine that can pull images, and this is no Debian, where one could be set up",
+            "there is no running Docker engine that can pull images, and this is no Debian, "
+            "where one could be set up",
             "start Docker, with access to an image registry",
         )
     if os.geteuid() != 0:
-        raise Problem(f"Debian packages are missing: {' '.join(missing)}", f"sudo apt-get install {' '.join(missing)}")
+        raise Problem(
+            f"Debian packages are missing: {' '.join(missing)}",
+            f"sudo apt-get install {' '.join(missing)}",
+        )
     env = {"DEBIAN_FRONTEND": "noninteractive"}
     run("dpkg", "--configure", "-a", log=log, env=env)
     if _lists_are_old():
@@ -96,11 +110,21 @@ def install_packages(log: Path, wanted: Collection[str] = tuple(HOST_PACKAGES)) 
 
 
 def _install(packages: list[str], log: Path) -> None:
-    run("apt-get", "install", "-y", "--no-install-recommends", *packages, log=log, env={"DEBIAN_FRONTEND": "noninteractive"})
+    run(
+        "apt-get",
+        "install",
+        "-y",
+        "--no-install-recommends",
+        *packages,
+        log=log,
+        env={"DEBIAN_FRONTEND": "noninteractive"},
+    )
 
 
 def _lists_are_old() -> bool:
-    newest = max((p.stat().st_mtime for p in Path("/var/lib/apt/lists").glob("*_Packages*")), default=0.0)
+    newest = max(
+        (p.stat().st_mtime for p in Path("/var/lib/apt/lists").glob("*_Packages*")), default=0.0
+    )
     return time.time() - newest > LISTS_OLD_AFTER_S
 
 
@@ -115,7 +139,10 @@ def checked_go() -> str:
     """The full version of the Go toolchain. Raises Problem where there is none or it is too old."""
     wanted = ".".join(map(str, GO_MINIMUM))
     if not shutil.which("go"):
-        raise Problem("Go is not installed; kind's node image is built with it here", f"install Go {wanted} or later")
+        raise Problem(
+            "Go is not installed; kind's node image is built with it here",
+            f"install Go {wanted} or later",
+        )
     text = run("go", "version").strip()
     if go_version(text) < GO_MINIMUM:
         raise Problem(f"{text} is too old to build Kubernetes", f"install Go {wanted} or later")

@@ -1,4 +1,5 @@
-"""metrics-server, for whoever wants to see autoscalers work: not part of the cluster, added by `python3 kind/local.py metrics`."""
+"""metrics-server, for whoever wants to see autoscalers work: not part of the cluster, added by
+`python3 kind/local.py metrics`."""
 
 from __future__ import annotations
 
@@ -28,5 +29,15 @@ def _build(store: Store) -> None:
     program = golang.installed(store, "metrics") / "metrics-server"
     with store.scratch("metrics") as context:
         shutil.copy2(program, context / "metrics-server")
-        (context / "Dockerfile").write_text('FROM scratch\nCOPY metrics-server /metrics-server\nENTRYPOINT ["/metrics-server"]\n')
-        run("docker", "build", "-t", METRICS_IMAGE, context, log=store.log("image-metrics"), env=engine.builder_env())
+        (context / "Dockerfile").write_text(
+            'FROM scratch\nCOPY metrics-server /metrics-server\nENTRYPOINT ["/metrics-server"]\n'
+        )
+        run(
+            "docker",
+            "build",
+            "-t",
+            METRICS_IMAGE,
+            context,
+            log=store.log("image-metrics"),
+            env=engine.builder_env(),
+        )

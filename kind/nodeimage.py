@@ -1,7 +1,8 @@
-"""The node image of kind, built from Debian packages and Go modules where the official one cannot be pulled.
+"""The node image of kind, built from Debian packages and Go modules where the official one cannot
+be pulled.
 
-kubeadm asks for its images by name; they are built here and unpacked into the node's containerd store beforehand.
-"""
+kubeadm asks for its images by name; they are built here and unpacked into the node's containerd
+store beforehand."""
 
 from __future__ import annotations
 
@@ -22,9 +23,17 @@ from kind.shell import Problem, run
 from kind.store import Store, digest
 
 FILES = HERE / "image"
-NODE_FILES = ("bake", "containerd.toml", "default-cni.yaml", "default-storage.yaml", "entrypoint", "pause.c")
+NODE_FILES = (
+    "bake",
+    "containerd.toml",
+    "default-cni.yaml",
+    "default-storage.yaml",
+    "entrypoint",
+    "pause.c",
+)
 KUBE_NAMES = (
-    "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubeadm", "kubectl",
+    "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy",
+    "kubeadm", "kubectl",
     "etcd", "coredns", "podnet",
 )  # fmt: skip
 BAKER = "countercluster-bake"
@@ -76,7 +85,12 @@ def _system_images(store: Store, work: Path, log: Path) -> dict[str, str]:
     for name in KUBE_NAMES:
         (programs / name).symlink_to("kube")
     version = golang.kube_key()
-    kube = _build(work / "kube", f"countercluster/kube:{version}", f"FROM {debian.NODE.image(store)}\nCOPY root/ /\n", log)
+    kube = _build(
+        work / "kube",
+        f"countercluster/kube:{version}",
+        f"FROM {debian.NODE.image(store)}\nCOPY root/ /\n",
+        log,
+    )
     (work / "coredns").mkdir()
     coredns = f'FROM {kube}\nENTRYPOINT ["/usr/local/bin/coredns"]\n'
 
@@ -86,7 +100,10 @@ def _system_images(store: Store, work: Path, log: Path) -> dict[str, str]:
 
     provisioner = work / "provisioner" / "root" / "bin"
     provisioner.mkdir(parents=True)
-    _place(golang.installed(store, "provisioner") / "local-path-provisioner", provisioner / "local-path-provisioner")
+    _place(
+        golang.installed(store, "provisioner") / "local-path-provisioner",
+        provisioner / "local-path-provisioner",
+    )
 
     busybox = work / "busybox" / "root" / "bin"
     busybox.mkdir(parents=True)
@@ -99,14 +116,24 @@ def _system_images(store: Store, work: Path, log: Path) -> dict[str, str]:
     return {
         "kube": kube,
         "coredns": _build(work / "coredns", f"countercluster/coredns:{version}", coredns, log),
-        "pause": _build(work / "pause", f"countercluster/pause:{key()}", 'FROM scratch\nCOPY root/ /\nENTRYPOINT ["/pause"]\n', log),
-        "provisioner": _build(work / "provisioner", f"countercluster/provisioner:{key()}", _FROM_SCRATCH, log),
-        "busybox": _build(work / "busybox", f"countercluster/busybox:{key()}", f'{_FROM_SCRATCH}CMD ["sh"]\n', log),
+        "pause": _build(
+            work / "pause",
+            f"countercluster/pause:{key()}",
+            'FROM scratch\nCOPY root/ /\nENTRYPOINT ["/pause"]\n',
+            log,
+        ),
+        "provisioner": _build(
+            work / "provisioner", f"countercluster/provisioner:{key()}", _FROM_SCRATCH, log
+        ),
+        "busybox": _build(
+            work / "busybox", f"countercluster/busybox:{key()}", f'{_FROM_SCRATCH}CMD ["sh"]\n', log
+        ),
     }
 
 
 def aliases(built: dict[str, str]) -> list[str]:
-    """NAME=ALIAS for each name under which kubeadm, the CNI and the storage manifests ask for these images."""
+    """NAME=ALIAS for each name under which kubeadm, the CNI and the storage manifests ask for these
+    images."""
     kube = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
     wanted = {
         **{f"registry.k8s.io/{name}:{KUBERNETES}": "kube" for name in kube},
@@ -139,12 +166,21 @@ def _node_base(store: Store, work: Path, kube: str, log: Path) -> str:
 def _bake(base: str, built: dict[str, str], images: Path, log: Path) -> None:
     run("docker", "rm", "-f", "-v", BAKER, log=log)
     run(
-        "docker", "run", "-d", "--name", BAKER, "--privileged", "--network", "none", "--entrypoint", "sleep",
+        "docker", "run", "-d", "--name", BAKER, "--privileged", "--network", "none", "--entrypoint",
+        "sleep",
         "-v", f"{images}:/images.tar:ro", "-v", f"{FILES / 'bake'}:/bake:ro", base, "900", log=log,
     )  # fmt: skip
     try:
         run("docker", "exec", BAKER, "bash", "/bake", *aliases(built), log=log)
-        run("docker", "commit", "--change", 'ENTRYPOINT ["/usr/local/bin/entrypoint"]', BAKER, tag(), log=log)
+        run(
+            "docker",
+            "commit",
+            "--change",
+            'ENTRYPOINT ["/usr/local/bin/entrypoint"]',
+            BAKER,
+            tag(),
+            log=log,
+        )
     finally:
         run("docker", "rm", "-f", "-v", BAKER, log=log)
 
@@ -156,7 +192,8 @@ def _build(context: Path, name: str, dockerfile: str, log: Path) -> str:
 
 
 def _place(source: Path, target: Path) -> None:
-    """A program in a build context: linked where the file system can, else copied; executable by all."""
+    """A program in a build context: linked where the file system can, else copied; executable by
+    all."""
     try:
         os.link(source, target)
     except OSError:

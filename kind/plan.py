@@ -1,4 +1,5 @@
-"""The steps from a bare machine to a running cluster with this project's images. Seconds are measured on 2 cores, cold."""
+"""The steps from a bare machine to a running cluster with this project's images. Seconds are
+measured on 2 cores, cold."""
 
 from __future__ import annotations
 
@@ -36,21 +37,33 @@ class Ground:
 
 
 def lay_ground(store: Store) -> Ground:
-    """Gets an engine running, installing it if need be, and finds out whether images can be pulled."""
-    packages = Step("Debian packages", Lane.NETWORK, 10, lambda: host.install_packages(store.log("apt")), lambda: False)
+    """Gets an engine running, installing it if need be, and finds out whether images can be
+    pulled."""
+    packages = Step(
+        "Debian packages",
+        Lane.NETWORK,
+        10,
+        lambda: host.install_packages(store.log("apt")),
+        lambda: False,
+    )
     if not engine.runs() and host.missing_packages() and sys.platform == "linux":
         perform(packages)
     fresh = _start_engine(store)
     pull = engine.can_pull()
     if not pull:
         if sys.platform != "linux":
-            raise Problem("images cannot be pulled, and they can be built only on Linux", "check the network")
+            raise Problem(
+                "images cannot be pulled, and they can be built only on Linux", "check the network"
+            )
         host.checked_go()
         if not engine.has_image(nodeimage.tag()):
             host.check_disk(store.root)
         if host.missing_packages():
             perform(packages)
-        say("images cannot be pulled here: they are built from Debian packages, Go modules and wheels")
+        say(
+            "images cannot be pulled here: they are built from Debian packages, Go modules and "
+            "wheels"
+        )
     state.update(store.root, pull=pull)
     return Ground(store, pull, fresh)
 
@@ -67,15 +80,37 @@ def steps(ground: Ground) -> list[Step]:
     """Everything from here to the running cluster; most of it is done already on a warm machine."""
     store = ground.store
     sources = _built_from_source(ground)
-    wheels = [_wheels(store, requirements) for recipe in (apps.NODE, apps.OPERATOR) for requirements in recipe.locks.values()]
-    for_images = tuple(step.name for step in [*sources, *wheels] if step.lane is Lane.NETWORK and step.name != NODE_DEBIAN)
+    wheels = [
+        _wheels(store, requirements)
+        for recipe in (apps.NODE, apps.OPERATOR)
+        for requirements in recipe.locks.values()
+    ]
+    for_images = tuple(
+        step.name
+        for step in [*sources, *wheels]
+        if step.lane is Lane.NETWORK and step.name != NODE_DEBIAN
+    )
     for_cluster = tuple(step.name for step in sources if step.name in ("kind", NODE_IMAGE))
     return [
         *sources,
         *wheels,
-        Step(IMAGES, Lane.ENGINE, 50, lambda: apps.make_all(store, ground.pull), lambda: False, for_images),
+        Step(
+            IMAGES,
+            Lane.ENGINE,
+            50,
+            lambda: apps.make_all(store, ground.pull),
+            lambda: False,
+            for_images,
+        ),
         Step("cluster", Lane.ENGINE, 50, lambda: bring_up(ground), lambda: False, for_cluster),
-        Step("images on the nodes", Lane.ENGINE, 20, lambda: load_images(store), lambda: False, ("cluster", IMAGES)),
+        Step(
+            "images on the nodes",
+            Lane.ENGINE,
+            20,
+            lambda: load_images(store),
+            lambda: False,
+            ("cluster", IMAGES),
+        ),
     ]
 
 
@@ -90,7 +125,8 @@ def _wheels(store: Store, requirements: str) -> Step:
 
 
 def _built_from_source(ground: Ground) -> list[Step]:
-    """The steps that pulling makes unnecessary, and kind itself where PATH does not have the right one."""
+    """The steps that pulling makes unnecessary, and kind itself where PATH does not have the right
+    one."""
     store = ground.store
     found: list[Step] = []
 
@@ -104,7 +140,9 @@ def _built_from_source(ground: Ground) -> list[Step]:
         found.append(installed("kind", "kind", 10))
     if ground.pull:
         return found
-    kube = Step(KUBE, Lane.CPU, 490, lambda: _drop(golang.kube(store)), lambda: golang.has_kube(store))
+    kube = Step(
+        KUBE, Lane.CPU, 490, lambda: _drop(golang.kube(store)), lambda: golang.has_kube(store)
+    )
     containerd = installed("containerd", "containerd", 70)
     provisioner = installed("provisioner", "local-path-provisioner", 70)
     for_images = _debian(store, debian.BASE, BASE_DEBIAN, 40)
@@ -113,12 +151,20 @@ def _built_from_source(ground: Ground) -> list[Step]:
     for_compiling = _debian(store, debian.BUILDER, BUILDER_DEBIAN, 50)
     needs = tuple(step.name for step in (kube, containerd, provisioner, for_nodes))
     has_image = partial(engine.has_image, nodeimage.tag())
-    image = Step(NODE_IMAGE, Lane.ENGINE, 25, lambda: _drop(nodeimage.make(store)), has_image, needs)
+    image = Step(
+        NODE_IMAGE, Lane.ENGINE, 25, lambda: _drop(nodeimage.make(store)), has_image, needs
+    )
     return [kube, containerd, provisioner, *found, for_images, for_nodes, image, for_compiling]
 
 
 def _debian(store: Store, wanted: debian.Debian, title: str, seconds: int) -> Step:
-    return Step(title, Lane.NETWORK, seconds, lambda: _drop(wanted.make(store)), partial(wanted.is_made, store))
+    return Step(
+        title,
+        Lane.NETWORK,
+        seconds,
+        lambda: _drop(wanted.make(store)),
+        partial(wanted.is_made, store),
+    )
 
 
 def _drop(_: object) -> None:
@@ -136,11 +182,15 @@ def kind_program(store: Store) -> Path | str:
         return linked
     if found := shutil.which("kind"):
         return found
-    raise Problem("kind is not installed", f"go install sigs.k8s.io/kind@{KIND}, or run: python3 kind/local.py up")
+    raise Problem(
+        "kind is not installed",
+        f"go install sigs.k8s.io/kind@{KIND}, or run: python3 kind/local.py up",
+    )
 
 
 def link_programs(store: Store, pull: bool) -> None:
-    """Puts kind, and in a build from source kubectl, under their plain names into the cache's bin folder."""
+    """Puts kind, and in a build from source kubectl, under their plain names into the cache's bin
+    folder."""
     wanted: dict[str, Path] = {}
     if not (pull and _right_kind_on_path()):
         wanted["kind"] = golang.installed(store, "kind") / "kind"
@@ -155,7 +205,8 @@ def link_programs(store: Store, pull: bool) -> None:
 
 
 def bring_up(ground: Ground) -> None:
-    """A healthy cluster of the wanted kind: the present one, the present one healed, or a new one."""
+    """A healthy cluster of the wanted kind: the present one, the present one healed, or a new
+    one."""
     store = ground.store
     link_programs(store, ground.pull)
     _keep_pod_traffic_here(store, ground.pull)

@@ -1,8 +1,8 @@
-"""The programs of Kubernetes' control plane as programs of this machine, for tests that need an API server and no node.
+"""The programs of Kubernetes' control plane as programs of this machine, for tests that need an API
+server and no node.
 
-Where the local cluster is built from source they are there already: one file, called by each name. Where it was pulled they are copied out of the
-running control plane. Else they are built.
-"""
+Where the local cluster is built from source they are there already: one file, called by each name.
+Where it was pulled they are copied out of the running control plane. Else they are built."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _ARTEFACT = "programs"
 _KEY = digest(KUBERNETES)
 _FIND = (
     "for p in /proc/[0-9]*/exe /usr/bin/*; do "
-    'if [ "$(basename "$(readlink "$p" 2>/dev/null || echo "$p")")" = "{name}" ]; then exec cat "$p"; fi; done; exit 1'
+    'if [ "$(basename "$(readlink "$p" 2>/dev/null || echo "$p")")" = "{name}" ]; then exec cat '
+    '"$p"; fi; done; exit 1'
 )
 """The container's shell finds the file whose name it is: of a running process, or installed."""
 
@@ -29,7 +30,8 @@ def are_here(store: Store) -> bool:
 
 
 def make(store: Store) -> None:
-    """Copies them from the running cluster, or builds them. Raises Problem when neither can be done."""
+    """Copies them from the running cluster, or builds them. Raises Problem when neither can be
+    done."""
     if not engine.runs():
         golang.kube(store)
         return
@@ -59,7 +61,12 @@ def _built(store: Store) -> Path | None:
 def _copy(name: str, target: Path) -> None:
     node = f"{CLUSTER}-control-plane"
     with target.open("wb") as file:
-        done = subprocess.run(["docker", "exec", node, "sh", "-c", _FIND.format(name=name)], stdout=file, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            ["docker", "exec", node, "sh", "-c", _FIND.format(name=name)],
+            stdout=file,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
     if done.returncode:
         raise Problem(f"{name} is not found in {node}", "python3 kind/local.py up")
     target.chmod(0o755)

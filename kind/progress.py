@@ -1,4 +1,5 @@
-"""Steps that depend on each other, run side by side where they use different things, with a line for each that lasts."""
+"""Steps that depend on each other, run side by side where they use different things, with a line
+for each that lasts."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ REPORT_EVERY_S = 15.0
 
 
 class Lane(Enum):
-    """What a step mostly waits for. Two steps of the same lane never run together: the second would only slow the first."""
+    """What a step mostly waits for. Two steps of the same lane never run together: the second would
+    only slow the first."""
 
     CPU = "processor"
     NETWORK = "network"
@@ -23,7 +25,8 @@ class Lane(Enum):
 
 @dataclass(frozen=True)
 class Step:
-    """One piece of work. `seconds` is what it took on 2 cores when measured; `done` must be quick and free of effects."""
+    """One piece of work. `seconds` is what it took on 2 cores when measured; `done` must be quick
+    and free of effects."""
 
     name: str
     lane: Lane
@@ -49,11 +52,16 @@ def estimate_s(steps: Sequence[Step]) -> int:
 
 
 def in_order(steps: Sequence[Step]) -> list[Step]:
-    """The steps, each after those that it needs. Needs outside the list count as met. Raises ValueError on a circle."""
+    """The steps, each after those that it needs. Needs outside the list count as met. Raises
+    ValueError on a circle."""
     names = {step.name for step in steps}
     placed: dict[str, Step] = {}
     while len(placed) < len(steps):
-        ready = [s for s in steps if s.name not in placed and all(n in placed or n not in names for n in s.needs)]
+        ready = [
+            s
+            for s in steps
+            if s.name not in placed and all(n in placed or n not in names for n in s.needs)
+        ]
         if not ready:
             raise ValueError(f"steps wait for each other: {sorted(names - placed.keys())}")
         placed.update((step.name, step) for step in ready)
@@ -61,7 +69,8 @@ def in_order(steps: Sequence[Step]) -> list[Step]:
 
 
 def run_all(steps: Sequence[Step]) -> None:
-    """Runs the steps, at most one per lane. The first failure is raised once the running ones have ended."""
+    """Runs the steps, at most one per lane. The first failure is raised once the running ones have
+    ended."""
     in_order(steps)
     waiting = {step.name: step for step in steps}
     running: dict[concurrent.futures.Future[None], Step] = {}
@@ -72,7 +81,9 @@ def run_all(steps: Sequence[Step]) -> None:
                 for step in _startable(waiting, running.values()):
                     del waiting[step.name]
                     running[pool.submit(perform, step)] = step
-            ended, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+            ended, _ = concurrent.futures.wait(
+                running, return_when=concurrent.futures.FIRST_COMPLETED
+            )
             for future in ended:
                 del running[future]
                 failure = failure or future.exception()
@@ -93,7 +104,8 @@ def _startable(waiting: Mapping[str, Step], running: Iterable[Step]) -> list[Ste
 
 
 def perform(step: Step) -> None:
-    """Runs one step, saying when it starts and ends, and every few seconds in between that it still goes on."""
+    """Runs one step, saying when it starts and ends, and every few seconds in between that it still
+    goes on."""
     started = time.monotonic()
     ended = threading.Event()
     usual = f" (usually {spoken(step.seconds)})" if step.seconds >= 5 else ""
@@ -101,7 +113,10 @@ def perform(step: Step) -> None:
 
     def report() -> None:
         while not ended.wait(REPORT_EVERY_S):
-            say(f"   {step.name}: {spoken(time.monotonic() - started)} of usually {spoken(step.seconds)}")
+            say(
+                f"   {step.name}: {spoken(time.monotonic() - started)} of usually "
+                f"{spoken(step.seconds)}"
+            )
 
     reporter = threading.Thread(target=report, daemon=True)
     reporter.start()

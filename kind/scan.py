@@ -1,9 +1,11 @@
-"""`make scan`: what is in the images and lock files, against the lists of vulnerabilities that can be reached from here.
+"""`make scan`: what is in the images and lock files, against the lists of vulnerabilities that can
+be reached from here.
 
-1. Python distributions (requirements/*.txt): pip-audit asks the package index, and OSV for what is left.
-2. Debian packages (the list in each image, usr/share/sbom/sbom.cdx.json): Debian's security archive of
-   the images' suite. A package that is older than the one there lacks a published security update. What
-   Debian knows and has not mended is not in that archive, so it is not told.
+1. Python distributions (requirements/*.txt): pip-audit asks the package index, and OSV for what is
+   left.
+2. Debian packages (the list in each image, usr/share/sbom/sbom.cdx.json): Debian's security archive
+   of the images' suite. A package that is older than the one there lacks a published security
+   update. What Debian knows and has not mended is not in that archive, so it is not told.
 3. What no list was there for is named: "not judged" is no "nothing found".
 
 The result is printed as Markdown, for the release's notes. Exit code: 0 nothing found, 1 something,
@@ -65,7 +67,9 @@ def of_audit(name: str, text: str) -> Part:
             mended = ", ".join(fault.get("fix_versions", [])) or "no version yet"
             found.append(f"{title}: {fault['id']} (mended in {mended})")
     if skipped and not judged:
-        return Part(name, not_judged=(f"all {len(skipped)}: the list was not reached",), reached=False)
+        return Part(
+            name, not_judged=(f"all {len(skipped)}: the list was not reached",), reached=False
+        )
     return Part(name, judged, tuple(found), tuple(skipped))
 
 
@@ -73,15 +77,37 @@ def audited(lock: Path, audit: Path) -> Part:
     """By the first list that judges anything."""
     name, parts = f"requirements/{lock.name}", []
     for service in ("pypi", "osv"):
-        words = [str(audit), "--requirement", str(lock), "--require-hashes", "--disable-pip", "--format", "json", "--vulnerability-service", service]
+        words = [
+            str(audit),
+            "--requirement",
+            str(lock),
+            "--require-hashes",
+            "--disable-pip",
+            "--format",
+            "json",
+            "--vulnerability-service",
+            service,
+        ]
         try:
-            done = subprocess.run([*words, "--progress-spinner", "off"], capture_output=True, text=True, timeout=ASKED_S, check=False)
+            done = subprocess.run(
+                [*words, "--progress-spinner", "off"],
+                capture_output=True,
+                text=True,
+                timeout=ASKED_S,
+                check=False,
+            )
             parts.append(of_audit(name, done.stdout))
         except (subprocess.TimeoutExpired, OSError, ValueError, KeyError):
-            parts.append(Part(name, not_judged=(f"the list of {service} was not reached",), reached=False))
+            parts.append(
+                Part(name, not_judged=(f"the list of {service} was not reached",), reached=False)
+            )
         if parts[-1].reached:
             return parts[-1]
-    return Part(name, not_judged=("neither the list of the package index nor that of OSV was reached",), reached=False)
+    return Part(
+        name,
+        not_judged=("neither the list of the package index nor that of OSV was reached",),
+        reached=False,
+    )
 
 
 # --- Debian ---------------------------------------------------------------------------------------
@@ -98,7 +124,11 @@ def newest(indexes: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in indexes:
         for paragraph in text.split("\n\n"):
-            fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and line[0] != " ")
+            fields = dict(
+                line.split(": ", 1)
+                for line in paragraph.splitlines()
+                if ": " in line and line[0] != " "
+            )
             name, version = fields.get("Package"), fields.get("Version")
             if name and version and (name not in found or older(found[name], version)):
                 found[name] = version
@@ -106,7 +136,10 @@ def newest(indexes: Iterable[str]) -> dict[str, str]:
 
 
 def older(one: str, other: str) -> bool:
-    return subprocess.run(["dpkg", "--compare-versions", one, "lt", other], check=False).returncode == 0
+    return (
+        subprocess.run(["dpkg", "--compare-versions", one, "lt", other], check=False).returncode
+        == 0
+    )
 
 
 def judged_by(name: str, packages: Mapping[str, str], archive: Mapping[str, str]) -> Part:
@@ -119,7 +152,8 @@ def judged_by(name: str, packages: Mapping[str, str], archive: Mapping[str, str]
 
 
 def security_archive(suite: str) -> dict[str, str]:
-    """What the security archive of a suite has, from the mirror that this machine's apt uses, its signature checked by apt.
+    """What the security archive of a suite has, from the mirror that this machine's apt uses, its
+    signature checked by apt.
 
     Raises Problem where it is not to be had.
     """
@@ -128,12 +162,17 @@ def security_archive(suite: str) -> dict[str, str]:
         folder = Path(temporary)
         for part in ("lists/partial", "cache/archives/partial", "parts"):
             (folder / part).mkdir(parents=True)
-        (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror} {suite}-security main\n")
+        (folder / "sources.list").write_text(
+            f"deb [signed-by={KEYRING}] {mirror} {suite}-security main\n"
+        )
         (folder / "status").touch()
         run(
-            "apt-get", "update", "-o", f"Dir::Etc::sourcelist={folder / 'sources.list'}", "-o", f"Dir::Etc::sourceparts={folder / 'parts'}",
-            "-o", f"Dir::State={folder}", "-o", f"Dir::State::lists={folder / 'lists'}", "-o", f"Dir::State::status={folder / 'status'}",
-            "-o", f"Dir::Cache={folder / 'cache'}", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Languages=none",
+            "apt-get", "update", "-o", f"Dir::Etc::sourcelist={folder / 'sources.list'}", "-o",
+            f"Dir::Etc::sourceparts={folder / 'parts'}",
+            "-o", f"Dir::State={folder}", "-o", f"Dir::State::lists={folder / 'lists'}", "-o",
+            f"Dir::State::status={folder / 'status'}",
+            "-o", f"Dir::Cache={folder / 'cache'}", "-o", "APT::Sandbox::User=root", "-o",
+            "Acquire::Languages=none",
             "-o", "APT::Update::Error-Mode=any", timeout_s=ASKED_S,
         )  # fmt: skip
         texts = [_text(path) for path in (folder / "lists").iterdir() if "_Packages" in path.name]
@@ -173,15 +212,25 @@ def scanned(image: str, archive: Mapping[str, str] | None) -> Part:
 
 
 def report(parts: Iterable[Part], day: datetime.date) -> str:
-    lines = [f"Scanned on {day}:", "", "| what | judged | found | not judged |", "|---|---|---|---|"]
+    lines = [
+        f"Scanned on {day}:",
+        "",
+        "| what | judged | found | not judged |",
+        "|---|---|---|---|",
+    ]
     parts = list(parts)
-    lines += [f"| {p.name} | {p.judged} | {len(p.found)} | {', '.join(p.not_judged) or 'none'} |" for p in parts]
+    lines += [
+        f"| {p.name} | {p.judged} | {len(p.found)} | {', '.join(p.not_judged) or 'none'} |"
+        for p in parts
+    ]
     found = [f"- {p.name}: {fault}" for p in parts for fault in p.found]
     return "\n".join([*lines, *([""] if found else []), *found]) + "\n"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="kind.scan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="kind.scan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--audit", type=Path, default=AUDIT, help="the program pip-audit")
     audit: Path = parser.parse_args().audit
     try:

@@ -1,7 +1,7 @@
 """What the local cluster is made of: pinned versions, names, places in the cache.
 
-Everything that lasts lies in one folder outside the clone, so that a fresh clone on the same machine starts warm.
-"""
+Everything that lasts lies in one folder outside the clone, so that a fresh clone on the same
+machine starts warm."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ PYTHON_TARGET = "3.13"
 
 NODE_SUITE = "bookworm"
 NODE_PACKAGES = (
-    "iproute2", "iptables", "conntrack", "ethtool", "socat", "kmod", "mount", "procps", "hostname", "runc",
+    "iproute2", "iptables", "conntrack", "ethtool", "socat", "kmod", "mount", "procps", "hostname",
+    "runc",
     "containernetworking-plugins", "ca-certificates",
 )  # fmt: skip
 BASE_SUITE = "trixie"

@@ -1,4 +1,5 @@
-"""Running other programs: output to a log, a clear error when one fails, none left behind when this one is killed."""
+"""Running other programs: output to a log, a clear error when one fails, none left behind when this
+one is killed."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ class Problem(Exception):
 
 @cache
 def _dies_with_parent() -> tuple[str, ...]:
-    """A prefix that ends the child when this program is killed, so that no half build goes on in the background."""
+    """A prefix that ends the child when this program is killed, so that no half build goes on in
+    the background."""
     return ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
 
 
@@ -37,11 +39,16 @@ def run(
     stdin: Path | None = None,
     nice: bool = False,
 ) -> str:
-    """Runs a program to its end. Returns what it printed, or the empty string where that goes to `log`.
+    """Runs a program to its end. Returns what it printed, or the empty string where that goes to
+    `log`.
 
-    Raises Problem, with the end of the output, when it fails, is missing, or takes longer than `timeout_s`.
-    """
-    command = [*_dies_with_parent(), *(("nice", "-n", "10") if nice else ()), *(str(word) for word in argv)]
+    Raises Problem, with the end of the output, when it fails, is missing, or takes longer than
+    `timeout_s`."""
+    command = [
+        *_dies_with_parent(),
+        *(("nice", "-n", "10") if nice else ()),
+        *(str(word) for word in argv),
+    ]
     shown = " ".join(str(word) for word in argv[:6])
     full_env = {**os.environ, **(env or {})}
     if not shutil.which(str(argv[0]), path=full_env.get("PATH")):

@@ -1,4 +1,5 @@
-"""What this program remembers between runs: how it makes images, which cluster it made, which routes it added."""
+"""What this program remembers between runs: how it makes images, which cluster it made, which
+routes it added."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class State:
-    """`cluster` is the key of the cluster that was created and found healthy; empty while there is none."""
+    """`cluster` is the key of the cluster that was created and found healthy; empty while there is
+    none."""
 
     pull: bool | None = None
     cluster: str = ""

@@ -1,9 +1,11 @@
-"""The content-addressed cache: an artefact is a folder named after the hash of everything that went into it.
+"""The content-addressed cache: an artefact is a folder named after the hash of everything that went
+into it.
 
 Rules:
 1. An artefact that is there is whole: it is built in `tmp/` and renamed into place.
 2. It is never changed; other inputs give another key and so another folder.
-3. One program at a time works in the cache (`exclusive`); whatever lies in `tmp/` at that moment is a left-over.
+3. One program at a time works in the cache (`exclusive`); whatever lies in `tmp/` at that moment is
+   a left-over.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ LEFT_OVERS_END_S = 10
 
 
 def digest(*parts: str | bytes | Path) -> str:
-    """16 hex digits that name these inputs: strings by value, files by content, folders by the names and contents in them."""
+    """16 hex digits that name these inputs: strings by value, files by content, folders by the
+    names and contents in them."""
     total = hashlib.sha256()
     for part in parts:
         kind, value = _fingerprint(part)
@@ -52,17 +55,23 @@ def _fingerprint(part: str | bytes | Path) -> tuple[str, bytes]:
 
 
 def source_files(folder: Path) -> list[Path]:
-    """The files below a folder that are sources, sorted: none that a compiler made, no hidden ones."""
+    """The files below a folder that are sources, sorted: none that a compiler made, no hidden
+    ones."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and not _is_made(path) and not any(p.startswith(".") or p == "__pycache__" for p in path.relative_to(folder).parts)
+        if path.is_file()
+        and not _is_made(path)
+        and not any(p.startswith(".") or p == "__pycache__" for p in path.relative_to(folder).parts)
     )
 
 
 def _is_made(path: Path) -> bool:
-    """Whether a compiler of this machine made a file (node_image/compile.py): C is a source as well, except beside the Cython that it came from."""
-    return path.suffix in (".pyc", ".so") or (path.suffix == ".c" and path.with_suffix(".pyx").exists())
+    """Whether a compiler of this machine made a file (node_image/compile.py): C is a source as
+    well, except beside the Cython that it came from."""
+    return path.suffix in (".pyc", ".so") or (
+        path.suffix == ".c" and path.with_suffix(".pyx").exists()
+    )
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,8 @@ class Store:
 
     @contextlib.contextmanager
     def building(self, name: str, key: str) -> Iterator[Path]:
-        """A temporary folder that becomes the artefact when the block ends well, and is removed when not."""
+        """A temporary folder that becomes the artefact when the block ends well, and is removed
+        when not."""
         with self.scratch(name) as folder:
             yield folder
             final = self.path(name, key)
@@ -135,7 +145,11 @@ class Store:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 lock.seek(0)
-                print(f"another run (process {lock.read().strip() or '?'}) is at work: waiting for it", file=sys.stderr)
+                print(
+                    f"another run (process {lock.read().strip() or '?'}) is at work: waiting for "
+                    f"it",
+                    file=sys.stderr,
+                )
                 fcntl.flock(lock, fcntl.LOCK_EX)
             lock.truncate(0)
             lock.write(f"{os.getpid()}\n")
@@ -145,8 +159,11 @@ class Store:
 
 
 def remove_tree(folder: Path) -> None:
-    """Removes a folder; whatever an interrupted build left mounted in it is unmounted first, never emptied."""
-    for point in mounts_below(folder, Path("/proc/mounts").read_text() if Path("/proc/mounts").exists() else ""):
+    """Removes a folder; whatever an interrupted build left mounted in it is unmounted first, never
+    emptied."""
+    for point in mounts_below(
+        folder, Path("/proc/mounts").read_text() if Path("/proc/mounts").exists() else ""
+    ):
         subprocess.run(["umount", "--lazy", str(point)], check=False, capture_output=True)
     if folder.is_dir() and not folder.is_symlink():
         shutil.rmtree(folder, ignore_errors=True)
@@ -155,7 +172,8 @@ def remove_tree(folder: Path) -> None:
 
 
 def processes_at(folder: Path, proc: Path = Path("/proc")) -> list[int]:
-    """The processes that work inside a folder: it is in their command line, or they are chrooted into it."""
+    """The processes that work inside a folder: it is in their command line, or they are chrooted
+    into it."""
     found = []
     for entry in proc.glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -168,5 +186,11 @@ def processes_at(folder: Path, proc: Path = Path("/proc")) -> list[int]:
 
 def mounts_below(folder: Path, table: str) -> list[Path]:
     """The mount points inside a folder, deepest first, from the text of /proc/mounts."""
-    points = [Path(line.split()[1].replace("\\040", " ")) for line in table.splitlines() if len(line.split()) > 1]
-    return sorted((p for p in points if folder in p.parents), key=lambda p: len(p.parts), reverse=True)
+    points = [
+        Path(line.split()[1].replace("\\040", " "))
+        for line in table.splitlines()
+        if len(line.split()) > 1
+    ]
+    return sorted(
+        (p for p in points if folder in p.parents), key=lambda p: len(p.parts), reverse=True
+    )

@@ -1,9 +1,8 @@
 """Bringing images to the nodes: a node is sent only the layers that it does not hold.
 
-`docker save` writes whole images, and importing one again costs as much as the first time. An OCI layout may leave out
-what the receiver has: containerd looks blobs up by digest in its own store. So a change of a source file sends
-kilobytes instead of a hundred megabytes.
-"""
+`docker save` writes whole images, and importing one again costs as much as the first time. An OCI
+layout may leave out what the receiver has: containerd looks blobs up by digest in its own store. So
+a change of a source file sends kilobytes instead of a hundred megabytes."""
 
 from __future__ import annotations
 
@@ -21,7 +20,8 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 def thin(saved: Path, held: frozenset[str], target: Path) -> None:
-    """Rewrites an archive of `docker save`, in its old form or as an OCI layout, without the blobs in `held` (digests)."""
+    """Rewrites an archive of `docker save`, in its old form or as an OCI layout, without the blobs
+    in `held` (digests)."""
     with tarfile.open(saved) as source, tarfile.open(target, "w") as archive:
         if "oci-layout" in source.getnames():
             _filter(source, held, archive)
@@ -38,7 +38,8 @@ def _filter(source: tarfile.TarFile, held: frozenset[str], archive: tarfile.TarF
 
 
 def _convert(source: tarfile.TarFile, held: frozenset[str], archive: tarfile.TarFile) -> None:
-    """Engines before version 25 name layers by an id of their own; their digests are in the image's configuration."""
+    """Engines before version 25 name layers by an id of their own; their digests are in the image's
+    configuration."""
     written = set(held)
 
     def put(digest: str, size: int, content: IO[bytes]) -> None:
@@ -51,25 +52,39 @@ def _convert(source: tarfile.TarFile, held: frozenset[str], archive: tarfile.Tar
     for image in json.loads(_read(source, "manifest.json")):
         config = _read(source, image["Config"])
         layers = []
-        for name, digest in zip(image["Layers"], json.loads(config)["rootfs"]["diff_ids"], strict=True):
+        for name, digest in zip(
+            image["Layers"], json.loads(config)["rootfs"]["diff_ids"], strict=True
+        ):
             member = _resolved(source, name)
             layers.append({"mediaType": LAYER, "digest": digest, "size": member.size})
             put(digest, member.size, _open(source, member))
         put(_digest(config), *_sized(config))
         about_config = {"mediaType": CONFIG, "digest": _digest(config), "size": len(config)}
-        manifest = _json({"schemaVersion": 2, "mediaType": MANIFEST, "config": about_config, "layers": layers})
+        manifest = _json(
+            {"schemaVersion": 2, "mediaType": MANIFEST, "config": about_config, "layers": layers}
+        )
         put(_digest(manifest), *_sized(manifest))
         for tag in image["RepoTags"]:
             named = {"io.containerd.image.name": f"docker.io/{tag}"}
-            index.append({"mediaType": MANIFEST, "digest": _digest(manifest), "size": len(manifest), "annotations": named})
+            index.append(
+                {
+                    "mediaType": MANIFEST,
+                    "digest": _digest(manifest),
+                    "size": len(manifest),
+                    "annotations": named,
+                }
+            )
     _add(archive, "index.json", *_sized(_json({"schemaVersion": 2, "manifests": index})))
 
 
 def _resolved(source: tarfile.TarFile, name: str) -> tarfile.TarInfo:
-    """The file behind a name: a layer that occurs again is a symbolic link to its first occurrence."""
+    """The file behind a name: a layer that occurs again is a symbolic link to its first
+    occurrence."""
     member = source.getmember(name)
     while member.issym():
-        member = source.getmember(posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname)))
+        member = source.getmember(
+            posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
+        )
     return member
 
 

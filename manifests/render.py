@@ -1,10 +1,12 @@
-"""Joins the CRD and the operator's manifests: `python3 manifests/render.py`. A test fails while what it made is stale.
+"""Joins the CRD and the operator's manifests: `python3 manifests/render.py`. A test fails while
+what it made is stale.
 
 - install.yaml: an operator in countercluster-system for every namespace.
-- install-namespaced.yaml: an operator for its own namespace, with a Role and nothing cluster-wide; the definition of the resource is installed apart.
-  It says my-namespace wherever the namespace belongs.
-- install-namespaced-machines.yaml: besides that, what only an administrator of the whole cluster can give: the operator sees machines and volumes,
-  and replaces members that are lost with them.
+- install-namespaced.yaml: an operator for its own namespace, with a Role and nothing cluster-wide;
+  the definition of the resource is installed apart. It says my-namespace wherever the namespace
+  belongs.
+- install-namespaced-machines.yaml: besides that, what only an administrator of the whole cluster
+  can give: the operator sees machines and volumes, and replaces members that are lost with them.
 """
 
 from __future__ import annotations
@@ -30,19 +32,32 @@ def namespaced() -> str:
     assert WATCH in operator
     operator = operator.replace(WATCH, WATCH + WATCH.replace("POD_NAMESPACE", "WATCH_NAMESPACES"))
     rbac = (HERE / "rbac.yaml").read_text().replace("ClusterRole", "Role")
-    rbac = rbac.replace("metadata: {name: countercluster-operator}", "metadata: {name: countercluster-operator, namespace: my-namespace}")
+    rbac = rbac.replace(
+        "metadata: {name: countercluster-operator}",
+        "metadata: {name: countercluster-operator, namespace: my-namespace}",
+    )
     return HEAD + f"{rbac}---\n{operator}".replace("countercluster-system", "my-namespace")
 
 
 def machines() -> str:
     """Named by the namespace, as there may be several."""
-    text = (HERE / "machines.yaml").read_text().replace("countercluster-operator-machines", "countercluster-operator-machines-my-namespace")
+    text = (
+        (HERE / "machines.yaml")
+        .read_text()
+        .replace(
+            "countercluster-operator-machines", "countercluster-operator-machines-my-namespace"
+        )
+    )
     return HEAD + text.replace("countercluster-system", "my-namespace")
 
 
 def rendered() -> dict[str, str]:
     """The content of each file, by its name."""
-    return {"install.yaml": cluster_wide(), "install-namespaced.yaml": namespaced(), "install-namespaced-machines.yaml": machines()}
+    return {
+        "install.yaml": cluster_wide(),
+        "install-namespaced.yaml": namespaced(),
+        "install-namespaced-machines.yaml": machines(),
+    }
 
 
 if __name__ == "__main__":

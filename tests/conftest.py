@@ -21,8 +21,14 @@ def pytest_configure(config: pytest.Config) -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if stale := [path.name for path in module.stale()]:
-        raise pytest.UsageError(f"{', '.join(stale)}: compiled from another source than is there; run make setup")
+        raise pytest.UsageError(
+            f"{', '.join(stale)}: compiled from another source than is there; run make setup"
+        )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--rewrite", action="store_true", help="writes the golden files anew instead of comparing with them; read the diff")
+    parser.addoption(
+        "--rewrite",
+        action="store_true",
+        help="writes the golden files anew instead of comparing with them; read the diff",
+    )

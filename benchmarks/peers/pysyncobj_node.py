@@ -1,4 +1,5 @@
-"""A counter on PySyncObj behind a thin server of the Redis protocol: INCR and LEADING. Arguments: INDEX PEERS LISTEN JOURNAL."""
+"""A counter on PySyncObj behind a thin server of the Redis protocol: INCR and LEADING. Arguments:
+INDEX PEERS LISTEN JOURNAL."""
 
 from __future__ import annotations
 
@@ -12,7 +13,13 @@ from pysyncobj import SyncObj, SyncObjConf, replicated
 
 class Counters(SyncObj):  # type: ignore[misc]
     def __init__(self, own: str, others: list[str], journal: str) -> None:
-        super().__init__(own, others, SyncObjConf(journalFile=journal, dynamicMembershipChange=False, commandsQueueSize=1_000_000))
+        super().__init__(
+            own,
+            others,
+            SyncObjConf(
+                journalFile=journal, dynamicMembershipChange=False, commandsQueueSize=1_000_000
+            ),
+        )
         self.values: dict[str, int] = {}
 
     @replicated  # type: ignore[untyped-decorator]
@@ -37,12 +44,19 @@ class Connection(asyncio.Protocol):
             number = self.first + len(self.waiting)
             self.waiting.append(None)
             if words[0].upper() == b"INCR":
-                self.counters.increment(words[1].decode(), callback=lambda value, error, n=number: self._done(n, value, error))
+                self.counters.increment(
+                    words[1].decode(),
+                    callback=lambda value, error, n=number: self._done(n, value, error),
+                )
             else:
-                self._answer(number, b"+LEADER\r\n" if self.counters._isLeader() else b"+FOLLOWER\r\n")
+                self._answer(
+                    number, b"+LEADER\r\n" if self.counters._isLeader() else b"+FOLLOWER\r\n"
+                )
 
     def _done(self, number: int, value: Any, error: Any) -> None:  # on PySyncObj's thread
-        self.loop.call_soon_threadsafe(self._answer, number, b":%d\r\n" % value if error == 0 else b"-ERR %d\r\n" % error)
+        self.loop.call_soon_threadsafe(
+            self._answer, number, b":%d\r\n" % value if error == 0 else b"-ERR %d\r\n" % error
+        )
 
     def _answer(self, number: int, reply: bytes) -> None:
         self.waiting[number - self.first] = reply

@@ -17,10 +17,11 @@ MOST_FOUND = 16
 
 
 class Addresses:
-    """Those given come first and stay; what the nodes tell (CLUSTER SHARDS) replaces what they told before.
+    """Those given come first and stay; what the nodes tell (CLUSTER SHARDS) replaces what they told
+    before.
 
-    A found node is reached as the first address given is: with its scheme, its user and its password.
-    """
+    A found node is reached as the first address given is: with its scheme, its user and its
+    password."""
 
     def __init__(self, urls: str | Sequence[str], options: Mapping[str, Any]) -> None:
         urls = [urls] if isinstance(urls, str) else list(urls)
@@ -41,7 +42,8 @@ class Addresses:
         return dict(ring[position % len(ring)])
 
     def ask_now(self) -> bool:
-        """Whether to ask a node for the others: once in a while, and soon after a connection was lost. Who is told True asks."""
+        """Whether to ask a node for the others: once in a while, and soon after a connection was
+        lost. Who is told True asks."""
         now = time.monotonic()
         if now < self._ask_at:
             return False
@@ -52,7 +54,8 @@ class Addresses:
         self._ask_at = min(self._ask_at, time.monotonic() + 1)
 
     def learn(self, shards: Any) -> None:
-        """The reply of CLUSTER SHARDS, in RESP2 (flat lists) or RESP3 (maps). A node of no cluster knows nobody, and takes nothing away."""
+        """The reply of CLUSTER SHARDS, in RESP2 (flat lists) or RESP3 (maps). A node of no cluster
+        knows nobody, and takes nothing away."""
         nodes = _nodes(shards)
         if not nodes:
             return
@@ -64,13 +67,19 @@ class Addresses:
 
 
 class Binding:
-    """A mounted Secret `<name>-client`, or any folder with the keys of the Service Binding specification (servicebinding.io/spec/core/1.1.0): `uri`,
-    and where they apply `cache-uri`, `password` and `ca.crt`. What is in force is read for every new connection. Raises CounterError."""
+    """A mounted Secret `<name>-client`, or any folder with the keys of the Service Binding
+    specification (servicebinding.io/spec/core/1.1.0): `uri`, and where they apply `cache-uri`,
+    `password` and `ca.crt`. What is in force is read for every new connection. Raises
+    CounterError."""
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
         self.url = self._without_password(self._read("uri"))
-        self.cache = self._without_password(cache) if (cache := self._read("cache-uri", needed=False)) else None
+        self.cache = (
+            self._without_password(cache)
+            if (cache := self._read("cache-uri", needed=False))
+            else None
+        )
         self.options: dict[str, Any] = {}
         if (self._folder / "ca.crt").exists():
             self.options["ssl_ca_certs"] = str(self._folder / "ca.crt")
@@ -80,7 +89,11 @@ class Binding:
     @property
     def cache_options(self) -> dict[str, Any]:
         """The cache knows applications as `reader`."""
-        login = {"credential_provider": _FromFolder(self, "reader")} if "credential_provider" in self.options else {}
+        login = (
+            {"credential_provider": _FromFolder(self, "reader")}
+            if "credential_provider" in self.options
+            else {}
+        )
         return {**self.options, **login}
 
     def password(self) -> str:
@@ -91,7 +104,9 @@ class Binding:
             return (self._folder / key).read_text().strip()
         except FileNotFoundError:
             if needed:
-                raise CounterError(f"{self._folder} has no {key}: is the Secret <name>-client mounted there?") from None
+                raise CounterError(
+                    f"{self._folder} has no {key}: is the Secret <name>-client mounted there?"
+                ) from None
             return ""
         except OSError as error:
             raise CounterError(f"{self._folder / key}: {error.strerror}") from None
@@ -118,7 +133,8 @@ def shown(url: str) -> str:
 
 
 def parsed(url: str) -> dict[str, Any]:
-    """redis-py's options for `redis://[user:password@]host:port[/0]`, or `rediss://…` for TLS. Raises CounterError."""
+    """redis-py's options for `redis://[user:password@]host:port[/0]`, or `rediss://…` for TLS.
+    Raises CounterError."""
     try:
         options = dict(parse_url(url))
     except ValueError as error:

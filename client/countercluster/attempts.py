@@ -16,12 +16,19 @@ from redis import exceptions
 
 from countercluster.errors import ReplyLost
 
-# Answers of a node that did not execute the command and that another node, or the same one later, may execute.
+# Answers of a node that did not execute the command and that another node, or the same one later,
+# may execute.
 _ELSEWHERE = ("TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "MOVED", "ASK", "READONLY", "MISCONF")
-# Answers given before a command is looked up among the executed ones: they say nothing about earlier attempts.
+# Answers given before a command is looked up among the executed ones: they say nothing about
+# earlier attempts.
 _REMEMBERED = ("increment or decrement would overflow", "applied increment would overflow")
-"""What the execution of one command can answer, and the table of sequences keep. (The replies of a transaction are no errors as a whole.)"""
-_AT_THE_DOOR = (exceptions.AuthenticationError, exceptions.NoPermissionError, exceptions.OutOfMemoryError)
+"""What the execution of one command can answer, and the table of sequences keep. (The replies of a
+transaction are no errors as a whole.)"""
+_AT_THE_DOOR = (
+    exceptions.AuthenticationError,
+    exceptions.NoPermissionError,
+    exceptions.OutOfMemoryError,
+)
 
 
 class NotThisTime(Exception):
@@ -37,11 +44,13 @@ class TooSlow(NoAnswer):
 
 
 class Forgotten(Exception):
-    """The cluster does not know this producer any more, or not this far back; it executed nothing now."""
+    """The cluster does not know this producer any more, or not this far back; it executed nothing
+    now."""
 
 
 class Definite(Exception):
-    """Refused by the node that was asked: final for this attempt, and nothing about an earlier one."""
+    """Refused by the node that was asked: final for this attempt, and nothing about an earlier
+    one."""
 
 
 class AtTheDoor(Definite):
@@ -49,12 +58,17 @@ class AtTheDoor(Definite):
 
 
 class Remembered(Exception):
-    """The sequence was executed, now or before, and this error was its outcome: nothing was changed."""
+    """The sequence was executed, now or before, and this error was its outcome: nothing was
+    changed."""
 
 
 def not_connected(error: Exception) -> Exception:
     """Nothing was sent."""
-    return AtTheDoor(str(error)) if isinstance(error, _AT_THE_DOOR) else NotThisTime(str(error) or type(error).__name__)
+    return (
+        AtTheDoor(str(error))
+        if isinstance(error, _AT_THE_DOOR)
+        else NotThisTime(str(error) or type(error).__name__)
+    )
 
 
 def meaning(error: Exception) -> Exception:

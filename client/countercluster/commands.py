@@ -1,4 +1,5 @@
-"""The commands as words for the wire, and what their replies mean. No I/O: the blocking and the asyncio face share all of it."""
+"""The commands as words for the wire, and what their replies mean. No I/O: the blocking and the
+asyncio face share all of it."""
 
 from __future__ import annotations
 
@@ -29,13 +30,24 @@ class Command(Generic[T]):
     meaning: Callable[[Any], T]
 
     def __post_init__(self) -> None:
-        """Raises TypeError for what no connection could send: it would be tried until the deadline, and its outcome called unknown."""
+        """Raises TypeError for what no connection could send: it would be tried until the deadline,
+        and its outcome called unknown."""
         for word in self.words:
             if isinstance(word, bool) or not isinstance(word, bytes | str | int | float):
-                raise TypeError(f"{word!r} is a {type(word).__name__}; keys are str or bytes, and amounts are int")
+                raise TypeError(
+                    f"{word!r} is a {type(word).__name__}; keys are str or bytes, and amounts "
+                    f"are int"
+                )
 
 
-def incr(key: Key, by: int = 1, *, at_most: int | None = None, at_least: int | None = None, window_s: float | None = None) -> Command[int]:
+def incr(
+    key: Key,
+    by: int = 1,
+    *,
+    at_most: int | None = None,
+    at_least: int | None = None,
+    window_s: float | None = None,
+) -> Command[int]:
     if at_most is None and at_least is None and window_s is None:
         return Command(("INCRBY", key, by), int)
 
@@ -45,24 +57,45 @@ def incr(key: Key, by: int = 1, *, at_most: int | None = None, at_least: int | N
             raise LimitReached(_text(key), value, by)
         return value
 
-    return Command((*_increx(key, by, at_least, at_most), *(() if window_s is None else ("PX", _ms(window_s), "ENX"))), meaning)
+    return Command(
+        (
+            *_increx(key, by, at_least, at_most),
+            *(() if window_s is None else ("PX", _ms(window_s), "ENX")),
+        ),
+        meaning,
+    )
 
 
 def decr(key: Key, by: int = 1, *, at_least: int | None = None) -> Command[int]:
-    return Command(("DECRBY", key, by), int) if at_least is None else incr(key, -by, at_least=at_least)
+    return (
+        Command(("DECRBY", key, by), int) if at_least is None else incr(key, -by, at_least=at_least)
+    )
 
 
-def add_within(key: Key, by: int, *, at_least: int | None = None, at_most: int | None = None) -> Command[Added]:
-    return Command((*_increx(key, by, at_least, at_most), "SATURATE"), lambda reply: Added(int(reply[0]), int(reply[1])))
+def add_within(
+    key: Key, by: int, *, at_least: int | None = None, at_most: int | None = None
+) -> Command[Added]:
+    return Command(
+        (*_increx(key, by, at_least, at_most), "SATURATE"),
+        lambda reply: Added(int(reply[0]), int(reply[1])),
+    )
 
 
 def _increx(key: Key, by: int, at_least: int | None, at_most: int | None) -> tuple[Word, ...]:
     bounds = ("LBOUND", at_least), ("UBOUND", at_most)
-    return ("INCREX", key, "BYINT", by, *(word for name, bound in bounds if bound is not None for word in (name, bound)))
+    return (
+        "INCREX",
+        key,
+        "BYINT",
+        by,
+        *(word for name, bound in bounds if bound is not None for word in (name, bound)),
+    )
 
 
 def put(key: Key, value: int, *, ttl_s: float | None = None) -> Command[None]:
-    return Command(("SET", key, value, *(() if ttl_s is None else ("PX", _ms(ttl_s)))), lambda _: None)
+    return Command(
+        ("SET", key, value, *(() if ttl_s is None else ("PX", _ms(ttl_s)))), lambda _: None
+    )
 
 
 def compare_and_set(key: Key, expected: int | None, value: int) -> Command[bool]:
@@ -95,22 +128,25 @@ def ttl(key: Key) -> Command[float | None]:
 
 
 def position() -> Command[int]:
-    """The index up to which the node that answers has executed the log: `[master, index, …]`, and `[slave, host, port, state, index]` from
-    followers before version 0.2."""
+    """The index up to which the node that answers has executed the log: `[master, index, …]`, and
+    `[slave, host, port, state, index]` from followers before version 0.2."""
     return Command(("ROLE",), lambda reply: int(reply[1] if reply[0] == b"master" else reply[4]))
 
 
 @dataclass(slots=True)
 class Batch:
-    """Several writes that are executed as one step, or not at all: `Batch().decr("stock", at_least=0).incr("sold")`.
+    """Several writes that are executed as one step, or not at all: `Batch().decr("stock",
+    at_least=0).incr("sold")`.
 
-    For `Counters.execute`, which gives one result for each, in order. Where one was refused (LimitReached, or Refused as for an overflow) the
-    exception itself is its result, and the others are executed all the same: a transaction of Redis is like that too.
-    """
+    For `Counters.execute`, which gives one result for each, in order. Where one was refused
+    (LimitReached, or Refused as for an overflow) the exception itself is its result, and the others
+    are executed all the same: a transaction of Redis is like that too."""
 
     commands: list[Command[Any]] = field(default_factory=list)
 
-    def incr(self, key: Key, by: int = 1, *, at_most: int | None = None, window_s: float | None = None) -> Self:
+    def incr(
+        self, key: Key, by: int = 1, *, at_most: int | None = None, window_s: float | None = None
+    ) -> Self:
         return self._with(incr(key, by, at_most=at_most, window_s=window_s))
 
     def decr(self, key: Key, by: int = 1, *, at_least: int | None = None) -> Self:
@@ -137,7 +173,12 @@ class Batch:
     def request(self) -> Command[list[Any]]:
         """Words of EXEC; `meaning` of its reply. The commands themselves go before it."""
         commands = tuple(self.commands)
-        return Command(("EXEC",), lambda replies: [_in_its_place(c, reply) for c, reply in zip(commands, replies, strict=True)])
+        return Command(
+            ("EXEC",),
+            lambda replies: [
+                _in_its_place(c, reply) for c, reply in zip(commands, replies, strict=True)
+            ],
+        )
 
 
 def _in_its_place(command: Command[Any], reply: Any) -> Any:

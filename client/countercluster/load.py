@@ -1,13 +1,16 @@
-"""A load generator that checks the books: it counts for a while, through whatever happens, and then compares what it was told with what is there.
+"""A load generator that checks the books: it counts for a while, through whatever happens, and then
+compares what it was told with what is there.
 
-    python3 -m countercluster.load --url redis://clicks:6379 --connections 8 --seconds 20 --key demo --json
+    python3 -m countercluster.load --url redis://clicks:6379 --connections 8 --seconds 20 --key demo
+    --json
 
-The counter must have grown by what was acknowledged, plus at most the unknown outcomes; without `--plain` there are none of these while the cluster
-comes back within the deadline. Nobody else may use the key meanwhile. Progress is written to stderr once a second; SIGTERM and Ctrl-C end the
+The counter must have grown by what was acknowledged, plus at most the unknown outcomes; without
+`--plain` there are none of these while the cluster comes back within the deadline. Nobody else may
+use the key meanwhile. Progress is written to stderr once a second; SIGTERM and Ctrl-C end the
 counting early, not the books.
 
-Exit codes: 0 the books balance; 1 a count was lost or doubled; 2 bad arguments; 3 the counter could not be read, so nothing was shown.
-"""
+Exit codes: 0 the books balance; 1 a count was lost or doubled; 2 bad arguments; 3 the counter could
+not be read, so nothing was shown."""
 
 from __future__ import annotations
 
@@ -43,7 +46,11 @@ class Budget:
         """Waits until the next increment is due. False: it is enough."""
         now = time.monotonic()
         with self._lock:
-            if self.stopped.is_set() or self._left == 0 or (self._end is not None and now >= self._end):
+            if (
+                self.stopped.is_set()
+                or self._left == 0
+                or (self._end is not None and now >= self._end)
+            ):
                 return False
             if self._left is not None:
                 self._left -= 1
@@ -55,7 +62,9 @@ class Budget:
 class Worker(threading.Thread):
     """Counts over a connection of its own until the budget is spent."""
 
-    def __init__(self, counters: Counters, key: str, budget: Budget, tally: Tally, read_every: int) -> None:
+    def __init__(
+        self, counters: Counters, key: str, budget: Budget, tally: Tally, read_every: int
+    ) -> None:
         super().__init__(daemon=True)
         self._counters = counters
         self._key = key
@@ -96,7 +105,10 @@ def run(options: argparse.Namespace, budget: Budget, counters: Counters) -> Book
     """Raises CounterError when the counter cannot be read before or after."""
     initial = counters.get(options.key) or 0
     tally = Tally(keep_history=options.history)
-    workers = [Worker(counters, options.key, budget, tally, options.read_every) for _ in range(options.connections)]
+    workers = [
+        Worker(counters, options.key, budget, tally, options.read_every)
+        for _ in range(options.connections)
+    ]
     for worker in workers:
         worker.start()
     next_report = time.monotonic() + 1
@@ -113,22 +125,67 @@ def run(options: argparse.Namespace, budget: Budget, counters: Counters) -> Book
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="countercluster.load", description="Counts, and checks that nothing was lost or doubled.")
+    parser = argparse.ArgumentParser(
+        prog="countercluster.load",
+        description="Counts, and checks that nothing was lost or doubled.",
+    )
     parser.add_argument("--version", action="version", version=f"countercluster {__version__}")
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--url", action="append", metavar="redis://HOST:PORT", help="an address of the cluster; may be given several times")
-    where.add_argument("--binding", metavar="FOLDER", help="where the Secret <name>-client is mounted: address, password and certificates")
-    parser.add_argument("--key", default="load", help="the counter; nobody else may use it meanwhile (default: load)")
-    parser.add_argument("--connections", type=int, default=8, help="how many at the same time, 1 to 256 (default: 8)")
+    where.add_argument(
+        "--url",
+        action="append",
+        metavar="redis://HOST:PORT",
+        help="an address of the cluster; may be given several times",
+    )
+    where.add_argument(
+        "--binding",
+        metavar="FOLDER",
+        help="where the Secret <name>-client is mounted: address, password and certificates",
+    )
+    parser.add_argument(
+        "--key",
+        default="load",
+        help="the counter; nobody else may use it meanwhile (default: load)",
+    )
+    parser.add_argument(
+        "--connections",
+        type=int,
+        default=8,
+        help="how many at the same time, 1 to 256 (default: 8)",
+    )
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("--count", type=int, help="increments in total (default: 1000)")
     amount.add_argument("--seconds", type=float, help="count for so long instead")
-    parser.add_argument("--rate", type=float, help="at most so many increments a second, over all connections")
-    parser.add_argument("--plain", action="store_true", help="plain INCRBY, as a stock client without retries sends it")
-    parser.add_argument("--read-every", type=int, default=0, metavar="N", help="a linearizable read after every N increments of a connection")
-    parser.add_argument("--deadline", type=float, default=60.0, metavar="S", help="seconds after which one increment is given up (default: 60)")
-    parser.add_argument("--history", action="store_true", help="every operation with its times in the JSON, for a checker")
-    parser.add_argument("--json", action="store_true", help="the result as one JSON object on stdout")
+    parser.add_argument(
+        "--rate", type=float, help="at most so many increments a second, over all connections"
+    )
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="plain INCRBY, as a stock client without retries sends it",
+    )
+    parser.add_argument(
+        "--read-every",
+        type=int,
+        default=0,
+        metavar="N",
+        help="a linearizable read after every N increments of a connection",
+    )
+    parser.add_argument(
+        "--deadline",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="seconds after which one increment is given up (default: 60)",
+    )
+    parser.add_argument(
+        "--history",
+        action="store_true",
+        help="every operation with its times in the JSON, for a checker",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="the result as one JSON object on stdout"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     return parser
 
@@ -145,7 +202,11 @@ def main(words: Sequence[str] | None = None) -> int:
             signal.signal(which, lambda *_: budget.stopped.set())
     try:
         how = {"exactly_once": not options.plain, "deadline_s": options.deadline}
-        with Counters.bound(options.binding, **how) if options.binding else Counters(options.url, **how) as counters:
+        with (
+            Counters.bound(options.binding, **how)
+            if options.binding
+            else Counters(options.url, **how) as counters
+        ):
             books = run(options, budget, counters)
     except CounterError as error:
         print(f"the counter {options.key!r} could not be read: {error}", file=sys.stderr)

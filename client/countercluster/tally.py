@@ -1,4 +1,5 @@
-"""What a load generator saw, kept small: counts per second, the longest silence, a histogram of latencies, and on request every operation."""
+"""What a load generator saw, kept small: counts per second, the longest silence, a histogram of
+latencies, and on request every operation."""
 
 from __future__ import annotations
 
@@ -9,13 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 HISTOGRAM_STEP = 1.05
-"""Latencies are kept in classes that grow by 5 %: the error of a percentile is at most that, and the memory is bounded."""
+"""Latencies are kept in classes that grow by 5 %: the error of a percentile is at most that, and
+the memory is bounded."""
 PROBLEMS_KEPT = 5
 PLACES = 1 << 16
-"""Values told are marked in blocks of so many bytes, one each: a million increments cost a megabyte."""
+"""Values told are marked in blocks of so many bytes, one each: a million increments cost a
+megabyte."""
 
 Operation = tuple[str, float, float, int | None]
-"""add or get; start and end in seconds since the load began; the value told, None when the outcome of an add is unknown."""
+"""add or get; start and end in seconds since the load began; the value told, None when the outcome
+of an add is unknown."""
 
 
 @dataclass
@@ -34,7 +38,8 @@ class Books:
     gap_length_s: float
     latency_ms: dict[str, float]
     repeated: int = 0
-    """Values that two increments were told: each increment makes a value of its own, so one of the two is lost, or was executed twice."""
+    """Values that two increments were told: each increment makes a value of its own, so one of the
+    two is lost, or was executed twice."""
     lowest: int | None = None
     highest: int | None = None
     history: list[Operation] | None = None
@@ -57,7 +62,11 @@ class Books:
     @property
     def outside(self) -> bool:
         """A value was told that does not lie between the counter before and after."""
-        return self.lowest is not None and self.highest is not None and not self.initial < self.lowest <= self.highest <= self.final
+        return (
+            self.lowest is not None
+            and self.highest is not None
+            and not self.initial < self.lowest <= self.highest <= self.final
+        )
 
     @property
     def balanced(self) -> bool:
@@ -71,7 +80,10 @@ class Books:
             "reads": self.reads,
             "seconds": round(self.seconds, 3),
             "perSecond": self.per_second,
-            "gap": {"startSeconds": round(self.gap_start_s, 3), "lengthSeconds": round(self.gap_length_s, 3)},
+            "gap": {
+                "startSeconds": round(self.gap_start_s, 3),
+                "lengthSeconds": round(self.gap_length_s, 3),
+            },
             "latencyMilliseconds": self.latency_ms,
             "initial": self.initial,
             "final": self.final,
@@ -90,13 +102,23 @@ class Books:
     def as_text(self) -> str:
         rate = self.acknowledged / self.seconds if self.seconds else 0.0
         latency = ", ".join(f"{name} {value:g} ms" for name, value in self.latency_ms.items())
-        verdict = "nothing lost, nothing doubled" if self.balanced else f"LOST {self.lost}, DOUBLED {self.doubled}, TOLD TWICE {self.repeated}"
-        verdict += f"; told {self.lowest} to {self.highest}, OUTSIDE of {self.initial} to {self.final}" if self.outside else ""
+        verdict = (
+            "nothing lost, nothing doubled"
+            if self.balanced
+            else f"LOST {self.lost}, DOUBLED {self.doubled}, TOLD TWICE {self.repeated}"
+        )
+        verdict += (
+            f"; told {self.lowest} to {self.highest}, OUTSIDE of {self.initial} to {self.final}"
+            if self.outside
+            else ""
+        )
         return "\n".join(
             [
-                f"acknowledged  {self.acknowledged:,} in {self.seconds:.1f} s ({rate:,.0f}/s); unknown {self.unknown}, errors {self.errors}",
+                f"acknowledged  {self.acknowledged:,} in {self.seconds:.1f} s ({rate:,.0f}/s); "
+                f"unknown {self.unknown}, errors {self.errors}",
                 f"latency       {latency or 'none'}",
-                f"longest gap   {self.gap_length_s:.2f} s without an acknowledgement, {self.gap_start_s:.1f} s after the start",
+                f"longest gap   {self.gap_length_s:.2f} s without an acknowledgement, "
+                f"{self.gap_start_s:.1f} s after the start",
                 f"the counter   {self.initial:,} before, {self.final:,} after: {self.delta:+,}",
                 f"verdict       {verdict}",
                 *(f"problem       {problem}" for problem in self.problems),
@@ -161,7 +183,9 @@ class Tally:
             done, silent = self._acknowledged - self._before, now - self._last
             rate = done / max(now - self._reported, 1e-3)
             self._before, self._reported = self._acknowledged, now
-            text = f"{now - self._start:5.0f} s  {self._acknowledged:9,} acknowledged  {rate:7,.0f}/s"
+            text = (
+                f"{now - self._start:5.0f} s  {self._acknowledged:9,} acknowledged  {rate:7,.0f}/s"
+            )
             if self._unknown or self._errors:
                 text += f"  {self._unknown} unknown, {self._errors} errors"
             return text + (f"  no answer for {silent:.1f} s" if silent > 0.5 else "")
@@ -182,7 +206,11 @@ class Tally:
                 per_second=self._per_second,
                 gap_start_s=gap[0],
                 gap_length_s=gap[1],
-                latency_ms={name: self._percentile(share) for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)) if self._latencies},
+                latency_ms={
+                    name: self._percentile(share)
+                    for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
+                    if self._latencies
+                },
                 repeated=self._repeated,
                 lowest=self._lowest,
                 highest=self._highest,

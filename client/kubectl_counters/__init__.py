@@ -1,1 +1,2 @@
-"""`kubectl counters`: look at CounterClusters and work with them, through the Kubernetes API alone."""
+"""`kubectl counters`: look at CounterClusters and work with them, through the Kubernetes API
+alone."""

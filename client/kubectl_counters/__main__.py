@@ -1,4 +1,5 @@
-"""The commands of `kubectl counters`. Thin: what is asked is in kube.py and nodes.py, what is shown in views.py."""
+"""The commands of `kubectl counters`. Thin: what is asked is in kube.py and nodes.py, what is shown
+in views.py."""
 
 from __future__ import annotations
 
@@ -34,7 +35,12 @@ OUTCOME_UNKNOWN = 75
 NO_FILES = ":4"
 """Cobra's directive: do not go on with names of files."""
 
-app = typer.Typer(name="kubectl counters", no_args_is_help=True, help=__doc__.splitlines()[0] if __doc__ else "", pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="kubectl counters",
+    no_args_is_help=True,
+    help=__doc__.splitlines()[0] if __doc__ else "",
+    pretty_exceptions_enable=False,
+)
 
 
 class Output(enum.StrEnum):
@@ -44,7 +50,8 @@ class Output(enum.StrEnum):
 
 
 class Progress:
-    """One line that is written over, where somebody looks at a terminal; nothing elsewhere, and nothing that stays."""
+    """One line that is written over, where somebody looks at a terminal; nothing elsewhere, and
+    nothing that stays."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock, self._told_s = stream, clock, clock()
@@ -71,7 +78,8 @@ GLOBAL = ("-n", "--namespace", "--context", "--kubeconfig")
 
 
 class Session:
-    """What the global options made: where to ask. `dial`: how a pod is reached, where it is not through the API server."""
+    """What the global options made: where to ask. `dial`: how a pod is reached, where it is not
+    through the API server."""
 
     def __init__(self, kube: Kube, dial: Dial | None = None) -> None:
         self.kube, self._dial = kube, dial or kube.dial
@@ -84,7 +92,9 @@ class Session:
     def nodes(self, name: str, cluster: Object | None = None) -> Nodes:
         """Raises Trouble when there is no such cluster."""
         if name not in self._nodes:
-            self._nodes[name] = Nodes(self._dial, Door(cluster or self.kube.cluster(name), self.kube.secret))
+            self._nodes[name] = Nodes(
+                self._dial, Door(cluster or self.kube.cluster(name), self.kube.secret)
+            )
         return self._nodes[name]
 
     def found(self, name: str) -> tuple[list[Object], Object]:
@@ -105,7 +115,9 @@ def _names(ctx: typer.Context, incomplete: str) -> list[str]:
     """For the shell's completion, which must never fail."""
     try:
         params = ctx.parent.params if ctx.parent is not None else {}
-        kube = Kube.connect(params.get("kubeconfig"), params.get("context"), params.get("namespace"))
+        kube = Kube.connect(
+            params.get("kubeconfig"), params.get("context"), params.get("namespace")
+        )
         return [name for name in kube.clusters() if name.startswith(incomplete)]
     except Trouble:
         return []
@@ -126,10 +138,19 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_version, help="Prints the version of this program")] = False,
-    namespace: Annotated[str | None, typer.Option("-n", "--namespace", help="Namespace; else the context's")] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_version, help="Prints the version of this program"
+        ),
+    ] = False,
+    namespace: Annotated[
+        str | None, typer.Option("-n", "--namespace", help="Namespace; else the context's")
+    ] = None,
     context: Annotated[str | None, typer.Option(help="Context of the kubeconfig")] = None,
-    kubeconfig: Annotated[str | None, typer.Option(help="Another kubeconfig", envvar="KUBECONFIG")] = None,
+    kubeconfig: Annotated[
+        str | None, typer.Option(help="Another kubeconfig", envvar="KUBECONFIG")
+    ] = None,
 ) -> None:
     if ctx.obj is None:
         ctx.obj = Session(Kube.connect(kubeconfig, context, namespace))
@@ -166,15 +187,21 @@ def top(
         found = {}
         for pod in session.kube.pods(name):
             try:
-                found[pod["metadata"]["name"]] = views.samples(session.nodes(name).page(pod, "/metrics"))
+                found[pod["metadata"]["name"]] = views.samples(
+                    session.nodes(name).page(pod, "/metrics")
+                )
             except Trouble:
                 continue
         return found
 
-    def look(before: dict[str, dict[str, float]], since: float) -> tuple[dict[str, dict[str, float]], dict[str, Object]]:
+    def look(
+        before: dict[str, dict[str, float]], since: float
+    ) -> tuple[dict[str, dict[str, float]], dict[str, Object]]:
         after = scraped()
         took = time.monotonic() - since
-        return after, {pod: views.rates(before[pod], after[pod], took) for pod in after if pod in before}
+        return after, {
+            pod: views.rates(before[pod], after[pod], took) for pod in after if pod in before
+        }
 
     before, since = scraped(), time.monotonic()
     if once or output is not Output.TABLE:
@@ -191,17 +218,30 @@ def top(
 
 
 @app.command()
-def get(ctx: typer.Context, name: Name, keys: Annotated[list[str], typer.Argument(help="Counters")], output: How = Output.TABLE) -> None:
+def get(
+    ctx: typer.Context,
+    name: Name,
+    keys: Annotated[list[str], typer.Argument(help="Counters")],
+    output: How = Output.TABLE,
+) -> None:
     """The values of counters, as they are now."""
     pod = ctx.obj.ready_pod(name)
     values = dict(zip(keys, ctx.obj.nodes(name).command(pod, "MGET", *keys), strict=True))
     found = {key: None if value is None else int(value) for key, value in values.items()}
-    _show(output, found, "\n".join(f"{key} {'(none)' if value is None else value}" for key, value in found.items()))
+    _show(
+        output,
+        found,
+        "\n".join(f"{key} {'(none)' if value is None else value}" for key, value in found.items()),
+    )
 
 
 @app.command()
 def incr(
-    ctx: typer.Context, name: Name, key: str, by: Annotated[int, typer.Option(help="How much; may be negative")] = 1, output: How = Output.TABLE
+    ctx: typer.Context,
+    name: Name,
+    key: str,
+    by: Annotated[int, typer.Option(help="How much; may be negative")] = 1,
+    output: How = Output.TABLE,
 ) -> None:
     """Counts. Exit code 75: it is not known whether it was counted."""
     pod = ctx.obj.ready_pod(name)
@@ -226,7 +266,9 @@ def scan(
     found: dict[str, str] = {}
     with Progress(sys.stderr) as progress:
         try:
-            for page in ctx.obj.nodes(name).scan(ctx.obj.ready_pod(name), pattern, values=values, limit=limit):
+            for page in ctx.obj.nodes(name).scan(
+                ctx.obj.ready_pod(name), pattern, values=values, limit=limit
+            ):
                 found.update(page)
                 progress.tell(f"{len(found):,} counters")
         except Unconfirmed as error:  # nothing was to be changed
@@ -256,7 +298,11 @@ def restart(ctx: typer.Context, name: Name, output: How = Output.TABLE) -> None:
     """Restarts the members one after the other, the leader last; the operator does it."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ctx.obj.kube.edit(name, {"podTemplate": {"annotations": {RESTARTED: now}}})
-    _show(output, {"name": name, "restartedAt": now}, f"{name}: its members will be restarted one by one; kubectl counters status {name}")
+    _show(
+        output,
+        {"name": name, "restartedAt": now},
+        f"{name}: its members will be restarted one by one; kubectl counters status {name}",
+    )
 
 
 @app.command()
@@ -275,13 +321,19 @@ def resume(ctx: typer.Context, name: Name, output: How = Output.TABLE) -> None:
 
 @app.command()
 def logs(
-    ctx: typer.Context, name: Name, lines: Annotated[int, typer.Option(help="Of each member, at most", min=1)] = 100, output: How = Output.TABLE
+    ctx: typer.Context,
+    name: Name,
+    lines: Annotated[int, typer.Option(help="Of each member, at most", min=1)] = 100,
+    output: How = Output.TABLE,
 ) -> None:
     """The logs of all members, in the order of time."""
     found: list[dict[str, str]] = []
     for pod in ctx.obj.kube.pods(name):
         here = pod["metadata"]["name"]
-        found += [{"pod": here, "line": line} for line in ctx.obj.kube.logs(here, lines=lines).splitlines()]
+        found += [
+            {"pod": here, "line": line}
+            for line in ctx.obj.kube.logs(here, lines=lines).splitlines()
+        ]
     found.sort(key=lambda entry: _time_of(entry["line"]))
     _show(output, found, Text("\n".join(f"{entry['pod']}: {entry['line']}" for entry in found)))
 
@@ -295,16 +347,22 @@ def _time_of(line: str) -> str:
 
 @app.command()
 def report(ctx: typer.Context, name: Name, file: File = None, output: How = Output.TABLE) -> None:
-    """A bundle for whoever is to help: states, events, metrics and logs, without secrets and without counters."""
+    """A bundle for whoever is to help: states, events, metrics and logs, without secrets and
+    without counters."""
     target = file or Path(f"{name}-report.tar.gz")
     data = bundle(ctx.obj.kube, ctx.obj.nodes(name), name)
     target.write_bytes(data)
-    _show(output, {"file": str(target), "bytes": len(data)}, f"{target} ({len(data) / 1024:.0f} KiB); look through it before you send it")
+    _show(
+        output,
+        {"file": str(target), "bytes": len(data)},
+        f"{target} ({len(data) / 1024:.0f} KiB); look through it before you send it",
+    )
 
 
 @app.command()
 def audit(ctx: typer.Context, name: Name, output: How = Output.TABLE) -> None:
-    """What is open, to whom, why, and the remedy; it only looks. Exit code 1: something is of severity high or medium."""
+    """What is open, to whom, why, and the remedy; it only looks. Exit code 1: something is of
+    severity high or medium."""
     findings = auditing.found(ctx.obj.kube, ctx.obj.dial, name)
     if output is Output.TABLE:
         Console(highlight=False, markup=False).print(auditing.table(findings))
@@ -314,8 +372,9 @@ def audit(ctx: typer.Context, name: Name, output: How = Output.TABLE) -> None:
 
 
 def in_front(words: list[str]) -> list[str]:
-    """The global options before the command, wherever they stand: kubectl itself takes `-n` anywhere, and passes none to a plugin that stands before
-    its name. What follows `--` is left as it is."""
+    """The global options before the command, wherever they stand: kubectl itself takes `-n`
+    anywhere, and passes none to a plugin that stands before its name. What follows `--` is left as
+    it is."""
     front: list[str] = []
     rest: list[str] = []
     left = iter(words)
@@ -341,9 +400,14 @@ def main() -> None:
 
 
 def complete() -> None:
-    """For kubectl's own completion, which runs `kubectl_complete-counters WORD…` and expects one proposal a line and a directive of Cobra's."""
+    """For kubectl's own completion, which runs `kubectl_complete-counters WORD…` and expects one
+    proposal a line and a directive of Cobra's."""
     words = ["kubectl-counters", *sys.argv[1:]]
-    os.environ |= {"_KUBECTL_COUNTERS_COMPLETE": "complete_bash", "COMP_WORDS": shlex.join(words), "COMP_CWORD": str(len(words) - 1)}
+    os.environ |= {
+        "_KUBECTL_COUNTERS_COMPLETE": "complete_bash",
+        "COMP_WORDS": shlex.join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
     try:
         app(args=[], prog_name=words[0])
     finally:

@@ -1,8 +1,7 @@
 """Who may what in a namespace, from the roles and bindings of RBAC. Pure.
 
-Left out are those who may do everything by design: the group system:masters, Kubernetes' own users (`system:…`) and the
-ServiceAccounts of kube-system. What other authorizers grant is not seen.
-"""
+Left out are those who may do everything by design: the group system:masters, Kubernetes' own users
+(`system:…`) and the ServiceAccounts of kube-system. What other authorizers grant is not seen."""
 
 from __future__ import annotations
 
@@ -67,7 +66,8 @@ RIGHTS: tuple[tuple[str, str, tuple[Right, ...]], ...] = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Access:
-    """`roles`: of the namespace; `bindings` likewise; the others are cluster-wide. `secrets`: names that matter."""
+    """`roles`: of the namespace; `bindings` likewise; the others are cluster-wide. `secrets`: names
+    that matter."""
 
     namespace: str
     roles: list[Object]

@@ -1,8 +1,11 @@
-"""Gathers the facts of `kubectl counters audit`, and shows what checks.py makes of them. It only looks.
+"""Gathers the facts of `kubectl counters audit`, and shows what checks.py makes of them. It only
+looks.
 
-1. Secrets are never read. Objects are listed with the rights of whoever runs it; what cannot be had is a fact as well.
-2. Ports are tried through the API server's port-forward, as a stranger: handshakes with old versions and weak suites, and
-   one harmless question without a login. A handshake of one's own OpenSSL that cannot offer something proves nothing.
+1. Secrets are never read. Objects are listed with the rights of whoever runs it; what cannot be had
+   is a fact as well.
+2. Ports are tried through the API server's port-forward, as a stranger: handshakes with old
+   versions and weak suites, and one harmless question without a login. A handshake of one's own
+   OpenSSL that cannot offer something proves nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +33,10 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1"
 OPERATORS = "app.kubernetes.io/name=countercluster-operator"
 SECRETS = ("private", "nodes", "users", "cache", "client")
 FAILING = ("high", "medium")
-WEAK = "ALL:!aNULL:!eNULL:!ECDHE+AESGCM:!ECDHE+CHACHA20:!ECDHE+AESCCM:!DHE+AESGCM:!DHE+CHACHA20:!DHE+AESCCM:@SECLEVEL=0"
+WEAK = (
+    "ALL:!aNULL:!eNULL:!ECDHE+AESGCM:!ECDHE+CHACHA20:!ECDHE+AESCCM:"
+    "!DHE+AESGCM:!DHE+CHACHA20:!DHE+AESCCM:@SECLEVEL=0"
+)
 """Of TLS 1.2: without forward secrecy, or in CBC mode."""
 QUESTIONS = {
     "resp": b"*1\r\n$6\r\nDBSIZE\r\n",
@@ -101,7 +107,7 @@ def _access(kube: Kube, name: str) -> Access | None:
     )
 
 
-# --- ports ------------------------------------------------------------------------------------------------------------------
+# --- ports ----------------------------------------------------------------------------------------
 
 
 def _tried(dial: Dial, pods: list[Object]) -> tuple[tuple[Probe, ...], tuple[str, ...]]:
@@ -212,7 +218,7 @@ def _speaks_plainly(dial: Dial, pod: Object, number: int, question: bytes) -> bo
         return False
 
 
-# --- what is shown ----------------------------------------------------------------------------------------------------------
+# --- what is shown --------------------------------------------------------------------------------
 
 STYLES = {"high": "bold red", "medium": "yellow", "unknown": "dim"}
 

@@ -1,4 +1,5 @@
-"""Checks of `kubectl counters audit`: the spec, the certificates and the network. Pure (findings.py has the rules)."""
+"""Checks of `kubectl counters audit`: the spec, the certificates and the network. Pure (findings.py
+has the rules)."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ def audit(facts: Facts) -> list[Finding]:
     return sorted(found, key=lambda f: SEVERITIES.index(f.severity))
 
 
-# --- the spec ---------------------------------------------------------------------------------------------------------------
+# --- the spec -------------------------------------------------------------------------------------
 
 
 def _spec(facts: Facts) -> Iterator[Finding]:
@@ -32,7 +33,8 @@ def _spec(facts: Facts) -> Iterator[Finding]:
             "all ports are plain text; the admin and the peers' port obey",
             "everybody who reaches them",
             "a stranger reads passwords and counters, removes members, or takes a member's place",
-            "make a CounterCluster with spec.tls.enabled and move the clients; it cannot be switched on later",
+            "make a CounterCluster with spec.tls.enabled and move the clients; it cannot be "
+            "switched on later",
         )
     if not facts.enabled("auth"):
         yield Finding(
@@ -41,7 +43,8 @@ def _spec(facts: Facts) -> Iterator[Finding]:
             "the clients' port and Redis",
             "everybody who reaches them",
             "no password is asked for, so anybody counts and deletes",
-            "make a CounterCluster with spec.auth.enabled and move the clients; it cannot be switched on later",
+            "make a CounterCluster with spec.auth.enabled and move the clients; it cannot be "
+            "switched on later",
         )
     else:
         yield from _users(facts)
@@ -131,7 +134,7 @@ def _certificates(facts: Facts) -> Iterator[Finding]:
             )
 
 
-# --- the network ------------------------------------------------------------------------------------------------------------
+# --- the network ----------------------------------------------------------------------------------
 
 
 def _selects(selector: Object, labels: Object) -> bool:
@@ -193,7 +196,8 @@ def _policies(facts: Facts) -> Iterator[Finding]:
                 f"all ports of {name}",
                 "every pod",
                 "no NetworkPolicy selects it",
-                f"see why the operator does not keep the NetworkPolicies of {facts.name} (kubectl counters status)",
+                f"see why the operator does not keep the NetworkPolicies of {facts.name} "
+                f"(kubectl counters status)",
             )
         for policy in ours:
             if any(
@@ -205,7 +209,8 @@ def _policies(facts: Facts) -> Iterator[Finding]:
                     "medium",
                     f"all ports of {name}",
                     "everybody",
-                    f"NetworkPolicy {policy['metadata']['name']} admits everybody to every port, and policies add up",
+                    f"NetworkPolicy {policy['metadata']['name']} admits everybody to every port, "
+                    f"and policies add up",
                     "delete it, or narrow it",
                 )
     yield Finding(
@@ -243,7 +248,8 @@ def _probed(facts: Facts) -> Iterator[Finding]:
                 "medium",
                 f"{where}: {' '.join(filter(None, (probe.old, probe.weak)))}",
                 "whoever listens on the way",
-                "it agrees to a version or a suite that is broken, without forward secrecy, or in CBC mode",
+                "it agrees to a version or a suite that is broken, without forward secrecy, or "
+                "in CBC mode",
                 "nodes and Redis of this release do not; roll the cluster to its images",
             )
         if probe.answered and (

@@ -1,4 +1,5 @@
-"""Checks of `kubectl counters audit`: how pods are fenced in, and who may what. Pure (findings.py has the rules)."""
+"""Checks of `kubectl counters audit`: how pods are fenced in, and who may what. Pure (findings.py
+has the rules)."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def pods(facts: Facts) -> Iterator[Finding]:
                 f"{name}: {', '.join(tags)}",
                 "whoever may push to that registry",
                 "a tag can point to another image tomorrow",
-                "name images by digest: spec.image, spec.cache.image, RELATED_IMAGE_… of the operator",
+                "name images by digest: spec.image, spec.cache.image, RELATED_IMAGE_… of the "
+                "operator",
             )
 
 
@@ -95,11 +97,12 @@ def namespace(facts: Facts) -> Iterator[Finding]:
             f"pods beyond the restricted standard ({level or 'no label'})",
             "whoever may create pods there",
             "such a pod can reach the machine, and with it these volumes and keys",
-            f"kubectl label namespace {facts.namespace['metadata']['name']} pod-security.kubernetes.io/enforce=restricted; these pods fit",
+            f"kubectl label namespace {facts.namespace['metadata']['name']} "
+            f"pod-security.kubernetes.io/enforce=restricted; these pods fit",
         )
 
 
-# --- people -----------------------------------------------------------------------------------------------------------------
+# --- people ---------------------------------------------------------------------------------------
 
 
 def restrictions(facts: Facts) -> Iterator[Finding]:
@@ -125,8 +128,10 @@ def restrictions(facts: Facts) -> Iterator[Finding]:
                 "low",
                 "any image, run as a node or as Redis",
                 "whoever may create CounterClusters",
-                f"ALLOWED_IMAGES is not set for {deployment['metadata'].get('namespace', '')}/{deployment['metadata']['name']}",
-                "set it, and manifests/policies/tenants.yaml, where tenants may create CounterClusters but no pods",
+                f"ALLOWED_IMAGES is not set for "
+                f"{deployment['metadata'].get('namespace', '')}/{deployment['metadata']['name']}",
+                "set it, and manifests/policies/tenants.yaml, where tenants may create "
+                "CounterClusters but no pods",
             )
 
 

@@ -1,9 +1,12 @@
-"""How a node of one cluster is entered: by which certificate it is known, and with which password or certificate one shows oneself.
+"""How a node of one cluster is entered: by which certificate it is known, and with which password
+or certificate one shows oneself.
 
-1. What is needed is read from the cluster's own Secrets with the rights of whoever runs the plugin, only when it is needed, and is kept in memory:
-   `<name>-client` (authority, user, password) to count, `<name>-private` (the operator's certificate) to administer.
-2. Pages (status, metrics) ask for nothing, and nothing secret is sent for them. Who may not read Secrets gets them all the same, without a check of
-   the node's certificate: the connection is the API server's port-forward, which ends inside the very pod that was asked for.
+1. What is needed is read from the cluster's own Secrets with the rights of whoever runs the plugin,
+   only when it is needed, and is kept in memory: `<name>-client` (authority, user, password) to
+   count, `<name>-private` (the operator's certificate) to administer.
+2. Pages (status, metrics) ask for nothing, and nothing secret is sent for them. Who may not read
+   Secrets gets them all the same, without a check of the node's certificate: the connection is the
+   API server's port-forward, which ends inside the very pod that was asked for.
 """
 
 from __future__ import annotations
@@ -43,7 +46,10 @@ class Door:
         if not self._login:
             return {}
         found = self._client
-        return {"username": found.get("username", b"default").decode(), "password": self._needed("password", found).decode()}
+        return {
+            "username": found.get("username", b"default").decode(),
+            "password": self._needed("password", found).decode(),
+        }
 
     def to_page(self, connection: socket.socket) -> socket.socket:
         """The HTTP port."""
@@ -57,7 +63,9 @@ class Door:
         """The admin port. Raises Trouble."""
         return self._shaken(connection, lambda: self._admin)
 
-    def _shaken(self, connection: socket.socket, context: Callable[[], ssl.SSLContext]) -> socket.socket:
+    def _shaken(
+        self, connection: socket.socket, context: Callable[[], ssl.SSLContext]
+    ) -> socket.socket:
         if not self.secured:
             return connection
         try:
@@ -84,13 +92,16 @@ class Door:
 
     @cached_property
     def _admin(self) -> ssl.SSLContext:
-        """An operator of 0.1.0 shows the certificate of spec.tls.secretName, and keeps none of its own then."""
+        """An operator of 0.1.0 shows the certificate of spec.tls.secretName, and keeps none of its
+        own then."""
         given, stem = str(self._tls.get("secretName") or ""), "admin"
         found = self._secret(f"{self._name}-private")
         if given and not found.get("admin.crt"):
             stem, found = "tls", self._secret(given)
         context = _trusting(self._needed("ca.crt", self._client))
-        with tempfile.TemporaryDirectory(prefix="kubectl-counters-") as folder:  # OpenSSL's Python face reads keys from files only
+        with tempfile.TemporaryDirectory(
+            prefix="kubectl-counters-"
+        ) as folder:  # OpenSSL's Python face reads keys from files only
             paths = [Path(folder, f"{stem}.{end}") for end in ("crt", "key")]
             for path in paths:
                 _write_private(path, self._needed(path.name, found))
@@ -99,7 +110,10 @@ class Door:
 
     def _needed(self, key: str, found: Files) -> bytes:
         if not found.get(key):
-            raise Trouble(f"the Secrets of {self._name} have no {key} yet: kubectl counters status {self._name} tells what the operator is doing")
+            raise Trouble(
+                f"the Secrets of {self._name} have no {key} yet: kubectl counters status "
+                f"{self._name} tells what the operator is doing"
+            )
         return found[key]
 
 
@@ -111,5 +125,7 @@ def _trusting(authorities: bytes) -> ssl.SSLContext:
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    with contextlib.closing(os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")) as file:
+    with contextlib.closing(
+        os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    ) as file:
         file.write(content)

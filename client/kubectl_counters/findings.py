@@ -1,11 +1,12 @@
 """What `kubectl counters audit` finds: what is open, to whom, why that matters, and the remedy.
 The checks are pure (checks.py, checks_pods.py): facts go in, findings come out.
 
-1. A check looks at facts and never asks. A fact that could not be had is `None`, and the check that needs it says so
-   (severity `unknown`) with the right that it takes: what was not seen is never called closed.
+1. A check looks at facts and never asks. A fact that could not be had is `None`, and the check that
+   needs it says so (severity `unknown`) with the right that it takes: what was not seen is never
+   called closed.
 2. Every finding has an id, which is a heading of docs/operating/audit.md.
-3. `high`: somebody who was granted nothing gets in. `medium`: a layer that should be there is missing. `low`: worth a
-   look, and so by default. `info`: who may what, for a human to judge.
+3. `high`: somebody who was granted nothing gets in. `medium`: a layer that should be there is
+   missing. `low`: worth a look, and so by default. `info`: who may what, for a human to judge.
 """
 
 from __future__ import annotations

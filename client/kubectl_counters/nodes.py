@@ -1,4 +1,5 @@
-"""Conversations with a cluster's nodes over connections that somebody else made: HTTP for status and metrics, the Redis protocol for the rest."""
+"""Conversations with a cluster's nodes over connections that somebody else made: HTTP for status
+and metrics, the Redis protocol for the rest."""
 
 from __future__ import annotations
 
@@ -27,9 +28,13 @@ class Unconfirmed(Trouble):
 
 
 def _unconfirmed(error: redis.RedisError) -> bool:
-    if isinstance(error, (redis.AuthenticationError, redis.BusyLoadingError)):  # ConnectionErrors in redis-py's eyes
+    if isinstance(
+        error, (redis.AuthenticationError, redis.BusyLoadingError)
+    ):  # ConnectionErrors in redis-py's eyes
         return False
-    return isinstance(error, (redis.ConnectionError, redis.TimeoutError)) or str(error).startswith("UNKNOWN")
+    return isinstance(error, (redis.ConnectionError, redis.TimeoutError)) or str(error).startswith(
+        "UNKNOWN"
+    )
 
 
 class _Given(redis.Connection):
@@ -71,34 +76,58 @@ class Nodes:
     def statuses(self, pods: list[Object]) -> dict[str, Object]:
         """By the name of the pod; asked all at once."""
         with ThreadPoolExecutor(max_workers=max(1, len(pods))) as pool:
-            return {pod["metadata"]["name"]: found for pod, found in zip(pods, pool.map(self.status, pods), strict=True)}
+            return {
+                pod["metadata"]["name"]: found
+                for pod, found in zip(pods, pool.map(self.status, pods), strict=True)
+            }
 
     def command(self, pod: Object, *words: str | int) -> Any:
         """One command to the port of clients. Raises Trouble with the node's own words."""
-        return self._asked(pod, lambda: self._door.to_count(self._dial(pod, RESP)), self._door.login, *words)
+        return self._asked(
+            pod, lambda: self._door.to_count(self._dial(pod, RESP)), self._door.login, *words
+        )
 
-    def _asked(self, pod: Object, given: Callable[[], socket.socket], login: dict[str, Any], *words: str | int) -> Any:
+    def _asked(
+        self,
+        pod: Object,
+        given: Callable[[], socket.socket],
+        login: dict[str, Any],
+        *words: str | int,
+    ) -> Any:
         """Asked once: a repeated increment would count twice."""
         with self._talk(pod, given, login) as client:
             return client.execute_command(*words)
 
     @contextlib.contextmanager
-    def _talk(self, pod: Object, given: Callable[[], socket.socket], login: dict[str, Any]) -> Iterator[redis.Redis]:
+    def _talk(
+        self, pod: Object, given: Callable[[], socket.socket], login: dict[str, Any]
+    ) -> Iterator[redis.Redis]:
         """One connection. Raises Trouble with the node's own words."""
         pool = redis.ConnectionPool(
-            connection_class=_Given, given=given, retry=Retry(NoBackoff(), 0), decode_responses=True, max_connections=1, **login
+            connection_class=_Given,
+            given=given,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+            max_connections=1,
+            **login,
         )
         try:
             with redis.Redis(connection_pool=pool) as client:
                 yield client
         except redis.RedisError as error:
-            raise (Unconfirmed if _unconfirmed(error) else Trouble)(f"{pod['metadata']['name']}: {error}") from None
+            raise (Unconfirmed if _unconfirmed(error) else Trouble)(
+                f"{pod['metadata']['name']}: {error}"
+            ) from None
         finally:
             pool.disconnect()
 
-    def scan(self, pod: Object, pattern: str, *, values: bool = False, limit: int = 0) -> Iterator[Page]:
+    def scan(
+        self, pod: Object, pattern: str, *, values: bool = False, limit: int = 0
+    ) -> Iterator[Page]:
         """Names of counters, and with `values` these, in pages. Raises Trouble."""
-        with self._talk(pod, lambda: self._door.to_count(self._dial(pod, RESP)), self._door.login) as client:
+        with self._talk(
+            pod, lambda: self._door.to_count(self._dial(pod, RESP)), self._door.login
+        ) as client:
 
             def ask(*commands: tuple[str | int, ...]) -> list[object]:
                 with client.pipeline(transaction=False) as together:
@@ -109,4 +138,10 @@ class Nodes:
             yield from pages(ask, pattern, values=values, limit=limit)
 
     def transfer(self, leader: Object, node_id: str = NOBODY) -> None:
-        self._asked(leader, lambda: self._door.to_administer(self._dial(leader, ADMIN)), {}, "RAFT.TRANSFER", node_id)
+        self._asked(
+            leader,
+            lambda: self._door.to_administer(self._dial(leader, ADMIN)),
+            {},
+            "RAFT.TRANSFER",
+            node_id,
+        )

@@ -1,8 +1,8 @@
 """A support bundle: what somebody else needs to help, and no secret.
 
-Secrets are not even asked for. What could carry one all the same (an environment variable, an annotation, a line of a log) goes through `clean`:
-values under names that sound secret, passwords in URLs, private keys and tokens are struck out. Names of counters are left out, values, too.
-"""
+Secrets are not even asked for. What could carry one all the same (an environment variable, an
+annotation, a line of a log) goes through `clean`: values under names that sound secret, passwords
+in URLs, private keys and tokens are struck out. Names of counters are left out, values, too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import re
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ParamSpec
 
 import yaml
 
@@ -20,16 +20,24 @@ from kubectl_counters.kube import Kube, Object, Trouble
 from kubectl_counters.nodes import Nodes
 from kubectl_counters.views import summary
 
+P = ParamSpec("P")
+
 OUT = "<removed>"
 LOG_LINES = 2_000
 KINDS = (
-    "/api/v1/namespaces/{}/pods", "/api/v1/namespaces/{}/services", "/api/v1/namespaces/{}/persistentvolumeclaims",
+    "/api/v1/namespaces/{}/pods", "/api/v1/namespaces/{}/services",
+    "/api/v1/namespaces/{}/persistentvolumeclaims",
     "/apis/apps/v1/namespaces/{}/statefulsets", "/apis/apps/v1/namespaces/{}/deployments",
-    "/apis/policy/v1/namespaces/{}/poddisruptionbudgets", "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
+    "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
 )  # fmt: skip
-SECRET_NAME = re.compile(r"passw|secret|token|credential|authorization|api.?key|private.?key|requirepass|masterauth", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"passw|secret|token|credential|authorization|api.?key|private.?key|requirepass|masterauth",
+    re.IGNORECASE,
+)
 IN_TEXT = (
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL), OUT),
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----",
+    re.DOTALL), OUT),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*", re.DOTALL), OUT),
     (re.compile(r"(\w+://)[^/\s@]+@"), rf"\g<1>{OUT}@"),
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), OUT),
@@ -52,11 +60,20 @@ def clean(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
         if SECRET_NAME.search(str(value.get("name", ""))) and isinstance(value.get("value"), str):
             value = {**value, "value": OUT}
-        return {k: clean(v, k) for k, v in value.items() if k != "managedFields" and "last-applied-configuration" not in k}
+        return {
+            k: clean(v, k)
+            for k, v in value.items()
+            if k != "managedFields" and "last-applied-configuration" not in k
+        }
     if isinstance(value, list):
         words = [clean(v, name) for v in value]
         for n, word in enumerate(value[:-1]):  # arguments of a program: the word after the flag
-            if isinstance(word, str) and word.startswith("-") and SECRET_NAME.search(word) and "=" not in word:
+            if (
+                isinstance(word, str)
+                and word.startswith("-")
+                and SECRET_NAME.search(word)
+                and "=" not in word
+            ):
                 words[n + 1] = OUT
         return words
     if isinstance(value, str):
@@ -86,24 +103,32 @@ def _parts(kube: Kube, nodes: Nodes, name: str) -> Iterator[tuple[str, str]]:
     yield "status.json", json.dumps(clean(summary(cluster, pods, statuses)), indent=2)
     yield "events.yaml", _told(lambda: _yaml(kube.events(name)))
     for path in KINDS:
-        yield f"{path.rpartition('/')[2]}.yaml", _told(lambda path=path: _yaml(kube.listed(path, name)))  # type: ignore[misc]
+        yield (
+            f"{path.rpartition('/')[2]}.yaml",
+            _told(lambda path: _yaml(kube.listed(path, name)), path),
+        )
     for pod in pods:
         here = str(pod["metadata"]["name"])
         yield f"nodes/{here}/status.json", json.dumps(clean(statuses[here]), indent=2)
-        yield f"nodes/{here}/metrics.txt", _told(lambda pod=pod: clean_text(nodes.page(pod, "/metrics")))  # type: ignore[misc]
+        metrics = _told(lambda pod: clean_text(nodes.page(pod, "/metrics")), pod)
+        yield f"nodes/{here}/metrics.txt", metrics
     for pod in kube.listed("/api/v1/namespaces/{}/pods", name):
         here = str(pod["metadata"]["name"])
-        yield f"logs/{here}.log", _told(lambda here=here: clean_text(kube.logs(here, lines=LOG_LINES)))  # type: ignore[misc]
+        yield f"logs/{here}.log", _told(_logs, kube, here, False)
         if any(c.get("restartCount") for c in pod.get("status", {}).get("containerStatuses") or []):
-            yield f"logs/{here}.previous.log", _told(lambda here=here: clean_text(kube.logs(here, lines=LOG_LINES, previous=True)))  # type: ignore[misc]
+            yield f"logs/{here}.previous.log", _told(_logs, kube, here, True)
+
+
+def _logs(kube: Kube, pod: str, previous: bool) -> str:
+    return clean_text(kube.logs(pod, lines=LOG_LINES, previous=previous))
 
 
 def _yaml(found: Object | list[Object]) -> str:
     return yaml.safe_dump(clean(found), sort_keys=False)
 
 
-def _told(part: Callable[[], str]) -> str:
+def _told(part: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> str:
     try:
-        return part()
+        return part(*args, **kwargs)
     except Trouble as error:
         return f"not had: {error}\n"

@@ -1,10 +1,14 @@
 """Walks over all counters of a cluster, on one connection.
 
-1. A page is as large as a node gives in 20 ms of its processor: 10,000 names take 10 ms. Values are asked for 5,000 at a time; the node takes such a
-   command in slices (docs/internals/performance.md). The time is not measured from here: the way through a port-forward takes longer than the node,
-   and differs from page to page, so that a walk that measured it went on in pages of 2,000 and waited for the way all the time.
-2. What a page costs is one way there and back: the values of one page are asked for together with the names of the next.
-3. Names come once each (a counter that is made or deleted meanwhile may be missing or not); values are those of a moment after.
+1. A page is as large as a node gives in 20 ms of its processor: 10,000 names take 10 ms. Values are
+   asked for 5,000 at a time; the node takes such a command in slices
+   (docs/internals/performance.md). The time is not measured from here: the way through a
+   port-forward takes longer than the node, and differs from page to page, so that a walk that
+   measured it went on in pages of 2,000 and waited for the way all the time.
+2. What a page costs is one way there and back: the values of one page are asked for together with
+   the names of the next.
+3. Names come once each (a counter that is made or deleted meanwhile may be missing or not); values
+   are those of a moment after.
 4. Nothing is kept but the page: whoever asks decides when it is enough.
 """
 
@@ -30,8 +34,16 @@ def pages(ask: Ask, pattern: str, *, values: bool = False, limit: int = 0) -> It
     most, left = (PAGE_OF_VALUES if values else PAGE), limit
 
     def scan(cursor: str) -> tuple[str | int, ...]:
-        # A node looks at no more names than COUNT: few where few are wanted, but not so few that a rare pattern takes for ever.
-        return ("SCAN", cursor, "MATCH", pattern, "COUNT", min(most, max(left, 1_000)) if limit else most)
+        # A node looks at no more names than COUNT: few where few are wanted, but not so few that a
+        # rare pattern takes for ever.
+        return (
+            "SCAN",
+            cursor,
+            "MATCH",
+            pattern,
+            "COUNT",
+            min(most, max(left, 1_000)) if limit else most,
+        )
 
     (answer,) = ask(scan("0"))
     while True:
@@ -58,4 +70,6 @@ def _told(answer: object) -> tuple[str, list[str]]:
 def _with_values(names: list[str], found: object) -> Page:
     """Of those that are still there."""
     assert isinstance(found, list)
-    return [(name, str(value)) for name, value in zip(names, found, strict=True) if value is not None]
+    return [
+        (name, str(value)) for name, value in zip(names, found, strict=True) if value is not None
+    ]

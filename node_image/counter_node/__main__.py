@@ -16,7 +16,13 @@ from counter_node.net.descriptors import TooFewDescriptors
 from counter_node.node import serve
 from counter_node.security.acl import AclError
 from counter_node.security.tls import CertificateError
-from counter_node.storage import DamagedError, DiskFailedError, DiskFullError, InvariantError, StorageError
+from counter_node.storage import (
+    DamagedError,
+    DiskFailedError,
+    DiskFullError,
+    InvariantError,
+    StorageError,
+)
 
 
 def main() -> int:
@@ -25,9 +31,12 @@ def main() -> int:
     except settings.SettingsError as error:
         print(f"counter_node: {error}", file=sys.stderr)
         return Exit.SETTINGS
-    # What a turn makes is gone by its end; without this the collector would look at it every 700 objects, and at everything else now and then.
+    # What a turn makes is gone by its end; without this the collector would look at it every 700
+    # objects, and at everything else now and then.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # max_clients is the limit, and not 1,024 descriptors
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (most, most)
+    )  # max_clients is the limit, and not 1,024 descriptors
     gc.set_threshold(50_000, 20, 20)
     memory.settle()
     listener = logs.configure(found.log_level, node=found.name)

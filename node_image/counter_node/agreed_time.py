@@ -4,8 +4,8 @@ Each clock gives an interval in which UTC lies if that clock is right. What they
 bounds within which at least `needed` intervals cover a point (K. Marzullo's algorithm, with the
 number of right clocks given beforehand).
 
-    If at least `needed` clocks are right, UTC is not before the lower bound and not after the upper.
-    If fewer than `needed` are wrong, each bound is within an interval of a right clock.
+    If at least `needed` clocks are right, UTC is not before the lower bound and not after the
+    upper. If fewer than `needed` are wrong, each bound is within an interval of a right clock.
 
 Both hold when `needed` is a majority of all clocks and a minority is wrong; one that does not
 answer counts as wrong. Log time goes by the lower bound, as it may be late and never early.
@@ -38,7 +38,8 @@ class Interval(NamedTuple):
 
 
 def agree(intervals: Sequence[Interval], needed: int) -> Interval | None:
-    """The bounds of what at least `needed` of the intervals cover; None when they cover no point."""
+    """The bounds of what at least `needed` of the intervals cover; None when they cover no
+    point."""
     assert needed >= 1
     if len(intervals) < needed:
         return None

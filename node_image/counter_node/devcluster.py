@@ -2,16 +2,17 @@
 
     python -m counter_node.devcluster --nodes 3 --port 7001 --dir DIR
 
-Runs in the foreground until SIGTERM or Ctrl-C. Node i (from 0) serves the Redis protocol on port + i; its other ports are chosen free ones and
-kept in DIR/node-i/ports.json, so that a second start over the same DIR is the same cluster. When all nodes are voters it has printed one line for
-each, `node I pid PID resp 127.0.0.1:PORT`, and then `ready`. A node that dies is started again after a second and its line is printed anew;
-`--no-restart` turns that off. With `--cluster-mode` node i also serves clients in Redis cluster mode, on port + number of nodes + i. Options after
-`--` go to every node, e.g. `-- --tick-ms 20`. Logs: DIR/node-i/log.
+Runs in the foreground until SIGTERM or Ctrl-C. Node i (from 0) serves the Redis protocol on port +
+i; its other ports are chosen free ones and kept in DIR/node-i/ports.json, so that a second start
+over the same DIR is the same cluster. When all nodes are voters it has printed one line for each,
+`node I pid PID resp 127.0.0.1:PORT`, and then `ready`. A node that dies is started again after a
+second and its line is printed anew; `--no-restart` turns that off. With `--cluster-mode` node i
+also serves clients in Redis cluster mode, on port + number of nodes + i. Options after `--` go to
+every node, e.g. `-- --tick-ms 20`. Logs: DIR/node-i/log.
 
-Somebody who lets nodes reach each other by another way writes ports.json beforehand: `host`, the address of the
-node; `enter`, the words of a command before its own, which end in running it (nsenter); `advertised`, the port at
-which others reach it.
-"""
+Somebody who lets nodes reach each other by another way writes ports.json beforehand: `host`, the
+address of the node; `enter`, the words of a command before its own, which end in running it
+(nsenter); `advertised`, the port at which others reach it."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ FOR_ONE_NODE = ("COUNTER_FAILPOINTS", "FAKETIME_TIMESTAMP_FILE", "TEST_CLOCKS_FI
 
 
 class ClusterError(Exception):
-    """The cluster could not be formed; the message says which step failed and what the node said."""
+    """The cluster could not be formed; the message says which step failed and what the node
+    said."""
 
 
 def say(line: str) -> None:
@@ -52,16 +54,23 @@ def say(line: str) -> None:
 
 
 def _operator_tls() -> dict[str, Any]:
-    """With COUNTER_TLS_DIR in the environment, which the nodes take too: that folder holds operator.crt and operator.key besides theirs."""
+    """With COUNTER_TLS_DIR in the environment, which the nodes take too: that folder holds
+    operator.crt and operator.key besides theirs."""
     folder = os.environ.get("COUNTER_TLS_DIR")
     if not folder:
         return {}
-    files = {"ssl_ca_certs": "ca.crt", "ssl_certfile": "operator.crt", "ssl_keyfile": "operator.key"}
+    files = {
+        "ssl_ca_certs": "ca.crt",
+        "ssl_certfile": "operator.crt",
+        "ssl_keyfile": "operator.key",
+    }
     return {"ssl": True} | {option: str(Path(folder) / name) for option, name in files.items()}
 
 
 class NodeProcess:
-    def __init__(self, index: int, resp_port: int, cluster_port: int, directory: Path, options: list[str]) -> None:
+    def __init__(
+        self, index: int, resp_port: int, cluster_port: int, directory: Path, options: list[str]
+    ) -> None:
         self.index = index
         self.resp_port = resp_port
         self.cluster_port = cluster_port
@@ -83,7 +92,8 @@ class NodeProcess:
 
     @property
     def peer(self) -> str:
-        """Where others reach this node: "advertised" in ports.json, if somebody put a proxy there, else its own port."""
+        """Where others reach this node: "advertised" in ports.json, if somebody put a proxy there,
+        else its own port."""
         return f"{self.host}:{self.ports.get('advertised', self.ports['peer'])}"
 
     @property
@@ -108,7 +118,14 @@ class NodeProcess:
         for name in FOR_ONE_NODE:
             if value := environment.get(f"{name}_{self.index}"):
                 environment[name] = value
-        command = [*self.ports.get("enter", ()), sys.executable, "-m", "counter_node", *flags, *self._options]
+        command = [
+            *self.ports.get("enter", ()),
+            sys.executable,
+            "-m",
+            "counter_node",
+            *flags,
+            *self._options,
+        ]
         with (self.directory / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment
@@ -135,8 +152,20 @@ class NodeProcess:
 
 
 class DevCluster:
-    def __init__(self, count: int, port: int, directory: Path, options: list[str], *, restart: bool, cluster_mode: bool) -> None:
-        self.nodes = [NodeProcess(i, port + i, port + count + i if cluster_mode else 0, directory, options) for i in range(count)]
+    def __init__(
+        self,
+        count: int,
+        port: int,
+        directory: Path,
+        options: list[str],
+        *,
+        restart: bool,
+        cluster_mode: bool,
+    ) -> None:
+        self.nodes = [
+            NodeProcess(i, port + i, port + count + i if cluster_mode else 0, directory, options)
+            for i in range(count)
+        ]
         self._restart = restart
         self._stopping = False
 
@@ -148,7 +177,10 @@ class DevCluster:
             say("ready")
             await asyncio.gather(*keepers)
         except TimeoutError:
-            raise ClusterError(f"no cluster of {len(self.nodes)} voters within {FORM_S:.0f} s; see the nodes' log files") from None
+            raise ClusterError(
+                f"no cluster of {len(self.nodes)} voters within {FORM_S:.0f} s; see the nodes' "
+                f"log files"
+            ) from None
         finally:
             self._stopping = True
             for keeper in keepers:
@@ -169,7 +201,9 @@ class DevCluster:
             await asyncio.sleep(RESTART_S)
 
     async def _end(self) -> None:
-        running = [n.process for n in self.nodes if n.process is not None and n.process.returncode is None]
+        running = [
+            n.process for n in self.nodes if n.process is not None and n.process.returncode is None
+        ]
         for process in running:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
@@ -181,7 +215,8 @@ class DevCluster:
                 process.kill()
 
     async def _form(self) -> None:
-        """Bootstrap the first node of a new cluster, then add the others one by one; an old cluster only has to come back."""
+        """Bootstrap the first node of a new cluster, then add the others one by one; an old cluster
+        only has to come back."""
         states = [await self._answering(node) for node in self.nodes]
         if all(state["role"] == "waiting" for state in states):
             await self.nodes[0].admin("RAFT.BOOTSTRAP", states[0]["nodeId"])
@@ -203,7 +238,11 @@ class DevCluster:
             member = {m["nodeId"]: m for m in (await self._leader_status())["members"]}.get(node_id)
             if member is not None and member["voter"]:
                 return
-            command = ("RAFT.ADDLEARNER", node_id, f"node-{node.index}", node.peer, node.resp) if member is None else ("RAFT.PROMOTE", node_id)
+            command = (
+                ("RAFT.ADDLEARNER", node_id, f"node-{node.index}", node.peer, node.resp)
+                if member is None
+                else ("RAFT.PROMOTE", node_id)
+            )
             try:
                 await (await self._leader()).admin(*command)
             except (RedisError, OSError):
@@ -227,7 +266,14 @@ async def _main(options: argparse.Namespace) -> int:
     directory = Path(options.dir)
     directory.mkdir(parents=True, exist_ok=True)
     extra = [o for o in options.node_options if o != "--"]
-    cluster = DevCluster(options.nodes, options.port, directory, extra, restart=not options.no_restart, cluster_mode=options.cluster_mode)
+    cluster = DevCluster(
+        options.nodes,
+        options.port,
+        directory,
+        extra,
+        restart=not options.no_restart,
+        cluster_mode=options.cluster_mode,
+    )
     task = asyncio.create_task(cluster.run())
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -243,14 +289,26 @@ async def _main(options: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="counter_node.devcluster", description="A cluster of node processes on loopback.")
+    parser = argparse.ArgumentParser(
+        prog="counter_node.devcluster", description="A cluster of node processes on loopback."
+    )
     parser.add_argument("--version", action="version", version=f"counter_node {__version__}")
     parser.add_argument("--nodes", type=int, default=3, help="how many, 1 to 7")
-    parser.add_argument("--port", type=int, default=7001, help="node i serves the Redis protocol on PORT + i")
-    parser.add_argument("--dir", default=f"/tmp/countercluster-{os.getuid()}-{int(time.time())}", help="data, logs and ports of the nodes")
+    parser.add_argument(
+        "--port", type=int, default=7001, help="node i serves the Redis protocol on PORT + i"
+    )
+    parser.add_argument(
+        "--dir",
+        default=f"/tmp/countercluster-{os.getuid()}-{int(time.time())}",
+        help="data, logs and ports of the nodes",
+    )
     parser.add_argument("--no-restart", action="store_true", help="leave a node that died dead")
-    parser.add_argument("--cluster-mode", action="store_true", help="serve clients in Redis cluster mode as well")
-    parser.add_argument("node_options", nargs=argparse.REMAINDER, help="after --: options for every node")
+    parser.add_argument(
+        "--cluster-mode", action="store_true", help="serve clients in Redis cluster mode as well"
+    )
+    parser.add_argument(
+        "node_options", nargs=argparse.REMAINDER, help="after --: options for every node"
+    )
     options = parser.parse_args()
     if not 1 <= options.nodes <= 7:
         parser.error(f"--nodes is {options.nodes}; 1 to 7")

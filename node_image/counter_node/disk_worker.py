@@ -1,15 +1,19 @@
-"""Runs disk jobs, a write and a sync each: inside the loop, beside it, or on a thread of the interpreter.
+"""Runs disk jobs, a write and a sync each: inside the loop, beside it, or on a thread of the
+interpreter.
 
-    inside   A follower's, which has nothing else to do, and the leader waits for it; and what a leader does not want beside. Nothing is cheaper.
-    beside   A leader's, where `fast/syncer.pyx` is compiled: the write inside, then a thread that never needs the GIL calls fdatasync, and the loop
-             goes on. For many commands, to read what the many others send; for one, as the followers may have it durable before this disk has.
-             Without the module: inside.
-    thread   For as long as the disk is slow, and for what always is (snapshot files): all of it on a thread, so that not even a write that hangs
-             stops heartbeats. When it is done it must get the GIL back from a busy loop, which costs milliseconds at the 99th percentile.
+    inside   A follower's, which has nothing else to do, and the leader waits for it; and what a
+             leader does not want beside. Nothing is cheaper.
+    beside   A leader's, where `fast/syncer.pyx` is compiled: the write inside, then a thread that
+             never needs the GIL calls fdatasync, and the loop
+             goes on. For many commands, to read what the many others send; for one, as the
+             followers may have it durable before this disk has. Without the module: inside.
+    thread   For as long as the disk is slow, and for what always is (snapshot files): all of it on
+             a thread, so that not even a write that hangs
+             stops heartbeats. When it is done it must get the GIL back from a busy loop, which
+             costs milliseconds at the 99th percentile.
 
-One job over `SLOW_S` inside the loop, or an average over `SLOW_AVERAGE_S`, moves the next `CAREFUL_JOBS` to the thread.
-See docs/decisions/0005-disk-inline-or-thread.md.
-"""
+One job over `SLOW_S` inside the loop, or an average over `SLOW_AVERAGE_S`, moves the next
+`CAREFUL_JOBS` to the thread. See docs/decisions/0005-disk-inline-or-thread.md."""
 
 from __future__ import annotations
 
@@ -31,7 +35,9 @@ Done = Callable[[BaseException | None], None]
 class DiskWorker:
     """`submit` one job at a time; `done(error)` is called on the loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, storage: Storage, observe: Callable[[float], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, storage: Storage, observe: Callable[[float], None]
+    ) -> None:
         self._loop = loop
         self._storage = storage
         self._observe = observe  # seconds of each job
@@ -45,9 +51,18 @@ class DiskWorker:
         if self._syncer is not None:
             loop.add_reader(self._syncer.told, self._synced)
 
-    def submit(self, write: Callable[[], None], done: Done, *, slow: bool = False, leads: bool = False, beside: bool = False) -> None:
-        """`write` is followed by the storage's sync. `slow` work always goes to the thread. Of a follower, `done` is called before `submit` returns;
-        of a leader, after what came in meanwhile was read."""
+    def submit(
+        self,
+        write: Callable[[], None],
+        done: Done,
+        *,
+        slow: bool = False,
+        leads: bool = False,
+        beside: bool = False,
+    ) -> None:
+        """`write` is followed by the storage's sync. `slow` work always goes to the thread. Of a
+        follower, `done` is called before `submit` returns; of a leader, after what came in
+        meanwhile was read."""
         if slow or self._careful > 0:
             self._careful = max(0, self._careful - 1)
             self._jobs.put((write, done))
@@ -79,7 +94,7 @@ class DiskWorker:
         if blocked_s > SLOW_S or self._average_s > SLOW_AVERAGE_S:
             self._careful = CAREFUL_JOBS
 
-    # --- beside the loop ----------------------------------------------------------------------------------------------------
+    # --- beside the loop --------------------------------------------------------------------------
 
     def _start_beside(self, write: Callable[[], None], done: Done) -> None:
         assert self._syncer is not None
@@ -102,7 +117,7 @@ class DiskWorker:
         self._observe(time.monotonic() - start)
         done(error)
 
-    # --- on the thread ------------------------------------------------------------------------------------------------------
+    # --- on the thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -114,7 +129,12 @@ class DiskWorker:
                 self._loop.call_soon_threadsafe(done, error)
             except RuntimeError:
                 return  # the loop has ended
-            del job, write, done, error  # else they stay until the next job comes, with all that they hold
+            del (
+                job,
+                write,
+                done,
+                error,
+            )  # else they stay until the next job comes, with all that they hold
 
     def close(self) -> None:
         """Waits for the job under way, of which nobody is told any more."""

@@ -1,8 +1,9 @@
-"""A node inside a Python program: `RaftNode("127.0.0.1:8080")`, `start`, `join_cluster`, `set`, `get`, `incr`, `stop`.
+"""A node inside a Python program: `RaftNode("127.0.0.1:8080")`, `start`, `join_cluster`, `set`,
+`get`, `incr`, `stop`.
 
-It is the real node, with its disk and its elections, on a thread of its own; it also serves the Redis protocol on the given address. Meant for
-learning and for tests of applications; in production run nodes as processes, so that a busy application never delays heartbeats.
-"""
+It is the real node, with its disk and its elections, on a thread of its own; it also serves the
+Redis protocol on the given address. Meant for learning and for tests of applications; in production
+run nodes as processes, so that a busy application never delays heartbeats."""
 
 from __future__ import annotations
 
@@ -32,8 +33,11 @@ class RaftNodeError(Exception):
 
 
 class RaftNode:
-    def __init__(self, address: str, data_dir: str | None = None, cluster_id: str = "embedded") -> None:
-        """`address`: where the Redis protocol is served; other ports are chosen freely. Without `data_dir` the data lives until `stop`."""
+    def __init__(
+        self, address: str, data_dir: str | None = None, cluster_id: str = "embedded"
+    ) -> None:
+        """`address`: where the Redis protocol is served; other ports are chosen freely. Without
+        `data_dir` the data lives until `stop`."""
         self.address = address
         self._temporary = None if data_dir else tempfile.TemporaryDirectory(prefix="raft-node-")
         host, port = settings.address(address)
@@ -41,8 +45,22 @@ class RaftNode:
         self.admin_address = f"{host}:{admin}"
         self._settings = settings.load(
             [
-                *("--cluster-id", cluster_id, "--data-dir", data_dir or str(self._temporary and self._temporary.name)),
-                *("--name", address, "--bind", host, "--resp-port", str(port), "--peer-port", str(peer)),
+                *(
+                    "--cluster-id",
+                    cluster_id,
+                    "--data-dir",
+                    data_dir or str(self._temporary and self._temporary.name),
+                ),
+                *(
+                    "--name",
+                    address,
+                    "--bind",
+                    host,
+                    "--resp-port",
+                    str(port),
+                    "--peer-port",
+                    str(peer),
+                ),
                 *("--admin-port", str(admin), "--http-port", str(http)),
             ],
             {},
@@ -65,18 +83,28 @@ class RaftNode:
         """Starts the node; it waits until it is joined to a cluster. Raises RaftNodeError."""
         if self._thread is not None:
             raise RaftNodeError(f"node {self.address} is started already")
-        self._thread = threading.Thread(target=self._run, name=f"raft-node-{self.address}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name=f"raft-node-{self.address}", daemon=True
+        )
         self._thread.start()
         if not self._started.wait(START_S) or self._error is not None:
             raise RaftNodeError(f"node {self.address} did not start: {self._error or 'no answer'}")
 
     def join_cluster(self, members: Sequence[RaftNode] = ()) -> None:
-        """Become a voter of the cluster of `members`; without members, form a new cluster of this node alone. Raises RaftNodeError."""
+        """Become a voter of the cluster of `members`; without members, form a new cluster of this
+        node alone. Raises RaftNodeError."""
         me = json.loads(_connect(self.admin_address).execute_command("RAFT.STATUS"))
         if not members:
             _connect(self.admin_address).execute_command("RAFT.BOOTSTRAP", me["nodeId"])
         peer = self._settings.advertise_peer
-        commands = [("RAFT.ADDLEARNER", me["nodeId"], self.address, peer, self.address), ("RAFT.PROMOTE", me["nodeId"])] if members else []
+        commands = (
+            [
+                ("RAFT.ADDLEARNER", me["nodeId"], self.address, peer, self.address),
+                ("RAFT.PROMOTE", me["nodeId"]),
+            ]
+            if members
+            else []
+        )
         for command in commands:
             self._ask_leader(members, command)
         end = time.monotonic() + JOIN_S
@@ -119,7 +147,9 @@ class RaftNode:
                 except redis.RedisError as error:
                     problem = error
             time.sleep(0.05)
-        raise RaftNodeError(f"{command[0]} for {self.address} did not succeed in {JOIN_S:.0f} s: {problem}")
+        raise RaftNodeError(
+            f"{command[0]} for {self.address} did not succeed in {JOIN_S:.0f} s: {problem}"
+        )
 
     def _run(self) -> None:
         try:

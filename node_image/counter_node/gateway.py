@@ -1,23 +1,32 @@
-"""Clients' commands in, numbered batches out, replies from this node's own apply. Pure: no socket, no clock.
+"""Clients' commands in, numbered batches out, replies from this node's own apply. Pure: no socket,
+no clock.
 
-A gateway is the part of a node that its clients talk to; every node has one, whether it leads or not.
+A gateway is the part of a node that its clients talk to; every node has one, whether it leads or
+not.
 
-1. It registers once through the log. The index of that entry is its session, which nobody else ever gets.
-2. All writes gathered while a batch is in flight become the next batch: one batch in flight, numbered 1, 2, 3, …. The state machine executes
-   number n only after n-1 and only once, so the order of each connection survives a change of leader, and repeating is always safe.
-3. The batch is sent again, as it is, whenever the leader, the term or the link to it changed, and after `retry_ticks` of silence; each further time
-   of the same silence takes twice as long, up to `SLOWEST_RETRY` times. (A leader drops what is in its log already.)
-4. The replies come from applying the batch here. Reads that must see the writes before them on their connection travel *beside* their batch: they
-   are not in the log, and are computed between its writes when it is applied.
+1. It registers once through the log. The index of that entry is its session, which nobody else ever
+   gets.
+2. All writes gathered while a batch is in flight become the next batch: one batch in flight,
+   numbered 1, 2, 3, …. The state machine executes number n only after n-1 and only once, so the
+   order of each connection survives a change of leader, and repeating is always safe.
+3. The batch is sent again, as it is, whenever the leader, the term or the link to it changed, and
+   after `retry_ticks` of silence; each further time of the same silence takes twice as long, up to
+   `SLOWEST_RETRY` times. (A leader drops what is in its log already.)
+4. The replies come from applying the batch here. Reads that must see the writes before them on
+   their connection travel *beside* their batch: they are not in the log, and are computed between
+   its writes when it is applied.
 5. Other reads are gathered too: one ReadIndex round answers all of them.
-6. What has not been sent to any leader within `patience_ticks` is answered LOADING, which is certain: it was not and will not be executed. What
-   was sent and is still unanswered then gets UNKNOWN. The batch itself stays in flight until its fate is known, so that later ones keep their
+6. What has not been sent to any leader within `patience_ticks` is answered LOADING, which is
+   certain: it was not and will not be executed. What was sent and is still unanswered then gets
+   UNKNOWN. The batch itself stays in flight until its fate is known, so that later ones keep their
    order.
-7. Patience is for the loss of a leader, not for each command. Once a leader was missing for `patience_ticks`, or something sent was given up and is
-   still unanswered, further commands are answered LOADING at once, until there is a leader, or what was sent is answered.
-8. A batch is at most `max_batch` commands, `max_batch_bytes` and `MOST_NAMES` long. Where a bundle is more it is parted between commands,
-   and its replies are put together again; a single command, or transaction, is never parted. One of more than `max_entry_bytes` is refused: it
-   could not be sent.
+7. Patience is for the loss of a leader, not for each command. Once a leader was missing for
+   `patience_ticks`, or something sent was given up and is still unanswered, further commands are
+   answered LOADING at once, until there is a leader, or what was sent is answered.
+8. A batch is at most `max_batch` commands, `max_batch_bytes` and `MOST_NAMES` long. Where a bundle
+   is more it is parted between commands, and its replies are put together again; a single command,
+   or transaction, is never parted. One of more than `max_entry_bytes` is refused: it could not be
+   sent.
 """
 
 from __future__ import annotations
@@ -38,21 +47,34 @@ from counter_node.raft.types import NONE, NodeId
 Token = Any
 """Whatever the caller wants back with the reply."""
 Op = Any
-Route = tuple[NodeId, int, int]  # leader, term, how often the link to it was cut: a change of any means "send again"
+Route = tuple[
+    NodeId, int, int
+]  # leader, term, how often the link to it was cut: a change of any means "send again"
 
 LOADING = Failure(b"LOADING no leader known for %d ms; the command was not executed")
-UNKNOWN = Failure(b"UNKNOWN the command was sent but its outcome is not known after %d ms; it may or may not be executed")
-RESTORED = Failure(b"UNKNOWN the node caught up by a snapshot that holds the effect, if any, of this command but not its reply")
+UNKNOWN = Failure(
+    b"UNKNOWN the command was sent but its outcome is not known after %d ms; it may or may not "
+    b"be executed"
+)
+RESTORED = Failure(
+    b"UNKNOWN the node caught up by a snapshot that holds the effect, if any, of this command "
+    b"but not its reply"
+)
 
 
-TOO_LARGE = b"ERR a command or transaction of %d bytes in the log; at most %d (max_entry_bytes). Send it in parts; it was not executed"
+TOO_LARGE = (
+    b"ERR a command or transaction of %d bytes in the log; at most %d (max_entry_bytes). "
+    b"Send it in parts; it was not executed"
+)
 SLOWEST_RETRY = 8
 MOST_NAMES = 100_000
-"""In the operations of one batch: so many short names fit into few bytes, and every member takes them out of these at once."""
+"""In the operations of one batch: so many short names fit into few bytes, and every member takes
+them out of these at once."""
 
 
 def not_too_heavy(ops: list[Op]) -> int:
-    """How many of the first operations come to `MOST_NAMES` at most, one at least. Names are all that makes one heavier than others."""
+    """How many of the first operations come to `MOST_NAMES` at most, one at least. Names are all
+    that makes one heavier than others."""
     left = MOST_NAMES
     for number, op in enumerate(ops):
         if type(op) is not bytes and (left := left - weight(op)) < 0 and number:
@@ -128,7 +150,8 @@ class Gathered:
         self.ops += ops
 
     def take(self, most: int) -> tuple[list[Bundle], list[Op]]:
-        """The oldest bundles, until `most` commands are reached. Only a bundle of many more is parted."""
+        """The oldest bundles, until `most` commands are reached. Only a bundle of many more is
+        parted."""
         if len(self.ops) <= most:
             bundles, ops = self.bundles, self.ops
             self.bundles, self.ops = [], []
@@ -172,10 +195,15 @@ class Gateway:
         max_batch_bytes: int = 4 << 20,
         max_entry_bytes: int = 8 << 20,
     ) -> None:
-        """`nonce`: random, fresh for each start of the process; it makes the registration and the read ids unmistakable."""
-        self.level = 1  # of the cluster, as far as this node has heard; set by who owns the state machine
+        """`nonce`: random, fresh for each start of the process; it makes the registration and the
+        read ids unmistakable."""
+        self.level = (
+            1  # of the cluster, as far as this node has heard; set by who owns the state machine
+        )
         self.session: int | None = None
-        self.replies: list[tuple[Token, list[Any]]] = []  # as many for each token as it gave commands
+        self.replies: list[
+            tuple[Token, list[Any]]
+        ] = []  # as many for each token as it gave commands
         self.asked: list[Reads] = []
         self.writes = Gathered()
         self.reads = Gathered()
@@ -191,7 +219,9 @@ class Gateway:
         self._tick = 0
         self._number = 0
         self._mixed = False  # there may be reads among the gathered writes
-        self._opening: tuple[Route, int, int] | None = None  # sent to whom, when; times `retry_ticks` until it is sent again
+        self._opening: tuple[Route, int, int] | None = (
+            None  # sent to whom, when; times `retry_ticks` until it is sent again
+        )
         self._in_flight: Batch | None = None
         self._next_read = nonce
         self._leaderless = 0  # ticks
@@ -203,13 +233,24 @@ class Gateway:
     @property
     def quiet(self) -> bool:
         """Registered, and nobody wants anything: there is nothing to hand to a leader."""
-        return not (self.session is None or self._in_flight is not None or self.writes.ops or self.reads.ops or self.asked)
+        return not (
+            self.session is None
+            or self._in_flight is not None
+            or self.writes.ops
+            or self.reads.ops
+            or self.asked
+        )
 
     @property
     def idle(self) -> bool:
         """Nothing gathered and nothing unanswered."""
         unanswered = self._in_flight is not None and not self._in_flight.answered
-        return not (unanswered or self.writes.ops or self.reads.ops or any(group.bundles for group in self.asked))
+        return not (
+            unanswered
+            or self.writes.ops
+            or self.reads.ops
+            or any(group.bundles for group in self.asked)
+        )
 
     @property
     def lost(self) -> bool:
@@ -225,12 +266,16 @@ class Gateway:
     @property
     def waits(self) -> bool:
         """Something is gathered, and nothing is in flight that it would have to wait for."""
-        return bool((self.writes.ops and self._in_flight is None) or (self.reads.ops and all(group.index is not None for group in self.asked)))
+        return bool(
+            (self.writes.ops and self._in_flight is None)
+            or (self.reads.ops and all(group.index is not None for group in self.asked))
+        )
 
-    # --- from clients -------------------------------------------------------------------------------------------------------
+    # --- from clients -----------------------------------------------------------------------------
 
     def write(self, token: Token, ops: list[Op], *, mixed: bool = False) -> None:
-        """Writes. `mixed`: reads are among them, which must come after writes of the same connection that are still unanswered."""
+        """Writes. `mixed`: reads are among them, which must come after writes of the same
+        connection that are still unanswered."""
         if self.lost or (self._in_flight is not None and self._in_flight.answered):
             self.replies.append((token, [self._loading] * len(ops)))
             return
@@ -243,10 +288,11 @@ class Gateway:
             return
         self.reads.add(Bundle(token, len(ops), self._tick), ops)
 
-    # --- to the leader ------------------------------------------------------------------------------------------------------
+    # --- to the leader ----------------------------------------------------------------------------
 
     def proposal(self, route: Route) -> bytes | None:
-        """The body to hand to the leader of `route` now, if any. Call `not_sent` when it was certainly not taken."""
+        """The body to hand to the leader of `route` now, if any. Call `not_sent` when it was
+        certainly not taken."""
         if route[0] == NONE:
             return None
         if self.session is None:
@@ -274,23 +320,32 @@ class Gateway:
         return batches.encode_open(self._nonce)
 
     def _next_batch(self, route: Route) -> Batch | None:
-        """What is gathered, or as much of it as one entry takes. None when nothing of it is to be sent."""
+        """What is gathered, or as much of it as one entry takes. None when nothing of it is to be
+        sent."""
         bundles, ops = self.writes.take(self._max_batch)
         if (light := not_too_heavy(ops)) < len(ops):
             self.writes.put_back(bundles, ops)
             bundles, ops = self.writes.first(light)
         while True:
             only_writes = [op for op in ops if self._is_write(op)] if self._mixed else ops
-            if not only_writes and not self.writes.ops:  # the writes that these reads had to follow are answered, and none follows
+            if (
+                not only_writes and not self.writes.ops
+            ):  # the writes that these reads had to follow are answered, and none follows
                 self._mixed = False
                 self._now_reads(bundles, ops)
                 return None
             assert self.session is not None
-            body = batches.encode_batch(self.session, self._number + 1, together(only_writes) if self.level >= TIMES_LEVEL else only_writes)
+            body = batches.encode_batch(
+                self.session,
+                self._number + 1,
+                together(only_writes) if self.level >= TIMES_LEVEL else only_writes,
+            )
             if len(body) <= self._max_batch_bytes or len(ops) == 1:
                 break
             self.writes.put_back(bundles, ops)
-            bundles, ops = self.writes.first(max(1, min(len(ops) // 2, len(ops) * self._max_batch_bytes // len(body))))
+            bundles, ops = self.writes.first(
+                max(1, min(len(ops) // 2, len(ops) * self._max_batch_bytes // len(body)))
+            )
         if len(body) > self._max_body_bytes:
             self._fail(bundles, Failure(TOO_LARGE % (len(body), self._max_body_bytes)))
             return None
@@ -314,7 +369,8 @@ class Gateway:
             self._in_flight.route = (NONE, 0, 0)
 
     def read_to_ask(self, route: Route) -> int | None:
-        """Id of a read index to ask the leader of `route` for at this moment, if any. One is under way at most: it serves all that wait."""
+        """Id of a read index to ask the leader of `route` for at this moment, if any. One is under
+        way at most: it serves all that wait."""
         if route[0] == NONE:
             return None
         for group in self.asked:
@@ -334,10 +390,11 @@ class Gateway:
         self._next_read += 1
         return self._next_read
 
-    # --- from the log -------------------------------------------------------------------------------------------------------
+    # --- from the log -----------------------------------------------------------------------------
 
     def substitute(self, session: int, number: int) -> list[Op] | None:
-        """The full list of commands of this gateway's own batch, reads included, at the moment it is executed."""
+        """The full list of commands of this gateway's own batch, reads included, at the moment it
+        is executed."""
         batch = self._in_flight
         if session != self.session or batch is None or batch.number != number:
             return None
@@ -360,8 +417,8 @@ class Gateway:
             self._session_lost(batch)
 
     def _session_lost(self, batch: Batch) -> None:
-        """Our session was evicted. The batch was not executed before (this node would have seen it) and now never will be: it goes under a new
-        one."""
+        """Our session was evicted. The batch was not executed before (this node would have seen it)
+        and now never will be: it goes under a new one."""
         self.session, self._in_flight, self._opening = None, None, None
         if not batch.answered:
             self.writes.put_back(batch.bundles, batch.ops)
@@ -402,7 +459,8 @@ class Gateway:
             self.replies.append((bundle.token, whole.replies))
 
     def restored(self, last_number: int | None) -> None:
-        """The state machine was replaced by a snapshot, in which our session is at `last_number` (None: gone)."""
+        """The state machine was replaced by a snapshot, in which our session is at `last_number`
+        (None: gone)."""
         batch = self._in_flight
         if batch is not None and (last_number is None or last_number >= batch.number):
             self._in_flight = None
@@ -412,17 +470,20 @@ class Gateway:
             self.session, self._opening = None, None
 
     def give_up(self, not_executed: Failure, unknown: Failure) -> None:
-        """This node will apply nothing more: what waits is refused, and of what was sent no reply can come."""
+        """This node will apply nothing more: what waits is refused, and of what was sent no reply
+        can come."""
         for gathered in (self.writes, self.reads):
             self._fail(gathered.take(len(gathered))[0], not_executed)
         for group in self.asked:
             self._fail(group.bundles, not_executed)
         batch = self._in_flight
         if batch is not None and not batch.answered:
-            self._answer(batch.bundles, [unknown if self._is_write(op) else not_executed for op in batch.ops])
+            self._answer(
+                batch.bundles, [unknown if self._is_write(op) else not_executed for op in batch.ops]
+            )
         self.asked, self._in_flight, self._mixed = [], None, False
 
-    # --- the clock ----------------------------------------------------------------------------------------------------------
+    # --- the clock --------------------------------------------------------------------------------
 
     def leader_found(self) -> None:
         self._leaderless = 0
@@ -438,11 +499,15 @@ class Gateway:
         batch = self._in_flight
         if batch is not None and not batch.answered and batch.bundles[0].born <= limit:
             batch.answered = True
-            self._answer(batch.bundles, [self._unknown if self._is_write(op) else self._loading for op in batch.ops])
+            self._answer(
+                batch.bundles,
+                [self._unknown if self._is_write(op) else self._loading for op in batch.ops],
+            )
         self._fail_late_reads(limit)
 
     def _fail_late_reads(self, limit: int) -> None:
-        """One of those that were not confirmed goes on without its commands: its answer tells that reads are answered again."""
+        """One of those that were not confirmed goes on without its commands: its answer tells that
+        reads are answered again."""
         late = [group for group in self.asked if group.bundles and group.bundles[0].born <= limit]
         for group in late:
             self._fail(group.bundles, self._loading)

@@ -1,24 +1,25 @@
 """Log time by this node's own running clock (CLOCK_BOOTTIME): it goes on while the machine sleeps,
 and nobody sets it. The wall clock has no part in it.
 
-    A leader stamps what its note says. A new leader goes on from its note. Nothing is renewed, nothing skipped.
+    A leader stamps what its note says. A new leader goes on from its note. Nothing is renewed,
+    nothing skipped.
 
 The note is (log time, own running clock at that time). Everybody keeps one:
 
 1. Whoever appends an entry of the leader's own term notes its stamp, and so does whoever hears its
    `ClockAsk`, once a second, also where that is less than the note said. So what was stamped binds
-   every later leader: log time is never further than that stamp and the time since. It may be late by
-   a message's way. Who appends what an earlier leader stamped gives up its note, until this one tells:
-   how old the stamp is nobody knows, and the note may be of another line.
-2. A restarted process has its note from the disk (storage/clock_note.py), as long as the machine was
-   not booted meanwhile. Such a note is second to those of others.
-3. A leader with no better note asks the others for theirs, for an election timeout at most. Until it
-   has one, it stamps nothing.
+   every later leader: log time is never further than that stamp and the time since. It may be late
+   by a message's way. Who appends what an earlier leader stamped gives up its note, until this one
+   tells: how old the stamp is nobody knows, and the note may be of another line.
+2. A restarted process has its note from the disk (storage/clock_note.py), as long as the machine
+   was not booted meanwhile. Such a note is second to those of others.
+3. A leader with no better note asks the others for theirs, for an election timeout at most. Until
+   it has one, it stamps nothing.
 4. If nobody has a note, the cluster stood still: there is a gap of unknown length. An entry, the
    mark, says so before anything else is stamped, and another closes it (timekeeper.py).
-5. From a mark on, log time goes on from the mark alone: who appends it gives up the note from before,
-   and so does who gets it in a snapshot. So an answer counts only from who has all that the leader has
-   in its log.
+5. From a mark on, log time goes on from the mark alone: who appends it gives up the note from
+   before, and so does who gets it in a snapshot. So an answer counts only from who has all that the
+   leader has in its log.
 6. Where the notes that were found differ, or a voter did not answer, the leader marks a gap too. It
    may be late by what it was not told, and a note that says more must not be taken up later: that
    would make up for it within a moment, and counters would be gone early.
@@ -41,7 +42,8 @@ from counter_node.raft.types import Entry, EntryKind, NodeId
 UNKNOWN: Final = -1
 LOWER_MS: Final = 20
 APART_MS: Final = 250
-"""Notes of one line are not further apart: by a message's way, and by how far clocks run apart between two notes on the disk."""
+"""Notes of one line are not further apart: by a message's way, and by how far clocks run apart
+between two notes on the disk."""
 EARLY_MS: Final = 1
 LATE_MS: Final = 100
 _JUMP: Final = encode(Jump(0, True))[:2]  # how its body begins
@@ -60,9 +62,9 @@ class ClockAsk(msgspec.Struct, array_like=True, tag=30, frozen=True, gc=False):
 
 
 class ClockTell(msgspec.Struct, array_like=True, tag=31, frozen=True, gc=False):
-    """`elapsed_ms`: log time by the sender's note as it was before the question; UNKNOWN without one.
-    `rate_ppm`: how fast log time runs by the sender's running clock; 0: not known. `log_term`: of the
-    last entry in its log. Since level 4."""
+    """`elapsed_ms`: log time by the sender's note as it was before the question; UNKNOWN without
+    one. `rate_ppm`: how fast log time runs by the sender's running clock; 0: not known. `log_term`:
+    of the last entry in its log. Since level 4."""
 
     asked_us: int
     wall_ms: int
@@ -80,7 +82,10 @@ class Note(msgspec.Struct, frozen=True):
 
 def is_mark(entry: Entry) -> bool:
     """Whether a gap begins there."""
-    if entry.kind is not EntryKind.DATA or entry.data[TIME_BYTES : TIME_BYTES + len(_JUMP)] != _JUMP:
+    if (
+        entry.kind is not EntryKind.DATA
+        or entry.data[TIME_BYTES : TIME_BYTES + len(_JUMP)] != _JUMP
+    ):
         return False
     body = decode(memoryview(entry.data)[TIME_BYTES:])
     return type(body) is Jump and body.gap
@@ -89,12 +94,15 @@ def is_mark(entry: Entry) -> bool:
 def holds(kept_at: int, snapshot: int, entries: Iterable[Entry]) -> bool:
     """Whether a note from the disk is of use: it was kept when the log ended with `kept_at`, and no
     gap began since, as far as the log and the index of its snapshot tell."""
-    return snapshot <= kept_at and not any(entry.index > kept_at and is_mark(entry) for entry in entries)
+    return snapshot <= kept_at and not any(
+        entry.index > kept_at and is_mark(entry) for entry in entries
+    )
 
 
 def worth_keeping(kept: tuple[Note, int] | None, note: Note, last_index: int) -> bool:
-    """Whether what is on the disk, with the last index in the log at that time, is to be replaced. Not while it
-    says the same, or a little later, of the same log: an idle node need not write. Early is not allowed."""
+    """Whether what is on the disk, with the last index in the log at that time, is to be replaced.
+    Not while it says the same, or a little later, of the same log: an idle node need not write.
+    Early is not allowed."""
     if kept is None or kept[1] != last_index:
         return True
     old = kept[0]
@@ -132,7 +140,7 @@ class LogTime:
         self._base: Note | None = None  # below level 4: the note with which the term began
         self._offered: dict[NodeId, Note] = {}
 
-    # --- of everybody -------------------------------------------------------------------------------------------------------
+    # --- of everybody -----------------------------------------------------------------------------
 
     def now(self) -> int:
         """Log time, as far as this node knows. Never before that of the state."""
@@ -154,7 +162,7 @@ class LogTime:
         self.note = Note(elapsed_ms, self.running_ms())
         self.second = False
 
-    # --- of a leader --------------------------------------------------------------------------------------------------------
+    # --- of a leader ------------------------------------------------------------------------------
 
     def lead(self) -> None:
         """A term of one's own begins."""
@@ -168,8 +176,8 @@ class LogTime:
             self._offered[sender] = Note(tell.elapsed_ms, self.running_ms())
 
     def search_ends(self) -> bool:
-        """Everybody has answered, or had time to. Of several notes the lower middle counts: late is allowed, early is not. Returns whether
-        none of them, nor the own one, says more."""
+        """Everybody has answered, or had time to. Of several notes the lower middle counts: late is
+        allowed, early is not. Returns whether none of them, nor the own one, says more."""
         self.searching = False
         running = self.running_ms()
 
@@ -196,8 +204,8 @@ class LogTime:
         return stamp_ms
 
     def _clamped(self) -> int:
-        """The wall's time, between 0.95 and 1.05 of what the running clock says since the term began,
-        and a second more. Without a note: the wall's."""
+        """The wall's time, between 0.95 and 1.05 of what the running clock says since the term
+        began, and a second more. Without a note: the wall's."""
         running, floor = self.running_ms(), self._state().time_ms
         if self._base is None:
             self._base = Note(max(floor, self.wall_ms()), running)

@@ -1,7 +1,8 @@
-"""The one logger: a JSON object a line on stderr, written by a thread so that a stuck reader of stderr never stops the loop.
+"""The one logger: a JSON object a line on stderr, written by a thread so that a stuck reader of
+stderr never stops the loop.
 
-When the queue is full lines are dropped and counted; the count is in the next line that gets through.
-"""
+When the queue is full lines are dropped and counted; the count is in the next line that gets
+through."""
 
 from __future__ import annotations
 
@@ -14,11 +15,16 @@ import time
 
 log = logging.getLogger("counter_node")
 
-_STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
+_STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
+    "message",
+    "asctime",
+    "taskName",
+}
 
 
 class JsonFormatter(logging.Formatter):
-    """`log.info("text", extra={"index": 7})` → {"time": …, "level": "info", "msg": "text", "index": 7}."""
+    """`log.info("text", extra={"index": 7})` → {"time": …, "level": "info", "msg": "text", "index":
+    7}."""
 
     def __init__(self, constant: dict[str, str]) -> None:
         super().__init__()
@@ -26,7 +32,11 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        line: dict[str, object] = {"time": f"{stamp}.{int(record.msecs):03d}Z", "level": record.levelname.lower(), "msg": record.getMessage()}
+        line: dict[str, object] = {
+            "time": f"{stamp}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "msg": record.getMessage(),
+        }
         line.update(self._constant)
         line.update((k, v) for k, v in vars(record).items() if k not in _STANDARD)
         if record.exc_info:
@@ -53,7 +63,8 @@ class DroppingQueueHandler(logging.handlers.QueueHandler):
 
 
 def configure(level: str, **constant: str) -> logging.handlers.QueueListener:
-    """Sets the logger up and starts its thread; `stop()` the returned listener at exit to get the last lines out."""
+    """Sets the logger up and starts its thread; `stop()` the returned listener at exit to get the
+    last lines out."""
     target = logging.StreamHandler(sys.stderr)
     target.setFormatter(JsonFormatter(constant))
     lines: queue.Queue[logging.LogRecord] = queue.Queue(10_000)

@@ -1,8 +1,10 @@
 """Prometheus metrics of a node.
 
-1. Every family is a row of `FAMILIES`, histograms in `HISTOGRAMS`; docs/reference/metrics.md is made from both and a test keeps it so.
-2. Gauges and counters are read from the node when it is scraped. Only durations and what nobody else remembers are noted as they happen, and of
-   commands once a turn for a whole bundle: one clock read, one bisection.
+1. Every family is a row of `FAMILIES`, histograms in `HISTOGRAMS`; docs/reference/metrics.md is
+   made from both and a test keeps it so.
+2. Gauges and counters are read from the node when it is scraped. Only durations and what nobody
+   else remembers are noted as they happen, and of commands once a turn for a whole bundle: one
+   clock read, one bisection.
 3. Names follow Prometheus' conventions: base units (seconds, bytes) last, `_total` for counters.
 """
 
@@ -17,7 +19,12 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 
 from counter_node import __version__
 from counter_node.counters.replies import Failure
@@ -28,13 +35,52 @@ if TYPE_CHECKING:
     from counter_node.node import Node
     from counter_node.raft.core import Raft
 
-SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-ROLES = ("waiting", "follower", "precandidate", "candidate", "leader", "learner", "removed", "failed")
+SECONDS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+)
+ROLES = (
+    "waiting",
+    "follower",
+    "precandidate",
+    "candidate",
+    "leader",
+    "learner",
+    "removed",
+    "failed",
+)
 ERROR_CLASSES = frozenset(
-    {"ERR", "LOADING", "UNKNOWN", "IDMPEXPIRED", "WRONGTYPE", "EXECABORT", "NOAUTH", "WRONGPASS", "NOPERM", "OOM", "MOVED", "CROSSSLOT"}
+    {
+        "ERR",
+        "LOADING",
+        "UNKNOWN",
+        "IDMPEXPIRED",
+        "WRONGTYPE",
+        "EXECABORT",
+        "NOAUTH",
+        "WRONGPASS",
+        "NOPERM",
+        "OOM",
+        "MOVED",
+        "CROSSSLOT",
+    }
     | {"NOPROTO", "READONLY", "BUSY", "NOTREADY", "NOTLEADER"}
 )
-"""First words of error replies; every other one is counted as `other`, so that the number of series is bounded."""
+"""First words of error replies; every other one is counted as `other`, so that the number of series
+is bounded."""
 
 Sample = tuple[str, tuple[str, ...], float]  # name, label values, value
 
@@ -46,12 +92,20 @@ class Family(NamedTuple):
 
 
 FAMILIES: dict[str, Family] = {
-    "counter_build_info": Family("gauge", "Always 1; the versions are labels", ("version", "python")),
+    "counter_build_info": Family(
+        "gauge", "Always 1; the versions are labels", ("version", "python")
+    ),
     "counter_ready": Family("gauge", "1 when the node is ready"),
     "counter_uptime_seconds": Family("gauge", "Time since the process began"),
-    "counter_disk_full": Family("gauge", "1 while writes are refused because the disk is nearly full"),
-    "counter_disk_failed": Family("gauge", "1 when the disk failed and the node writes nothing any more"),
-    "counter_raft_role": Family("gauge", "1 for the role that the node has, 0 for the others", ("role",)),
+    "counter_disk_full": Family(
+        "gauge", "1 while writes are refused because the disk is nearly full"
+    ),
+    "counter_disk_failed": Family(
+        "gauge", "1 when the disk failed and the node writes nothing any more"
+    ),
+    "counter_raft_role": Family(
+        "gauge", "1 for the role that the node has, 0 for the others", ("role",)
+    ),
     "counter_raft_is_leader": Family("gauge", "1 on the leader"),
     "counter_raft_has_leader": Family("gauge", "1 when the node knows who leads"),
     "counter_raft_term": Family("gauge", "Current term"),
@@ -60,70 +114,161 @@ FAMILIES: dict[str, Family] = {
     "counter_raft_last_index": Family("gauge", "End of the log"),
     "counter_raft_snapshot_index": Family("gauge", "Newest index that the snapshot in force holds"),
     "counter_raft_members": Family("gauge", "Members of the configuration", ("voter",)),
-    "counter_raft_peer_connected": Family("gauge", "1 while the link to this member is up", ("peer",)),
-    "counter_raft_peer_lag_entries": Family("gauge", "Entries of the leader's log that this member does not have; on the leader only", ("peer",)),
-    "counter_raft_elections_started": Family("counter", "Times this node stood for election, trial rounds (PreVote) included"),
+    "counter_raft_peer_connected": Family(
+        "gauge", "1 while the link to this member is up", ("peer",)
+    ),
+    "counter_raft_peer_lag_entries": Family(
+        "gauge",
+        "Entries of the leader's log that this member does not have; on the leader only",
+        ("peer",),
+    ),
+    "counter_raft_elections_started": Family(
+        "counter", "Times this node stood for election, trial rounds (PreVote) included"
+    ),
     "counter_raft_elections_won": Family("counter", "Times this node became the leader"),
-    "counter_raft_leader_changes": Family("counter", "Times this node heard of another leader than before"),
+    "counter_raft_leader_changes": Family(
+        "counter", "Times this node heard of another leader than before"
+    ),
     "counter_snapshots_taken": Family("counter", "Snapshots of its own that the node saved"),
-    "counter_snapshots_installed": Family("counter", "Snapshots received from a leader and put in force"),
+    "counter_snapshots_installed": Family(
+        "counter", "Snapshots received from a leader and put in force"
+    ),
     "counter_snapshots_sent": Family("counter", "Snapshots sent to other members to the end"),
     "counter_log_size_bytes": Family("gauge", "Log on disk after the snapshot, to 64 KiB"),
     "counter_log_limit_bytes": Family("gauge", "Log after which a snapshot is taken"),
-    "counter_snapshot_size_bytes": Family("gauge", "The last snapshot that was taken; 0 before the first since the start"),
+    "counter_snapshot_size_bytes": Family(
+        "gauge", "The last snapshot that was taken; 0 before the first since the start"
+    ),
     "counter_keys": Family("gauge", "Counters in the state"),
     "counter_producers": Family("gauge", "Producers of IDMP that are remembered"),
     "counter_user_keys": Family("gauge", "Counters that belong to a user with a limit", ("user",)),
     "counter_user_keys_limit": Family("gauge", "How many it may have", ("user",)),
-    "counter_user_size_bytes": Family("gauge", "What those counters take, as the state counts itself", ("user",)),
-    "counter_user_producers_size_bytes": Family("gauge", "What its producers of IDMP take", ("user",)),
-    "counter_user_limit_bytes": Family("gauge", "What its counters may take, and what its producers may", ("user",)),
-    "counter_user_commands": Family("counter", "Commands that a user with a limit gave to this node", ("user",)),
-    "counter_user_commands_limit": Family("gauge", "How many a second it may give to each node", ("user",)),
-    "counter_user_refused": Family("counter", "Commands refused for a limit of the user", ("user", "limit")),
-    "counter_state_size_bytes": Family("gauge", "What the replicated state takes, as it counts itself (counters/weights.py)"),
-    "counter_state_limit_bytes": Family("gauge", "What it may take (max_bytes); past it nothing new is taken. +Inf: no limit"),
-    "counter_memory_limit_bytes": Family("gauge", "Memory that the process may use; +Inf where that is not known"),
-    "counter_snapshot_refused": Family("gauge", "1 while no snapshot is begun, as the process would not survive it"),
+    "counter_user_size_bytes": Family(
+        "gauge", "What those counters take, as the state counts itself", ("user",)
+    ),
+    "counter_user_producers_size_bytes": Family(
+        "gauge", "What its producers of IDMP take", ("user",)
+    ),
+    "counter_user_limit_bytes": Family(
+        "gauge", "What its counters may take, and what its producers may", ("user",)
+    ),
+    "counter_user_commands": Family(
+        "counter", "Commands that a user with a limit gave to this node", ("user",)
+    ),
+    "counter_user_commands_limit": Family(
+        "gauge", "How many a second it may give to each node", ("user",)
+    ),
+    "counter_user_refused": Family(
+        "counter", "Commands refused for a limit of the user", ("user", "limit")
+    ),
+    "counter_state_size_bytes": Family(
+        "gauge", "What the replicated state takes, as it counts itself (counters/weights.py)"
+    ),
+    "counter_state_limit_bytes": Family(
+        "gauge", "What it may take (max_bytes); past it nothing new is taken. +Inf: no limit"
+    ),
+    "counter_memory_limit_bytes": Family(
+        "gauge", "Memory that the process may use; +Inf where that is not known"
+    ),
+    "counter_snapshot_refused": Family(
+        "gauge", "1 while no snapshot is begun, as the process would not survive it"
+    ),
     "counter_keys_limit": Family("gauge", "Counters at most (max_keys)"),
-    "counter_producers_limit": Family("gauge", "Producers at most (max_producers); a producer is forgotten 24 hours after its last request"),
-    "counter_level": Family("gauge", "Level of what may be in the replicated log; lower than that of the newest nodes in the middle of a roll"),
+    "counter_producers_limit": Family(
+        "gauge",
+        "Producers at most (max_producers); a producer is forgotten 24 hours after its last "
+        "request",
+    ),
+    "counter_level": Family(
+        "gauge",
+        "Level of what may be in the replicated log; lower than that of the newest nodes in the "
+        "middle of a roll",
+    ),
     "counter_log_time_seconds": Family("gauge", "Log time, a stopwatch that no calendar moves"),
     "counter_log_time_offset_seconds": Family("gauge", "UTC minus log time"),
-    "counter_log_time_jumps": Family("counter", "Times log time jumped over a full stop of the cluster"),
+    "counter_log_time_jumps": Family(
+        "counter", "Times log time jumped over a full stop of the cluster"
+    ),
     "counter_log_time_jump_seconds": Family("counter", "How far log time jumped, in all"),
-    "counter_clock_offset_seconds": Family("gauge", "Member's wall clock minus the calendar in the log; on the leader only", ("node",)),
-    "counter_clock_rate": Family("gauge", "Log time's rate by the member's running clock, 0 while not known; on the leader only", ("node",)),
-    "counter_clocks_disagree": Family("gauge", "Members whose wall clock is not what a majority agrees on; on the leader only"),
-    "counter_history_info": Family("gauge", "Always 1; the history that the state is of, and how it began", ("history", "parent", "reason")),
+    "counter_clock_offset_seconds": Family(
+        "gauge", "Member's wall clock minus the calendar in the log; on the leader only", ("node",)
+    ),
+    "counter_clock_rate": Family(
+        "gauge",
+        "Log time's rate by the member's running clock, 0 while not known; on the leader only",
+        ("node",),
+    ),
+    "counter_clocks_disagree": Family(
+        "gauge", "Members whose wall clock is not what a majority agrees on; on the leader only"
+    ),
+    "counter_history_info": Family(
+        "gauge",
+        "Always 1; the history that the state is of, and how it began",
+        ("history", "parent", "reason"),
+    ),
     "counter_commands": Family("counter", "Commands received"),
-    "counter_command_errors": Family("counter", "Error replies by their first word; errors inside of EXEC's list are not counted", ("error",)),
+    "counter_command_errors": Family(
+        "counter",
+        "Error replies by their first word; errors inside of EXEC's list are not counted",
+        ("error",),
+    ),
     "counter_clients_connected": Family("gauge", "Open client connections"),
     "counter_clients_limit": Family("gauge", "Client connections that are accepted at most"),
     "counter_clients_refused": Family("counter", "Connections refused over the limit"),
-    "counter_clients_held_bytes": Family("gauge", "What clients make the node hold: commands and replies on their way, transactions, watches, TLS"),
-    "counter_clients_held_limit_bytes": Family("gauge", "Past this the connection that holds most is cut"),
-    "counter_clients_cut": Family("counter", "Connections cut because the client did not read its replies"),
-    "counter_refusals": Family("counter", "What was refused to clients, peers and strangers; the reasons: docs/internals/security.md", ("reason",)),
-    "counter_certificate_not_after_seconds": Family("gauge", "Unix time at which the certificate in use ends; +Inf without TLS"),
+    "counter_clients_held_bytes": Family(
+        "gauge",
+        "What clients make the node hold: commands and replies on their way, transactions, "
+        "watches, TLS",
+    ),
+    "counter_clients_held_limit_bytes": Family(
+        "gauge", "Past this the connection that holds most is cut"
+    ),
+    "counter_clients_cut": Family(
+        "counter", "Connections cut because the client did not read its replies"
+    ),
+    "counter_refusals": Family(
+        "counter",
+        "What was refused to clients, peers and strangers; the reasons: docs/internals/security.md",
+        ("reason",),
+    ),
+    "counter_certificate_not_after_seconds": Family(
+        "gauge", "Unix time at which the certificate in use ends; +Inf without TLS"
+    ),
     "counter_certificate_reloads": Family("counter", "Certificates read anew"),
-    "counter_certificate_reload_failures": Family("counter", "New certificates that could not be used"),
+    "counter_certificate_reload_failures": Family(
+        "counter", "New certificates that could not be used"
+    ),
     "counter_users_reloads": Family("counter", "Times the users were read anew"),
     "counter_users_reload_failures": Family("counter", "New users that could not be used"),
-    "counter_gateway_gathered_commands": Family("gauge", "Writes that wait for the batch in flight"),
-    "counter_gateway_limit_commands": Family("gauge", "Waiting commands at which clients are not read from any more"),
+    "counter_gateway_gathered_commands": Family(
+        "gauge", "Writes that wait for the batch in flight"
+    ),
+    "counter_gateway_limit_commands": Family(
+        "gauge", "Waiting commands at which clients are not read from any more"
+    ),
     "counter_cache_connected": Family("gauge", "Redis pods that are reached; on the leader only"),
-    "counter_cache_published_index": Family("gauge", "Index that every reached Redis has; on the leader only"),
-    "counter_cache_staleness_seconds": Family("gauge", "Age of the oldest Redis' last confirmed write, heartbeats included; on the leader only"),
+    "counter_cache_published_index": Family(
+        "gauge", "Index that every reached Redis has; on the leader only"
+    ),
+    "counter_cache_staleness_seconds": Family(
+        "gauge",
+        "Age of the oldest Redis' last confirmed write, heartbeats included; on the leader only",
+    ),
     "counter_cache_refills": Family("counter", "Times a Redis was filled with everything"),
     "counter_cache_failures": Family("counter", "Times a Redis did not answer"),
-    "counter_cache_fenced": Family("counter", "Times a newer leader's mark kept this node from writing"),
+    "counter_cache_fenced": Family(
+        "counter", "Times a newer leader's mark kept this node from writing"
+    ),
     "counter_cache_publications": Family("counter", "Times a Redis was brought up to date"),
     "counter_cache_keys": Family("counter", "Counters written to a Redis or deleted there"),
 }
 HISTOGRAMS = {
-    "counter_cache_delay_seconds": Family("histogram", "From the oldest change of a publication to the answer of Redis"),
-    "counter_command_duration_seconds": Family("histogram", "From a command's arrival to its reply, by the way it takes", ("kind",)),
+    "counter_cache_delay_seconds": Family(
+        "histogram", "From the oldest change of a publication to the answer of Redis"
+    ),
+    "counter_command_duration_seconds": Family(
+        "histogram", "From a command's arrival to its reply, by the way it takes", ("kind",)
+    ),
     "counter_disk_job_seconds": Family("histogram", "One write to the log with its fdatasync"),
     "counter_loop_lag_seconds": Family("histogram", "How late the clock tick came"),
     "counter_snapshot_seconds": Family("histogram", "Taking and saving a snapshot"),
@@ -131,7 +276,8 @@ HISTOGRAMS = {
 
 
 class Durations:
-    """A histogram of what happens every turn. prometheus_client's takes a lock for each observation, and several times the time."""
+    """A histogram of what happens every turn. prometheus_client's takes a lock for each
+    observation, and several times the time."""
 
     __slots__ = ("counts", "sum_s")
 
@@ -174,7 +320,7 @@ class Metrics:
     def _histogram(self, name: str) -> Histogram:
         return Histogram(name, HISTOGRAMS[name].text, registry=self.registry, buckets=SECONDS)
 
-    # --- what happens -------------------------------------------------------------------------------------------------------
+    # --- what happens -----------------------------------------------------------------------------
 
     def turned(self, raft: Raft) -> None:
         """Once a turn: has this node stood for election, won, or heard of another leader?"""
@@ -202,7 +348,7 @@ class Metrics:
                 word = bytes(reply[:20]).partition(b" ")[0].decode("ascii", "replace")
                 self.errors[word if word in ERROR_CLASSES else "other"] += 1
 
-    # --- scraping -----------------------------------------------------------------------------------------------------------
+    # --- scraping ---------------------------------------------------------------------------------
 
     def page(self) -> bytes:
         return generate_latest(self.registry)
@@ -220,7 +366,9 @@ class Metrics:
                 families[name] = kind(name, row.text, labels=row.labels)
             families[name].add_metric(labels, value)  # type: ignore[attr-defined]
         yield from families.values()
-        yield _histogram("counter_command_duration_seconds", {("write",): self.writes, ("read",): self.reads})
+        yield _histogram(
+            "counter_command_duration_seconds", {("write",): self.writes, ("read",): self.reads}
+        )
         yield _histogram("counter_disk_job_seconds", {(): self.disk_jobs})
 
     def _samples(self) -> Iterator[Sample]:
@@ -228,7 +376,11 @@ class Metrics:
         yield "counter_build_info", (__version__, platform.python_version()), 1
         yield "counter_ready", (), float(not node.unready())
         yield "counter_uptime_seconds", (), time.monotonic() - node.born
-        yield "counter_disk_full", (), float(node.replica.disk_room is not None or node.replica.snapshot_waits)
+        yield (
+            "counter_disk_full",
+            (),
+            float(node.replica.disk_room is not None or node.replica.snapshot_waits),
+        )
         yield "counter_disk_failed", (), float(bool(node.failed))
         yield from self._raft()
         yield from self._sizes()
@@ -255,14 +407,28 @@ class Metrics:
         yield "counter_raft_snapshot_index", (), raft.snapshot.index
         members, connected = raft.membership.members, node.peers.connected()
         for voter in (True, False):
-            yield "counter_raft_members", (str(voter).lower(),), sum(m.voter is voter for m in members)
+            yield (
+                "counter_raft_members",
+                (str(voter).lower(),),
+                sum(m.voter is voter for m in members),
+            )
         for member in members:
             if member.id == node.id:
                 continue
-            yield "counter_raft_peer_connected", (member.name,), float(connected.get(member.id, False))
-            progress = raft.leadership.progress.get(member.id) if raft.leadership is not None else None
+            yield (
+                "counter_raft_peer_connected",
+                (member.name,),
+                float(connected.get(member.id, False)),
+            )
+            progress = (
+                raft.leadership.progress.get(member.id) if raft.leadership is not None else None
+            )
             if progress is not None:
-                yield "counter_raft_peer_lag_entries", (member.name,), max(0, raft.log.last_index - progress.match)
+                yield (
+                    "counter_raft_peer_lag_entries",
+                    (member.name,),
+                    max(0, raft.log.last_index - progress.match),
+                )
 
     def _time(self) -> Iterator[Sample]:
         found = time_status(self._node)
@@ -282,7 +448,11 @@ class Metrics:
         for reason, count in node.refusals.counts.items():
             yield "counter_refusals", (reason,), count
         tls = node.tls
-        yield "counter_certificate_not_after_seconds", (), float("inf") if tls is None else tls.current.not_after
+        yield (
+            "counter_certificate_not_after_seconds",
+            (),
+            float("inf") if tls is None else tls.current.not_after,
+        )
         yield "counter_certificate_reloads", (), 0 if tls is None else tls.reloads
         yield "counter_certificate_reload_failures", (), 0 if tls is None else tls.failures
         yield "counter_users_reloads", (), node.access.reloads
@@ -325,7 +495,11 @@ class Metrics:
         yield "counter_level", (), node.replica.machine.level
         if now := node.replica.machine.lineage[-1:]:
             parent = node.replica.machine.lineage[-2:-1]
-            yield "counter_history_info", (now[0].id, parent[0].id if parent else "", now[0].reason), 1
+            yield (
+                "counter_history_info",
+                (now[0].id, parent[0].id if parent else "", now[0].reason),
+                1,
+            )
 
     def _clients(self) -> Iterator[Sample]:
         node, clients, limits = self._node, self._node.clients, self._node.settings

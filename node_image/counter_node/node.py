@@ -1,8 +1,9 @@
-"""Wires the rooms together: sockets and timers on one side, the pure replica in the middle, disk and cache on the other.
+"""Wires the rooms together: sockets and timers on one side, the pure replica in the middle, disk
+and cache on the other.
 
-One turn of the loop: whatever the sockets delivered was handed to the replica; then `_turn` runs once, sends one message to each peer, starts the
-disk job, and writes each client's replies. Nothing here decides about Raft or counters.
-"""
+One turn of the loop: whatever the sockets delivered was handed to the replica; then `_turn` runs
+once, sends one message to each peer, starts the disk job, and writes each client's replies. Nothing
+here decides about Raft or counters."""
 
 from __future__ import annotations
 
@@ -44,7 +45,16 @@ from counter_node.raft.lease import Promise
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import AppendResponse, InstallSnapshot
 from counter_node.raft.state import Config
-from counter_node.raft.types import NONE, Entry, EntryKind, HardState, Member, Membership, NodeId, Snapshot
+from counter_node.raft.types import (
+    NONE,
+    Entry,
+    EntryKind,
+    HardState,
+    Member,
+    Membership,
+    NodeId,
+    Snapshot,
+)
 from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
 from counter_node.resp.commands import CATALOGUE
 from counter_node.security.access import Access
@@ -75,7 +85,8 @@ MIND_DISK_MS = 1_000
 HAND_OVER_AGAIN_S = 10.0
 """Between two attempts of a leader with a full disk: the others' may be full as well."""
 MERGE_S = 0.001
-"""For so long what was gathered while a batch was in flight waits for the next commands of those who were answered, to go as one batch with them."""
+"""For so long what was gathered while a batch was in flight waits for the next commands of those
+who were answered, to go as one batch with them."""
 FREEZE_FROM = 500
 """Containers of the state beyond which the collector of garbage is spared them."""
 RETRY_TICKS = 5
@@ -87,7 +98,8 @@ TOO_OLD = (SnapshotFormatError, UnknownOperationError)
 
 
 class EndedByErrorError(Exception):
-    """Something that must not happen ended a node that was running, whatever it was: not to be taken for what keeps one from starting."""
+    """Something that must not happen ended a node that was running, whatever it was: not to be
+    taken for what keeps one from starting."""
 
 
 class Node:
@@ -99,7 +111,11 @@ class Node:
         self.started = False
         self.born = time.monotonic()
         self.refusals = Refusals()
-        self.tls = Tls(Path(settings.tls_dir), settings.cluster_id, settings.name) if settings.tls_dir else None
+        self.tls = (
+            Tls(Path(settings.tls_dir), settings.cluster_id, settings.name)
+            if settings.tls_dir
+            else None
+        )
         users = Path(settings.acl_file) if settings.acl_file else None
         self.access = Access(users, CATALOGUE, self.refusals, Path(settings.data_dir))
         self.metrics = Metrics(self)
@@ -107,16 +123,32 @@ class Node:
         self._questions = Questions(self._ask)
         self.shares = shares(settings.max_clients, settings.max_handshakes)
         if self.shares.clients < settings.max_clients:
-            log.warning("the limit of open files allows fewer clients", extra={"clients": self.shares.clients, "max_clients": settings.max_clients})
+            log.warning(
+                "the limit of open files allows fewer clients",
+                extra={"clients": self.shares.clients, "max_clients": settings.max_clients},
+            )
         self.clients = ClientServer(self, self.shares.clients)
         self._deliver: Callable[[Sequence[tuple[Any, list[Any]]]], None] = self.clients.deliver
         if (failpoints := Failpoints.from_environment()) is not None:
             self._deliver = failpoints.before("node.reply", self._deliver)
         self.admin = Admin(self)
-        self.cache = Publisher(settings.cache, self, self.metrics.cache_delay_seconds.observe, settings.cache_options) if settings.cache else None
+        self.cache = (
+            Publisher(
+                settings.cache,
+                self,
+                self.metrics.cache_delay_seconds.observe,
+                settings.cache_options,
+            )
+            if settings.cache
+            else None
+        )
         self._loop = asyncio.get_running_loop()
-        self.fatal: asyncio.Future[None] = self._loop.create_future()  # gets the error that ends the node
-        self.storage, recovered = Storage.open(Path(settings.data_dir), settings.cluster_id, segment_bytes=settings.segment_bytes)
+        self.fatal: asyncio.Future[None] = (
+            self._loop.create_future()
+        )  # gets the error that ends the node
+        self.storage, recovered = Storage.open(
+            Path(settings.data_dir), settings.cluster_id, segment_bytes=settings.segment_bytes
+        )
         if recovered.repaired:
             log.warning("the log's torn tail was repaired: %s", recovered.repaired)
         self.access.file.keep()
@@ -128,10 +160,16 @@ class Node:
         begins = recovered.snapshot.meta.index if recovered.snapshot is not None else 0
         note = kept[0] if kept is not None and holds(kept[1], begins, recovered.entries) else None
         entries = recovered.behind + recovered.entries
-        self.replica = self._make_replica(recovered.hard_state, recovered.snapshot, entries, note, second=True)
+        self.replica = self._make_replica(
+            recovered.hard_state, recovered.snapshot, entries, note, second=True
+        )
         self.peers = Peers(self, self._hello, self.tls)
         self._sender = SnapshotSender(self.storage)
-        self.snapshots = SnapshotTaker(self, self.storage, len(recovered.snapshot.state) if recovered.snapshot is not None else 0)
+        self.snapshots = SnapshotTaker(
+            self,
+            self.storage,
+            len(recovered.snapshot.state) if recovered.snapshot is not None else 0,
+        )
         self.worker = DiskWorker(self._loop, self.storage, self.metrics.disk_jobs.add)
         self._turn_due = self._in_turn = self._another_turn = self._again_soon = False
         self._compact_to: int | None = None
@@ -148,7 +186,13 @@ class Node:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def _make_replica(
-        self, hard_state: HardState, snapshot: Snapshot | None, entries: list[Entry], note: Note | None, *, second: bool = False
+        self,
+        hard_state: HardState,
+        snapshot: Snapshot | None,
+        entries: list[Entry],
+        note: Note | None,
+        *,
+        second: bool = False,
     ) -> Replica:
         s = self.settings
         gateway = Gateway(
@@ -167,7 +211,9 @@ class Node:
             max_entry_bytes=LARGEST_ENTRY_BYTES,
             max_write_bytes=s.segment_bytes // 2,
         )
-        promise = Promise(clock_note.running_ms, s.election_ticks * s.tick_ms) if s.lease_reads else None
+        promise = (
+            Promise(clock_note.running_ms, s.election_ticks * s.tick_ms) if s.lease_reads else None
+        )
         replica = Replica(
             config,
             hard_state,
@@ -195,31 +241,60 @@ class Node:
 
     def _hello(self, expects: NodeId) -> Hello:
         s = self.settings
-        return Hello(s.cluster_id, self.id, expects, s.name, s.advertise_peer, s.advertise_resp, level=s.level)
+        return Hello(
+            s.cluster_id,
+            self.id,
+            expects,
+            s.name,
+            s.advertise_peer,
+            s.advertise_resp,
+            level=s.level,
+        )
 
-    # --- life ---------------------------------------------------------------------------------------------------------------
+    # --- life -------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         s, loop = self.settings, self._loop
         await self._listen(self.peers.inbound, s.peer_port, members=True)
         await self._listen(self.clients.client, s.resp_port, backlog=1024)
         await self._listen(self.clients.administrator, s.admin_port, members=True)
-        await self._listen(Pages(pages(self), self.clients.turns, self.refusals, self.shares.http).connection, s.http_port)
+        await self._listen(
+            Pages(pages(self), self.clients.turns, self.refusals, self.shares.http).connection,
+            s.http_port,
+        )
         if s.cluster_port:
             await self._listen(self.clients.cluster_client, s.cluster_port, backlog=1024)
         if self.tls is None and s.acl_file:
-            log.warning("passwords guard the clients' ports only: without TLS the admin and peer ports obey whoever reaches them")
+            log.warning(
+                "passwords guard the clients' ports only: without TLS the admin and peer ports "
+                "obey whoever reaches them"
+            )
         clients, state = self.clients.holdings.limit, self._max_bytes()
-        if self.memory_bytes and (wanted := memory.needs(self.memory_bytes, clients, state)) > self.memory_bytes:
-            text = "the memory of %d bytes may not be enough: clients (%d), state (%d) and what goes with them come to %d"
+        if (
+            self.memory_bytes
+            and (wanted := memory.needs(self.memory_bytes, clients, state)) > self.memory_bytes
+        ):
+            text = (
+                "the memory of %d bytes may not be enough: clients (%d), state (%d) and what "
+                "goes with them come to %d"
+            )
             log.warning(text, self.memory_bytes, clients, state, wanted)
         self.started = True
         self._last_tick = loop.time()
         self._tick_later()
         self.wake()
-        log.info("node started", extra={"node_id": f"{self.id:016x}", "role": self.replica.role_name(), "version": __version__})
+        log.info(
+            "node started",
+            extra={
+                "node_id": f"{self.id:016x}",
+                "role": self.replica.role_name(),
+                "version": __version__,
+            },
+        )
 
-    async def _listen(self, factory: Factory, port: int, *, members: bool = False, backlog: int = 100) -> None:
+    async def _listen(
+        self, factory: Factory, port: int, *, members: bool = False, backlog: int = 100
+    ) -> None:
         """`members`: with TLS only for those who have a certificate of this cluster."""
 
         def context() -> ssl.SSLContext | None:
@@ -228,12 +303,19 @@ class Node:
             return self.tls.current.members if members else self.tls.current.clients
 
         s = self.settings
-        door = Door(factory, context, self.refusals, max_handshakes=self.shares.handshakes, handshake_s=s.handshake_ms / 1000)
+        door = Door(
+            factory,
+            context,
+            self.refusals,
+            max_handshakes=self.shares.handshakes,
+            handshake_s=s.handshake_ms / 1000,
+        )
         await door.listen(s.bind, port, backlog)
         self._doors.append(door)
 
     async def run_until(self, stop: asyncio.Event) -> None:
-        """Serves until `stop` is set, then ends politely. Raises the error that ended the node before its time."""
+        """Serves until `stop` is set, then ends politely. Raises the error that ended the node
+        before its time."""
         ends: list[asyncio.Future[Any]] = [self._loop.create_task(stop.wait()), self.fatal]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if self.fatal.done():
@@ -241,14 +323,17 @@ class Node:
         await self.stop()
 
     async def stop(self) -> None:
-        """SIGTERM: hand leadership over, answer what is in flight, then end; bounded by `shutdown_ms`."""
+        """SIGTERM: hand leadership over, answer what is in flight, then end; bounded by
+        `shutdown_ms`."""
         self.stopping = True
         log.info("stopping")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.shutdown_ms / 1000):
                 await self._hand_over()
                 self.clients.stop_reading()
-                while not ((self.replica.gateway.idle and not self.replica.reads_wait) or self.failed):
+                while not (
+                    (self.replica.gateway.idle and not self.replica.reads_wait) or self.failed
+                ):
                     await asyncio.sleep(0.01)
         self.clients.close()
         for door in self._doors:
@@ -261,7 +346,9 @@ class Node:
             await self.cache.stop()
         await self.peers.close()
         if (note := self.replica.time.note) is not None and not self.failed:
-            clock_note.save(Path(self.settings.data_dir), self._boot_id, note, self.replica.raft.log.last_index)
+            clock_note.save(
+                Path(self.settings.data_dir), self._boot_id, note, self.replica.raft.log.last_index
+            )
         self.worker.close()
         self._sender.close()
         self.storage.close()
@@ -280,7 +367,8 @@ class Node:
             await asyncio.sleep(0.01)
 
     def bootstrap(self) -> None:
-        """Form a new cluster of this one node. The caller has checked that the node never belonged to one."""
+        """Form a new cluster of this one node. The caller has checked that the node never belonged
+        to one."""
         s, began_ms = self.settings, clock_note.wall_ms()
         machine = Machine(
             s.max_keys,
@@ -295,29 +383,41 @@ class Node:
         self.storage.write(HardState(1, NONE, first.meta.index), [], first.meta)
         self.storage.sync()
         track_dirty = self.replica.machine.track_dirty
-        self.replica = self._make_replica(HardState(1, NONE, first.meta.index), first, [], Note(began_ms, clock_note.running_ms()))
+        self.replica = self._make_replica(
+            HardState(1, NONE, first.meta.index), first, [], Note(began_ms, clock_note.running_ms())
+        )
         self.replica.machine.track_dirty = track_dirty
         self.replica.raft.campaign()
-        log.info("cluster bootstrapped", extra={"cluster_id": s.cluster_id, "node_id": f"{self.id:016x}"})
+        log.info(
+            "cluster bootstrapped", extra={"cluster_id": s.cluster_id, "node_id": f"{self.id:016x}"}
+        )
         self.wake()
 
     async def recover(self) -> str:
-        """Give up the lost majority: this node goes on as the only member of its cluster, and every other id is removed. Ends the node, which
-        starts anew from what is on the disk then. Returns why not; the caller has checked that this node is a voter."""
+        """Give up the lost majority: this node goes on as the only member of its cluster, and every
+        other id is removed. Ends the node, which starts anew from what is on the disk then. Returns
+        why not; the caller has checked that this node is a voter."""
         if why := why_not_alone(self.replica.raft, ()):
             return why
         members = [m for m in self.replica.raft.membership.members if m.id != self.id]
         answer = await reached([(m, self._hello(m.id)) for m in members], self.tls, self.settings)
         while self.replica.writing or self.snapshots.busy:
             await asyncio.sleep(0.01)
-        if why := self.failed or why_not_alone(self.replica.raft, answer):  # last of all: a leader may have been elected meanwhile
+        if why := self.failed or why_not_alone(
+            self.replica.raft, answer
+        ):  # last of all: a leader may have been elected meanwhile
             return why
         self.failed = "goes on alone: it starts anew"  # from here on nothing else is written
         snapshot = self.replica.sole_survivor(_member(self.id, self.settings), _new_history())
         self.storage.save_snapshot(snapshot)
-        self.storage.write(HardState(snapshot.meta.term, NONE, snapshot.meta.index), [], snapshot.meta)
+        self.storage.write(
+            HardState(snapshot.meta.term, NONE, snapshot.meta.index), [], snapshot.meta
+        )
         self.storage.sync()
-        log.critical("the majority is given up; this node goes on alone", extra={"index": snapshot.meta.index, "term": snapshot.meta.term})
+        log.critical(
+            "the majority is given up; this node goes on alone",
+            extra={"index": snapshot.meta.index, "term": snapshot.meta.term},
+        )
         self._loop.call_later(RECOVERED_S, self._end)
         return ""
 
@@ -325,13 +425,14 @@ class Node:
         if not self.fatal.done():
             self.fatal.set_result(None)
 
-    # --- clock --------------------------------------------------------------------------------------------------------------
+    # --- clock ------------------------------------------------------------------------------------
 
     def _tick_later(self) -> None:
         self._timer = self._loop.call_later(self.settings.tick_ms / 1000, self._tick)
 
     def _tick(self) -> None:
-        """After a stall no tick is counted, whatever time it took: what waits in the sockets is heard before any timer runs out."""
+        """After a stall no tick is counted, whatever time it took: what waits in the sockets is
+        heard before any timer runs out."""
         now = self._loop.time()
         lag = now - self._last_tick - self.settings.tick_ms / 1000
         self._last_tick = now
@@ -351,7 +452,10 @@ class Node:
         machine = self.replica.machine
         self.returns.look(machine.size_bytes, machine.tidied_bytes, more=machine.untidy)
         self._ticks += 1
-        if self.replica.time.lowered or self._ticks * self.settings.tick_ms % KEEP_NOTE_MS < self.settings.tick_ms:
+        if (
+            self.replica.time.lowered
+            or self._ticks * self.settings.tick_ms % KEEP_NOTE_MS < self.settings.tick_ms
+        ):
             self._keep_note()
         if self._ticks * self.settings.tick_ms % MIND_DISK_MS < self.settings.tick_ms:
             self._mind_disk(again=True)
@@ -369,17 +473,24 @@ class Node:
             return  # tried again later: an older one must not come last
         note, last_index = self.replica.time.note, self.replica.raft.log.last_index
         self.replica.time.lowered = False
-        if note is not None and not self.failed and worth_keeping(self._kept_note, note, last_index):
+        if (
+            note is not None
+            and not self.failed
+            and worth_keeping(self._kept_note, note, last_index)
+        ):
             self._saves_note = True
             self.spawn(self._save_note(note, last_index))
 
     async def _save_note(self, note: Note, last_index: int) -> None:
-        kept = await asyncio.to_thread(clock_note.save, Path(self.settings.data_dir), self._boot_id, note, last_index)
+        kept = await asyncio.to_thread(
+            clock_note.save, Path(self.settings.data_dir), self._boot_id, note, last_index
+        )
         self._kept_note, self._saves_note = (note, last_index) if kept else None, False
 
     def _freeze(self) -> None:
-        """The collector of garbage looks through all containers now and then, those of a million counters for 0.1 s. What the
-        tables have grown by is taken out of its sight; it is freed like everything else when nobody refers to it."""
+        """The collector of garbage looks through all containers now and then, those of a million
+        counters for 0.1 s. What the tables have grown by is taken out of its sight; it is freed
+        like everything else when nobody refers to it."""
         containers = self.replica.machine.containers()
         if containers > self._frozen + self._frozen // 4 + FREEZE_FROM:
             self._frozen = containers
@@ -393,7 +504,7 @@ class Node:
             self._turn_due = True
             self._loop.call_soon(self._turn)
 
-    # --- the turn -----------------------------------------------------------------------------------------------------------
+    # --- the turn ---------------------------------------------------------------------------------
 
     def _turn(self) -> None:
         """Nothing when `turn_now` did what was due."""
@@ -401,7 +512,8 @@ class Node:
             self.turn_now()
 
     def turn_now(self) -> None:
-        """Others wait for what this turn sends, so it does not wait for the next round of the loop. In the middle of a turn: right after that one."""
+        """Others wait for what this turn sends, so it does not wait for the next round of the loop.
+        In the middle of a turn: right after that one."""
         self._another_turn = True
         if self._in_turn:
             return
@@ -416,11 +528,14 @@ class Node:
             self._in_turn = False
 
     def _end_with(self, error: BaseException) -> None:
-        """An error in the middle of a turn leaves a node that looks alive and is not (a disk job that is never written, say). It ends the node:
-        started anew from its disk, it is whole again."""
+        """An error in the middle of a turn leaves a node that looks alive and is not (a disk job
+        that is never written, say). It ends the node: started anew from its disk, it is whole
+        again."""
         log.critical("the node ends: a turn failed", exc_info=error)
         if not self.fatal.done():
-            self.fatal.set_exception(error if isinstance(error, TOO_OLD) else EndedByErrorError(error))
+            self.fatal.set_exception(
+                error if isinstance(error, TOO_OLD) else EndedByErrorError(error)
+            )
 
     def _one_turn(self) -> None:
         self._turn_due = False
@@ -429,7 +544,9 @@ class Node:
         if turn.messages:
             self._send(turn.messages)
         if turn.replies:
-            self._deliver(self._questions.take(turn.replies) if self._questions.open else turn.replies)
+            self._deliver(
+                self._questions.take(turn.replies) if self._questions.open else turn.replies
+            )
         if turn.job is not None:
             self._start_job(turn.job)
         self.metrics.turned(self.replica.raft)
@@ -472,12 +589,20 @@ class Node:
         try:
             piece = await self._sender.fill(message)
         except DamagedError as error:
-            log.critical("the snapshot that is to be sent cannot be trusted, a new one is taken: %s", error, extra={"to": f"{to:016x}"})
+            log.critical(
+                "the snapshot that is to be sent cannot be trusted, a new one is taken: %s",
+                error,
+                extra={"to": f"{to:016x}"},
+            )
             self.replica.snapshot_gone(to)
             self.snapshots.take_soon()
             return
         except StorageError as error:
-            log.warning("the snapshot that is being sent is not there any more: %s", error, extra={"to": f"{to:016x}"})
+            log.warning(
+                "the snapshot that is being sent is not there any more: %s",
+                error,
+                extra={"to": f"{to:016x}"},
+            )
             self.replica.snapshot_gone(to)
             self.wake()
             return
@@ -487,7 +612,10 @@ class Node:
             if piece.last:
                 self.metrics.events["counter_snapshots_sent"] += 1
             done = message.offset + len(piece.data)
-            log.info("snapshot sent" if piece.last else "sending a snapshot", extra={"to": f"{to:016x}", "index": message.meta.index, "bytes": done})
+            log.info(
+                "snapshot sent" if piece.last else "sending a snapshot",
+                extra={"to": f"{to:016x}", "index": message.meta.index, "bytes": done},
+            )
 
     def _publish(self, cache: Publisher) -> None:
         leads = self.replica.is_leader
@@ -517,7 +645,7 @@ class Node:
         if not task.cancelled() and task.exception() is not None:
             log.error("a task failed", exc_info=task.exception())
 
-    # --- disk ---------------------------------------------------------------------------------------------------------------
+    # --- disk -------------------------------------------------------------------------------------
 
     def _start_job(self, job: DiskJob) -> None:
         if self.failed:
@@ -527,11 +655,15 @@ class Node:
 
     def job_done(self, job: DiskJob, no_room: DiskFullError | None) -> None:
         try:
-            self._compact_to = self.replica.persisted(job, no_room=no_room is not None) or self._compact_to
+            self._compact_to = (
+                self.replica.persisted(job, no_room=no_room is not None) or self._compact_to
+            )
             if released := self.replica.take_released():
                 self._send(released)
             if no_room is not None:
-                log.error("a snapshot of the leader's is refused until there is room for it: %s", no_room)
+                log.error(
+                    "a snapshot of the leader's is refused until there is room for it: %s", no_room
+                )
             elif job.install is not None:
                 self.snapshots.last_was(len(job.install.state))
                 self.returns.let_go(len(job.install.state))
@@ -545,8 +677,9 @@ class Node:
             self.turn_now()
 
     def job_waits(self, error: DiskFullError | None, submit: Callable[[bool], None]) -> None:
-        """A frame for which not even a segment can begin: nothing was written. It is told, and tried again until there is room; meanwhile this node
-        neither votes nor acknowledges, as with a disk that takes long."""
+        """A frame for which not even a segment can begin: nothing was written. It is told, and
+        tried again until there is room; meanwhile this node neither votes nor acknowledges, as with
+        a disk that takes long."""
         if error is not None:
             if not self._waits_for_room:
                 log.error("%s", error)
@@ -556,20 +689,26 @@ class Node:
             self._mind_disk()
 
     def job_failed(self, error: BaseException) -> None:
-        """What the operating system refused is a failed disk. Everything else is an error of our own: it ends the process, which starts anew."""
+        """What the operating system refused is a failed disk. Everything else is an error of our
+        own: it ends the process, which starts anew."""
         if isinstance(error, DiskFailedError | OSError):
             self._disk_failed(error)
         else:
             self._end_with(error)
 
     def _mind_disk(self, *, again: bool = False) -> None:
-        """Without room for the next segment: writes are refused, leadership goes to somebody else, and the log is made shorter if it can be. `again`:
-        look whether there is room now (under a millisecond; not while a job is being written)."""
+        """Without room for the next segment: writes are refused, leadership goes to somebody else,
+        and the log is made shorter if it can be. `again`: look whether there is room now (under a
+        millisecond; not while a job is being written)."""
         storage, replica = self.storage, self.replica
-        if self.failed or (storage.room_bytes is None and replica.disk_room is None and not self._waits_for_room):
+        if self.failed or (
+            storage.room_bytes is None and replica.disk_room is None and not self._waits_for_room
+        ):
             return
         if replica.writing and replica.disk_room is None and not self._waits_for_room:
-            return  # the job may just be going on to the next segment: what it leaves is looked at when it is done
+            # the job may just be going on to the next segment: what it leaves is looked at when it
+            # is done
+            return
         if again and not replica.writing:
             try:
                 storage.renew_reserve()
@@ -579,9 +718,15 @@ class Node:
         room = 0 if self._waits_for_room else storage.room_bytes
         if (room is None) != (replica.disk_room is None):
             text = (
-                "there is room on the disk again" if room is None else "the disk is nearly full: writes are refused until there is room on the volume"
+                "there is room on the disk again"
+                if room is None
+                else "the disk is nearly full: writes are refused until there is room on the volume"
             )
-            log.log(logging.WARNING if room is None else logging.ERROR, text, extra={"directory": self.settings.data_dir})
+            log.log(
+                logging.WARNING if room is None else logging.ERROR,
+                text,
+                extra={"directory": self.settings.data_dir},
+            )
         kept = self.settings.segment_bytes // 8
         replica.room_left(None if room is None else room - kept, kept // 2)
         if room is None:
@@ -591,20 +736,25 @@ class Node:
         elif storage.log_bytes > self.settings.segment_bytes:
             self.snapshots.take_soon()
         leadership, now = replica.raft.leadership, self._loop.time()
-        if leadership is not None and len(replica.raft.voters) > 1 and now >= self._hand_over_not_before:
+        if (
+            leadership is not None
+            and len(replica.raft.voters) > 1
+            and now >= self._hand_over_not_before
+        ):
             self._hand_over_not_before = now + HAND_OVER_AGAIN_S
             with contextlib.suppress(Busy, ChangeRefused):
                 leadership.transfer(NONE)
 
     def _disk_failed(self, error: BaseException) -> None:
-        """Final: nothing is written any more, so nothing is acknowledged; the node steps down, is not ready, and says so."""
+        """Final: nothing is written any more, so nothing is acknowledged; the node steps down, is
+        not ready, and says so."""
         if not self.failed:
             self.failed = f"the disk failed: {error}"
             log.critical("%s", self.failed)
         self.replica.fail_disk()
         self.wake()
 
-    # --- from the log -------------------------------------------------------------------------------------------------------
+    # --- from the log -----------------------------------------------------------------------------
 
     def _on_applied(self, entry: Entry) -> None:
         if self.admin.waiting:
@@ -624,11 +774,17 @@ class Node:
             for member in others.values():
                 self.peers.ensure(member.id, member.name, member.peer)
 
-    # --- peers (see net/peers.py: Owner) ------------------------------------------------------------------------------------
+    # --- peers (see net/peers.py: Owner) ----------------------------------------------------------
 
     def peer_hello(self, hello: Hello) -> Welcome:
-        if hello.node_id in self.replica.raft.membership.removed and hello.expects == self.id and hello.cluster_id == self.settings.cluster_id:
-            return Welcome(REMOVED, self.replica.raft.membership.removal(hello.node_id), self.histories())
+        if (
+            hello.node_id in self.replica.raft.membership.removed
+            and hello.expects == self.id
+            and hello.cluster_id == self.settings.cluster_id
+        ):
+            return Welcome(
+                REMOVED, self.replica.raft.membership.removal(hello.node_id), self.histories()
+            )
         return Welcome(self._unwelcome(hello))
 
     def _unwelcome(self, hello: Hello) -> str:
@@ -640,9 +796,14 @@ class Node:
         membership, level = self.replica.raft.membership, self.replica.machine.level
         if membership.members and hello.level < level:
             self.refusals.add("peer_too_old")
-            return f"the cluster is at level {level}, and node {hello.name!r} knows {hello.level}; upgrade it"
+            return (
+                f"the cluster is at level {level}, and node {hello.name!r} knows "
+                f"{hello.level}; upgrade it"
+            )
         if membership.get(hello.node_id) is None:
-            self.peers.ensure(hello.node_id, hello.name, hello.peer)  # to answer who just adds us, or whom we do not know of yet
+            self.peers.ensure(
+                hello.node_id, hello.name, hello.peer
+            )  # to answer who just adds us, or whom we do not know of yet
         return ""
 
     def peer_messages(self, sender: NodeId, messages: list[PeerMessage]) -> None:
@@ -651,12 +812,14 @@ class Node:
                 self.replica.receive(sender, message)
         except Exception as error:
             self._end_with(error)
-        # A follower's leader waits for its answer. A leader looks at the other sockets first, as what they bring goes into the same batch: unless one
-        # client is alone.
+        # A follower's leader waits for its answer. A leader looks at the other sockets first, as
+        # what they bring goes into the same batch: unless one client is alone.
         replica = self.replica
         if replica.raft.leadership is None or (replica.busy and replica.gateway.serves_one):
             self.turn_now()
-        elif not replica.settled or not all(isinstance(message, AppendResponse) for message in messages):
+        elif not replica.settled or not all(
+            isinstance(message, AppendResponse) for message in messages
+        ):
             self.wake()
 
     def peer_lost(self, node: NodeId) -> None:
@@ -672,15 +835,21 @@ class Node:
         extra = {"peer": f"{node:016x}"}
         log.warning("refused by a peer: %s", welcome.reason, extra=extra)
         if welcome.reason == REMOVED:
-            if why := self.replica.raft.hears_of_removal(welcome.removal, self.histories(), welcome.histories):
+            if why := self.replica.raft.hears_of_removal(
+                welcome.removal, self.histories(), welcome.histories
+            ):
                 log.warning("that this node was removed is not believed: %s", why, extra=extra)
             self.wake()
 
-    # --- cache (see cache/publisher.py: Source) -----------------------------------------------------------------------------
+    # --- cache (see cache/publisher.py: Source) ---------------------------------------------------
 
     def position(self) -> tuple[int, int] | None:
         replica = self.replica
-        return (replica.raft.term, replica.applied) if replica.is_leader and replica.applied_term == replica.raft.term else None
+        return (
+            (replica.raft.term, replica.applied)
+            if replica.is_leader and replica.applied_term == replica.raft.term
+            else None
+        )
 
     def histories(self) -> tuple[str, ...]:
         return ids(self.replica.machine.lineage)
@@ -704,7 +873,7 @@ class Node:
     async def confirm(self) -> bool:
         return await self._questions.confirm()
 
-    # --- for status and administration --------------------------------------------------------------------------------------
+    # --- for status and administration ------------------------------------------------------------
 
     @property
     def log_bytes(self) -> int:
@@ -742,7 +911,8 @@ def _quieter(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 
 
 async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
-    """Runs a node until `stop` is set, by default by SIGTERM or SIGINT. Raises what ended it before its time."""
+    """Runs a node until `stop` is set, by default by SIGTERM or SIGINT. Raises what ended it before
+    its time."""
     sys.setswitchinterval(0.0005)  # a disk thread that is done should not wait 5 ms for the loop
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_quieter)

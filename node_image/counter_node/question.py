@@ -1,4 +1,5 @@
-"""Linearizable reads of the node itself: that one is answered tells that this node has executed all that was acknowledged before it was asked."""
+"""Linearizable reads of the node itself: that one is answered tells that this node has executed all
+that was acknowledged before it was asked."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class Questions:
         return await token
 
     def take(self, answers: list[tuple[Any, list[Any]]]) -> list[tuple[Any, list[Any]]]:
-        """Takes the answers to its own questions out of those of a turn; the others are the clients'."""
+        """Takes the answers to its own questions out of those of a turn; the others are the
+        clients'."""
         others = []
         for token, replies in answers:
             if isinstance(token, asyncio.Future):

@@ -1,10 +1,10 @@
 """What a full disk still takes: what makes the state smaller. Pure.
 
-Without it nothing would help where a volume cannot grow: the log is let go only up to a snapshot, and a snapshot needs
-room for the state as it is. So DEL, UNLINK, FLUSHALL, GETDEL, UNWATCH and an expiry in the past go into the part of the
-segment that is kept for terms and votes, half of it at most; then a snapshot is taken (node.py). A transaction is let
-through when all that it writes is of that kind. (IDMP too, though it may add a producer: the library deletes with it.)
-"""
+Without it nothing would help where a volume cannot grow: the log is let go only up to a snapshot,
+and a snapshot needs room for the state as it is. So DEL, UNLINK, FLUSHALL, GETDEL, UNWATCH and an
+expiry in the past go into the part of the segment that is kept for terms and votes, half of it at
+most; then a snapshot is taken (node.py). A transaction is let through when all that it writes is of
+that kind. (IDMP too, though it may add a producer: the library deletes with it.)"""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ SHRINKING = frozenset({o.DEL, o.FLUSH, o.GETDEL, o.UNWATCH})
 
 
 def shrinks(op: Op, now_ms: int, utc_ms: int) -> bool:
-    """Whether the operation leaves no more than there was. `now_ms`: log time, `utc_ms`: the calendar's."""
+    """Whether the operation leaves no more than there was. `now_ms`: log time, `utc_ms`: the
+    calendar's."""
     code = o.code_of(op)
     if code == o.MULTI:
         return all(shrinks(inner, now_ms, utc_ms) for inner in op[1])
@@ -34,9 +35,13 @@ def shrinks(op: Op, now_ms: int, utc_ms: int) -> bool:
 
 def entries_shrink(entries: Iterable[Entry], now_ms: int, utc_ms: int) -> bool:
     """Whether nothing in these entries leaves more than there was."""
-    return all(e.kind is not EntryKind.DATA or body_shrinks(e.data[TIME_BYTES:], now_ms, utc_ms) for e in entries)
+    return all(
+        e.kind is not EntryKind.DATA or body_shrinks(e.data[TIME_BYTES:], now_ms, utc_ms)
+        for e in entries
+    )
 
 
 def body_shrinks(body: bytes, now_ms: int, utc_ms: int) -> bool:
-    """What is no batch has no commands: a tick, a registration. They are small, and without them nothing goes on."""
+    """What is no batch has no commands: a tick, a registration. They are small, and without them
+    nothing goes on."""
     return all(shrinks(op, now_ms, utc_ms) for op in ops_of(body))

@@ -1,9 +1,10 @@
-"""One node without its sockets and disk: Raft core, state machine and gateway joined. Pure, so that the simulator runs exactly what production
-runs.
+"""One node without its sockets and disk: Raft core, state machine and gateway joined. Pure, so that
+the simulator runs exactly what production runs.
 
-The driver (node.py, or the simulator) feeds `tick`, `receive`, `submit_write`, `submit_read`; then calls `turn` once per turn of its loop, sends
-the messages, delivers the replies, and writes the disk job if there is one. At most one job is being written at a time; when it is durable the
-driver calls `persisted`. Everything that came in meanwhile is in the next job: that is the group commit.
+The driver (node.py, or the simulator) feeds `tick`, `receive`, `submit_write`, `submit_read`; then
+calls `turn` once per turn of its loop, sends the messages, delivers the replies, and writes the
+disk job if there is one. At most one job is being written at a time; when it is durable the driver
+calls `persisted`. Everything that came in meanwhile is in the next job: that is the group commit.
 """
 
 from __future__ import annotations
@@ -61,10 +62,11 @@ from counter_node.timekeeper import Timekeeper
 MAX_APPLY_BYTES = 256 << 10
 """Log bytes taken to be applied at once."""
 MAX_APPLY_WORK = 1_500
-"""Work of the state machine in one turn (Machine.spent), some 3 ms, and one slice more at most: neither catching
-up nor one heavy command starves heartbeats."""
+"""Work of the state machine in one turn (Machine.spent), some 3 ms, and one slice more at most:
+neither catching up nor one heavy command starves heartbeats."""
 LOG_TIME_STEP_MS = 1_000
-"""While counters with an expiry exist, the time in the log is never older than this, though nobody writes."""
+"""While counters with an expiry exist, the time in the log is never older than this, though nobody
+writes."""
 FULL_DISK_STEP_MS = 60_000
 """On a full disk log time moves on no more often than this for what is due."""
 TICK_BYTES = 128
@@ -78,17 +80,28 @@ ENTRY_BYTES = 64
 SAVE_AGAIN_TICKS = 50
 """After a received snapshot found no room on the disk."""
 DISK_FULL = Failure(
-    b"MISCONF the disk of this node is nearly full; the command was not executed. Make room on the volume, delete counters, or ask another node"
+    b"MISCONF the disk of this node is nearly full; the command was not executed. Make room on "
+    b"the volume, delete counters, or ask another node"
 )
-DISK_FAILED = Failure(b"MISCONF the disk of this node failed; the command was not executed. Ask another node; this one's log says what failed")
-DISK_FAILED_UNKNOWN = Failure(b"UNKNOWN the disk of this node failed before the reply came; the command may or may not be executed. Ask another node")
+DISK_FAILED = Failure(
+    b"MISCONF the disk of this node failed; the command was not executed. Ask another node; this "
+    b"one's log says what failed"
+)
+DISK_FAILED_UNKNOWN = Failure(
+    b"UNKNOWN the disk of this node failed before the reply came; the command may or may not be "
+    b"executed. Ask another node"
+)
 
 
-NOT_WITH_IT = Failure(b"ERR not executed, as a command of the same pipeline needs nodes that are all upgraded; send it again without that one")
+NOT_WITH_IT = Failure(
+    b"ERR not executed, as a command of the same pipeline needs nodes that are all upgraded; "
+    b"send it again without that one"
+)
 
 
 class Forward(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False):
-    """A gateway's batch on its way to the leader. Unanswered on purpose: the gateway learns its fate from the log."""
+    """A gateway's batch on its way to the leader. Unanswered on purpose: the gateway learns its
+    fate from the log."""
 
     body: bytes
 
@@ -97,13 +110,18 @@ PeerMessage = Message | Forward | ClockAsk | ClockTell
 
 
 class DiskJob(msgspec.Struct, frozen=True):
-    """One unit for the disk, in this order: the snapshot file if any, then hard state, entries and snapshot marker in one write, then one sync.
-    A file that finds no room is left out, and `persisted` is told so."""
+    """One unit for the disk, in this order: the snapshot file if any, then hard state, entries and
+    snapshot marker in one write, then one sync. A file that finds no room is left out, and
+    `persisted` is told so."""
 
     hard_state: HardState | None
     entries: list[Entry]
-    install: Snapshot | None  # received from the leader; only when its file is saved is it used for anything
-    marker: SnapshotMeta | None  # a snapshot whose file is saved already: from here on it is in force
+    install: (
+        Snapshot | None
+    )  # received from the leader; only when its file is saved is it used for anything
+    marker: (
+        SnapshotMeta | None
+    )  # a snapshot whose file is saved already: from here on it is in force
     after: list[tuple[NodeId, Message]]
 
     @property
@@ -116,14 +134,17 @@ class Turn(msgspec.Struct, frozen=True):
     job: DiskJob | None
     replies: list[tuple[Token, list[Any]]]
     gathered: bool
-    """Something was answered, and what was gathered meanwhile can go now. The clients that were answered are likely to send more in a moment: it is
-    well to wait for that, but not for long, as nothing else may come."""
+    """Something was answered, and what was gathered meanwhile can go now. The clients that were
+    answered are likely to send more in a moment: it is well to wait for that, but not for long, as
+    nothing else may come."""
 
 
 def first_snapshot(node: Member, machine: Machine | None = None, *, began_ms: int = 0) -> Snapshot:
     """What a new cluster starts from: one voter and no counters; log time begins with `began_ms`.
     Everyone who joins gets the configuration by a snapshot."""
-    return Snapshot(SnapshotMeta(1, 1, Membership((node,))), (machine or Machine(began_ms=began_ms)).snapshot())
+    return Snapshot(
+        SnapshotMeta(1, 1, Membership((node,))), (machine or Machine(began_ms=began_ms)).snapshot()
+    )
 
 
 class Replica:
@@ -147,25 +168,32 @@ class Replica:
         second_note: bool = False,
         synchronised: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`knows`: the level of this version. `limits`, `max_bytes`, `user_limits`: what this node, when it
-        leads, wants in force; None: whatever is. `clock_ms`: the wall's time. `running_ms`: a clock that nobody sets and that
-        goes on while the machine sleeps; by default the same. `note`: log time as this node knows it;
-        `second_note`: by its disk, so that others may know better.
-        `synchronised`: whether the kernel says that somebody keeps the wall's time right."""
+        """`knows`: the level of this version. `limits`, `max_bytes`, `user_limits`: what this node,
+        when it leads, wants in force; None: whatever is. `clock_ms`: the wall's time. `running_ms`:
+        a clock that nobody sets and that goes on while the machine sleeps; by default the same.
+        `note`: log time as this node knows it; `second_note`: by its disk, so that others may know
+        better. `synchronised`: whether the kernel says that somebody keeps the wall's time
+        right."""
         meta = snapshot.meta if snapshot is not None else SnapshotMeta()
         self.raft = Raft(config, hard_state, meta, entries, randint, promise)
         self.raft.snapshot_taken(meta)
         self.knows = knows
-        self.machine = Machine.restore(snapshot.state, knows) if snapshot is not None else Machine(knows=knows)
+        self.machine = (
+            Machine.restore(snapshot.state, knows) if snapshot is not None else Machine(knows=knows)
+        )
         self.gateway = gateway
         self.applied_term = meta.term
-        self.on_applied: Callable[[Entry], None] | None = None  # for who waits for an index (administration)
+        self.on_applied: Callable[[Entry], None] | None = (
+            None  # for who waits for an index (administration)
+        )
         self.disk_room: int | None = None  # bytes that the disk can still take; None: plenty
         self._relief_room = 0  # bytes that it takes besides of what makes the state smaller
         self._relief_kept = 0  # of these, bytes that log time leaves alone
         self._relieved = False
         self.disk_failed = False
-        self.time = LogTime(clock_ms, running_ms or clock_ms, lambda: self.machine, note, second=second_note)
+        self.time = LogTime(
+            clock_ms, running_ms or clock_ms, lambda: self.machine, note, second=second_note
+        )
         self.keeper = Timekeeper(self.raft.id, self.time, synchronised)
         self._led_term = self._led_ticks = 0  # of the term that the timekeeper leads
         self._offered_in_vain = False  # the gateway's batch or session, in the last turn
@@ -182,8 +210,12 @@ class Replica:
         self._queued_reads: list[Reads] = []  # whose index is applied
         self._governed = (0, 0)  # term and index of the last Level or Limits
         self._time_proposed = (0, 0)  # term and index of the last Tick
-        self._held_reads: list[tuple[int, Callable[[], object]]] = []  # until log time is known after a full stop: term, and how to ask
-        self._late_reads: list[tuple[int, int, Callable[[], object]]] = []  # term and index that each waits for, and how to ask it
+        self._held_reads: list[
+            tuple[int, Callable[[], object]]
+        ] = []  # until log time is known after a full stop: term, and how to ask
+        self._late_reads: list[
+            tuple[int, int, Callable[[], object]]
+        ] = []  # term and index that each waits for, and how to ask it
         self._marker: SnapshotMeta | None = None
         self._tick = 0
         self._no_room = False  # for the received snapshot that was tried last
@@ -193,7 +225,7 @@ class Replica:
         self._put_off = 0  # turns
         self._messages: list[tuple[NodeId, PeerMessage]] = []
 
-    # --- state in words -----------------------------------------------------------------------------------------------------
+    # --- state in words ---------------------------------------------------------------------------
 
     @property
     def applied(self) -> int:
@@ -214,8 +246,11 @@ class Replica:
 
     @property
     def disk_is_late(self) -> bool:
-        """This node cannot vote, acknowledge or lead: its disk failed, or the job under way has taken an election timeout."""
-        return self.disk_failed or (self._job is not None and self._job_ticks >= self.raft.config.election_ticks)
+        """This node cannot vote, acknowledge or lead: its disk failed, or the job under way has
+        taken an election timeout."""
+        return self.disk_failed or (
+            self._job is not None and self._job_ticks >= self.raft.config.election_ticks
+        )
 
     def role_name(self) -> str:
         raft = self.raft
@@ -223,9 +258,11 @@ class Replica:
             return "waiting"
         if raft.id in raft.membership.removed:
             return "removed"
-        return str(raft.role) if self.is_voter else "learner"  # also while the entry that adds this node is still on its way
+        return (
+            str(raft.role) if self.is_voter else "learner"
+        )  # also while the entry that adds this node is still on its way
 
-    # --- what the driver puts in --------------------------------------------------------------------------------------------
+    # --- what the driver puts in ------------------------------------------------------------------
 
     def tick(self) -> None:
         self._tick += 1
@@ -241,27 +278,31 @@ class Replica:
             self._keep_time()
 
     def fail_disk(self) -> None:
-        """Final: the disk takes nothing any more, so nothing can be acknowledged to a leader, and nothing new is learnt from it. Clients are told at
-        once, since others serve."""
+        """Final: the disk takes nothing any more, so nothing can be acknowledged to a leader, and
+        nothing new is learnt from it. Clients are told at once, since others serve."""
         if not self.disk_failed:
             self.disk_failed = True
             self.gateway.give_up(DISK_FAILED, DISK_FAILED_UNKNOWN)
             self._mind_disk()
 
     def _mind_disk(self) -> None:
-        """Disk latency is part of a leader's liveness. A candidate of which nothing becomes durable would only disturb: it wins pre-votes, raises its
-        term each time, and deposes with it whom the others elect."""
+        """Disk latency is part of a leader's liveness. A candidate of which nothing becomes durable
+        would only disturb: it wins pre-votes, raises its term each time, and deposes with it whom
+        the others elect."""
         self.raft.disk_answers = not self.disk_is_late
         if self.disk_is_late:
             self.raft.step_down()
 
     def _keep_time(self) -> None:
-        """Time stands still in the log while nobody writes; counters expire, and TTLs count down, all the same."""
+        """Time stands still in the log while nobody writes; counters expire, and TTLs count down,
+        all the same."""
         due, raft = self.machine.next_expiry_ms(), self.raft
         if due is None or self._time_is_under_way():
             return
         now = self._log_time().stamp()
-        wanted = due <= now or (now - self.machine.time_ms >= LOG_TIME_STEP_MS and self.disk_room is None)
+        wanted = due <= now or (
+            now - self.machine.time_ms >= LOG_TIME_STEP_MS and self.disk_room is None
+        )
         if wanted and self._propose_tick():
             self._time_proposed = (raft.term, raft.log.last_index)
 
@@ -276,8 +317,8 @@ class Replica:
         return self.time
 
     def _propose(self, body: bytes, origin: NodeId = NONE) -> bool:
-        """A leader's. False: it is to be tried again later. A gateway's body that is in the log already counts
-        as proposed."""
+        """A leader's. False: it is to be tried again later. A gateway's body that is in the log
+        already counts as proposed."""
         raft, leadership = self.raft, self.raft.leadership
         if leadership is None or self._time_is_looked_for():
             return False
@@ -292,7 +333,8 @@ class Replica:
         return True
 
     def _govern_time(self) -> None:
-        """A leader's, once a tick: ask for clocks, put into the log what they say, hand over when one's own runs off."""
+        """A leader's, once a tick: ask for clocks, put into the log what they say, hand over when
+        one's own runs off."""
         self._log_time()
         keeper, raft, machine = self.keeper, self.raft, self.machine
         self._led_ticks += 1
@@ -302,24 +344,33 @@ class Replica:
         ask = keeper.ask(raft.term, machine)
         if ask is not None:
             self._messages += [(m.id, ask) for m in raft.membership.members if m.id != raft.id]
-        if self.applied_term == raft.term and (self._time_governed[0] != raft.term or self._time_governed[1] <= self.applied):
+        if self.applied_term == raft.term and (
+            self._time_governed[0] != raft.term or self._time_governed[1] <= self.applied
+        ):
             body = keeper.decide(raft.voters, machine)
             if body is not None:
                 self.propose_time(body)
         self._hand_over_runaway()
 
     def propose_time(self, body: batches.Jump | batches.Calendar) -> int | None:
-        """A leader's: the index of its entry, None when it cannot be proposed now. A full disk takes a jump: before
-        the mark of a gap nothing else is stamped, so nothing could be deleted."""
+        """A leader's: the index of its entry, None when it cannot be proposed now. A full disk
+        takes a jump: before the mark of a gap nothing else is stamped, so nothing could be
+        deleted."""
         data = batches.encode(body)
-        if not self._fits(len(data), lambda: type(body) is batches.Jump) or not self.raft.propose(batches.stamp(self._log_time().stamp(), data)):
+        if not self._fits(len(data), lambda: type(body) is batches.Jump) or not self.raft.propose(
+            batches.stamp(self._log_time().stamp(), data)
+        ):
             return None
         self._time_governed = (self.raft.term, self.raft.log.last_index)
         return self.raft.log.last_index
 
     def _hand_over_runaway(self) -> None:
         leadership = self.raft.leadership
-        if leadership is None or self._led_ticks % self.raft.config.election_ticks or not (off := self.keeper.runs_off(self.raft.voters)):
+        if (
+            leadership is None
+            or self._led_ticks % self.raft.config.election_ticks
+            or not (off := self.keeper.runs_off(self.raft.voters))
+        ):
             return
         with contextlib.suppress(Busy, ChangeRefused):
             leadership.transfer(max(off, key=lambda n: (leadership.progress[n].match, n)))
@@ -328,10 +379,14 @@ class Replica:
         raft = self.raft
         if isinstance(message, ClockTell):
             if self.is_leader:
-                self.keeper.told(sender, message, voter=sender in raft.voters and message.log_term == raft.term)
+                self.keeper.told(
+                    sender, message, voter=sender in raft.voters and message.log_term == raft.term
+                )
             return
         leads = sender == raft.leader and message.term == raft.term and not self.is_leader
-        self._messages.append((sender, self.keeper.answer(message, raft.log.last_term, from_leader=leads)))
+        self._messages.append(
+            (sender, self.keeper.answer(message, raft.log.last_term, from_leader=leads))
+        )
 
     def _time_is_looked_for(self) -> bool:
         """A leader after a full stop does not know yet what has expired: it waits for two election
@@ -340,7 +395,11 @@ class Replica:
         if self.keeper.looking:
             return True
         machine = self.machine
-        return machine.gap and bool(machine.deadlines) and self._led_ticks < 2 * self.raft.config.election_ticks
+        return (
+            machine.gap
+            and bool(machine.deadlines)
+            and self._led_ticks < 2 * self.raft.config.election_ticks
+        )
 
     def _time_is_under_way(self) -> bool:
         return self._time_proposed[0] == self.raft.term and self._time_proposed[1] > self.applied
@@ -352,8 +411,9 @@ class Replica:
             self._time_proposed = (self.raft.term, self.raft.log.last_index)
 
     def _propose_tick(self) -> bool:
-        """A leader's. On a full disk seldom, as each takes of the room that deletions need, and leaves them half of it: counters
-        expire late there, by `FULL_DISK_STEP_MS`, rather than that nothing can be deleted after some hours of ticks."""
+        """A leader's. On a full disk seldom, as each takes of the room that deletions need, and
+        leaves them half of it: counters expire late there, by `FULL_DISK_STEP_MS`, rather than that
+        nothing can be deleted after some hours of ticks."""
         if self.disk_room is not None:
             late_ms = self._log_time().stamp() - self.machine.time_ms
             few = self.disk_room + self._relief_room - TICK_BYTES < self._relief_kept
@@ -362,12 +422,16 @@ class Replica:
         return self._propose(batches.encode_tick())
 
     def govern(self, known: Mapping[NodeId, int]) -> None:
-        """Once a tick, with the level that each member knows whose greeting still holds. The leader raises the cluster's level to what all of them
-        know, and puts its limits in force."""
+        """Once a tick, with the level that each member knows whose greeting still holds. The leader
+        raises the cluster's level to what all of them know, and puts its limits in force."""
         raft, machine = self.raft, self.machine
-        if not self.is_leader or (self._governed[0] == raft.term and self._governed[1] > self.applied):
+        if not self.is_leader or (
+            self._governed[0] == raft.term and self._governed[1] > self.applied
+        ):
             return
-        common = min(self.knows if m.id == raft.id else known.get(m.id, 0) for m in raft.membership.members)
+        common = min(
+            self.knows if m.id == raft.id else known.get(m.id, 0) for m in raft.membership.members
+        )
         body = b""
         if common > machine.level:
             body = batches.encode(batches.Level(common))
@@ -383,15 +447,17 @@ class Replica:
             self._governed = (raft.term, raft.log.last_index)
 
     def stalled(self, ticks: float) -> None:
-        """Instead of `tick`, when the loop or the process stood still for so long: what waits in the sockets is heard before any timer runs out.
-        A leader that was silent for an election timeout gives up; others have every reason to have replaced it."""
+        """Instead of `tick`, when the loop or the process stood still for so long: what waits in
+        the sockets is heard before any timer runs out. A leader that was silent for an election
+        timeout gives up; others have every reason to have replaced it."""
         self.gateway.tick(led=self.raft.leader != NONE)
         if ticks >= self.raft.config.election_ticks and len(self.raft.voters) > 1:
             self.raft.step_down()
 
     def receive(self, sender: NodeId, message: PeerMessage) -> None:
         if isinstance(message, Forward):
-            # Who was removed hears nothing of the log any more, and would send its last batch for ever.
+            # Who was removed hears nothing of the log any more, and would send its last batch for
+            # ever.
             if self.raft.membership.get(sender) is not None:
                 self._propose(message.body, sender)
         elif isinstance(message, ReadRequest):
@@ -404,8 +470,9 @@ class Replica:
                 self._note_stamp(message.entries)
 
     def _read(self, ask: Callable[[], object]) -> None:
-        """A counter past its deadline is not read any more: while one is due, the leader puts the time into the log, and the read comes after it.
-        (Writes carry their time with them.) What waits here when leadership ends is asked again by its gateway."""
+        """A counter past its deadline is not read any more: while one is due, the leader puts the
+        time into the log, and the read comes after it. (Writes carry their time with them.) What
+        waits here when leadership ends is asked again by its gateway."""
         if self.is_leader and self._time_is_looked_for():
             self._held_reads.append((self.raft.term, ask))
             return
@@ -418,8 +485,9 @@ class Replica:
             ask()
 
     def _note_stamp(self, entries: list[Entry]) -> None:
-        """What a leader of an earlier term stamped is no note: it may be from before a full stop. Nor is an older
-        note of use then, as it may be of another line: the leader of this term will tell."""
+        """What a leader of an earlier term stamped is no note: it may be from before a full stop.
+        Nor is an older note of use then, as it may be of another line: the leader of this term will
+        tell."""
         for entry in reversed(entries):
             if entry.kind is EntryKind.DATA:
                 if entry.term == self.raft.term:
@@ -446,10 +514,11 @@ class Replica:
             else:
                 self._late_reads.append((term, index, ask))
 
-    # A full disk, before it is full. Without the reserve of one segment this node refuses its clients' writes, hands
-    # leadership away (node.py), and takes what others send only as long as it fits into the current segment, so that no
-    # write ever fails. The last eighth of it is kept for terms and votes, and half of that for what makes the state
-    # smaller (relief.py): the node stays a voter that answers, and catches up when there is room.
+    # A full disk, before it is full. Without the reserve of one segment this node refuses its
+    # clients' writes, hands leadership away (node.py), and takes what others send only as long as
+    # it fits into the current segment, so that no write ever fails. The last eighth of it is kept
+    # for terms and votes, and half of that for what makes the state smaller (relief.py): the node
+    # stays a voter that answers, and catches up when there is room.
 
     def _finds_room(self, message: Message) -> bool:
         """A message that is dropped was lost on the way, as far as Raft is concerned."""
@@ -459,7 +528,8 @@ class Replica:
         return not isinstance(message, InstallSnapshot)
 
     def _fits(self, size: int, relieves: Callable[[], bool] = lambda: False) -> bool:
-        """`relieves`: asked only of what does not fit otherwise; what makes the state smaller has some room of its own."""
+        """`relieves`: asked only of what does not fit otherwise; what makes the state smaller has
+        some room of its own."""
         if self.disk_room is None:
             return True
         size += ENTRY_BYTES
@@ -478,18 +548,21 @@ class Replica:
         return machine.time_ms, machine.time_ms + machine.offset_ms
 
     def room_left(self, room: int | None, relief: int = 0) -> None:
-        """What the disk can still take, less what is on its way there; None when there is plenty. `relief`: what it takes besides of what makes the
-        state smaller."""
+        """What the disk can still take, less what is on its way there; None when there is plenty.
+        `relief`: what it takes besides of what makes the state smaller."""
         self._relief_kept = relief // 2
         if room is not None:
             log = self.raft.log
-            unwritten = log.entries[log.unstable - log.offset - 1 :] + (self._job.entries if self._job is not None else [])
+            unwritten = log.entries[log.unstable - log.offset - 1 :] + (
+                self._job.entries if self._job is not None else []
+            )
             left = room + relief - sum(len(entry.data) + ENTRY_BYTES for entry in unwritten)
             room, relief = max(0, left - relief), max(0, min(relief, left))
         self.disk_room, self._relief_room = room, relief
 
     def take_relieved(self) -> bool:
-        """Whether counters went since the last call while the disk was full: a snapshot is smaller now."""
+        """Whether counters went since the last call while the disk was full: a snapshot is smaller
+        now."""
         found, self._relieved = self._relieved, False
         return found
 
@@ -518,17 +591,26 @@ class Replica:
             self.gateway.replies.append((token, [DISK_FAILED] * len(ops)))
         elif self.disk_room is not None:
             self._write_on_full_disk(token, ops)
-        elif self.machine.level < OWNERS_LEVEL and (older := [lowered(op, self.machine.level) for op in ops]) != ops:
+        elif (
+            self.machine.level < OWNERS_LEVEL
+            and (older := [lowered(op, self.machine.level) for op in ops]) != ops
+        ):
             self.submit_write(token, older, mixed=mixed)
-        elif self.machine.level < self.knows and any(refused := [too_new(op, self.machine.level) for op in ops]):
+        elif self.machine.level < self.knows and any(
+            refused := [too_new(op, self.machine.level) for op in ops]
+        ):
             self.gateway.replies.append((token, [reason or NOT_WITH_IT for reason in refused]))
         else:
             self.gateway.write(token, ops, mixed=mixed)
 
     def _write_on_full_disk(self, token: Token, ops: list[Op]) -> None:
-        """Only what makes the state smaller goes on; the refusals of the others take their places among its replies."""
+        """Only what makes the state smaller goes on; the refusals of the others take their places
+        among its replies."""
         now = self._now()
-        taken = [lowered(op, self.machine.level) if shrinks(op, *now) else [CONSTANT, pack(DISK_FULL)] for op in ops]
+        taken = [
+            lowered(op, self.machine.level) if shrinks(op, *now) else [CONSTANT, pack(DISK_FULL)]
+            for op in ops
+        ]
         if any(is_write(op) for op in taken):
             self.gateway.write(token, taken, mixed=True)
         else:
@@ -540,7 +622,7 @@ class Replica:
         else:
             self.gateway.read(token, ops)
 
-    # --- the turn -----------------------------------------------------------------------------------------------------------
+    # --- the turn ---------------------------------------------------------------------------------
 
     def turn(self) -> Turn:
         raft, gateway = self.raft, self.gateway
@@ -551,8 +633,9 @@ class Replica:
         self._offered_in_vain = False
         if not (gateway.quiet or self.disk_failed):
             self._offer()
-        # Where nobody waits for what is committed, it is applied after the leader was served: an acknowledgement is not to wait for it. For two
-        # turns at most, that of a write and that of its acknowledgement.
+        # Where nobody waits for what is committed, it is applied after the leader was served: an
+        # acknowledgement is not to wait for it. For two turns at most, that of a write and that of
+        # its acknowledgement.
         busy = self.busy
         put_off = busy and self._put_off < MOST_PUT_OFF and raft.leadership is None and gateway.idle
         if not put_off:
@@ -581,15 +664,23 @@ class Replica:
         return Turn(messages, job, replies, bool(replies) and gateway.waits)
 
     def take_released(self) -> list[tuple[NodeId, PeerMessage]]:
-        """What waited for the disk, and what goes to the leader of a batch; for a driver that does not want to wait for the next turn."""
+        """What waited for the disk, and what goes to the leader of a batch; for a driver that does
+        not want to wait for the next turn."""
         found, self._messages = self._messages, []
         return found
 
     @property
     def busy(self) -> bool:
-        """Another turn has something to do at once: more is committed than one turn may apply, or read, or there is memory to give back."""
+        """Another turn has something to do at once: more is committed than one turn may apply, or
+        read, or there is memory to give back."""
         log = self.raft.log
-        return log.handed < log.committed or bool(self._taken) or self.reads_wait or self._restoring is not None or self.machine.untidy
+        return (
+            log.handed < log.committed
+            or bool(self._taken)
+            or self.reads_wait
+            or self._restoring is not None
+            or self.machine.untidy
+        )
 
     @property
     def reads_wait(self) -> bool:
@@ -598,20 +689,26 @@ class Replica:
 
     @property
     def whole(self) -> bool:
-        """The state is that of `applied`; no entry is applied in part, and no snapshot is being put in force."""
+        """The state is that of `applied`; no entry is applied in part, and no snapshot is being put
+        in force."""
         return not self.machine.unfinished and self._restoring is None
 
     @property
     def restoring(self) -> bool:
-        """A received snapshot is being put in force: `applied` names it already, and nothing is answered yet."""
+        """A received snapshot is being put in force: `applied` names it already, and nothing is
+        answered yet."""
         return self._restoring is not None or self.raft.to_restore is not None
 
     @property
     def settled(self) -> bool:
-        """Of a leader, after an acknowledgement came or a job is durable: a turn would find nothing to do. (Whatever else comes wakes the driver by
-        itself.)"""
+        """Of a leader, after an acknowledgement came or a job is durable: a turn would find nothing
+        to do. (Whatever else comes wakes the driver by itself.)"""
         waits = self._held_reads or self._offered_in_vain or self._messages or self.gateway.replies
-        return self.raft.settled and self._marker is None and not (self.busy or waits or self.gateway.waits or self.machine.backlog)
+        return (
+            self.raft.settled
+            and self._marker is None
+            and not (self.busy or waits or self.gateway.waits or self.machine.backlog)
+        )
 
     @property
     def behind(self) -> int:
@@ -619,7 +716,8 @@ class Replica:
         return self.raft.log.committed - self.applied
 
     def _restore_some(self) -> None:
-        """A slice of the work to put a received snapshot in force. Until it is done nothing is applied and nothing is read here."""
+        """A slice of the work to put a received snapshot in force. Until it is done nothing is
+        applied and nothing is read here."""
         snapshot = self.raft.to_restore
         assert snapshot is not None
         if self._restoring is None or self._restoring[0] is not snapshot:
@@ -690,13 +788,19 @@ class Replica:
         """False when it is applied in part."""
         raft, machine = self.raft, self.machine
         if entry.kind is EntryKind.DATA:
-            outcome = machine.go_on() if machine.unfinished else machine.begin(entry.index, entry.data, self.gateway.substitute)
+            outcome = (
+                machine.go_on()
+                if machine.unfinished
+                else machine.begin(entry.index, entry.data, self.gateway.substitute)
+            )
             machine.spent += ENTRY_WORK
             if outcome is None:
                 return False
             self.gateway.applied(outcome)
         elif entry.kind is EntryKind.CONFIG:
-            raft.apply_change(msgspec.msgpack.decode(entry.data, type=MembershipChange), entry.term, entry.index)
+            raft.apply_change(
+                msgspec.msgpack.decode(entry.data, type=MembershipChange), entry.term, entry.index
+            )
         raft.applied_to(entry.index)
         self.applied_term = entry.term
         if self.on_applied is not None:
@@ -725,7 +829,7 @@ class Replica:
             spent += reading.spent
             gateway.answer(group, reading.replies)
 
-    # --- the disk -----------------------------------------------------------------------------------------------------------
+    # --- the disk ---------------------------------------------------------------------------------
 
     def _next_job(self) -> DiskJob | None:
         """Only when none is under way."""
@@ -749,7 +853,12 @@ class Replica:
         if persist.snapshot is not None:
             marker = persist.snapshot  # adopted, so newer than any of our own
         elif marker is not None and persist.entries and persist.entries[0].index <= marker.index:
-            self._marker, marker = marker, None  # others committed what is not durable here yet: first the entries, in the next job the marker
+            self._marker, marker = (
+                marker,
+                None,
+                # others committed what is not durable here yet: first the entries, in the next job
+                # the marker
+            )
         return DiskJob(persist.hard_state, persist.entries, install, marker, persist.after)
 
     @property
@@ -758,8 +867,9 @@ class Replica:
         return self._no_room and self.raft.arrived is not None
 
     def persisted(self, job: DiskJob, *, no_room: bool = False) -> int | None:
-        """`job` is durable, but for the file of its snapshot when there was no room for it. Returns the first index that the log on disk must keep,
-        when older ones may go: never one beyond the snapshot that is in force there."""
+        """`job` is durable, but for the file of its snapshot when there was no room for it. Returns
+        the first index that the log on disk must keep, when older ones may go: never one beyond the
+        snapshot that is in force there."""
         assert job is self._job, "one disk job at a time"
         self._job = None
         self._release(job.after)
@@ -788,9 +898,10 @@ class Replica:
         return Snapshot(self._meta(), self.machine.snapshot())
 
     def sole_survivor(self, me: Member, history: str) -> Snapshot:
-        """What this node would go on from alone: everything in its log, committed as far as it knows or not, since what was acknowledged may be
-        among it; no member but itself; and as a history of its own, with this id, where the cluster's level has such. Nothing but a new start from it
-        may follow."""
+        """What this node would go on from alone: everything in its log, committed as far as it
+        knows or not, since what was acknowledged may be among it; no member but itself; and as a
+        history of its own, with this id, where the cluster's level has such. Nothing but a new
+        start from it may follow."""
         raft = self.raft
         self._restore()
         self._reading = None  # nobody is answered any more
@@ -806,7 +917,8 @@ class Replica:
         return Snapshot(SnapshotMeta(index, term, alone), self.machine.snapshot())
 
     def begin_snapshot(self) -> tuple[SnapshotMeta, Dump]:
-        """The same in pieces, so that a large state stops no turn: the dump's `step` until it is done, and turns in between."""
+        """The same in pieces, so that a large state stops no turn: the dump's `step` until it is
+        done, and turns in between."""
         self._restore()  # what was adopted since the last turn is what `_meta` speaks of
         return self._meta(), self.machine.dump()
 

@@ -1,7 +1,8 @@
-"""The one loader of settings: defaults, then `COUNTER_<NAME>` from the environment, then `--<name>` from the command line.
+"""The one loader of settings: defaults, then `COUNTER_<NAME>` from the environment, then `--<name>`
+from the command line.
 
-Every limit of the node is a field here, with its unit last in the name. docs/internals/node-interface.md explains them.
-"""
+Every limit of the node is a field here, with its unit last in the name.
+docs/internals/node-interface.md explains them."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 class SettingsError(Exception):
-    """A setting is missing or makes no sense; the message names it, its value and what is allowed."""
+    """A setting is missing or makes no sense; the message names it, its value and what is
+    allowed."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,13 +77,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     level: int = LEVEL
 
     def cache_options(self) -> dict[str, Any]:
-        """Password and TLS of the cache, as redis-py takes them. Read anew for each Redis: the password may have changed. The name in the
-        certificate is not compared, as each Redis is reached by its address; the authority is the cluster's own."""
+        """Password and TLS of the cache, as redis-py takes them. Read anew for each Redis: the
+        password may have changed. The name in the certificate is not compared, as each Redis is
+        reached by its address; the authority is the cluster's own."""
         options: dict[str, Any] = {}
         if self.cache_password_file:
             options["password"] = Path(self.cache_password_file).read_text().strip()
         if self.cache_ca_file:
-            options |= {"ssl": True, "ssl_ca_certs": self.cache_ca_file, "ssl_check_hostname": False}
+            options |= {
+                "ssl": True,
+                "ssl_ca_certs": self.cache_ca_file,
+                "ssl_check_hostname": False,
+            }
         return options
 
 
@@ -94,45 +101,59 @@ HELP = {
     "peer_port": "other nodes",
     "admin_port": "RAFT.* commands",
     "http_port": "health and metrics",
-    "cluster_port": "clients in Redis cluster mode, as far from the clients' port on every node; 0: none",
+    "cluster_port": "clients in Redis cluster mode, as far from the clients' port on every node; "
+    "0: none",
     "advertise_peer": "host:port under which other nodes reach this one",
     "advertise_resp": "host:port shown to clients",
     "cache": "host:port of the Redis cache; a name may have several addresses",
     "tick_ms": "unit of Raft's clock",
     "heartbeat_ticks": "ticks between heartbeats",
     "election_ticks": "ticks without a leader until an election, at least; drawn up to twice that",
-    "lease_reads": "answer reads by a lease instead of a round of messages; trusts that members' clocks run equally fast within 10 %",
-    "snapshot_bytes": "log bytes after which a snapshot is taken, at most; a small state is written sooner",
+    "lease_reads": "answer reads by a lease instead of a round of messages; trusts that members' "
+    "clocks run equally fast within 10 %",
+    "snapshot_bytes": "log bytes after which a snapshot is taken, at most; a small state is "
+    "written sooner",
     "segment_bytes": "size of one file of the log",
     "max_keys": "counters; the leader's setting is put in force through the log",
-    "max_producers": "producers of IDMP remembered at once; the leader's setting is put in force through the log",
-    "max_bytes": "what the state may take, counters/weights.py; the leader's setting is put in force through the log; 0: made from memory_bytes",
-    "memory_bytes": "memory that this process may use; 0: what its control group says, if it says anything",
+    "max_producers": "producers of IDMP remembered at once; the leader's setting is put in force "
+    "through the log",
+    "max_bytes": "what the state may take, counters/weights.py; the leader's setting is put in "
+    "force through the log; 0: made from memory_bytes",
+    "memory_bytes": "memory that this process may use; 0: what its control group says, if it "
+    "says anything",
     "max_clients": "client connections",
     "max_pipeline": "unanswered commands of one connection before it is not read from any more",
     "max_pipeline_bytes": "the same in bytes, what waits for the reads before it included",
     "max_gathered": "commands waiting for a leader before clients are not read from any more",
-    "max_entry_bytes": "one entry of the log; a larger command or transaction is refused, and pipelines are parted; give all nodes the same",
+    "max_entry_bytes": "one entry of the log; a larger command or transaction is refused, and "
+    "pipelines are parted; give all nodes the same",
     "max_reply_bytes": "unread replies of one connection before it is cut",
-    "client_bytes": "all that clients can make the node hold, strangers an eighth of it; then the heaviest connection is cut; 0: an eighth of "
+    "client_bytes": "all that clients can make the node hold, strangers an eighth of it; then "
+    "the heaviest connection is cut; 0: an eighth of "
     "the container's memory limit, at most 256 MiB",
     "max_handshakes": "TLS handshakes under way at once, for each port; then the oldest ends",
     "handshake_ms": "time for a TLS handshake, or for a peer's greeting",
-    "tls_dir": "folder with tls.crt, tls.key and ca.crt, or <name>.crt and <name>.key; without it all ports speak plain text",
+    "tls_dir": "folder with tls.crt, tls.key and ca.crt, or <name>.crt and <name>.key; without "
+    "it all ports speak plain text",
     "acl_file": "users, in the words of Redis's ACL file; without it everybody may do everything",
     "cache_password_file": "file with the password of the Redis cache",
     "cache_ca_file": "authorities of the Redis cache, which speaks TLS then",
-    "patience_ms": "time after the loss of the leader, or of an unanswered command, until LOADING or UNKNOWN; clients give up at 5 s",
-    "unready_close_s": "time after which a node that is not ready closes clients' connections and refuses new ones; 0: never",
+    "patience_ms": "time after the loss of the leader, or of an unanswered command, until "
+    "LOADING or UNKNOWN; clients give up at 5 s",
+    "unready_close_s": "time after which a node that is not ready closes clients' connections "
+    "and refuses new ones; 0: never",
     "shutdown_ms": "time that SIGTERM may take",
     "log_level": "debug, info, warning or error",
-    "level": "behave as an older version that knows only so much (docs/internals/upgrades.md); for tests of rolling upgrades",
+    "level": "behave as an older version that knows only so much (docs/internals/upgrades.md); "
+    "for tests of rolling upgrades",
 }
 
 
 def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """Raises SettingsError. `--help` prints every setting and exits."""
-    parser = argparse.ArgumentParser(prog="counter_node", description="One node of a CounterCluster.")
+    parser = argparse.ArgumentParser(
+        prog="counter_node", description="One node of a CounterCluster."
+    )
     parser.add_argument("--version", action="version", version=f"counter_node {__version__}")
     for field in msgspec.structs.fields(Settings):
         default = "required" if field.default is msgspec.NODEFAULT else f"default {field.default!r}"
@@ -184,14 +205,22 @@ _RANGES: dict[str, tuple[int, int, str]] = {
     "shutdown_ms": (1, 3_600_000, ""),
     "level": (1, LEVEL, ""),
 }
-"""The least and the most of every number: a larger one would not fit where it is used, and the node would end by it, or hang."""
-_LONGEST = {"cluster_id": 512, "name": MAX_NAME_BYTES, "advertise_peer": MAX_ADDRESS_BYTES, "advertise_resp": MAX_ADDRESS_BYTES}
+"""The least and the most of every number: a larger one would not fit where it is used, and the node
+would end by it, or hang."""
+_LONGEST = {
+    "cluster_id": 512,
+    "name": MAX_NAME_BYTES,
+    "advertise_peer": MAX_ADDRESS_BYTES,
+    "advertise_resp": MAX_ADDRESS_BYTES,
+}
 """In bytes; a longer name could not be a member's."""
 
 
 def _refuse(name: str, value: object, limit: str) -> NoReturn:
     text = repr(value)
-    raise SettingsError(f"{PREFIX}{name.upper()} is {text if len(text) <= 80 else text[:80] + '…'}; {limit}")
+    raise SettingsError(
+        f"{PREFIX}{name.upper()} is {text if len(text) <= 80 else text[:80] + '…'}; {limit}"
+    )
 
 
 def _converted(found: dict[str, Any]) -> Settings:
@@ -216,9 +245,17 @@ def _checked(s: Settings) -> Settings:
         if (number := getattr(s, port)) and (other := taken.setdefault(number, port)) != port:
             _refuse(port, number, f"{PREFIX}{other.upper()} is the same")
     if s.election_ticks < 3 * s.heartbeat_ticks:
-        _refuse("election_ticks", s.election_ticks, f"at least 3 times heartbeat_ticks ({s.heartbeat_ticks})")
+        _refuse(
+            "election_ticks",
+            s.election_ticks,
+            f"at least 3 times heartbeat_ticks ({s.heartbeat_ticks})",
+        )
     if 0 < s.client_bytes < 1 << 20:
-        _refuse("client_bytes", s.client_bytes, "at least 1 MiB, and 0 means a part of the container's memory")
+        _refuse(
+            "client_bytes",
+            s.client_bytes,
+            "at least 1 MiB, and 0 means a part of the container's memory",
+        )
     if s.log_level.lower() not in LOG_LEVELS:
         _refuse("log_level", s.log_level, f"one of {', '.join(LOG_LEVELS)}")
     for field in msgspec.structs.fields(Settings):

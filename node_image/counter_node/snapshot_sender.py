@@ -1,4 +1,5 @@
-"""Reads the pieces of snapshots that other members ask for, on a thread; the file is opened and checked once."""
+"""Reads the pieces of snapshots that other members ask for, on a thread; the file is opened and
+checked once."""
 
 from __future__ import annotations
 

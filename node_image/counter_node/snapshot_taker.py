@@ -1,4 +1,5 @@
-"""When a node takes a snapshot of its own, and how: built in pieces between turns, written on a thread."""
+"""When a node takes a snapshot of its own, and how: built in pieces between turns, written on a
+thread."""
 
 from __future__ import annotations
 
@@ -44,8 +45,8 @@ class SnapshotTaker:
         self.last_was(last_bytes)
 
     def last_was(self, size_bytes: int) -> None:
-        """The log may become a few times as long as a snapshot. So a small state is soon read back after a restart, and a large one is not written
-        all the time."""
+        """The log may become a few times as long as a snapshot. So a small state is soon read back
+        after a restart, and a large one is not written all the time."""
         most = min(self._node.settings.snapshot_bytes, memory.log_bytes(self._node.memory_bytes))
         self.log_limit = min(most, max(LEAST_LOG_BYTES, LOG_PER_SNAPSHOT * size_bytes))
 
@@ -54,20 +55,30 @@ class SnapshotTaker:
             self.take_soon()
 
     def take_soon(self, *, anew: bool = False) -> None:
-        """Unless there is nothing new, or one is being taken, or it would be wrong now. `anew`: also soon after one that found no room."""
+        """Unless there is nothing new, or one is being taken, or it would be wrong now. `anew`:
+        also soon after one that found no room."""
         node = self._node
         if anew:
             self._not_before = 0.0
         if self.busy or node.failed or self._clock() < self._not_before:
             return
-        if node.replica.behind > CATCHING_UP:  # one of the middle of it costs time now, and helps little later; every disk job asks again
+        if (
+            node.replica.behind > CATCHING_UP
+            # one of the middle of it costs time now, and helps little later; every disk job asks
+            # again
+        ):
             return
-        if node.replica.whole and self._survives() and node.replica.applied > node.replica.raft.snapshot.index:
+        if (
+            node.replica.whole
+            and self._survives()
+            and node.replica.applied > node.replica.raft.snapshot.index
+        ):
             self.busy = True
             node.spawn(self._take())
 
     def _survives(self) -> bool:
-        """A snapshot is made beside the state. One that would end the process is not begun: it would be begun again after each start."""
+        """A snapshot is made beside the state. One that would end the process is not begun: it
+        would be begun again after each start."""
         node, machine = self._node, self._node.replica.machine
         encoded, resident = machine.snapshot_bytes(), memory.resident_bytes()
         if memory.survives(node.memory_bytes, encoded, resident):
@@ -82,8 +93,8 @@ class SnapshotTaker:
         return False
 
     async def take(self) -> int:
-        """One of all that is applied now: the index of the snapshot in force that covers it. Raises NoSnapshotError
-        with the reason, TimeoutError."""
+        """One of all that is applied now: the index of the snapshot in force that covers it. Raises
+        NoSnapshotError with the reason, TimeoutError."""
         node = self._node
         wanted = node.replica.applied
         self.refused = ""

@@ -1,4 +1,5 @@
-"""What a node says of itself: the status object, readiness with its reason, the HTTP pages. The shapes are in docs/internals/node-interface.md."""
+"""What a node says of itself: the status object, readiness with its reason, the HTTP pages. The
+shapes are in docs/internals/node-interface.md."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def hex_id(node_id: int) -> str:
 
 
 def unready_reason(node: Node) -> str:
-    """Empty when ready. Ready = a voter that can serve: it knows the leader, has applied what it knows committed, and its gateway is registered."""
+    """Empty when ready. Ready = a voter that can serve: it knows the leader, has applied what it
+    knows committed, and its gateway is registered."""
     replica = node.replica
     if node.failed:
         return node.failed
@@ -92,7 +94,9 @@ def status(node: Node) -> dict[str, Any]:
         "reason": reason,
         "members": [_member(node, m) for m in raft.membership.members],
         "time": time_status(node),
-        "tls": None if node.tls is None else {"trust": node.tls.current.trust, "serial": node.tls.current.serial},
+        "tls": None
+        if node.tls is None
+        else {"trust": node.tls.current.trust, "serial": node.tls.current.serial},
         "users_digest": node.access.file.digest,
         "users_error": node.access.file.error,
         "cache": {
@@ -106,7 +110,8 @@ def status(node: Node) -> dict[str, Any]:
 
 
 def time_status(node: Node) -> dict[str, Any]:
-    """Of the clocks only a leader knows; a witness is what this node was told. docs/internals/time.md."""
+    """Of the clocks only a leader knows; a witness is what this node was told.
+    docs/internals/time.md."""
     replica = node.replica
     machine, keeper, time, raft = replica.machine, replica.keeper, replica.time, replica.raft
     now, jumps = time.now(), machine.jumps
@@ -130,7 +135,12 @@ def time_status(node: Node) -> dict[str, Any]:
         "refusedJumpMs": keeper.refused_jump_ms if leads else 0,
         "runsOff": [hex_id(n) for n in keeper.runs_off(raft.voters)] if leads else [],
         "clocks": [
-            {"nodeId": hex_id(m.id), "name": m.name, "offsetMs": offsets[m.id], "ratePpm": rates.get(m.id)}
+            {
+                "nodeId": hex_id(m.id),
+                "name": m.name,
+                "offsetMs": offsets[m.id],
+                "ratePpm": rates.get(m.id),
+            }
             for m in raft.membership.members
             if m.id in offsets
         ],
@@ -140,7 +150,11 @@ def time_status(node: Node) -> dict[str, Any]:
 
 def pages(node: Node) -> Mapping[str, Page]:
     def text(ok: bool, body: str) -> tuple[HTTPStatus, str, bytes]:
-        return HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", (body + "\n").encode()
+        return (
+            HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE,
+            "text/plain",
+            (body + "\n").encode(),
+        )
 
     def ready() -> tuple[HTTPStatus, str, bytes]:
         reason = node.unready()
@@ -150,6 +164,14 @@ def pages(node: Node) -> Mapping[str, Page]:
         "/livez": lambda: text(True, "alive"),
         "/startupz": lambda: text(node.started, "started" if node.started else "starting"),
         "/readyz": ready,
-        "/status": lambda: (HTTPStatus.OK, "application/json", json.dumps(status(node), indent=2).encode() + b"\n"),
-        "/metrics": lambda: (HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", node.metrics.page()),
+        "/status": lambda: (
+            HTTPStatus.OK,
+            "application/json",
+            json.dumps(status(node), indent=2).encode() + b"\n",
+        ),
+        "/metrics": lambda: (
+            HTTPStatus.OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            node.metrics.page(),
+        ),
     }

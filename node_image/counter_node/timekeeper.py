@@ -1,22 +1,28 @@
 """What the members' clocks say, and what a leader makes of it. Pure.
 
 Once a second the leader asks all members (log_time.py), so it knows each one's wall clock within
-half a round trip, and by how much log time runs faster or slower than each one's running clock. It decides:
+half a round trip, and by how much log time runs faster or slower than each one's running clock. It
+decides:
 
-    Jump       after a full stop log time moves on by what a majority of all voters agrees on, at the lower bound.
-    Calendar   UTC minus log time follows the agreed time both ways: at once from a second on, slowly below.
-    hand over  when a majority of the voters finds that log time runs at another rate than their running clocks.
+    Jump       after a full stop log time moves on by what a majority of all voters agrees on, at
+               the lower bound.
+    Calendar   UTC minus log time follows the agreed time both ways: at once from a second on,
+               slowly below.
+    hand over  when a majority of the voters finds that log time runs at another rate than their
+               running clocks.
 
 Rules:
 1. An answer counts for `VALID_MS`. Who does not answer counts as wrong.
 2. One and two voters also hear witnesses, clocks without a vote: a majority of both together. One
-   voter without any trusts its own wall if the kernel calls it synchronised and it was not set for a minute.
-3. Two voters that disagree: the smaller of their two gaps, as that is never early by one wrong clock.
+   voter without any trusts its own wall if the kernel calls it synchronised and it was not set for
+   a minute.
+3. Two voters that disagree: the smaller of their two gaps, as that is never early by one wrong
+   clock.
 4. A jump needs a calendar that was once agreed on, and is refused above `max_jump_ms`. While a gap
    is open the calendar stands.
 5. Nothing is ever refused to a client for a clock, and no node ends for one.
-6. Without a gap it looks again when somebody told its clock, and once a second: ticks are many, and an
-   idle cluster is to cost almost nothing.
+6. Without a gap it looks again when somebody told its clock, and once a second: ticks are many, and
+   an idle cluster is to cost almost nothing.
 """
 
 from __future__ import annotations
@@ -79,7 +85,9 @@ class Timekeeper:
         self.me, self.time = me, time
         self.max_jump_ms = MAX_JUMP_MS
         self.refused_jump_ms = 0  # what the clocks agree on, and is more than allowed
-        self.unmarked = False  # what the notes say may be late, or nobody has one, and no entry says so yet
+        self.unmarked = (
+            False  # what the notes say may be late, or nobody has one, and no entry says so yet
+        )
         self._marks: int | None = None  # as the mark was asked for
         self.meter = RateMeter()
         self._synchronised = synchronised
@@ -95,7 +103,7 @@ class Timekeeper:
     def _offset(self) -> float:
         return self.time.wall_ms() - self.time.running_ms()
 
-    # --- of everybody -------------------------------------------------------------------------------------------------------
+    # --- of everybody -----------------------------------------------------------------------------
 
     def tick(self) -> None:
         offset = self._offset()
@@ -124,7 +132,7 @@ class Timekeeper:
         self._witnesses[name] = Sample(Interval(about - error_ms, about + error_ms), running)
         self._news = True
 
-    # --- of a leader --------------------------------------------------------------------------------------------------------
+    # --- of a leader ------------------------------------------------------------------------------
 
     def lead(self) -> None:
         self.time.lead()
@@ -142,11 +150,14 @@ class Timekeeper:
         if 0 <= running - self._asked_ms < (SEARCH_ASK_MS if self.looking else ASK_MS):
             return None
         self._asked_ms, self._news = running, True
-        return ClockAsk(term, int(running * 1000), UNKNOWN if self.looking else time.now(), machine.jumps[1])
+        return ClockAsk(
+            term, int(running * 1000), UNKNOWN if self.looking else time.now(), machine.jumps[1]
+        )
 
     @property
     def looking(self) -> bool:
-        """A leader that does not know log time yet, and must stamp nothing but the mark of a gap."""
+        """A leader that does not know log time yet, and must stamp nothing but the mark of a
+        gap."""
         return self.time.searching or self.unmarked
 
     def told(self, sender: NodeId, tell: ClockTell, *, voter: bool) -> None:
@@ -182,8 +193,8 @@ class Timekeeper:
         self._marks = None
 
     def decide(self, voters: Collection[NodeId], machine: Machine) -> Jump | Calendar | None:
-        """What is to be put into the log now. `machine` is to have applied all that is from earlier terms: it
-        may hold a mark, or another calendar."""
+        """What is to be put into the log now. `machine` is to have applied all that is from earlier
+        terms: it may hold a mark, or another calendar."""
         if self.time.searching:
             return None
         if self.unmarked and self._marks in (None, machine.marks):
@@ -194,9 +205,13 @@ class Timekeeper:
             return None
         self._news = False
         agreed = self.agreed(voters)
-        return self._jump(agreed, voters, machine) if machine.gap else self._calendar(agreed, machine)
+        return (
+            self._jump(agreed, voters, machine) if machine.gap else self._calendar(agreed, machine)
+        )
 
-    def _jump(self, agreed: Interval | None, voters: Collection[NodeId], machine: Machine) -> Jump | None:
+    def _jump(
+        self, agreed: Interval | None, voters: Collection[NodeId], machine: Machine
+    ) -> Jump | None:
         time = self.time
         if not machine.calendar_agreed:
             return Jump(time.now(), gap=False)  # how long it was cannot be known
@@ -230,7 +245,7 @@ class Timekeeper:
         most = SLEW * since
         return Calendar(machine.offset_ms + round(max(-most, min(most, error))))
 
-    # --- what the clocks say ------------------------------------------------------------------------------------------------
+    # --- what the clocks say ----------------------------------------------------------------------
 
     def _clocks(self, nodes: Collection[NodeId]) -> dict[NodeId, Interval]:
         """Of an old answer as much is uncertain as our running clock may have run off since."""
@@ -247,7 +262,11 @@ class Timekeeper:
 
     def witnesses(self) -> dict[str, Interval]:
         running = self.time.running_ms()
-        return {w: s.clock for w, s in self._witnesses.items() if 0 <= running - s.at_ms < WITNESS_VALID_MS}
+        return {
+            w: s.clock
+            for w, s in self._witnesses.items()
+            if 0 <= running - s.at_ms < WITNESS_VALID_MS
+        }
 
     def agreed(self, voters: Collection[NodeId]) -> Interval | None:
         """UTC minus our running clock."""
@@ -265,11 +284,16 @@ class Timekeeper:
         return self.time.running_ms() - self._steady_since_ms >= STEADY_MS and self._synchronised()
 
     def apart(self, voters: Collection[NodeId], members: Collection[NodeId]) -> list[NodeId]:
-        """Whose clock is not what was agreed on; everybody's when enough answered and nothing was agreed on."""
+        """Whose clock is not what was agreed on; everybody's when enough answered and nothing was
+        agreed on."""
         agreed, clocks = self.agreed(voters), self._clocks(members)
         if agreed is None:
             answered = [n for n in clocks if n in voters]
-            return sorted(answered) if len(voters) > 1 and len(answered) >= majority(len(voters)) else []
+            return (
+                sorted(answered)
+                if len(voters) > 1 and len(answered) >= majority(len(voters))
+                else []
+            )
         return sorted(n for n, clock in clocks.items() if not clock.meets(agreed))
 
     def offsets_ms(self, members: Collection[NodeId], machine: Machine) -> dict[NodeId, int]:
@@ -279,10 +303,15 @@ class Timekeeper:
 
     def rates_ppm(self) -> dict[NodeId, int]:
         running = self.time.running_ms()
-        return {n: rate for n, (rate, at_ms) in self._rates.items() if 0 <= running - at_ms < RATE_VALID_MS}
+        return {
+            n: rate
+            for n, (rate, at_ms) in self._rates.items()
+            if 0 <= running - at_ms < RATE_VALID_MS
+        }
 
     def runs_off(self, voters: Collection[NodeId]) -> list[NodeId]:
-        """The voters that find log time too fast, or too slow, if they are a majority of all. One or two voters cannot tell whose clock it is."""
+        """The voters that find log time too fast, or too slow, if they are a majority of all. One
+        or two voters cannot tell whose clock it is."""
         if len(voters) < 3:
             return []
         rates = {n: rate for n, rate in self.rates_ppm().items() if n in voters}

@@ -1,4 +1,5 @@
-"""`python -m counter_node.wal inspect DIR` prints a node's data directory. Exit code 3 when it is damaged."""
+"""`python -m counter_node.wal inspect DIR` prints a node's data directory. Exit code 3 when it is
+damaged."""
 
 from __future__ import annotations
 
@@ -15,7 +16,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m counter_node.wal", description=__doc__)
     parser.add_argument("--version", action="version", version=f"counter_node {__version__}")
     commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("inspect", help="print segments, frames, entries and snapshots; changes nothing and takes no lock")
+    command = commands.add_parser(
+        "inspect",
+        help="print segments, frames, entries and snapshots; changes nothing and takes no lock",
+    )
     command.add_argument("directory", type=Path, metavar="DIR")
     directory: Path = parser.parse_args(arguments).directory
     if not directory.is_dir():

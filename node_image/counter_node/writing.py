@@ -1,9 +1,9 @@
-"""A disk job on its way: written, tried again while there is no room for it, and told when it is durable.
+"""A disk job on its way: written, tried again while there is no room for it, and told when it is
+durable.
 
-A class, and not functions within one another, as those refer to each other in a ring. What is in a ring
-stays until the collector of garbage comes by, which is seldom, and for ever when it was frozen meanwhile
-(node.py). Here that would be the entries of the job, and a whole received snapshot.
-"""
+A class, and not functions within one another, as those refer to each other in a ring. What is in a
+ring stays until the collector of garbage comes by, which is seldom, and for ever when it was frozen
+meanwhile (node.py). Here that would be the entries of the job, and a whole received snapshot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from counter_node.replica import DiskJob
 
 BESIDE_BYTES = 512
-"""Entries of so many bytes, some twenty increments of different counters, are many commands for the disk worker."""
+"""Entries of so many bytes, some twenty increments of different counters, are many commands for the
+disk worker."""
 
 
 class Writing:
@@ -26,14 +27,21 @@ class Writing:
         replica = node.replica
         self._node, self._job, self._compact_to = node, job, compact_to
         self._no_room: DiskFullError | None = None
-        self._slow, self._leads = job.install is not None or compact_to is not None, replica.is_leader
+        self._slow, self._leads = (
+            job.install is not None or compact_to is not None,
+            replica.is_leader,
+        )
         many = sum([len(e.data) for e in job.entries]) >= BESIDE_BYTES
         self._beside = self._leads and (replica.gateway.serves_one or many)
 
     def submit(self, again: bool = False) -> None:
         if not self._node.failed:
             self._node.worker.submit(
-                self._write, self._done, slow=self._slow or again, leads=self._leads, beside=self._beside
+                self._write,
+                self._done,
+                slow=self._slow or again,
+                leads=self._leads,
+                beside=self._beside,
             )
 
     def _write(self) -> None:

@@ -16,7 +16,9 @@ from countercluster_operator.handlers import register
 from countercluster_operator.runtime import Runtime
 
 WRONG_SETTING = 2
-_OURS = frozenset({"cluster", "run", "step", "pod", "node_id", "children", "identity", "again_in_s"})
+_OURS = frozenset(
+    {"cluster", "run", "step", "pod", "node_id", "children", "identity", "again_in_s"}
+)
 
 
 class JsonFormatter(logging.Formatter):
@@ -46,11 +48,14 @@ def configure_logs(level: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="countercluster_operator",
-        description="The operator of CounterClusters. It takes no arguments; its settings are environment variables:",
+        description="The operator of CounterClusters. It takes no arguments; its settings are "
+        "environment variables:",
         epilog="\n".join(f"{name:20} {text}" for name, text in settings.VARIABLES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"countercluster_operator {__version__}")
+    parser.add_argument(
+        "--version", action="version", version=f"countercluster_operator {__version__}"
+    )
     parser.parse_args(arguments)
     try:
         found = settings.load()

@@ -1,9 +1,11 @@
 """The pods and volume claims of one cluster, read without trust in how many there are.
 
-1. Labels select them, in the API server's memory, in one answer of each kind. Anybody in the namespace can put these labels on
-   objects of his own, thousands of them: no more than `MOST_BYTES` of an answer is read.
-2. Where there is more, what can be the cluster's own is asked for by its name, `MAX_REPLICAS` of each kind. That is done for
-   `CROWDED_S`, then the labels are tried again. It is told (`Observed.crowded`), as it is slower, and as somebody should know.
+1. Labels select them, in the API server's memory, in one answer of each kind. Anybody in the
+   namespace can put these labels on objects of his own, thousands of them: no more than
+   `MOST_BYTES` of an answer is read.
+2. Where there is more, what can be the cluster's own is asked for by its name, `MAX_REPLICAS` of
+   each kind. That is done for `CROWDED_S`, then the labels are tried again. It is told
+   (`Observed.crowded`), as it is slower, and as somebody should know.
 3. A pod whose labels somebody changed is looked for only while one seems to be missing.
 """
 
@@ -39,7 +41,11 @@ class Crowds:
 
     def of(self, uid: str) -> list[str]:
         """Kinds, in words."""
-        return sorted(kind for (whose, kind), end in self._until.items() if whose == uid and end > self._clock())
+        return sorted(
+            kind
+            for (whose, kind), end in self._until.items()
+            if whose == uid and end > self._clock()
+        )
 
 
 class Belongings:
@@ -48,10 +54,15 @@ class Belongings:
 
     async def pods(self) -> list[Object]:
         """Of the nodes; those whose labels are not ours any more may be among them."""
-        return await self._read("Pod", [names.pod(self._cluster.name, n) for n in range(MAX_REPLICAS)])
+        return await self._read(
+            "Pod", [names.pod(self._cluster.name, n) for n in range(MAX_REPLICAS)]
+        )
 
     async def claims(self) -> list[Object]:
-        return await self._read("PersistentVolumeClaim", [names.claim(self._cluster.name, n) for n in range(MAX_REPLICAS)])
+        return await self._read(
+            "PersistentVolumeClaim",
+            [names.claim(self._cluster.name, n) for n in range(MAX_REPLICAS)],
+        )
 
     async def strays(self, known: set[str]) -> list[Object]:
         """Pods that are ours by name and account, and whose labels somebody changed."""
@@ -60,17 +71,35 @@ class Belongings:
         if "Pod" in self._crowds.of(cluster.uid):
             return []  # rule 2 has found them
         try:
-            found = await self._api.list("v1", "Pod", cluster.namespace, {}, fields=account, cached=True, most_bytes=MOST_BYTES)
+            found = await self._api.list(
+                "v1",
+                "Pod",
+                cluster.namespace,
+                {},
+                fields=account,
+                cached=True,
+                most_bytes=MOST_BYTES,
+            )
         except TooMuch:
             self._crowds.note(cluster.uid, "Pod")
-            found = await self._by_name("Pod", [names.pod(cluster.name, n) for n in range(MAX_REPLICAS)])
-        return [p for p in found if p["metadata"]["name"] not in known and names.ordinal(cluster.name, p["metadata"]["name"]) is not None]
+            found = await self._by_name(
+                "Pod", [names.pod(cluster.name, n) for n in range(MAX_REPLICAS)]
+            )
+        return [
+            p
+            for p in found
+            if p["metadata"]["name"] not in known
+            and names.ordinal(cluster.name, p["metadata"]["name"]) is not None
+        ]
 
     async def cache_pods(self) -> list[Object]:
-        """Of Redis; nothing where they cannot be told from others. Nothing is decided by them, they only tell why."""
+        """Of Redis; nothing where they cannot be told from others. Nothing is decided by them, they
+        only tell why."""
         selector = names.selector(self._cluster.name, names.CACHE)
         try:
-            return await self._api.list("v1", "Pod", self._cluster.namespace, selector, cached=True, most_bytes=MOST_BYTES)
+            return await self._api.list(
+                "v1", "Pod", self._cluster.namespace, selector, cached=True, most_bytes=MOST_BYTES
+            )
         except TooMuch:
             return []
 
@@ -90,14 +119,19 @@ class Belongings:
             return await self._by_name(kind, own)
         try:
             selector = names.selector(cluster.name, names.NODE)
-            return await self._api.list("v1", kind, cluster.namespace, selector, cached=True, most_bytes=MOST_BYTES)
+            return await self._api.list(
+                "v1", kind, cluster.namespace, selector, cached=True, most_bytes=MOST_BYTES
+            )
         except TooMuch:
             self._crowds.note(cluster.uid, kind)
             return await self._by_name(kind, own)
 
     async def _by_name(self, kind: str, own: list[str]) -> list[Object]:
-        """Those that the labels or the account would have told as well: a name alone is anybody's."""
-        found = await asyncio.gather(*(self._api.get("v1", kind, self._cluster.namespace, name) for name in own))
+        """Those that the labels or the account would have told as well: a name alone is
+        anybody's."""
+        found = await asyncio.gather(
+            *(self._api.get("v1", kind, self._cluster.namespace, name) for name in own)
+        )
         return [one for one in found if one is not None and self._is_ours(one)]
 
     def _is_ours(self, found: Object) -> bool:

@@ -1,7 +1,8 @@
-"""How many members the operator gives up at once, over all clusters: whoever sees many losses at the same time may be wrong about the world.
+"""How many members the operator gives up at once, over all clusters: whoever sees many losses at
+the same time may be wrong about the world.
 
-A cluster that gives up a member has a place in its failure domain until it is whole again; and as long as no machine of its zone is ready, so that
-a zone is never emptied one member after the other.
+A cluster that gives up a member has a place in its failure domain until it is whole again; and as
+long as no machine of its zone is ready, so that a zone is never emptied one member after the other.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ class Budget:
         self._whole: set[Hashable] = set()  # of those, who needs none any more
 
     def refusal(self, key: Hashable, domain: str, silent: Callable[[str], bool]) -> str:
-        """Empty when `key` may give up a member in `domain`, and then it has a place; else why not. `silent`: of a zone without a ready machine."""
+        """Empty when `key` may give up a member in `domain`, and then it has a place; else why not.
+        `silent`: of a zone without a ready machine."""
         for done in [k for k in self._whole if not silent(self._places[k])]:
             self._drop(done)
         if self._places.get(key) == domain and key not in self._whole:

@@ -1,17 +1,22 @@
-"""Certificates of one cluster: an authority of its own, leaves that it signs, and the plan of when each is made anew. Pure: the time is given.
+"""Certificates of one cluster: an authority of its own, leaves that it signs, and the plan of when
+each is made anew. Pure: the time is given.
 
-1. A leaf is made anew at two thirds of its life, when the authority that signs changed, or when it lacks a name that is wanted.
-2. The authority changes in three phases, `spread` apart, which is longer than a Secret takes to reach every pod:
+1. A leaf is made anew at two thirds of its life, when the authority that signs changed, or when it
+   lacks a name that is wanted.
+2. The authority changes in three phases, `spread` apart, which is longer than a Secret takes to
+   reach every pod:
 
        publish    the next authority is trusted too; the old one signs
        re-issue   the next one signs; both are trusted
        drop       only the new one is trusted
 
-   so that at every moment each pod trusts the certificate of each other pod, however late a Secret reached either (tests/unit/security).
+   so that at every moment each pod trusts the certificate of each other pod, however late a Secret
+   reached either (tests/unit/security).
 3. The authority changes at two thirds of its own life, or when it is asked for (`rotate`).
-4. Authorities of somebody else (spec.tls.secretName) are one whose key is not here: `Pair(bundle, b"")`. They come and go in
-   the same phases, in both directions. Who changes their mind while the next one is only published gets what is wanted now:
-   nobody has shown a certificate of the other yet. In any other phase the change waits until that is over.
+4. Authorities of somebody else (spec.tls.secretName) are one whose key is not here: `Pair(bundle,
+   b"")`. They come and go in the same phases, in both directions. Who changes their mind while the
+   next one is only published gets what is wanted now: nobody has shown a certificate of the other
+   yet. In any other phase the change waits until that is over.
 """
 
 from __future__ import annotations
@@ -44,7 +49,8 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Authority:
-    """`signing` signs. `next`: will sign, is trusted already. `old`: does not sign any more, is still trusted. `since`: when the phase began."""
+    """`signing` signs. `next`: will sign, is trusted already. `old`: does not sign any more, is
+    still trusted. `since`: when the phase began."""
 
     signing: Pair
     since: Moment
@@ -54,8 +60,16 @@ class Authority:
     @property
     def bundle(self) -> bytes:
         """What pods and clients trust, each certificate once."""
-        texts = ([self.next.certificate] if self.next else []) + [self.signing.certificate] + ([self.old] if self.old else [])
-        return texts[0] if len(texts) == 1 else b"".join(dict.fromkeys(block for text in texts for block in blocks(text)))
+        texts = (
+            ([self.next.certificate] if self.next else [])
+            + [self.signing.certificate]
+            + ([self.old] if self.old else [])
+        )
+        return (
+            texts[0]
+            if len(texts) == 1
+            else b"".join(dict.fromkeys(block for text in texts for block in blocks(text)))
+        )
 
     @property
     def phase(self) -> str:
@@ -67,7 +81,9 @@ _END = b"-----END CERTIFICATE-----\n"
 
 def blocks(bundle: bytes) -> list[bytes]:
     """The certificates of a bundle, one by one, each with the end of its line."""
-    return [part + _END for part in bundle.split(_END) if part.strip()] if _END in bundle else [bundle]
+    return (
+        [part + _END for part in bundle.split(_END) if part.strip()] if _END in bundle else [bundle]
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,9 +98,16 @@ class Names:
 
 def authority(cluster: str, now: Moment, life: datetime.timedelta = AUTHORITY_LIFE) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
-    # The serial number is in the name: during a change there are two, and a bundle is searched by name.
+    # The serial number is in the name: during a change there are two, and a bundle is searched by
+    # name.
     serial = x509.random_serial_number()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"CounterCluster {cluster}"[:47] + f" {serial:040x}"[:17])])
+    name = x509.Name(
+        [
+            x509.NameAttribute(
+                NameOID.COMMON_NAME, f"CounterCluster {cluster}"[:47] + f" {serial:040x}"[:17]
+            )
+        ]
+    )
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -101,7 +124,8 @@ def authority(cluster: str, now: Moment, life: datetime.timedelta = AUTHORITY_LI
 
 
 def leaf(signing: Pair, names: Names, now: Moment, life: datetime.timedelta = LEAF_LIFE) -> Pair:
-    """Of server and client at once: nodes dial each other. Never longer than its authority's own life."""
+    """Of server and client at once: nodes dial each other. Never longer than its authority's own
+    life."""
     ca = x509.load_pem_x509_certificate(signing.certificate)
     ca_key = serialization.load_pem_private_key(signing.key, None)
     assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
@@ -119,9 +143,16 @@ def leaf(signing: Pair, names: Names, now: Moment, life: datetime.timedelta = LE
         .not_valid_after(min(now + life, ca.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(
+            x509.ExtendedKeyUsage(
+                [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+            ),
+            critical=False,
+        )
         .add_extension(x509.SubjectAlternativeName(others), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
+        )
     )
     return _pair(builder.sign(ca_key, hashes.SHA256()), key)
 
@@ -141,17 +172,22 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
 
 
 def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     return Pair(certificate.public_bytes(serialization.Encoding.PEM), pem)
 
 
-# --- the plan ---------------------------------------------------------------------------------------------------------------
+# --- the plan -------------------------------------------------------------------------------------
 
 
 def renewal(certificate: bytes) -> Moment:
     """Two thirds of its life. Raises ValueError for what is no certificate."""
     found = x509.load_pem_x509_certificate(certificate)
-    return found.not_valid_before_utc + (found.not_valid_after_utc - found.not_valid_before_utc) * 2 / 3
+    return (
+        found.not_valid_before_utc
+        + (found.not_valid_after_utc - found.not_valid_before_utc) * 2 / 3
+    )
 
 
 def why_renew(found: Pair | None, signing: Pair, names: Names, now: Moment) -> str:
@@ -163,11 +199,15 @@ def why_renew(found: Pair | None, signing: Pair, names: Names, now: Moment) -> s
         carried = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(signing.certificate))
         key = serialization.load_pem_private_key(found.key, None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+        if (
+            not isinstance(key, ec.EllipticCurvePrivateKey)
+            or key.public_key() != certificate.public_key()
+        ):
             return "its key is another's"
     except x509.ExtensionNotFound:
         return "it carries no names"
-    except Exception as error:  # whatever `cryptography` raises for what is no certificate, no key, or signed by somebody else
+    except Exception as error:
+        # whatever `cryptography` raises for what is no certificate, no key, or signed by another
         return f"it was not made by the signing authority ({type(error).__name__})"
     missing = set(names.dns) - set(carried.get_values_for_type(x509.DNSName))
     missing |= set(names.uris) - set(carried.get_values_for_type(x509.UniformResourceIdentifier))
@@ -189,9 +229,10 @@ def advance(
     given: bytes = b"",
     arrived: bool = True,
 ) -> Authority:
-    """The authority as it should be now: the same object when nothing is due. `rotate`: a change is asked for, and begins unless
-    one is under way. `given`: the authorities of somebody else that are wanted instead of one of our own. `arrived`: every node
-    trusts and shows what this phase wants; else it goes on."""
+    """The authority as it should be now: the same object when nothing is due. `rotate`: a change is
+    asked for, and begins unless one is under way. `given`: the authorities of somebody else that
+    are wanted instead of one of our own. `arrived`: every node trusts and shows what this phase
+    wants; else it goes on."""
 
     def made() -> Pair:
         return Pair(given, b"") if given else authority(cluster, now)
@@ -204,23 +245,44 @@ def advance(
     lasts = not arrived or now < found.since + spread
     if found.next is not None:
         if not wanted(found.next):  # rule 4
-            return Authority(found.signing, now) if wanted(found.signing) else dataclasses.replace(found, next=made(), since=now)
+            return (
+                Authority(found.signing, now)
+                if wanted(found.signing)
+                else dataclasses.replace(found, next=made(), since=now)
+            )
         return found if lasts else Authority(found.next, now, old=found.signing.certificate)
     if found.old is not None:
         return found if lasts else Authority(found.signing, now)
-    if not wanted(found.signing) or (not given and (rotate or now >= renewal(found.signing.certificate))):
+    if not wanted(found.signing) or (
+        not given and (rotate or now >= renewal(found.signing.certificate))
+    ):
         return dataclasses.replace(found, next=made(), since=now)
     return found
 
 
-def node_names(cluster: str, namespace: str, ordinals: Sequence[int], services: Sequence[str] = ()) -> Names:
-    """Of the one certificate that all nodes of a cluster share: the pods of a StatefulSet share their volumes."""
+def node_names(
+    cluster: str, namespace: str, ordinals: Sequence[int], services: Sequence[str] = ()
+) -> Names:
+    """Of the one certificate that all nodes of a cluster share: the pods of a StatefulSet share
+    their volumes."""
     pods = [f"{cluster}-{n}" for n in ordinals]
     places = [*(f"{pod}.{cluster}-peers" for pod in pods), cluster, *services]
-    forms = [form for place in places for form in (place, *(f"{place}.{namespace}{end}" for end in ("", ".svc", ".svc.cluster.local")))]
+    forms = [
+        form
+        for place in places
+        for form in (
+            place,
+            *(f"{place}.{namespace}{end}" for end in ("", ".svc", ".svc.cluster.local")),
+        )
+    ]
     uris = [f"countercluster://{namespace}/{cluster}/node/{pod}" for pod in pods]
     return Names(f"{cluster} nodes", (*forms, *pods, "localhost"), ("127.0.0.1",), tuple(uris))
 
 
 def operator_names(cluster: str, namespace: str) -> Names:
-    return Names("countercluster-operator", (), (), (f"countercluster://{namespace}/{cluster}/client/operator",))
+    return Names(
+        "countercluster-operator",
+        (),
+        (),
+        (f"countercluster://{namespace}/{cluster}/client/operator",),
+    )

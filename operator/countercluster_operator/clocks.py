@@ -1,10 +1,9 @@
-"""The members' clocks as the operator sees them, and its own part in them: it tells every node what the
-API server's clock says (RAFT.WITNESS). That clock has no vote in the cluster; it counts after a full
-stop of one or two voters, which cannot tell by themselves whose clock is wrong.
+"""The members' clocks as the operator sees them, and its own part in them: it tells every node what
+the API server's clock says (RAFT.WITNESS). That clock has no vote in the cluster; it counts after a
+full stop of one or two voters, which cannot tell by themselves whose clock is wrong.
 
-A jump of log time is told as an event, once: the status remembers how many there were. What members'
-clocks say is a condition, in words that change only when something changes.
-"""
+A jump of log time is told as an event, once: the status remembers how many there were. What
+members' clocks say is a condition, in words that change only when something changes."""
 
 from __future__ import annotations
 
@@ -67,14 +66,17 @@ def about(ms: int) -> str:
 
 
 _ROUGHLY: tuple[tuple[int, str], ...] = (
-    (1, "a second"), (10, "ten seconds"), (60, "a minute"), (600, "ten minutes"), (3_600, "an hour"), (36_000, "ten hours"),
-    (86_400, "a day"), (864_000, "ten days"), (8_640_000, "100 days"), (31_536_000, "a year"), (315_360_000, "ten years"),
+    (1, "a second"), (10, "ten seconds"), (60, "a minute"), (600, "ten minutes"), (3_600,
+    "an hour"), (36_000, "ten hours"),
+    (86_400, "a day"), (864_000, "ten days"), (8_640_000, "100 days"), (31_536_000, "a year"),
+    (315_360_000, "ten years"),
 )  # fmt: skip
 
 
 def roughly(ms: int) -> str:
-    """A length in words that stay the same while a clock runs a little too fast: the nearest by factors, as round
-    lengths are what clocks are off by, and must not lie on the edge between two words."""
+    """A length in words that stay the same while a clock runs a little too fast: the nearest by
+    factors, as round lengths are what clocks are off by, and must not lie on the edge between two
+    words."""
     seconds = max(1.0, abs(ms) / 1_000)
     return min(_ROUGHLY, key=lambda step: max(step[0] / seconds, seconds / step[0]))[1]
 
@@ -85,15 +87,37 @@ def condition(cluster: Cluster, told: LogTime | None) -> Condition:
         return (kind, None, "NotKnown", "no leader says what the members' clocks say")
     if told.refused_jump_ms:
         most = cluster.spec.clock.max_jump_days
-        text = f"the members' clocks say that the cluster stood still for {about(told.refused_jump_ms)}; spec.clock.maxJumpDays is {most}"
+        text = (
+            f"the members' clocks say that the cluster stood still for "
+            f"{about(told.refused_jump_ms)}; spec.clock.maxJumpDays is {most}"
+        )
         return (kind, True, "JumpTooLong", text)
     if told.apart:
-        off = [f"{name} (about {roughly(ms)} {'ahead' if ms > 0 else 'behind'})" for node, name, ms in told.clocks if node in told.apart]
+        off = [
+            f"{name} (about {roughly(ms)} {'ahead' if ms > 0 else 'behind'})"
+            for node, name, ms in told.clocks
+            if node in told.apart
+        ]
         if not told.agreed:
-            return (kind, True, "NoMajority", f"no majority of the members' wall clocks agrees: {', '.join(off)}")
-        return (kind, True, "StandsApart", f"not what a majority of the wall clocks says: {', '.join(off)}")
+            return (
+                kind,
+                True,
+                "NoMajority",
+                f"no majority of the members' wall clocks agrees: {', '.join(off)}",
+            )
+        return (
+            kind,
+            True,
+            "StandsApart",
+            f"not what a majority of the wall clocks says: {', '.join(off)}",
+        )
     if told.runs_off:
-        return (kind, True, "LeaderRunsOff", "the leader's running clock has another rate than those of a majority")
+        return (
+            kind,
+            True,
+            "LeaderRunsOff",
+            "the leader's running clock has another rate than those of a majority",
+        )
     return (kind, False, "ClocksAgree", "")
 
 
@@ -111,7 +135,10 @@ def news(told: LogTime | None, old: dict[str, Any]) -> str:
     if told is None or not before or told.jumps <= before.get("jumps", 0):
         return ""
     by_ms = told.jumped_ms - 1000 * before.get("jumpedSeconds", 0)
-    return f"after a full stop log time jumped by {about(by_ms)}, by what a majority of the members' clocks says"
+    return (
+        f"after a full stop log time jumped by {about(by_ms)}, by what a majority of the "
+        f"members' clocks says"
+    )
 
 
 class Reading(NamedTuple):
@@ -126,17 +153,35 @@ class Witness:
         self._api, self._admin = api, admin
         self._reading: Reading | None = None
 
-    async def tell(self, cluster: Cluster, addresses: Mapping[str, str], context: ssl.SSLContext | None) -> None:
-        """To these pods. Nodes of an older version do not know the command; who does not answer is asked about that elsewhere."""
+    async def tell(
+        self, cluster: Cluster, addresses: Mapping[str, str], context: ssl.SSLContext | None
+    ) -> None:
+        """To these pods. Nodes of an older version do not know the command; who does not answer is
+        asked about that elsewhere."""
         reading = await self._read()
         if reading is None or not addresses:
             return
         utc_ms = reading.utc_ms + (time.monotonic() - reading.at_s) * 1000
         most_ms = cluster.spec.clock.max_jump_days * DAY_MS
-        command = ("RAFT.WITNESS", NAME, str(round(utc_ms)), str(round(reading.error_ms)), str(most_ms))
-        await asyncio.gather(*(self._tell_one(cluster, pod, ip, context, command) for pod, ip in addresses.items()))
+        command = (
+            "RAFT.WITNESS",
+            NAME,
+            str(round(utc_ms)),
+            str(round(reading.error_ms)),
+            str(most_ms),
+        )
+        await asyncio.gather(
+            *(self._tell_one(cluster, pod, ip, context, command) for pod, ip in addresses.items())
+        )
 
-    async def _tell_one(self, cluster: Cluster, pod: str, ip: str, context: ssl.SSLContext | None, command: tuple[str, ...]) -> None:
+    async def _tell_one(
+        self,
+        cluster: Cluster,
+        pod: str,
+        ip: str,
+        context: ssl.SSLContext | None,
+        command: tuple[str, ...],
+    ) -> None:
         host = names.pod_host(cluster.name, cluster.namespace, pod)
         with contextlib.suppress(Refusal, Hostile, OSError, TimeoutError):
             await self._admin(ip, host, context, *command, timeout_s=TELL_S)

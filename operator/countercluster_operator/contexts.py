@@ -9,7 +9,8 @@ from countercluster_operator.certificates import Pair
 
 
 def context_of(pair: Pair, bundle: bytes, *, side: int = ssl.PROTOCOL_TLS_CLIENT) -> ssl.SSLContext:
-    """Shows `pair`, and wants a certificate of an authority in `bundle`. Raises ssl.SSLError, OSError or ValueError."""
+    """Shows `pair`, and wants a certificate of an authority in `bundle`. Raises ssl.SSLError,
+    OSError or ValueError."""
     context = ssl.SSLContext(side)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
@@ -40,11 +41,18 @@ class _in_memory:
 
 
 def shake_hands(pair: Pair, bundle: bytes) -> None:
-    """A handshake of a certificate with itself, in memory, as server and as client. Raises ssl.SSLError, OSError or ValueError."""
-    client, server = context_of(pair, bundle), context_of(pair, bundle, side=ssl.PROTOCOL_TLS_SERVER)
+    """A handshake of a certificate with itself, in memory, as server and as client. Raises
+    ssl.SSLError, OSError or ValueError."""
+    client, server = (
+        context_of(pair, bundle),
+        context_of(pair, bundle, side=ssl.PROTOCOL_TLS_SERVER),
+    )
     client.check_hostname = False
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    sides = [client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True)]
+    sides = [
+        client.wrap_bio(to_client, to_server),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    ]
     for _ in range(6):
         for side in list(sides):
             try:

@@ -1,5 +1,5 @@
-"""Events of the API group events.k8s.io/v1: one for each decision, not one for each pass. The same reason for the same cluster is not told again
-for ten minutes."""
+"""Events of the API group events.k8s.io/v1: one for each decision, not one for each pass. The same
+reason for the same cluster is not told again for ten minutes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,19 @@ def timestamp() -> str:
 
 
 class Recorder:
-    def __init__(self, api: Kubernetes, identity: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, api: Kubernetes, identity: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._api, self._identity, self._clock = api, identity, clock
         self._told: dict[tuple[str, str, str], float] = {}
         self._failing: dict[str, float] = {}  # namespaces that took no event lately, and when
 
-    async def tell(self, cluster: Cluster, reason: str, action: str, note: str, *, warning: bool = False) -> bool:
-        """False when it was told lately, or there is nobody to tell: the namespace is being deleted.
-        Events are best effort: one that is not taken fails nothing, and is tried again later."""
+    async def tell(
+        self, cluster: Cluster, reason: str, action: str, note: str, *, warning: bool = False
+    ) -> bool:
+        """False when it was told lately, or there is nobody to tell: the namespace is being
+        deleted. Events are best effort: one that is not taken fails nothing, and is tried again
+        later."""
         key = (cluster.uid, reason, note)
         now = self._clock()
         if now - self._told.get(key, -QUIET_S) < QUIET_S:
@@ -50,7 +55,10 @@ class Recorder:
         event = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"name": f"{cluster.name}.{secrets.token_hex(8)}", "namespace": cluster.namespace},
+            "metadata": {
+                "name": f"{cluster.name}.{secrets.token_hex(8)}",
+                "namespace": cluster.namespace,
+            },
             "eventTime": timestamp(),
             "reportingController": names.FIELD_MANAGER,
             "reportingInstance": self._identity,
@@ -82,7 +90,13 @@ class Recorder:
             self._failing.pop(cluster.namespace, None)
         return True
 
-    def _put_off(self, cluster: Cluster, key: tuple[str, str, str], now: float, error: BaseException) -> None:
+    def _put_off(
+        self, cluster: Cluster, key: tuple[str, str, str], now: float, error: BaseException
+    ) -> None:
         self._failing[cluster.namespace] = now
         self._told[key] = now - QUIET_S + AGAIN_S
-        log.info("event not written: %s", reason(error), extra={"cluster": f"{cluster.namespace}/{cluster.name}"})
+        log.info(
+            "event not written: %s",
+            reason(error),
+            extra={"cluster": f"{cluster.namespace}/{cluster.name}"},
+        )

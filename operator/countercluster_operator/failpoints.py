@@ -1,8 +1,9 @@
-"""Places at which the operator dies when a test asks for it: FAILPOINTS=name,name or FAILPOINTS=* in its environment. Absent, they do nothing.
+"""Places at which the operator dies when a test asks for it: FAILPOINTS=name,name or FAILPOINTS=*
+in its environment. Absent, they do nothing.
 
-Dying is starting anew in the same process id: nothing in memory is kept, connections are cut, and the container is not restarted, so that no
-back-off slows the test. Each place is reached once; what was reached is handed on in FAILPOINTS_REACHED.
-"""
+Dying is starting anew in the same process id: nothing in memory is kept, connections are cut, and
+the container is not restarted, so that no back-off slows the test. Each place is reached once; what
+was reached is handed on in FAILPOINTS_REACHED."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""kopf's part: it watches and authenticates, nothing else. Every event only names a CounterCluster that is to be looked at
-(docs/concepts/operator.md says why)."""
+"""kopf's part: it watches and authenticates, nothing else. Every event only names a CounterCluster
+that is to be looked at (docs/concepts/operator.md says why)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from countercluster_operator.health import RELIST_S
 from countercluster_operator.runtime import Runtime
 
 MANAGED = f"{names.LABEL_NAME}={names.APP},{names.LABEL_MANAGED}={names.FIELD_MANAGER}"
-"""Selects, in the API server, what belongs to a CounterCluster: the Pods and Secrets of others are none of the operator's business."""
+"""Selects, in the API server, what belongs to a CounterCluster: the Pods and Secrets of others are
+none of the operator's business."""
 
 CHILDREN = (
     ("", "v1", "pods"),
@@ -44,7 +45,13 @@ def register(registry: kopf.OperatorRegistry, runtime: Runtime) -> None:
     async def cluster(body: kopf.Body, name: str, type: str | None, **_: Any) -> None:
         runtime.saw(name, names.KIND, dict(body), type)
 
-    async def child(body: kopf.Body, labels: Mapping[str, str], type: str | None, resource: kopf.Resource, **_: Any) -> None:
+    async def child(
+        body: kopf.Body,
+        labels: Mapping[str, str],
+        type: str | None,
+        resource: kopf.Resource,
+        **_: Any,
+    ) -> None:
         if owner := labels.get(names.LABEL_INSTANCE):
             runtime.saw(owner, resource.kind or "", dict(body), type)
 

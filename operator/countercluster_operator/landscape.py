@@ -1,8 +1,8 @@
-"""Machines and volumes, read from the API only while some member does not answer, and once for all clusters.
+"""Machines and volumes, read from the API only while some member does not answer, and once for all
+clusters.
 
-Both are cluster-wide. An operator for one namespace may not read them unless somebody lets it (manifests/machines.yaml): then nothing is known of
-them, and no member is given up.
-"""
+Both are cluster-wide. An operator for one namespace may not read them unless somebody lets it
+(manifests/machines.yaml): then nothing is known of them, and no member is given up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from countercluster_operator.belongings import Crowds
 from countercluster_operator.machines import Gone, Machines
 
 FRESH_S, NEWEST_S = 10.0, 1.0
-"""How long a list of the machines is good; and for giving up what it says to be lost, as a machine may have come back just now."""
+"""How long a list of the machines is good; and for giving up what it says to be lost, as a machine
+may have come back just now."""
 FULL_S, SOME_S, SHORT_S, OFTEN, MAX_SILENT = 4.0, 1.0, 0.3, 3, 10_000
 MANY = 16
 """When so many are silent, nobody is given all the time."""
@@ -29,12 +30,15 @@ FORBIDDEN_S = 300.0
 
 
 class Silence:
-    """How long a pod is waited for: one that has been silent lately costs a pass little, so that many such pods do not hold up everybody. Every
-    tenth time it is given all its time, as it may be slow and not dead. Where many are silent, as in an outage, all its time is less."""
+    """How long a pod is waited for: one that has been silent lately costs a pass little, so that
+    many such pods do not hold up everybody. Every tenth time it is given all its time, as it may be
+    slow and not dead. Where many are silent, as in an outage, all its time is less."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._silent: dict[str, tuple[int, float]] = {}  # by uid of the pod: how often in a row, and when last
+        self._silent: dict[
+            str, tuple[int, float]
+        ] = {}  # by uid of the pod: how often in a row, and when last
 
     def patience_s(self, uid: str) -> float:
         count, _ = self._silent.get(uid, (0, 0.0))
@@ -47,7 +51,10 @@ class Silence:
             return
         count, _ = self._silent.pop(uid, (0, 0.0))
         self._silent[uid] = (count + 1, self._clock())
-        while self._clock() - self._silent[oldest := next(iter(self._silent))][1] > FORGOTTEN_S or len(self._silent) > MAX_SILENT:
+        while (
+            self._clock() - self._silent[oldest := next(iter(self._silent))][1] > FORGOTTEN_S
+            or len(self._silent) > MAX_SILENT
+        ):
             del self._silent[oldest]  # nobody has asked it for long: it is gone
 
 
@@ -70,7 +77,8 @@ class Landscape:
         self._forbidden[what] = self._clock()
 
     async def machines(self, fresh_s: float = FRESH_S) -> Machines | None:
-        """None while the API server does not answer, which says nothing of any machine. `fresh_s`: how old a list may be."""
+        """None while the API server does not answer, which says nothing of any machine. `fresh_s`:
+        how old a list may be."""
         async with self._reading:
             now = datetime.datetime.now(datetime.UTC)
             if self._machines is None or self._clock() - self._read >= fresh_s:
@@ -82,7 +90,9 @@ class Landscape:
             return self._machines
 
     async def volume(self, name: str) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = await self._ask("volumes", lambda: self._api.get("v1", "PersistentVolume", None, name))
+        found: dict[str, Any] | None = await self._ask(
+            "volumes", lambda: self._api.get("v1", "PersistentVolume", None, name)
+        )
         return found
 
     async def _ask(self, what: str, ask: Callable[[], Any]) -> Any:

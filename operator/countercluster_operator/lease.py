@@ -1,7 +1,9 @@
-"""One active operator by a Lease of coordination.k8s.io. Losing it ends the process: whoever took it over must be the only one to act.
+"""One active operator by a Lease of coordination.k8s.io. Losing it ends the process: whoever took
+it over must be the only one to act.
 
-Another operator may take the Lease 15 s after it last saw a renewal. The holder trusts it for 10 s only, counted from before it sent the renewal
-that succeeded: `check` is asked before every write, so that a process that was stopped, swapped out or cut off does nothing when it comes back.
+Another operator may take the Lease 15 s after it last saw a renewal. The holder trusts it for 10 s
+only, counted from before it sent the renewal that succeeded: `check` is asked before every write,
+so that a process that was stopped, swapped out or cut off does nothing when it comes back.
 
 Readiness does not depend on holding it, or a rolling update of the operator would wait for ever.
 """
@@ -31,9 +33,20 @@ class NotLeading(Exception):
 
 
 class Lease:
-    def __init__(self, api: Kubernetes, namespace: str, identity: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        api: Kubernetes,
+        namespace: str,
+        identity: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._api, self._namespace, self._identity, self._clock = api, namespace, identity, clock
-        self._seen: tuple[str, float] = ("", 0.0)  # renewTime of another holder, and when we saw it first (clocks of others are not trusted)
+        self._seen: tuple[str, float] = (
+            "",
+            0.0,
+            # renewTime of another holder, and when we saw it first (clocks of others are not
+            # trusted)
+        )
         self._until = -1.0  # how long the Lease can be trusted
 
     async def acquire(self) -> None:
@@ -121,5 +134,9 @@ class Lease:
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {"name": NAME, "namespace": self._namespace},
-            "spec": {"holderIdentity": self._identity, "leaseDurationSeconds": DURATION_S, "renewTime": timestamp()},
+            "spec": {
+                "holderIdentity": self._identity,
+                "leaseDurationSeconds": DURATION_S,
+                "renewTime": timestamp(),
+            },
         }

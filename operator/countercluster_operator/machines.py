@@ -1,11 +1,14 @@
-"""Which members are lost with their machines. Pure: what the API shows of volumes and machines goes in.
+"""Which members are lost with their machines. Pure: what the API shows of volumes and machines goes
+in.
 
-1. A volume is bound to a machine when its PersistentVolume says so: every term of its nodeAffinity names machines. A volume that a zone, or
-   anybody, can reach is never lost with a machine.
-2. It is lost when each of its machines is gone from the API, or has not been ready, for as long as spec.healing gives it. Machines that are full,
-   cordoned or tainted are there. What the scheduler says is never read.
-3. Where more than half of the machines of a zone are not ready, the zone has an outage, and nothing in it is lost: it comes back whole, one machine
-   after the other. So the time that a machine is given begins anew when the outage is over. A machine that is gone from the API is no outage:
+1. A volume is bound to a machine when its PersistentVolume says so: every term of its nodeAffinity
+   names machines. A volume that a zone, or anybody, can reach is never lost with a machine.
+2. It is lost when each of its machines is gone from the API, or has not been ready, for as long as
+   spec.healing gives it. Machines that are full, cordoned or tainted are there. What the scheduler
+   says is never read.
+3. Where more than half of the machines of a zone are not ready, the zone has an outage, and nothing
+   in it is lost: it comes back whole, one machine after the other. So the time that a machine is
+   given begins anew when the outage is over. A machine that is gone from the API is no outage:
    somebody took it away.
 4. What cannot be read is not known, and what is not known is not lost.
 """
@@ -18,10 +21,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
-OF_ONE_MACHINE = frozenset({HOSTNAME, "metadata.name", "topology.topolvm.io/node", "topology.hostpath.csi/node", "openebs.io/nodename"})
-"""Keys of nodeAffinity whose value names one machine: Kubernetes' own, and those of drivers whose volumes are disks of a machine."""
+OF_ONE_MACHINE = frozenset(
+    {
+        HOSTNAME,
+        "metadata.name",
+        "topology.topolvm.io/node",
+        "topology.hostpath.csi/node",
+        "openebs.io/nodename",
+    }
+)
+"""Keys of nodeAffinity whose value names one machine: Kubernetes' own, and those of drivers whose
+volumes are disks of a machine."""
 SELECTED = "volume.kubernetes.io/selected-node"
-UNREADABLE = "the operator may not read Nodes and PersistentVolumes: it cannot tell whether a machine is gone (docs/operating/install.md)"
+UNREADABLE = (
+    "the operator may not read Nodes and PersistentVolumes: it cannot tell whether a "
+    "machine is gone (docs/operating/install.md)"
+)
 
 Moment = datetime.datetime
 Manifest = Mapping[str, Any]
@@ -33,8 +48,9 @@ LOOKED_FOR = datetime.timedelta(seconds=180)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Loss:
-    """Of one member's volume. `seconds`: for how long its machine has been gone or not ready; 0 while it is no loss. `why`: in words; also where it
-    is no loss although the machine does not answer. `domain`: what fails together."""
+    """Of one member's volume. `seconds`: for how long its machine has been gone or not ready; 0
+    while it is no loss. `why`: in words; also where it is no loss although the machine does not
+    answer. `domain`: what fails together."""
 
     seconds: float = 0.0
     why: str = ""
@@ -47,9 +63,15 @@ NONE = Loss()
 def tied_to(volume: Manifest) -> frozenset[str]:
     """Names of the machines that the volume can be used on; empty when it is bound to none."""
     found: set[str] = set()
-    for term in ((volume["spec"].get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or []:
+    for term in ((volume["spec"].get("nodeAffinity") or {}).get("required") or {}).get(
+        "nodeSelectorTerms"
+    ) or []:
         rules = [*(term.get("matchExpressions") or []), *(term.get("matchFields") or [])]
-        machines = [set(r.get("values") or []) for r in rules if r["key"] in OF_ONE_MACHINE and r["operator"] == "In"]
+        machines = [
+            set(r.get("values") or [])
+            for r in rules
+            if r["key"] in OF_ONE_MACHINE and r["operator"] == "In"
+        ]
         if not machines:
             return frozenset()
         found |= set.intersection(*machines) or machines[0]
@@ -58,7 +80,9 @@ def tied_to(volume: Manifest) -> frozenset[str]:
 
 def zone_of(volume: Manifest | None) -> str:
     """The zone that a volume names besides its machine."""
-    for term in (((volume or {"spec": {}})["spec"].get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or []:
+    for term in (
+        ((volume or {"spec": {}})["spec"].get("nodeAffinity") or {}).get("required") or {}
+    ).get("nodeSelectorTerms") or []:
         for rule in term.get("matchExpressions") or []:
             if rule["key"] == ZONE and len(rule.get("values") or []) == 1:
                 return str(rule["values"][0])
@@ -66,16 +90,20 @@ def zone_of(volume: Manifest | None) -> str:
 
 
 def _ready(node: Manifest) -> tuple[bool, Moment | None]:
-    """Whether it is, and since when. Of a machine that has told nothing yet nothing bad is thought."""
+    """Whether it is, and since when. Of a machine that has told nothing yet nothing bad is
+    thought."""
     for condition in (node.get("status") or {}).get("conditions") or []:
         if condition["type"] == "Ready":
             since = condition.get("lastTransitionTime")
-            return condition["status"] == "True", datetime.datetime.fromisoformat(since) if since else None
+            return condition["status"] == "True", datetime.datetime.fromisoformat(
+                since
+            ) if since else None
     return True, None
 
 
 def _stuck(pod: Manifest, now: Moment) -> bool:
-    """It does not end in its time, or finds no machine. An ordinary restart does neither, and is nothing to tell of."""
+    """It does not end in its time, or finds no machine. An ordinary restart does neither, and is
+    nothing to tell of."""
     ending = pod["metadata"].get("deletionTimestamp")
     if ending:
         return now > datetime.datetime.fromisoformat(ending)
@@ -84,10 +112,17 @@ def _stuck(pod: Manifest, now: Moment) -> bool:
 
 
 class Machines:
-    """The machines at one moment. `nodes`: None when they could not be read. `gone`: since when each of those that were looked for in vain has been
-    away; kept by the caller from one moment to the next. `zones`: of machines, remembered in the same way."""
+    """The machines at one moment. `nodes`: None when they could not be read. `gone`: since when
+    each of those that were looked for in vain has been away; kept by the caller from one moment to
+    the next. `zones`: of machines, remembered in the same way."""
 
-    def __init__(self, nodes: Iterable[Manifest] | None, now: Moment, gone: Gone | None = None, zones: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        nodes: Iterable[Manifest] | None,
+        now: Moment,
+        gone: Gone | None = None,
+        zones: dict[str, str] | None = None,
+    ) -> None:
         self.known = nodes is not None
         self._nodes = list(nodes or ())
         self._now = now
@@ -100,7 +135,8 @@ class Machines:
             del self._gone[name]
 
     def loss(self, pod: Manifest, claim: Manifest | None, volume: Manifest | None) -> Loss:
-        """What is known of the volume of a pod that does not answer. `volume`: None when it could not be read, or is not there."""
+        """What is known of the volume of a pod that does not answer. `volume`: None when it could
+        not be read, or is not there."""
         if not self.known:
             return Loss(why=UNREADABLE) if _stuck(pod, self._now) else NONE
         names = self._names(claim, volume)
@@ -113,7 +149,10 @@ class Machines:
             return NONE
         away = [self._away_s(name, nodes) for name, nodes in found.items()]
         domain = self._domain(sorted(names)[0], volume)
-        words = ", ".join(f"{name} {'is not ready' if nodes else 'is gone from the API'}" for name, nodes in sorted(found.items()))
+        words = ", ".join(
+            f"{name} {'is not ready' if nodes else 'is gone from the API'}"
+            for name, nodes in sorted(found.items())
+        )
         why = f"its volume is on a machine that does not serve: {words}"
         if any(found.values()) and (outage := self._outage(domain)):
             return Loss(0.0, f"{why}; {outage}", domain)
@@ -140,20 +179,26 @@ class Machines:
         return tied_to(volume)
 
     def _elsewhere(self, pod: Manifest) -> Loss:
-        """Its volume can go elsewhere; Kubernetes lets the pod follow when it is sure of the machine's end."""
+        """Its volume can go elsewhere; Kubernetes lets the pod follow when it is sure of the
+        machine's end."""
         name = (pod.get("spec") or {}).get("nodeName")
         nodes = self._find(name) if name else []
         if nodes and not any(_ready(n)[0] for n in nodes):
-            how = "delete the Node, or taint it node.kubernetes.io/out-of-service, when it is sure to be off"
+            how = (
+                "delete the Node, or taint it node.kubernetes.io/out-of-service, when it is "
+                "sure to be off"
+            )
             return Loss(why=f"its machine {name} is not ready; its volume can go elsewhere: {how}")
         return NONE
 
     def _find(self, name: str) -> Sequence[Manifest]:
-        """By its name, and by every label that names a machine: whose label was taken off is there all the same."""
+        """By its name, and by every label that names a machine: whose label was taken off is there
+        all the same."""
         return [
             n
             for n in self._nodes
-            if n["metadata"]["name"] == name or any((n["metadata"].get("labels") or {}).get(key) == name for key in OF_ONE_MACHINE)
+            if n["metadata"]["name"] == name
+            or any((n["metadata"].get("labels") or {}).get(key) == name for key in OF_ONE_MACHINE)
         ]
 
     def _away_s(self, name: str, nodes: Sequence[Manifest]) -> float:
@@ -171,18 +216,26 @@ class Machines:
 
     def _domain(self, name: str, volume: Manifest | None) -> str:
         """Its zone, where it has one, else the machine itself."""
-        zones = [self._zone(n) for n in self._find(name)] + [self._zones.get(name, ""), zone_of(volume)]
+        zones = [self._zone(n) for n in self._find(name)] + [
+            self._zones.get(name, ""),
+            zone_of(volume),
+        ]
         return next((z for z in zones if z), name)
 
     def _inside(self, domain: str) -> list[Manifest]:
         """The machines that fail together with it."""
-        return [n for n in self._nodes if self._zone(n) == domain] or [n for n in self._nodes if not self._zone(n)]
+        return [n for n in self._nodes if self._zone(n) == domain] or [
+            n for n in self._nodes if not self._zone(n)
+        ]
 
     def _calm_since(self, domain: str) -> Moment | None:
-        """Since when enough of the machines there are ready for it to be no outage; None where nobody can tell. Those that came back one after the
-        other tell it themselves, also to an operator that has just begun."""
+        """Since when enough of the machines there are ready for it to be no outage; None where
+        nobody can tell. Those that came back one after the other tell it themselves, also to an
+        operator that has just begun."""
         inside = self._inside(domain)
-        ready = sorted(since for n in inside for there, since in (_ready(n),) if there and since is not None)
+        ready = sorted(
+            since for n in inside for there, since in (_ready(n),) if there and since is not None
+        )
         untold = sum(there and since is None for there, since in map(_ready, inside))
         wanted = len(inside) - len(inside) // 2 - untold
         return ready[wanted - 1] if len(inside) > 1 and 0 < wanted <= len(ready) else None
@@ -194,5 +247,6 @@ class Machines:
             return ""
         where = f"zone {domain}" if self._zone(inside[0]) else "the cluster"
         return (
-            f"{len(silent)} of {len(inside)} machines of {where} are not ready, which is an outage: nothing is given up (docs/operating/recover.md)"
+            f"{len(silent)} of {len(inside)} machines of {where} are not ready, which is an "
+            f"outage: nothing is given up (docs/operating/recover.md)"
         )

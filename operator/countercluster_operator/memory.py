@@ -4,12 +4,13 @@ The status is a cache: it is lost when a CounterCluster is restored from Git, or
 What is in it and cannot be seen anew is therefore kept in a child as well: who formed the cluster,
 who its members are, the size that is worked towards, recoveries that are done, the images that were
 chosen. Where the two differ, the child is right; of images the status, as more people may write
-ConfigMaps than say what runs. It is written before the status, and only when it changes; at rest it is
-read every ten minutes, and after a pass that had to write a child.
+ConfigMaps than say what runs. It is written before the status, and only when it changes; at rest it
+is read every ten minutes, and after a pass that had to write a child.
 
-An operator of a version before this child leaves it as it was, while the cluster goes on. Its status
-lacks `remembered`, which says that what is in this status was written into the child first. So a
-status of the operator's own hand without that word is right, and the child is written anew from it.
+An operator of a version before this child leaves it as it was, while the cluster goes on. Its
+status lacks `remembered`, which says that what is in this status was written into the child first.
+So a status of the operator's own hand without that word is right, and the child is written anew
+from it.
 
 Should both be lost, the volumes tell: a majority of them forms its cluster again by itself, and for
 the rest see `recover` in healing.py.
@@ -39,7 +40,11 @@ def essence(status: Object) -> Object:
     """What of a status must be remembered."""
     found: Object = {field: status[field] for field in FIELDS if status.get(field) is not None}
     members = [
-        {"name": m["name"], "nodeId": m["nodeId"], "role": "learner" if m["role"] == "learner" else "follower"}
+        {
+            "name": m["name"],
+            "nodeId": m["nodeId"],
+            "role": "learner" if m["role"] == "learner" else "follower",
+        }
         for m in status.get("members") or []
     ]
     return {**found, "members": sorted(members, key=lambda m: (m["name"], m["nodeId"]))}
@@ -59,7 +64,8 @@ def recalled(status: Object, kept: Object | None) -> Object:
 
 
 def older_wrote(body: Object) -> bool:
-    """Whether its status is of an operator that knows no memory: nobody else's hand is in what is to be remembered."""
+    """Whether its status is of an operator that knows no memory: nobody else's hand is in what is
+    to be remembered."""
     if (body.get("status") or {}).get("remembered"):
         return False
     hands = set()
@@ -73,11 +79,16 @@ def older_wrote(body: Object) -> bool:
 class Memory:
     def __init__(self, api: Kubernetes, clock: Callable[[], float] = time.monotonic) -> None:
         self._api, self._clock = api, clock
-        self._known: dict[tuple[str, str, str], tuple[Object | None, float]] = {}  # namespace, name, uid
-        self._orphans: set[tuple[str, str, str]] = set()  # whose memory is still to be given its owner
+        self._known: dict[
+            tuple[str, str, str], tuple[Object | None, float]
+        ] = {}  # namespace, name, uid
+        self._orphans: set[tuple[str, str, str]] = (
+            set()
+        )  # whose memory is still to be given its owner
 
     async def look(self, body: Object) -> Object | None:
-        """None where there is none, or it is another's. Raises what a request may raise: what cannot be read is not taken for nothing."""
+        """None where there is none, or it is another's. Raises what a request may raise: what
+        cannot be read is not taken for nothing."""
         meta = body["metadata"]
         key = (meta["namespace"], meta["name"], meta["uid"])
         known = self._known.get(key)
@@ -88,7 +99,11 @@ class Memory:
         self._known[key] = (_load(found) if found is not None and mine else None, self._clock())
         self._orphans.discard(key)
         if found is not None and mine and not found["metadata"].get("ownerReferences"):
-            self._orphans.add(key)  # it would outlive the cluster, and tell the next of the name of members that are gone
+            self._orphans.add(
+                key
+                # it would outlive the cluster, and tell the next of the name of members that are
+                # gone
+            )
         return self._known[key][0]
 
     async def keep(self, cluster: Cluster, status: Object) -> str:
@@ -100,9 +115,19 @@ class Memory:
         name = f"{cluster.name}-memory"
         there = await self._api.get("v1", "ConfigMap", cluster.namespace, name)
         if there is not None and (whose := stranger(there, cluster.name, cluster.uid)):
-            return f"ConfigMap {name} {whose}: what must be remembered of this cluster is in its status alone"
+            return (
+                f"ConfigMap {name} {whose}: what must be remembered of this cluster is in its "
+                f"status alone"
+            )
         data = {FILE: json.dumps(wanted, sort_keys=True)}
-        await self._api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(cluster, name, names.NODE), "data": data})
+        await self._api.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": metadata(cluster, name, names.NODE),
+                "data": data,
+            }
+        )
         self._known[key] = (wanted, self._clock())
         self._orphans.discard(key)
         return ""

@@ -1,4 +1,5 @@
-"""The CounterCluster as the operator works with it: the spec with its defaults, decoded strictly, and who it belongs to."""
+"""The CounterCluster as the operator works with it: the spec with its defaults, decoded strictly,
+and who it belongs to."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from countercluster_operator import names, room
 
 MAX_REPLICAS = 7
 OPEN_PORTS = "AnyoneWhoReachesThemIsObeyed"
-"""The words of a cluster without TLS: its admin and peer ports know nobody, so they obey everybody."""
+"""The words of a cluster without TLS: its admin and peer ports know nobody, so they obey
+everybody."""
 
 
 OPERATOR_NAMESPACE = "countercluster-system"
@@ -34,10 +36,23 @@ class Cache(msgspec.Struct, rename="camel", frozen=True):
     memory: str = "64Mi"
 
 
-_SETTINGS = {"tick_ms": "tickMs", "election_ticks": "electionTicks", "snapshot_mib": "snapshotMiB", "log_level": "logLevel"}
-_SETTINGS |= {"max_counters": "maxCounters", "max_producers": "maxProducers", "max_state_mib": "maxStateMiB"}
+_SETTINGS = {
+    "tick_ms": "tickMs",
+    "election_ticks": "electionTicks",
+    "snapshot_mib": "snapshotMiB",
+    "log_level": "logLevel",
+}
+_SETTINGS |= {
+    "max_counters": "maxCounters",
+    "max_producers": "maxProducers",
+    "max_state_mib": "maxStateMiB",
+}
 _SETTINGS |= {"patience_ms": "patienceMs", "unready_close_seconds": "unreadyCloseSeconds"}
-_SETTINGS |= {"max_entry_mib": "maxEntryMiB", "max_pipeline_mib": "maxPipelineMiB", "client_mib": "clientMiB"}
+_SETTINGS |= {
+    "max_entry_mib": "maxEntryMiB",
+    "max_pipeline_mib": "maxPipelineMiB",
+    "client_mib": "clientMiB",
+}
 
 
 class Settings(msgspec.Struct, rename=_SETTINGS, frozen=True):
@@ -155,7 +170,8 @@ class Spec(msgspec.Struct, rename="camel", frozen=True):
 
 
 class Cluster(msgspec.Struct, frozen=True):
-    """One CounterCluster. `image` and `cache_image` are resolved: what the spec says, else what was chosen for it when it said nothing."""
+    """One CounterCluster. `image` and `cache_image` are resolved: what the spec says, else what was
+    chosen for it when it said nothing."""
 
     name: str
     namespace: str
@@ -165,12 +181,19 @@ class Cluster(msgspec.Struct, frozen=True):
     image: str
     cache_image: str
     chosen_image: str = ""
-    """For when the spec names none: the operator's default of then, which a newer operator keeps. What the spec named meanwhile never gets here."""
+    """For when the spec names none: the operator's default of then, which a newer operator keeps.
+    What the spec named meanwhile never gets here."""
     chosen_cache_image: str = ""
     deleting: bool = False
-    roll_leader: str = ""  # the annotation that lets a supervised roll restart the leader: names the revision
-    acknowledged_history: str = ""  # the annotation that says that a recovery was dealt with: names its history
-    operator_namespace: str = OPERATOR_NAMESPACE  # where the operator runs: only from there may it call
+    roll_leader: str = (
+        ""  # the annotation that lets a supervised roll restart the leader: names the revision
+    )
+    acknowledged_history: str = (
+        ""  # the annotation that says that a recovery was dealt with: names its history
+    )
+    operator_namespace: str = (
+        OPERATOR_NAMESPACE  # where the operator runs: only from there may it call
+    )
 
     @property
     def owner(self) -> dict[str, Any]:
@@ -185,7 +208,8 @@ class Cluster(msgspec.Struct, frozen=True):
 
 
 def _chosen(status: dict[str, Any], spec: Spec, image: str, cache_image: str) -> tuple[str, str]:
-    """The images for a spec that names none. A status of version 0.1.0 says only what was in use, which the spec may have named."""
+    """The images for a spec that names none. A status of version 0.1.0 says only what was in use,
+    which the spec may have named."""
     if "chosen" in status:
         found = status["chosen"]
         return found.get("image") or image, found.get("cacheImage") or cache_image
@@ -199,13 +223,17 @@ def not_said(spec: Spec) -> str:
     if spec.tls.enabled or spec.tls.open_ports == OPEN_PORTS:
         return ""
     return (
-        "spec.tls.enabled is false, so whoever reaches the admin port or the peers' port of a node is obeyed, whatever spec.auth says: "
+        "spec.tls.enabled is false, so whoever reaches the admin port or the peers' port of a "
+        "node is obeyed, whatever spec.auth says: "
         f"make the cluster with TLS, or say spec.tls.openPorts: {OPEN_PORTS}"
     )
 
 
 def decode(
-    body: dict[str, Any], default_image: str, default_cache_image: str, operator_namespace: str = OPERATOR_NAMESPACE
+    body: dict[str, Any],
+    default_image: str,
+    default_cache_image: str,
+    operator_namespace: str = OPERATOR_NAMESPACE,
 ) -> Cluster:
     """Raises InvalidSpec for what the API server's schema let through."""
     meta, status = body["metadata"], body.get("status") or {}
@@ -217,7 +245,9 @@ def decode(
         raise InvalidSpec(f"spec.replicas is {spec.replicas}; 1 to {MAX_REPLICAS}")
     if (problem := not_said(spec)) and not status.get("bootstrap"):
         raise InvalidSpec(problem)  # what an older version has formed goes on, and says so
-    if too_much := room.too_much(spec.resources, spec.settings.client_mib, spec.settings.max_state_mib):
+    if too_much := room.too_much(
+        spec.resources, spec.settings.client_mib, spec.settings.max_state_mib
+    ):
         raise InvalidSpec(too_much)
     image, cache_image = _chosen(status, spec, default_image, default_cache_image)
     return Cluster(

@@ -1,4 +1,5 @@
-"""Every name, label and port, in one place. They are part of the contract: docs/reference/countercluster.md."""
+"""Every name, label and port, in one place. They are part of the contract:
+docs/reference/countercluster.md."""
 
 from __future__ import annotations
 
@@ -37,7 +38,12 @@ USER = 65532
 
 
 def labels(cluster: str, component: str) -> dict[str, str]:
-    return {LABEL_NAME: APP, LABEL_INSTANCE: cluster, LABEL_COMPONENT: component, LABEL_MANAGED: FIELD_MANAGER}
+    return {
+        LABEL_NAME: APP,
+        LABEL_INSTANCE: cluster,
+        LABEL_COMPONENT: component,
+        LABEL_MANAGED: FIELD_MANAGER,
+    }
 
 
 def selector(cluster: str, component: str) -> dict[str, str]:

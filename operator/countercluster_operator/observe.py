@@ -1,4 +1,5 @@
-"""Looks at one CounterCluster: its pods, claims and StatefulSet by the Kubernetes API, its nodes by their admin ports, all at once."""
+"""Looks at one CounterCluster: its pods, claims and StatefulSet by the Kubernetes API, its nodes by
+their admin ports, all at once."""
 
 from __future__ import annotations
 
@@ -25,12 +26,21 @@ ASK_S = 2.0
 COMMAND_S = 15.0
 
 
-async def admin(ip: str, server_name: str, context: ssl.SSLContext | None, *command: str, timeout_s: float = COMMAND_S) -> bytes | int | None:
-    """One RAFT.* command to the node at `ip`; with a context by mutual TLS. Raises Refusal, Hostile, OSError, TimeoutError."""
+async def admin(
+    ip: str,
+    server_name: str,
+    context: ssl.SSLContext | None,
+    *command: str,
+    timeout_s: float = COMMAND_S,
+) -> bytes | int | None:
+    """One RAFT.* command to the node at `ip`; with a context by mutual TLS. Raises Refusal,
+    Hostile, OSError, TimeoutError."""
     return await ask(ip, server_name, context, *command, timeout_s=timeout_s)
 
 
-async def _ask(ip: str, server_name: str, context: ssl.SSLContext | None, patience_s: float) -> NodeStatus | None:
+async def _ask(
+    ip: str, server_name: str, context: ssl.SSLContext | None, patience_s: float
+) -> NodeStatus | None:
     """None from a node that does not answer, and from one whose answer is beyond bounds."""
     try:
         async with asyncio.timeout(patience_s):
@@ -42,7 +52,8 @@ async def _ask(ip: str, server_name: str, context: ssl.SSLContext | None, patien
 
 @dataclasses.dataclass(slots=True)
 class Raw:
-    """What the API and the nodes told, as they told it. `answers`: by pod. `volumes`: by name, those of silent pods."""
+    """What the API and the nodes told, as they told it. `answers`: by pod. `volumes`: by name,
+    those of silent pods."""
 
     now: datetime.datetime
     pods: list[dict[str, Any]]
@@ -58,9 +69,14 @@ class Raw:
 
 
 async def observe(
-    api: Kubernetes, cluster: Cluster, status: dict[str, Any], context: ssl.SSLContext | None = None, landscape: Landscape | None = None
+    api: Kubernetes,
+    cluster: Cluster,
+    status: dict[str, Any],
+    context: ssl.SSLContext | None = None,
+    landscape: Landscape | None = None,
 ) -> tuple[Observed, dict[str, str]]:
-    """What there is, and the address of each pod. `context`: for the admin ports; None for plain text."""
+    """What there is, and the address of each pod. `context`: for the admin ports; None for plain
+    text."""
     own = Belongings(api, cluster, landscape.crowds if landscape is not None else Crowds())
     pods, claims, stateful_set, cache = await asyncio.gather(
         own.pods(),
@@ -71,22 +87,40 @@ async def observe(
     raw = Raw(datetime.datetime.now(datetime.UTC), pods, claims, stateful_set, cache)
     if len(pods) < (_stateful_set(stateful_set, raw.now)["set_replicas"] or 0):
         raw.pods = [*pods, *await own.strays({p["metadata"]["name"] for p in pods})]
-    if cache is not None and not _cache_ready(cache) and cluster.spec.cache.enabled and not cluster.spec.hibernated:
+    if (
+        cache is not None
+        and not _cache_ready(cache)
+        and cluster.spec.cache.enabled
+        and not cluster.spec.hibernated
+    ):
         raw.cache_pods = await own.cache_pods()
     silence = landscape.silence if landscape is not None else Silence()
-    raw.pods = [p for p in raw.pods if names.ordinal(cluster.name, p["metadata"]["name"]) is not None]
+    raw.pods = [
+        p for p in raw.pods if names.ordinal(cluster.name, p["metadata"]["name"]) is not None
+    ]
     addresses = {p["metadata"]["name"]: p.get("status", {}).get("podIP", "") for p in raw.pods}
     answers = await asyncio.gather(*(_ask_pod(cluster, p, context, silence) for p in raw.pods))
-    raw.answers = {p["metadata"]["name"]: a for p, a in zip(raw.pods, answers, strict=True) if a is not None}
+    raw.answers = {
+        p["metadata"]["name"]: a for p, a in zip(raw.pods, answers, strict=True) if a is not None
+    }
     formed = bool(status.get("bootstrap"))
-    if landscape is not None and formed and len(raw.answers) < len(raw.pods) and cluster.spec.healing.replace_lost_after_seconds:
+    if (
+        landscape is not None
+        and formed
+        and len(raw.answers) < len(raw.pods)
+        and cluster.spec.healing.replace_lost_after_seconds
+    ):
         await _look_around(landscape, raw)
     if landscape is not None:
         raw.may_keep = landscape.may("keep") and landscape.may("volumes")
     raw.crowded = own.crowded
     seen = read(cluster, status, raw)
     patience_s = cluster.spec.healing.replace_lost_after_seconds
-    if landscape is not None and raw.machines is not None and any(p.loss.seconds >= patience_s for p in seen.pods if p.loss.seconds):
+    if (
+        landscape is not None
+        and raw.machines is not None
+        and any(p.loss.seconds >= patience_s for p in seen.pods if p.loss.seconds)
+    ):
         raw.machines = await landscape.machines(NEWEST_S)
         seen = read(cluster, status, raw)
     return seen, addresses
@@ -95,13 +129,19 @@ async def observe(
 async def _look_around(landscape: Landscape, raw: Raw) -> None:
     """For the machines and volumes of the pods that do not answer."""
     raw.machines = await landscape.machines()
-    silent = {volume for p in raw.pods if p["metadata"]["name"] not in raw.answers and (volume := _volume_of(p, raw.claims))}
+    silent = {
+        volume
+        for p in raw.pods
+        if p["metadata"]["name"] not in raw.answers and (volume := _volume_of(p, raw.claims))
+    }
     found = await asyncio.gather(*(landscape.volume(name) for name in silent))
     raw.volumes = {v["metadata"]["name"]: v for v in found if v is not None}
 
 
 def _claim_of(pod: dict[str, Any], claims: list[dict[str, Any]]) -> dict[str, Any] | None:
-    return next((c for c in claims if c["metadata"]["name"] == f"data-{pod['metadata']['name']}"), None)
+    return next(
+        (c for c in claims if c["metadata"]["name"] == f"data-{pod['metadata']['name']}"), None
+    )
 
 
 def _volume_of(pod: dict[str, Any], claims: list[dict[str, Any]]) -> str:
@@ -115,8 +155,19 @@ def read(cluster: Cluster, status: dict[str, Any], raw: Raw) -> Observed:
     for pod in raw.pods:
         name, loss = pod["metadata"]["name"], NONE
         if name not in raw.answers and raw.machines is not None:
-            loss = raw.machines.loss(pod, _claim_of(pod, raw.claims), raw.volumes.get(_volume_of(pod, raw.claims)))
-        found.append(_pod(cluster, pod, names.ordinal(cluster.name, name) or 0, raw.answers.get(name), raw.now, loss))
+            loss = raw.machines.loss(
+                pod, _claim_of(pod, raw.claims), raw.volumes.get(_volume_of(pod, raw.claims))
+            )
+        found.append(
+            _pod(
+                cluster,
+                pod,
+                names.ordinal(cluster.name, name) or 0,
+                raw.answers.get(name),
+                raw.now,
+                loss,
+            )
+        )
     bootstrap = status.get("bootstrap") or {}
     replacing = status.get("replacing") or {}
     return Observed(
@@ -127,8 +178,12 @@ def read(cluster: Cluster, status: dict[str, Any], raw: Raw) -> Observed:
         cache_ready=_cache_ready(raw.cache),
         cache_trouble=_cache_trouble(cluster, raw),
         target=status.get("target"),
-        recorded_members=tuple((m["name"], m["nodeId"]) for m in status.get("members") or [] if m.get("name")),
-        recorded_voters=tuple(m["nodeId"] for m in status.get("members") or [] if m.get("role") != "learner"),
+        recorded_members=tuple(
+            (m["name"], m["nodeId"]) for m in status.get("members") or [] if m.get("name")
+        ),
+        recorded_voters=tuple(
+            m["nodeId"] for m in status.get("members") or [] if m.get("role") != "learner"
+        ),
         recovered=status.get("recovered", ""),
         bootstrap=(bootstrap["pod"], bootstrap["nodeId"]) if bootstrap.get("nodeId") else None,
         may_keep=raw.may_keep,
@@ -137,17 +192,31 @@ def read(cluster: Cluster, status: dict[str, Any], raw: Raw) -> Observed:
     )
 
 
-async def _ask_pod(cluster: Cluster, pod: dict[str, Any], context: ssl.SSLContext | None, silence: Silence) -> NodeStatus | None:
+async def _ask_pod(
+    cluster: Cluster, pod: dict[str, Any], context: ssl.SSLContext | None, silence: Silence
+) -> NodeStatus | None:
     ip = pod.get("status", {}).get("podIP")
     if not ip or not running(pod):
         return None
     uid = pod["metadata"]["uid"]
-    answer = await _ask(ip, names.pod_host(cluster.name, cluster.namespace, pod["metadata"]["name"]), context, silence.patience_s(uid))
+    answer = await _ask(
+        ip,
+        names.pod_host(cluster.name, cluster.namespace, pod["metadata"]["name"]),
+        context,
+        silence.patience_s(uid),
+    )
     silence.note(uid, answered=answer is not None)
     return answer
 
 
-def _pod(cluster: Cluster, pod: dict[str, Any], ordinal: int, answer: NodeStatus | None, now: datetime.datetime, loss: Loss = NONE) -> Pod:
+def _pod(
+    cluster: Cluster,
+    pod: dict[str, Any],
+    ordinal: int,
+    answer: NodeStatus | None,
+    now: datetime.datetime,
+    loss: Loss = NONE,
+) -> Pod:
     conditions = {c["type"]: c["status"] for c in pod.get("status", {}).get("conditions") or []}
     return Pod(
         name=pod["metadata"]["name"],
@@ -161,7 +230,8 @@ def _pod(cluster: Cluster, pod: dict[str, Any], ordinal: int, answer: NodeStatus
         age_s=_age_s(pod, now),
         status=answer,
         loss=loss,
-        stray=not names.selector(cluster.name, names.NODE).items() <= (pod["metadata"].get("labels") or {}).items(),
+        stray=not names.selector(cluster.name, names.NODE).items()
+        <= (pod["metadata"].get("labels") or {}).items(),
         uid=pod["metadata"]["uid"],
     )
 
@@ -179,14 +249,20 @@ def _cache_trouble(cluster: Cluster, raw: Raw) -> str:
     """Why no Redis is ready."""
     if _cache_ready(raw.cache) or not cluster.spec.cache.enabled or cluster.spec.hibernated:
         return ""
-    return next((text for pod in raw.cache_pods if (text := trouble.of_pod(pod, trouble.REDIS))), "") or trouble.of_deployment(raw.cache)
+    return next(
+        (text for pod in raw.cache_pods if (text := trouble.of_pod(pod, trouble.REDIS))), ""
+    ) or trouble.of_deployment(raw.cache)
 
 
 def _cache_secrets(deployment: dict[str, Any] | None) -> str:
-    """With what of their Secrets all of Redis's pods were started; empty while some are of another template."""
+    """With what of their Secrets all of Redis's pods were started; empty while some are of another
+    template."""
     if deployment is None:
         return ""
-    status, meta = deployment.get("status") or {}, deployment["spec"]["template"].get("metadata") or {}
+    status, meta = (
+        deployment.get("status") or {},
+        deployment["spec"]["template"].get("metadata") or {},
+    )
     replaced = status.get("observedGeneration") == deployment["metadata"]["generation"]
     replaced = replaced and status.get("updatedReplicas", 0) == status.get("replicas", 0)
     return (meta.get("annotations") or {}).get(names.SECRETS, "") if replaced else ""
@@ -196,14 +272,20 @@ def _stateful_set(found: dict[str, Any] | None, now: datetime.datetime) -> dict[
     if found is None or "deletionTimestamp" in found["metadata"]:
         return {"set_replicas": None}
     status = found.get("status") or {}
-    written = [datetime.datetime.fromisoformat(f["time"]) for f in found["metadata"].get("managedFields") or [] if "time" in f]
+    written = [
+        datetime.datetime.fromisoformat(f["time"])
+        for f in found["metadata"].get("managedFields") or []
+        if "time" in f
+    ]
     return {
         "set_replicas": found["spec"]["replicas"],
         "set_current": status.get("observedGeneration") == found["metadata"]["generation"],
         "set_idle_s": max(0.0, (now - max(written, default=now)).total_seconds()),
         "set_uid": found["metadata"]["uid"],
         "revision": status.get("updateRevision", ""),
-        "template_size": found["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"],
+        "template_size": found["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"][
+            "storage"
+        ],
     }
 
 
@@ -215,7 +297,9 @@ def _claims(cluster: Cluster, found: list[dict[str, Any]]) -> Iterator[Claim]:
         if number.isdigit() and "deletionTimestamp" not in meta:
             yield Claim(
                 ordinal=int(number),
-                owned=any(owner["uid"] == cluster.uid for owner in meta.get("ownerReferences") or []),
+                owned=any(
+                    owner["uid"] == cluster.uid for owner in meta.get("ownerReferences") or []
+                ),
                 bound=(claim.get("status") or {}).get("phase") == "Bound",
                 size=claim["spec"]["resources"]["requests"]["storage"],
                 uid=meta["uid"],

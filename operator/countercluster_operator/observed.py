@@ -1,4 +1,5 @@
-"""What the operator has seen of one CounterCluster, at one moment. Plain values: observe.py fills them, plan.py and report.py read them."""
+"""What the operator has seen of one CounterCluster, at one moment. Plain values: observe.py fills
+them, plan.py and report.py read them."""
 
 from __future__ import annotations
 
@@ -112,10 +113,16 @@ class Observed:
     highest_index: int = 0  # that any member was seen at (handed_out.py)
     template_size: str = ""  # of new claims, as the StatefulSet has it
     set_idle_s: float = 0.0  # since anybody wrote the StatefulSet last, its controller as well
-    cache_secrets: str = ""  # annotation SECRETS that all of Redis's pods have; empty while they are being replaced
+    cache_secrets: str = (
+        ""  # annotation SECRETS that all of Redis's pods have; empty while they are being replaced
+    )
     set_uid: str = ""
-    may_keep: bool = True  # the operator may change PersistentVolumes, so that one stays when its claim goes
-    replacing: tuple[str, str] | None = None  # member that was given up, and its failure domain, recorded in status
+    may_keep: bool = (
+        True  # the operator may change PersistentVolumes, so that one stays when its claim goes
+    )
+    replacing: tuple[str, str] | None = (
+        None  # member that was given up, and its failure domain, recorded in status
+    )
     blind: str = ""  # why no node can be asked, whatever it does
     cache_trouble: str = ""  # why no Redis is ready
     not_made: str = ""  # why the StatefulSet makes no pods
@@ -124,8 +131,13 @@ class Observed:
     @property
     def trouble(self) -> tuple[str, str] | None:
         """What keeps the first pod from starting: reason and text."""
-        found = [("", self.not_made), *((f"{p.name}: ", p.trouble) for p in self.pods if not p.ready and not p.terminating)]
-        return next(((text.partition(":")[0], f"{whose}{text}") for whose, text in found if text), None)
+        found = [
+            ("", self.not_made),
+            *((f"{p.name}: ", p.trouble) for p in self.pods if not p.ready and not p.terminating),
+        ]
+        return next(
+            ((text.partition(":")[0], f"{whose}{text}") for whose, text in found if text), None
+        )
 
     def pod(self, ordinal: int) -> Pod | None:
         return next((p for p in self.pods if p.ordinal == ordinal), None)
@@ -156,12 +168,17 @@ class Observed:
 def _history(found: Any) -> History | None:
     if not isinstance(found, dict) or not re.fullmatch("[0-9a-f]{16}", str(found.get("id"))):
         return None
-    return History(str(found["id"]), int(found.get("index") or 0), str(found.get("reason"))[:MAX_WORDS])
+    return History(
+        str(found["id"]), int(found.get("index") or 0), str(found.get("reason"))[:MAX_WORDS]
+    )
 
 
 def node_status(found: dict[str, Any]) -> NodeStatus:
     """From the JSON of RAFT.STATUS."""
-    members = tuple(Member(m["nodeId"], m["name"], m["voter"], m["matchIndex"] or 0, bool(m["active"])) for m in found["members"])
+    members = tuple(
+        Member(m["nodeId"], m["name"], m["voter"], m["matchIndex"] or 0, bool(m["active"]))
+        for m in found["members"]
+    )
     return NodeStatus(
         node_id=found["nodeId"],
         role=found["role"],

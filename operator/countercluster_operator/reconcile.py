@@ -1,8 +1,9 @@
-"""One pass over one CounterCluster: observe → plan → act → report. Level-triggered: it looks at the world and never at what has changed.
+"""One pass over one CounterCluster: observe → plan → act → report. Level-triggered: it looks at the
+world and never at what has changed.
 
-A CounterCluster or a namespace that goes away in the middle of a pass ends the pass, and nothing has failed: no warning, no event, no pause before
-the next look. A status belongs to the very object that was looked at; one of the same name that took its place meanwhile begins without it.
-"""
+A CounterCluster or a namespace that goes away in the middle of a pass ends the pass, and nothing
+has failed: no warning, no event, no pause before the next look. A status belongs to the very object
+that was looked at; one of the same name that took its place meanwhile begins without it."""
 
 from __future__ import annotations
 
@@ -78,8 +79,16 @@ class Reconciler:
         self._memory = Memory(api)
         self._attempts = Refusals()
         self._unable: dict[Key, str] = {}  # what the last step of a cluster failed of
-        self._rest_s = min(AT_REST_S, settings.spread_s)  # what has to be waited out is not slept through
-        self._keeper = Keeper(api, Limits(datetime.timedelta(seconds=settings.spread_s), datetime.timedelta(hours=settings.certificate_hours)))
+        self._rest_s = min(
+            AT_REST_S, settings.spread_s
+        )  # what has to be waited out is not slept through
+        self._keeper = Keeper(
+            api,
+            Limits(
+                datetime.timedelta(seconds=settings.spread_s),
+                datetime.timedelta(hours=settings.certificate_hours),
+            ),
+        )
 
     def watched(self, kind: str, live: dict[str, Any], *, gone: bool) -> None:
         """The watch shows this child."""
@@ -100,7 +109,10 @@ class Reconciler:
                 return AT_ONCE_S
             if not another and not (isinstance(error, ApiException) and is_terminating(error)):
                 raise
-            log.info("pass ended: the CounterCluster or its namespace is being deleted", extra={"cluster": f"{namespace}/{name}"})
+            log.info(
+                "pass ended: the CounterCluster or its namespace is being deleted",
+                extra={"cluster": f"{namespace}/{name}"},
+            )
             return AT_ONCE_S if another else AT_REST_S  # the watch tells when it goes
 
     def _forget(self, key: Key) -> None:
@@ -120,25 +132,44 @@ class Reconciler:
         old = recalled(body.get("status") or {}, None if older_wrote(body) else kept)
         try:
             found = {**body, "status": old}
-            cluster = decode(found, self._settings.node_image, self._settings.redis_image, self._settings.own_namespace)
+            cluster = decode(
+                found,
+                self._settings.node_image,
+                self._settings.redis_image,
+                self._settings.own_namespace,
+            )
         except InvalidSpec as error:
-            await self._write_status(body, report.invalid(old, body["metadata"]["generation"], str(error), _now()))
+            await self._write_status(
+                body, report.invalid(old, body["metadata"]["generation"], str(error), _now())
+            )
             return AT_REST_S
         try:
             return await self._pass(cluster, body, old, secrets.token_hex(4))
         except Refused as error:
             await self._events.tell(cluster, "ChildRefused", "Apply", str(error), warning=True)
-            await self._write_status(body, report.invalid(old, cluster.generation, str(error), _now(), "ChildRefused"))
+            await self._write_status(
+                body, report.invalid(old, cluster.generation, str(error), _now(), "ChildRefused")
+            )
             return REFUSED_S
 
-    async def _pass(self, cluster: Cluster, body: dict[str, Any], old: dict[str, Any], run: str) -> float:
+    async def _pass(
+        self, cluster: Cluster, body: dict[str, Any], old: dict[str, Any], run: str
+    ) -> float:
         secured, problems = await self._keeper.look(cluster)
         if not_said(cluster.spec):
             problems.append(Problem("OpenPorts", not_said(cluster.spec)))
         context = self._keeper.door(cluster)
         seen, addresses = await observe(self._api, cluster, old, context, self._landscape)
         seen = self._heights.noted((cluster.namespace, cluster.name), seen)
-        await self._witness.tell(cluster, {p.name: addresses[p.name] for p in seen.pods if p.status is not None and p.name in addresses}, context)
+        await self._witness.tell(
+            cluster,
+            {
+                p.name: addresses[p.name]
+                for p in seen.pods
+                if p.status is not None and p.name in addresses
+            },
+            context,
+        )
         seen = await self._inquiry.explain(cluster, seen)
         if any(pod.running for pod in seen.pods):
             seen = dataclasses.replace(seen, blind=self._keeper.blind(cluster, problems))
@@ -146,7 +177,9 @@ class Reconciler:
         problems += [Problem("NotAllowed", one.text) for one in refused]
         withheld = frozenset(kind for one in refused for kind in one.kinds)
         cluster = restrictions.as_it_runs(cluster, seen, old, withheld)
-        todo = restrictions.only_what_comes_back(self._in_turn(cluster, seen, plan(cluster, seen)), seen, withheld)
+        todo = restrictions.only_what_comes_back(
+            self._in_turn(cluster, seen, plan(cluster, seen)), seen, withheld
+        )
         if seen.blind:  # that nobody answers says nothing about the members
             todo = dataclasses.replace(todo, step=None, warning=None, waiting=seen.blind)
         if not cluster.spec.paused:
@@ -154,31 +187,58 @@ class Reconciler:
         await self._tell(cluster, troubles(seen), run)
         problems += not_used(seen)
         await self._tell(cluster, problems, run)
-        kept = Kept([], []) if cluster.spec.paused else await self._keep(cluster, seen, todo, secured, withheld, run)
+        kept = (
+            Kept([], [])
+            if cluster.spec.paused
+            else await self._keep(cluster, seen, todo, secured, withheld, run)
+        )
         if "StatefulSet" in kept.foreign:
-            todo = dataclasses.replace(todo, step=None, excess_claims=())  # its pods and volumes are not ours to touch
+            todo = dataclasses.replace(
+                todo, step=None, excess_claims=()
+            )  # its pods and volumes are not ours to touch
         elif "StatefulSet" in kept.held:
-            todo = dataclasses.replace(todo, step=None)  # a pod that is made anew would use what is not ours
+            todo = dataclasses.replace(
+                todo, step=None
+            )  # a pod that is made anew would use what is not ours
         if kept.moved and await self._is_another(body):
             raise Gone
         written = kept.written
-        if written:  # what was observed is outdated, and whoever deleted these may have deleted the memory as well
+        # what was observed is outdated, and whoever deleted these may have deleted the memory as
+        # well
+        if written:
             self._memory.doubt(cluster.namespace, cluster.name)
             applied = f"applied {', '.join(written)}"
-            todo = dataclasses.replace(todo, applied=applied) if todo.settled else dataclasses.replace(todo, step=None, waiting=applied)
+            todo = (
+                dataclasses.replace(todo, applied=applied)
+                if todo.settled
+                else dataclasses.replace(todo, step=None, waiting=applied)
+            )
         if unable := self._unable.pop((cluster.namespace, cluster.name), ""):
             problems.append(Problem("ChildRefused", unable))
         problems += [Problem("ChildRefused", text) for text in kept.refused]
         if problems:
-            todo = dataclasses.replace(todo, refused_reason=problems[0].reason, refused="; ".join(p.text for p in problems))
-        # The status before the act: what must be remembered (target, who bootstraps) is remembered before it is acted upon.
-        remembered = await self._remember(cluster, body, report.status(cluster, seen, todo, old, _now(), secured), run)
+            todo = dataclasses.replace(
+                todo, refused_reason=problems[0].reason, refused="; ".join(p.text for p in problems)
+            )
+        # The status before the act: what must be remembered (target, who bootstraps) is remembered
+        # before it is acted upon.
+        remembered = await self._remember(
+            cluster, body, report.status(cluster, seen, todo, old, _now(), secured), run
+        )
         if not remembered and todo.step is not None and todo.step.kind in MEMORABLE:
-            todo = dataclasses.replace(todo, step=None, waiting="waiting until the status can be written")
+            todo = dataclasses.replace(
+                todo, step=None, waiting="waiting until the status can be written"
+            )
         if jumped := clocks.news(seen.log_time, old):
             await self._events.tell(cluster, "LogTimeJumped", "Observe", jumped)
-        if todo.warning is not None and await self._events.tell(cluster, todo.warning[0], "Observe", todo.warning[1], warning=True):
-            log.warning("%s", todo.warning[1], extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
+        if todo.warning is not None and await self._events.tell(
+            cluster, todo.warning[0], "Observe", todo.warning[1], warning=True
+        ):
+            log.warning(
+                "%s",
+                todo.warning[1],
+                extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run},
+            )
         reach("after-status")
         if cluster.spec.paused or written:
             return AT_REST_S if cluster.spec.paused else AT_ONCE_S
@@ -196,17 +256,23 @@ class Reconciler:
             self._rolls.occupy(key)
         elif todo.step is not None and todo.step.rolls and not self._rolls.admit(key):
             return dataclasses.replace(
-                todo, step=None, waiting=f"its template is outdated; waiting until other clusters are rolled: {self._rolls.full}"
+                todo,
+                step=None,
+                waiting=f"its template is outdated; waiting until other clusters are rolled: "
+                f"{self._rolls.full}",
             )
         return todo
 
     async def _tell(self, cluster: Cluster, problems: Sequence[tuple[str, str]], run: str) -> None:
         for why, text in problems:
             if await self._events.tell(cluster, why, "Reconcile", text, warning=True):
-                log.warning("%s", text, extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
+                log.warning(
+                    "%s", text, extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
+                )
 
     def _in_budget(self, key: Key, seen: Observed, todo: Plan, *, paused: bool) -> Plan:
-        """A member is given up only while few others are. Who is paused gives up none, and takes nobody's place."""
+        """A member is given up only while few others are. Who is paused gives up none, and takes
+        nobody's place."""
         if seen.replacing is not None:
             self._losses.occupy(key, seen.replacing[1])
         if todo.settled:
@@ -216,16 +282,28 @@ class Reconciler:
             refusal = self._losses.refusal(key, step.gives_up, self._landscape.silent)
             if refusal:
                 text = f"{step.pod} is lost, and is given up when it is its turn: {refusal}"
-                return dataclasses.replace(todo, step=None, waiting=text, warning=todo.warning or ("HealingHeld", text))
+                return dataclasses.replace(
+                    todo, step=None, waiting=text, warning=todo.warning or ("HealingHeld", text)
+                )
             todo = dataclasses.replace(todo, replacing=(step.pod, step.gives_up))
         elif seen.replacing is not None and not todo.settled:
             todo = dataclasses.replace(todo, replacing=seen.replacing)
         return todo
 
-    async def _keep(self, cluster: Cluster, seen: Observed, todo: Plan, secured: Secured, withheld: Collection[str], run: str) -> Kept:
+    async def _keep(
+        self,
+        cluster: Cluster,
+        seen: Observed,
+        todo: Plan,
+        secured: Secured,
+        withheld: Collection[str],
+        run: str,
+    ) -> Kept:
         """Sees to the children, and tells what could not be done."""
         volumes = claims.to_write(cluster, seen, todo.excess_claims)
-        kept = await self._children.keep(cluster, todo.replicas, todo.voters, seen.template_size, volumes, secured, withheld)
+        kept = await self._children.keep(
+            cluster, todo.replicas, todo.voters, seen.template_size, volumes, secured, withheld
+        )
         where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
         if kept.written:
             log.info("applied", extra={**where, "children": kept.written})
@@ -235,17 +313,28 @@ class Reconciler:
     async def _act(self, cluster: Cluster, todo: Plan, act: Act, run: str) -> float:
         """A claim that cannot be deleted keeps no step from being done."""
         step = todo.step
-        claims_s = [await self._attempt(cluster, f"to delete claim {o}", partial(act.delete_claim, o), run) for o in todo.excess_claims]
+        claims_s = [
+            await self._attempt(cluster, f"to delete claim {o}", partial(act.delete_claim, o), run)
+            for o in todo.excess_claims
+        ]
         again_s = max(claims_s, default=0.0)
         if step is None:
             return again_s or self._rest(cluster, todo)
-        if failed_s := await self._attempt(cluster, f"{step.kind} {step.pod}".strip(), partial(act.do, step), run):
+        if failed_s := await self._attempt(
+            cluster, f"{step.kind} {step.pod}".strip(), partial(act.do, step), run
+        ):
             return failed_s
         reach(f"after-{step.kind}")
         self._patience.forget((cluster.namespace, cluster.name))
         where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
-        log.info("%s", step.reason, extra={**where, "step": step.kind, "pod": step.pod, "node_id": step.node_id})
-        await self._events.tell(cluster, step.kind, step.kind, step.reason, warning=step.kind == "Recover")
+        log.info(
+            "%s",
+            step.reason,
+            extra={**where, "step": step.kind, "pod": step.pod, "node_id": step.node_id},
+        )
+        await self._events.tell(
+            cluster, step.kind, step.kind, step.reason, warning=step.kind == "Recover"
+        )
         return AT_ONCE_S
 
     def _rest(self, cluster: Cluster, todo: Plan) -> float:
@@ -256,8 +345,11 @@ class Reconciler:
             return self._rest_s
         return REFUSED_S if todo.refused else self._patience.again_s(key, todo.waiting)
 
-    async def _attempt(self, cluster: Cluster, what: str, work: Callable[[], Awaitable[None]], run: str) -> float:
-        """0 when it is done, else the seconds until it is tried again: ever more while it is refused."""
+    async def _attempt(
+        self, cluster: Cluster, what: str, work: Callable[[], Awaitable[None]], run: str
+    ) -> float:
+        """0 when it is done, else the seconds until it is tried again: ever more while it is
+        refused."""
         key = (cluster.namespace, cluster.name, what)
         if text := self._attempts.waiting(key, what):
             self._unable[cluster.namespace, cluster.name] = text
@@ -265,7 +357,12 @@ class Reconciler:
         try:
             await work()
         except NotNow as error:
-            log.info("not now: %s: %s", what, error, extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
+            log.info(
+                "not now: %s: %s",
+                what,
+                error,
+                extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run},
+            )
             return SOON_S
         except UNREACHABLE as error:
             if isinstance(error, ApiException) and is_terminating(error):
@@ -282,8 +379,11 @@ class Reconciler:
         await self._tell(cluster, [Problem("ChildRefused", text)], run)
         return text
 
-    async def _remember(self, cluster: Cluster, body: dict[str, Any], new: dict[str, Any], run: str) -> bool:
-        """False when it cannot be written down. That is no reason to leave a cluster alone, and of the memory the status tells it."""
+    async def _remember(
+        self, cluster: Cluster, body: dict[str, Any], new: dict[str, Any], run: str
+    ) -> bool:
+        """False when it cannot be written down. That is no reason to leave a cluster alone, and of
+        the memory the status tells it."""
         kept = True
         try:
             foreign = await self._memory.keep(cluster, new)
@@ -299,25 +399,36 @@ class Reconciler:
             await self._write_status(body, new)
         except UNREACHABLE as error:
             _raise_if_going(error)
-            log.warning("status not written: %s", reason(error), extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run})
+            log.warning(
+                "status not written: %s",
+                reason(error),
+                extra={"cluster": f"{cluster.namespace}/{cluster.name}", "run": run},
+            )
             return False
         return kept
 
     async def _is_another(self, body: dict[str, Any]) -> bool:
         """The CounterCluster is going, is gone, or another one of its name is there."""
-        now = await self._api.get(names.API_VERSION, names.KIND, body["metadata"]["namespace"], body["metadata"]["name"])
+        now = await self._api.get(
+            names.API_VERSION, names.KIND, body["metadata"]["namespace"], body["metadata"]["name"]
+        )
         return now is None or "deletionTimestamp" in now["metadata"] or _uid(now) != _uid(body)
 
     async def _write_status(self, body: dict[str, Any], new: dict[str, Any]) -> None:
-        """With the version of what was looked at: the API server refuses it when that was changed, or when another one of the same name has come in
-        its place (a UID would be no help: a status carries none). Raises Changed."""
+        """With the version of what was looked at: the API server refuses it when that was changed,
+        or when another one of the same name has come in its place (a UID would be no help: a status
+        carries none). Raises Changed."""
         old, meta = body.get("status") or {}, body["metadata"]
         if new == {k: v for k, v in old.items() if k in new} and old.keys() == new.keys():
             return
         manifest = {
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,
-            "metadata": {"name": meta["name"], "namespace": meta["namespace"], "resourceVersion": meta["resourceVersion"]},
+            "metadata": {
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "resourceVersion": meta["resourceVersion"],
+            },
             "status": new,
         }
         try:
@@ -330,7 +441,9 @@ class Reconciler:
 
 def _raise_if_going(error: BaseException) -> None:
     """Another object, or none: nothing is left to be done in this pass."""
-    if isinstance(error, ApiException) and (error.status in (404, CONFLICT) or is_terminating(error)):
+    if isinstance(error, ApiException) and (
+        error.status in (404, CONFLICT) or is_terminating(error)
+    ):
         raise error
 
 

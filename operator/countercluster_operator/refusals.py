@@ -59,7 +59,11 @@ class Refusals:
     def waiting(self, key: Hashable, wish: str) -> str:
         """Why `wish` was refused last, while it is not to be tried again yet; else empty."""
         found = self._known.get(key)
-        return found.text if found is not None and found.wish == wish and self._clock() < found.until else ""
+        return (
+            found.text
+            if found is not None and found.wish == wish and self._clock() < found.until
+            else ""
+        )
 
     def again_s(self, key: Hashable) -> float:
         """How long the pause still is."""

@@ -1,4 +1,5 @@
-"""Reads one reply of a node (RESP2) within bounds. Pure: bytes go in, a value or Hostile comes out; imports no I/O.
+"""Reads one reply of a node (RESP2) within bounds. Pure: bytes go in, a value or Hostile comes out;
+imports no I/O.
 
 A node runs an image that a tenant may have chosen. Nothing that it says is believed beyond what
 an honest node needs: a reply is at most `MAX_BYTES` long, is one line or one bulk string, and an
@@ -37,7 +38,9 @@ class Refusal(Exception):
 
 def command(*names: str) -> bytes:
     parts = [name.encode() for name in names]
-    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+    return b"*%d\r\n" % len(parts) + b"".join(
+        b"$%d\r\n%s\r\n" % (len(part), part) for part in parts
+    )
 
 
 class Reply:
@@ -49,7 +52,8 @@ class Reply:
         self.value: bytes | int | None = None
 
     def feed(self, chunk: bytes) -> bool:
-        """True when the reply is whole: `value` has it. Raises Hostile, and Refusal for an error."""
+        """True when the reply is whole: `value` has it. Raises Hostile, and Refusal for an
+        error."""
         self._kept += chunk
         if len(self._kept) > self._most + MAX_LINE:
             raise Hostile(f"its reply is longer than {self._most} bytes")
@@ -96,8 +100,9 @@ class Reply:
 
 
 def document(text: bytes) -> dict[str, Any]:
-    """The JSON object in a reply. Raises Hostile. The depth is counted first, as the parser recurses. Brackets inside strings count as well: to leave
-    them out takes a parser, and an honest status does not come near the bound."""
+    """The JSON object in a reply. Raises Hostile. The depth is counted first, as the parser
+    recurses. Brackets inside strings count as well: to leave them out takes a parser, and an honest
+    status does not come near the bound."""
     depth = deepest = 0
     for bracket in re.findall(rb"[\[\]{}]", text):
         depth += 1 if bracket in b"[{" else -1

@@ -1,10 +1,11 @@
-"""The status: conditions by the API conventions, and the facts a user asks for. Pure; the same observation gives the same status, so nothing is
-written at rest.
+"""The status: conditions by the API conventions, and the facts a user asks for. Pure; the same
+observation gives the same status, so nothing is written at rest.
 
-A condition's lastTransitionTime moves only when its status does. Every known condition is always there. `Ready` is the summary. Right after
-children were written, and until the StatefulSet's controller has seen its newest spec, nobody can know whether anything is left to do: a Ready that
-was true stays as it was then, with the generation that it was judged for, so that a child that is applied again makes nobody wait.
-"""
+A condition's lastTransitionTime moves only when its status does. Every known condition is always
+there. `Ready` is the summary. Right after children were written, and until the StatefulSet's
+controller has seen its newest spec, nobody can know whether anything is left to do: a Ready that
+was true stays as it was then, with the generation that it was judged for, so that a child that is
+applied again makes nobody wait."""
 
 from __future__ import annotations
 
@@ -25,12 +26,24 @@ UNDECIDED = "Applied"
 """Reason of a Ready that is not true because nobody knows yet what the change of a child means."""
 
 
-def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], now: str, secured: Secured = PLAIN) -> dict[str, Any]:
+def status(
+    cluster: Cluster,
+    seen: Observed,
+    plan: Plan,
+    old: dict[str, Any],
+    now: str,
+    secured: Secured = PLAIN,
+) -> dict[str, Any]:
     """The whole status. `now`: RFC 3339, used only where something changed."""
     leader = seen.leader
     by_name = {p.name: p for p in seen.pods}
-    conditions = merged(_conditions(cluster, seen, plan), old.get("conditions") or [], cluster.generation, now)
-    kept = next((c for c in old.get("conditions") or [] if c["type"] == "Ready" and c["status"] == "True"), None)
+    conditions = merged(
+        _conditions(cluster, seen, plan), old.get("conditions") or [], cluster.generation, now
+    )
+    kept = next(
+        (c for c in old.get("conditions") or [] if c["type"] == "Ready" and c["status"] == "True"),
+        None,
+    )
     open_ = kept is not None and conditions[0]["reason"] == UNDECIDED
     found: dict[str, Any] = {
         "observedGeneration": old.get("observedGeneration", 0) if open_ else cluster.generation,
@@ -43,17 +56,27 @@ def status(cluster: Cluster, seen: Observed, plan: Plan, old: dict[str, Any], no
             {
                 "nodeId": m.node_id,
                 "name": m.name,
-                "role": _role(m.node_id, m.voter, leader.status.node_id if leader is not None and leader.status is not None else ""),
+                "role": _role(
+                    m.node_id,
+                    m.voter,
+                    leader.status.node_id
+                    if leader is not None and leader.status is not None
+                    else "",
+                ),
                 "ready": m.name in by_name and by_name[m.name].ready,
             }
             for m in sorted(seen.members, key=lambda m: m.name)
         ]
         or old.get("members", []),
         "leader": leader.name if leader is not None else "",
-        "selector": ",".join(f"{k}={v}" for k, v in names.selector(cluster.name, names.NODE).items()),
+        "selector": ",".join(
+            f"{k}={v}" for k, v in names.selector(cluster.name, names.NODE).items()
+        ),
         "replicas": len([p for p in seen.pods if not p.terminating]),
         "readyReplicas": len([p for p in seen.pods if p.ready and not p.terminating]),
-        "step": plan.step.reason if plan.step is not None else plan.waiting or plan.applied or plan.refused,
+        "step": plan.step.reason
+        if plan.step is not None
+        else plan.waiting or plan.applied or plan.refused,
     }
     clock = clocks.remembered(seen.log_time, old)
     if clock is not None:
@@ -79,19 +102,28 @@ def _certificates(secured: Secured) -> dict[str, str]:
     if not shown or not secured.bundle:
         return {}
     phase = material.authority.phase if material.authority is not None else ""
-    found = {"notAfter": not_after(shown), "authorityNotAfter": not_after(secured.bundle), "phase": phase, "rotated": material.rotated_authority}
+    found = {
+        "notAfter": not_after(shown),
+        "authorityNotAfter": not_after(secured.bundle),
+        "phase": phase,
+        "rotated": material.rotated_authority,
+    }
     return {key: value for key, value in found.items() if value}
 
 
 def not_after(certificate: bytes) -> str:
     """RFC 3339; empty for what is no certificate."""
     try:
-        return x509.load_pem_x509_certificate(certificate).not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return x509.load_pem_x509_certificate(certificate).not_valid_after_utc.strftime(
+            "%Y-%m-%dT%H:%M:%SZ"
+        )
     except ValueError:
         return ""
 
 
-def invalid(old: dict[str, Any], generation: int, message: str, now: str, reason: str = "InvalidSpec") -> dict[str, Any]:
+def invalid(
+    old: dict[str, Any], generation: int, message: str, now: str, reason: str = "InvalidSpec"
+) -> dict[str, Any]:
     """The spec cannot be acted on: say so, leave the rest as it was."""
     ready: list[Condition] = [("Ready", False, reason, message)]
     kept = {c["type"]: c for c in old.get("conditions") or []}
@@ -116,9 +148,18 @@ def _bootstrap(seen: Observed, step: Step | None) -> dict[str, str] | None:
 
 def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]:
     doing = plan.step.reason if plan.step is not None else plan.waiting or plan.applied
-    reason = plan.step.kind if plan.step is not None else plan.warning[0] if plan.warning is not None else "Waiting"
+    reason = (
+        plan.step.kind
+        if plan.step is not None
+        else plan.warning[0]
+        if plan.warning is not None
+        else "Waiting"
+    )
     if cluster.spec.hibernated:
-        reason, doing = "Hibernated", doing or "spec.hibernated is true: no member runs, their volumes are kept"
+        reason, doing = (
+            "Hibernated",
+            doing or "spec.hibernated is true: no member runs, their volumes are kept",
+        )
     if seen.trouble is not None and not cluster.spec.hibernated and not plan.settled:
         word, text = seen.trouble
         reason = reason if plan.warning is not None and plan.step is None else word
@@ -134,11 +175,18 @@ def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]
         _quorum(cluster, seen, plan, len(voters), len(ready_voters)),
         _available(seen, len(ready_names), doing),
         _progressing(plan, reason, "" if cluster.spec.hibernated and not seen.pods else doing),
-        _degraded(seen, lost, "NoLeader" if formed_but_headless and not cluster.spec.hibernated else ""),
+        _degraded(
+            seen, lost, "NoLeader" if formed_but_headless and not cluster.spec.hibernated else ""
+        ),
         _cache(cluster, seen),
         handed_out.condition(cluster, seen),
         clocks.condition(cluster, seen.log_time),
-        ("ReconcilePaused", cluster.spec.paused, "PausedBySpec" if cluster.spec.paused else "NotPaused", ""),
+        (
+            "ReconcilePaused",
+            cluster.spec.paused,
+            "PausedBySpec" if cluster.spec.paused else "NotPaused",
+            "",
+        ),
     ]
 
 
@@ -161,7 +209,9 @@ def how_far(seen: Observed, plan: Plan) -> str:
 def _restarting(seen: Observed, name: str) -> bool:
     """It is not ready because it is its turn in a roll."""
     pod = next((p for p in seen.pods if p.name == name), None)
-    return under_way(seen) and (pod is None or pod.terminating or (pod.revision == seen.revision and not pod.trouble))
+    return under_way(seen) and (
+        pod is None or pod.terminating or (pod.revision == seen.revision and not pod.trouble)
+    )
 
 
 def _degraded(seen: Observed, lost: list[str], headless: str) -> Condition:
@@ -171,8 +221,15 @@ def _degraded(seen: Observed, lost: list[str], headless: str) -> Condition:
         why = {p.name: f" ({p.loss.why})" for p in seen.pods if p.loss.why and p.status is None}
         parts: dict[str, list[str]] = {}
         for name in lost:
-            parts.setdefault("restarting in a roll" if _restarting(seen, name) else "not ready", []).append(name + why.get(name, ""))
-        return ("Degraded", True, "MembersNotReady", "; ".join(f"{what}: {', '.join(which)}" for what, which in parts.items()))
+            parts.setdefault(
+                "restarting in a roll" if _restarting(seen, name) else "not ready", []
+            ).append(name + why.get(name, ""))
+        return (
+            "Degraded",
+            True,
+            "MembersNotReady",
+            "; ".join(f"{what}: {', '.join(which)}" for what, which in parts.items()),
+        )
     return ("Degraded", False, "AllMembersReady", "")
 
 
@@ -186,20 +243,36 @@ def _available(seen: Observed, ready: int, doing: str) -> Condition:
 
 def undecided(seen: Observed, plan: Plan) -> bool:
     """Nothing is left to do as far as is known, and that may be outdated."""
-    return plan.settled and (bool(plan.applied) or (seen.set_replicas is not None and not seen.set_current))
+    return plan.settled and (
+        bool(plan.applied) or (seen.set_replicas is not None and not seen.set_current)
+    )
 
 
-def _ready(cluster: Cluster, seen: Observed, plan: Plan, ready_voters: int, reason: str, doing: str) -> Condition:
+def _ready(
+    cluster: Cluster, seen: Observed, plan: Plan, ready_voters: int, reason: str, doing: str
+) -> Condition:
     if plan.refused:
         return ("Ready", False, plan.refused_reason, plan.refused)
     if plan.settled and ready_voters == plan.target == cluster.spec.replicas:
         if undecided(seen, plan):
-            return ("Ready", False, UNDECIDED, plan.applied or "the StatefulSet's controller has not seen its newest spec yet")
+            return (
+                "Ready",
+                False,
+                UNDECIDED,
+                plan.applied or "the StatefulSet's controller has not seen its newest spec yet",
+            )
         return ("Ready", True, "AllMembersReady", f"{ready_voters} of {plan.target} members serve")
-    return ("Ready", False, reason, doing or f"{ready_voters} of {cluster.spec.replicas} members serve")
+    return (
+        "Ready",
+        False,
+        reason,
+        doing or f"{ready_voters} of {cluster.spec.replicas} members serve",
+    )
 
 
-def _quorum(cluster: Cluster, seen: Observed, plan: Plan, voters: int, ready_voters: int) -> Condition:
+def _quorum(
+    cluster: Cluster, seen: Observed, plan: Plan, voters: int, ready_voters: int
+) -> Condition:
     if seen.blind:
         return ("QuorumHealthy", None, "NotReached", seen.blind)
     if seen.leader is None:
@@ -207,13 +280,27 @@ def _quorum(cluster: Cluster, seen: Observed, plan: Plan, voters: int, ready_vot
             return (
                 "QuorumHealthy",
                 None,
-                *(("Hibernated", "no member runs") if cluster.spec.hibernated else ("NotFormed", "the cluster is not formed yet")),
+                *(
+                    ("Hibernated", "no member runs")
+                    if cluster.spec.hibernated
+                    else ("NotFormed", "the cluster is not formed yet")
+                ),
             )
         if plan.warning is not None and plan.warning[0] == "QuorumLost":
             return ("QuorumHealthy", False, *plan.warning)
-        return ("QuorumHealthy", False, "NoLeader", "the members that are there are about to elect a leader")
+        return (
+            "QuorumHealthy",
+            False,
+            "NoLeader",
+            "the members that are there are about to elect a leader",
+        )
     healthy = ready_voters >= quorum(voters)
-    return ("QuorumHealthy", healthy, "MajorityReady" if healthy else "MajorityNotReady", f"{ready_voters} of {voters} voters are ready")
+    return (
+        "QuorumHealthy",
+        healthy,
+        "MajorityReady" if healthy else "MajorityNotReady",
+        f"{ready_voters} of {voters} voters are ready",
+    )
 
 
 def _cache(cluster: Cluster, seen: Observed) -> Condition:
@@ -225,21 +312,45 @@ def _cache(cluster: Cluster, seen: Observed) -> Condition:
     said = seen.leader.status if seen.leader is not None else None
     if seen.cache_ready and said is not None and said.cache_error:
         some = said.cache_connected > 0
-        text = f"{said.cache_connected} of {said.cache_known} Redis pods take what the leader publishes: {said.cache_error}"
-        return ("CacheAvailable", some, "PartlyPublished" if some else "NotPublished", f"{text}; counting does not depend on it")
+        text = (
+            f"{said.cache_connected} of {said.cache_known} Redis pods take what the leader "
+            f"publishes: {said.cache_error}"
+        )
+        return (
+            "CacheAvailable",
+            some,
+            "PartlyPublished" if some else "NotPublished",
+            f"{text}; counting does not depend on it",
+        )
     if seen.cache_ready:
         return ("CacheAvailable", True, "RedisReady", f"{seen.cache_ready} Redis pods serve")
-    return ("CacheAvailable", False, "RedisNotReady", f"no Redis pod is ready{why}; counting does not depend on it")
+    return (
+        "CacheAvailable",
+        False,
+        "RedisNotReady",
+        f"no Redis pod is ready{why}; counting does not depend on it",
+    )
 
 
-def merged(conditions: list[Condition], old: list[dict[str, Any]], generation: int, now: str) -> list[dict[str, Any]]:
+def merged(
+    conditions: list[Condition], old: list[dict[str, Any]], generation: int, now: str
+) -> list[dict[str, Any]]:
     known = {c["type"]: c for c in old}
     found = []
     for kind, value, reason, message in conditions:
         text = {True: "True", False: "False", None: "Unknown"}[value]
         before = known.get(kind)
-        since = before["lastTransitionTime"] if before is not None and before["status"] == text else now
+        since = (
+            before["lastTransitionTime"] if before is not None and before["status"] == text else now
+        )
         found.append(
-            {"type": kind, "status": text, "reason": reason, "message": message, "lastTransitionTime": since, "observedGeneration": generation}
+            {
+                "type": kind,
+                "status": text,
+                "reason": reason,
+                "message": message,
+                "lastTransitionTime": since,
+                "observedGeneration": generation,
+            }
         )
     return found

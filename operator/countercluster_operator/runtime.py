@@ -1,5 +1,5 @@
-"""The running operator: the queue, its workers, the lease, health. Everything that runs in the background is watched: what ends by itself ends
-the process."""
+"""The running operator: the queue, its workers, the lease, health. Everything that runs in the
+background is watched: what ends by itself ends the process."""
 
 from __future__ import annotations
 
@@ -40,10 +40,16 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.queue: WorkQueue[Key] = WorkQueue()
-        self.health = Health(self._queue_age_s, lambda: self.queue.depth, lambda: self._api.calls if self._api is not None else {})
+        self.health = Health(
+            self._queue_age_s,
+            lambda: self.queue.depth,
+            lambda: self._api.calls if self._api is not None else {},
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._workers: list[asyncio.Task[None]] = []
-        self._versions: dict[tuple[str, str, str], str] = {}  # of everything that the watches showed
+        self._versions: dict[
+            tuple[str, str, str], str
+        ] = {}  # of everything that the watches showed
         self._stopping = asyncio.Event()
         self._api: Kubernetes | None = None
         self._lease: Lease | None = None
@@ -59,7 +65,8 @@ class Runtime:
         self._watch(self._lead())
 
     async def _connect(self) -> Kubernetes:
-        """An API server that is away is waited for, as later; how long is the matter of `Health`."""
+        """An API server that is away is waited for, as later; how long is the matter of
+        `Health`."""
         while True:
             try:
                 async with asyncio.timeout(CONNECT_S):
@@ -72,7 +79,8 @@ class Runtime:
                 return api
 
     async def stop(self) -> None:
-        """What is being done is finished, then the Lease is given back: not before, as the next operator begins at once."""
+        """What is being done is finished, then the Lease is given back: not before, as the next
+        operator begins at once."""
         self._stopping.set()
         finished = True
         if self._workers:
@@ -90,8 +98,8 @@ class Runtime:
             await self._api.close()
 
     def saw(self, owner: str, kind: str, body: dict[str, Any], event: str | None) -> None:
-        """A watch shows the CounterCluster `owner` or one of its children. `event` is None for what was only listed anew, every few minutes:
-        that wakes nobody when it is known already."""
+        """A watch shows the CounterCluster `owner` or one of its children. `event` is None for what
+        was only listed anew, every few minutes: that wakes nobody when it is known already."""
         self.health.event()
         meta = body["metadata"]
         key = (kind, meta["namespace"], meta["name"])
@@ -123,7 +131,8 @@ class Runtime:
         os._exit(EXIT_BROKEN)  # nothing half alive: Kubernetes starts a whole one
 
     async def _lead(self) -> None:
-        """Waits for the lease, starts the workers, returns (and so ends the process) when it is lost."""
+        """Waits for the lease, starts the workers, returns (and so ends the process) when it is
+        lost."""
         assert self._api is not None
         assert self._lease is not None
         api = self._api
@@ -133,14 +142,17 @@ class Runtime:
         self.health.leading.set(1)
         self._watch(self._resync())
         self._reconciler = Reconciler(api, self.settings)
-        self._workers = [self._watch(self._work(self._reconciler)) for _ in range(self.settings.workers)]
+        self._workers = [
+            self._watch(self._work(self._reconciler)) for _ in range(self.settings.workers)
+        ]
         if self.settings.elect:
             await self._lease.keep()
             raise NotLeading(f"the Lease {NAME} was lost; another operator goes on")
         await asyncio.Event().wait()
 
     async def _ping(self, api: Kubernetes) -> None:
-        """Whether the API server can be reached, whoever leads and whatever happens in the cluster."""
+        """Whether the API server can be reached, whoever leads and whatever happens in the
+        cluster."""
         while True:
             try:
                 await api.ping()
@@ -156,7 +168,9 @@ class Runtime:
         while True:
             for namespace in self.settings.namespaces or (None,):
                 try:
-                    listed[namespace] = await self._api.keys(names.API_VERSION, names.KIND, namespace)
+                    listed[namespace] = await self._api.keys(
+                        names.API_VERSION, names.KIND, namespace
+                    )
                 except UNREACHABLE as error:  # it keeps nobody from listing the others
                     where = f" in {namespace}" if namespace else ""
                     log.warning("CounterClusters not listed%s: %s", where, reason(error))
@@ -189,7 +203,12 @@ class Runtime:
             except Exception as error:
                 delay_s = self.queue.failed(key)
                 self.health.reconciles.labels("error").inc()
-                log.warning("pass failed: %s", error, exc_info=True, extra={"cluster": "/".join(key), "again_in_s": round(delay_s, 1)})
+                log.warning(
+                    "pass failed: %s",
+                    error,
+                    exc_info=True,
+                    extra={"cluster": "/".join(key), "again_in_s": round(delay_s, 1)},
+                )
             else:
                 self.queue.done(key)
                 self.health.reconciles.labels("ok").inc()

@@ -19,20 +19,24 @@ VARIABLES = {
     "RELATED_IMAGE_NODE": "image of the nodes where spec.image is empty",
     "RELATED_IMAGE_REDIS": "image of the cache where spec.cache.image is empty",
     "WATCH_NAMESPACES": "namespaces that it looks after, comma separated; empty: all",
-    "POD_NAMESPACE": "where it runs: its Lease lives there, and NetworkPolicies admit it from there only",
+    "POD_NAMESPACE": "where it runs: its Lease lives there, and NetworkPolicies admit it from "
+    "there only",
     "POD_NAME": "who holds the Lease; the host's name when empty",
     "HEALTH_PORT": "port of /healthz, /readyz and /metrics; 8080",
     "WORKERS": "CounterClusters that it works on at once; 16",
     "LOG_LEVEL": "debug, info, warning or error; info",
     "LEADER_ELECTION": "true or false: a Lease elects one of several; true",
     "MAX_ROLLS": "CounterClusters whose healthy members restart at the same time; 10",
-    "HEALING_PER_DOMAIN": "members that it gives up at once in one failure domain, over all clusters; 1",
+    "HEALING_PER_DOMAIN": "members that it gives up at once in one failure domain, over all "
+    "clusters; 1",
     "HEALING_IN_ALL": "members that it gives up at once in all; 3",
     "CERTIFICATE_HOURS": "life of a certificate, which is made anew after two thirds of it; 2160",
     "SPREAD_SECONDS": "a phase of a change of authority lasts at least so long; 600",
-    "ALLOWED_IMAGES": "beginnings of images that a CounterCluster may name, comma separated; none: none; empty: all",
+    "ALLOWED_IMAGES": "beginnings of images that a CounterCluster may name, comma separated; "
+    "none: none; empty: all",
     "ALLOWED_PRIORITY_CLASSES": "PriorityClasses that it may name",
-    "ALLOWED_TOLERATIONS": "taints that it may tolerate, as key, key=value, key:Effect or key=value:Effect",
+    "ALLOWED_TOLERATIONS": "taints that it may tolerate, as key, key=value, key:Effect or "
+    "key=value:Effect",
     "ALLOWED_LABELS": "labels that it may give to pods and for monitoring, as key or key=value",
     "ALLOWED_ANNOTATIONS": "annotations that it may give to pods",
     "ALLOWED_NODE_SELECTORS": "labels of machines that it may ask for",
@@ -58,9 +62,13 @@ class Settings(msgspec.Struct, frozen=True):
     log_level: str  # LOG_LEVEL
     elect: bool  # LEADER_ELECTION
     max_rolls: int  # MAX_ROLLS: clusters that restart healthy members at the same time
-    healing_per_domain: int = 1  # HEALING_PER_DOMAIN: members given up at the same time in one zone (without zones: machine), over all clusters
+    # HEALING_PER_DOMAIN: members given up at the same time in one zone (without zones: machine),
+    # over all clusters
+    healing_per_domain: int = 1
     healing_in_all: int = 3  # HEALING_IN_ALL: and in all
-    certificate_hours: float = 90 * 24  # CERTIFICATE_HOURS: life of a certificate; it is made anew after two thirds
+    certificate_hours: float = (
+        90 * 24
+    )  # CERTIFICATE_HOURS: life of a certificate; it is made anew after two thirds
     spread_s: float = 600  # SPREAD_SECONDS: a phase of a change of authority lasts at least so long
     restrictions: Restrictions = Restrictions()  # ALLOWED_…: what a CounterCluster may name
 
@@ -77,7 +85,9 @@ def _number(environment: Mapping[str, str], name: str, default: float, least: fl
     return value
 
 
-def _count(environment: Mapping[str, str], name: str, default: int, most: int, *, least: int = 1) -> int:
+def _count(
+    environment: Mapping[str, str], name: str, default: int, most: int, *, least: int = 1
+) -> int:
     """Raises SettingsError."""
     value = _number(environment, name, default, least)
     if value != int(value) or value > most:
@@ -93,7 +103,9 @@ def _word(environment: Mapping[str, str], name: str, allowed: tuple[str, ...], d
     return word
 
 
-def _allowed(environment: Mapping[str, str], name: str, read: Callable[[str], Words] = words) -> Words:
+def _allowed(
+    environment: Mapping[str, str], name: str, read: Callable[[str], Words] = words
+) -> Words:
     """Raises SettingsError."""
     try:
         return read(environment.get(name, ""))
@@ -118,13 +130,17 @@ def _restrictions(environment: Mapping[str, str]) -> Restrictions:
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """Raises SettingsError."""
-    own = environment.get("POD_NAMESPACE") or (_NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.exists() else "countercluster-system")
+    own = environment.get("POD_NAMESPACE") or (
+        _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.exists() else "countercluster-system"
+    )
     node_image = environment.get("RELATED_IMAGE_NODE", "countercluster/node:dev")
     redis_image = environment.get("RELATED_IMAGE_REDIS", "countercluster/redis:dev")
     return Settings(
         node_image=node_image,
         redis_image=redis_image,
-        namespaces=tuple(n.strip() for n in environment.get("WATCH_NAMESPACES", "").split(",") if n.strip()),
+        namespaces=tuple(
+            n.strip() for n in environment.get("WATCH_NAMESPACES", "").split(",") if n.strip()
+        ),
         own_namespace=own,
         identity=environment.get("POD_NAME") or socket.gethostname(),
         health_port=_count(environment, "HEALTH_PORT", 8080, 65_535),
@@ -136,5 +152,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         healing_in_all=_count(environment, "HEALING_IN_ALL", 3, 1_000_000, least=0),
         certificate_hours=_number(environment, "CERTIFICATE_HOURS", 90 * 24, 0.001),
         spread_s=_number(environment, "SPREAD_SECONDS", 600, 0),
-        restrictions=msgspec.structs.replace(_restrictions(environment), own_images=frozenset({node_image, redis_image})),
+        restrictions=msgspec.structs.replace(
+            _restrictions(environment), own_images=frozenset({node_image, redis_image})
+        ),
     )

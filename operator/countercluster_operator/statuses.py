@@ -22,7 +22,8 @@ DIGEST = re.compile("[0-9a-f]{0,128}")
 
 
 def judged(found: dict[str, Any]) -> dict[str, Any]:
-    """The fields that observed.node_status reads, each in its bounds. Raises Hostile, which names the field."""
+    """The fields that observed.node_status reads, each in its bounds. Raises Hostile, which names
+    the field."""
     tls, cache = _part(found, "tls"), _part(found, "cache")
     return {
         "nodeId": _text(found, "nodeId", ID),
@@ -37,7 +38,10 @@ def judged(found: dict[str, Any]) -> dict[str, Any]:
         "users_digest": _text(found, "users_digest", DIGEST),
         "users_error": _words(found, "users_error"),
         "time": _time(found),
-        "cache": {**{field: _count(cache, field) for field in ("known", "connected")}, "error": _words(cache, "error")},
+        "cache": {
+            **{field: _count(cache, field) for field in ("known", "connected")},
+            "error": _words(cache, "error"),
+        },
     }
 
 
@@ -66,7 +70,11 @@ def _history(found: dict[str, Any]) -> dict[str, Any] | None:
     history = _part(found, "history")
     if not history:
         return None
-    return {"id": _text(history, "id", ID), "index": _count(history, "index"), "reason": _words(history, "reason")}
+    return {
+        "id": _text(history, "id", ID),
+        "index": _count(history, "index"),
+        "reason": _words(history, "reason"),
+    }
 
 
 def _time(found: dict[str, Any]) -> dict[str, Any] | None:
@@ -77,7 +85,10 @@ def _time(found: dict[str, Any]) -> dict[str, Any] | None:
         "jumps": _count(time, "jumps"),
         **{field: _count(time, field, least=-MOST) for field in ("jumpedMs", "refusedJumpMs")},
         "agreed": _truth(time, "agreed") if time.get("agreed") is not None else None,
-        **{field: [_text({field: one}, field, ID) for one in _list(time, field)] for field in ("apart", "runsOff")},
+        **{
+            field: [_text({field: one}, field, ID) for one in _list(time, field)]
+            for field in ("apart", "runsOff")
+        },
         "clocks": [_clock(one) for one in _list(time, "clocks")],
     }
 
@@ -85,7 +96,11 @@ def _time(found: dict[str, Any]) -> dict[str, Any] | None:
 def _clock(found: Any) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Hostile("one of its clocks is no object")
-    return {"nodeId": _text(found, "nodeId", ID), "name": _text(found, "name", NAME), "offsetMs": _count(found, "offsetMs", least=-MOST)}
+    return {
+        "nodeId": _text(found, "nodeId", ID),
+        "name": _text(found, "name", NAME),
+        "offsetMs": _count(found, "offsetMs", least=-MOST),
+    }
 
 
 def _list(found: dict[str, Any], field: str) -> list[Any]:

@@ -1,5 +1,6 @@
-"""How many CounterClusters restart healthy members at the same time. A roll that does not come to an end keeps its place, so that an image that
-does not start reaches no more clusters than there are places."""
+"""How many CounterClusters restart healthy members at the same time. A roll that does not come to
+an end keeps its place, so that an image that does not start reaches no more clusters than there are
+places."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ class Throttle:
         return True
 
     def occupy(self, key: Hashable) -> None:
-        """It has begun already, perhaps under an earlier operator: it has a place, also where there is none left."""
+        """It has begun already, perhaps under an earlier operator: it has a place, also where there
+        is none left."""
         self._inside.add(key)
 
     def release(self, key: Hashable) -> None:

@@ -1,12 +1,13 @@
-"""Lines of the users' file from spec.auth, judged before a node sees them, by the very parser of the node. Pure.
+"""Lines of the users' file from spec.auth, judged before a node sees them, by the very parser of
+the node. Pure.
 
-1. What is refused is told by user and word, and never reaches a node. What was in force last goes on: for each user of
-   spec.auth.users by itself, for the file of aclSecretName as a whole.
+1. What is refused is told by user and word, and never reaches a node. What was in force last goes
+   on: for each user of spec.auth.users by itself, for the file of aclSecretName as a whole.
 2. A password whose Secret is not there stays what it was. A user who never had one is left out.
 3. Who is taken out of the spec is taken out of the file, whatever else is refused.
 4. The user `default` is the operator's: in the file of aclSecretName its lines are left out.
-5. Limits are lines of their own, which Redis and older nodes take for comments: so a node that knows
-   none goes on with the same file. Those of a user who cannot log in are left out.
+5. Limits are lines of their own, which Redis and older nodes take for comments: so a node that
+   knows none goes on with the same file. Those of a user who cannot log in are left out.
 6. Nothing of a Secret is in what is told, but names of users and of commands in a file of users.
 """
 
@@ -41,16 +42,21 @@ class Users:
 NOBODY = Users()
 
 
-def judged(cluster: Cluster, passwords: Mapping[str, bytes], file: bytes | None, last: Users) -> tuple[Users, list[str]]:
-    """What is to be in force, and what is refused. `passwords`: by user, of those whose Secret has one. `file`: the content of
-    aclSecretName, None where there is none. `last`: what was in force before."""
+def judged(
+    cluster: Cluster, passwords: Mapping[str, bytes], file: bytes | None, last: Users
+) -> tuple[Users, list[str]]:
+    """What is to be in force, and what is refused. `passwords`: by user, of those whose Secret has
+    one. `file`: the content of aclSecretName, None where there is none. `last`: what was in force
+    before."""
     if not cluster.spec.auth.enabled:
         return NOBODY, []
     problems: list[str] = []
     before = {line.split()[1]: line for line in last.spec.splitlines()}
     lines = []
     for user in cluster.spec.auth.users:
-        _, _, _, old_hash, old_rules = before.get(user.name, "").split(" ", 4) if user.name in before else [""] * 5
+        _, _, _, old_hash, old_rules = (
+            before.get(user.name, "").split(" ", 4) if user.name in before else [""] * 5
+        )
         rules, word = user.rules, old_hash
         if user.name in passwords:
             word = f"#{hashlib.sha256(passwords[user.name]).hexdigest()}"
@@ -66,7 +72,10 @@ def judged(cluster: Cluster, passwords: Mapping[str, bytes], file: bytes | None,
             text = _file(file, {user.name for user in cluster.spec.auth.users})
         except AclError as error:
             stays = "the last good file stays in force" if text else "it is left out"
-            problems.append(f"spec.auth.aclSecretName: Secret {cluster.spec.auth.acl_secret_name}: users.acl, {error}; {stays}")
+            problems.append(
+                f"spec.auth.aclSecretName: Secret {cluster.spec.auth.acl_secret_name}: "
+                f"users.acl, {error}; {stays}"
+            )
     taken = {user.name for user in cluster.spec.auth.users}
     text = "".join(line for line in text.splitlines(keepends=True) if _name(line) not in taken)
     return Users("".join(lines), text), problems
@@ -103,11 +112,23 @@ def _file(content: bytes, taken: set[str]) -> str:
         raise AclError("it is no text in UTF-8") from None
     names = [_name(line) for line in text.splitlines()]
     if twice := sorted(taken.intersection(names)):
-        raise AclError(f"line {names.index(twice[0]) + 1}: user {twice[0]} is in spec.auth.users too")
+        raise AclError(
+            f"line {names.index(twice[0]) + 1}: user {twice[0]} is in spec.auth.users too"
+        )
     if (limited := sum(line.startswith(LINE) for line in text.splitlines())) > MAX_LIMITED:
         raise AclError(f"it limits {limited} users; at most {MAX_LIMITED}")
-    Acl("\n".join("" if name == DEFAULT else line for name, line in zip(names, text.splitlines(), strict=True)), CATALOGUE)
-    return "".join(f"{line}\n" for name, line in zip(names, text.splitlines(), strict=True) if name and name != DEFAULT)
+    Acl(
+        "\n".join(
+            "" if name == DEFAULT else line
+            for name, line in zip(names, text.splitlines(), strict=True)
+        ),
+        CATALOGUE,
+    )
+    return "".join(
+        f"{line}\n"
+        for name, line in zip(names, text.splitlines(), strict=True)
+        if name and name != DEFAULT
+    )
 
 
 def of_file(text: str, cluster: Cluster) -> Users:

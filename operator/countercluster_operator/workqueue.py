@@ -1,8 +1,11 @@
-"""A queue of keys: each key is worked on by one worker at a time, and however often it is added meanwhile, once more afterwards.
+"""A queue of keys: each key is worked on by one worker at a time, and however often it is added
+meanwhile, once more afterwards.
 
-1. A key that fails comes back after 1 s, 2 s, 4 s … 5 min, with jitter; one that succeeds starts again from the beginning.
-2. Keys of which something is new go before those that are only looked at again: a thousand clusters that wait for something hold up none that
-   somebody has changed. Every fourth turn is one of the others, where there are any, so that they are never left out.
+1. A key that fails comes back after 1 s, 2 s, 4 s … 5 min, with jitter; one that succeeds starts
+   again from the beginning.
+2. Keys of which something is new go before those that are only looked at again: a thousand clusters
+   that wait for something hold up none that somebody has changed. Every fourth turn is one of the
+   others, where there are any, so that they are never left out.
 """
 
 from __future__ import annotations
@@ -81,7 +84,9 @@ class WorkQueue(Generic[Key]):
         """The work on `key` failed; returns the seconds until it is tried again."""
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
-        delay_s: float = min(LAST_DELAY_S, FIRST_DELAY_S * 2 ** min(count, 16)) * (0.5 + self._jitter() / 2)
+        delay_s: float = min(LAST_DELAY_S, FIRST_DELAY_S * 2 ** min(count, 16)) * (
+            0.5 + self._jitter() / 2
+        )
         self._release(key)
         self.add_after(key, delay_s)
         return delay_s
@@ -104,4 +109,6 @@ class WorkQueue(Generic[Key]):
 
     def oldest_age_s(self) -> float:
         """How long the key that waits longest has waited."""
-        return asyncio.get_running_loop().time() - min(self._queued.values()) if self._queued else 0.0
+        return (
+            asyncio.get_running_loop().time() - min(self._queued.values()) if self._queued else 0.0
+        )

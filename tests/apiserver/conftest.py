@@ -1,4 +1,5 @@
-"""One API server for the whole run, with the resource and the operator's manifests applied; each test works in a namespace of its own."""
+"""One API server for the whole run, with the resource and the operator's manifests applied; each
+test works in a namespace of its own."""
 
 from __future__ import annotations
 
@@ -28,5 +29,7 @@ def namespace(server: ApiServer, request: pytest.FixtureRequest) -> str:
 
 def own_namespace(request: pytest.FixtureRequest) -> str:
     """A name that says which test it is, and differs for each of its parameters."""
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:40].strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:40].strip(
+        "-"
+    )
     return f"{name}-{zlib.crc32(request.node.name.encode()):08x}"

@@ -1,7 +1,8 @@
-"""The operator dies right before each of its writes in turn, commands to nodes included; a new one, which knows nothing, ends in the same children.
+"""The operator dies right before each of its writes in turn, commands to nodes included; a new one,
+which knows nothing, ends in the same children.
 
-Each crash has a CounterCluster of its own, all at once: one that is formed, and one that loses members.
-"""
+Each crash has a CounterCluster of its own, all at once: one that is formed, and one that loses
+members."""
 
 from __future__ import annotations
 
@@ -61,7 +62,9 @@ def here(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.mark.timeout(600)
-def test_a_crash_before_any_write_changes_nothing_of_the_end(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_before_any_write_changes_nothing_of_the_end(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client, "TIMEOUT_S", 60)  # many at once on few processors
 
     async def run() -> None:
@@ -89,8 +92,11 @@ def test_a_crash_before_any_write_changes_nothing_of_the_end(here: World, monkey
     assert not differing, (differing, wanted, _plain(here, differing[0]))
 
 
-async def _one(here: World, api: Kubernetes, settings: Settings, namespace: str, last: int, way: str) -> int:
-    """How many writes the (first) life did for what is tried. A cluster of two is formed; or one of three becomes one of two."""
+async def _one(
+    here: World, api: Kubernetes, settings: Settings, namespace: str, last: int, way: str
+) -> int:
+    """How many writes the (first) life did for what is tried. A cluster of two is formed; or one of
+    three becomes one of two."""
     key = (namespace, "c")
     await asyncio.to_thread(here.server.namespace, namespace)
     if way == "leave":
@@ -105,7 +111,11 @@ async def _one(here: World, api: Kubernetes, settings: Settings, namespace: str,
 
 def _namespaces(here: World) -> list[str]:
     found = here.server.get("/api/v1/namespaces")["items"]
-    return [n["metadata"]["name"] for n in found if n["metadata"]["name"].startswith(("form-", "leave-"))]
+    return [
+        n["metadata"]["name"]
+        for n in found
+        if n["metadata"]["name"].startswith(("form-", "leave-"))
+    ]
 
 
 def _plain(here: World, namespace: str) -> dict[Any, str]:

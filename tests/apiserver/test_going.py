@@ -1,4 +1,5 @@
-"""CounterClusters and namespaces that go away while the operator works on them, with a real API server: nothing has failed."""
+"""CounterClusters and namespaces that go away while the operator works on them, with a real API
+server: nothing has failed."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def gone(server: ApiServer, path: str) -> bool:
     return server.request("GET", path).status == 404
 
 
-def test_namespaces_that_are_deleted_while_their_clusters_are_made_and_used_leave_no_word_in_the_log(here: World) -> None:
+def test_namespaces_that_go_while_their_clusters_are_made_and_used_leave_no_word_in_the_log(
+    here: World,
+) -> None:
     """Each at another moment: before its first child, while it forms, when it is ready."""
     with here.operator() as operator:
         spaces = [here.server.namespace(f"going-{n}") for n in range(4)]
@@ -41,15 +44,23 @@ def test_namespaces_that_are_deleted_while_their_clusters_are_made_and_used_leav
             here.server.request("DELETE", f"/api/v1/namespaces/{space}").ok()
         here.server.request("DELETE", f"/api/v1/namespaces/{spaces[0]}").ok()
         for space in spaces:
-            here.wait(f"{space} is gone", lambda: gone(here.server, f"/api/v1/namespaces/{space}"), 120)  # noqa: B023
+            here.wait(
+                f"{space} is gone",
+                lambda: gone(here.server, f"/api/v1/namespaces/{space}"),  # noqa: B023
+                120,
+            )
         last = here.server.namespace("going-last")
         here.cluster(last, "c", replicas=1)
-        here.wait_ready(last, "c")  # what was put off is done by now, or waits for a failed pass that there must not be
+        here.wait_ready(
+            last, "c"
+        )  # what was put off is done by now, or waits for a failed pass that there must not be
         assert operator.metric(r'countercluster_operator_reconciles_total\{result="error"\}') == 0.0
         assert [line for line in operator.lines() if line["level"] in NOISE] == []
 
 
-def test_a_cluster_that_is_deleted_and_made_again_at_once_begins_with_a_status_of_its_own(here: World) -> None:
+def test_a_cluster_that_is_deleted_and_made_again_at_once_begins_with_a_status_of_its_own(
+    here: World,
+) -> None:
     space = here.server.namespace("again")
     with here.operator() as operator:
         for _ in range(3):
@@ -57,18 +68,32 @@ def test_a_cluster_that_is_deleted_and_made_again_at_once_begins_with_a_status_o
             here.wait("it is seen", lambda: bool(here.get(space, "c").get("status")))
             here.server.request("DELETE", here.path(space, "c")).ok()
         here.wait("it is gone", lambda: gone(here.server, here.path(space, "c")))
-        here.wait("its volumes are gone", lambda: not here.server.get(f"/api/v1/namespaces/{space}/persistentvolumeclaims")["items"])
+        here.wait(
+            "its volumes are gone",
+            lambda: (
+                not here.server.get(f"/api/v1/namespaces/{space}/persistentvolumeclaims")["items"]
+            ),
+        )
         here.cluster(space, "c", replicas=1)
         here.wait_ready(space, "c")
         assert not [line for line in operator.lines() if line["msg"].startswith("pass failed")]
 
 
-def test_the_api_server_refuses_a_status_that_is_meant_for_another_object(server: ApiServer, namespace: str) -> None:
+def test_the_api_server_refuses_a_status_that_is_meant_for_another_object(
+    server: ApiServer, namespace: str
+) -> None:
     """What the operator relies on, and what its unit tests take for granted."""
     meta: dict[str, Any] = {"name": "c", "namespace": namespace}
-    first = server.apply({"apiVersion": API, "kind": "CounterCluster", "metadata": meta, "spec": {}}).ok()
+    first = server.apply(
+        {"apiVersion": API, "kind": "CounterCluster", "metadata": meta, "spec": {}}
+    ).ok()
     read = {**meta, "resourceVersion": first["metadata"]["resourceVersion"]}
-    status = {"apiVersion": API, "kind": "CounterCluster", "metadata": read, "status": {"step": "words"}}
+    status = {
+        "apiVersion": API,
+        "kind": "CounterCluster",
+        "metadata": read,
+        "status": {"step": "words"},
+    }
     path = f"/apis/{API}/namespaces/{namespace}/counterclusters/c"
 
     def apply_status() -> Answer:
@@ -94,7 +119,14 @@ def test_ready_is_never_false_while_children_are_applied_again(here: World) -> N
 
         def look() -> None:
             for body in here.server.watch(here.path(space, "").rstrip("/"), stop):
-                condition = next((c for c in body.get("status", {}).get("conditions", []) if c["type"] == "Ready"), {})
+                condition = next(
+                    (
+                        c
+                        for c in body.get("status", {}).get("conditions", [])
+                        if c["type"] == "Ready"
+                    ),
+                    {},
+                )
                 shown.append((condition.get("status", ""), condition.get("message", "")))
 
         watcher = threading.Thread(target=look)
@@ -103,7 +135,10 @@ def test_ready_is_never_false_while_children_are_applied_again(here: World) -> N
             for path in (SERVICE, POLICY, BUDGET):
                 old = here.server.get(path.format(space))["metadata"]["uid"]
                 here.server.request("DELETE", path.format(space)).ok()
-                here.wait("it is made again", lambda: made_again(here.server, path.format(space), old))  # noqa: B023
+                here.wait(
+                    "it is made again",
+                    lambda: made_again(here.server, path.format(space), old),  # noqa: B023
+                )
             here.edit(space, "c", monitoring={"enabled": True})
             here.wait_ready(space, "c")
         finally:

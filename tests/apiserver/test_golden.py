@@ -1,4 +1,5 @@
-"""A real API server accepts every golden child, with every field known to it, as the operator writes it, and pods fit the restricted standard."""
+"""A real API server accepts every golden child, with every field known to it, as the operator
+writes it, and pods fit the restricted standard."""
 
 from __future__ import annotations
 
@@ -24,13 +25,24 @@ def test_the_api_server_accepts_it(server: ApiServer, path: Path) -> None:
     assert answer.status < 300, answer.message
 
 
-@pytest.mark.parametrize("path", [p for p in GOLDEN if ".statefulset." in p.name or ".deployment." in p.name], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path",
+    [p for p in GOLDEN if ".statefulset." in p.name or ".deployment." in p.name],
+    ids=lambda p: p.stem,
+)
 def test_its_pods_are_let_into_a_restricted_namespace(server: ApiServer, path: Path) -> None:
     standard = "pod-security.kubernetes.io/enforce"
     name = server.namespace("strict", **{standard: "restricted", f"{standard}-version": "latest"})
-    pod: dict[str, Any] = {"apiVersion": "v1", "kind": "Pod", **yaml.safe_load(path.read_text())["spec"]["template"]}
+    pod: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        **yaml.safe_load(path.read_text())["spec"]["template"],
+    }
     pod["metadata"] = {**pod["metadata"], "name": "p", "namespace": name}
-    pod["spec"]["volumes"] = [*pod["spec"].get("volumes", []), {"name": "data", "emptyDir": {}}]  # its claim's place
+    pod["spec"]["volumes"] = [
+        *pod["spec"].get("volumes", []),
+        {"name": "data", "emptyDir": {}},
+    ]  # its claim's place
     pod["spec"].pop("priorityClassName", None)
     answer = server.apply(pod, dryRun="All")
     assert answer.status < 300, answer.message

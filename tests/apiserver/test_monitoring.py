@@ -1,5 +1,5 @@
-"""What a CounterCluster makes for Prometheus: nothing that cannot be while Prometheus Operator is not installed, everything once it is, and nothing
-again when it is switched off."""
+"""What a CounterCluster makes for Prometheus: nothing that cannot be while Prometheus Operator is
+not installed, everything once it is, and nothing again when it is switched off."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from tests.apiserver.world import World, world
 
 CRDS = Path(__file__).resolve().parents[1] / "support" / "prometheus_operator.yaml"
 MONITORING = "/apis/monitoring.coreos.com/v1/namespaces/shop"
-PATHS = (f"{MONITORING}/podmonitors/clicks", f"{MONITORING}/prometheusrules/clicks", "/api/v1/namespaces/shop/configmaps/clicks-dashboard")
+PATHS = (
+    f"{MONITORING}/podmonitors/clicks",
+    f"{MONITORING}/prometheusrules/clicks",
+    "/api/v1/namespaces/shop/configmaps/clicks-dashboard",
+)
 
 pytestmark = pytest.mark.timeout(600)
 

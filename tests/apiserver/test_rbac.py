@@ -1,4 +1,5 @@
-"""The operator may do what it does, and nothing else: asked of the API server's own authorizer, with the operator's own token."""
+"""The operator may do what it does, and nothing else: asked of the API server's own authorizer,
+with the operator's own token."""
 
 from __future__ import annotations
 
@@ -37,25 +38,58 @@ MACHINES: dict[tuple[str, str], set[str]] = {
     ("", "nodes"): {"list"},
     ("", "persistentvolumes"): {"get", "patch"},
 }
-"""Cluster-wide; an operator for one namespace has it only where an administrator applied install-namespaced-machines.yaml."""
+"""Cluster-wide; an operator for one namespace has it only where an administrator applied
+install-namespaced-machines.yaml."""
 IN_ITS_OWN_NAMESPACE = {("coordination.k8s.io", "leases"): {"get", "create", "update"}}
-VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "impersonate", "escalate", "bind")
+VERBS = (
+    "get",
+    "list",
+    "watch",
+    "create",
+    "update",
+    "patch",
+    "delete",
+    "deletecollection",
+    "impersonate",
+    "escalate",
+    "bind",
+)
 MORE_RESOURCES = [
-    ("", "pods/exec"), ("", "pods/attach"), ("", "pods/portforward"), ("", "pods/eviction"), ("", "nodes/proxy"), ("", "namespaces"),
-    ("", "persistentvolumes/status"), ("storage.k8s.io", "storageclasses"), ("", "serviceaccounts/token"), ("", "events"),
+    ("", "pods/exec"), ("", "pods/attach"), ("", "pods/portforward"), ("", "pods/eviction"), ("",
+    "nodes/proxy"), ("", "namespaces"),
+    ("", "persistentvolumes/status"), ("storage.k8s.io", "storageclasses"), ("",
+    "serviceaccounts/token"), ("", "events"),
     ("apps", "daemonsets"), ("apps", "statefulsets/scale"),
-    ("countercluster.io", "counterclusters/finalizers"), ("countercluster.io", "counterclusters/scale"),
-    ("rbac.authorization.k8s.io", "roles"), ("rbac.authorization.k8s.io", "clusterroles"), ("rbac.authorization.k8s.io", "clusterrolebindings"),
-    ("apiextensions.k8s.io", "customresourcedefinitions"), ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
-    ("coordination.k8s.io", "leases"), ("certificates.k8s.io", "certificatesigningrequests"), ("batch", "jobs"),
+    ("countercluster.io", "counterclusters/finalizers"), ("countercluster.io",
+    "counterclusters/scale"),
+    ("rbac.authorization.k8s.io", "roles"), ("rbac.authorization.k8s.io", "clusterroles"),
+    ("rbac.authorization.k8s.io", "clusterrolebindings"),
+    ("apiextensions.k8s.io", "customresourcedefinitions"), ("admissionregistration.k8s.io",
+    "validatingwebhookconfigurations"),
+    ("coordination.k8s.io", "leases"), ("certificates.k8s.io", "certificatesigningrequests"),
+    ("batch", "jobs"),
 ]  # fmt: skip
 
 
-def _may(server: ApiServer, token: str, namespace: str, group: str, resource: str, verb: str) -> bool:
+def _may(
+    server: ApiServer, token: str, namespace: str, group: str, resource: str, verb: str
+) -> bool:
     resource, _, subresource = resource.partition("/")
-    what = {"namespace": namespace, "verb": verb, "group": group, "resource": resource, "subresource": subresource}
-    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": what}}
-    answer = server.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review, token=token)
+    what = {
+        "namespace": namespace,
+        "verb": verb,
+        "group": group,
+        "resource": resource,
+        "subresource": subresource,
+    }
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": what},
+    }
+    answer = server.request(
+        "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review, token=token
+    )
     return bool(answer.ok()["status"]["allowed"])
 
 
@@ -84,20 +118,35 @@ def namespaced(server: ApiServer) -> str:
     return server.token("team-a", "countercluster-operator")
 
 
-def test_a_namespaced_install_may_do_the_same_there_and_nothing_elsewhere(server: ApiServer, namespaced: str) -> None:
+def test_a_namespaced_install_may_do_the_same_there_and_nothing_elsewhere(
+    server: ApiServer, namespaced: str
+) -> None:
     assert _granted(server, namespaced, "team-a") == ALLOWED | IN_ITS_OWN_NAMESPACE
     assert _granted(server, namespaced, "default") == {}
     assert _granted(server, namespaced, "") == {}, "nothing cluster-wide"
     for manifest in _documents("install-namespaced-machines.yaml", "team-a"):
         server.apply(manifest).ok()
-    assert _granted(server, namespaced, "default") == MACHINES, "more is for the administrator to give"
+    assert _granted(server, namespaced, "default") == MACHINES, (
+        "more is for the administrator to give"
+    )
 
 
 def test_a_namespaced_install_has_no_cluster_wide_object() -> None:
-    assert {m["kind"] for m in _documents("install-namespaced.yaml")} == {"ServiceAccount", "Role", "RoleBinding", "Deployment", "NetworkPolicy"}
+    assert {m["kind"] for m in _documents("install-namespaced.yaml")} == {
+        "ServiceAccount",
+        "Role",
+        "RoleBinding",
+        "Deployment",
+        "NetworkPolicy",
+    }
     deployment = next(m for m in _documents("install-namespaced.yaml") if m["kind"] == "Deployment")
-    environment = {e["name"]: e for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
-    assert environment["WATCH_NAMESPACES"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.namespace"
+    environment = {
+        e["name"]: e for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    }
+    assert (
+        environment["WATCH_NAMESPACES"]["valueFrom"]["fieldRef"]["fieldPath"]
+        == "metadata.namespace"
+    )
 
 
 @pytest.mark.parametrize("name", ["install.yaml", "install-namespaced.yaml"])
@@ -108,8 +157,12 @@ def test_no_rule_has_a_wildcard_or_opens_a_shell(name: str) -> None:
             assert not {r for r in rule["resources"] if r.startswith(("pods/", "nodes/"))}
 
 
-@pytest.mark.parametrize("name", ["install.yaml", "install-namespaced.yaml", "install-namespaced-machines.yaml"])
-def test_a_dry_run_of_every_manifest_is_accepted_with_all_its_fields(server: ApiServer, namespace: str, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["install.yaml", "install-namespaced.yaml", "install-namespaced-machines.yaml"]
+)
+def test_a_dry_run_of_every_manifest_is_accepted_with_all_its_fields(
+    server: ApiServer, namespace: str, name: str
+) -> None:
     for manifest in _documents(name, namespace):
         answer = server.apply(manifest, dryRun="All", fieldValidation="Strict")
         assert answer.status < 300, answer.message
@@ -117,7 +170,9 @@ def test_a_dry_run_of_every_manifest_is_accepted_with_all_its_fields(server: Api
 
 def test_the_operators_pod_fits_the_restricted_standard(server: ApiServer) -> None:
     standard = "pod-security.kubernetes.io/enforce"
-    name = server.namespace("restricted", **{standard: "restricted", f"{standard}-version": "latest"})
+    name = server.namespace(
+        "restricted", **{standard: "restricted", f"{standard}-version": "latest"}
+    )
     deployment = next(m for m in _documents("install.yaml") if m["kind"] == "Deployment")
     pod: dict[str, Any] = {"apiVersion": "v1", "kind": "Pod", **deployment["spec"]["template"]}
     pod["metadata"] = {**pod["metadata"], "name": "operator", "namespace": name}

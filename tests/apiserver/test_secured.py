@@ -1,5 +1,5 @@
-"""TLS and passwords as the operator makes them, with a real API server, real nodes and real clients: made, used, changed under load, and closed to
-strangers."""
+"""TLS and passwords as the operator makes them, with a real API server, real nodes and real
+clients: made, used, changed under load, and closed to strangers."""
 
 from __future__ import annotations
 
@@ -50,17 +50,21 @@ def namespace(here: World, request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 class Client:
-    """The Secret `<name>-client`, mounted: `refresh` is what a kubelet does in the end. Nodes are reached by their addresses, as no Services are
-    here."""
+    """The Secret `<name>-client`, mounted: `refresh` is what a kubelet does in the end. Nodes are
+    reached by their addresses, as no Services are here."""
 
     def __init__(self, here: World, namespace: str, name: str, folder: Path) -> None:
         self._here, self._namespace, self._name, self.folder = here, namespace, name, folder
         self.refresh()
 
     def refresh(self) -> None:
-        data = self._here.server.get(f"/api/v1/namespaces/{self._namespace}/secrets/{self._name}-client")["data"]
+        data = self._here.server.get(
+            f"/api/v1/namespaces/{self._namespace}/secrets/{self._name}-client"
+        )["data"]
         for key, value in data.items():
-            fresh = self.folder / f".{key}"  # clients read meanwhile: never half a file, as with a mounted Secret
+            fresh = (
+                self.folder / f".{key}"
+            )  # clients read meanwhile: never half a file, as with a mounted Secret
             fresh.write_bytes(base64.b64decode(value))
             fresh.replace(self.folder / key)
 
@@ -69,15 +73,28 @@ class Client:
         return [pod["status"]["podIP"] for pod in pods]
 
     def options(self, **more: Any) -> dict[str, Any]:
-        """Of a connection that looks at the authority, and not at the address: certificates carry names."""
+        """Of a connection that looks at the authority, and not at the address: certificates carry
+        names."""
         return {**Binding(self.folder).options, "ssl_check_hostname": False, **more}
 
     def counters(self) -> Counters:
-        return Counters([f"rediss://{ip}:6379" for ip in self.ips()], discover=False, deadline_s=20, **self.options())
+        return Counters(
+            [f"rediss://{ip}:6379" for ip in self.ips()],
+            discover=False,
+            deadline_s=20,
+            **self.options(),
+        )
 
     def redis(self, node: int = 0, **more: Any) -> redis.Redis:
         options = self.options(**more)
-        return redis.Redis(host=self.ips()[node], port=options.pop("port", 6379), ssl=True, retry=Retry(NoBackoff(), 0), socket_timeout=10, **options)
+        return redis.Redis(
+            host=self.ips()[node],
+            port=options.pop("port", 6379),
+            ssl=True,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=10,
+            **options,
+        )
 
 
 @pytest.fixture
@@ -89,7 +106,8 @@ def secured(here: World, operator: Operator, namespace: str, tmp_path: Path) -> 
 
 @contextlib.contextmanager
 def counting(client: Client) -> Iterator[list[int]]:
-    """Increments without a pause over exactly-once connections that are made anew now and then. Whatever fails is raised at the end."""
+    """Increments without a pause over exactly-once connections that are made anew now and then.
+    Whatever fails is raised at the end."""
     stop, values, problems = threading.Event(), [], []
 
     def count() -> None:
@@ -113,16 +131,27 @@ def counting(client: Client) -> Iterator[list[int]]:
     assert values == list(range(1, len(values) + 1)), "each exactly once"
 
 
-def test_a_cluster_is_secured_unless_told_otherwise(here: World, secured: Client, namespace: str) -> None:
+def test_a_cluster_is_secured_unless_told_otherwise(
+    here: World, secured: Client, namespace: str
+) -> None:
     with secured.counters() as counters:
         assert counters.incr("k") == 1
     with secured.redis() as client:
         assert client.acl_whoami() == "default"
-    with secured.redis(credential_provider=None) as nobody, pytest.raises(redis.AuthenticationError):
+    with (
+        secured.redis(credential_provider=None) as nobody,
+        pytest.raises(redis.AuthenticationError),
+    ):
         nobody.incr("k")
-    with secured.redis(credential_provider=None, password="wrong") as guesser, pytest.raises(redis.AuthenticationError):
+    with (
+        secured.redis(credential_provider=None, password="wrong") as guesser,
+        pytest.raises(redis.AuthenticationError),
+    ):
         guesser.incr("k")
-    with redis.Redis(host=secured.ips()[0], retry=Retry(NoBackoff(), 0), socket_timeout=5) as plain, pytest.raises(redis.RedisError):
+    with (
+        redis.Redis(host=secured.ips()[0], retry=Retry(NoBackoff(), 0), socket_timeout=5) as plain,
+        pytest.raises(redis.RedisError),
+    ):
         plain.ping()
     with secured.redis(port=7001) as stranger, pytest.raises((redis.RedisError, OSError)):
         stranger.execute_command("RAFT.STATUS")
@@ -130,9 +159,14 @@ def test_a_cluster_is_secured_unless_told_otherwise(here: World, secured: Client
     assert status["certificates"]["notAfter"] < status["certificates"]["authorityNotAfter"]
 
 
-def test_no_secret_is_in_a_log_an_event_or_the_status(here: World, secured: Client, namespace: str) -> None:
+def test_no_secret_is_in_a_log_an_event_or_the_status(
+    here: World, secured: Client, namespace: str
+) -> None:
     private = here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-private")["data"]
-    said = "".join(path.read_text() for path in [*here.folder.glob("operator-*.log"), here.folder / "machine" / "log"])
+    said = "".join(
+        path.read_text()
+        for path in [*here.folder.glob("operator-*.log"), here.folder / "machine" / "log"]
+    )
     said += here.server.kubectl("get", "cc,events,pods,sts", "-n", namespace, "-o", "yaml")
     for key in ("password", "cache-password", "authority.key", "nodes.key"):
         value = base64.b64decode(private[key]).decode()
@@ -140,7 +174,9 @@ def test_no_secret_is_in_a_log_an_event_or_the_status(here: World, secured: Clie
         assert private[key] not in said, key
 
 
-def test_a_new_authority_under_load_fails_no_command_and_the_old_one_is_trusted_no_more(here: World, secured: Client, namespace: str) -> None:
+def test_a_new_authority_under_load_fails_no_command_and_the_old_one_is_trusted_no_more(
+    here: World, secured: Client, namespace: str
+) -> None:
     old = (secured.folder / "ca.crt").read_bytes()
     phases: set[str] = set()
 
@@ -164,7 +200,9 @@ def test_a_new_authority_under_load_fails_no_command_and_the_old_one_is_trusted_
     assert here.condition(namespace, "c")["status"] == "True"
 
 
-def test_a_new_password_is_good_at_once_and_the_old_one_for_a_day(here: World, secured: Client, namespace: str) -> None:
+def test_a_new_password_is_good_at_once_and_the_old_one_for_a_day(
+    here: World, secured: Client, namespace: str
+) -> None:
     old = (secured.folder / "password").read_text()
 
     def changed() -> bool:
@@ -190,18 +228,35 @@ def works(client: redis.Redis) -> bool:
 
 
 @contextlib.contextmanager
-def reader(here: World, secured: Client, namespace: str) -> Iterator[tuple[redis.Redis, dict[str, Any]]]:
+def reader(
+    here: World, secured: Client, namespace: str
+) -> Iterator[tuple[redis.Redis, dict[str, Any]]]:
     """A user of the spec who may read some counters: logged in, and as it stands in the spec."""
     meta = {"name": "reports", "namespace": namespace}
-    here.server.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"password": "read-only"}}).ok()
-    user = {"name": "reports", "rules": "~app:* +@read +ping", "passwordSecret": {"name": "reports"}}
+    here.server.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": meta,
+            "stringData": {"password": "read-only"},
+        }
+    ).ok()
+    user = {
+        "name": "reports",
+        "rules": "~app:* +@read +ping",
+        "passwordSecret": {"name": "reports"},
+    }
     here.edit(namespace, "c", auth={"users": [user]})
-    with secured.redis(credential_provider=None, username="reports", password="read-only") as client:
+    with secured.redis(
+        credential_provider=None, username="reports", password="read-only"
+    ) as client:
         here.wait("the nodes know the user", lambda: works(client))
         yield client, user
 
 
-def test_users_of_the_spec_have_their_own_rights_and_lose_them_at_once(here: World, secured: Client, namespace: str) -> None:
+def test_users_of_the_spec_have_their_own_rights_and_lose_them_at_once(
+    here: World, secured: Client, namespace: str
+) -> None:
     with reader(here, secured, namespace) as (client, _):
         assert client.get("app:1") is None
         with pytest.raises(redis.exceptions.NoPermissionError):
@@ -212,11 +267,15 @@ def test_users_of_the_spec_have_their_own_rights_and_lose_them_at_once(here: Wor
         here.wait("the user is gone", lambda: not still_reads(client))
 
 
-def test_a_wrong_word_in_a_rule_reaches_no_node_and_is_told(here: World, secured: Client, namespace: str) -> None:
+def test_a_wrong_word_in_a_rule_reaches_no_node_and_is_told(
+    here: World, secured: Client, namespace: str
+) -> None:
     with reader(here, secured, namespace) as (client, user):
         before = here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-users")["data"]
         here.edit(namespace, "c", auth={"users": [{**user, "rules": "~app:* +@wrte"}]})
-        here.wait("it is told", lambda: here.condition(namespace, "c").get("reason") == "UsersRefused")
+        here.wait(
+            "it is told", lambda: here.condition(namespace, "c").get("reason") == "UsersRefused"
+        )
         assert "reports: '+@wrte' in its rules" in here.condition(namespace, "c")["message"]
         assert here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-users")["data"] == before
         assert client.get("app:1") is None
@@ -224,14 +283,19 @@ def test_a_wrong_word_in_a_rule_reaches_no_node_and_is_told(here: World, secured
     here.wait_ready(namespace, "c")
 
 
-def test_a_new_password_is_given_out_as_soon_as_every_node_knows_it(here: World, namespace: str, tmp_path: Path) -> None:
+def test_a_new_password_is_given_out_as_soon_as_every_node_knows_it(
+    here: World, namespace: str, tmp_path: Path
+) -> None:
     """And not after ten minutes, which is what this operator has."""
     with here.operator().kept():
         here.cluster(namespace, "c", **SECURED)
         here.wait_ready(namespace, "c")
         client = Client(here, namespace, "c", tmp_path)
         here.edit(namespace, "c", auth={"rotatePassword": "monday"})
-        here.wait("it is given out", lambda: here.get(namespace, "c")["status"].get("rotatedPassword") == "monday")
+        here.wait(
+            "it is given out",
+            lambda: here.get(namespace, "c")["status"].get("rotatedPassword") == "monday",
+        )
         client.refresh()
         for node in range(3):
             with client.redis(node=node) as connection:
@@ -246,17 +310,27 @@ def still_reads(client: redis.Redis) -> bool:
     return True
 
 
-def test_another_operator_and_a_lost_secret_change_nothing_for_clients(here: World, secured: Client, operator: Operator, namespace: str) -> None:
+def test_another_operator_and_a_lost_secret_change_nothing_for_clients(
+    here: World, secured: Client, operator: Operator, namespace: str
+) -> None:
     path = f"/api/v1/namespaces/{namespace}/secrets/c-"
-    before = {name: here.server.get(path + name)["data"] for name in ("private", "nodes", "users", "client")}
+    before = {
+        name: here.server.get(path + name)["data"]
+        for name in ("private", "nodes", "users", "client")
+    }
     with counting(secured):
         for name in before:
             here.server.request("DELETE", path + name).ok()
-        here.wait("all Secrets are back", lambda: all(here.server.request("GET", path + name).status == 200 for name in before))
+        here.wait(
+            "all Secrets are back",
+            lambda: all(here.server.request("GET", path + name).status == 200 for name in before),
+        )
     assert {name: here.server.get(path + name)["data"] for name in before} == before
 
 
-def test_a_new_operator_that_finds_no_private_secret_carries_on_with_what_pods_and_clients_have(here: World, namespace: str, tmp_path: Path) -> None:
+def test_a_new_operator_that_finds_no_private_secret_carries_on_with_what_pods_and_clients_have(
+    here: World, namespace: str, tmp_path: Path
+) -> None:
     path = f"/api/v1/namespaces/{namespace}/secrets/c-"
     with here.operator(**QUICK).kept():
         here.cluster(namespace, "c", **SECURED)
@@ -278,7 +352,8 @@ def test_a_new_operator_that_finds_no_private_secret_carries_on_with_what_pods_a
 def test_a_certificate_as_the_docs_ask_cert_manager_for_it_does_and_its_renewal_is_followed(
     here: World, operator: Operator, namespace: str, tmp_path: Path
 ) -> None:
-    """The names in docs/operating/security.md are all that is needed, under an authority of somebody else."""
+    """The names in docs/operating/security.md are all that is needed, under an authority of
+    somebody else."""
     page = (ROOT / "docs/operating/security.md").read_text()
     block = page.split("With cert-manager")[1].split("```yaml\n")[1].split("```")[0]
     wanted = yaml.safe_load(block.replace("shop", namespace))["spec"]
@@ -291,7 +366,15 @@ def test_a_certificate_as_the_docs_ask_cert_manager_for_it_does_and_its_renewal_
         files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": authority.certificate}
         data = {key: base64.b64encode(value).decode() for key, value in files.items()}
         meta = {"name": wanted["secretName"], "namespace": namespace}
-        here.server.apply({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta, "data": data}).ok()
+        here.server.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "type": "kubernetes.io/tls",
+                "metadata": meta,
+                "data": data,
+            }
+        ).ok()
         return ssl.PEM_cert_to_DER_cert(pair.certificate.decode())
 
     first = issue()
@@ -300,7 +383,10 @@ def test_a_certificate_as_the_docs_ask_cert_manager_for_it_does_and_its_renewal_
     client = Client(here, namespace, "clicks", tmp_path)
 
     def shown() -> set[bytes]:
-        return {ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((ip, 6379), timeout=5)) for ip in client.ips()}
+        return {
+            ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((ip, 6379), timeout=5))
+            for ip in client.ips()
+        }
 
     assert shown() == {first}
     with counting(client) as values:
@@ -308,12 +394,21 @@ def test_a_certificate_as_the_docs_ask_cert_manager_for_it_does_and_its_renewal_
         here.wait("the nodes show the new one", lambda: shown() == {second})
         seen = len(values)
         here.wait("it goes on counting", lambda: len(values) > seen + 20)
-    here.edit(namespace, "clicks", tls={"secretName": wanted["secretName"]}, settings={"logLevel": "debug"})
+    here.edit(
+        namespace,
+        "clicks",
+        tls={"secretName": wanted["secretName"]},
+        settings={"logLevel": "debug"},
+    )
     here.wait_ready(namespace, "clicks")
-    assert wanted["secretName"] not in here.server.kubectl("get", "sts,pods", "-n", namespace, "-o", "yaml"), "pods mount a copy"
+    assert wanted["secretName"] not in here.server.kubectl(
+        "get", "sts,pods", "-n", namespace, "-o", "yaml"
+    ), "pods mount a copy"
 
 
-def put(here: World, namespace: str, name: str, authority: Pair, usages: str = "c", replicas: int = 3) -> bytes:
+def put(
+    here: World, namespace: str, name: str, authority: Pair, usages: str = "c", replicas: int = 3
+) -> bytes:
     """A Secret for CounterCluster `usages`, of an authority of somebody else; its authority."""
     here.server.apply(secret_of(authority, namespace, name, usages, replicas)).ok()
     return authority.certificate
@@ -322,11 +417,15 @@ def put(here: World, namespace: str, name: str, authority: Pair, usages: str = "
 def test_certificates_of_somebody_else_come_change_and_go_under_load_without_a_failed_command(
     here: World, secured: Client, namespace: str
 ) -> None:
-    """In each step both authorities are trusted by everybody: clients (the Secret), nodes, and the operator."""
+    """In each step both authorities are trusted by everybody: clients (the Secret), nodes, and the
+    operator."""
     one, two = (advance(None, name, now()).signing for name in ("one", "two"))
     put(here, namespace, "first", one)
     put(here, namespace, "second", two)
-    pods = [pod["metadata"]["uid"] for pod in here.server.get(f"/api/v1/namespaces/{namespace}/pods")["items"]]
+    pods = [
+        pod["metadata"]["uid"]
+        for pod in here.server.get(f"/api/v1/namespaces/{namespace}/pods")["items"]
+    ]
     texts: set[str] = set()
 
     def settled(trusted: bytes | None) -> bool:
@@ -335,7 +434,11 @@ def test_certificates_of_somebody_else_come_change_and_go_under_load_without_a_f
         found = here.get(namespace, "c")["status"]
         texts.update(c["reason"] for c in found["conditions"])
         bundle = (secured.folder / "ca.crt").read_bytes()
-        alone = bundle == trusted if trusted else bundle.count(b"BEGIN") == 1 and bundle not in (one.certificate, two.certificate)
+        alone = (
+            bundle == trusted
+            if trusted
+            else bundle.count(b"BEGIN") == 1 and bundle not in (one.certificate, two.certificate)
+        )
         return alone and not found["certificates"].get("phase")
 
     with counting(secured) as values:
@@ -345,11 +448,19 @@ def test_certificates_of_somebody_else_come_change_and_go_under_load_without_a_f
             seen = len(values)
             here.wait("it goes on counting", lambda s=seen: len(values) > s + 20)
     assert not texts & {"QuorumLost", "NoLeader", "MajorityNotReady", "CertificateRefused"}
-    assert [pod["metadata"]["uid"] for pod in here.server.get(f"/api/v1/namespaces/{namespace}/pods")["items"]] == pods
+    assert [
+        pod["metadata"]["uid"]
+        for pod in here.server.get(f"/api/v1/namespaces/{namespace}/pods")["items"]
+    ] == pods
 
 
-def test_a_secret_that_is_missing_or_unfit_changes_nothing_and_is_told(here: World, secured: Client, namespace: str) -> None:
-    before = {part: here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-{part}")["data"] for part in ("nodes", "client", "private")}
+def test_a_secret_that_is_missing_or_unfit_changes_nothing_and_is_told(
+    here: World, secured: Client, namespace: str
+) -> None:
+    before = {
+        part: here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-{part}")["data"]
+        for part in ("nodes", "client", "private")
+    }
     put(here, namespace, "of-another", advance(None, "somebody", now()).signing, "bank")
 
     def told(words: str) -> bool:
@@ -365,18 +476,26 @@ def test_a_secret_that_is_missing_or_unfit_changes_nothing_and_is_told(here: Wor
         here.wait("it is told", lambda: told("made by the operator itself"))
     assert here.condition(namespace, "c", "QuorumHealthy")["status"] == "True"
     for part, data in before.items():
-        assert here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-{part}")["data"] == data, part
+        assert (
+            here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-{part}")["data"] == data
+        ), part
     here.edit(namespace, "c", tls={"secretName": ""})
     here.wait_ready(namespace, "c")
 
 
-def test_nothing_is_made_that_mounts_a_secret_which_is_refused(here: World, operator: Operator, namespace: str) -> None:
+def test_nothing_is_made_that_mounts_a_secret_which_is_refused(
+    here: World, operator: Operator, namespace: str
+) -> None:
     """And once there is a fit one the cluster forms by itself."""
     data = {"token": "of somebody else", "tls.crt": "x", "tls.key": "y", "ca.crt": "z"}
     meta = {"name": "foreign", "namespace": namespace}
-    here.server.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": data}).ok()
+    here.server.apply(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": data}
+    ).ok()
     here.cluster(namespace, "c", **{**SECURED, "tls": {"secretName": "foreign"}})
-    here.wait("it is told", lambda: here.condition(namespace, "c").get("reason") == "CertificateRefused")
+    here.wait(
+        "it is told", lambda: here.condition(namespace, "c").get("reason") == "CertificateRefused"
+    )
     assert here.server.get(f"/apis/apps/v1/namespaces/{namespace}/statefulsets")["items"] == []
     assert here.server.get(f"/apis/apps/v1/namespaces/{namespace}/deployments")["items"] == []
     put(here, namespace, "mine", advance(None, "somebody", now()).signing)
@@ -387,6 +506,8 @@ def test_nothing_is_made_that_mounts_a_secret_which_is_refused(here: World, oper
 
 def test_a_client_that_does_not_know_the_authority_is_told_so(secured: Client) -> None:
     options = {**secured.options(), "ssl_ca_certs": None, "ssl_check_hostname": True}
-    counters = Counters(f"rediss://{secured.ips()[0]}:6379", discover=False, deadline_s=2, **options)
+    counters = Counters(
+        f"rediss://{secured.ips()[0]}:6379", discover=False, deadline_s=2, **options
+    )
     with counters, pytest.raises(NotExecuted, match="certificate"):
         counters.incr("k")

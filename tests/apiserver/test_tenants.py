@@ -1,4 +1,5 @@
-"""The administrator's restriction: the sample policy on a real API server, and the operator's own settings with real nodes."""
+"""The administrator's restriction: the sample policy on a real API server, and the operator's own
+settings with real nodes."""
 
 from __future__ import annotations
 
@@ -21,31 +22,81 @@ ACCEPTED: list[dict[str, Any]] = [
     {},
     {"image": ""},
     {"image": "ghcr.io/acme/node:1", "cache": {"image": "ghcr.io/acme/redis@sha256:aa"}},
-    {"podTemplate": {"priorityClassName": "tenants", "tolerations": [{"key": "pool", "operator": "Exists"}]}},
-    {"podTemplate": {"labels": {"team": "a"}, "annotations": {"countercluster.io/restarted-at": "now"}}},
-    {"podTemplate": {"nodeSelector": {"pool": "tenants"}, "topologySpreadConstraints": [{"topologyKey": "kubernetes.io/hostname"}]}},
-    {"storage": {"storageClassName": "standard"}, "monitoring": {"enabled": True, "labels": {"release": "p"}}},
+    {
+        "podTemplate": {
+            "priorityClassName": "tenants",
+            "tolerations": [{"key": "pool", "operator": "Exists"}],
+        }
+    },
+    {
+        "podTemplate": {
+            "labels": {"team": "a"},
+            "annotations": {"countercluster.io/restarted-at": "now"},
+        }
+    },
+    {
+        "podTemplate": {
+            "nodeSelector": {"pool": "tenants"},
+            "topologySpreadConstraints": [{"topologyKey": "kubernetes.io/hostname"}],
+        }
+    },
+    {
+        "storage": {"storageClassName": "standard"},
+        "monitoring": {"enabled": True, "labels": {"release": "p"}},
+    },
     {"resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}}},
 ]
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"image": "ghcr.io/acmes/node:1"}, "image ghcr.io/acmes/node:1 is not allowed: take one that begins with ghcr.io/acme/"),
+    (
+        {"image": "ghcr.io/acmes/node:1"},
+        "image ghcr.io/acmes/node:1 is not allowed: take one that begins with ghcr.io/acme/",
+    ),
     ({"image": "ghcr.io/acme/../x/node:1"}, "image ghcr.io/acme/../x/node:1 is not allowed"),
     ({"cache": {"image": "redis:8"}}, "image redis:8 is not allowed"),
-    ({"podTemplate": {"priorityClassName": "system-node-critical"}}, "priorityClassName system-node-critical is not allowed: take tenants"),
-    ({"podTemplate": {"tolerations": [{"operator": "Exists"}]}}, "tolerations: * is not allowed: tolerate pool"),
-    ({"podTemplate": {"tolerations": [{"key": "other", "operator": "Exists"}]}}, "tolerations: other is not allowed"),
-    ({"podTemplate": {"labels": {"app": "shop"}}}, "label app is not allowed: give team or release"),
+    (
+        {"podTemplate": {"priorityClassName": "system-node-critical"}},
+        "priorityClassName system-node-critical is not allowed: take tenants",
+    ),
+    (
+        {"podTemplate": {"tolerations": [{"operator": "Exists"}]}},
+        "tolerations: * is not allowed: tolerate pool",
+    ),
+    (
+        {"podTemplate": {"tolerations": [{"key": "other", "operator": "Exists"}]}},
+        "tolerations: other is not allowed",
+    ),
+    (
+        {"podTemplate": {"labels": {"app": "shop"}}},
+        "label app is not allowed: give team or release",
+    ),
     ({"monitoring": {"labels": {"app": "shop"}}}, "label app is not allowed"),
     ({"podTemplate": {"annotations": {"a": "b"}}}, "annotation a is not allowed"),
-    ({"podTemplate": {"nodeSelector": {"pool": "system"}}}, "nodeSelector: pool=system is not allowed: ask for pool=tenants"),
-    ({"podTemplate": {"topologySpreadConstraints": [{"topologyKey": "rack"}]}}, "rack is not allowed"),
-    ({"storage": {"storageClassName": "fast"}}, "storageClassName fast is not allowed: take standard"),
-    ({"resources": {"limits": {"example.com/device": 1}}}, "spec.resources: example.com/device is not allowed"),
+    (
+        {"podTemplate": {"nodeSelector": {"pool": "system"}}},
+        "nodeSelector: pool=system is not allowed: ask for pool=tenants",
+    ),
+    (
+        {"podTemplate": {"topologySpreadConstraints": [{"topologyKey": "rack"}]}},
+        "rack is not allowed",
+    ),
+    (
+        {"storage": {"storageClassName": "fast"}},
+        "storageClassName fast is not allowed: take standard",
+    ),
+    (
+        {"resources": {"limits": {"example.com/device": 1}}},
+        "spec.resources: example.com/device is not allowed",
+    ),
 ]
 
 
 def _dry(server: ApiServer, namespace: str, spec: dict[str, Any]) -> Answer:
-    manifest = {"apiVersion": API, "kind": "CounterCluster", "metadata": {"name": "c", "namespace": namespace}, "spec": spec}
+    manifest = {
+        "apiVersion": API,
+        "kind": "CounterCluster",
+        "metadata": {"name": "c", "namespace": namespace},
+        "spec": spec,
+    }
     return server.apply(manifest, dryRun="All")
 
 
@@ -68,7 +119,9 @@ def test_the_sample_policy_accepts_what_its_lists_have(server: ApiServer, tenant
         assert answer.status < 300, f"{spec}: {answer.message}"
 
 
-def test_the_sample_policy_refuses_everything_else_in_words(server: ApiServer, tenants: str) -> None:
+def test_the_sample_policy_refuses_everything_else_in_words(
+    server: ApiServer, tenants: str
+) -> None:
     for spec, words in REFUSED:
         answer = _dry(server, tenants, spec)
         assert answer.status == 422, f"{spec}: {answer.message}"
@@ -81,14 +134,16 @@ def test_other_namespaces_are_not_concerned(server: ApiServer, tenants: str) -> 
 
 def test_the_api_server_takes_the_policy_without_a_warning(server: ApiServer, tenants: str) -> None:
     """Its expressions are checked against the schema in the background."""
-    path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/counterclusters-of-tenants"
+    policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+    path = f"{policies}/counterclusters-of-tenants"
     found = server.get(path)
     checking = found.get("status", {}).get("typeChecking", {})
     assert not checking.get("expressionWarnings"), checking
 
 
 def test_the_operators_settings_hold_where_no_policy_does(tmp_path: Path) -> None:
-    """A cluster that runs goes on and is healed with what it has; a new one gets no pods; what is taken back is applied."""
+    """A cluster that runs goes on and is healed with what it has; a new one gets no pods; what is
+    taken back is applied."""
     with world(tmp_path) as here:
         name = here.server.namespace("restricted")
         with here.operator(ALLOWED_IMAGES="none", ALLOWED_LABELS="none"):
@@ -98,9 +153,17 @@ def test_the_operators_settings_hold_where_no_policy_does(tmp_path: Path) -> Non
             here.edit(name, "clicks", image="evil:1", podTemplate={"labels": {"app": "shop"}})
             here.cluster(name, "other", replicas=1, image="evil:1")
             for cluster in ("clicks", "other"):
-                here.wait(f"{cluster} is told", lambda cluster=cluster: here.condition(name, cluster).get("reason") == "NotAllowed")  # type: ignore[misc]
+                here.wait(
+                    f"{cluster} is told",
+                    lambda cluster=cluster: (
+                        here.condition(name, cluster).get("reason") == "NotAllowed"
+                    ),
+                )  # type: ignore[misc]
                 message = here.condition(name, cluster)["message"]
-                assert "spec.image: evil:1 is not allowed; the operator's setting ALLOWED_IMAGES allows none" in message
+                assert (
+                    "spec.image: evil:1 is not allowed; the operator's setting ALLOWED_IMAGES "
+                    "allows none" in message
+                )
             children = here.children(name)
             assert children["StatefulSet", "clicks"] == before
             assert ("StatefulSet", "other") not in children

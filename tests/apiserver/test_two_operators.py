@@ -1,4 +1,5 @@
-"""Two operators, one Lease: whatever happens to either, never two that act, and in the end what the spec says.
+"""Two operators, one Lease: whatever happens to either, never two that act, and in the end what the
+spec says.
 
 Who acted is in the API server's audit log: each operator has an account of its own.
 """
@@ -21,7 +22,9 @@ from tests.support.operators import Operator
 
 TAKEN_OVER_S = 30.0
 """The Lease is free after 15 s of silence and tried for every 2 s."""
-SYSTEM_LEASE = "/apis/coordination.k8s.io/v1/namespaces/countercluster-system/leases/countercluster-operator"
+SYSTEM_LEASE = (
+    "/apis/coordination.k8s.io/v1/namespaces/countercluster-system/leases/countercluster-operator"
+)
 
 
 pytestmark = pytest.mark.timeout(600)
@@ -52,7 +55,10 @@ class Editor:
         for turn in range(10_000):
             if self._stop.wait(0.7):
                 return
-            self._here.server.merge(f"{self._here.path('n', 'clicks')}/scale", {"spec": {"replicas": (3, 1, 4, 2)[turn % 4]}}).ok()
+            self._here.server.merge(
+                f"{self._here.path('n', 'clicks')}/scale",
+                {"spec": {"replicas": (3, 1, 4, 2)[turn % 4]}},
+            ).ok()
 
 
 def turns(writes: list[Request]) -> list[str]:
@@ -70,7 +76,9 @@ def leader(here: World) -> str:
     return str(answer.body["spec"].get("holderIdentity", "")) if answer.status == 200 else ""
 
 
-def test_the_second_takes_over_from_a_killed_first_and_the_first_comes_back_as_second(here: World) -> None:
+def test_the_second_takes_over_from_a_killed_first_and_the_first_comes_back_as_second(
+    here: World,
+) -> None:
     with here.operator("operator-0") as first, here.operator("operator-1") as second:
         here.wait("one leads", lambda: bool(leader(here)))
         if leader(here) != first.name:
@@ -134,7 +142,13 @@ def test_who_loses_the_lease_in_the_middle_of_a_pass_ends(here: World) -> None:
         here.cluster("n", "clicks")
         with Editor(here):
             time.sleep(2)
-            taken = {"spec": {"holderIdentity": "somebody", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"}}
+            taken = {
+                "spec": {
+                    "holderIdentity": "somebody",
+                    "leaseDurationSeconds": 15,
+                    "renewTime": "2026-01-01T00:00:00.000000Z",
+                }
+            }
             here.server.merge(SYSTEM_LEASE, taken).ok()
             assert only.wait(10) == 1
             only.start()
@@ -158,8 +172,11 @@ def test_an_api_server_that_does_not_answer_ends_the_leadership_in_time(here: Wo
 SEED = 20261123
 
 
-def test_whatever_happens_to_two_operators_never_two_act_and_the_end_is_the_same(here: World) -> None:
-    """Both are killed, stopped and ended at random while the spec changes; the children are those of an undisturbed run."""
+def test_whatever_happens_to_two_operators_never_two_act_and_the_end_is_the_same(
+    here: World,
+) -> None:
+    """Both are killed, stopped and ended at random while the spec changes; the children are those
+    of an undisturbed run."""
     dice = random.Random(SEED)
     operators = [here.operator("operator-0"), here.operator("operator-1")]
     here.cluster("n", "clicks")
@@ -169,9 +186,14 @@ def test_whatever_happens_to_two_operators_never_two_act_and_the_end_is_the_same
         begin = time.monotonic()
         with Editor(here):
             # On a busy machine a start takes long: it goes on until the work has changed hands.
-            while (passed_s := time.monotonic() - begin) < 80 or (passed_s < 200 and len(turns(here.writes())) < 3):
+            while (passed_s := time.monotonic() - begin) < 80 or (
+                passed_s < 200 and len(turns(here.writes())) < 3
+            ):
                 time.sleep(dice.uniform(0.2, 4))
-                _disturb(dice.choice([*operators, *(o for o in operators if o.name == leader(here))]), dice)
+                _disturb(
+                    dice.choice([*operators, *(o for o in operators if o.name == leader(here))]),
+                    dice,
+                )
         for operator in operators:
             _revive(operator)
         here.edit("n", "clicks", replicas=3)
@@ -191,7 +213,11 @@ def test_whatever_happens_to_two_operators_never_two_act_and_the_end_is_the_same
 
 
 def _disturb(operator: Operator, dice: random.Random) -> None:
-    what: list[Callable[[], object]] = [operator.kill, operator.end, lambda: operator.signal(signal.SIGSTOP)]
+    what: list[Callable[[], object]] = [
+        operator.kill,
+        operator.end,
+        lambda: operator.signal(signal.SIGSTOP),
+    ]
     if operator.running:
         dice.choices(what, weights=(3, 1, 2))[0]()
     time.sleep(dice.choice((0.0, 1.0, 18.0)))  # 18 s: the other one has the Lease meanwhile
@@ -217,4 +243,7 @@ def strays(requests: list[Request]) -> list[Request]:
 
 
 def _renamed(children: dict[tuple[str, str], dict[str, object]], name: str) -> dict[str, str]:
-    return {f"{kind} {child.replace(name, 'NAME')}": str(content).replace(name, "NAME") for (kind, child), content in children.items()}
+    return {
+        f"{kind} {child.replace(name, 'NAME')}": str(content).replace(name, "NAME")
+        for (kind, child), content in children.items()
+    }

@@ -1,4 +1,5 @@
-"""Webhooks that fail, for every kind of child and for events: the rest is done, healing goes on, the status is true and says why."""
+"""Webhooks that fail, for every kind of child and for events: the rest is done, healing goes on,
+the status is true and says why."""
 
 from __future__ import annotations
 
@@ -34,27 +35,47 @@ def test_a_member_is_healed_and_the_status_is_true_while_a_webhook_fails(here: W
         before = {m["nodeId"] for m in here.members(name, "clicks")}
         here.server.request("POST", HOOKS, failing(name, name, RULES, ("CREATE", "UPDATE"))).ok()
         service = f"/api/v1/namespaces/{name}/services/clicks"
-        here.wait("the webhook is in force", lambda: here.server.merge(service, {"metadata": {"labels": {"a": "b"}}}).status == 500)
+        here.wait(
+            "the webhook is in force",
+            lambda: here.server.merge(service, {"metadata": {"labels": {"a": "b"}}}).status == 500,
+        )
         here.server.request("DELETE", service).ok()
         here.edit(name, "clicks", resources={"requests": {"memory": "33Mi"}})
-        here.wait("it says so", lambda: here.condition(name, "clicks").get("reason") == "ChildRefused")
+        here.wait(
+            "it says so", lambda: here.condition(name, "clicks").get("reason") == "ChildRefused"
+        )
 
         def told() -> bool:
             message = str(here.condition(name, "clicks").get("message"))
-            return all(f"refuses {kind} clicks: " in message for kind in ("Service", "StatefulSet")) and "failed calling webhook" in message
+            return (
+                all(f"refuses {kind} clicks: " in message for kind in ("Service", "StatefulSet"))
+                and "failed calling webhook" in message
+            )
 
         here.wait("with both children and the cause", told)
         failed = operator.metric('countercluster_operator_reconciles_total\\{result="error"\\}')
 
-        here.server.request("DELETE", f"/api/v1/namespaces/{name}/persistentvolumeclaims/data-clicks-2").ok()
+        here.server.request(
+            "DELETE", f"/api/v1/namespaces/{name}/persistentvolumeclaims/data-clicks-2"
+        ).ok()
         here.server.request("DELETE", f"/api/v1/namespaces/{name}/pods/clicks-2").ok()
-        here.wait("the member that lost its disk is replaced", lambda: _healed(here, name, before), 60)
+        here.wait(
+            "the member that lost its disk is replaced", lambda: _healed(here, name, before), 60
+        )
         assert here.condition(name, "clicks", "QuorumHealthy")["status"] == "True"
-        assert here.get(name, "clicks")["status"]["observedGeneration"] == here.get(name, "clicks")["metadata"]["generation"]
-        assert operator.metric('countercluster_operator_reconciles_total\\{result="error"\\}') == failed, "no pass has failed"
+        assert (
+            here.get(name, "clicks")["status"]["observedGeneration"]
+            == here.get(name, "clicks")["metadata"]["generation"]
+        )
+        assert (
+            operator.metric('countercluster_operator_reconciles_total\\{result="error"\\}')
+            == failed
+        ), "no pass has failed"
 
         here.server.request("DELETE", f"{HOOKS}/{name}").ok()
-        here.wait("the Service is back", lambda: here.server.request("GET", service).status == 200, 45)
+        here.wait(
+            "the Service is back", lambda: here.server.request("GET", service).status == 200, 45
+        )
         here.wait_ready(name, "clicks", 90)
         assert not [line for line in operator.lines() if "exception" in line]
 
@@ -63,4 +84,8 @@ def _healed(here: World, namespace: str, before: set[str]) -> bool:
     if not here.get(namespace, "clicks")["status"].get("leader"):
         return False
     members = here.members(namespace, "clicks")
-    return len(members) == 3 and all(m["voter"] for m in members) and {m["nodeId"] for m in members} != before
+    return (
+        len(members) == 3
+        and all(m["voter"] for m in members)
+        and {m["nodeId"] for m in members} != before
+    )

@@ -1,4 +1,5 @@
-"""A Kubernetes without machines but one: API server, the controllers a CounterCluster needs, pods that are real nodes, operators as processes."""
+"""A Kubernetes without machines but one: API server, the controllers a CounterCluster needs, pods
+that are real nodes, operators as processes."""
 
 from __future__ import annotations
 
@@ -21,17 +22,33 @@ from tests.support.operators import Operator
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM = "countercluster-system"
-CONTROLLERS = ("statefulset", "garbagecollector", "persistentvolumeclaim-protection-controller", "namespace", "disruption")
+CONTROLLERS = (
+    "statefulset",
+    "garbagecollector",
+    "persistentvolumeclaim-protection-controller",
+    "namespace",
+    "disruption",
+)
 API = "countercluster.io/v1alpha1"
 
 Object = dict[str, Any]
-PLAIN: Object = {"tls": {"enabled": False, "openPorts": "AnyoneWhoReachesThemIsObeyed"}, "auth": {"enabled": False}}
+PLAIN: Object = {
+    "tls": {"enabled": False, "openPorts": "AnyoneWhoReachesThemIsObeyed"},
+    "auth": {"enabled": False},
+}
 
 
 class World:
-    """`names`: of the operators that there may be, each with a ServiceAccount of its own and the rights of the installed one."""
+    """`names`: of the operators that there may be, each with a ServiceAccount of its own and the
+    rights of the installed one."""
 
-    def __init__(self, server: ApiServer, machine: Machine | None, folder: Path, names: tuple[str, ...] = ("operator-0", "operator-1")) -> None:
+    def __init__(
+        self,
+        server: ApiServer,
+        machine: Machine | None,
+        folder: Path,
+        names: tuple[str, ...] = ("operator-0", "operator-1"),
+    ) -> None:
         self.server, self.machine, self.folder = server, machine, folder
         self._kubeconfigs = {name: self._account(name) for name in names}
 
@@ -44,7 +61,13 @@ class World:
         lease = {"apiGroup": group, "kind": "Role", "name": "countercluster-operator-lease"}
         for manifest in (
             {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},
-            {"apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name}, "roleRef": role, "subjects": [subject]},
+            {
+                "apiVersion": f"{group}/v1",
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": name},
+                "roleRef": role,
+                "subjects": [subject],
+            },
             {
                 "apiVersion": f"{group}/v1",
                 "kind": "ClusterRoleBinding",
@@ -52,7 +75,13 @@ class World:
                 "roleRef": machines,
                 "subjects": [subject],
             },
-            {"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": meta, "roleRef": lease, "subjects": [subject]},
+            {
+                "apiVersion": f"{group}/v1",
+                "kind": "RoleBinding",
+                "metadata": meta,
+                "roleRef": lease,
+                "subjects": [subject],
+            },
         ):
             self.server.apply(manifest).ok()
         return self.server.write_kubeconfig(self.folder / name, self.server.token(SYSTEM, name))
@@ -62,9 +91,17 @@ class World:
 
     def cluster(self, namespace: str, name: str, /, **spec: Any) -> None:
         """Without a cache, as nobody runs Redis here, and in plain text unless told otherwise."""
-        spec = {"cache": {"enabled": False}, "resources": {}, "settings": {"tickMs": 50}, **PLAIN, **spec}
+        spec = {
+            "cache": {"enabled": False},
+            "resources": {},
+            "settings": {"tickMs": 50},
+            **PLAIN,
+            **spec,
+        }
         meta = {"name": name, "namespace": namespace}
-        self.server.apply({"apiVersion": API, "kind": "CounterCluster", "metadata": meta, "spec": spec}).ok()
+        self.server.apply(
+            {"apiVersion": API, "kind": "CounterCluster", "metadata": meta, "spec": spec}
+        ).ok()
 
     def path(self, namespace: str, name: str) -> str:
         return f"/apis/{API}/namespaces/{namespace}/counterclusters/{name}"
@@ -80,10 +117,18 @@ class World:
         found = self.get(namespace, name)
         conditions = {c["type"]: c for c in found.get("status", {}).get("conditions", [])}
         condition: Object = conditions.get(kind, {})
-        return condition if condition.get("observedGeneration") == found["metadata"]["generation"] else {}
+        return (
+            condition
+            if condition.get("observedGeneration") == found["metadata"]["generation"]
+            else {}
+        )
 
     def wait_ready(self, namespace: str, name: str, timeout_s: float = 150) -> None:
-        self.wait(f"{namespace}/{name} is ready", lambda: self.condition(namespace, name).get("status") == "True", timeout_s)
+        self.wait(
+            f"{namespace}/{name} is ready",
+            lambda: self.condition(namespace, name).get("status") == "True",
+            timeout_s,
+        )
 
     def _machine_tail(self) -> str:
         return "" if self.machine is None else self.machine.tail()
@@ -92,16 +137,23 @@ class World:
         end = time.monotonic() + timeout_s
         while not is_so():
             assert time.monotonic() < end, f"not within {timeout_s:.0f} s: {what}\n{self.state()}"
-            assert self.machine is None or self.machine.running, f"the machine ended while this was waited for: {what}\n{self._machine_tail()}"
+            assert self.machine is None or self.machine.running, (
+                f"the machine ended while this was waited for: {what}\n{self._machine_tail()}"
+            )
             time.sleep(0.1)
 
     @contextlib.contextmanager
     def space(self, name: str) -> Iterator[str]:
-        """A namespace of a test's own. When this ends nothing of it is left, and no node of it runs: clusters that nobody looks at any more take the
-        machine from those of the next test."""
+        """A namespace of a test's own. When this ends nothing of it is left, and no node of it
+        runs: clusters that nobody looks at any more take the machine from those of the next
+        test."""
         yield self.server.namespace(name)
         path = f"/api/v1/namespaces/{name}"
-        ips = [pod["status"]["podIP"] for pod in self.server.get(f"{path}/pods")["items"] if "podIP" in pod.get("status", {})]
+        ips = [
+            pod["status"]["podIP"]
+            for pod in self.server.get(f"{path}/pods")["items"]
+            if "podIP" in pod.get("status", {})
+        ]
         self.server.request("DELETE", path).ok()
         self.wait(f"{name} is gone", lambda: self.server.request("GET", path).status == 404)
         self.wait(f"the nodes of {name} have ended", lambda: not any(_serves(ip) for ip in ips))
@@ -109,7 +161,10 @@ class World:
     def state(self) -> str:
         """For a failing test."""
         lines = [self.server.kubectl("get", "cc,sts,pods,pvc", "-A", "-o", "wide")]
-        lines += [f"--- {log.name}\n" + "\n".join(log.read_text().splitlines()[-15:]) for log in sorted(self.folder.glob("operator-*.log"))]
+        lines += [
+            f"--- {log.name}\n" + "\n".join(log.read_text().splitlines()[-15:])
+            for log in sorted(self.folder.glob("operator-*.log"))
+        ]
         lines += ["--- machine", self._machine_tail()]
         return "\n".join(lines)
 
@@ -117,31 +172,43 @@ class World:
         """What belongs to CounterClusters there, without what differs from run to run."""
         found = {}
         for path in (
-            "/api/v1/namespaces/{}/services", "/api/v1/namespaces/{}/secrets", "/api/v1/namespaces/{}/serviceaccounts",
-            "/apis/apps/v1/namespaces/{}/statefulsets", "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
+            "/api/v1/namespaces/{}/services", "/api/v1/namespaces/{}/secrets",
+            "/api/v1/namespaces/{}/serviceaccounts",
+            "/apis/apps/v1/namespaces/{}/statefulsets",
+            "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
             "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
             "/api/v1/namespaces/{}/pods", "/api/v1/namespaces/{}/persistentvolumeclaims",
         ):  # fmt: skip
             listed = self.server.get(path.format(namespace))
             for item in listed["items"]:
                 if "app.kubernetes.io/instance" in item["metadata"].get("labels", {}):
-                    found[listed["kind"].removesuffix("List"), item["metadata"]["name"]] = _lasting(item)
+                    found[listed["kind"].removesuffix("List"), item["metadata"]["name"]] = _lasting(
+                        item
+                    )
         return found
 
     def members(self, namespace: str, name: str) -> list[Object]:
         """As the leader has them."""
-        answer = self.ask(namespace, f"{self.get(namespace, name)['status']['leader']}", "RAFT.STATUS")
+        answer = self.ask(
+            namespace, f"{self.get(namespace, name)['status']['leader']}", "RAFT.STATUS"
+        )
         found: list[Object] = json.loads(answer)["members"]
         return found
 
     def ask(self, namespace: str, pod: str, *command: str | int, port: int = 7001) -> Any:
         ip = self.server.get(f"/api/v1/namespaces/{namespace}/pods/{pod}")["status"]["podIP"]
-        with redis.Redis(host=ip, port=port, retry=Retry(NoBackoff(), 0), socket_timeout=15) as client:
+        with redis.Redis(
+            host=ip, port=port, retry=Retry(NoBackoff(), 0), socket_timeout=15
+        ) as client:
             return client.execute_command(*command)
 
     def writes(self, since: int = 0) -> list[Request]:
         """Every write of an operator but those of the Lease, by its account."""
-        return [r for r in self.server.requests()[since:] if r.writes and r.resource != "leases" and r.user.startswith("operator-")]
+        return [
+            r
+            for r in self.server.requests()[since:]
+            if r.writes and r.resource != "leases" and r.user.startswith("operator-")
+        ]
 
 
 def _serves(ip: str) -> bool:
@@ -152,11 +219,16 @@ def _serves(ip: str) -> bool:
 
 def _lasting(item: Object) -> Object:
     meta = item["metadata"]
-    kept = {"labels": dict(meta["labels"]), "owners": sorted(o["kind"] for o in meta.get("ownerReferences", []))}
+    kept = {
+        "labels": dict(meta["labels"]),
+        "owners": sorted(o["kind"] for o in meta.get("ownerReferences", [])),
+    }
     kept["labels"].pop("controller-revision-hash", None)
     if "containers" in item.get("spec", {}):
         return kept
-    content = {k: v for k, v in item.items() if k not in ("metadata", "status", "kind", "apiVersion")}
+    content = {
+        k: v for k, v in item.items() if k not in ("metadata", "status", "kind", "apiVersion")
+    }
     if isinstance(content.get("data"), dict):
         content["data"] = {k: base64.b64decode(v).decode() for k, v in content["data"].items()}
     for assigned in ("clusterIP", "clusterIPs"):
@@ -167,6 +239,9 @@ def _lasting(item: Object) -> Object:
 
 @contextlib.contextmanager
 def world(folder: Path) -> Iterator[World]:
-    with ApiServer(folder / "apiserver", CONTROLLERS) as server, Machine(server.kubeconfig, folder / "machine") as machine:
+    with (
+        ApiServer(folder / "apiserver", CONTROLLERS) as server,
+        Machine(server.kubeconfig, folder / "machine") as machine,
+    ):
         server.install(ROOT / "manifests" / "install.yaml")
         yield World(server, machine, folder)

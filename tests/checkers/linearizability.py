@@ -1,12 +1,15 @@
-"""Is a small history of mixed operations linearizable? The search of Wing and Gong with Lowe's memory of states already tried.
+"""Is a small history of mixed operations linearizable? The search of Wing and Gong with Lowe's
+memory of states already tried.
 
-An operation is a call with a start and an end; a model says what each does to a state and which result it must then have. The history is
-linearizable when the operations can be put in an order that the model allows, in which nothing stands before what had ended before it began.
-Operations of unknown outcome have an infinite end: they may stand anywhere after their start, or never happen at all.
+An operation is a call with a start and an end; a model says what each does to a state and which
+result it must then have. The history is linearizable when the operations can be put in an order
+that the model allows, in which nothing stands before what had ended before it began. Operations of
+unknown outcome have an infinite end: they may stand anywhere after their start, or never happen at
+all.
 
-The cost is exponential in how many operations overlap, so split histories by key and keep a few dozen operations overlapping at most; increments by
-one have a checker of their own (increments.py), which is fast for millions. `BUDGET` ends a search that would never end.
-"""
+The cost is exponential in how many operations overlap, so split histories by key and keep a few
+dozen operations overlapping at most; increments by one have a checker of their own (increments.py),
+which is fast for millions. `BUDGET` ends a search that would never end."""
 
 from __future__ import annotations
 
@@ -41,7 +44,8 @@ Model = Callable[[Any, Call], tuple[Any, Any]]
 
 
 def counter(state: int | None, call: Call) -> tuple[int | None, Any]:
-    """One key of the counters: None when it does not exist. Replies as redis-py gives them to a caller that wants numbers."""
+    """One key of the counters: None when it does not exist. Replies as redis-py gives them to a
+    caller that wants numbers."""
     value = state or 0
     if call.name == "get":
         return state, state

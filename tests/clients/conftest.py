@@ -1,4 +1,5 @@
-"""One cluster of real processes for all stock clients: they share it as strangers do, each with keys of its own."""
+"""One cluster of real processes for all stock clients: they share it as strangers do, each with
+keys of its own."""
 
 from __future__ import annotations
 

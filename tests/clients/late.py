@@ -1,4 +1,5 @@
-"""Programs of stock clients that count while the answers come late or their node is cut off, and what they tell. See stock/README.md."""
+"""Programs of stock clients that count while the answers come late or their node is cut off, and
+what they tell. See stock/README.md."""
 
 from __future__ import annotations
 
@@ -29,21 +30,39 @@ def command(client: str) -> list[str]:
     if client in ("Jedis", "Lettuce"):
         place = JVM.made()
         return [*_JAVA, f"{place}/classes:{place}/jars/*", "SlowProgram", client.lower()]
-    return [sys.executable, str(HERE / "redis_py_slow.py"), "asyncio" if "asyncio" in client else "blocking"]
+    return [
+        sys.executable,
+        str(HERE / "redis_py_slow.py"),
+        "asyncio" if "asyncio" in client else "blocking",
+    ]
 
 
 class Slow:
     """Four increments, each by a worker of its own."""
 
-    def __init__(self, client: str, where: str, port: int, key: str, timeout_ms: int, remedy: str) -> None:
+    def __init__(
+        self, client: str, where: str, port: int, key: str, timeout_ms: int, remedy: str
+    ) -> None:
         """`timeout_ms` 0: the client's own."""
-        words = [*command(client), "slow", where, str(port), key, str(timeout_ms), *([remedy] if remedy else [])]
-        self._process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        words = [
+            *command(client),
+            "slow",
+            where,
+            str(port),
+            key,
+            str(timeout_ms),
+            *([remedy] if remedy else []),
+        ]
+        self._process = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
 
     def told(self, most_s: float) -> dict[str, int]:
         """Error, or `GOOD`, → how often."""
         out, _ = self._process.communicate(timeout=most_s)
-        found: dict[str, int] = json.loads(next((line for line in out.splitlines() if line.startswith("{")), "{}"))
+        found: dict[str, int] = json.loads(
+            next((line for line in out.splitlines() if line.startswith("{")), "{}")
+        )
         return found
 
     def end(self) -> None:
@@ -55,8 +74,22 @@ class Pool:
     """Four workers that share one client and count until `end`."""
 
     def __init__(self, client: str, ports: Sequence[int], key: str, remedy: str) -> None:
-        words = [*command(client), "pool", "cluster", ",".join(map(str, ports)), key, "0", *([remedy] if remedy else [])]
-        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        words = [
+            *command(client),
+            "pool",
+            "cluster",
+            ",".join(map(str, ports)),
+            key,
+            "0",
+            *([remedy] if remedy else []),
+        ]
+        self._process = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         self.answered_s: list[float] = []
         self.errors: Counter[str] = Counter()
         self.moved = False
@@ -64,7 +97,8 @@ class Pool:
         self._thread.start()
 
     def _read(self) -> None:
-        """Lines are `<start, ms since 1970> <ms> <error or GOOD>`; Lettuce writes traces of its own between them."""
+        """Lines are `<start, ms since 1970> <ms> <error or GOOD>`; Lettuce writes traces of its own
+        between them."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             words = line.rstrip().split(" ", 2)
@@ -98,6 +132,8 @@ class Pool:
 def wait_answers(pools: Sequence[Pool], since_s: float, least: int, most_s: float) -> list[Pool]:
     """Until each had so many. Those that had not, at the end."""
     end = time.monotonic() + most_s
-    while (left := [pool for pool in pools if pool.answered_since(since_s) < least]) and time.monotonic() < end:
+    while (
+        left := [pool for pool in pools if pool.answered_since(since_s) < least]
+    ) and time.monotonic() < end:
         time.sleep(0.05)
     return left

@@ -1,9 +1,10 @@
-"""Clients of clusters, where answers come later than they wait for, and where the leader is cut off.
+"""Clients of clusters, where answers come later than they wait for, and where the leader is cut
+off.
 
-Each repetition of a late increment counts again, unless the client is told to repeat nothing. A leader that is cut off
-answers its clients still: they must find the new one. What they do is a table in docs/reference/clients.md, with the
-plain port beside it. `--rewrite` writes it anew, with the clients' own time-outs; else some shorter ones do.
-"""
+Each repetition of a late increment counts again, unless the client is told to repeat nothing. A
+leader that is cut off answers its clients still: they must find the new one. What they do is a
+table in docs/reference/clients.md, with the plain port beside it. `--rewrite` writes it anew, with
+the clients' own time-outs; else some shorter ones do."""
 
 from __future__ import annotations
 
@@ -42,22 +43,48 @@ class Row:
 
 
 ROWS = {
-    "redis-py": Row("RedisCluster", "5 s", "retry", "retry", "`retry=Retry(NoBackoff(), 0)` on both"),
-    "redis-py (asyncio)": Row("RedisCluster", "5 s", "retry", "retry", "`retry=Retry(NoBackoff(), 0)` on both"),
+    "redis-py": Row(
+        "RedisCluster", "5 s", "retry", "retry", "`retry=Retry(NoBackoff(), 0)` on both"
+    ),
+    "redis-py (asyncio)": Row(
+        "RedisCluster", "5 s", "retry", "retry", "`retry=Retry(NoBackoff(), 0)` on both"
+    ),
     "go-redis": Row(
-        "ClusterClient", "3 s; 5 s", "MaxRetries", "MaxRetries MaxRedirects", "plain: `MaxRetries: -1`; cluster: **`MaxRedirects: -1` as well**"
+        "ClusterClient",
+        "3 s; 5 s",
+        "MaxRetries",
+        "MaxRetries MaxRedirects",
+        "plain: `MaxRetries: -1`; cluster: **`MaxRedirects: -1` as well**",
     ),
     "ioredis": Row("Cluster", "for ever", "", "", "nothing; it waits", (False, False), slow=False),
-    "node-redis": Row("createCluster", "for ever", "", "", "nothing; it waits", (False, False), slow=False),
-    "Jedis": Row("RedisClusterClient", "2 s", "", "maxAttempts", "plain: nothing; cluster: `maxAttempts(1)`", (False, True)),
+    "node-redis": Row(
+        "createCluster", "for ever", "", "", "nothing; it waits", (False, False), slow=False
+    ),
+    "Jedis": Row(
+        "RedisClusterClient",
+        "2 s",
+        "",
+        "maxAttempts",
+        "plain: nothing; cluster: `maxAttempts(1)`",
+        (False, True),
+    ),
     "Lettuce": Row("RedisClusterClient", "60 s", "", "", "nothing; it waits", (False, False)),
 }
 Case = tuple[str, str, str]
 """Client, port, remedy."""
 DEFAULTS: list[Case] = [(name, where, "") for name in ROWS for where in ("plain", "cluster")]
-ONCE: list[Case] = [(name, where, getattr(row, where)) for name, row in ROWS.items() for where in ("plain", "cluster")]
+ONCE: list[Case] = [
+    (name, where, getattr(row, where))
+    for name, row in ROWS.items()
+    for where in ("plain", "cluster")
+]
 MORE: list[Case] = [
-    *((name, where, "") for name, row in ROWS.items() for where, again in zip(("plain", "cluster"), row.repeats, strict=True) if again),
+    *(
+        (name, where, "")
+        for name, row in ROWS.items()
+        for where, again in zip(("plain", "cluster"), row.repeats, strict=True)
+        if again
+    ),
     ("go-redis", "cluster", "MaxRetries"),
 ]
 Late = tuple[int, dict[str, int]] | str
@@ -70,22 +97,31 @@ def tried(case: Case, *, own: bool) -> bool:
 
 
 @pytest.fixture(scope="module")
-def counted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Case, Late]]:
+def counted(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Case, Late]]:
     """All at once, as each mostly waits."""
     own = bool(request.config.getoption("--rewrite"))
     delay_s, timeout_ms = (OWN_DELAY_S, OWN_TIMEOUT) if own else (DELAY_S, TIMEOUT_MS)
     found: dict[Case, Late] = {}
     going: dict[Case, Slow] = {}
-    with DevCluster(tmp_path_factory.mktemp("slow") / "nodes", 1, cluster_mode=True) as cluster, contextlib.ExitStack() as stack:
+    with (
+        DevCluster(tmp_path_factory.mktemp("slow") / "nodes", 1, cluster_mode=True) as cluster,
+        contextlib.ExitStack() as stack,
+    ):
         doors = {"plain": cluster.resp_port(0), "cluster": cluster.cluster_port(0)}
-        proxies = {where: stack.enter_context(SlowReplies(port, delay_s)) for where, port in doors.items()}
+        proxies = {
+            where: stack.enter_context(SlowReplies(port, delay_s)) for where, port in doors.items()
+        }
         for case in dict.fromkeys((*ONCE, *MORE, *DEFAULTS)):
             client, where, remedy = case
             if not tried(case, own=own):
                 found[case] = "only with --rewrite: it takes long, or has nothing to be shortened"
                 continue
             try:
-                going[case] = Slow(client, where, proxies[where].port, "-".join(case), timeout_ms, remedy)
+                going[case] = Slow(
+                    client, where, proxies[where].port, "-".join(case), timeout_ms, remedy
+                )
             except ToolMissing as error:
                 found[case] = str(error)
                 continue
@@ -118,23 +154,35 @@ def test_without_its_remedy_it_counts_more(counted: dict[Case, Late], case: Case
     assert found[0] > WORKERS, found
 
 
-# --- a leader that is cut off -------------------------------------------------------------------------------------------------
+# --- a leader that is cut off ---------------------------------------------------------------------
 
-CUT: list[tuple[str, str]] = [*((name, "") for name in ROWS), ("go-redis", "MaxRetries MaxRedirects"), ("Jedis", "maxAttempts")]
+CUT: list[tuple[str, str]] = [
+    *((name, "") for name in ROWS),
+    ("go-redis", "MaxRetries MaxRedirects"),
+    ("Jedis", "maxAttempts"),
+]
 """With their defaults, and those whose remedy keeps them from following MOVED at once."""
 Moved = dict[tuple[str, str], Pool | str]
 
 
 @pytest.fixture(scope="module")
 def moved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moved]:
-    """All of them count by a leader, which then hears no other node, and none hears it; it stays so until all have moved, or time is up."""
+    """All of them count by a leader, which then hears no other node, and none hears it; it stays so
+    until all have moved, or time is up."""
     found: Moved = {}
     options = ("--tick-ms", "50", "--unready-close-s", "2")
-    with FaultyCluster(tmp_path_factory.mktemp("cut") / "nodes", 3, *options, cluster_mode=True) as cluster, contextlib.ExitStack() as stack:
+    with (
+        FaultyCluster(
+            tmp_path_factory.mktemp("cut") / "nodes", 3, *options, cluster_mode=True
+        ) as cluster,
+        contextlib.ExitStack() as stack,
+    ):
         ports = [cluster.nodes.cluster_port(node) for node in range(cluster.size)]
         for client, remedy in CUT:
             try:
-                pool = found[client, remedy] = Pool(client, ports, f"moved-{client}-{remedy}", remedy)
+                pool = found[client, remedy] = Pool(
+                    client, ports, f"moved-{client}-{remedy}", remedy
+                )
             except ToolMissing as error:
                 found[client, remedy] = str(error)
             else:
@@ -143,8 +191,15 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moved]:
         assert not wait_answers(going, 0.0, MOVED, END_S), "not all of them count"
         leader = cluster.nodes.leader()
         others = [node for node in range(cluster.size) if node != leader]
-        cluster.cut({(leader, o) for o in others} | {(o, leader) for o in others}, False, "the leader is cut off")
-        while cluster.nodes.status(leader)["role"] == "leader" or cluster.leader() in (leader, None):
+        cluster.cut(
+            {(leader, o) for o in others} | {(o, leader) for o in others},
+            False,
+            "the leader is cut off",
+        )
+        while cluster.nodes.status(leader)["role"] == "leader" or cluster.leader() in (
+            leader,
+            None,
+        ):
             time.sleep(0.05)
         stayed = wait_answers(going, time.time(), MOVED, END_S)
         for pool in going:
@@ -154,17 +209,24 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moved]:
 
 @pytest.mark.parametrize("case", CUT, ids=" ".join)
 def test_a_client_leaves_a_leader_that_is_cut_off(moved: Moved, case: tuple[str, str]) -> None:
-    """go-redis, Jedis and Lettuce did not in 30 s, when it told them CLUSTERDOWN and closed their connections."""
+    """go-redis, Jedis and Lettuce did not in 30 s, when it told them CLUSTERDOWN and closed their
+    connections."""
     pool = moved[case]
     if isinstance(pool, str):
         pytest.skip(pool)
     assert pool.moved, f"{case} stayed with it: {pool.errors}"
 
 
-# --- the page -----------------------------------------------------------------------------------------------------------------
+# --- the page -------------------------------------------------------------------------------------
 
-BEGIN, END = "<!-- begin: written by tests/clients/test_cluster_clients.py --rewrite -->", "<!-- end: late answers -->"
-HEAD = "| client | waits for | plain port | cluster port | to count each at most once | leader cut off (cluster port) |"
+BEGIN, END = (
+    "<!-- begin: written by tests/clients/test_cluster_clients.py --rewrite -->",
+    "<!-- end: late answers -->",
+)
+HEAD = (
+    "| client | waits for | plain port | cluster port | to count each at most once | leader "
+    "cut off (cluster port) |"
+)
 
 
 def cell(late: Late) -> str:
@@ -174,22 +236,51 @@ def cell(late: Late) -> str:
 def row(name: str, counted: dict[Case, Late], moved: Moved) -> str:
     known, pool = ROWS[name], moved[name, ""]
     assert isinstance(pool, Pool)
-    told = ", ".join(f"{count} times `{word}`" for word, count in sorted(pool.errors.items())) or "no error"
-    once = ", ".join(dict.fromkeys(cell(counted[name, where, getattr(known, where)]) for where in ("plain", "cluster")))
-    cells = [name, known.waits, cell(counted[name, "plain", ""]), f"{cell(counted[name, 'cluster', ''])} (`{known.kind}`)"]
-    return "| " + " | ".join([*cells, f"{known.shown}: {once}", f"silent for {pool.silent_s():.1f} s; {told}"]) + " |"
+    told = (
+        ", ".join(f"{count} times `{word}`" for word, count in sorted(pool.errors.items()))
+        or "no error"
+    )
+    once = ", ".join(
+        dict.fromkeys(
+            cell(counted[name, where, getattr(known, where)]) for where in ("plain", "cluster")
+        )
+    )
+    cells = [
+        name,
+        known.waits,
+        cell(counted[name, "plain", ""]),
+        f"{cell(counted[name, 'cluster', ''])} (`{known.kind}`)",
+    ]
+    return (
+        "| "
+        + " | ".join(
+            [*cells, f"{known.shown}: {once}", f"silent for {pool.silent_s():.1f} s; {told}"]
+        )
+        + " |"
+    )
 
 
-def test_the_page_of_cluster_clients_is_current(counted: dict[Case, Late], moved: Moved, request: pytest.FixtureRequest) -> None:
+def test_the_page_of_cluster_clients_is_current(
+    counted: dict[Case, Late], moved: Moved, request: pytest.FixtureRequest
+) -> None:
     """Clients, how long they wait, and remedies; the rest is another each time."""
     assert set(NAMES) == set(ROWS)
     before, _, rest = PAGE.read_text().partition(BEGIN)
     table, _, after = rest.partition(END)
     if request.config.getoption("--rewrite"):
-        lines = [BEGIN, HEAD, "|" + "---|" * HEAD.count(" | ") + "---|", *(row(name, counted, moved) for name in ROWS), END]
+        lines = [
+            BEGIN,
+            HEAD,
+            "|" + "---|" * HEAD.count(" | ") + "---|",
+            *(row(name, counted, moved) for name in ROWS),
+            END,
+        ]
         PAGE.write_text(before + "\n".join(lines) + after)
         return
     written = [line.strip("| ").split(" | ") for line in table.strip().splitlines()[2:]]
     known = [[name, of.waits, of.kind, of.shown] for name, of in ROWS.items()]
-    shown = [[cells[0], cells[1], cells[3].partition("(`")[2].rstrip("`)"), cells[4].rpartition(": ")[0]] for cells in written]
+    shown = [
+        [cells[0], cells[1], cells[3].partition("(`")[2].rstrip("`)"), cells[4].rpartition(": ")[0]]
+        for cells in written
+    ]
     assert shown == known, "docs/reference/clients.md is stale: run this test with --rewrite"

@@ -1,4 +1,5 @@
-"""Clients of Redis clusters, on the cluster port: they find the leader, follow it, and read from followers."""
+"""Clients of Redis clusters, on the cluster port: they find the leader, follow it, and read from
+followers."""
 
 from __future__ import annotations
 
@@ -31,13 +32,20 @@ def test_redis_py_finds_the_leader_and_reads_from_all(clustered: DevCluster, pro
     follower = (clustered.leader() + 1) % clustered.size
     start = [ClusterNode("127.0.0.1", clustered.cluster_port(follower))]
     everywhere = LoadBalancingStrategy.ROUND_ROBIN
-    with RedisCluster(startup_nodes=start, protocol=protocol, load_balancing_strategy=everywhere, decode_responses=True) as client:
+    with RedisCluster(
+        startup_nodes=start,
+        protocol=protocol,
+        load_balancing_strategy=everywhere,
+        decode_responses=True,
+    ) as client:
         assert client.get_primaries()[0].port == clustered.cluster_port(clustered.leader())
         assert len(client.get_replicas()) == 2
         before = int(client.get("k") or 0)
         for number in range(1, 31):
             assert client.incr("k") == before + number
-            assert client.get("k") == str(before + number), "a follower's read is as new as the leader's"
+            assert client.get("k") == str(before + number), (
+                "a follower's read is as new as the leader's"
+            )
         with client.pipeline() as pipeline:
             first, second = pipeline.incr("p").incr("p").execute()
         assert second == first + 1
@@ -46,7 +54,9 @@ def test_redis_py_finds_the_leader_and_reads_from_all(clustered: DevCluster, pro
 
 def test_redis_py_asyncio_counts_in_cluster_mode(clustered: DevCluster) -> None:
     async def count() -> list[int]:
-        async with redis.asyncio.cluster.RedisCluster(host="127.0.0.1", port=clustered.cluster_port(0)) as client:
+        async with redis.asyncio.cluster.RedisCluster(
+            host="127.0.0.1", port=clustered.cluster_port(0)
+        ) as client:
             return sorted(await asyncio.gather(*(client.incr("async") for _ in range(100))))
 
     values = asyncio.run(count())

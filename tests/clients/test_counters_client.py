@@ -1,4 +1,5 @@
-"""The exactly-once client against real nodes that die: every increment counts once, and the books of the load generator balance."""
+"""The exactly-once client against real nodes that die: every increment counts once, and the books
+of the load generator balance."""
 
 from __future__ import annotations
 
@@ -14,7 +15,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from countercluster import AsyncCounters, Batch, CounterError, Counters, LimitReached, OutcomeUnknown, Refused, load
+from countercluster import (
+    AsyncCounters,
+    Batch,
+    CounterError,
+    Counters,
+    LimitReached,
+    OutcomeUnknown,
+    Refused,
+    load,
+)
 
 from tests.checkers.increments import check, from_load
 from tests.support.devcluster import DevCluster
@@ -91,7 +101,9 @@ def test_the_other_calls(cluster: DevCluster, key: str, face: Any) -> None:
 
 
 @FACES
-def test_a_batch_is_one_step_and_what_is_refused_stands_in_its_place(cluster: DevCluster, key: str, face: Any) -> None:
+def test_a_batch_is_one_step_and_what_is_refused_stands_in_its_place(
+    cluster: DevCluster, key: str, face: Any
+) -> None:
     stock, sold = key + ":stock", key + ":sold"
     with face(cluster.urls) as counters:
         counters.set(stock, 1)
@@ -109,7 +121,9 @@ def test_a_batch_is_one_step_and_what_is_refused_stands_in_its_place(cluster: De
 
 
 @FACES
-def test_a_batch_that_is_too_long_for_its_answer_to_be_kept_is_executed_once(cluster: DevCluster, key: str, face: Any) -> None:
+def test_a_batch_that_is_too_long_for_its_answer_to_be_kept_is_executed_once(
+    cluster: DevCluster, key: str, face: Any
+) -> None:
     batch = Batch()
     for _ in range(3_000):
         batch.incr(key)
@@ -121,7 +135,9 @@ def test_a_batch_that_is_too_long_for_its_answer_to_be_kept_is_executed_once(clu
 
 
 @FACES
-def test_a_batch_that_the_cluster_does_not_take_changes_nothing(cluster: DevCluster, key: str, face: Any) -> None:
+def test_a_batch_that_the_cluster_does_not_take_changes_nothing(
+    cluster: DevCluster, key: str, face: Any
+) -> None:
     with face(cluster.urls) as counters:
         too_large = Batch().incr(key)
         for _ in range(4_500):
@@ -140,7 +156,9 @@ def test_many_calls_at_once_share_the_connections(cluster: DevCluster, key: str)
     assert sorted(asyncio.run(count())) == list(range(1, 301))
 
 
-def test_a_call_that_is_cancelled_leaves_nothing_behind_for_the_next(cluster: DevCluster, key: str) -> None:
+def test_a_call_that_is_cancelled_leaves_nothing_behind_for_the_next(
+    cluster: DevCluster, key: str
+) -> None:
     async def cancel_some() -> None:
         async with AsyncCounters(cluster.urls, connections=2) as counters:
             told = 0
@@ -158,7 +176,9 @@ def test_a_call_that_is_cancelled_leaves_nothing_behind_for_the_next(cluster: De
     asyncio.run(cancel_some())
 
 
-def test_a_refusal_is_definite_and_leaves_the_producer_in_step(cluster: DevCluster, key: str) -> None:
+def test_a_refusal_is_definite_and_leaves_the_producer_in_step(
+    cluster: DevCluster, key: str
+) -> None:
     with Counters(cluster.urls) as counters:
         counters.set(key, 2**63 - 1)
         with pytest.raises(Refused, match="overflow"):
@@ -167,7 +187,9 @@ def test_a_refusal_is_definite_and_leaves_the_producer_in_step(cluster: DevClust
         assert counters.incr(key) == 2
 
 
-def test_a_value_counted_through_one_node_is_read_through_every_other(cluster: DevCluster, key: str) -> None:
+def test_a_value_counted_through_one_node_is_read_through_every_other(
+    cluster: DevCluster, key: str
+) -> None:
     with contextlib.ExitStack() as stack:
         each = [stack.enter_context(Counters(url)) for url in cluster.urls]
         for told in range(1, 31):
@@ -175,14 +197,18 @@ def test_a_value_counted_through_one_node_is_read_through_every_other(cluster: D
             assert [counters.get(key) for counters in each] == [told] * 3
 
 
-def test_a_repeated_sequence_gets_the_first_reply_on_every_node(cluster: DevCluster, key: str) -> None:
+def test_a_repeated_sequence_gets_the_first_reply_on_every_node(
+    cluster: DevCluster, key: str
+) -> None:
     producer = secrets.token_hex(8)
     for node in range(cluster.size):
         assert cluster.client(node).execute_command("IDMP", producer, 1, "INCRBY", key, 5) == 5
     assert cluster.client(0).get(key) == b"5"
 
 
-def test_every_increment_counts_once_through_a_kill_of_the_leader(cluster: DevCluster, key: str) -> None:
+def test_every_increment_counts_once_through_a_kill_of_the_leader(
+    cluster: DevCluster, key: str
+) -> None:
     told: list[int] = []
     stop = threading.Event()
     problems: list[Exception] = []
@@ -208,15 +234,28 @@ def test_every_increment_counts_once_through_a_kill_of_the_leader(cluster: DevCl
         for worker in workers:
             worker.join(FAILOVER_S)
         assert problems == []
-        assert len(told) >= before + 200, f"{len(told) - before} increments in {FAILOVER_S} s after the kill\n{cluster.logs()}"
+        assert len(told) >= before + 200, (
+            f"{len(told) - before} increments in {FAILOVER_S} s after the kill\n{cluster.logs()}"
+        )
         assert sorted(told) == list(range(1, len(told) + 1))
         assert counters.get(key) == len(told)
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["exact", "plain"])
-def test_the_books_of_a_load_balance_through_a_kill_of_the_leader(cluster: DevCluster, key: str, plain: bool) -> None:
+def test_the_books_of_a_load_balance_through_a_kill_of_the_leader(
+    cluster: DevCluster, key: str, plain: bool
+) -> None:
     urls = [word for url in cluster.urls for word in ("--url", url)]
-    words = ["--seconds", "5", "--read-every", "7", "--history", "--json", "--quiet", *(["--plain"] if plain else [])]
+    words = [
+        "--seconds",
+        "5",
+        "--read-every",
+        "7",
+        "--history",
+        "--json",
+        "--quiet",
+        *(["--plain"] if plain else []),
+    ]
     kill = threading.Timer(1.0, lambda: cluster.signal(cluster.leader(), signal.SIGKILL))
     kill.start()
     printed = io.StringIO()
@@ -224,12 +263,16 @@ def test_the_books_of_a_load_balance_through_a_kill_of_the_leader(cluster: DevCl
         code = load.main([*urls, *words, "--key", key])
     kill.join()
     result = json.loads(printed.getvalue())
-    assert code == load.BALANCED, {name: value for name, value in result.items() if name != "history"}
+    assert code == load.BALANCED, {
+        name: value for name, value in result.items() if name != "history"
+    }
     assert plain or result["unknown"] == result["errors"] == 0, result["problems"]
     assert check(from_load(result["history"]), result["initial"]) is None
 
 
-def test_a_cluster_without_a_majority_is_an_unknown_outcome_and_counts_at_most_once(cluster: DevCluster, key: str) -> None:
+def test_a_cluster_without_a_majority_is_an_unknown_outcome_and_counts_at_most_once(
+    cluster: DevCluster, key: str
+) -> None:
     with Counters(cluster.urls) as patient, Counters(cluster.urls, deadline_s=6.0) as counters:
         assert counters.incr(key) == 1
         leader = cluster.leader()

@@ -1,4 +1,5 @@
-"""The client finds nodes that it was never told of, on real nodes whose cluster changes under it, until none of the first is left."""
+"""The client finds nodes that it was never told of, on real nodes whose cluster changes under it,
+until none of the first is left."""
 
 from __future__ import annotations
 
@@ -49,7 +50,10 @@ def remove(node: RaftNode, others: list[RaftNode]) -> None:
     def removed() -> bool:
         for other in [node, *others]:
             host, _, port = other.admin_address.rpartition(":")
-            with redis.Redis(host=host, port=int(port)) as admin, contextlib.suppress(redis.ResponseError):
+            with (
+                redis.Redis(host=host, port=int(port)) as admin,
+                contextlib.suppress(redis.ResponseError),
+            ):
                 if other is node and status(node)["role"] == "leader":  # it does not remove itself
                     admin.execute_command("RAFT.TRANSFER", "0000000000000000")
                 admin.execute_command("RAFT.REMOVE", node_id)
@@ -72,7 +76,9 @@ def told(node: RaftNode) -> set[tuple[str, int]]:
 
 
 @FACES
-def test_counting_goes_on_when_no_address_that_was_given_is_left(monkeypatch: pytest.MonkeyPatch, face: Any) -> None:
+def test_counting_goes_on_when_no_address_that_was_given_is_left(
+    monkeypatch: pytest.MonkeyPatch, face: Any
+) -> None:
     monkeypatch.setattr(addresses, "ASK_AGAIN_S", 0.2)
     with nodes(4) as (a, b, c, late):
         a.join_cluster()
@@ -113,9 +119,14 @@ def test_every_node_tells_of_all_on_the_clients_port_and_one_that_waits_of_nobod
 def test_a_node_without_a_cluster_takes_nothing_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """The address that was given may by now be that of a node which lost its disk and waits."""
     monkeypatch.setattr(addresses, "ASK_AGAIN_S", 0.1)
-    with nodes(2) as (a, waiting), Counters([f"redis://{waiting.address}"], deadline_s=WAIT_S) as counters:
+    with (
+        nodes(2) as (a, waiting),
+        Counters([f"redis://{waiting.address}"], deadline_s=WAIT_S) as counters,
+    ):
         a.join_cluster()
         found = counters._pool._addresses
-        found.learn([[b"nodes", [[b"ip", b"127.0.0.1", b"port", int(a.address.rpartition(":")[2])]]]])
+        found.learn(
+            [[b"nodes", [[b"ip", b"127.0.0.1", b"port", int(a.address.rpartition(":")[2])]]]]
+        )
         assert [counters.incr("k") for _ in range(5)] == [1, 2, 3, 4, 5]
         assert len(found) == 2

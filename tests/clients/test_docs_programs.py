@@ -1,4 +1,5 @@
-"""The programs in docs/reference/client.md, run as they are written there, with the ports of this test in place of theirs."""
+"""The programs in docs/reference/client.md, run as they are written there, with the ports of this
+test in place of theirs."""
 
 from __future__ import annotations
 
@@ -14,7 +15,11 @@ import pytest
 from tests.support.devcluster import ROOT, DevCluster
 from tests.support.redis_server import RedisServer
 
-PROGRAMS = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/reference/client.md").read_text(), re.MULTILINE | re.DOTALL)
+PROGRAMS = re.findall(
+    r"^```python\n(.*?)^```",
+    (ROOT / "docs/reference/client.md").read_text(),
+    re.MULTILINE | re.DOTALL,
+)
 TOLD = [["1", "0", "sold out at 0"], ["100"], ["again in 60 s at most"], ["1", "1"]]
 
 
@@ -22,13 +27,17 @@ TOLD = [["1", "0", "sold out at 0"], ["100"], ["again in 60 s at most"], ["1", "
 def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
     with (
         RedisServer(tmp_path_factory.mktemp("redis")) as cache,
-        DevCluster(tmp_path_factory.mktemp("docs"), 1, "--cache", f"127.0.0.1:{cache.port}") as cluster,
+        DevCluster(
+            tmp_path_factory.mktemp("docs"), 1, "--cache", f"127.0.0.1:{cache.port}"
+        ) as cluster,
     ):
         yield {"7001": cluster.resp_port(0), "6380": cache.port}
 
 
 @pytest.mark.parametrize("number", range(len(TOLD)))
-def test_a_program_of_the_page_does_what_it_says(ports: dict[str, int], tmp_path: Path, number: int) -> None:
+def test_a_program_of_the_page_does_what_it_says(
+    ports: dict[str, int], tmp_path: Path, number: int
+) -> None:
     if number:
         # The last program begins with a counter that another one has used.
         PROGRAMS[number] = PROGRAMS[number].replace('"visits"', f'"visits:{number}"')
@@ -36,7 +45,14 @@ def test_a_program_of_the_page_does_what_it_says(ports: dict[str, int], tmp_path
     path = tmp_path / "program.py"
     path.write_text(program)
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "client")}
-    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=150, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        env=environment,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == TOLD[number]
 

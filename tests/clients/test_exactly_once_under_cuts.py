@@ -1,7 +1,8 @@
-"""Exactly once, from the client's side: connections cut at every byte of a request and of its reply, and leaders that are killed meanwhile.
+"""Exactly once, from the client's side: connections cut at every byte of a request and of its
+reply, and leaders that are killed meanwhile.
 
-A counter must have grown by exactly what was acknowledged. One more is a command that was executed twice, one less a lost one.
-"""
+A counter must have grown by exactly what was acknowledged. One more is a command that was executed
+twice, one less a lost one."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ from tests.support.faces import FACES
 from tests.support.proxy import Cut, Proxy
 
 QUIET: dict[str, Any] = {"discover": False, "driver_info": None}
-"""Nothing is sent on a new connection before the command itself, so that a position in the stream is a position in the command."""
+"""Nothing is sent on a new connection before the command itself, so that a position in the stream
+is a position in the command."""
 LONGEST_REQUEST, LONGEST_BATCH, LONGEST_REPLY, LONGEST_BATCH_REPLY = 75, 150, 8, 45
 """Bytes, rather more than there are."""
 NEMESIS_S = 10.0
@@ -54,7 +56,8 @@ def rotating(cluster: DevCluster) -> Any:
 
 
 def every(direction: str, longest: int, whole_reply: Callable[[], int]) -> Iterator[Cut]:
-    """A cut at each byte, first 0; the connection after it ends when it has brought one whole reply, so that the next cut gets its turn."""
+    """A cut at each byte, first 0; the connection after it ends when it has brought one whole
+    reply, so that the next cut gets its turn."""
     for byte in range(longest):
         yield Cut(**{direction: byte})
         yield Cut(to_client=whole_reply())
@@ -65,7 +68,9 @@ SWEEP = pytest.mark.parametrize("direction", ["to_node", "to_client"])
 
 @FACES
 @SWEEP
-def test_a_command_is_counted_once_whichever_byte_is_the_last(dying: DevCluster, key: str, face: Any, direction: str) -> None:
+def test_a_command_is_counted_once_whichever_byte_is_the_last(
+    dying: DevCluster, key: str, face: Any, direction: str
+) -> None:
     told: list[int] = []
     longest = {"to_node": LONGEST_REQUEST, "to_client": LONGEST_REPLY}[direction]
     cuts = every(direction, longest, lambda: len(f":{len(told) + 1}\r\n"))
@@ -80,10 +85,16 @@ def test_a_command_is_counted_once_whichever_byte_is_the_last(dying: DevCluster,
 
 @FACES
 @SWEEP
-def test_a_batch_is_counted_once_whichever_byte_is_the_last(dying: DevCluster, key: str, face: Any, direction: str) -> None:
+def test_a_batch_is_counted_once_whichever_byte_is_the_last(
+    dying: DevCluster, key: str, face: Any, direction: str
+) -> None:
     told = 0
     longest = {"to_node": LONGEST_BATCH, "to_client": LONGEST_BATCH_REPLY}[direction]
-    cuts = every(direction, longest, lambda: len(f"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:{told + 1}\r\n:{-2 * told - 2}\r\n"))
+    cuts = every(
+        direction,
+        longest,
+        lambda: len(f"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:{told + 1}\r\n:{-2 * told - 2}\r\n"),
+    )
     with Proxy(rotating(dying), cuts) as proxy, face(proxy.url, **QUIET) as counters:
         while proxy.made < 2 * longest:
             told += 1
@@ -94,12 +105,18 @@ def test_a_batch_is_counted_once_whichever_byte_is_the_last(dying: DevCluster, k
 
 
 @FACES
-def test_lost_replies_and_lost_requests_leave_no_producer_behind(dying: DevCluster, key: str, face: Any) -> None:
-    """Every call ends without an answer, by a cut before or behind its execution; all go on as one producer."""
+def test_lost_replies_and_lost_requests_leave_no_producer_behind(
+    dying: DevCluster, key: str, face: Any
+) -> None:
+    """Every call ends without an answer, by a cut before or behind its execution; all go on as one
+    producer."""
     before = producers(dying)
     cuts = (Cut(to_node=20) if turn % 2 else Cut(to_client=1) for turn in range(40))
     unknown = 0
-    with Proxy(rotating(dying), cuts) as proxy, face(proxy.url, deadline_s=0.01, connections=1, **QUIET) as counters:
+    with (
+        Proxy(rotating(dying), cuts) as proxy,
+        face(proxy.url, deadline_s=0.01, connections=1, **QUIET) as counters,
+    ):
         for _ in range(40):
             try:
                 counters.incr(key)
@@ -115,7 +132,11 @@ def producers(cluster: DevCluster) -> int:
     """As the first node counts them, which has applied all that was answered before."""
     with cluster.client(0) as reader:
         reader.get("any")
-    page = urllib.request.urlopen(f"http://127.0.0.1:{cluster.ports(0)['http']}/metrics", timeout=10).read().decode()
+    page = (
+        urllib.request.urlopen(f"http://127.0.0.1:{cluster.ports(0)['http']}/metrics", timeout=10)
+        .read()
+        .decode()
+    )
     found = re.search(r"^counter_producers (\d+)", page, re.MULTILINE)
     assert found is not None
     return int(found[1])
@@ -135,14 +156,19 @@ def random_cuts(seed: int) -> Iterator[Cut | None]:
 
 
 @FACES
-def test_leaders_are_killed_and_connections_cut_and_every_increment_counts_once(dying: DevCluster, key: str, face: Any) -> None:
+def test_leaders_are_killed_and_connections_cut_and_every_increment_counts_once(
+    dying: DevCluster, key: str, face: Any
+) -> None:
     seed = random.randrange(1_000_000)
     told: list[int] = []
     batches: list[int] = []
     problems: list[str] = []
     stop = threading.Event()
 
-    with Proxy(rotating(dying), random_cuts(seed)) as proxy, face(proxy.url, deadline_s=60.0, discover=False) as counters:
+    with (
+        Proxy(rotating(dying), random_cuts(seed)) as proxy,
+        face(proxy.url, deadline_s=60.0, discover=False) as counters,
+    ):
 
         def single() -> None:
             try:
@@ -159,7 +185,10 @@ def test_leaders_are_killed_and_connections_cut_and_every_increment_counts_once(
             except Exception as error:
                 problems.append(f"seed {seed}: {error!r}")
 
-        workers = [threading.Thread(target=work, daemon=True) for work in (single, single, single, batch, batch)]
+        workers = [
+            threading.Thread(target=work, daemon=True)
+            for work in (single, single, single, batch, batch)
+        ]
         for worker in workers:
             worker.start()
         end = time.monotonic() + NEMESIS_S

@@ -1,4 +1,5 @@
-"""redis-py as people have it, in both protocols, blocking and not, through the leader and through a follower."""
+"""redis-py as people have it, in both protocols, blocking and not, through the leader and through a
+follower."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def test_redis_py_pipelines_in_order(client: redis.Redis, key: str) -> None:
     assert replies == [value for told in range(1, 501) for value in (told, str(told))]
 
 
-def test_redis_py_transactions_are_one_step(cluster: DevCluster, client: redis.Redis, key: str) -> None:
+def test_redis_py_transactions_are_one_step(
+    cluster: DevCluster, client: redis.Redis, key: str
+) -> None:
     """Two sides of a balance never differ for a reader of another node."""
     left, right = key + ":left", key + ":right"
     client.mset({left: 1000, right: 0})
@@ -85,7 +88,9 @@ def test_redis_py_transactions_are_one_step(cluster: DevCluster, client: redis.R
     assert client.mget([left, right]) == ["650", "350"]
 
 
-def test_an_error_in_a_pipeline_is_the_error_of_its_command_only(client: redis.Redis, key: str) -> None:
+def test_an_error_in_a_pipeline_is_the_error_of_its_command_only(
+    client: redis.Redis, key: str
+) -> None:
     client.set(key, 2**63 - 1)
     with client.pipeline(transaction=False) as pipeline:
         pipeline.incr(key)
@@ -118,8 +123,11 @@ def test_redis_py_lock_free_compare_and_set(client: redis.Redis, key: str) -> No
     assert client.get(key) == "6"
 
 
-def test_what_is_watched_on_one_node_and_changed_on_another_fails_the_transaction(cluster: DevCluster, node: int, key: str) -> None:
-    """Six threads on all nodes raise one counter by redis-py's own optimistic lock: GET, MULTI, SET. None of the steps is lost."""
+def test_what_is_watched_on_one_node_and_changed_on_another_fails_the_transaction(
+    cluster: DevCluster, node: int, key: str
+) -> None:
+    """Six threads on all nodes raise one counter by redis-py's own optimistic lock: GET, MULTI,
+    SET. None of the steps is lost."""
     rounds, broken = 12, []
 
     def climb(number: int) -> None:
@@ -147,7 +155,9 @@ def test_what_is_watched_on_one_node_and_changed_on_another_fails_the_transactio
     assert broken, "with so many at once some must have been in each other's way"
 
 
-def test_a_connection_that_ends_leaves_no_watch_behind(cluster: DevCluster, node: int, key: str) -> None:
+def test_a_connection_that_ends_leaves_no_watch_behind(
+    cluster: DevCluster, node: int, key: str
+) -> None:
     def watches() -> int:
         with cluster.client(node, decode_responses=True) as client:
             return int(client.info("clients")["watching_clients"])
@@ -177,7 +187,12 @@ def test_the_node_answers_about_itself_in_a_transaction(client: redis.Redis, key
 
 def test_asyncio_clients_of_all_nodes_get_distinct_values(cluster: DevCluster, key: str) -> None:
     async def count() -> list[int]:
-        clients = [redis.asyncio.Redis(host="127.0.0.1", port=cluster.resp_port(n % cluster.size), protocol=2 + n % 2) for n in range(30)]
+        clients = [
+            redis.asyncio.Redis(
+                host="127.0.0.1", port=cluster.resp_port(n % cluster.size), protocol=2 + n % 2
+            )
+            for n in range(30)
+        ]
 
         async def many(client: redis.asyncio.Redis) -> list[int]:
             async with client:
@@ -188,8 +203,12 @@ def test_asyncio_clients_of_all_nodes_get_distinct_values(cluster: DevCluster, k
     assert sorted(asyncio.run(count())) == list(range(1, 601))
 
 
-def test_a_client_that_pipelines_over_many_small_packets_gets_every_reply(cluster: DevCluster, node: int, key: str) -> None:
-    request = b"".join(b"*2\r\n$4\r\nINCR\r\n$%d\r\n%s\r\n" % (len(key), key.encode()) for _ in range(20))
+def test_a_client_that_pipelines_over_many_small_packets_gets_every_reply(
+    cluster: DevCluster, node: int, key: str
+) -> None:
+    request = b"".join(
+        b"*2\r\n$4\r\nINCR\r\n$%d\r\n%s\r\n" % (len(key), key.encode()) for _ in range(20)
+    )
     with Wire(cluster.resp_port(node)) as wire:
         for position in range(0, len(request), 7):
             wire.send_bytes(request[position : position + 7])

@@ -1,7 +1,8 @@
-"""The same words to a node and to a real Redis of this machine: the same replies, on the wire, in both protocols.
+"""The same words to a node and to a real Redis of this machine: the same replies, on the wire, in
+both protocols.
 
-Commands newer than that Redis (INCREX, SET … IFEQ) and what is deliberately other (a value must be an integer, WATCH) are tested elsewhere.
-"""
+Commands newer than that Redis (INCREX, SET … IFEQ) and what is deliberately other (a value must be
+an integer, WATCH) are tested elsewhere."""
 
 from __future__ import annotations
 
@@ -93,7 +94,16 @@ SESSIONS: dict[str, list[str]] = {
             f"EXPIREAT k {FAR}",
             "EXPIRETIME k",
         ),
-        *(f"PEXPIREAT k {FAR_MS}", "PEXPIRETIME k", "SET k 2 KEEPTTL", "EXPIRETIME k", "INCR k", "EXPIRETIME k", "SET k 1", "EXPIRETIME k"),
+        *(
+            f"PEXPIREAT k {FAR_MS}",
+            "PEXPIRETIME k",
+            "SET k 2 KEEPTTL",
+            "EXPIRETIME k",
+            "INCR k",
+            "EXPIRETIME k",
+            "SET k 1",
+            "EXPIRETIME k",
+        ),
         *(
             "EXPIRE k 100 NX",
             "EXPIRE k 200 NX",
@@ -105,10 +115,34 @@ SESSIONS: dict[str, list[str]] = {
             "EXPIRE k 0",
             "EXISTS k",
         ),
-        *("SETEX k 100 5", "TTL k", "SETEX k 0 5", "PSETEX k 100000 5", "GETEX k PERSIST", "TTL k", "GETEX k EX 100", "TTL k", "GETEX none"),
+        *(
+            "SETEX k 100 5",
+            "TTL k",
+            "SETEX k 0 5",
+            "PSETEX k 100000 5",
+            "GETEX k PERSIST",
+            "TTL k",
+            "GETEX k EX 100",
+            "TTL k",
+            "GETEX none",
+        ),
     ],
     "transactions": [
-        *("MULTI", "INCR k", "GET k", "EXEC", "MULTI", "INCR k", "DISCARD", "GET k", "EXEC", "DISCARD", "MULTI", "MULTI", "EXEC"),
+        *(
+            "MULTI",
+            "INCR k",
+            "GET k",
+            "EXEC",
+            "MULTI",
+            "INCR k",
+            "DISCARD",
+            "GET k",
+            "EXEC",
+            "DISCARD",
+            "MULTI",
+            "MULTI",
+            "EXEC",
+        ),
         *(
             "MULTI",
             "INCR",
@@ -187,7 +221,8 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 def _still(reply: object) -> object:
-    """The seconds left until FAR depend on when one asks, and two servers are asked one after the other; EXPIRETIME compares the moment."""
+    """The seconds left until FAR depend on when one asks, and two servers are asked one after the
+    other; EXPIRETIME compares the moment."""
     if isinstance(reply, list):
         return [_still(part) for part in reply]
     return "seconds left" if isinstance(reply, int) and 10**10 < reply < int(FAR) else reply
@@ -196,23 +231,53 @@ def _still(reply: object) -> object:
 def replies(port: int, resp: int, session: list[str]) -> list[object]:
     with Wire(port, resp) as wire:
         wire("FLUSHALL")
-        told = [wire(*(("" if word == "''" else word) for word in line.split())) for line in session]
-    return [sorted(reply) if line.startswith("KEYS") else _still(reply) for line, reply in zip(session, told, strict=True)]
+        told = [
+            wire(*(("" if word == "''" else word) for word in line.split())) for line in session
+        ]
+    return [
+        sorted(reply) if line.startswith("KEYS") else _still(reply)
+        for line, reply in zip(session, told, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("resp", [2, 3])
 @pytest.mark.parametrize("name", SESSIONS)
-def test_replies_are_those_of_redis(cluster: DevCluster, beside: RedisServer, node: int, resp: int, name: str) -> None:
+def test_replies_are_those_of_redis(
+    cluster: DevCluster, beside: RedisServer, node: int, resp: int, name: str
+) -> None:
     session = SESSIONS[name]
-    ours, theirs = replies(cluster.resp_port(node), resp, session), replies(beside.port, resp, session)
-    differences = [f"{line}: {a!r}, Redis: {b!r}" for line, a, b in zip(session, ours, theirs, strict=True) if a != b]
+    ours, theirs = (
+        replies(cluster.resp_port(node), resp, session),
+        replies(beside.port, resp, session),
+    )
+    differences = [
+        f"{line}: {a!r}, Redis: {b!r}"
+        for line, a, b in zip(session, ours, theirs, strict=True)
+        if a != b
+    ]
     assert not differences, "\n".join(differences)
 
 
 names = st.sampled_from(["a", "b", "c"])
 numbers = st.one_of(st.integers(-5, 5), st.sampled_from([int(MOST), int(LEAST)])).map(str)
 commands = st.one_of(
-    st.tuples(st.sampled_from(["INCR", "DECR", "GET", "DEL", "EXISTS", "PERSIST", "TTL", "GETDEL", "EXPIRETIME", "TYPE"]), names),
+    st.tuples(
+        st.sampled_from(
+            [
+                "INCR",
+                "DECR",
+                "GET",
+                "DEL",
+                "EXISTS",
+                "PERSIST",
+                "TTL",
+                "GETDEL",
+                "EXPIRETIME",
+                "TYPE",
+            ]
+        ),
+        names,
+    ),
     st.tuples(st.sampled_from(["INCRBY", "DECRBY", "SET", "GETSET", "SETNX"]), names, numbers),
     st.tuples(st.just("SET"), names, numbers, st.sampled_from(["NX", "XX", "GET", "KEEPTTL"])),
     st.tuples(st.sampled_from(["MSET", "MSETNX"]), names, numbers, names, numbers),
@@ -221,9 +286,13 @@ commands = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(session=st.lists(commands.map(" ".join), min_size=1, max_size=25))
-def test_whatever_is_said_the_replies_are_those_of_redis(cluster: DevCluster, beside: RedisServer, session: list[str]) -> None:
+def test_whatever_is_said_the_replies_are_those_of_redis(
+    cluster: DevCluster, beside: RedisServer, session: list[str]
+) -> None:
     session = [*session, "DISCARD", "MGET a b c"]
     assert replies(cluster.resp_port(1), 2, session) == replies(beside.port, 2, session)
 
@@ -248,4 +317,6 @@ def test_commands_newer_than_the_redis_beside(cluster: DevCluster, node: int, ke
 def test_the_redis_beside_is_new_enough(beside: RedisServer) -> None:
     with redis.Redis(host="127.0.0.1", port=beside.port) as client:
         version = str(client.info("server")["redis_version"])
-    assert int(version.split(".")[0]) >= 7, f"redis-server is {version}; at least 7.0 is compared with"
+    assert int(version.split(".")[0]) >= 7, (
+        f"redis-server is {version}; at least 7.0 is compared with"
+    )

@@ -1,10 +1,10 @@
-"""Client libraries of several languages with their defaults, all at once against one cluster that first loses
-their answers on the way and then its leader, while they count.
+"""Client libraries of several languages with their defaults, all at once against one cluster that
+first loses their answers on the way and then its leader, while they count.
 
-They are connected through a proxy that stands for the Service of a cluster: to the leader, and after its death to a node that lives. Each runs
-twice: with its defaults, and told to repeat nothing by itself (`once`). What they tell is the table in docs/reference/clients.md; `--rewrite` writes
-it anew. Clients whose tool chain is not on this machine are skipped, each with the reason.
-"""
+They are connected through a proxy that stands for the Service of a cluster: to the leader, and
+after its death to a node that lives. Each runs twice: with its defaults, and told to repeat nothing
+by itself (`once`). What they tell is the table in docs/reference/clients.md; `--rewrite` writes it
+anew. Clients whose tool chain is not on this machine are skipped, each with the reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ GIVE_UP_S, END_S = 150.0, 30.0
 AFTER_THE_LOSS_S = 2.0
 WORKERS = 4
 AT_ONCE = 4
-"""Programs that start and make their checks. The others wait, else they cost each other the time-outs that they have by default."""
+"""Programs that start and make their checks. The others wait, else they cost each other the
+time-outs that they have by default."""
 BACK = 20
 """So many increments after the death of its node show that a client is back."""
 MOST_REPETITIONS = 12
@@ -82,9 +83,17 @@ class Run:
         self.told = Told()
         self.checked, self.counting = threading.Event(), threading.Event()
         command = [*client.command(), str(port), self.key, *(["once"] if mode == "once" else [])]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         self.noise = ""
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._read_errors)]
+        self._threads = [
+            threading.Thread(target=work, daemon=True) for work in (self._read, self._read_errors)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -148,7 +157,11 @@ def wait_back(cluster: DevCluster, node: int, going: list[Run]) -> None:
     end = time.monotonic() + GIVE_UP_S
     left = list(going)
     while left and time.monotonic() < end:
-        left = [run for run in left if int(cluster.read(node, run.key) or 0) <= run.told.acknowledged_before_the_kill + BACK]
+        left = [
+            run
+            for run in left
+            if int(cluster.read(node, run.key) or 0) <= run.told.acknowledged_before_the_kill + BACK
+        ]
         time.sleep(0.1)
 
 
@@ -167,11 +180,15 @@ def runs(cluster: DevCluster) -> Iterator[dict[tuple[str, str], Run | str]]:
             for run in going:
                 run.count()
             for run in going:
-                assert run.counting.wait(GIVE_UP_S), f"{run.key} does not count: {run.told.basics} {run.noise}"
+                assert run.counting.wait(GIVE_UP_S), (
+                    f"{run.key} does not count: {run.told.basics} {run.noise}"
+                )
             service.lose_replies()
             time.sleep(AFTER_THE_LOSS_S)
             survivor = (leader + 1) % cluster.size
-            del ports[0]  # a Service sends to nodes that are ready: what is started anew is not, for some time
+            del ports[
+                0
+            ]  # a Service sends to nodes that are ready: what is started anew is not, for some time
             cluster.signal(leader, signal.SIGKILL)
             for run in going:
                 run.told.acknowledged_before_the_kill = int(cluster.read(survivor, run.key) or 0)
@@ -194,7 +211,9 @@ def told(runs: dict[tuple[str, str], Run | str], client: Client, mode: str) -> T
     run = runs[client.name, mode]
     if isinstance(run, str):
         pytest.skip(run)
-    assert run.told.counting, f"{client.name} did not come to its end: {run.told.basics} {run.noise}"
+    assert run.told.counting, (
+        f"{client.name} did not come to its end: {run.told.basics} {run.noise}"
+    )
     return run.told
 
 
@@ -209,48 +228,78 @@ def test_all_that_is_checked_works(told: Told, client: Client) -> None:
 
 @EACH_CLIENT
 @pytest.mark.parametrize("mode", MODES)
-def test_nothing_acknowledged_is_lost_and_the_client_goes_on_after_the_death_of_its_node(told: Told, client: Client) -> None:
+def test_nothing_acknowledged_is_lost_and_the_client_goes_on_after_the_death_of_its_node(
+    told: Told, client: Client
+) -> None:
     acknowledged = told.counting["acknowledged"]
     assert acknowledged <= told.final, "an acknowledged increment was lost"
-    assert client.name in ENDS or told.final > told.acknowledged_before_the_kill + BACK, f"the client did not come back: {told.counting}"
+    assert client.name in ENDS or told.final > told.acknowledged_before_the_kill + BACK, (
+        f"the client did not come back: {told.counting}"
+    )
     assert told.unacknowledged <= WORKERS * MOST_REPETITIONS
 
 
 @EACH_CLIENT
 @pytest.mark.parametrize("mode", ["once"])
-def test_a_client_that_repeats_nothing_counts_no_more_than_it_tells(told: Told, client: Client) -> None:
+def test_a_client_that_repeats_nothing_counts_no_more_than_it_tells(
+    told: Told, client: Client
+) -> None:
     """What was not acknowledged was told as an error, or was still on its way at the end."""
     assert told.unacknowledged <= sum(told.errors.values()) + WORKERS, told.counting
 
 
-# --- the page -----------------------------------------------------------------------------------------------------------------
+# --- the page -------------------------------------------------------------------------------------
 
-BEGIN, END = "<!-- begin: written by tests/clients/test_stock_programs.py --rewrite -->", "<!-- end -->"
-HEAD = "| client | version | speaks | works | by default it tells | and counts twice | to repeat nothing |"
+BEGIN, END = (
+    "<!-- begin: written by tests/clients/test_stock_programs.py --rewrite -->",
+    "<!-- end -->",
+)
+HEAD = (
+    "| client | version | speaks | works | by default it tells | and counts twice | to repeat "
+    "nothing |"
+)
 
 
 def row(client: Client, found: dict[str, Told]) -> str:
     default = found["default"]
     works = [name for name in CHECKS[3:] if default.basics.get(name) == "ok"]
     twice = max(0, default.unacknowledged - sum(default.errors.values()))
-    cells = [client.name, client.version, default.basics["protocol"], ", ".join(works), seen(default), str(twice), SETTINGS[client.name]]
+    cells = [
+        client.name,
+        client.version,
+        default.basics["protocol"],
+        ", ".join(works),
+        seen(default),
+        str(twice),
+        SETTINGS[client.name],
+    ]
     return "| " + " | ".join(cells) + " |"
 
 
 def seen(told: Told) -> str:
-    errors = "; ".join(f"{count} times `{text[:60]}`" for text, count in sorted(told.errors.items())) or "no error"
+    errors = (
+        "; ".join(f"{count} times `{text[:60]}`" for text, count in sorted(told.errors.items()))
+        or "no error"
+    )
     return f"{errors}; silent for {told.counting['gap_ms'] / 1000:.1f} s"
 
 
-def test_the_page_of_the_clients_is_current(runs: dict[tuple[str, str], Run | str], request: pytest.FixtureRequest) -> None:
-    """Clients, versions, protocols and what works; what one failover looked like is another each time."""
+def test_the_page_of_the_clients_is_current(
+    runs: dict[tuple[str, str], Run | str], request: pytest.FixtureRequest
+) -> None:
+    """Clients, versions, protocols and what works; what one failover looked like is another each
+    time."""
     missing = [reason for reason in runs.values() if isinstance(reason, str)]
     if missing:
         pytest.skip(missing[0])
     rows = []
     for client in CLIENTS:
-        of_client = {mode: run.told for mode in MODES if isinstance(run := runs[client.name, mode], Run)}
-        assert all(told.counting for told in of_client.values()), f"{client.name} did not come to its end"
+        of_client = {
+            mode: run.told for mode in MODES if isinstance(run := runs[client.name, mode], Run)
+        }
+        assert all(told.counting for told in of_client.values()), (
+            f"{client.name} did not come to its end"
+        )
         rows.append(row(client, of_client))
     text = PAGE.read_text()
     before, _, rest = text.partition(BEGIN)
@@ -260,6 +309,6 @@ def test_the_page_of_the_clients_is_current(runs: dict[tuple[str, str], Run | st
         PAGE.write_text(before + "\n".join(lines) + after)
         return
     written = [line.split(" | ") for line in table.strip().splitlines()]
-    assert [cells[:4] + cells[-1:] for cells in written[2:]] == [line.split(" | ")[:4] + line.split(" | ")[-1:] for line in rows], (
-        "docs/reference/clients.md is stale: run this test with --rewrite"
-    )
+    assert [cells[:4] + cells[-1:] for cells in written[2:]] == [
+        line.split(" | ")[:4] + line.split(" | ")[-1:] for line in rows
+    ], "docs/reference/clients.md is stale: run this test with --rewrite"

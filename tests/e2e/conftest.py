@@ -1,8 +1,9 @@
-"""Fixtures of the end-to-end tests: the shared CounterCluster, namespaces of their own, and what is checked after every test.
+"""Fixtures of the end-to-end tests: the shared CounterCluster, namespaces of their own, and what is
+checked after every test.
 
-After each test the operator's pods must neither have restarted nor been replaced, unless the test is marked `disturbs_operator`.
-A failure leaves pods, events, logs and node status in a folder whose name is printed.
-"""
+After each test the operator's pods must neither have restarted nor been replaced, unless the test
+is marked `disturbs_operator`. A failure leaves pods, events, logs and node status in a folder whose
+name is printed."""
 
 from __future__ import annotations
 
@@ -21,7 +22,15 @@ import pytest
 from examples.demo_counters import CounterCluster, Tools
 from examples.demo_kube import API, Namespace, Object, diagnose, kubectl, wait
 from tests.e2e import waits
-from tests.e2e.rig import FIGURES, Rig, figure, manifest, operator_lack, operator_pods, operator_said
+from tests.e2e.rig import (
+    FIGURES,
+    Rig,
+    figure,
+    manifest,
+    operator_lack,
+    operator_pods,
+    operator_said,
+)
 
 HERE = Path(__file__).resolve().parent
 SHARED = Namespace(f"e2e-shared-{os.getpid()}")
@@ -29,7 +38,9 @@ LOCK = Path(tempfile.gettempdir(), "countercluster-e2e.lock")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "disturbs_operator: ends operator pods on purpose, or what they talk to")
+    config.addinivalue_line(
+        "markers", "disturbs_operator: ends operator pods on purpose, or what they talk to"
+    )
     config.addinivalue_line("markers", "slow: minutes; run by `make e2e-all`")
 
 
@@ -49,19 +60,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def kubernetes() -> Iterator[None]:
-    """Without a KUBECONFIG in the environment these tests are skipped; with one that does not work they fail."""
+    """Without a KUBECONFIG in the environment these tests are skipped; with one that does not work
+    they fail."""
     if not os.environ.get("KUBECONFIG"):
         pytest.skip("no KUBECONFIG: run `make e2e`, which brings a cluster up")
-    if "counterclusters" not in kubectl("api-resources", "--api-group=countercluster.io", check=False, seconds=30):
+    if "counterclusters" not in kubectl(
+        "api-resources", "--api-group=countercluster.io", check=False, seconds=30
+    ):
         pytest.fail("the cluster has no CounterCluster resource: run `make cluster`", pytrace=False)
     with LOCK.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pytest.fail(f"another run of these tests is using the cluster ({LOCK} is locked)", pytrace=False)
+            pytest.fail(
+                f"another run of these tests is using the cluster ({LOCK} is locked)", pytrace=False
+            )
         for left in API.items("/api/v1/namespaces"):
             if left["metadata"]["name"].startswith("e2e-"):  # of a run that was interrupted
-                kubectl("delete", "namespace", left["metadata"]["name"], "--wait=false", "--ignore-not-found")
+                kubectl(
+                    "delete",
+                    "namespace",
+                    left["metadata"]["name"],
+                    "--wait=false",
+                    "--ignore-not-found",
+                )
         for node in API.items("/api/v1/nodes"):
             if node["spec"].get("unschedulable"):
                 kubectl("uncordon", node["metadata"]["name"])
@@ -80,9 +102,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
     if report.failed and report.when in ("setup", "call"):
-        spaces = [Namespace(ns["metadata"]["name"]) for ns in API.items("/api/v1/namespaces") if ns["metadata"]["name"].startswith("e2e-")]
+        spaces = [
+            Namespace(ns["metadata"]["name"])
+            for ns in API.items("/api/v1/namespaces")
+            if ns["metadata"]["name"].startswith("e2e-")
+        ]
         folder = diagnose(spaces, diagnostics_folder() / item.name)
-        report.sections.append(("diagnostics", f"pods, events, logs and node status are in {folder}"))
+        report.sections.append(
+            ("diagnostics", f"pods, events, logs and node status are in {folder}")
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +120,9 @@ def operator_unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
     start = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     yield
     if request.node.get_closest_marker("disturbs_operator") is None:
-        assert operator_pods() == before, f"the operator's pods (name, restarts) were {before} and are {operator_pods()}"
+        assert operator_pods() == before, (
+            f"the operator's pods (name, restarts) were {before} and are {operator_pods()}"
+        )
         assert not operator_said(start), f"the operator's log has {operator_said(start)}"
 
 
@@ -108,7 +138,8 @@ def space(request: pytest.FixtureRequest) -> Iterator[Namespace]:
 
 @pytest.fixture
 def plugin_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """kubectl finds its plugin, as if pip had put it on PATH (that it does: tests/apiserver/test_plugin_installed.py)."""
+    """kubectl finds its plugin, as if pip had put it on PATH (that it does:
+    tests/apiserver/test_plugin_installed.py)."""
     script = tmp_path / "kubectl-counters"
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m kubectl_counters "$@"\n')
     script.chmod(0o755)
@@ -158,12 +189,14 @@ AS_MADE: Object = {
     "rollout": {"strategy": "LeaderLast"},
     "healing": {"replaceLostAfterSeconds": 300},
 }
-"""What the tests change, but for what a roll would undo: they leave the image and the settings as they are."""
+"""What the tests change, but for what a roll would undo: they leave the image and the settings as
+they are."""
 
 
 @pytest.fixture
 def rig(fresh: tuple[Rig, float]) -> Iterator[Rig]:
-    """The shared CounterCluster with three voters. What a test changed is set right before the next one."""
+    """The shared CounterCluster with three voters. What a test changed is set right before the next
+    one."""
     rig, _ = fresh
     rig.patch(AS_MADE)
     if rig.counters.lack(3):

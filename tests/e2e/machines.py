@@ -1,4 +1,5 @@
-"""Machines of the local cluster, as tests take them away: containers of Docker that stop, or whose network does."""
+"""Machines of the local cluster, as tests take them away: containers of Docker that stop, or whose
+network does."""
 
 from __future__ import annotations
 
@@ -17,7 +18,11 @@ def docker(*words: str, check: bool = True) -> None:
 
 
 def workers() -> list[str]:
-    return sorted(n["metadata"]["name"] for n in API.items("/api/v1/nodes") if "node-role.kubernetes.io/control-plane" not in n["metadata"]["labels"])
+    return sorted(
+        n["metadata"]["name"]
+        for n in API.items("/api/v1/nodes")
+        if "node-role.kubernetes.io/control-plane" not in n["metadata"]["labels"]
+    )
 
 
 def machine_lack(name: str) -> str:
@@ -29,8 +34,13 @@ WAYS = (("INPUT", "-i"), ("FORWARD", "-i"), ("FORWARD", "-o"), ("OUTPUT", "-o"))
 
 
 def rules(worker: str, what: str, *, check: bool = True) -> None:
-    """`what`: -I or -D. All at once, as each exec takes seconds on a busy machine; the kubelet may use IPv6."""
-    lines = [f"{table} {what} {chain} {way} eth0 -j DROP" for table in ("iptables", "ip6tables") for chain, way in WAYS]
+    """`what`: -I or -D. All at once, as each exec takes seconds on a busy machine; the kubelet may
+    use IPv6."""
+    lines = [
+        f"{table} {what} {chain} {way} eth0 -j DROP"
+        for table in ("iptables", "ip6tables")
+        for chain, way in WAYS
+    ]
     docker("exec", worker, "sh", "-c", (" && " if check else "; ").join(lines), check=check)
 
 
@@ -46,11 +56,14 @@ def cut_off(worker: str) -> Iterator[None]:
 
 
 def place(rig: Rig, pod: str) -> str:
-    return str(next(p["spec"]["nodeName"] for p in rig.counters.pods() if p["metadata"]["name"] == pod))
+    return str(
+        next(p["spec"]["nodeName"] for p in rig.counters.pods() if p["metadata"]["name"] == pod)
+    )
 
 
 def victim_machine(rig: Rig) -> str:
-    """One with a member, and with nothing that the test itself stands on; those are moved onto one machine first."""
+    """One with a member, and with nothing that the test itself stands on; those are moved onto one
+    machine first."""
     counting = rig.space.get("pods", TOOLS)
     assert counting is not None
     tools = counting["spec"]["nodeName"]
@@ -64,7 +77,15 @@ def victim_machine(rig: Rig) -> str:
             ("kube-system", "coredns"),
         ):
             kubectl("-n", space, "rollout", "restart", f"deployment/{deployment}")
-            kubectl("-n", space, "rollout", "status", f"deployment/{deployment}", "--timeout=100s", seconds=110)
+            kubectl(
+                "-n",
+                space,
+                "rollout",
+                "status",
+                f"deployment/{deployment}",
+                "--timeout=100s",
+                seconds=110,
+            )
     finally:
         for name in workers():
             kubectl("uncordon", name)

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from examples.demo_counters import CounterCluster, Load, Tools
-from examples.demo_kube import OPERATOR_NAMESPACE, Namespace, Object, condition, kubectl, pod_ready, wait
+from examples.demo_kube import (
+    OPERATOR_NAMESPACE,
+    Namespace,
+    Object,
+    condition,
+    kubectl,
+    pod_ready,
+    wait,
+)
 from tests.e2e import waits
 
 FIGURES: dict[str, float] = {}
@@ -19,7 +27,14 @@ STEADY = ("--connections", "6", "--rate", "200", "--seconds", "400")
 
 
 def manifest(name: str, spec: Object) -> str:
-    return json.dumps({"apiVersion": "countercluster.io/v1alpha1", "kind": "CounterCluster", "metadata": {"name": name}, "spec": spec})
+    return json.dumps(
+        {
+            "apiVersion": "countercluster.io/v1alpha1",
+            "kind": "CounterCluster",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
+    )
 
 
 def figure(what: str, seconds: float) -> None:
@@ -36,7 +51,8 @@ class Rig:
     loads: list[Load]
 
     def load(self, key: str, *words: str) -> Load:
-        """A load through the client Service that counts already when this returns; at a steady pace unless told otherwise."""
+        """A load through the client Service that counts already when this returns; at a steady pace
+        unless told otherwise."""
         load = self.tools.load(key, *(words or STEADY))
         self.loads.append(load)
         if not words:
@@ -45,7 +61,11 @@ class Rig:
 
     def values(self, key: str) -> set[str]:
         """What the nodes answer, asked each by its own name: one value when they agree."""
-        return set(self.tools.values(key, [f"{pod}.{self.counters.name}-peers:6379" for pod in self.counters.pod_names()]).values())
+        return set(
+            self.tools.values(
+                key, [f"{pod}.{self.counters.name}-peers:6379" for pod in self.counters.pod_names()]
+            ).values()
+        )
 
     def wait_cached(self, key: str, value: int) -> float:
         address = f"{self.counters.name}-cache:6379"
@@ -66,7 +86,9 @@ class Rig:
 
     def patch(self, spec: Object) -> None:
         """Merges into the spec."""
-        self.space("patch", "cc", self.counters.name, "--type=merge", "-p", json.dumps({"spec": spec}))
+        self.space(
+            "patch", "cc", self.counters.name, "--type=merge", "-p", json.dumps({"spec": spec})
+        )
 
     def status(self) -> Object:
         return dict((self.counters.get() or {}).get("status") or {})
@@ -80,12 +102,15 @@ class Rig:
         return wait(f"{which}={status} ({reason})", seconds, lack)
 
     def check(self, key: str, load: Load, longest_gap_s: float) -> None:
-        """Ends the load: nothing lost, nothing doubled, one value everywhere, and no silence longer than that. The gap is told at the end."""
+        """Ends the load: nothing lost, nothing doubled, one value everywhere, and no silence longer
+        than that. The gap is told at the end."""
         books = load.stop()
         gap = books["gap"]["lengthSeconds"]
         figure(f"longest gap: {key}", gap)
         assert self.values(key) == {str(books["final"])}
-        assert gap <= longest_gap_s, f"no acknowledgement for {gap} s, from {books['gap']['startSeconds']} s on"
+        assert gap <= longest_gap_s, (
+            f"no acknowledgement for {gap} s, from {books['gap']['startSeconds']} s on"
+        )
 
     def end_loads(self) -> None:
         for load in self.loads:
@@ -96,7 +121,9 @@ class Rig:
 def operator_pods() -> dict[str, int]:
     """Name and restarts of each that is not just ending."""
     return {
-        pod["metadata"]["name"]: sum(s["restartCount"] for s in pod["status"].get("containerStatuses", []))
+        pod["metadata"]["name"]: sum(
+            s["restartCount"] for s in pod["status"].get("containerStatuses", [])
+        )
         for pod in Namespace(OPERATOR_NAMESPACE).list("pods")
         if "deletionTimestamp" not in pod["metadata"]
     }
@@ -104,7 +131,11 @@ def operator_pods() -> dict[str, int]:
 
 def operator_lack() -> str:
     pods = Namespace(OPERATOR_NAMESPACE).list("pods")
-    return "" if pods and all(pod_ready(pod) for pod in pods) else f"{len(pods)} operator pods, not all ready"
+    return (
+        ""
+        if pods and all(pod_ready(pod) for pod in pods)
+        else f"{len(pods)} operator pods, not all ready"
+    )
 
 
 SIGNS = ('"level": "error"', '"level": "critical"', "pass failed", "Traceback")
@@ -112,11 +143,24 @@ SIGNS = ('"level": "error"', '"level": "critical"', "pass failed", "Traceback")
 
 def operator_said(since: str) -> list[str]:
     """Errors and failed passes in the operator's log since that moment (RFC 3339)."""
-    logs = [kubectl("-n", OPERATOR_NAMESPACE, "logs", pod, f"--since-time={since}", check=False) for pod in operator_pods()]
-    return [line[:1000] for line in "\n".join(logs).splitlines() if any(sign in line for sign in SIGNS)]
+    logs = [
+        kubectl("-n", OPERATOR_NAMESPACE, "logs", pod, f"--since-time={since}", check=False)
+        for pod in operator_pods()
+    ]
+    return [
+        line[:1000] for line in "\n".join(logs).splitlines() if any(sign in line for sign in SIGNS)
+    ]
 
 
 def change_operator(*changes: str) -> None:
     """`kubectl set env` or another change of the operator's Deployment, rolled out to the end."""
     kubectl("-n", OPERATOR_NAMESPACE, *changes)
-    kubectl("-n", OPERATOR_NAMESPACE, "rollout", "status", "deployment/countercluster-operator", "--timeout=100s", seconds=110)
+    kubectl(
+        "-n",
+        OPERATOR_NAMESPACE,
+        "rollout",
+        "status",
+        "deployment/countercluster-operator",
+        "--timeout=100s",
+        seconds=110,
+    )

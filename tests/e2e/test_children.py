@@ -1,4 +1,5 @@
-"""What belongs to a CounterCluster: it comes back when deleted, and goes when the CounterCluster goes."""
+"""What belongs to a CounterCluster: it comes back when deleted, and goes when the CounterCluster
+goes."""
 
 from __future__ import annotations
 
@@ -10,9 +11,12 @@ from tests.e2e import waits
 from tests.e2e.rig import Rig, manifest
 
 KINDS = (
-    "services", "configmaps", "secrets", "serviceaccounts", "poddisruptionbudgets", "networkpolicies", "deployments", "statefulsets"
+    "services", "configmaps", "secrets", "serviceaccounts", "poddisruptionbudgets",
+    "networkpolicies", "deployments", "statefulsets"
 )  # fmt: skip
-NAMED = {("statefulsets", "clicks"), ("deployments", "clicks-cache")} | {("services", name) for name in ("clicks", "clicks-peers", "clicks-cache")}
+NAMED = {("statefulsets", "clicks"), ("deployments", "clicks-cache")} | {
+    ("services", name) for name in ("clicks", "clicks-peers", "clicks-cache")
+}
 """The names that are part of the contract (design); the others may be called otherwise."""
 
 
@@ -24,12 +28,14 @@ def children(counters: CounterCluster) -> dict[tuple[str, str], str]:
         (kind, thing["metadata"]["name"]): thing["metadata"]["uid"]
         for kind in KINDS
         for thing in counters.space.list(kind)
-        if resource["metadata"]["uid"] in [owner["uid"] for owner in thing["metadata"].get("ownerReferences", [])]
+        if resource["metadata"]["uid"]
+        in [owner["uid"] for owner in thing["metadata"].get("ownerReferences", [])]
     }
 
 
 def test_deleted_children_come_back(rig: Rig) -> None:
-    """All at once, the StatefulSet with its pods: the members come back from their disks as who they were."""
+    """All at once, the StatefulSet with its pods: the members come back from their disks as who
+    they were."""
     books = rig.load("children", "--count", "50").result()
     before = children(rig.counters)
     named = {
@@ -46,7 +52,11 @@ def test_deleted_children_come_back(rig: Rig) -> None:
 
     def lack() -> str:
         now = children(rig.counters)
-        missing = [f"{kind}/{name}" for kind, name in before if now.get((kind, name), before[kind, name]) == before[kind, name]]
+        missing = [
+            f"{kind}/{name}"
+            for kind, name in before
+            if now.get((kind, name), before[kind, name]) == before[kind, name]
+        ]
         return f"not there anew: {', '.join(missing)}" if missing else ""
 
     wait("deleted children to come back", waits.CHILD_BACK, lack)
@@ -57,9 +67,13 @@ def test_deleted_children_come_back(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(("retain", "stays"), [("Retain", True), ("Delete", False)])
-def test_deleting_a_countercluster_removes_all_but_the_claims_to_be_retained(space: Namespace, retain: str, stays: bool) -> None:
+def test_deleting_a_countercluster_removes_all_but_the_claims_to_be_retained(
+    space: Namespace, retain: str, stays: bool
+) -> None:
     counters = CounterCluster(space, "short")
-    space("apply", "-f", "-", stdin=manifest("short", {"replicas": 1, "storage": {"retain": retain}}))
+    space(
+        "apply", "-f", "-", stdin=manifest("short", {"replicas": 1, "storage": {"retain": retain}})
+    )
     counters.wait_settled(1, waits.READY)
     claims = {claim["metadata"]["name"] for claim in space.list("persistentvolumeclaims")}
     assert len(claims) == 1
@@ -68,11 +82,20 @@ def test_deleting_a_countercluster_removes_all_but_the_claims_to_be_retained(spa
 
     def lack() -> str:
         names = set(owned)
-        left = [f"{kind}/{thing['metadata']['name']}" for kind in KINDS for thing in space.list(kind) if (kind, thing["metadata"]["name"]) in names]
+        left = [
+            f"{kind}/{thing['metadata']['name']}"
+            for kind in KINDS
+            for thing in space.list(kind)
+            if (kind, thing["metadata"]["name"]) in names
+        ]
         left += [f"pod/{pod['metadata']['name']}" for pod in space.list("pods")]
         if not stays:
-            left += [f"pvc/{claim['metadata']['name']}" for claim in space.list("persistentvolumeclaims")]
+            left += [
+                f"pvc/{claim['metadata']['name']}" for claim in space.list("persistentvolumeclaims")
+            ]
         return f"still there: {', '.join(left)}" if left or counters.get() else ""
 
     wait("the removal of everything", waits.GONE, lack)
-    assert {claim["metadata"]["name"] for claim in space.list("persistentvolumeclaims")} == (claims if stays else set())
+    assert {claim["metadata"]["name"] for claim in space.list("persistentvolumeclaims")} == (
+        claims if stays else set()
+    )

@@ -1,4 +1,5 @@
-"""What clients are promised: one value everywhere, each acknowledged increment exactly once, whatever dies."""
+"""What clients are promised: one value everywhere, each acknowledged increment exactly once,
+whatever dies."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ def test_an_empty_spec_becomes_ready(fresh: tuple[Rig, float]) -> None:
     assert seconds < waits.READY
     assert rig.counters.pod_names() == ["clicks-0", "clicks-1", "clicks-2"]
     assert "clicks" in rig.space("get", "cc,pods")
-    assert len({pod["spec"]["nodeName"] for pod in rig.counters.pods()}) == 3, "the members share a worker"
+    assert len({pod["spec"]["nodeName"] for pod in rig.counters.pods()}) == 3, (
+        "the members share a worker"
+    )
 
 
 def test_every_node_and_redis_agree_on_a_thousand_increments(rig: Rig) -> None:
@@ -32,7 +35,19 @@ def test_every_node_and_redis_agree_on_a_thousand_increments(rig: Rig) -> None:
 def kill_9(pod: Object) -> None:
     """Of the pod's first process, from outside: from inside, the kernel protects it."""
     container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
-    words = ["docker", "exec", pod["spec"]["nodeName"], "ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", container]
+    words = [
+        "docker",
+        "exec",
+        pod["spec"]["nodeName"],
+        "ctr",
+        "-n",
+        "k8s.io",
+        "tasks",
+        "kill",
+        "-s",
+        "SIGKILL",
+        container,
+    ]
     subprocess.run(words, check=True, capture_output=True, timeout=30)
 
 
@@ -46,7 +61,8 @@ def test_nothing_is_lost_or_doubled_when_the_leaders_process_is_killed(rig: Rig)
 
 
 def test_nothing_is_lost_or_doubled_when_random_pods_are_deleted(rig: Rig) -> None:
-    """The last round takes two of three pods at once: without a quorum clients wait, they are told nothing wrong."""
+    """The last round takes two of three pods at once: without a quorum clients wait, they are told
+    nothing wrong."""
     chosen = random.Random(7)
     load = rig.load("random-pods")
     for victims in (1, 1, 2):
@@ -60,7 +76,11 @@ def test_nothing_is_lost_or_doubled_when_random_pods_are_deleted(rig: Rig) -> No
 def test_redis_is_filled_again_after_its_pod_was_deleted(rig: Rig) -> None:
     books = rig.load("refill", "--count", "50").result()
     rig.wait_cached("refill", books["final"])
-    name = next(pod["metadata"]["name"] for pod in rig.space.list("pods") if pod["metadata"]["name"].startswith("clicks-cache-"))
+    name = next(
+        pod["metadata"]["name"]
+        for pod in rig.space.list("pods")
+        if pod["metadata"]["name"].startswith("clicks-cache-")
+    )
     rig.space("delete", "pod", name, "--force", "--grace-period=0")
     rig.wait_cached("refill", books["final"])
 
@@ -69,7 +89,14 @@ def test_stock_clients_work_through_a_port_forward(rig: Rig) -> None:
     folder = rig.binding()
     password, authorities = (folder / "password").read_text(), str(folder / "ca.crt")
     with port_forward(rig.space, "svc/clicks", 6379) as port:
-        with redis.Redis(port=port, ssl=True, ssl_ca_certs=authorities, password=password, decode_responses=True, socket_timeout=10) as client:
+        with redis.Redis(
+            port=port,
+            ssl=True,
+            ssl_ca_certs=authorities,
+            password=password,
+            decode_responses=True,
+            socket_timeout=10,
+        ) as client:
             assert client.ping()
             client.delete("stock")
             assert client.incr("stock") == 1
@@ -85,7 +112,13 @@ def test_stock_clients_work_through_a_port_forward(rig: Rig) -> None:
             words = "INCR cli\nINCRBY cli 4\nNOSUCH x\nGET cli\nDEL cli\n"
             secure = ["redis-cli", "-p", str(port), "--tls", "--cacert", authorities]
             said = subprocess.run(
-                secure, input=words, capture_output=True, text=True, timeout=30, check=True, env={**os.environ, "REDISCLI_AUTH": password}
+                secure,
+                input=words,
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=True,
+                env={**os.environ, "REDISCLI_AUTH": password},
             )
             answers = [line for line in said.stdout.splitlines() if line]
             assert answers[:2] == ["1", "5"]

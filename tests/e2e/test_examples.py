@@ -1,4 +1,5 @@
-"""The programs of examples/ and the commands of docs/, as they are written there, with a CounterCluster that is secured as the operator makes it."""
+"""The programs of examples/ and the commands of docs/, as they are written there, with a
+CounterCluster that is secured as the operator makes it."""
 
 from __future__ import annotations
 
@@ -21,13 +22,24 @@ SESSION = ["ping   True", "get    None", "set    True", "get    7", "delete 1"]
 
 def run(program: str, *words: str) -> list[str]:
     command = [sys.executable, str(ROOT / "examples" / program), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=waits.READY + 60, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=waits.READY + 60, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
 
 
 def test_deploy_makes_a_cluster_and_tells_how_to_use_it(space: Namespace) -> None:
-    told = run("deploy.py", "orders", "--namespace", space.name, "--replicas", "1", "--timeout", str(waits.READY))
+    told = run(
+        "deploy.py",
+        "orders",
+        "--namespace",
+        space.name,
+        "--replicas",
+        "1",
+        "--timeout",
+        str(waits.READY),
+    )
     assert told[-4].startswith("Ready: 1 of 1 nodes")
     assert f"rediss://orders.{space.name}.svc:6379" in told[-3]
     with port_forward(space, "svc/orders", 6379) as port:
@@ -37,7 +49,14 @@ def test_deploy_makes_a_cluster_and_tells_how_to_use_it(space: Namespace) -> Non
 
 
 def test_a_session_with_nodes_and_cache(rig: Rig) -> None:
-    secret = ("--namespace", rig.space.name, "--secret", f"{rig.counters.name}-client", "--host", "localhost")
+    secret = (
+        "--namespace",
+        rig.space.name,
+        "--secret",
+        f"{rig.counters.name}-client",
+        "--host",
+        "localhost",
+    )
     with port_forward(rig.space, f"svc/{rig.counters.name}", 6379) as port:
         assert run("redis_session.py", *secret, "--port", str(port)) == SESSION
     with port_forward(rig.space, f"svc/{rig.counters.name}-cache", 6379) as port:
@@ -58,20 +77,49 @@ def shell(rig: Rig, tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
 
 
-@pytest.mark.parametrize(("page", "first"), [("install.md", "get secret"), ("cache.md", "port-forward")])
-def test_the_commands_of_the_pages(rig: Rig, shell: dict[str, str], tmp_path: Path, page: str, first: str) -> None:
-    """Those that read the Secret, forward a port and talk to it; each forward runs while the next command does."""
+@pytest.mark.parametrize(
+    ("page", "first"), [("install.md", "get secret"), ("cache.md", "port-forward")]
+)
+def test_the_commands_of_the_pages(
+    rig: Rig, shell: dict[str, str], tmp_path: Path, page: str, first: str
+) -> None:
+    """Those that read the Secret, forward a port and talk to it; each forward runs while the next
+    command does."""
     name = rig.counters.name
     text = (ROOT / "docs" / "operating" / "install.md").read_text()
-    secret = [line[2:] for line in text.splitlines() if line.startswith("$ ") and "get secret" in line]
-    block = next(b for b in re.findall(r"```console\n(.*?)```", (ROOT / "docs/operating" / page).read_text(), re.DOTALL) if f"kubectl {first}" in b)
-    lines = [line[2:] for line in block.splitlines() if line.startswith("$ ") and "get secret" not in line]
+    secret = [
+        line[2:] for line in text.splitlines() if line.startswith("$ ") and "get secret" in line
+    ]
+    block = next(
+        b
+        for b in re.findall(
+            r"```console\n(.*?)```", (ROOT / "docs/operating" / page).read_text(), re.DOTALL
+        )
+        if f"kubectl {first}" in b
+    )
+    lines = [
+        line[2:]
+        for line in block.splitlines()
+        if line.startswith("$ ") and "get secret" not in line
+    ]
     forward = next(line for line in lines if "port-forward" in line)
     target, ports = forward.split()[2:4]
-    with port_forward(rig.space, target.replace("clicks", name, 1), int(ports.partition(":")[2])) as port:
+    with port_forward(
+        rig.space, target.replace("clicks", name, 1), int(ports.partition(":")[2])
+    ) as port:
         for line in (line for line in lines if "port-forward" not in line):
             asked = re.sub(r"redis-cli( -p \d+)?", f"redis-cli -p {port}", line)
-            script = "\n".join(["set -e", *(part.replace("clicks", name) for part in secret), asked])
-            done = subprocess.run(["sh", "-c", script], env=shell, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+            script = "\n".join(
+                ["set -e", *(part.replace("clicks", name) for part in secret), asked]
+            )
+            done = subprocess.run(
+                ["sh", "-c", script],
+                env=shell,
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
             assert done.returncode == 0, done.stdout + done.stderr
             assert not re.search(r"ERR|NOAUTH|NOPERM|WRONGPASS|error", done.stdout), done.stdout

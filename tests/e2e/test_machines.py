@@ -1,4 +1,5 @@
-"""Machines drained, killed and cut off; the operator dying at every write, at random, and for long. Minutes each: `make e2e-all`."""
+"""Machines drained, killed and cut off; the operator dying at every write, at random, and for long.
+Minutes each: `make e2e-all`."""
 
 from __future__ import annotations
 
@@ -25,7 +26,13 @@ def test_every_worker_is_drained_in_turn(rig: Rig) -> None:
     load.wait_counting()
     for worker in workers():
         # All but the pod that counts: its end would be the end of the test.
-        words = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=120s", "--pod-selector=app!=tools")
+        words = (
+            "--ignore-daemonsets",
+            "--delete-emptydir-data",
+            "--force",
+            "--timeout=120s",
+            "--pod-selector=app!=tools",
+        )
         kubectl("drain", worker, *words, seconds=130)
         healthy = rig.status()["conditions"]
         assert next(c for c in healthy if c["type"] == "QuorumHealthy")["status"] == "True"
@@ -48,7 +55,8 @@ def test_a_machine_that_is_cut_off_counts_nothing_and_comes_back(rig: Rig) -> No
 
 @pytest.mark.disturbs_operator
 def test_the_operator_dies_once_after_every_write(make_rig: Callable[..., Rig]) -> None:
-    """Failpoints: it starts anew right after each child, each status, each step, and everything comes to its end."""
+    """Failpoints: it starts anew right after each child, each status, each step, and everything
+    comes to its end."""
     change_operator("set", "env", "deployment/countercluster-operator", "FAILPOINTS=*")
     try:
         rig = make_rig("dies", {"replicas": 3, "storage": {"size": "64Mi"}})
@@ -91,10 +99,24 @@ def test_the_operator_is_killed_at_random_while_everything_changes(rig: Rig) -> 
         rig.patch(spec)
         for _ in range(2):
             time.sleep(chosen.uniform(0.5, 6.0))
-            wait("an operator to kill", waits.OPERATOR, lambda: "" if operator_pods() else "there is none")
-            kubectl("-n", OPERATOR_NAMESPACE, "delete", "pod", *operator_pods(), "--force", "--grace-period=0")
+            wait(
+                "an operator to kill",
+                waits.OPERATOR,
+                lambda: "" if operator_pods() else "there is none",
+            )
+            kubectl(
+                "-n",
+                OPERATOR_NAMESPACE,
+                "delete",
+                "pod",
+                *operator_pods(),
+                "--force",
+                "--grace-period=0",
+            )
         if number % 2:
-            rig.counters.wait_settled((rig.counters.get() or {})["spec"]["replicas"], waits.SCALED + waits.ROLLED)
+            rig.counters.wait_settled(
+                (rig.counters.get() or {})["spec"]["replicas"], waits.SCALED + waits.ROLLED
+            )
     rig.counters.wait_settled(3, waits.SCALED + waits.ROLLED)
     wait("the operator", waits.OPERATOR, operator_lack)
     rig.check("random-kills", load, waits.GAP)
@@ -110,7 +132,9 @@ def test_counters_do_not_notice_five_minutes_without_an_operator(rig: Rig) -> No
         rig.space("delete", "pod", rig.counters.wait_leader())
         time.sleep(200)
     finally:
-        kubectl("-n", OPERATOR_NAMESPACE, "scale", "deployment/countercluster-operator", "--replicas=1")
+        kubectl(
+            "-n", OPERATOR_NAMESPACE, "scale", "deployment/countercluster-operator", "--replicas=1"
+        )
         wait("the operator", waits.OPERATOR, operator_lack)
     rig.counters.wait_settled(3, waits.RECOVERED)
     rig.check("no-operator", load, waits.HANDED_OVER)
@@ -129,13 +153,21 @@ def test_one_to_seven_and_back(rig: Rig) -> None:
 
 def test_an_autoscaler_follows_the_load(rig: Rig) -> None:
     """With real metrics: `python3 kind/local.py metrics` puts metrics-server on the cluster."""
-    subprocess.run(["python3", "kind/local.py", "metrics"], check=True, capture_output=True, timeout=600)
+    subprocess.run(
+        ["python3", "kind/local.py", "metrics"], check=True, capture_output=True, timeout=600
+    )
     load = rig.load("follows", "--connections", "8", "--seconds", "800")
     load.wait_counting()
     rig.space("autoscale", "cc", "clicks", "--min=3", "--max=4", "--cpu=20%")
     try:
         figure("autoscaled to 4 by CPU", rig.counters.wait_settled(4, waits.MACHINE_LOST))
-        said = rig.space("get", "hpa", "clicks", "-o", 'jsonpath={.status.conditions[?(@.type=="ScalingActive")].reason}')
+        said = rig.space(
+            "get",
+            "hpa",
+            "clicks",
+            "-o",
+            'jsonpath={.status.conditions[?(@.type=="ScalingActive")].reason}',
+        )
         assert said == "ValidMetricFound"
     finally:
         rig.space("delete", "hpa", "clicks")
@@ -159,7 +191,9 @@ def test_a_killed_machine_costs_one_member_and_that_is_replaced(rig: Rig) -> Non
         def lack() -> str:
             now = rig.counters.node_statuses()
             old = [pod for pod in gone if pod not in now or now[pod]["nodeId"] == ids[pod]]
-            return f"not replaced: {old}; {rig.status().get('step')}" if old else rig.counters.lack(5)
+            return (
+                f"not replaced: {old}; {rig.status().get('step')}" if old else rig.counters.lack(5)
+            )
 
         wait("the member to be replaced elsewhere", waits.MACHINE_LOST, lack)
         figure("machine killed to full strength elsewhere", time.monotonic() - start)

@@ -26,7 +26,11 @@ def test_a_lost_majority_is_told_and_given_up_only_by_name(make_rig: Callable[..
 
     def untold() -> str:
         events = json.loads(rig.space("get", "events.events.k8s.io", "-o", "json"))["items"]
-        return "" if [e for e in events if e["reason"] == "QuorumLost" and e["type"] == "Warning"] else "no event"
+        return (
+            ""
+            if [e for e in events if e["reason"] == "QuorumLost" and e["type"] == "Warning"]
+            else "no event"
+        )
 
     wait("the event, which follows the status", waits.CHILD_BACK, untold)
     rig.patch({"recovery": {"survivor": "00000000000000aa"}})
@@ -46,7 +50,8 @@ def test_a_lost_majority_is_told_and_given_up_only_by_name(make_rig: Callable[..
 
 @pytest.fixture
 def growable() -> Iterator[str]:
-    """A StorageClass whose claims may grow. That the volumes follow is the business of its provisioner."""
+    """A StorageClass whose claims may grow. That the volumes follow is the business of its
+    provisioner."""
     name = "countercluster-e2e-growable"
     growing = {
         "apiVersion": "storage.k8s.io/v1",
@@ -62,7 +67,9 @@ def growable() -> Iterator[str]:
     kubectl("delete", "storageclass", name)
 
 
-def test_volumes_grow_and_scaled_in_ones_are_retained(make_rig: Callable[..., Rig], growable: str) -> None:
+def test_volumes_grow_and_scaled_in_ones_are_retained(
+    make_rig: Callable[..., Rig], growable: str
+) -> None:
     storage = {"size": "64Mi", "storageClassName": growable, "retainOnScaleIn": "Retain"}
     rig = make_rig("grows", {"replicas": 3, "cache": {"enabled": False}, "storage": storage})
     books = rig.load("k", "--count", "50").result()
@@ -70,7 +77,10 @@ def test_volumes_grow_and_scaled_in_ones_are_retained(make_rig: Callable[..., Ri
     rig.patch({"storage": {"size": "128Mi"}})
 
     def claims_lack() -> str:
-        sizes = {c["spec"]["resources"]["requests"]["storage"] for c in rig.space.list("persistentvolumeclaims")}
+        sizes = {
+            c["spec"]["resources"]["requests"]["storage"]
+            for c in rig.space.list("persistentvolumeclaims")
+        }
         step = rig.status().get("step", "")
         return "" if sizes == {"128Mi"} and "to grow" in step else f"claims {sizes}; {step}"
 
@@ -78,13 +88,32 @@ def test_volumes_grow_and_scaled_in_ones_are_retained(make_rig: Callable[..., Ri
     # This provisioner enlarges nothing: here the test stands for one that does.
     for claim in rig.space.list("persistentvolumeclaims"):
         grown = json.dumps({"status": {"capacity": {"storage": "128Mi"}}})
-        rig.space("patch", "pvc", claim["metadata"]["name"], "--subresource=status", "--type=merge", "-p", grown)
+        rig.space(
+            "patch",
+            "pvc",
+            claim["metadata"]["name"],
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            grown,
+        )
 
     def lack() -> str:
-        sizes = {c["spec"]["resources"]["requests"]["storage"] for c in rig.space.list("persistentvolumeclaims")}
+        sizes = {
+            c["spec"]["resources"]["requests"]["storage"]
+            for c in rig.space.list("persistentvolumeclaims")
+        }
         found = rig.space.get("statefulsets", "grows")
-        template = found["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] if found else "none"
-        return "" if sizes == {"128Mi"} and template == "128Mi" else f"claims {sizes}, template {template}"
+        template = (
+            found["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
+            if found
+            else "none"
+        )
+        return (
+            ""
+            if sizes == {"128Mi"} and template == "128Mi"
+            else f"claims {sizes}, template {template}"
+        )
 
     wait("a StatefulSet that makes claims of the new size", waits.SCALED, lack)
     rig.counters.wait_settled(3, waits.SCALED)
@@ -98,11 +127,15 @@ def test_volumes_grow_and_scaled_in_ones_are_retained(make_rig: Callable[..., Ri
 
 
 def test_a_smaller_size_is_for_new_volumes_alone(rig: Rig) -> None:
-    """It can be set, as applying an earlier manifest must lead back; what is there stays as it is."""
+    """It can be set, as applying an earlier manifest must lead back; what is there stays as it
+    is."""
     before = rig.counters.uids()
 
     def sizes() -> set[str]:
-        return {c["spec"]["resources"]["requests"]["storage"] for c in rig.space.list("persistentvolumeclaims")}
+        return {
+            c["spec"]["resources"]["requests"]["storage"]
+            for c in rig.space.list("persistentvolumeclaims")
+        }
 
     there = sizes()
     try:

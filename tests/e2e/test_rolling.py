@@ -42,7 +42,11 @@ def test_a_bad_image_stops_at_the_first_pod_and_is_taken_back(rig: Rig) -> None:
     now = rig.counters.uids()
     assert len([pod for pod in before if now.get(pod) != before[pod]]) == 1
     events = rig.space("get", "events.events.k8s.io", "-o", "json")
-    assert [e for e in json.loads(events)["items"] if e["reason"] == "RollStalled" and e["type"] == "Warning"]
+    assert [
+        e
+        for e in json.loads(events)["items"]
+        if e["reason"] == "RollStalled" and e["type"] == "Warning"
+    ]
     rig.patch({"image": NODE_IMAGE})
     rig.counters.wait_rolled(NODE_IMAGE, 3, waits.ROLLED)
     rig.check("bad-image", load, waits.GAP)
@@ -72,11 +76,17 @@ def test_a_supervised_roll_waits_for_a_word_before_the_leader(rig: Rig) -> None:
 def test_a_new_operator_restarts_no_pod(rig: Rig) -> None:
     rig.counters.wait_settled(3, waits.ROLLED)
     before = rig.counters.uids()
-    label = {"spec": {"template": {"metadata": {"labels": {"app.kubernetes.io/version": "99.0.0"}}}}}
-    change_operator("patch", "deployment", "countercluster-operator", "--type=merge", "-p", json.dumps(label))
+    label = {
+        "spec": {"template": {"metadata": {"labels": {"app.kubernetes.io/version": "99.0.0"}}}}
+    }
+    change_operator(
+        "patch", "deployment", "countercluster-operator", "--type=merge", "-p", json.dumps(label)
+    )
     rig.patch({"podTemplate": {}})
     rig.counters.wait_settled(3, waits.SCALED)
     assert rig.counters.uids() == before
     label["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/version"] = None  # type: ignore[assignment]
-    change_operator("patch", "deployment", "countercluster-operator", "--type=merge", "-p", json.dumps(label))
+    change_operator(
+        "patch", "deployment", "countercluster-operator", "--type=merge", "-p", json.dumps(label)
+    )
     assert rig.counters.uids() == before

@@ -1,4 +1,5 @@
-"""Membership changes under load, and what happens when the operator or a member's disk goes away meanwhile."""
+"""Membership changes under load, and what happens when the operator or a member's disk goes away
+meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +19,13 @@ def scale(rig: Rig, replicas: int) -> None:
 
 
 def wait_pods(rig: Rig, counts: set[int]) -> None:
-    wait(f"one of {counts} pods", waits.SCALED, lambda: "" if len(rig.counters.pods()) in counts else f"there are {len(rig.counters.pods())}")
+    wait(
+        f"one of {counts} pods",
+        waits.SCALED,
+        lambda: (
+            "" if len(rig.counters.pods()) in counts else f"there are {len(rig.counters.pods())}"
+        ),
+    )
 
 
 def test_scaling_up_and_down_to_one_loses_nothing(rig: Rig) -> None:
@@ -41,7 +48,15 @@ def test_scaling_ends_where_it_should_when_the_operator_dies_in_the_middle(rig: 
     for replicas, started in ((5, {4, 5}), (3, {4, 3})):
         scale(rig, replicas)
         wait_pods(rig, started)
-        kubectl("-n", OPERATOR_NAMESPACE, "delete", "pod", *operator_pods(), "--force", "--grace-period=0")
+        kubectl(
+            "-n",
+            OPERATOR_NAMESPACE,
+            "delete",
+            "pod",
+            *operator_pods(),
+            "--force",
+            "--grace-period=0",
+        )
         rig.counters.wait_settled(replicas, waits.SCALED + waits.OPERATOR)
     wait("the operator", waits.OPERATOR, operator_lack)
     rig.check("operator-dies", load, waits.GAP)
@@ -63,9 +78,15 @@ def test_a_member_that_lost_its_disk_is_replaced_under_a_new_id(rig: Rig) -> Non
     before = rig.counters.node_statuses()
     load = rig.load("lost-disk")
     leader = rig.counters.wait_leader()
-    victim = random.Random(3).choice([pod for pod in rig.counters.pods() if pod["metadata"]["name"] != leader])
+    victim = random.Random(3).choice(
+        [pod for pod in rig.counters.pods() if pod["metadata"]["name"] != leader]
+    )
     name = victim["metadata"]["name"]
-    claims = [v["persistentVolumeClaim"]["claimName"] for v in victim["spec"]["volumes"] if "persistentVolumeClaim" in v]
+    claims = [
+        v["persistentVolumeClaim"]["claimName"]
+        for v in victim["spec"]["volumes"]
+        if "persistentVolumeClaim" in v
+    ]
     assert claims, "the data of a member lies on no claim"
     old_claim = rig.space.get("persistentvolumeclaims", claims[0])
     assert old_claim
@@ -78,9 +99,13 @@ def test_a_member_that_lost_its_disk_is_replaced_under_a_new_id(rig: Rig) -> Non
             return f"{name} is not there under a new id"
         return rig.counters.lack(3)
 
-    figure("disk lost to full strength", wait("the replacement of the member", waits.REPLACED, lack))
+    figure(
+        "disk lost to full strength", wait("the replacement of the member", waits.REPLACED, lack)
+    )
     after = rig.counters.node_statuses()
     assert {status["clusterId"] for status in after.values()} == {before[name]["clusterId"]}
-    assert before[name]["nodeId"] not in {member["nodeId"] for status in after.values() for member in status["members"]}
+    assert before[name]["nodeId"] not in {
+        member["nodeId"] for status in after.values() for member in status["members"]
+    }
     assert [status["role"] for status in after.values()].count("leader") == 1
     rig.check("lost-disk", load, waits.GAP)

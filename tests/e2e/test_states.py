@@ -1,4 +1,5 @@
-"""Paused, asleep, worked upon; edits in the middle of something else; pods and claims that somebody handled."""
+"""Paused, asleep, worked upon; edits in the middle of something else; pods and claims that somebody
+handled."""
 
 from __future__ import annotations
 
@@ -26,7 +27,11 @@ def test_a_hibernated_cluster_wakes_with_its_counters_and_its_members(rig: Rig) 
     rig.patch({"hibernated": True})
 
     def lack() -> str:
-        left = [p["metadata"]["name"] for p in rig.space.list("pods") if p["metadata"]["name"].startswith("clicks-")]
+        left = [
+            p["metadata"]["name"]
+            for p in rig.space.list("pods")
+            if p["metadata"]["name"].startswith("clicks-")
+        ]
         return f"still there: {left}" if left else ""
 
     wait("the last pod to end", waits.ASLEEP, lack)
@@ -68,7 +73,11 @@ def test_a_pod_whose_labels_were_taken_off_is_made_anew(rig: Rig) -> None:
     wait(
         "another pod of that name",
         waits.RECOVERED,
-        lambda: "" if rig.counters.uids().get(victim) not in (None, before) else f"{victim} is the old one",
+        lambda: (
+            ""
+            if rig.counters.uids().get(victim) not in (None, before)
+            else f"{victim} is the old one"
+        ),
     )
     rig.counters.wait_settled(3, waits.RECOVERED)
     rig.check("labels", load, waits.GAP)
@@ -80,20 +89,39 @@ def test_a_killed_pod_is_back_at_full_strength(rig: Rig) -> None:
     before = rig.counters.uids()[victim]
     rig.space("delete", "pod", victim, "--force", "--grace-period=0")
     start = time.monotonic()
-    wait("another pod", waits.RECOVERED, lambda: "" if rig.counters.uids().get(victim) not in (None, before) else "the old one")
+    wait(
+        "another pod",
+        waits.RECOVERED,
+        lambda: "" if rig.counters.uids().get(victim) not in (None, before) else "the old one",
+    )
     rig.counters.wait_settled(3, waits.RECOVERED)
     figure("pod killed to full strength", time.monotonic() - start)
     rig.check("killed-pod", load, waits.GAP)
 
 
 def test_an_autoscaler_scales_through_the_scale_subresource(rig: Rig) -> None:
-    """Its bounds need no metrics: fewer than minReplicas is scaled up, more than maxReplicas down."""
+    """Its bounds need no metrics: fewer than minReplicas is scaled up, more than maxReplicas
+    down."""
     load = rig.load("autoscaler")
     rig.space("autoscale", "cc", "clicks", "--min=5", "--max=7", "--cpu=50%")
     try:
-        wait("five wanted", waits.SCALED, lambda: "" if (rig.counters.get() or {})["spec"]["replicas"] == 5 else "the autoscaler has done nothing")
+        wait(
+            "five wanted",
+            waits.SCALED,
+            lambda: (
+                ""
+                if (rig.counters.get() or {})["spec"]["replicas"] == 5
+                else "the autoscaler has done nothing"
+            ),
+        )
         figure("3 to 5 members", rig.counters.wait_settled(5, waits.SCALED))
-        said = rig.space("get", "hpa", "clicks", "-o", 'jsonpath={.status.conditions[?(@.type=="AbleToScale")].status}')
+        said = rig.space(
+            "get",
+            "hpa",
+            "clicks",
+            "-o",
+            'jsonpath={.status.conditions[?(@.type=="AbleToScale")].status}',
+        )
         assert said == "True"
         selector = rig.status()["selector"]
         assert len(rig.space.list("pods", selector)) == 5, "the selector names other pods"

@@ -1,7 +1,8 @@
-"""What a real cluster does to a CounterCluster: machines that take no pod, quotas and limits, webhooks that fail, things that do not exist.
+"""What a real cluster does to a CounterCluster: machines that take no pod, quotas and limits,
+webhooks that fail, things that do not exist.
 
-No volume is lost by any of it, the cause is told where a user looks, and all is well again when the cause is gone. Minutes each: `make e2e-all`.
-"""
+No volume is lost by any of it, the cause is told where a user looks, and all is well again when the
+cause is gone. Minutes each: `make e2e-all`."""
 
 from __future__ import annotations
 
@@ -35,7 +36,10 @@ def hold(seconds: float, otherwise: str, holds: Callable[[], bool]) -> None:
 
 
 def volumes(rig: Rig) -> dict[str, str]:
-    return {claim["metadata"]["name"]: claim["metadata"]["uid"] for claim in rig.space.list("persistentvolumeclaims")}
+    return {
+        claim["metadata"]["name"]: claim["metadata"]["uid"]
+        for claim in rig.space.list("persistentvolumeclaims")
+    }
 
 
 def ids(rig: Rig) -> dict[str, str]:
@@ -46,7 +50,9 @@ def ready(space: Namespace, name: str) -> Object:
     return condition(CounterCluster(space, name).get() or {}, "Ready")
 
 
-def wait_told(space: Namespace, name: str, reason: str, *words: str, seconds: float = waits.TOLD) -> str:
+def wait_told(
+    space: Namespace, name: str, reason: str, *words: str, seconds: float = waits.TOLD
+) -> str:
     """Until `Ready` has this reason and the words; its message."""
 
     def lack() -> str:
@@ -116,7 +122,11 @@ def full(rig: Rig, machine: str, pod: str) -> Iterator[None]:
 
             def lack() -> str:
                 scheduled = condition(rig.space.get("pods", pod) or {}, "PodScheduled")
-                return "" if scheduled.get("status") == "False" else f"PodScheduled is {scheduled.get('status')}"
+                return (
+                    ""
+                    if scheduled.get("status") == "False"
+                    else f"PodScheduled is {scheduled.get('status')}"
+                )
 
             wait(f"{pod} to find no machine", waits.RECOVERED, lack)
             rig.space("apply", "-f", "-", stdin=filler(machine))
@@ -140,14 +150,23 @@ def member_alone(rig: Rig) -> tuple[str, str]:
     """A member whose machine has nothing that the test stands on, and that machine."""
     tools = (rig.space.get("pods", "tools") or {})["spec"]["nodeName"]
     places = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in rig.counters.pods()}
-    found = [(pod, machine) for pod, machine in places.items() if machine != tools and list(places.values()).count(machine) == 1]
+    found = [
+        (pod, machine)
+        for pod, machine in places.items()
+        if machine != tools and list(places.values()).count(machine) == 1
+    ]
     assert found, f"no member is alone on its machine: {places}, tools on {tools}"
     return found[-1]
 
 
 @pytest.mark.disturbs_operator
-@pytest.mark.parametrize(("way", "words"), [(full, "Insufficient cpu"), (cordoned, "unschedulable"), (tainted, "untolerated taint")])
-def test_a_machine_that_takes_no_pod_costs_no_volume(rig: Rig, way: Callable[..., contextlib.AbstractContextManager[None]], words: str) -> None:
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [(full, "Insufficient cpu"), (cordoned, "unschedulable"), (tainted, "untolerated taint")],
+)
+def test_a_machine_that_takes_no_pod_costs_no_volume(
+    rig: Rig, way: Callable[..., contextlib.AbstractContextManager[None]], words: str
+) -> None:
     rig.patch({"healing": {"replaceLostAfterSeconds": LOST_AFTER_S}})
     pod, machine = member_alone(rig)
     claims, members = volumes(rig), ids(rig)
@@ -185,7 +204,9 @@ def test_a_zone_that_is_away_is_told_and_comes_back_whole(rig: Rig, zones: dict[
     for machine in away:
         kubectl("cordon", machine)
     try:
-        kubectl("-n", OPERATOR_NAMESPACE, "rollout", "restart", "deployment/countercluster-operator")
+        kubectl(
+            "-n", OPERATOR_NAMESPACE, "rollout", "restart", "deployment/countercluster-operator"
+        )
         rollout = ("rollout", "status", "deployment/countercluster-operator", "--timeout=100s")
         kubectl("-n", OPERATOR_NAMESPACE, *rollout, seconds=110)
     finally:
@@ -205,7 +226,9 @@ def test_a_zone_that_is_away_is_told_and_comes_back_whole(rig: Rig, zones: dict[
 @pytest.mark.disturbs_operator
 @pytest.mark.timeout(900)
 def test_a_volume_that_is_to_be_retained_stays_when_its_machine_is_lost(rig: Rig) -> None:
-    rig.patch({"storage": {"retain": "Retain"}, "healing": {"replaceLostAfterSeconds": LOST_AFTER_S}})
+    rig.patch(
+        {"storage": {"retain": "Retain"}, "healing": {"replaceLostAfterSeconds": LOST_AFTER_S}}
+    )
     rig.counters.wait_settled(3, waits.SCALED)
     machine = victim_machine(rig)
     pod = next(pod for pod in rig.counters.pod_names() if place(rig, pod) == machine)
@@ -218,7 +241,11 @@ def test_a_volume_that_is_to_be_retained_stays_when_its_machine_is_lost(rig: Rig
 
         def lack() -> str:
             now = ids(rig)
-            return rig.counters.lack(3) if now.get(pod, old) != old else f"{pod} is not replaced: {rig.status().get('step')}"
+            return (
+                rig.counters.lack(3)
+                if now.get(pod, old) != old
+                else f"{pod} is not replaced: {rig.status().get('step')}"
+            )
 
         wait("the member to be replaced elsewhere", waits.MACHINE_LOST, lack)
         kept = API.get(f"/api/v1/persistentvolumes/{volume}")
@@ -255,25 +282,36 @@ def test_what_does_not_exist_is_told_at_the_first_formation_and_can_be_mended(
     assert reason in status
     assert words in status
     if "storage" in spec:  # the one thing that cannot be changed
-        assert "storageClassName cannot be changed" in space("apply", "-f", "-", stdin=manifest("first", {}), check=False)
+        assert "storageClassName cannot be changed" in space(
+            "apply", "-f", "-", stdin=manifest("first", {}), check=False
+        )
         space("delete", "cc", "first")
     space("apply", "-f", "-", stdin=manifest("first", {}))
     counters.wait_settled(3, waits.READY)
 
 
-def test_a_quota_that_forbids_the_pods_is_told_and_raised(space: Namespace, plugin_path: None) -> None:
+def test_a_quota_that_forbids_the_pods_is_told_and_raised(
+    space: Namespace, plugin_path: None
+) -> None:
     space("create", "quota", "small", "--hard=pods=2")
     space("apply", "-f", "-", stdin=manifest("first", {"cache": {"enabled": False}}))
     wait_told(space, "first", "FailedCreate", "exceeded quota: small")
     assert "FailedCreate" in space("get", "cc", "first")
-    assert "exceeded quota: small" in " ".join(kubectl("counters", "-n", space.name, "status", "first").split())
+    assert "exceeded quota: small" in " ".join(
+        kubectl("counters", "-n", space.name, "status", "first").split()
+    )
     space("delete", "quota", "small")
     CounterCluster(space, "first").wait_settled(3, waits.READY)
 
 
 def test_limits_that_a_namespace_adds_make_no_endless_apply(space: Namespace) -> None:
     limits = {"type": "Container", "default": {"cpu": "1"}, "defaultRequest": {"cpu": "60m"}}
-    limit_range = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "usual"}, "spec": {"limits": [limits]}}
+    limit_range = {
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": {"name": "usual"},
+        "spec": {"limits": [limits]},
+    }
     space("apply", "-f", "-", stdin=json.dumps(limit_range))
     space("apply", "-f", "-", stdin=manifest("first", {}))
     counters = CounterCluster(space, "first")
@@ -283,10 +321,16 @@ def test_limits_that_a_namespace_adds_make_no_endless_apply(space: Namespace) ->
 
     def versions() -> dict[str, int]:
         kinds = ("statefulsets", "deployments", "services", "secrets")
-        return {f"{kind}/{one['metadata']['name']}": one["metadata"].get("generation", 1) for kind in kinds for one in space.list(kind)}
+        return {
+            f"{kind}/{one['metadata']['name']}": one["metadata"].get("generation", 1)
+            for kind in kinds
+            for one in space.list(kind)
+        }
 
     before, pods = versions(), counters.uids()
-    hold(20, "something was written again", lambda: versions() == before and counters.uids() == pods)
+    hold(
+        20, "something was written again", lambda: versions() == before and counters.uids() == pods
+    )
 
 
 # What is there may be changed (CREATE alone fails): a claim that nobody may change would never go.
@@ -304,18 +348,35 @@ def hooked(rig: Rig) -> Iterator[Callable[[str], None]]:
 
     def make(which: str) -> None:
         made.append(which)
-        kubectl("apply", "-f", "-", stdin=json.dumps(failing(f"e2e-{which}", rig.space.name, HOOKS[which])))
+        kubectl(
+            "apply",
+            "-f",
+            "-",
+            stdin=json.dumps(failing(f"e2e-{which}", rig.space.name, HOOKS[which])),
+        )
 
         def lack() -> str:
             sample = {"services": "service", "pods": "pod", "claims": "pvc"}[which]
             bodies: Object = {
                 "service": {"spec": {"ports": [{"port": 1}]}},
                 "pod": {"spec": {"containers": [{"name": "a", "image": "a"}]}},
-                "pvc": {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}},
+                "pvc": {
+                    "spec": {
+                        "accessModes": ["ReadWriteOnce"],
+                        "resources": {"requests": {"storage": "1Mi"}},
+                    }
+                },
             }
             kind = {"service": "Service", "pod": "Pod", "pvc": "PersistentVolumeClaim"}[sample]
-            body = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "sample"}, **bodies[sample]}
-            said = rig.space("create", "--dry-run=server", "-f", "-", stdin=json.dumps(body), check=False)
+            body = {
+                "apiVersion": "v1",
+                "kind": kind,
+                "metadata": {"name": "sample"},
+                **bodies[sample],
+            }
+            said = rig.space(
+                "create", "--dry-run=server", "-f", "-", stdin=json.dumps(body), check=False
+            )
             return "" if "failing.example.com" in said else said
 
         wait("the webhook to be in force", 60, lack)
@@ -325,7 +386,9 @@ def hooked(rig: Rig) -> Iterator[Callable[[str], None]]:
         kubectl("delete", "validatingwebhookconfiguration", f"e2e-{which}", "--ignore-not-found")
 
 
-def test_a_webhook_that_fails_for_services_and_events_stops_nothing_else(rig: Rig, hooked: Callable[[str], None]) -> None:
+def test_a_webhook_that_fails_for_services_and_events_stops_nothing_else(
+    rig: Rig, hooked: Callable[[str], None]
+) -> None:
     load = rig.load("hook-services", *LONG)
     load.wait_counting()
     lost = next(pod for pod in rig.counters.pod_names() if pod != rig.counters.wait_leader())
@@ -335,7 +398,11 @@ def test_a_webhook_that_fails_for_services_and_events_stops_nothing_else(rig: Ri
     wait_told(rig.space, "clicks", "ChildRefused", "Service clicks-cache", "failing.example.com")
     rig.space("delete", "pvc", f"data-{lost}", "--wait=false")
     rig.space("delete", "pod", lost)
-    wait("the member to be replaced meanwhile", waits.REPLACED, lambda: "" if len(ids(rig)) == 3 and ids(rig)[lost] != old else "it is not")
+    wait(
+        "the member to be replaced meanwhile",
+        waits.REPLACED,
+        lambda: "" if len(ids(rig)) == 3 and ids(rig)[lost] != old else "it is not",
+    )
     rig.patch({"replicas": 4})
 
     def voters_lack() -> str:
@@ -352,7 +419,9 @@ def test_a_webhook_that_fails_for_services_and_events_stops_nothing_else(rig: Ri
 
 
 @pytest.mark.parametrize("which", ["pods", "claims"])
-def test_a_webhook_that_fails_for_what_a_member_needs_is_told_and_got_over(rig: Rig, hooked: Callable[[str], None], which: str) -> None:
+def test_a_webhook_that_fails_for_what_a_member_needs_is_told_and_got_over(
+    rig: Rig, hooked: Callable[[str], None], which: str
+) -> None:
     load = rig.load(f"hook-{which}", *LONG)
     load.wait_counting()
     lost = next(pod for pod in rig.counters.pod_names() if pod != rig.counters.wait_leader())

@@ -1,4 +1,5 @@
-"""Every wait of the end-to-end tests by its name, in seconds: what a step may take on 2 busy cores. Usual values are a third of these."""
+"""Every wait of the end-to-end tests by its name, in seconds: what a step may take on 2 busy cores.
+Usual values are a third of these."""
 
 READY = 120
 """From `kubectl apply` to three voters, a Service and Redis."""
@@ -25,9 +26,11 @@ QUORUM_SEEN = 45
 ASLEEP = 60
 """spec.hibernated: the last pod has ended."""
 MACHINE_LOST = 300
-"""A machine died: Kubernetes gives its pods up (about 100 s), then the member is replaced elsewhere."""
+"""A machine died: Kubernetes gives its pods up (about 100 s), then the member is replaced
+elsewhere."""
 MACHINE_BACK = 120
 GAP = 5.0
-"""Longest silence, in seconds, that clients may see while a leader is replaced without a word; usually under 2."""
+"""Longest silence, in seconds, that clients may see while a leader is replaced without a word;
+usually under 2."""
 HANDED_OVER = 2.0
 """The same where leadership is handed over."""

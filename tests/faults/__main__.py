@@ -1,10 +1,11 @@
-"""`python -m tests.faults --minutes 30`: kills, pauses and partitions on real processes, with load through all nodes and the books checked.
+"""`python -m tests.faults --minutes 30`: kills, pauses and partitions on real processes, with load
+through all nodes and the books checked.
 
-A live line each second on stderr; at the end what was acknowledged, lost, doubled, read stale, and the longest gap. Exit code 1 when anything is
-wrong. `--seed` repeats the choice of faults (not their timing). Half of the time the nodes reach each other through proxies, which
-close connections, half of it from one network namespace to another, where packets are dropped. The nodes' clocks are
-wrong all the time, and counters with a time to live are judged as well.
-"""
+A live line each second on stderr; at the end what was acknowledged, lost, doubled, read stale, and
+the longest gap. Exit code 1 when anything is wrong. `--seed` repeats the choice of faults (not
+their timing). Half of the time the nodes reach each other through proxies, which close connections,
+half of it from one network namespace to another, where packets are dropped. The nodes' clocks are
+wrong all the time, and counters with a time to live are judged as well."""
 
 from __future__ import annotations
 
@@ -32,9 +33,11 @@ from tests.support.clocks import COMPILER, Clocks
 from tests.support.clocks import MISSING as clocks_missing
 
 STUCK_S = 180.0
-"""Without any answer, or after everything was mended: then the run ends, and says so. Much, because a long run has a low priority on its machine."""
+"""Without any answer, or after everything was mended: then the run ends, and says so. Much, because
+a long run has a low priority on its machine."""
 WHOLE_S = 30.0
-"""After dropped packets pass again, without any other fault, the cluster is whole by then, also on a busy machine."""
+"""After dropped packets pass again, without any other fault, the cluster is whole by then, also on
+a busy machine."""
 LONG_CUT_S = (62.0, 75.0)
 PROXIES, NAMESPACES = "proxies", "namespaces"
 
@@ -53,7 +56,8 @@ class Result:
     longest_gap_s: float
     faults: dict[str, int]
     whole_after_s: list[float] = field(default_factory=list)
-    """From each moment on at which dropped packets passed again, in a cluster that was whole before."""
+    """From each moment on at which dropped packets passed again, in a cluster that was whole
+    before."""
     time: str = ""
     problems: list[str] = field(default_factory=list)
 
@@ -63,13 +67,20 @@ class Result:
 
     def __str__(self) -> str:
         lines = [
-            f"{'clean' if self.clean else 'VIOLATED'}: {self.seconds:.0f} s through {self.ways}, seed {self.seed}",
-            f"acknowledged {self.acknowledged:,}, unknown outcomes {self.unknown:,} (plain clients), reads {self.reads:,}",
-            f"lost {self.lost}, doubled {self.doubled}, stale reads {self.stale_reads}, longest gap {self.longest_gap_s:.2f} s",
-            "faults: " + ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items())),
+            f"{'clean' if self.clean else 'VIOLATED'}: {self.seconds:.0f} s through {self.ways}, "
+            f"seed {self.seed}",
+            f"acknowledged {self.acknowledged:,}, unknown outcomes {self.unknown:,} (plain "
+            f"clients), reads {self.reads:,}",
+            f"lost {self.lost}, doubled {self.doubled}, stale reads {self.stale_reads}, longest "
+            f"gap {self.longest_gap_s:.2f} s",
+            "faults: "
+            + ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items())),
         ]
         if took := self.whole_after_s:
-            lines.append(f"whole after dropped packets passed again: median {statistics.median(took):.2f} s, worst {max(took):.2f} s of {len(took)}")
+            lines.append(
+                f"whole after dropped packets passed again: median {statistics.median(took):.2f} "
+                f"s, worst {max(took):.2f} s of {len(took)}"
+            )
         return "\n".join([*lines, *([f"time: {self.time}"] if self.time else []), *self.problems])
 
 
@@ -89,14 +100,21 @@ def heal(cluster: FaultyCluster, suffered: Suffered) -> None:
     start = time.monotonic()
     while missing := whole(cluster):
         if time.monotonic() - start > WHOLE_S:
-            suffered.problem = f"not whole {WHOLE_S:.0f} s after dropped packets passed again: {missing}"
+            suffered.problem = (
+                f"not whole {WHOLE_S:.0f} s after dropped packets passed again: {missing}"
+            )
             return
         time.sleep(0.02)
     suffered.whole_after_s.append(time.monotonic() - start)
 
 
 async def torment(
-    cluster: FaultyCluster, load: Load, seconds: float, chance: random.Random, live: bool, clocks: ClockFaults | None = None
+    cluster: FaultyCluster,
+    load: Load,
+    seconds: float,
+    chance: random.Random,
+    live: bool,
+    clocks: ClockFaults | None = None,
 ) -> Suffered:
     """Faults one after another, each mended, until the time is over."""
     suffered = Suffered()
@@ -109,14 +127,26 @@ async def torment(
             await asyncio.sleep(1)
             now = load.acknowledged
             left = max(0, end - time.monotonic())
-            books = f"{now - before:6d}/s  {now:10,d} acknowledged  longest gap {load.longest_gap_s:5.2f} s"
-            print(f"{left:6.0f} s left  {books}  faults {suffered.faults.total():4d}  {words}", file=sys.stderr, flush=True)
+            books = (
+                f"{now - before:6d}/s  {now:10,d} acknowledged  longest gap "
+                f"{load.longest_gap_s:5.2f} s"
+            )
+            print(
+                f"{left:6.0f} s left  {books}  faults {suffered.faults.total():4d}  {words}",
+                file=sys.stderr,
+                flush=True,
+            )
             before = now
 
     watcher = asyncio.create_task(watch())
     try:
         await asyncio.sleep(min(1.0, seconds / 10))
-        while time.monotonic() < end and not load.problem and not suffered.problem and load.unanswered_s < STUCK_S:
+        while (
+            time.monotonic() < end
+            and not load.problem
+            and not suffered.problem
+            and load.unanswered_s < STUCK_S
+        ):
             if clocks is not None and chance.random() < 0.6:
                 suffered.count(clocks.some(chance))
             drops = cluster.namespaces is not None and not await asyncio.to_thread(whole, cluster)
@@ -163,7 +193,10 @@ async def run(
     try:
         await load.stop(STUCK_S)  # also with a problem: the books are closed before they are read
     except TimeoutError:
-        problems.append(f"liveness: some increments got no answer within {STUCK_S:.0f} s after everything was mended")
+        problems.append(
+            f"liveness: some increments got no answer within {STUCK_S:.0f} s after everything "
+            f"was mended"
+        )
     took = time.monotonic() - start
     try:
         await asyncio.to_thread(cluster.wait_ready, STUCK_S)
@@ -179,21 +212,40 @@ async def run(
         if violation is not None:
             problems.append(f"{history.key}: {violation}")
             stale += violation.name == "out of order"
-    reads, unknown = sum(h.reads for h in load.histories), sum(len(h.unknown) for h in load.histories)
+    reads, unknown = (
+        sum(h.reads for h in load.histories),
+        sum(len(h.unknown) for h in load.histories),
+    )
     ways = NAMESPACES if cluster.namespaces is not None else PROXIES
-    found = (load.acknowledged, unknown, reads, lost, doubled, stale, load.longest_gap_s, dict(suffered.faults))
+    found = (
+        load.acknowledged,
+        unknown,
+        reads,
+        lost,
+        doubled,
+        stale,
+        load.longest_gap_s,
+        dict(suffered.faults),
+    )
     return Result(ways, took, seed, *found, suffered.whole_after_s, str(timed), problems)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tests.faults", description="Real processes under kill -9, SIGSTOP and cut links.")
+    parser = argparse.ArgumentParser(
+        prog="tests.faults", description="Real processes under kill -9, SIGSTOP and cut links."
+    )
     parser.add_argument("--minutes", type=float, default=0.5)
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--lanes", type=int, default=18, help="connections of exactly-once clients")
     parser.add_argument("--window", type=int, default=16, help="unanswered increments of each")
     parser.add_argument("--rate", type=float, default=2_000, help="commands a second at most")
-    parser.add_argument("--ways", choices=[PROXIES, NAMESPACES], action="append", help="one of them only; both where that is possible")
+    parser.add_argument(
+        "--ways",
+        choices=[PROXIES, NAMESPACES],
+        action="append",
+        help="one of them only; both where that is possible",
+    )
     parser.add_argument("--right-clocks", action="store_true", help="no wrong clocks")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -204,14 +256,20 @@ def main() -> int:
         print(f"no clock is wrong in this run: {clocks_missing}", file=sys.stderr)
         options.right_clocks = True
     # A process that entered a namespace stays there.
-    return max(one_way(way, options, 60 * options.minutes / len(ways)) for way in (PROXIES, NAMESPACES) if way in ways)
+    return max(
+        one_way(way, options, 60 * options.minutes / len(ways))
+        for way in (PROXIES, NAMESPACES)
+        if way in ways
+    )
 
 
 def one_way(way: str, options: argparse.Namespace, seconds: float) -> int:
     """A cluster of its own; the exit code."""
     more: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="countercluster-faults-")))
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="countercluster-faults-"))
+        )
         if way == NAMESPACES:
             more["namespaces"] = stack.enter_context(namespaces.Namespaces(options.nodes))
             more["namespaces"].enter()
@@ -219,7 +277,16 @@ def one_way(way: str, options: argparse.Namespace, seconds: float) -> int:
         if clocks is not None:
             more["environment"] = clocks.environment
         cluster = stack.enter_context(FaultyCluster(folder / "nodes", options.nodes, **more))
-        work = run(cluster, seconds, options.seed, lanes=options.lanes, window=options.window, rate=options.rate, live=True, clocks=clocks)
+        work = run(
+            cluster,
+            seconds,
+            options.seed,
+            lanes=options.lanes,
+            window=options.window,
+            rate=options.rate,
+            live=True,
+            clocks=clocks,
+        )
         result = asyncio.run(work)
         if not result.clean:
             print(cluster.nodes.logs(), file=sys.stderr)

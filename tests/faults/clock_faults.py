@@ -1,11 +1,12 @@
-"""What becomes of the nodes' clocks in a fault run: walls that are off by hours or years, that jump, stand still or run
-at another speed, any of them at once; and one running clock at a time at half speed, for up to some minutes.
+"""What becomes of the nodes' clocks in a fault run: walls that are off by hours or years, that
+jump, stand still or run at another speed, any of them at once; and one running clock at a time at
+half speed, for up to some minutes.
 
-No wall may be of any consequence while log time runs by running clocks. A slow one delays what expires, until the
-others find it out and its leader hands over (docs/internals/time.md): `timed.Slow` keeps the account. What a leader's
-slow clock has lost may come back as a jump, if it is lost on the calendar; so while one is slow, and `SETTLE_S` after
-it, only that node's wall is wrong, and the others agree. More than that is not promised to be borne.
-"""
+No wall may be of any consequence while log time runs by running clocks. A slow one delays what
+expires, until the others find it out and its leader hands over (docs/internals/time.md):
+`timed.Slow` keeps the account. What a leader's slow clock has lost may come back as a jump, if it
+is lost on the calendar; so while one is slow, and `SETTLE_S` after it, only that node's wall is
+wrong, and the others agree. More than that is not promised to be borne."""
 
 from __future__ import annotations
 
@@ -27,10 +28,16 @@ class ClockFaults:
         self._odd_until_s = 0.0
 
     def some(self, chance: random.Random) -> str:
-        if self._odd is not None and not self._clocks.runs_slowly() and time.monotonic() > self._odd_until_s:
+        if (
+            self._odd is not None
+            and not self._clocks.runs_slowly()
+            and time.monotonic() > self._odd_until_s
+        ):
             self._odd = None
         node = chance.randrange(self._nodes) if self._odd is None else self._odd
-        kind = chance.choices(["hours", "years", "jump", "speed", "right", "slow"], weights=[25, 10, 20, 15, 15, 15])[0]
+        kind = chance.choices(
+            ["hours", "years", "jump", "speed", "right", "slow"], weights=[25, 10, 20, 15, 15, 15]
+        )[0]
         if kind == "hours":
             self._clocks.wall(node, chance.uniform(-12, 12) * HOUR_S)
         elif kind == "years":

@@ -1,8 +1,8 @@
 """A devcluster whose nodes reach each other through what can be cut, and what can be done to it.
 
-Either through proxies (links.py), which hold bytes back or close connections; or from one network namespace to another
-(tests/support/namespaces.py), where packets are dropped. The second needs root, and its hub must have been entered.
-"""
+Either through proxies (links.py), which hold bytes back or close connections; or from one network
+namespace to another (tests/support/namespaces.py), where packets are dropped. The second needs
+root, and its hub must have been entered."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ class FaultyCluster:
             folder = directory / f"node-{number}"
             folder.mkdir(parents=True)
             (folder / "ports.json").write_text(json.dumps(told))
-        self.nodes = DevCluster(directory, nodes, *options, environment=environment, cluster_mode=cluster_mode)
+        self.nodes = DevCluster(
+            directory, nodes, *options, environment=environment, cluster_mode=cluster_mode
+        )
         self._stopped: set[int] = set()
 
     def __enter__(self) -> Self:
@@ -99,7 +101,7 @@ class FaultyCluster:
         elif self._proxies is not None:
             self._proxies.set_cut(cut)
 
-    # --- faults; each says in a few words what it did ---------------------------------------------------------------------------
+    # --- faults; each says in a few words what it did ---------------------------------------------
 
     def kill(self, nodes: list[int]) -> str:
         for node in nodes:
@@ -118,7 +120,9 @@ class FaultyCluster:
 
     def some_fault(self, chance: random.Random) -> str:
         leader = self.leader()
-        node = leader if leader is not None and chance.random() < 0.6 else chance.randrange(self.size)
+        node = (
+            leader if leader is not None and chance.random() < 0.6 else chance.randrange(self.size)
+        )
         others = [n for n in range(self.size) if n != node]
         both = {(node, o) for o in others} | {(o, node) for o in others}
         loud = chance.random() < 0.3
@@ -140,11 +144,21 @@ class FaultyCluster:
             return self.cut({(node, o) for o in others}, loud, f"nobody hears {node}")
         if kind == "link":
             other = chance.choice(others)
-            return self.cut({(node, other), (other, node)} if chance.random() < 0.5 else {(node, other)}, loud, f"link {node}-{other}")
+            return self.cut(
+                {(node, other), (other, node)} if chance.random() < 0.5 else {(node, other)},
+                loud,
+                f"link {node}-{other}",
+            )
         if kind == "all":
-            return self.cut(both | {(a, b) for a in others for b in others if a != b}, loud, "nobody hears anybody")
+            return self.cut(
+                both | {(a, b) for a in others for b in others if a != b},
+                loud,
+                "nobody hears anybody",
+            )
         with contextlib.suppress(redis.RedisError, OSError):
-            self.nodes.admin(node, "RAFT.TRANSFER", self.nodes.status(chance.choice(others))["nodeId"])
+            self.nodes.admin(
+                node, "RAFT.TRANSFER", self.nodes.status(chance.choice(others))["nodeId"]
+            )
         return f"transfer from {node}"
 
     def wait_ready(self, timeout_s: float = 60) -> None:

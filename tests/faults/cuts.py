@@ -1,4 +1,5 @@
-"""How soon a cluster is whole again after packets were dropped: a leader, every node ready under it, and a write through each.
+"""How soon a cluster is whole again after packets were dropped: a leader, every node ready under
+it, and a write through each.
 
 Kinds of cuts, seen from the leader as it was when the cut began:
 
@@ -29,7 +30,9 @@ def _both(one: int, others: list[int]) -> set[Link]:
 
 
 KINDS: dict[str, Cut] = {
-    "all": lambda leader, others: {(a, b) for a in (leader, *others) for b in (leader, *others) if a != b},
+    "all": lambda leader, others: {
+        (a, b) for a in (leader, *others) for b in (leader, *others) if a != b
+    },
     "leader": _both,
     "leader-dumb": lambda leader, others: {(leader, o) for o in others},
     "leader-deaf": lambda leader, others: {(o, leader) for o in others},
@@ -54,9 +57,11 @@ def whole(cluster: FaultyCluster) -> str:
     return ""
 
 
-def healed_s(cluster: FaultyCluster, kind: str, silent_s: float, most_s: float, *, other_than: str = "") -> float:
-    """Cuts for so long, and until another node leads with `other_than`; heals, and tells how long it took until the
-    cluster was whole. Raises AssertionError after `most_s`."""
+def healed_s(
+    cluster: FaultyCluster, kind: str, silent_s: float, most_s: float, *, other_than: str = ""
+) -> float:
+    """Cuts for so long, and until another node leads with `other_than`; heals, and tells how long
+    it took until the cluster was whole. Raises AssertionError after `most_s`."""
     leader = cluster.nodes.leader()
     others = [node for node in range(cluster.size) if node != leader]
     cluster.cut(KINDS[kind](leader, others), False, kind)
@@ -66,6 +71,8 @@ def healed_s(cluster: FaultyCluster, kind: str, silent_s: float, most_s: float, 
     cluster.mend()
     start = time.monotonic()
     while missing := whole(cluster):
-        assert time.monotonic() - start < most_s, f"{kind}: not whole {most_s} s after {silent_s} s: {missing}\n{cluster.nodes.logs()}"
+        assert time.monotonic() - start < most_s, (
+            f"{kind}: not whole {most_s} s after {silent_s} s: {missing}\n{cluster.nodes.logs()}"
+        )
         time.sleep(0.01)
     return time.monotonic() - start

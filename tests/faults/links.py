@@ -1,11 +1,12 @@
 """A proxy in front of every node's peer port, so that each link can be cut in one direction only.
 
-A node sends to another on the connection that it dialled itself (net/peers.py), and names itself in the first frame. So the connection that a
-dialled to b *is* the direction a → b: a proxy in front of b reads that first frame, knows who dials, and can let one dialler's bytes lie while
-another's pass. A cut is silent (bytes are not passed on, the connection stays open, as when a switch drops packets) or loud (the connection is
-closed, new ones too). When a silent cut ends, what it held is passed on late, after as long again: so does TCP, which repeats what was dropped ever
-more slowly. Nodes are not to wait for that.
-"""
+A node sends to another on the connection that it dialled itself (net/peers.py), and names itself in
+the first frame. So the connection that a dialled to b *is* the direction a → b: a proxy in front of
+b reads that first frame, knows who dials, and can let one dialler's bytes lie while another's pass.
+A cut is silent (bytes are not passed on, the connection stays open, as when a switch drops packets)
+or loud (the connection is closed, new ones too). When a silent cut ends, what it held is passed on
+late, after as long again: so does TCP, which repeats what was dropped ever more slowly. Nodes are
+not to wait for that."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ Link = tuple[int, int]
 
 
 class Links:
-    """Runs on a thread of its own. `index_of` turns a node id into its number, None while it is not known."""
+    """Runs on a thread of its own. `index_of` turns a node id into its number, None while it is not
+    known."""
 
     def __init__(self, targets: list[int], index_of: Callable[[int], int | None]) -> None:
         self._targets = targets
@@ -59,7 +61,9 @@ class Links:
 
     async def _listen(self) -> None:
         for number, target in enumerate(self._targets):
-            server = await asyncio.start_server(lambda r, w, n=number, t=target: self._serve(r, w, n, t), HOST, 0)
+            server = await asyncio.start_server(
+                lambda r, w, n=number, t=target: self._serve(r, w, n, t), HOST, 0
+            )
             self._servers.append(server)
             self.ports.append(server.sockets[0].getsockname()[1])
 
@@ -78,7 +82,9 @@ class Links:
             if cut.get(link):
                 writer.transport.abort()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to: int, port: int) -> None:
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to: int, port: int
+    ) -> None:
         upstream: asyncio.StreamWriter | None = None
         try:
             head = await reader.readexactly(HEADER.size)
@@ -96,7 +102,10 @@ class Links:
             try:
                 upstream.write(head + first)
                 await asyncio.wait(
-                    [asyncio.create_task(self._pass(reader, upstream, link)), asyncio.create_task(self._pass(back, writer, link))],
+                    [
+                        asyncio.create_task(self._pass(reader, upstream, link)),
+                        asyncio.create_task(self._pass(back, writer, link)),
+                    ],
                     return_when=asyncio.FIRST_COMPLETED,
                 )
             finally:
@@ -108,7 +117,9 @@ class Links:
             if upstream is not None:
                 upstream.transport.abort()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link) -> None:
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link
+    ) -> None:
         try:
             while data := await reader.read(1 << 18):
                 if link in self.cut:

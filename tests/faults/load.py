@@ -1,8 +1,9 @@
 """Load that knows afterwards what it was told: every operation with its times, for the checker.
 
-A lane is one connection to one node; when it breaks or is silent it goes on with the next node. Exactly-once lanes keep `window` increments on the
-way, each under its own sequence, and send what is unanswered again; the first, which makes the producer known, goes alone. Plain lanes send one INCR
-at a time and note "unknown" when the answer is lost. Every lane reads its key now and then.
+A lane is one connection to one node; when it breaks or is silent it goes on with the next node.
+Exactly-once lanes keep `window` increments on the way, each under its own sequence, and send what
+is unanswered again; the first, which makes the producer known, goes alone. Plain lanes send one
+INCR at a time and note "unknown" when the answer is lost. Every lane reads its key now and then.
 """
 
 from __future__ import annotations
@@ -52,24 +53,38 @@ class History:
         self._gets.extend((start, end, value))
 
     def judge(self, final: int) -> tuple[Violation | None, int, int]:
-        """The checker's word, and how many were lost and doubled, given the counter's value after everything."""
+        """The checker's word, and how many were lost and doubled, given the counter's value after
+        everything."""
         adds, gets = self._adds, self._gets
-        operations = [Operation("add", adds[i], adds[i + 1], int(adds[i + 2])) for i in range(0, len(adds), 3)]
-        operations += [Operation("get", gets[i], gets[i + 1], int(gets[i + 2])) for i in range(0, len(gets), 3)]
+        operations = [
+            Operation("add", adds[i], adds[i + 1], int(adds[i + 2])) for i in range(0, len(adds), 3)
+        ]
+        operations += [
+            Operation("get", gets[i], gets[i + 1], int(gets[i + 2])) for i in range(0, len(gets), 3)
+        ]
         operations += [Operation("add", start, float("inf"), None) for start in self.unknown]
         end = time.monotonic()
         operations.append(Operation("get", end, end, final))
         told = {int(value) for value in adds[2::3]}
         lost = max(0, self.acknowledged - final) + sum(1 for value in told if value > final)
-        doubled = self.acknowledged - len(told) + max(0, final - self.acknowledged - len(self.unknown))
+        doubled = (
+            self.acknowledged - len(told) + max(0, final - self.acknowledged - len(self.unknown))
+        )
         return check(operations), lost, doubled
 
 
 class Lane(asyncio.Protocol):
     def __init__(
-        self, addresses: list[Address], first: int, history: History, window: int, answered: Callable[[float], None], may: Callable[[], bool]
+        self,
+        addresses: list[Address],
+        first: int,
+        history: History,
+        window: int,
+        answered: Callable[[float], None],
+        may: Callable[[], bool],
     ) -> None:
-        """`window` 0: a plain lane, one INCR at a time. `may` is asked before every new increment."""
+        """`window` 0: a plain lane, one INCR at a time. `may` is asked before every new
+        increment."""
         self._may = may
         self._addresses, self._at = addresses, first % len(addresses)
         self._history, self._window, self._answered = history, window, answered
@@ -105,7 +120,7 @@ class Lane(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # --- asyncio ------------------------------------------------------------------------------------------------------------
+    # --- asyncio ----------------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
         self._transport, self._reader, self._heard = transport, hiredis.Reader(), time.monotonic()
@@ -127,7 +142,7 @@ class Lane(asyncio.Protocol):
             self._take(reply, now, *self._sent.popleft())
         self._fill()
 
-    # --- commands -----------------------------------------------------------------------------------------------------------
+    # --- commands ---------------------------------------------------------------------------------
 
     def _take(self, reply: Any, now: float, kind: str, sequence: int, start: float) -> None:
         if isinstance(reply, Exception):
@@ -171,7 +186,9 @@ class Lane(asyncio.Protocol):
                 self._started[sequence] = now
             else:
                 sequence = 0
-            command = ("IDMP", self._producer, sequence, "INCR", key) if self._window else ("INCR", key)
+            command = (
+                ("IDMP", self._producer, sequence, "INCR", key) if self._window else ("INCR", key)
+            )
             out.append(hiredis.pack_command(command))
             self._sent.append(("add", sequence, now))
         if out:
@@ -181,17 +198,25 @@ class Lane(asyncio.Protocol):
 
 
 class Load:
-    """All lanes together, at most `rate` commands a second. `longest_gap_s`: between two acknowledged increments, whoever made them."""
+    """All lanes together, at most `rate` commands a second. `longest_gap_s`: between two
+    acknowledged increments, whoever made them."""
 
-    def __init__(self, addresses: list[Address], lanes: int, window: int, keys: int, rate: float) -> None:
+    def __init__(
+        self, addresses: list[Address], lanes: int, window: int, keys: int, rate: float
+    ) -> None:
         self._rate = rate
         self._allowed = 0.0
         self._allowed_at = time.monotonic()
         mark = secrets.token_hex(3)
         self.histories = [History(f"k{n}-{mark}") for n in range(keys)]
         plain = History(f"plain-{mark}")
-        self.lanes = [Lane(addresses, n, self.histories[n % keys], window, self._answered, self._may) for n in range(lanes)]
-        self.lanes += [Lane(addresses, n, plain, 0, self._answered, self._may) for n in range(len(addresses))]
+        self.lanes = [
+            Lane(addresses, n, self.histories[n % keys], window, self._answered, self._may)
+            for n in range(lanes)
+        ]
+        self.lanes += [
+            Lane(addresses, n, plain, 0, self._answered, self._may) for n in range(len(addresses))
+        ]
         self.histories.append(plain)
         self.longest_gap_s = 0.0
         self.acknowledged = 0

@@ -1,6 +1,7 @@
-"""`python -m tests.faults.measure`: how long the cluster is silent when its leader is killed, stopped or hands over, and what a follower that rejoins
-through a snapshot costs the leader; how soon a cluster is whole after packets were dropped for 62 s (for root: network
-namespaces). Real processes with the default settings; one client of a surviving node writes all the time."""
+"""`python -m tests.faults.measure`: how long the cluster is silent when its leader is killed,
+stopped or hands over, and what a follower that rejoins through a snapshot costs the leader; how
+soon a cluster is whole after packets were dropped for 62 s (for root: network namespaces). Real
+processes with the default settings; one client of a surviving node writes all the time."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ ALL = ["kill", "stop", "transfer", "rejoin", "cut"]
 
 
 class Writer(threading.Thread):
-    """Plain INCR over one connection to one node, as fast as it answers; keeps when each was sent and answered."""
+    """Plain INCR over one connection to one node, as fast as it answers; keeps when each was sent
+    and answered."""
 
     def __init__(self, cluster: DevCluster, node: int, key: str = "w") -> None:
         super().__init__(daemon=True)
@@ -68,12 +70,15 @@ class Writer(threading.Thread):
 def told(name: str, seconds: list[float], goal: str) -> str:
     ordered = sorted(seconds)
     return (
-        f"{name}: median {1000 * statistics.median(ordered):.0f} ms, 90 % {1000 * ordered[int(0.9 * (len(ordered) - 1))]:.0f} ms, "
+        f"{name}: median {1000 * statistics.median(ordered):.0f} ms, 90 % "
+        f"{1000 * ordered[int(0.9 * (len(ordered) - 1))]:.0f} ms, "
         f"worst {1000 * ordered[-1]:.0f} ms of {len(ordered)} ({goal})"
     )
 
 
-def outages(cluster: DevCluster, trials: int, strike: Callable[[int], None], mend: Callable[[int], None]) -> list[float]:
+def outages(
+    cluster: DevCluster, trials: int, strike: Callable[[int], None], mend: Callable[[int], None]
+) -> list[float]:
     """The silence that a client of a surviving node sees, for each trial."""
     found = []
     for _ in range(trials):
@@ -83,7 +88,8 @@ def outages(cluster: DevCluster, trials: int, strike: Callable[[int], None], men
         time.sleep(SETTLE_S)
         moment = time.monotonic()
         strike(leader)
-        # What was already on its way back does not count: the first answer to a write sent after the fault, or held up by it.
+        # What was already on its way back does not count: the first answer to a write sent after
+        # the fault, or held up by it.
         end = moment + RECOVER_S
         while time.monotonic() < end:
             after = [e for s, e in list(writer.answers) if e > moment + 0.005]
@@ -102,7 +108,8 @@ def outages(cluster: DevCluster, trials: int, strike: Callable[[int], None], men
 
 
 def transfers(cluster: DevCluster, trials: int) -> tuple[list[float], list[str]]:
-    """The longest silence around each handover, seen by clients of all nodes; and every failed command."""
+    """The longest silence around each handover, seen by clients of all nodes; and every failed
+    command."""
     gaps: list[float] = []
     writers = [Writer(cluster, n, f"t{n}") for n in range(cluster.size)]
     for writer in writers:
@@ -128,7 +135,8 @@ def p99_ms(writer: Writer, first: float, last: float) -> float:
 
 
 def rejoin(cluster: DevCluster, counters: int) -> str:
-    """A follower that was stopped while the log it needs was given up gets a snapshot of all counters, while writes go on."""
+    """A follower that was stopped while the log it needs was given up gets a snapshot of all
+    counters, while writes go on."""
     leader = cluster.leader()
     victim = (leader + 1) % cluster.size
     with cluster.client(leader) as client:
@@ -151,8 +159,18 @@ def rejoin(cluster: DevCluster, counters: int) -> str:
     cluster.admin(leader, "RAFT.REMOVE", gone)
     peer = f"127.0.0.1:{cluster.ports(victim)['peer']}"
     start = time.monotonic()
-    cluster.admin(leader, "RAFT.ADDLEARNER", fresh["nodeId"], f"node-{victim}", peer, f"127.0.0.1:{cluster.resp_port(victim)}")
-    while cluster.status(victim)["appliedIndex"] < cluster.status(leader)["commitIndex"] - 1_000 and time.monotonic() < start + 120:
+    cluster.admin(
+        leader,
+        "RAFT.ADDLEARNER",
+        fresh["nodeId"],
+        f"node-{victim}",
+        peer,
+        f"127.0.0.1:{cluster.resp_port(victim)}",
+    )
+    while (
+        cluster.status(victim)["appliedIndex"] < cluster.status(leader)["commitIndex"] - 1_000
+        and time.monotonic() < start + 120
+    ):
         time.sleep(0.1)
     caught_up = time.monotonic()
     while time.monotonic() < start + 120:
@@ -164,8 +182,10 @@ def rejoin(cluster: DevCluster, counters: int) -> str:
     writer.end()
     bytes_sent = cluster.status(victim)["snapshotIndex"]
     return (
-        f"rejoin with {counters:,} counters: caught up in {caught_up - start:.1f} s by the snapshot at {bytes_sent}; "
-        f"leader's 99th percentile {during:.2f} ms meanwhile, {usual:.2f} ms usually: {during / usual:.1f} times (goal: at most 3); "
+        f"rejoin with {counters:,} counters: caught up in {caught_up - start:.1f} s by the "
+        f"snapshot at {bytes_sent}; "
+        f"leader's 99th percentile {during:.2f} ms meanwhile, {usual:.2f} ms usually: "
+        f"{during / usual:.1f} times (goal: at most 3); "
         f"failed {len(writer.failed)}"
     )
 
@@ -174,12 +194,19 @@ def cuts(silent_s: float) -> None:
     if not namespaces.possible():
         print(f"nothing is told of dropped packets: {namespaces.MISSING}", flush=True)
         return
-    with namespaces.Namespaces(3) as network, tempfile.TemporaryDirectory(prefix="countercluster-figures-") as folder:
+    with (
+        namespaces.Namespaces(3) as network,
+        tempfile.TemporaryDirectory(prefix="countercluster-figures-") as folder,
+    ):
         network.enter()
         with FaultyCluster(Path(folder), 3, namespaces=network) as cluster:
             for kind in KINDS:
                 found = healed_s(cluster, kind, silent_s, RECOVER_S)
-                print(f"packets dropped for {silent_s:.0f} s, {kind}: whole after {found:.2f} s (goal: 2 s)", flush=True)
+                print(
+                    f"packets dropped for {silent_s:.0f} s, {kind}: whole after {found:.2f} s "
+                    f"(goal: 2 s)",
+                    flush=True,
+                )
 
 
 def main() -> None:
@@ -187,7 +214,9 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--only", choices=ALL, action="append")
     parser.add_argument("--counters", type=int, default=COUNTERS)
-    parser.add_argument("--silent-s", type=float, default=SILENT_S, help="how long packets are dropped")
+    parser.add_argument(
+        "--silent-s", type=float, default=SILENT_S, help="how long packets are dropped"
+    )
     options = parser.parse_args()
     wanted = options.only or ALL
     if set(wanted) != {"cut"}:
@@ -197,16 +226,38 @@ def main() -> None:
 
 
 def on_loopback(options: argparse.Namespace, wanted: list[str]) -> None:
-    with tempfile.TemporaryDirectory(prefix="countercluster-figures-") as folder, DevCluster(Path(folder), 3) as cluster:
+    with (
+        tempfile.TemporaryDirectory(prefix="countercluster-figures-") as folder,
+        DevCluster(Path(folder), 3) as cluster,
+    ):
         if "kill" in wanted:
-            found = outages(cluster, options.trials, lambda n: cluster.signal(n, signal.SIGKILL), lambda n: None)
-            print(told("leader killed (kill -9)", found, "goal: median 500 ms, worst 1 s"), flush=True)
+            found = outages(
+                cluster, options.trials, lambda n: cluster.signal(n, signal.SIGKILL), lambda n: None
+            )
+            print(
+                told("leader killed (kill -9)", found, "goal: median 500 ms, worst 1 s"), flush=True
+            )
         if "stop" in wanted:
-            strike, mend = (lambda n: cluster.signal(n, signal.SIGSTOP)), (lambda n: cluster.signal(n, signal.SIGCONT))
-            print(told("leader silent (SIGSTOP)", outages(cluster, max(1, options.trials // 5), strike, mend), "goal: 3 s"), flush=True)
+            strike, mend = (
+                (lambda n: cluster.signal(n, signal.SIGSTOP)),
+                (lambda n: cluster.signal(n, signal.SIGCONT)),
+            )
+            print(
+                told(
+                    "leader silent (SIGSTOP)",
+                    outages(cluster, max(1, options.trials // 5), strike, mend),
+                    "goal: 3 s",
+                ),
+                flush=True,
+            )
         if "transfer" in wanted:
             gaps, failed = transfers(cluster, options.trials)
-            print(told("leadership transfer", gaps, "goal: median under 100 ms"), f"; failed commands {len(failed)}", failed[:2], flush=True)
+            print(
+                told("leadership transfer", gaps, "goal: median under 100 ms"),
+                f"; failed commands {len(failed)}",
+                failed[:2],
+                flush=True,
+            )
         if "rejoin" in wanted:
             print(rejoin(cluster, options.counters), flush=True)
 

@@ -1,13 +1,15 @@
-"""Counters with a time to live under faults, judged by this program's own running clock, which nobody sets.
+"""Counters with a time to live under faults, judged by this program's own running clock, which
+nobody sets.
 
     early   a counter was gone before 0.95 of its time
-    late    a read found it after 1.05 of its time and `SLACK_S`, and what a slow running clock of a leader explains
-    twice   an increment that is sent again and again under its number counted more than once, or was forgotten
+    late    a read found it after 1.05 of its time and `SLACK_S`, and what a slow running clock of a
+            leader explains
+    twice   an increment that is sent again and again under its number counted more than once, or
+            was forgotten
 
-Each counter is written once, under a name of its own, and read until it is gone; a write without an answer is left
-out. Between the write and its answer lies the moment from which it counts, so early is told from when it was sent
-and late from when it was answered.
-"""
+Each counter is written once, under a name of its own, and read until it is gone; a write without an
+answer is left out. Between the write and its answer lies the moment from which it counts, so early
+is told from when it was sent and late from when it was answered."""
 
 from __future__ import annotations
 
@@ -45,12 +47,19 @@ class Slow:
         self._since = (now, 1 - rate) if rate < 1 else None
 
     def lost_s(self, start: float, end: float) -> float:
-        periods = [*self._periods, *([(self._since[0], end, self._since[1])] if self._since else [])]
-        return sum(max(0.0, min(end, to) - max(start, since)) * share for since, to, share in periods)
+        periods = [
+            *self._periods,
+            *([(self._since[0], end, self._since[1])] if self._since else []),
+        ]
+        return sum(
+            max(0.0, min(end, to) - max(start, since)) * share for since, to, share in periods
+        )
 
 
 class Timed:
-    def __init__(self, addresses: list[Address], workers: int = 16, slow: Slow | None = None) -> None:
+    def __init__(
+        self, addresses: list[Address], workers: int = 16, slow: Slow | None = None
+    ) -> None:
         self.slow = slow or Slow()
         self.problems: list[str] = []
         self.expired = 0
@@ -58,7 +67,8 @@ class Timed:
         self.least = float("inf")
         """The shortest share of its time after which a counter was found gone, at most."""
         self.most_late_s = 0.0
-        """Longest that a counter was read beyond its time, at least; what slow clocks explain is taken off."""
+        """Longest that a counter was read beyond its time, at least; what slow clocks explain is
+        taken off."""
         self._addresses = addresses
         self._workers = workers
         self._tasks: list[asyncio.Task[None]] = []
@@ -77,22 +87,32 @@ class Timed:
         for task in self._tasks:
             if task in going:
                 task.cancel()
-                self.problems.append(f"liveness: the repeated increment got no answer within {within_s:.0f} s")
+                self.problems.append(
+                    f"liveness: the repeated increment got no answer within {within_s:.0f} s"
+                )
             elif not task.cancelled() and (error := task.exception()) is not None:
                 self.problems.append(f"the check of time ended: {error!r}")
 
     def __str__(self) -> str:
         share = f"{self.least:.3f}" if self.expired else "-"
         return (
-            f"{self.expired:,} counters expired, the first after {share} of its time, none read more than "
+            f"{self.expired:,} counters expired, the first after {share} of its time, none read "
+            f"more than "
             f"{self.most_late_s:.2f} s beyond it; one increment sent {self.repeated:,} times again"
         )
 
     async def _ask(self, *command: str | int) -> tuple[object, float, float] | None:
-        """The answer of some node, with when it was asked and when it answered; None when nobody knows."""
+        """The answer of some node, with when it was asked and when it answered; None when nobody
+        knows."""
         host, port = random.choice(self._addresses)
         start = time.monotonic()
-        client = redis.asyncio.Redis(host=host, port=port, socket_timeout=ANSWER_S, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0))
+        client = redis.asyncio.Redis(
+            host=host,
+            port=port,
+            socket_timeout=ANSWER_S,
+            socket_connect_timeout=1,
+            retry=Retry(NoBackoff(), 0),
+        )
         try:
             return await client.execute_command(*command), start, time.monotonic()
         except redis.ResponseError as error:
@@ -140,7 +160,9 @@ class Timed:
         self.most_late_s = max(self.most_late_s, beyond_s)
         if beyond_s <= (LATE - 1) * ttl_s + SLACK_S:
             return True
-        self.problems.append(f"late: {key} with {ttl_s} s was still there {beyond_s:.2f} s after its time")
+        self.problems.append(
+            f"late: {key} with {ttl_s} s was still there {beyond_s:.2f} s after its time"
+        )
         return False
 
     async def _repeat(self) -> None:

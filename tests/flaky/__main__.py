@@ -2,10 +2,9 @@
 
 A third of the runs of each file has nothing beside it, a third runs beside processes that never
 rest, a third on one core. What a failed run printed is kept in build/flaky/. After an interruption,
-also a kill, the same command goes on where it stopped, as long as nothing in the repository changed.
-Exit code 1 when any run failed. Files of tests/e2e need KUBECONFIG (`make flaky` sets it); without
-it they are left out, and that is told.
-"""
+also a kill, the same command goes on where it stopped, as long as nothing in the repository
+changed. Exit code 1 when any run failed. Files of tests/e2e need KUBECONFIG (`make flaky` sets it);
+without it they are left out, and that is told."""
 
 from __future__ import annotations
 
@@ -20,7 +19,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.flaky.book import ONE_CORE, QUIET, SURROUNDINGS, Record, Run, chosen, line_of, outcome, plan, read, table
+from tests.flaky.book import (
+    ONE_CORE,
+    QUIET,
+    SURROUNDINGS,
+    Record,
+    Run,
+    chosen,
+    line_of,
+    outcome,
+    plan,
+    read,
+    table,
+)
 from tests.flaky.surroundings import end_with_parent, surroundings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +54,11 @@ def main() -> int:
         log.unlink(missing_ok=True)
     done = read(log.read_text().splitlines() if log.exists() else [], version)
     todo = list(plan(files, options.times, options.surroundings, done))
-    print(f"{len(files)} files, {options.times} times each: {len(todo)} runs to go, version {version}", file=sys.stderr)
+    print(
+        f"{len(files)} files, {options.times} times each: {len(todo)} runs to go, version "
+        f"{version}",
+        file=sys.stderr,
+    )
     code = 0
     try:
         for position, run in enumerate(todo, 1):
@@ -52,7 +67,12 @@ def main() -> int:
             with log.open("a") as file:
                 file.write(line_of(record) + "\n")
             word = "ok" if record.good else f"FAILED, see {_output(run)}"
-            print(f"{position}/{len(todo)}  {run.file}  {run.surroundings}  {record.seconds:.0f} s  {word}", file=sys.stderr, flush=True)
+            print(
+                f"{position}/{len(todo)}  {run.file}  {run.surroundings}  {record.seconds:.0f} s "
+                f" {word}",
+                file=sys.stderr,
+                flush=True,
+            )
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         code = 130
@@ -62,12 +82,40 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="tests.flaky", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", help="only files whose path has one of these words in it")
-    parser.add_argument("--times", type=int, default=20, help="runs of each file, over all surroundings; default: 20")
-    parser.add_argument("--only", action="append", choices=FOLDERS, default=[], help="only files of this folder; may be repeated")
-    parser.add_argument("--surroundings", nargs="+", choices=SURROUNDINGS, default=list(SURROUNDINGS), help="default: all, in turn")
-    parser.add_argument("--burners", type=int, default=os.cpu_count() or 1, help="processes that never rest; default: one for each core")
+    parser = argparse.ArgumentParser(
+        prog="tests.flaky",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "files", nargs="*", help="only files whose path has one of these words in it"
+    )
+    parser.add_argument(
+        "--times",
+        type=int,
+        default=20,
+        help="runs of each file, over all surroundings; default: 20",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=FOLDERS,
+        default=[],
+        help="only files of this folder; may be repeated",
+    )
+    parser.add_argument(
+        "--surroundings",
+        nargs="+",
+        choices=SURROUNDINGS,
+        default=list(SURROUNDINGS),
+        help="default: all, in turn",
+    )
+    parser.add_argument(
+        "--burners",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="processes that never rest; default: one for each core",
+    )
     parser.add_argument("--fresh", action="store_true", help="forgets the runs that there were")
     options = parser.parse_args()
     if options.times < 1:
@@ -80,13 +128,22 @@ def _files(only: list[str]) -> Iterator[str]:
         if folder == "e2e" and not os.environ.get("KUBECONFIG"):
             print("tests/e2e is left out: there is no KUBECONFIG", file=sys.stderr)
             continue
-        yield from (str(path.relative_to(ROOT)) for path in (ROOT / "tests" / folder).glob("test_*.py"))
+        yield from (
+            str(path.relative_to(ROOT)) for path in (ROOT / "tests" / folder).glob("test_*.py")
+        )
 
 
 def _version() -> str:
     """The commit, and a digest of what is not committed."""
-    words = ["describe", "--always", "--abbrev=10", "--exclude=*"], ["diff", "HEAD"], ["ls-files", "--others", "--exclude-standard"]
-    found = [subprocess.run(["git", *w], cwd=ROOT, capture_output=True, check=False).stdout for w in words]
+    words = (
+        ["describe", "--always", "--abbrev=10", "--exclude=*"],
+        ["diff", "HEAD"],
+        ["ls-files", "--others", "--exclude-standard"],
+    )
+    found = [
+        subprocess.run(["git", *w], cwd=ROOT, capture_output=True, check=False).stdout
+        for w in words
+    ]
     commit, changed = found[0].decode().strip() or "unknown", b"".join(found[1:])
     for name in found[2].decode().splitlines():
         changed += (ROOT / name).read_bytes()
@@ -94,7 +151,10 @@ def _version() -> str:
 
 
 def _output(run: Run) -> Path:
-    return KEPT / (re.sub(r"\W+", "-", run.file.removeprefix("tests/").removesuffix(".py")) + f"-{run.number}-{run.surroundings}.txt")
+    return KEPT / (
+        re.sub(r"\W+", "-", run.file.removeprefix("tests/").removesuffix(".py"))
+        + f"-{run.number}-{run.surroundings}.txt"
+    )
 
 
 def perform(run: Run, version: str, burners: int) -> Record:
@@ -106,7 +166,13 @@ def perform(run: Run, version: str, burners: int) -> Record:
     output, start = _output(run), time.monotonic()
     with output.open("wb") as file, surroundings(where, burners):
         child = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True, preexec_fn=end_with_parent
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            preexec_fn=end_with_parent,
         )
         try:
             code = child.wait(LONGEST_S)
@@ -118,7 +184,16 @@ def perform(run: Run, version: str, burners: int) -> Record:
             output.unlink()
             raise
     failed, skipped = outcome(output.read_text(errors="replace"))
-    record = Record(version, run.file, run.number, run.surroundings, round(time.monotonic() - start, 1), code, failed, skipped)
+    record = Record(
+        version,
+        run.file,
+        run.number,
+        run.surroundings,
+        round(time.monotonic() - start, 1),
+        code,
+        failed,
+        skipped,
+    )
     if record.good:
         output.unlink()
     return record

@@ -1,10 +1,14 @@
 """What was run and how it ended, and what is to be run next. Pure: lines in, lines out.
 
 Rules:
-1. A run is one test file, once, in one of the surroundings. Run n of a file is in surroundings n modulo their number, so that each gets its share.
-2. Rounds go over all files before the next one begins: whoever interrupts a long run has seen every file equally often.
-3. What was run on the same version is not run again; a record of another version does not count. A line that was cut off does not either.
-4. A file is steady when every run of it that counts ended well. One that collected nothing, or skipped everything, says so in the table.
+1. A run is one test file, once, in one of the surroundings. Run n of a file is in surroundings n
+   modulo their number, so that each gets its share.
+2. Rounds go over all files before the next one begins: whoever interrupts a long run has seen every
+   file equally often.
+3. What was run on the same version is not run again; a record of another version does not count. A
+   line that was cut off does not either.
+4. A file is steady when every run of it that counts ended well. One that collected nothing, or
+   skipped everything, says so in the table.
 """
 
 from __future__ import annotations
@@ -53,7 +57,9 @@ def read(lines: Iterable[str], version: str) -> list[Record]:
     found = []
     for line in lines:
         try:
-            record = Record(**{**(fields := json.loads(line)), "failed": tuple(fields.get("failed", ()))})
+            record = Record(
+                **{**(fields := json.loads(line)), "failed": tuple(fields.get("failed", ()))}
+            )
         except (ValueError, TypeError, AttributeError):
             continue
         if record.version == version:
@@ -61,7 +67,9 @@ def read(lines: Iterable[str], version: str) -> list[Record]:
     return found
 
 
-def plan(files: Sequence[str], times: int, surroundings: Sequence[str], done: Iterable[Record]) -> Iterator[Run]:
+def plan(
+    files: Sequence[str], times: int, surroundings: Sequence[str], done: Iterable[Record]
+) -> Iterator[Run]:
     """What is left to run, in order (rules 1 to 3)."""
     known = {(r.file, r.number, r.surroundings) for r in done}
     for number in range(times):
@@ -88,16 +96,29 @@ def outcome(output: str) -> tuple[tuple[str, ...], int]:
 
 
 def table(records: Sequence[Record], surroundings: Sequence[str] = SURROUNDINGS) -> str:
-    """One row a file: its runs, failures in each of the surroundings (of how many), the longest run; then each test that failed."""
+    """One row a file: its runs, failures in each of the surroundings (of how many), the longest
+    run; then each test that failed."""
     files = sorted({r.file for r in records})
     width = max([len(f) for f in files] + [4])
-    rows = [f"{'file':{width}}  runs  failed  " + "  ".join(f"{s:>8}" for s in surroundings) + "  longest  skipped"]
+    rows = [
+        f"{'file':{width}}  runs  failed  "
+        + "  ".join(f"{s:>8}" for s in surroundings)
+        + "  longest  skipped"
+    ]
     for file in files:
         mine = [r for r in records if r.file == file]
         cells = [_share([r for r in mine if r.surroundings == s]) for s in surroundings]
-        failed, longest, skipped = sum(not r.good for r in mine), max(r.seconds for r in mine), max(r.skipped for r in mine)
+        failed, longest, skipped = (
+            sum(not r.good for r in mine),
+            max(r.seconds for r in mine),
+            max(r.skipped for r in mine),
+        )
         note = " (nothing ran)" if all(r.code == NOTHING for r in mine) else ""
-        row = f"{file:{width}}  {len(mine):4}  {failed:6}  " + "  ".join(f"{c:>8}" for c in cells) + f"  {longest:5.0f} s  {skipped:7}{note}"
+        row = (
+            f"{file:{width}}  {len(mine):4}  {failed:6}  "
+            + "  ".join(f"{c:>8}" for c in cells)
+            + f"  {longest:5.0f} s  {skipped:7}{note}"
+        )
         rows.append(row)
     failed = sum(not r.good for r in records)
     rows.append(f"{len(files)} files, {len(records)} runs, {failed} failed")
@@ -111,7 +132,8 @@ def _share(records: Sequence[Record]) -> str:
 
 
 def failures(records: Iterable[Record]) -> list[tuple[str, int]]:
-    """Each test that failed and how often, the most frequent first. A file that ended without naming one stands for itself."""
+    """Each test that failed and how often, the most frequent first. A file that ended without
+    naming one stands for itself."""
     counts: dict[str, int] = {}
     for record in records:
         if not record.good:

@@ -1,4 +1,5 @@
-"""Where a run takes place: beside processes that never rest, or on one core. What is started here ends with this process, also when it is killed."""
+"""Where a run takes place: beside processes that never rest, or on one core. What is started here
+ends with this process, also when it is killed."""
 
 from __future__ import annotations
 
@@ -12,7 +13,10 @@ from collections.abc import Iterator
 
 from tests.flaky.book import BUSY, ONE_CORE
 
-BURN = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    for _ in range(1_000_000):\n        pass\n"
+BURN = (
+    "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    for _ in "
+    "range(1_000_000):\n        pass\n"
+)
 """It looks for its parent now and then: nobody else would end it."""
 
 
@@ -30,7 +34,9 @@ def surroundings(which: str, burners: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _burner() -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, "-c", BURN, str(os.getpid())], stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", BURN, str(os.getpid())], stdin=subprocess.DEVNULL
+    )
     try:
         yield
     finally:
@@ -40,7 +46,8 @@ def _burner() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _one_core() -> Iterator[None]:
-    """The last one that may be used: interrupts are usually on the first. Children inherit it, like from `taskset`."""
+    """The last one that may be used: interrupts are usually on the first. Children inherit it, like
+    from `taskset`."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(before)})
     try:
@@ -50,5 +57,6 @@ def _one_core() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """For a child, before it becomes another program: Linux interrupts it when this process ends, so that its fixtures end what they started."""
+    """For a child, before it becomes another program: Linux interrupts it when this process ends,
+    so that its fixtures end what they started."""
     ctypes.CDLL(None).prctl(1, signal.SIGINT)

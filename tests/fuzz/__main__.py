@@ -1,11 +1,13 @@
-"""Feeds a whole server in memory (parser, session, state machine, encoder) with made-up connections.
+"""Feeds a whole server in memory (parser, session, state machine, encoder) with made-up
+connections.
 
     make fuzz INPUTS=10000000
 
-One input is the byte stream of one connection, cut into pieces as a network might; it holds one to six commands, some of them damaged. What must
-hold, for every input: nothing is raised; each command gets exactly one whole reply; nothing takes longer than HANG_S. And over the run: the state
-equals what a snapshot of it restores, and memory stops growing. The first violation ends the run with the input and its seed.
-"""
+One input is the byte stream of one connection, cut into pieces as a network might; it holds one to
+six commands, some of them damaged. What must hold, for every input: nothing is raised; each command
+gets exactly one whole reply; nothing takes longer than HANG_S. And over the run: the state equals
+what a snapshot of it restores, and memory stops growing. The first violation ends the run with the
+input and its seed."""
 
 from __future__ import annotations
 
@@ -98,15 +100,24 @@ def _rounds(count: int, seed: int, say: bool) -> int:
         if first == 2 * ROUND:
             least = resident
         if least and resident > least + GROWTH_BYTES:
-            raise FuzzError(f"memory grew from {least >> 20} to {resident >> 20} MiB after {first + ROUND} inputs")
+            raise FuzzError(
+                f"memory grew from {least >> 20} to {resident >> 20} MiB after {first + ROUND} "
+                f"inputs"
+            )
         if say:
             done, took = min(first + ROUND, count), time.monotonic() - start
-            print(f"{done} inputs, {replies} replies, {done / took:.0f} inputs/s, {resident >> 20} MiB", flush=True)
+            print(
+                f"{done} inputs, {replies} replies, {done / took:.0f} inputs/s, {resident >> 20} "
+                f"MiB",
+                flush=True,
+            )
     return replies
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tests.fuzz", description="Made-up connections against a server in memory.")
+    parser = argparse.ArgumentParser(
+        prog="tests.fuzz", description="Made-up connections against a server in memory."
+    )
     parser.add_argument("--inputs", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

@@ -1,4 +1,5 @@
-"""Makes what a client might send, and what no client should: streams of commands, whole and damaged. The same seed makes the same inputs."""
+"""Makes what a client might send, and what no client should: streams of commands, whole and
+damaged. The same seed makes the same inputs."""
 
 from __future__ import annotations
 
@@ -8,15 +9,68 @@ from counter_node.resp.commands import BY_NAME
 
 NAMES = sorted(name.encode() for name in BY_NAME)
 OPTIONS = (
-    b"EX PX EXAT PXAT NX XX GT LT GET KEEPTTL PERSIST IFEQ IFNE BYINT LBOUND UBOUND SATURATE ENX MATCH COUNT TYPE string AUTH SETNAME LIST INFO KILL "
-    b"ID DOCS GETKEYS FILTERBY PATTERN HELP FLUSH SLOTS SHARDS NODES KEYSLOT ASYNC incr set exec multi"
+    b"EX PX EXAT PXAT NX XX GT LT GET KEEPTTL PERSIST IFEQ IFNE BYINT LBOUND UBOUND SATURATE ENX "
+    b"MATCH COUNT TYPE string AUTH SETNAME LIST INFO KILL "
+    b"ID DOCS GETKEYS FILTERBY PATTERN HELP FLUSH SLOTS SHARDS NODES KEYSLOT ASYNC incr set exec "
+    b"multi"
 ).split()
-NUMBERS = [b"0", b"1", b"-1", b"2", b"3", b"10", b"100", b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"01", b"1.5"]
+NUMBERS = [
+    b"0",
+    b"1",
+    b"-1",
+    b"2",
+    b"3",
+    b"10",
+    b"100",
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b"01",
+    b"1.5",
+]
 KEYS = [b"k%d" % n for n in range(20)]
-ODD = [b"", b"\xff\x00", b"\r\n", b"*", b"k*", b"[a-", b"\\", b"$1", b"*1\r\n", b"x" * 2_000, b"'", b'"']
-HEADERS = [b"*1000000000\r\n", b"*-1\r\n", b"$536870913\r\n", b"$-1\r\n", b"*0\r\n", b"*3\r\n$1\r\n", b"+PING\r\n", b"(1\r\n", b"_\r\n"]
+ODD = [
+    b"",
+    b"\xff\x00",
+    b"\r\n",
+    b"*",
+    b"k*",
+    b"[a-",
+    b"\\",
+    b"$1",
+    b"*1\r\n",
+    b"x" * 2_000,
+    b"'",
+    b'"',
+]
+HEADERS = [
+    b"*1000000000\r\n",
+    b"*-1\r\n",
+    b"$536870913\r\n",
+    b"$-1\r\n",
+    b"*0\r\n",
+    b"*3\r\n$1\r\n",
+    b"+PING\r\n",
+    b"(1\r\n",
+    b"_\r\n",
+]
 PRODUCERS = [b"p1", b"p2"]
-_COMMON = [b"incr", b"get", b"set", b"increx", b"mset", b"expire", b"multi", b"exec", b"watch", b"idmp", b"scan", b"hello", b"getex", b"del"]
+_COMMON = [
+    b"incr",
+    b"get",
+    b"set",
+    b"increx",
+    b"mset",
+    b"expire",
+    b"multi",
+    b"exec",
+    b"watch",
+    b"idmp",
+    b"scan",
+    b"hello",
+    b"getex",
+    b"del",
+]
 
 
 def words(rng: random.Random) -> list[bytes]:
@@ -25,7 +79,12 @@ def words(rng: random.Random) -> list[bytes]:
     command = BY_NAME[name.decode()]
     if name == b"idmp" and rng.random() < 0.9:
         return [name, rng.choice(PRODUCERS), b"%d" % rng.randint(1, 40), *words(rng)]
-    count = max(0, abs(command.arity) - 1 + (rng.choice((0, 0, 0, 1, 2, 4, -1)) if command.arity < 0 or rng.random() < 0.1 else 0))
+    count = max(
+        0,
+        abs(command.arity)
+        - 1
+        + (rng.choice((0, 0, 0, 1, 2, 4, -1)) if command.arity < 0 or rng.random() < 0.1 else 0),
+    )
     rest = [_word(rng) for _ in range(count)]
     if rest and rng.random() < 0.8:
         rest[0] = rng.choice(KEYS)
@@ -55,7 +114,9 @@ def stream(rng: random.Random) -> bytes:
 def _framed(rng: random.Random, command: list[bytes]) -> bytes:
     if rng.random() < 0.1:
         return b" ".join(command) + rng.choice((b"\r\n", b"\n"))
-    return b"*%d\r\n" % len(command) + b"".join([b"$%d\r\n%s\r\n" % (len(word), word) for word in command])
+    return b"*%d\r\n" % len(command) + b"".join(
+        [b"$%d\r\n%s\r\n" % (len(word), word) for word in command]
+    )
 
 
 def _damaged(rng: random.Random, data: bytes) -> bytes:

@@ -1,4 +1,5 @@
-"""What strangers and weak logins try: memory stays bounded, others are served and unharmed, and each attempt is counted."""
+"""What strangers and weak logins try: memory stays bounded, others are served and unharmed, and
+each attempt is counted."""
 
 from __future__ import annotations
 
@@ -47,7 +48,9 @@ def resident(pid: int) -> int:
 
 
 def counted(cluster: DevCluster, reason: str) -> float:
-    with urllib.request.urlopen(f"http://127.0.0.1:{cluster.ports(0)['http']}/metrics", timeout=20) as page:
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{cluster.ports(0)['http']}/metrics", timeout=20
+    ) as page:
         for line in page.read().decode().splitlines():
             if line.startswith(f'counter_refusals_total{{reason="{reason}"}} '):
                 return float(line.split()[-1])
@@ -70,12 +73,18 @@ def closed(connection: socket.socket) -> bool:
 
 
 def test_half_open_handshakes_and_garbage_shut_nobody_out(tmp_path: Path) -> None:
-    with secured(tmp_path, 1, "--max-handshakes", "200", "--handshake-ms", "2000") as (cluster, folder):
+    with secured(tmp_path, 1, "--max-handshakes", "200", "--handshake-ms", "2000") as (
+        cluster,
+        folder,
+    ):
         before = resident(cluster.pid(0))
         with many(cluster.resp_port(0), MANY), cluster.client(0) as client:
             assert client.incr("a") == 1
             assert resident(cluster.pid(0)) - before < MAX_GROWTH_BYTES
-            assert metric(cluster, folder, 0, 'counter_refusals_total{reason="tls_handshake_crowded"}') >= MANY - 400
+            assert (
+                metric(cluster, folder, 0, 'counter_refusals_total{reason="tls_handshake_crowded"}')
+                >= MANY - 400
+            )
         with connect(cluster.resp_port(0)) as garbage:
             garbage.sendall(b"*1\r\n$4\r\nPING\r\n" * 100)
             assert closed(garbage)
@@ -106,7 +115,9 @@ def test_giant_lengths_and_unfinished_commands_hold_no_memory(tmp_path: Path) ->
                 connection.sendall(giant)
                 assert closed(connection)
         wait_counted(cluster, "client_protocol", 3)
-        with many(cluster.resp_port(0), 100, b"*2\r\n$4\r\nINCR\r\n$4000000\r\n" + b"x" * 3_500_000):
+        with many(
+            cluster.resp_port(0), 100, b"*2\r\n$4\r\nINCR\r\n$4000000\r\n" + b"x" * 3_500_000
+        ):
             wait_counted(cluster, "client_memory", 1)
             with cluster.client(0) as client:
                 assert client.incr("a") == 1
@@ -119,7 +130,14 @@ def test_strangers_at_the_peer_port_are_cut_and_counted(tmp_path: Path) -> None:
         me = int(cluster.status(0)["nodeId"], 16)
         hello = frame(Hello("devcluster", 12345, me, "stranger", "127.0.0.1:1", "127.0.0.1:2"))
         damaged = hello[:-1] + bytes([hello[-1] ^ 1])
-        for bad in (b"GET / HTTP/1.1\r\n\r\n", HEADER.pack(1 << 20, 0), damaged, frame([1, 2]), hello + frame("nonsense"), hello + b"\xff" * 64):
+        for bad in (
+            b"GET / HTTP/1.1\r\n\r\n",
+            HEADER.pack(1 << 20, 0),
+            damaged,
+            frame([1, 2]),
+            hello + frame("nonsense"),
+            hello + b"\xff" * 64,
+        ):
             with connect(port) as connection:
                 connection.sendall(bad)
                 assert closed(connection)
@@ -128,7 +146,9 @@ def test_strangers_at_the_peer_port_are_cut_and_counted(tmp_path: Path) -> None:
             assert all(closed(connection) for connection in truncated)
         wait_counted(cluster, "peer_crowded", 1)
         wait_counted(cluster, "peer_silent", 1)
-        assert counted(cluster, "peer_crowded") + counted(cluster, "peer_silent") == 3 * MAX_UNGREETED
+        assert (
+            counted(cluster, "peer_crowded") + counted(cluster, "peer_silent") == 3 * MAX_UNGREETED
+        )
         with cluster.client(0) as client:
             assert client.incr("a") == 1
         assert cluster.status(0)["role"] == "leader"
@@ -138,10 +158,14 @@ def test_strangers_at_the_peer_port_are_cut_and_counted(tmp_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def tenants(tmp_path: Path, size: int, *options: str, more: str = "") -> Iterator[tuple[DevCluster, Path]]:
+def tenants(
+    tmp_path: Path, size: int, *options: str, more: str = ""
+) -> Iterator[tuple[DevCluster, Path]]:
     path = tmp_path / "users.acl"
     put(path, USERS + more)
-    with DevCluster(tmp_path / "c", size, *options, environment={"COUNTER_ACL_FILE": str(path)}) as cluster:
+    with DevCluster(
+        tmp_path / "c", size, *options, environment={"COUNTER_ACL_FILE": str(path)}
+    ) as cluster:
         cluster.client_options = {"username": "root", "password": "root-pass"}
         yield cluster, path
 
@@ -176,11 +200,18 @@ def wait_for(found: Wire, words: tuple[str | int, ...], wanted: str, timeout_s: 
 
 def numbers(page: str, user: str) -> dict[str, int]:
     line = next(line for line in page.splitlines() if line.startswith(f"user_{user}:"))
-    return {name: int(number) for name, _, number in (part.partition("=") for part in line.partition(":")[2].split(","))}
+    return {
+        name: int(number)
+        for name, _, number in (part.partition("=") for part in line.partition(":")[2].split(","))
+    }
 
 
 def test_whoever_knows_a_producers_name_reaches_nothing_of_it(tmp_path: Path) -> None:
-    with tenants(tmp_path, 1, "--max-producers", "40") as (cluster, _), wire(cluster, "app") as app, wire(cluster, "weak") as weak:
+    with (
+        tenants(tmp_path, 1, "--max-producers", "40") as (cluster, _),
+        wire(cluster, "app") as app,
+        wire(cluster, "weak") as weak,
+    ):
         assert app("IDMP", "billing", 1, "INCRBY", "app:secret", 4711) == 4711
         assert weak("IDMP", "billing", 1, "INCR", "weak:a") == 1, "not the kept reply of another"
         assert weak("IDMP", "billing", 2, "INCR", "weak:a") == 2
@@ -188,7 +219,9 @@ def test_whoever_knows_a_producers_name_reaches_nothing_of_it(tmp_path: Path) ->
         assert refused(weak("IDMP", "billing", 9 * 10**18, "INCR", "weak:a"), "ahead of the newest")
         assert weak("IDMP", "billing", 3, "INCR", "weak:a") == 3
         assert app("IDMP", "billing", 3, "INCR", "app:secret") == 4713
-        assert app("IDMP", "billing", 1, "INCRBY", "app:secret", 4711) == 4711, "and its replies are kept"
+        assert app("IDMP", "billing", 1, "INCRBY", "app:secret", 4711) == 4711, (
+            "and its replies are kept"
+        )
         for n in range(60):
             weak.send("IDMP", f"made-up-{n}", 1, "INCR", "weak:a")
         told = [weak.read() for _ in range(60)]
@@ -197,7 +230,10 @@ def test_whoever_knows_a_producers_name_reaches_nothing_of_it(tmp_path: Path) ->
 
 
 def test_a_user_past_its_limits_is_told_so_on_every_node_and_stops_nobody(tmp_path: Path) -> None:
-    with tenants(tmp_path, 3, more="#limits weak keys=20\n") as (cluster, path), contextlib.ExitStack() as stack:
+    with (
+        tenants(tmp_path, 3, more="#limits weak keys=20\n") as (cluster, path),
+        contextlib.ExitStack() as stack,
+    ):
         weak, elsewhere = (stack.enter_context(wire(cluster, "weak", node)) for node in (0, 1))
         app, root = (stack.enter_context(wire(cluster, user, 2)) for user in ("app", "root"))
         end = time.monotonic() + 30
@@ -208,7 +244,10 @@ def test_a_user_past_its_limits_is_told_so_on_every_node_and_stops_nobody(tmp_pa
             weak.send("INCR", f"weak:{n}")
         told = [weak.read() for _ in range(30)]
         assert told[:20] == [1] * 20
-        words = "OOM user weak has 20 counters of its own and may have 20 (limits.keys); it was not executed. Delete some"
+        words = (
+            "OOM user weak has 20 counters of its own and may have 20 (limits.keys); it was "
+            "not executed. Delete some"
+        )
         assert all(refused(reply, words) for reply in told[20:])
         assert refused(elsewhere("SET", "weak:other", 1), words)
         assert elsewhere("INCR", "weak:3") == 2
@@ -216,7 +255,13 @@ def test_a_user_past_its_limits_is_told_so_on_every_node_and_stops_nobody(tmp_pa
         mine = numbers(weak("INFO", "limits"), "weak")
         assert (mine["keys"], mine["keys_limit"], mine["refused_keys"]) == (20, 20, 11)
         assert "user_weak" not in app("INFO", "limits") or app("ACL", "LIST")
-        page = urllib.request.urlopen(f"http://127.0.0.1:{cluster.ports(1)['http']}/metrics", timeout=20).read().decode()
+        page = (
+            urllib.request.urlopen(
+                f"http://127.0.0.1:{cluster.ports(1)['http']}/metrics", timeout=20
+            )
+            .read()
+            .decode()
+        )
         assert 'counter_user_keys{user="weak"} 20.0' in page
         assert 'counter_user_refused_total{limit="keys",user="weak"} 11.0' in page
         assert elsewhere("DEL", "weak:3") == 1
@@ -234,14 +279,21 @@ def test_a_user_past_its_limits_is_told_so_on_every_node_and_stops_nobody(tmp_pa
 
 
 def test_commands_a_second_are_bounded_and_others_are_not_held_up(tmp_path: Path) -> None:
-    with tenants(tmp_path, 1, more="#limits weak commands=50\n") as (cluster, path), wire(cluster, "weak") as weak, wire(cluster, "app") as app:
+    with (
+        tenants(tmp_path, 1, more="#limits weak commands=50\n") as (cluster, path),
+        wire(cluster, "weak") as weak,
+        wire(cluster, "app") as app,
+    ):
         for _ in range(3_000):
             weak.send("INCR", "weak:a")
         told = [weak.read() for _ in range(3_000)]
         done = [reply for reply in told if not isinstance(reply, tuple)]
         assert done == list(range(1, len(done) + 1)), "what was taken was executed, in order"
         assert 50 <= len(done) < 2_900
-        assert sum(refused(reply, "ERR user weak may give 50 commands a second to this node (limits.com") for reply in told) == 3_000 - len(done)
+        assert sum(
+            refused(reply, "ERR user weak may give 50 commands a second to this node (limits.com")
+            for reply in told
+        ) == 3_000 - len(done)
         assert app("INCR", "app:a") == 1
         wait_counted(cluster, "user_limit", 3_000 - len(done))
         put(path, USERS)
@@ -252,19 +304,31 @@ def test_commands_a_second_are_bounded_and_others_are_not_held_up(tmp_path: Path
 
 
 def test_with_strict_patterns_a_user_hears_of_its_own_keys_alone(tmp_path: Path) -> None:
-    with tenants(tmp_path, 1, more="#strict-patterns\n") as (cluster, path), wire(cluster, "weak") as weak, wire(cluster, "root") as root:
+    with (
+        tenants(tmp_path, 1, more="#strict-patterns\n") as (cluster, path),
+        wire(cluster, "weak") as weak,
+        wire(cluster, "root") as root,
+    ):
         for start in range(0, 25_000, 5_000):
-            root("MSET", *(word for n in range(start, start + 5_000) for word in (f"foreign:{n}", n)))
+            root(
+                "MSET", *(word for n in range(start, start + 5_000) for word in (f"foreign:{n}", n))
+            )
         root("MSET", "weak:1", 1, "weak:2", 2, "app:shown", 3)
         own = ["app:shown", "weak:1", "weak:2"]
-        assert [weak("DBSIZE"), sorted(weak("KEYS", "*")), weak("RANDOMKEY") in own] == [3, own, True]
+        assert [weak("DBSIZE"), sorted(weak("KEYS", "*")), weak("RANDOMKEY") in own] == [
+            3,
+            own,
+            True,
+        ]
         cursor, found = weak("SCAN", 0, "COUNT", 2)
         assert len(found) == 2
         rest = weak("SCAN", cursor, "COUNT", 2)
         assert [rest[0], sorted(found + rest[1])] == ["0", own]
         assert "keys=" not in weak("INFO", "keyspace")
         assert "keys=25003" in root("INFO", "keyspace")
-        assert refused(weak("FLUSHALL"), "NOPERM User weak may not remove counters beyond its patterns")
+        assert refused(
+            weak("FLUSHALL"), "NOPERM User weak may not remove counters beyond its patterns"
+        )
         assert root("DBSIZE") == 25_003
         put(path, USERS)
         end = time.monotonic() + 30
@@ -273,9 +337,18 @@ def test_with_strict_patterns_a_user_hears_of_its_own_keys_alone(tmp_path: Path)
             time.sleep(0.1)
 
 
-def test_what_a_weak_login_asks_without_reading_stays_small_and_others_are_served(tmp_path: Path) -> None:
-    """18,000 times COMMAND DOCS, transactions and watches, and large names, from many connections."""
-    with tenants(tmp_path, 1, "--client-bytes", str(8 << 20), more="#limits weak keys=2000\n") as (cluster, _), wire(cluster, "app") as app:
+def test_what_a_weak_login_asks_without_reading_stays_small_and_others_are_served(
+    tmp_path: Path,
+) -> None:
+    """18,000 times COMMAND DOCS, transactions and watches, and large names, from many
+    connections."""
+    with (
+        tenants(tmp_path, 1, "--client-bytes", str(8 << 20), more="#limits weak keys=2000\n") as (
+            cluster,
+            _,
+        ),
+        wire(cluster, "app") as app,
+    ):
         app("INCR", "app:a")
         before, term = resident(cluster.pid(0)), cluster.status(0)["term"]
         with contextlib.ExitStack() as stack:
@@ -291,7 +364,10 @@ def test_what_a_weak_login_asks_without_reading_stays_small_and_others_are_serve
                             connection.send("SET", "weak:" + "k" * 1_000, n)
                     else:
                         for batch in range(3):
-                            connection.send("WATCH", *(f"weak:{number}:{batch}:{n}" + "y" * 200 for n in range(1_000)))
+                            connection.send(
+                                "WATCH",
+                                *(f"weak:{number}:{batch}:{n}" + "y" * 200 for n in range(1_000)),
+                            )
             assert [app("INCR", "app:a") for _ in range(20)] == list(range(2, 22))
             with wire(cluster, "weak") as maker:
                 made = 0

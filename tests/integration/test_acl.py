@@ -1,4 +1,5 @@
-"""Users of real nodes: what Redis says to whom, what each may do, and a file that changes under running connections."""
+"""Users of real nodes: what Redis says to whom, what each may do, and a file that changes under
+running connections."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ def put(path: Path, text: str) -> None:
 def guarded(tmp_path: Path) -> Iterator[tuple[DevCluster, Path]]:
     path = tmp_path / "users.acl"
     put(path, users())
-    with DevCluster(tmp_path / "cluster", 1, environment={"COUNTER_ACL_FILE": str(path)}) as cluster:
+    with DevCluster(
+        tmp_path / "cluster", 1, environment={"COUNTER_ACL_FILE": str(path)}
+    ) as cluster:
         yield cluster, path
 
 
@@ -70,13 +73,25 @@ def test_a_user_may_do_what_its_rules_say_and_the_words_are_those_of_redis(tmp_p
             assert wire("INCR", "app:a") == 1
             assert wire("GET", "shared:a") is None
             assert wire("INCR", "shared:a") == ("error", "NOPERM No permissions to access a key")
-            assert wire("MGET", "app:a", "other") == ("error", "NOPERM No permissions to access a key")
-            assert wire("IDMP", "p", 1, "INCR", "other") == ("error", "NOPERM No permissions to access a key")
-            assert wire("WATCH", "app:a", "other") == ("error", "NOPERM No permissions to access a key")
+            assert wire("MGET", "app:a", "other") == (
+                "error",
+                "NOPERM No permissions to access a key",
+            )
+            assert wire("IDMP", "p", 1, "INCR", "other") == (
+                "error",
+                "NOPERM No permissions to access a key",
+            )
+            assert wire("WATCH", "app:a", "other") == (
+                "error",
+                "NOPERM No permissions to access a key",
+            )
             assert wire("WATCH", "app:a", "shared:a") == "OK", "what may be read may be watched"
             assert wire("UNWATCH") == "OK"
             assert wire("IDMP", "p", 1, "INCR", "app:a") == 2
-            assert wire("ACL", "LIST") == ("error", "NOPERM User app has no permissions to run the 'acl|list' command")
+            assert wire("ACL", "LIST") == (
+                "error",
+                "NOPERM User app has no permissions to run the 'acl|list' command",
+            )
             assert wire("MULTI") == "OK"
             assert wire("INCR", "other")[1].startswith("NOPERM")
             assert wire("EXEC")[1].startswith("EXECABORT")
@@ -89,8 +104,13 @@ def test_a_user_may_do_what_its_rules_say_and_the_words_are_those_of_redis(tmp_p
             assert wire("HELLO", 2, "AUTH", "reader", "reader-pass")[1] == "redis"
             assert wire("GET", "app:a") == "2"
             assert wire("ACL", "WHOAMI") == "reader"
-            assert wire("INCR", "app:a") == ("error", "NOPERM User reader has no permissions to run the 'incr' command")
-        with redis.Redis(port=port, username="root", password="root-pass", decode_responses=True) as root:
+            assert wire("INCR", "app:a") == (
+                "error",
+                "NOPERM User reader has no permissions to run the 'incr' command",
+            )
+        with redis.Redis(
+            port=port, username="root", password="root-pass", decode_responses=True
+        ) as root:
             assert root.acl_users() == ["app", "default", "reader", "root"]
             assert "incr" in root.acl_cat("write")
             assert root.acl_getuser("reader")["flags"] == ["on"]
@@ -99,7 +119,9 @@ def test_a_user_may_do_what_its_rules_say_and_the_words_are_those_of_redis(tmp_p
         assert "apple-pass" not in cluster.logs(10_000)
 
 
-def test_a_changed_file_takes_and_gives_rights_without_dropping_a_connection(tmp_path: Path) -> None:
+def test_a_changed_file_takes_and_gives_rights_without_dropping_a_connection(
+    tmp_path: Path,
+) -> None:
     with guarded(tmp_path) as (cluster, path), Wire(cluster.resp_port(0)) as wire:
         assert wire("AUTH", "app", "apple-pass") == "OK"
         assert wire("INCR", "app:a") == 1
@@ -139,13 +161,34 @@ def test_guessing_is_slowed_down_and_a_right_password_gets_in_all_the_same(tmp_p
             assert other("AUTH", "root", "root-pass") == "OK", "another user of that address"
 
 
-@pytest.mark.parametrize("text", ["user a b c\n", "user a on ~k +nothing\n", "nobody\n", "user a #123\n", "user a on\nuser a off\n"])
-def test_a_file_that_makes_no_sense_ends_the_start_and_shows_no_password(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "user a b c\n",
+        "user a on ~k +nothing\n",
+        "nobody\n",
+        "user a #123\n",
+        "user a on\nuser a off\n",
+    ],
+)
+def test_a_file_that_makes_no_sense_ends_the_start_and_shows_no_password(
+    tmp_path: Path, text: str
+) -> None:
     path = tmp_path / "users.acl"
     path.write_text("user z on >top-secret ~* +@all\n" + text)
     environment = {**os.environ, "PYTHONPATH": "node_image", "COUNTER_ACL_FILE": str(path)}
-    command = [sys.executable, "-m", "counter_node", "--cluster-id", "c", "--data-dir", str(tmp_path / "data")]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "counter_node",
+        "--cluster-id",
+        "c",
+        "--data-dir",
+        str(tmp_path / "data"),
+    ]
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
     assert ended.returncode == 2
     assert "line" in ended.stdout + ended.stderr
     assert "top-secret" not in ended.stdout + ended.stderr
@@ -156,7 +199,11 @@ def test_an_empty_file_lets_nobody_in_and_a_lost_one_changes_nothing(tmp_path: P
         digest = hashlib.sha256(users().encode()).hexdigest()[:16]
         assert cluster.status(0)["users_digest"] == digest
         assert wire("AUTH", "app", "apple-pass") == "OK"
-        kept, pid, end = cluster.directory / "node-0" / "data" / KEPT, cluster.pid(0), time.monotonic() + 20
+        kept, pid, end = (
+            cluster.directory / "node-0" / "data" / KEPT,
+            cluster.pid(0),
+            time.monotonic() + 20,
+        )
         while not kept.exists():
             assert time.monotonic() < end
             time.sleep(0.05)

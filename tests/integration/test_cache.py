@@ -1,4 +1,5 @@
-"""The Redis cache behind real nodes: it follows, it is refilled, it can never be put back, and it never slows a write."""
+"""The Redis cache behind real nodes: it follows, it is refilled, it can never be put back, and it
+never slows a write."""
 
 from __future__ import annotations
 
@@ -40,8 +41,13 @@ def until(condition: Callable[[], bool], what: str, timeout_s: float = 150) -> N
         time.sleep(0.02)
 
 
-def test_the_cache_follows_is_refilled_after_a_restart_and_survives_a_change_of_leader(tmp_path: Path) -> None:
-    with RedisServer(tmp_path) as cache, DevCluster(tmp_path / "c", 3, *FAST, "--cache", f"127.0.0.1:{cache.port}") as cluster:
+def test_the_cache_follows_is_refilled_after_a_restart_and_survives_a_change_of_leader(
+    tmp_path: Path,
+) -> None:
+    with (
+        RedisServer(tmp_path) as cache,
+        DevCluster(tmp_path / "c", 3, *FAST, "--cache", f"127.0.0.1:{cache.port}") as cluster,
+    ):
         reader = cache.client()
         with cluster.client(0) as client:
             client.incrby("a", 41)
@@ -61,7 +67,10 @@ def test_the_cache_follows_is_refilled_after_a_restart_and_survives_a_change_of_
         cluster.kill_and_wait(cluster.leader())
         until(lambda: reader.get("b") is None, "the new leader clears what is stale")
         until(lambda: reader.get("a") == b"92", "what is not stale is there")
-        until(lambda: cluster.status(cluster.leader())["cache"]["connected"] == 1, "the leader is connected")
+        until(
+            lambda: cluster.status(cluster.leader())["cache"]["connected"] == 1,
+            "the leader is connected",
+        )
         until(lambda: reader.get(HEARTBEAT) is not None, "a heartbeat")
         heartbeat, fence = reader.mget(HEARTBEAT, FENCE)
         term, index, as_of_ms = heartbeat.split()
@@ -71,12 +80,17 @@ def test_the_cache_follows_is_refilled_after_a_restart_and_survives_a_change_of_
 
 
 def test_expired_counters_leave_the_cache(tmp_path: Path) -> None:
-    with RedisServer(tmp_path) as cache, DevCluster(tmp_path / "c", 1, *FAST, "--cache", f"127.0.0.1:{cache.port}") as cluster:
+    with (
+        RedisServer(tmp_path) as cache,
+        DevCluster(tmp_path / "c", 1, *FAST, "--cache", f"127.0.0.1:{cache.port}") as cluster,
+    ):
         reader = cache.client()
         with cluster.client(0) as client:
             client.set("short", 5, px=700)
             until(lambda: reader.get("short") == b"5", "value in the cache")
-            until(lambda: reader.get("short") is None, "expiry in the cache, without any other write")
+            until(
+                lambda: reader.get("short") is None, "expiry in the cache, without any other write"
+            )
             until(lambda: client.get("short") is None, "expiry by the time of the log")
 
 
@@ -121,7 +135,10 @@ class Leader:
 def test_a_deposed_leader_cannot_overwrite_newer_values(tmp_path: Path) -> None:
     async def scenario(port: int) -> None:
         old, new = Leader(3, 100, k=10), Leader(4, 90, k=20)
-        deposed, elected = CacheReplica("127.0.0.1", port, old), CacheReplica("127.0.0.1", port, new)
+        deposed, elected = (
+            CacheReplica("127.0.0.1", port, old),
+            CacheReplica("127.0.0.1", port, new),
+        )
         try:
             await asyncio.sleep(0.5)
             for _ in range(20):
@@ -142,16 +159,26 @@ def test_a_deposed_leader_cannot_overwrite_newer_values(tmp_path: Path) -> None:
 OLD, NEW, OTHER = "0" * 15 + "1", "a" * 16, "123456789012345f"
 
 
-def test_a_survivor_of_a_lost_majority_publishes_although_its_numbers_are_smaller(cache: RedisServer) -> None:
-    """The lost ones were elected and wrote further than the survivor ever got; and one of them may still write."""
+def test_a_survivor_of_a_lost_majority_publishes_although_its_numbers_are_smaller(
+    cache: RedisServer,
+) -> None:
+    """The lost ones were elected and wrote further than the survivor ever got; and one of them may
+    still write."""
 
     async def scenario(reader: redis.Redis) -> None:
         lost, survivor = Leader(9, 500, k=90, gone=1), Leader(4, 101, k=20)
         lost.lineage, survivor.lineage = (OLD,), (OLD, NEW)
         async with publishing(cache.port, lost) as before:
-            await eventually(lambda: reader.get(FENCE) == f"{OLD}:9:500".encode(), "the lost ones published")
+            await eventually(
+                lambda: reader.get(FENCE) == f"{OLD}:9:500".encode(), "the lost ones published"
+            )
             async with publishing(cache.port, survivor) as after:
-                await eventually(lambda: reader.mget("k", "gone", FENCE) == [b"20", None, f"{NEW}:4:101".encode()], "all is the survivor's")
+                await eventually(
+                    lambda: (
+                        reader.mget("k", "gone", FENCE) == [b"20", None, f"{NEW}:4:101".encode()]
+                    ),
+                    "all is the survivor's",
+                )
                 before.changed(lost.set(k=91))
                 await eventually(lambda: before.counts.fenced > 0, "the old history is fenced off")
                 after.changed(survivor.set(k=21))
@@ -175,21 +202,28 @@ def test_another_clusters_redis_is_left_alone(cache: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("before", ["4:100", f"{OLD}:4:100", "not a fence", "99999999:1"])
-def test_a_cluster_that_gets_a_history_goes_on_from_the_fence_it_wrote_before(cache: RedisServer, before: str) -> None:
+def test_a_cluster_that_gets_a_history_goes_on_from_the_fence_it_wrote_before(
+    cache: RedisServer, before: str
+) -> None:
     async def scenario(reader: redis.Redis) -> None:
         reader.mset({"k": 1, FENCE: before})
         leader = Leader(4, 100, k=2)
         leader.lineage = (OLD, NEW)
         async with publishing(cache.port, leader):
-            await eventually(lambda: reader.mget("k", FENCE) == [b"2", f"{NEW}:4:100".encode()], "it publishes")
+            await eventually(
+                lambda: reader.mget("k", FENCE) == [b"2", f"{NEW}:4:100".encode()], "it publishes"
+            )
 
     with cache.client() as reader:
         asyncio.run(scenario(reader))
 
 
-def test_the_newest_history_has_the_last_word_in_whatever_order_they_write(cache: RedisServer) -> None:
-    """The script alone, with made-up writers of a line of histories in every state that a fence can be in: what an older history writes after a newer
-    one is never in Redis, and what the newest writes always is."""
+def test_the_newest_history_has_the_last_word_in_whatever_order_they_write(
+    cache: RedisServer,
+) -> None:
+    """The script alone, with made-up writers of a line of histories in every state that a fence can
+    be in: what an older history writes after a newer one is never in Redis, and what the newest
+    writes always is."""
     line = [f"{n:016x}" for n in range(1, 6)]
     chance = random.Random(15)
     with cache.client() as redis_client:
@@ -199,13 +233,21 @@ def test_the_newest_history_has_the_last_word_in_whatever_order_they_write(cache
             newest, position = -1, dict.fromkeys(range(len(line)), (1, 0))
             for write in range(12):
                 n = chance.randrange(len(line))
-                term, index = position[n] = (chance.randint(1, 9), chance.randint(1, 99)) if n > newest else position[n]
+                term, index = position[n] = (
+                    (chance.randint(1, 9), chance.randint(1, 99)) if n > newest else position[n]
+                )
                 before = "".join(f"{h}," for h in line[:n])
-                answer = script(keys=[FENCE, HEARTBEAT, "k"], args=[term, index, "keep", "", line[n], before, write, ""]).decode()
+                answer = script(
+                    keys=[FENCE, HEARTBEAT, "k"],
+                    args=[term, index, "keep", "", line[n], before, write, ""],
+                ).decode()
                 assert (answer == "ok") == (n >= newest), f"{answer}: history {n} after {newest}"
                 if answer == "ok":
                     newest = n
-                    assert redis_client.mget("k", FENCE) == [b"%d" % write, f"{line[n]}:{term}:{index}".encode()]
+                    assert redis_client.mget("k", FENCE) == [
+                        b"%d" % write,
+                        f"{line[n]}:{term}:{index}".encode(),
+                    ]
 
 
 def test_a_lost_fence_is_noticed_and_everything_is_written_again(tmp_path: Path) -> None:
@@ -218,7 +260,10 @@ def test_a_lost_fence_is_noticed_and_everything_is_written_again(tmp_path: Path)
                 reader.flushall()  # evicted, or another process
                 leader.index, leader.counters[b"k"] = 91, 21
                 publisher.changed([b"k"])
-                await eventually(lambda: reader.mget("k", "other") == [b"21", b"5"], "everything is written again")
+                await eventually(
+                    lambda: reader.mget("k", "other") == [b"21", b"5"],
+                    "everything is written again",
+                )
         finally:
             await publisher.close()
 
@@ -248,7 +293,9 @@ def cache(tmp_path: Path) -> Iterator[RedisServer]:
         yield running
 
 
-def test_a_new_leader_writes_nothing_before_it_has_an_entry_of_its_own_term(cache: RedisServer) -> None:
+def test_a_new_leader_writes_nothing_before_it_has_an_entry_of_its_own_term(
+    cache: RedisServer,
+) -> None:
     async def scenario(reader: redis.Redis) -> None:
         elected = Leader(5, 95, k=1)  # its predecessor published k=2 at 100
         elected.has_own_entry = False
@@ -257,17 +304,27 @@ def test_a_new_leader_writes_nothing_before_it_has_an_entry_of_its_own_term(cach
             await asyncio.sleep(0.6)
             assert reader.mget("k", FENCE) == [b"2", b"4:100"]
             elected.has_own_entry, elected.index, elected.counters[b"k"] = True, 101, 3
-            await eventually(lambda: reader.mget("k", FENCE) == [b"3", b"5:101"], "the new leader publishes")
+            await eventually(
+                lambda: reader.mget("k", FENCE) == [b"3", b"5:101"], "the new leader publishes"
+            )
 
     asyncio.run(scenario(cache.client()))
 
 
-def test_a_counter_that_expires_does_so_in_redis_although_nobody_publishes(cache: RedisServer) -> None:
+def test_a_counter_that_expires_does_so_in_redis_although_nobody_publishes(
+    cache: RedisServer,
+) -> None:
     async def scenario(reader: redis.Redis) -> None:
         leader = Leader(1, 1, short=1, long=2)
-        leader.due = {b"short": int(time.time() * 1000) + 3_000, b"long": int(time.time() * 1000) + 3_000}
+        leader.due = {
+            b"short": int(time.time() * 1000) + 3_000,
+            b"long": int(time.time() * 1000) + 3_000,
+        }
         async with publishing(cache.port, leader) as replica:
-            await eventually(lambda: reader.pttl("short") > 0 and reader.pttl("long") > 0, "both with their deadline")
+            await eventually(
+                lambda: reader.pttl("short") > 0 and reader.pttl("long") > 0,
+                "both with their deadline",
+            )
             del leader.due[b"long"]
             leader.index += 1
             replica.changed([b"long"])
@@ -278,7 +335,9 @@ def test_a_counter_that_expires_does_so_in_redis_although_nobody_publishes(cache
     asyncio.run(scenario(cache.client()))
 
 
-def test_there_is_no_heartbeat_while_a_redis_is_refilled(cache: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_no_heartbeat_while_a_redis_is_refilled(
+    cache: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(replica_module, "CHUNK_KEYS", 1)
 
     async def scenario(reader: redis.Redis) -> None:
@@ -315,7 +374,9 @@ def test_it_can_be_closed_at_any_moment(cache: RedisServer) -> None:
     asyncio.run(scenario())
 
 
-def test_too_many_changes_for_a_silent_redis_become_a_refill(cache: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_changes_for_a_silent_redis_become_a_refill(
+    cache: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(replica_module, "MAX_DIRTY_KEYS", 100)
 
     async def scenario(reader: redis.Redis) -> None:
@@ -329,13 +390,18 @@ def test_too_many_changes_for_a_silent_redis_become_a_refill(cache: RedisServer,
                     assert len(replica._dirty) <= 101
             finally:
                 cache.signal(signal.SIGCONT)
-            await eventually(lambda: reader.mget("a", "k0", "k299") == [b"1", b"0", b"299"], "everything, by a refill")
+            await eventually(
+                lambda: reader.mget("a", "k0", "k299") == [b"1", b"0", b"299"],
+                "everything, by a refill",
+            )
             assert replica.counts.refills == 2
 
     asyncio.run(scenario(cache.client()))
 
 
-def test_a_redis_that_was_silent_goes_on_without_a_refill(cache: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redis_that_was_silent_goes_on_without_a_refill(
+    cache: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The answer to a write never came; the fence tells that nobody else wrote meanwhile."""
 
     async def scenario(reader: redis.Redis) -> None:
@@ -349,15 +415,19 @@ def test_a_redis_that_was_silent_goes_on_without_a_refill(cache: RedisServer, mo
                 replica.changed(leader.set(a=3, b=4))
             finally:
                 cache.signal(signal.SIGCONT)
-            await eventually(lambda: reader.mget("a", "b") == [b"3", b"4"], "what changed meanwhile")
+            await eventually(
+                lambda: reader.mget("a", "b") == [b"3", b"4"], "what changed meanwhile"
+            )
             assert replica.counts.refills == 1
 
     asyncio.run(scenario(cache.client()))
 
 
-def test_a_write_that_never_reached_redis_is_written_again_without_a_refill(cache: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection ends with the write on its way. The fence is still the one before, so nobody else wrote; but its keys are nobody's changes any
-    more, unless they are noted again."""
+def test_a_write_that_never_reached_redis_is_written_again_without_a_refill(
+    cache: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection ends with the write on its way. The fence is still the one before, so nobody
+    else wrote; but its keys are nobody's changes any more, unless they are noted again."""
     monkeypatch.setattr(replica_module, "PAUSE_S", 0.05)
 
     async def scenario(reader: redis.Redis, proxy: Proxy) -> None:
@@ -370,7 +440,10 @@ def test_a_write_that_never_reached_redis_is_written_again_without_a_refill(cach
                 failures = replica.counts.failures
                 proxy.lose_requests()
                 replica.changed(leader.set(a=value))
-                await eventually(lambda: replica.counts.failures > failures, "the connection is cut")  # noqa: B023
+                await eventually(
+                    lambda: replica.counts.failures > failures,  # noqa: B023
+                    "the connection is cut",
+                )
                 await eventually(lambda: reader.get("a") == b"%d" % value, "the write is repeated")  # noqa: B023
             assert replica.counts.refills == 1
             assert proxy.cut >= 5
@@ -395,7 +468,9 @@ def test_a_burst_on_one_key_is_a_few_writes(cache: RedisServer) -> None:
     asyncio.run(scenario(cache.client()))
 
 
-def test_every_redis_behind_the_name_gets_everything_and_the_time_is_that_of_a_majority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_redis_behind_the_name_gets_everything_and_the_time_is_that_of_a_majority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     addresses = ["127.0.0.1"]
 
     async def scenario(first: RedisServer, second: RedisServer) -> None:
@@ -417,7 +492,10 @@ def test_every_redis_behind_the_name_gets_everything_and_the_time_is_that_of_a_m
             addresses.clear()
             await asyncio.sleep(RESOLVE_S + 0.2)
             publisher.changed(leader.set(k=6))
-            await eventually(lambda: one.get("k") == two.get("k") == b"6", "both, although the name is not found any more")
+            await eventually(
+                lambda: one.get("k") == two.get("k") == b"6",
+                "both, although the name is not found any more",
+            )
             leader.leads = False  # it does not know yet: a majority does not answer
             await asyncio.sleep(0.4)
             before = one.get(HEARTBEAT)
@@ -432,8 +510,13 @@ def test_every_redis_behind_the_name_gets_everything_and_the_time_is_that_of_a_m
         asyncio.run(scenario(first, second))
 
 
-def test_a_redis_that_does_not_answer_slows_no_write_and_a_cut_off_leader_claims_nothing_new(tmp_path: Path) -> None:
-    with RedisServer(tmp_path) as cache, DevCluster(tmp_path / "c", 3, *FAST, "--cache", f"127.0.0.1:{cache.port}") as cluster:
+def test_a_redis_that_does_not_answer_slows_no_write_and_a_cut_off_leader_claims_nothing_new(
+    tmp_path: Path,
+) -> None:
+    with (
+        RedisServer(tmp_path) as cache,
+        DevCluster(tmp_path / "c", 3, *FAST, "--cache", f"127.0.0.1:{cache.port}") as cluster,
+    ):
         leader = cluster.leader()
         reader = cache.client()
         with cluster.client(leader) as client:
@@ -454,7 +537,10 @@ def test_a_redis_that_does_not_answer_slows_no_write_and_a_cut_off_leader_claims
                 silent = slowest()
             finally:
                 cache.signal(signal.SIGCONT)
-            assert silent < usual + 10, f"the slowest of 200 increments takes {silent:.3f} s, {usual:.3f} s while Redis answers"
+            assert silent < usual + 10, (
+                f"the slowest of 200 increments takes {silent:.3f} s, {usual:.3f} s while Redis "
+                f"answers"
+            )
             until(lambda: reader.get("a") == b"401", "all of it, once Redis answers")
             until(lambda: reader.get(HEARTBEAT) is not None, "a heartbeat")
             others = [node for node in range(3) if node != leader]
@@ -467,10 +553,15 @@ def test_a_redis_that_does_not_answer_slows_no_write_and_a_cut_off_leader_claims
             finally:
                 for node in others:
                     cluster.signal(node, signal.SIGCONT)
-            until(lambda: int((reader.get(HEARTBEAT) or b"0 0 0").split()[2]) > stopped_ms + 1_000, "the time goes on")
+            until(
+                lambda: int((reader.get(HEARTBEAT) or b"0 0 0").split()[2]) > stopped_ms + 1_000,
+                "the time goes on",
+            )
 
 
-def test_the_measurement_of_staleness_measures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_measurement_of_staleness_measures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["cache_staleness", "--seconds", "2", "--rate", "500"])
     assert cache_staleness.main() == 0
     told = re.search(r"p50 ([\d.]+) ms, p99 ([\d.]+) ms, max ([\d.]+) ms", capsys.readouterr().out)
@@ -485,8 +576,15 @@ def test_the_probe_of_a_secured_redis_knocks_without_a_failed_handshake(tmp_path
     folder = Folder(tmp_path, 1)
     folder.write("tls", leaf(folder.authority.signing, folder.names("node/node-0"), now()))
     (tmp_path / "users.acl").write_text("user default on #" + "0" * 64 + " ~* &* +@all\n")
-    container = deployment(Cluster("c", "ns", "uid", 1, Spec(), "image", "redis"))["spec"]["template"]["spec"]["containers"][0]
-    here = {FILES: str(tmp_path), SOCKET: str(tmp_path / "redis.sock"), "/tmp": str(tmp_path), "6379": str(free_port_range(1))}
+    container = deployment(Cluster("c", "ns", "uid", 1, Spec(), "image", "redis"))["spec"][
+        "template"
+    ]["spec"]["containers"][0]
+    here = {
+        FILES: str(tmp_path),
+        SOCKET: str(tmp_path / "redis.sock"),
+        "/tmp": str(tmp_path),
+        "6379": str(free_port_range(1)),
+    }
 
     def moved(words: list[str]) -> list[str]:
         return [here.get(word) or word.replace(f"{FILES}/", f"{tmp_path}/") for word in words]
@@ -498,7 +596,10 @@ def test_the_probe_of_a_secured_redis_knocks_without_a_failed_handshake(tmp_path
         server = subprocess.Popen(command, stdout=out, stderr=out)
     try:
         for probe in probes.values():
-            until(lambda p=probe: subprocess.run(p, capture_output=True, check=False).returncode == 0, "the probe succeeds")
+            until(
+                lambda p=probe: subprocess.run(p, capture_output=True, check=False).returncode == 0,
+                "the probe succeeds",
+            )
             for _ in range(3):
                 subprocess.run(probe, capture_output=True, check=True)
     finally:
@@ -506,11 +607,17 @@ def test_the_probe_of_a_secured_redis_knocks_without_a_failed_handshake(tmp_path
         server.wait()
     assert "Error accepting" not in log.read_text()
     assert "Ready to accept connections" in log.read_text()
-    assert all(subprocess.run(probe, capture_output=True, check=False).returncode for probe in probes.values()), "a dead one is told"
+    assert all(
+        subprocess.run(probe, capture_output=True, check=False).returncode
+        for probe in probes.values()
+    ), "a dead one is told"
 
 
 def test_the_status_says_why_values_do_not_reach_redis(tmp_path: Path) -> None:
-    with RedisServer(tmp_path) as cache, DevCluster(tmp_path / "c", 1, *FAST, "--cache", f"127.0.0.1:{cache.port}") as cluster:
+    with (
+        RedisServer(tmp_path) as cache,
+        DevCluster(tmp_path / "c", 1, *FAST, "--cache", f"127.0.0.1:{cache.port}") as cluster,
+    ):
         until(lambda: cluster.status(0)["cache"]["connected"] == 1, "it is reached")
         assert cluster.status(0)["cache"] | {"publishedIndex": 0} == {
             "configured": True, "connected": 1, "publishedIndex": 0, "known": 1, "error": "",

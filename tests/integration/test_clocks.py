@@ -33,7 +33,10 @@ def log_time(nodes: DevCluster) -> dict[str, Any]:
 
 
 def agreed(nodes: DevCluster) -> bool:
-    return bool(log_time(nodes)["calendarAgreed"]) and abs(log_time(nodes)["utcMs"] - time.time() * 1000) < 2_000
+    return (
+        bool(log_time(nodes)["calendarAgreed"])
+        and abs(log_time(nodes)["utcMs"] - time.time() * 1000) < 2_000
+    )
 
 
 def lead(nodes: DevCluster, node: int) -> None:
@@ -46,7 +49,8 @@ def lead(nodes: DevCluster, node: int) -> None:
 
 
 def test_a_wrong_clock_neither_freezes_log_time_nor_makes_it_race(tmp_path: Path) -> None:
-    """One of three is an hour ahead, and bootstrapped the cluster; then it is a year ahead while it leads."""
+    """One of three is an hour ahead, and bootstrapped the cluster; then it is a year ahead while it
+    leads."""
     clocks = WrongClocks(tmp_path, 3)
     clocks.set(0, "+1h")
     with DevCluster(tmp_path / "nodes", 3, *OPTIONS, environment=clocks.environment) as nodes:
@@ -70,9 +74,13 @@ def test_a_wrong_clock_neither_freezes_log_time_nor_makes_it_race(tmp_path: Path
                 client.set("r", 5, px=1_000)
                 until(lambda: client.get("r") is None)
                 assert client.get("long") == b"5"
-                assert client.execute_command("IDMP", "p", "1", "INCR", "counted") == 1, "counted once"
+                assert client.execute_command("IDMP", "p", "1", "INCR", "counted") == 1, (
+                    "counted once"
+                )
                 assert 3_400 < client.ttl("long") <= 3_600
-                assert abs(client.expiretime("long") - time.time() - 3_500) < 200, "the calendar is the majority's"
+                assert abs(client.expiretime("long") - time.time() - 3_500) < 200, (
+                    "the calendar is the majority's"
+                )
             assert log_time(nodes)["jumps"] == 0
 
 
@@ -96,12 +104,15 @@ def test_a_week_of_hibernation_is_caught_up_with_one_clock_wrong(tmp_path: Path)
         with nodes.client(0) as client:
             assert client.get("hour") is None
             assert abs(client.pttl("month") - 23 * DAY_MS) < HOUR_MS
-            assert client.execute_command("IDMP", "p", "1", "INCR", "counted") == 1, "nobody is forgotten because of a jump"
+            assert client.execute_command("IDMP", "p", "1", "INCR", "counted") == 1, (
+                "nobody is forgotten because of a jump"
+            )
         assert found["apart"] == [nodes.status(2)["nodeId"]]
 
 
 def test_a_start_of_all_processes_is_no_full_stop(tmp_path: Path) -> None:
-    """Their notes are of the same boot: time that went by is known without any wall clock, here of ones that are wrong meanwhile."""
+    """Their notes are of the same boot: time that went by is known without any wall clock, here of
+    ones that are wrong meanwhile."""
     clocks = WrongClocks(tmp_path, 3)
     with DevCluster(tmp_path / "nodes", 3, *OPTIONS, environment=clocks.environment) as nodes:
         until(lambda: agreed(nodes))
@@ -113,25 +124,38 @@ def test_a_start_of_all_processes_is_no_full_stop(tmp_path: Path) -> None:
     time.sleep(STOP_S)
     for node, offset in enumerate(("+8h", "-1h", "+400d")):
         clocks.set(node, offset)
-    with DevCluster(tmp_path / "nodes", 3, *OPTIONS, environment=clocks.environment) as nodes, nodes.client(0) as client:
+    with (
+        DevCluster(tmp_path / "nodes", 3, *OPTIONS, environment=clocks.environment) as nodes,
+        nodes.client(0) as client,
+    ):
         again = time.monotonic()
         gone_s = (before - client.pttl("r")) / 1000
-        assert again - asked - STOP_S / 2 < gone_s < time.monotonic() - begun + 0.1, "all of it, at most a note that came late; never more"
+        assert again - asked - STOP_S / 2 < gone_s < time.monotonic() - begun + 0.1, (
+            "all of it, at most a note that came late; never more"
+        )
         assert log_time(nodes)["jumps"] == 0
 
 
-def test_an_administrator_sets_the_calendar_and_every_deadline_keeps_what_was_left(tmp_path: Path) -> None:
+def test_an_administrator_sets_the_calendar_and_every_deadline_keeps_what_was_left(
+    tmp_path: Path,
+) -> None:
     """A cluster of one, whose clock was a year ahead when it was made: nothing else tells it so."""
     clocks = WrongClocks(tmp_path, 1)
     clocks.set(0, "+365d")
-    with DevCluster(tmp_path / "nodes", 1, *OPTIONS, environment=clocks.environment) as nodes, nodes.client(0) as client:
+    with (
+        DevCluster(tmp_path / "nodes", 1, *OPTIONS, environment=clocks.environment) as nodes,
+        nodes.client(0) as client,
+    ):
         client.set("r", 5, ex=100)
         assert abs(client.expiretime("r") - time.time() - 365 * 86_400) < 200
         now_ms = int(time.time() * 1000)
         assert nodes.admin(0, "RAFT.TIME", str(now_ms)) == b"OK"
         assert 60 < client.ttl("r") <= 100
         assert abs(client.expiretime("r") - time.time() - 90) < 60
-        assert nodes.admin(0, "RAFT.WITNESS", "apiserver", str(now_ms), "1000", str(90 * DAY_MS)) == b"OK"
+        assert (
+            nodes.admin(0, "RAFT.WITNESS", "apiserver", str(now_ms), "1000", str(90 * DAY_MS))
+            == b"OK"
+        )
         assert log_time(nodes)["witnesses"] == ["apiserver"]
         with pytest.raises(Exception, match="is not a time in ms"):
             nodes.admin(0, "RAFT.TIME", "tomorrow")

@@ -1,5 +1,6 @@
-"""A disk that fills up: writes are refused before one fails, reads go on, leadership goes to a node with room, and all is well when there is room
-again. Each node's data is on a small tmpfs of its own, in a mount namespace."""
+"""A disk that fills up: writes are refused before one fails, reads go on, leadership goes to a node
+with room, and all is well when there is room again. Each node's data is on a small tmpfs of its
+own, in a mount namespace."""
 
 from __future__ import annotations
 
@@ -13,12 +14,17 @@ import redis
 
 from tests.support.devcluster import DevCluster
 
-MOUNT = 'dir=$1; shift; for n in 0 1 2; do mount -t tmpfs -o size=12m none "$dir/node-$n/data" || exit 9; done; exec "$@"'
+MOUNT = (
+    'dir=$1; shift; for n in 0 1 2; do mount -t tmpfs -o size=12m none "$dir/node-$n/data" '
+    '|| exit 9; done; exec "$@"'
+)
 LONG = "x" * 1_000
 """Keys that fill a segment soon."""
 
 pytestmark = pytest.mark.skipif(
-    subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0, reason="no mount namespaces without root"
+    subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode
+    != 0,
+    reason="no mount namespaces without root",
 )
 
 
@@ -26,13 +32,32 @@ class SmallDisks(DevCluster):
     def __init__(self, directory: Path) -> None:
         for node in range(3):
             (directory / f"node-{node}" / "data").mkdir(parents=True)
-        wrapper = ("unshare", "--mount", "--propagation", "private", "sh", "-c", MOUNT, "sh", str(directory))
-        options = ("--tick-ms", "50", "--segment-bytes", str(1 << 20), "--snapshot-bytes", str(64 << 20))
+        wrapper = (
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            MOUNT,
+            "sh",
+            str(directory),
+        )
+        options = (
+            "--tick-ms",
+            "50",
+            "--segment-bytes",
+            str(1 << 20),
+            "--snapshot-bytes",
+            str(64 << 20),
+        )
         super().__init__(directory, 3, *options, wrapper=wrapper)
 
     def ballast(self, node: int) -> Path:
         """A file on the node's disk, seen from outside of the namespace."""
-        return Path(f"/proc/{self.keeper_pid}/root") / str(self.directory / f"node-{node}" / "data" / "ballast").lstrip("/")
+        return Path(f"/proc/{self.keeper_pid}/root") / str(
+            self.directory / f"node-{node}" / "data" / "ballast"
+        ).lstrip("/")
 
     def fill(self, node: int) -> None:
         with self.ballast(node).open("wb", buffering=0) as file:
@@ -66,7 +91,9 @@ def count_until(cluster: SmallDisks, node: int, told: list[int]) -> None:
     raise AssertionError("it never refused")
 
 
-def test_a_leader_whose_disk_is_full_hands_over_and_the_cluster_goes_on(cluster: SmallDisks) -> None:
+def test_a_leader_whose_disk_is_full_hands_over_and_the_cluster_goes_on(
+    cluster: SmallDisks,
+) -> None:
     first = cluster.leader()
     others = [n for n in range(3) if n != first]
     pid = cluster.pid(first)
@@ -78,11 +105,14 @@ def test_a_leader_whose_disk_is_full_hands_over_and_the_cluster_goes_on(cluster:
         assert time.monotonic() < end, f"it still leads\n{cluster.logs()}"
         time.sleep(0.05)
     with cluster.client(others[0]) as client:
-        # Far more than what is left of the full node's segment: it must not be asked for more than it can take.
+        # Far more than what is left of the full node's segment: it must not be asked for more than
+        # it can take.
         told += [int(client.incr(LONG)) for _ in range(1_200)]
     assert told == list(range(1, len(told) + 1)), "an increment was lost, doubled, or failed"
     assert cluster.pid(first) == pid
-    assert cluster.status(first)["role"] == "follower"  # full again and again: each snapshot of its own lets all of the log go
+    assert (
+        cluster.status(first)["role"] == "follower"
+    )  # full again and again: each snapshot of its own lets all of the log go
     cluster.make_room(first)
     end = time.monotonic() + 15
     while cluster.status(first)["diskFull"]:
@@ -92,7 +122,9 @@ def test_a_leader_whose_disk_is_full_hands_over_and_the_cluster_goes_on(cluster:
         assert client.incr(LONG) == len(told) + 1
 
 
-def test_when_all_disks_are_full_writes_are_refused_and_reads_are_served(cluster: SmallDisks) -> None:
+def test_when_all_disks_are_full_writes_are_refused_and_reads_are_served(
+    cluster: SmallDisks,
+) -> None:
     pids = [cluster.pid(n) for n in range(3)]
     for node in range(3):
         cluster.fill(node)
@@ -101,7 +133,10 @@ def test_when_all_disks_are_full_writes_are_refused_and_reads_are_served(cluster
         count_until(cluster, node, told)
     for node in range(3):
         with cluster.client(node) as client:
-            with pytest.raises(redis.ResponseError, match="MISCONF the disk of this node is nearly full; the command was not executed"):
+            with pytest.raises(
+                redis.ResponseError,
+                match="MISCONF the disk of this node is nearly full; the command was not executed",
+            ):
                 client.incr(LONG)
             assert int(client.get(LONG) or 0) == len(told)
         assert cluster.status(node)["ready"], "it can be read from, so it must stay in the Service"

@@ -1,4 +1,5 @@
-"""Real nodes whose disks fail, stall or kill them at chosen steps, while exactly-once clients count."""
+"""Real nodes whose disks fail, stall or kill them at chosen steps, while exactly-once clients
+count."""
 
 from __future__ import annotations
 
@@ -31,18 +32,29 @@ def faults(*of_nodes: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", CRASHES)
-def test_nothing_is_lost_or_doubled_when_nodes_die_again_and_again(tmp_path: Path, name: str) -> None:
+def test_nothing_is_lost_or_doubled_when_nodes_die_again_and_again(
+    tmp_path: Path, name: str
+) -> None:
     """Each node dies at its own steps, is started again, and dies there again."""
     with DevCluster(tmp_path, 3, *OPTIONS, environment=faults(*CRASHES[name])) as cluster:
         count_through(cluster, lambda: cluster.wait_output("ended with -9", 5))
 
 
-@pytest.mark.parametrize("fault", ["sync.wal=eio@60", "write.wal=eio@60", "write.wal=short@60", "write.wal=enospc@60"])
-def test_a_node_whose_disk_fails_says_so_and_writes_no_more_while_the_others_go_on(tmp_path: Path, fault: str) -> None:
-    with DevCluster(tmp_path, 3, "--tick-ms", "50", environment=faults("", "", f"storage.{fault}")) as cluster:
+@pytest.mark.parametrize(
+    "fault", ["sync.wal=eio@60", "write.wal=eio@60", "write.wal=short@60", "write.wal=enospc@60"]
+)
+def test_a_node_whose_disk_fails_says_so_and_writes_no_more_while_the_others_go_on(
+    tmp_path: Path, fault: str
+) -> None:
+    with DevCluster(
+        tmp_path, 3, "--tick-ms", "50", environment=faults("", "", f"storage.{fault}")
+    ) as cluster:
         lead(cluster, 0)
         with cluster.client(0) as client:
-            count, end = 0, time.monotonic() + 60  # a follower that is slow writes many entries at once
+            count, end = (
+                0,
+                time.monotonic() + 60,
+            )  # a follower that is slow writes many entries at once
             while (status := cluster.status(2))["role"] != "failed":
                 assert time.monotonic() < end, f"{fault} did not fire\n{cluster.logs()}"
                 for _ in range(20):
@@ -56,7 +68,9 @@ def test_a_node_whose_disk_fails_says_so_and_writes_no_more_while_the_others_go_
 
 
 def test_a_leader_whose_disk_fails_is_replaced_and_nothing_is_lost(tmp_path: Path) -> None:
-    with DevCluster(tmp_path, 3, "--tick-ms", "50", environment=faults("storage.sync.wal=eio@150")) as cluster:
+    with DevCluster(
+        tmp_path, 3, "--tick-ms", "50", environment=faults("storage.sync.wal=eio@150")
+    ) as cluster:
         lead(cluster, 0)
         with cluster.client(1) as client:
             for n in range(1, 301):
@@ -66,7 +80,9 @@ def test_a_leader_whose_disk_fails_is_replaced_and_nothing_is_lost(tmp_path: Pat
 
 
 def test_a_leader_whose_disk_stalls_steps_down(tmp_path: Path) -> None:
-    with DevCluster(tmp_path, 3, "--tick-ms", "50", environment=faults("storage.sync.wal=delay3000@150")) as cluster:
+    with DevCluster(
+        tmp_path, 3, "--tick-ms", "50", environment=faults("storage.sync.wal=delay3000@150")
+    ) as cluster:
         lead(cluster, 0)
         start = time.monotonic()
         with cluster.client(1) as client:

@@ -1,5 +1,5 @@
-"""A short fault run (`make faults MINUTES=30` is the long one): kills, pauses, cut links and wrong clocks under load, the
-books, every read and every time to live checked."""
+"""A short fault run (`make faults MINUTES=30` is the long one): kills, pauses, cut links and wrong
+clocks under load, the books, every read and every time to live checked."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from tests.support.clocks import COMPILER, Clocks
 from tests.support.devcluster import DevCluster
 
 
-def test_nothing_is_lost_doubled_or_stale_under_kills_pauses_cut_links_and_wrong_clocks(tmp_path: Path) -> None:
+def test_nothing_is_lost_doubled_or_stale_under_kills_pauses_cut_links_and_wrong_clocks(
+    tmp_path: Path,
+) -> None:
     clocks = None if COMPILER is None else Clocks(tmp_path, 3)
     environment = None if clocks is None else clocks.environment
-    with FaultyCluster(tmp_path / "nodes", 3, "--tick-ms", "50", environment=environment) as cluster:
-        result = asyncio.run(run(cluster, 20, random.SystemRandom().randrange(1_000_000), rate=1_000, clocks=clocks))
+    with FaultyCluster(
+        tmp_path / "nodes", 3, "--tick-ms", "50", environment=environment
+    ) as cluster:
+        result = asyncio.run(
+            run(cluster, 20, random.SystemRandom().randrange(1_000_000), rate=1_000, clocks=clocks)
+        )
         assert result.clean, f"{result}\n{cluster.nodes.logs()}"
         assert result.acknowledged > 500
         assert sum(result.faults.values()) >= 2
@@ -37,7 +43,9 @@ def test_a_cut_link_cuts_one_direction_only(tmp_path: Path) -> None:
         while (now := cluster.leader()) in (None, leader) and time.monotonic() < end:
             time.sleep(0.05)
         assert now in others
-        assert any(stays_in_its_term(cluster) for _ in range(3)), "on a busy machine a follower may miss its leader by itself, but not each time"
+        assert any(stays_in_its_term(cluster) for _ in range(3)), (
+            "on a busy machine a follower may miss its leader by itself, but not each time"
+        )
 
 
 def stays_in_its_term(cluster: FaultyCluster) -> bool:

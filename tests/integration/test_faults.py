@@ -1,4 +1,5 @@
-"""Real node processes on loopback, killed and paused while exactly-once clients count: nothing acknowledged is lost, nothing is counted twice."""
+"""Real node processes on loopback, killed and paused while exactly-once clients count: nothing
+acknowledged is lost, nothing is counted twice."""
 
 from __future__ import annotations
 
@@ -19,11 +20,16 @@ FAST = ("--tick-ms", "50")
 
 
 class Counter(threading.Thread):
-    """Increments one key exactly once each, through any node, until it is told to stop; keeps (start, end, value) of each."""
+    """Increments one key exactly once each, through any node, until it is told to stop; keeps
+    (start, end, value) of each."""
 
     def __init__(self, cluster: DevCluster, key: str, number: int) -> None:
         super().__init__(daemon=True)
-        self._cluster, self._key, self._name = cluster, key, f"{key}-{number}-{random.getrandbits(40)}"
+        self._cluster, self._key, self._name = (
+            cluster,
+            key,
+            f"{key}-{number}-{random.getrandbits(40)}",
+        )
         self._random = random.Random(number)
         self._client: redis.Redis | None = None
         self.stopping = threading.Event()
@@ -42,14 +48,21 @@ class Counter(threading.Thread):
             self.error = f"{self._name}: {error!r}"
 
     def _count_once(self) -> int:
-        """The same sequence until there is an answer: the server executes it once, however often it is sent."""
+        """The same sequence until there is an answer: the server executes it once, however often it
+        is sent."""
         end = time.monotonic() + 30
         problem: Exception | None = None
         while time.monotonic() < end:
             try:
                 if self._client is None:
-                    self._client = self._cluster.client(self._random.randrange(self._cluster.size), socket_connect_timeout=1)
-                return int(self._client.execute_command("IDMP", self._name, self.sequence, "INCR", self._key))
+                    self._client = self._cluster.client(
+                        self._random.randrange(self._cluster.size), socket_connect_timeout=1
+                    )
+                return int(
+                    self._client.execute_command(
+                        "IDMP", self._name, self.sequence, "INCR", self._key
+                    )
+                )
             except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
                 if isinstance(error, redis.ResponseError) and not str(error).startswith("UNKNOWN"):
                     raise
@@ -64,11 +77,15 @@ class Counter(threading.Thread):
 def _wait_counting(counters: list[Counter]) -> None:
     """Until each has counted five more, or has given up, which its error tells."""
     wanted = [len(c.history) + 5 for c in counters]
-    while any(len(c.history) < count and c.is_alive() for c, count in zip(counters, wanted, strict=True)):
+    while any(
+        len(c.history) < count and c.is_alive() for c, count in zip(counters, wanted, strict=True)
+    ):
         time.sleep(0.02)
 
 
-def count_through(cluster: DevCluster, trouble: Callable[[], None], clients: int = 6) -> list[Counter]:
+def count_through(
+    cluster: DevCluster, trouble: Callable[[], None], clients: int = 6
+) -> list[Counter]:
     """Runs counters while `trouble` happens, then checks the books."""
     counters = [Counter(cluster, "k", n) for n in range(clients)]
     for counter in counters:
@@ -83,7 +100,9 @@ def count_through(cluster: DevCluster, trouble: Callable[[], None], clients: int
     errors = [c.error or "it goes on" for c in counters if c.error or c.is_alive()]
     assert not errors, f"{errors}\n{cluster.logs()}"
     values = sorted(v for c in counters for _, _, v in c.history)
-    assert values == list(range(1, len(values) + 1)), "each increment is told a value of its own, without a gap"
+    assert values == list(range(1, len(values) + 1)), (
+        "each increment is told a value of its own, without a gap"
+    )
     for node in range(cluster.size):
         assert cluster.read(node, "k") == len(values), f"node {node} reads another value"
     return counters
@@ -97,7 +116,8 @@ def lead(cluster: DevCluster, node: int) -> None:
 
 
 def ask_until(cluster: DevCluster, done: Callable[[dict[str, bool]], bool], *command: str) -> None:
-    """Whoever leads, again and again as the operator does: it may refuse while it has not heard a majority lately, or leave in the middle."""
+    """Whoever leads, again and again as the operator does: it may refuse while it has not heard a
+    majority lately, or leave in the middle."""
     end = time.monotonic() + 60
     while not done({m["nodeId"]: m["voter"] for m in cluster.status(cluster.leader())["members"]}):
         try:
@@ -108,7 +128,9 @@ def ask_until(cluster: DevCluster, done: Callable[[dict[str, bool]], bool], *com
             time.sleep(0.05)
 
 
-def test_no_increment_is_lost_or_doubled_when_the_leader_is_killed_again_and_again(tmp_path: Path) -> None:
+def test_no_increment_is_lost_or_doubled_when_the_leader_is_killed_again_and_again(
+    tmp_path: Path,
+) -> None:
     with DevCluster(tmp_path, 3, *FAST) as cluster:
 
         def trouble() -> None:
@@ -132,7 +154,9 @@ def test_no_increment_is_lost_when_every_node_is_killed_at_once(tmp_path: Path) 
         count_through(cluster, trouble)
 
 
-def test_a_paused_leader_neither_loses_increments_nor_answers_stale_reads_afterwards(tmp_path: Path) -> None:
+def test_a_paused_leader_neither_loses_increments_nor_answers_stale_reads_afterwards(
+    tmp_path: Path,
+) -> None:
     with DevCluster(tmp_path, 3, *FAST) as cluster:
         stale: list[str] = []
 
@@ -170,7 +194,11 @@ def test_a_node_that_is_stopped_politely_answers_what_is_in_flight(tmp_path: Pat
     with DevCluster(tmp_path, 3, *FAST) as cluster:
         leader = cluster.leader()
         answered: list[int] = []
-        unknown: list[str] = []  # on a machine so busy that no leader was found within the node's patience; said, not dropped
+        unknown: list[
+            str
+            # on a machine so busy that no leader was found within the node's patience; said, not
+            # dropped
+        ] = []
         failed: list[str] = []
 
         def count() -> None:
@@ -196,7 +224,9 @@ def test_a_node_that_is_stopped_politely_answers_what_is_in_flight(tmp_path: Pat
             assert answered[-1] <= int(client.get("k") or 0) <= answered[-1] + len(unknown)
 
 
-def test_without_a_majority_nothing_is_acknowledged_and_the_error_says_what_is_known(tmp_path: Path) -> None:
+def test_without_a_majority_nothing_is_acknowledged_and_the_error_says_what_is_known(
+    tmp_path: Path,
+) -> None:
     with DevCluster(tmp_path, 3, *FAST, restart=False) as cluster:
         leader = cluster.leader()
         with cluster.client(leader) as client:
@@ -205,13 +235,17 @@ def test_without_a_majority_nothing_is_acknowledged_and_the_error_says_what_is_k
                 if node != leader:
                     cluster.signal(node, signal.SIGKILL)
             # An answer, and no time-out of the client's own.
-            with pytest.raises((redis.ResponseError, redis.exceptions.BusyLoadingError), match=r"UNKNOWN|LOADING|command was not executed"):
+            with pytest.raises(
+                (redis.ResponseError, redis.exceptions.BusyLoadingError),
+                match=r"UNKNOWN|LOADING|command was not executed",
+            ):
                 client.incr("k")
 
 
 @pytest.mark.parametrize("leader", [0, 1])
 def test_a_node_with_an_empty_disk_waits_and_forms_no_cluster(tmp_path: Path, leader: int) -> None:
-    """With leader 1, whom the first snapshot does not know: the joining node must answer it all the same (found on kind, scaling to 5)."""
+    """With leader 1, whom the first snapshot does not know: the joining node must answer it all the
+    same (found on kind, scaling to 5)."""
     with DevCluster(tmp_path, 3, *FAST) as cluster:
         lead(cluster, leader)
         victim = 2
@@ -221,14 +255,19 @@ def test_a_node_with_an_empty_disk_waits_and_forms_no_cluster(tmp_path: Path, le
         data.rename(tmp_path / "lost")
         status = cluster.wait_answer(victim, other_than=old)
         time.sleep(1.0)
-        assert cluster.status(victim)["role"] == "waiting", "it formed a cluster, or joined one, by itself"
+        assert cluster.status(victim)["role"] == "waiting", (
+            "it formed a cluster, or joined one, by itself"
+        )
         assert status["role"] == "waiting"
         assert not status["ready"]
         with cluster.client(leader) as client:
             assert client.incr("k") == 1
         # The operator's remedy: the old id goes, the new one comes.
         new, name = status["nodeId"], status["name"]
-        peer, resp = f"127.0.0.1:{cluster.ports(victim)['peer']}", f"127.0.0.1:{cluster.resp_port(victim)}"
+        peer, resp = (
+            f"127.0.0.1:{cluster.ports(victim)['peer']}",
+            f"127.0.0.1:{cluster.resp_port(victim)}",
+        )
         ask_until(cluster, lambda voters: old not in voters, "RAFT.REMOVE", old)
         ask_until(cluster, lambda voters: new in voters, "RAFT.ADDLEARNER", new, name, peer, resp)
         ask_until(cluster, lambda voters: voters.get(new, False), "RAFT.PROMOTE", new)

@@ -1,5 +1,5 @@
-"""One big thing at a time against real nodes, below and above each limit: the leader keeps its term, others go on, and what is too large is refused
-with the limit and the remedy."""
+"""One big thing at a time against real nodes, below and above each limit: the leader keeps its
+term, others go on, and what is too large is refused with the limit and the remedy."""
 
 from __future__ import annotations
 
@@ -23,8 +23,16 @@ PATIENT_S = 60.0
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]:
-    """Elections are slow enough for a machine that is shared with many others; what is refused by all for ever costs any term."""
-    options = ("--election-ticks", "60", "--snapshot-bytes", str(256 << 20), "--max-entry-bytes", str(1 << 20))
+    """Elections are slow enough for a machine that is shared with many others; what is refused by
+    all for ever costs any term."""
+    options = (
+        "--election-ticks",
+        "60",
+        "--snapshot-bytes",
+        str(256 << 20),
+        "--max-entry-bytes",
+        str(1 << 20),
+    )
     with DevCluster(tmp_path_factory.mktemp("floods"), 3, *options) as started:
         yield started
 
@@ -66,7 +74,11 @@ def late(reply: object) -> bool:
 def rising(replies: list[Any]) -> bool:
     """Of increments by one: each counted once, in their order."""
     counted = [reply for reply in replies if not late(reply)]
-    return bool(counted) and all(isinstance(reply, int) for reply in counted) and counted == sorted(set(counted))
+    return (
+        bool(counted)
+        and all(isinstance(reply, int) for reply in counted)
+        and counted == sorted(set(counted))
+    )
 
 
 def packed(*words: str | int | bytes) -> bytes:
@@ -83,12 +95,16 @@ def in_parts(most: int, words: list[str]) -> list[list[str]]:
 
 @pytest.mark.parametrize("through", ["leader", "follower"])
 def test_a_pipeline_of_tens_of_thousands_behind_a_read(cluster: DevCluster, through: str) -> None:
-    """They cannot go before the read is answered; once they made one entry, which no follower took, and no restart healed it."""
+    """They cannot go before the read is answered; once they made one entry, which no follower took,
+    and no restart healed it."""
     node = cluster.leader() if through == "leader" else (cluster.leader() + 1) % cluster.size
     with undisturbed(cluster), Wire(cluster.resp_port(node), timeout_s=PATIENT_S) as wire:
         long = "x" * 300
         wire("SET", long, 0)
-        sender = threading.Thread(target=wire.send_bytes, args=(packed("GET", long) + packed("INCRBY", long, 1) * COMMANDS,))
+        sender = threading.Thread(
+            target=wire.send_bytes,
+            args=(packed("GET", long) + packed("INCRBY", long, 1) * COMMANDS,),
+        )
         sender.start()
         assert wire.read() == "0"
         assert rising([wire.read() for _ in range(COMMANDS)])
@@ -97,7 +113,10 @@ def test_a_pipeline_of_tens_of_thousands_behind_a_read(cluster: DevCluster, thro
 
 def test_commands_of_100_000_names(cluster: DevCluster) -> None:
     """As many as one command takes at once, and all in a pipeline of such."""
-    with undisturbed(cluster), Wire(cluster.resp_port(cluster.leader()), timeout_s=PATIENT_S) as wire:
+    with (
+        undisturbed(cluster),
+        Wire(cluster.resp_port(cluster.leader()), timeout_s=PATIENT_S) as wire,
+    ):
         parts = in_parts(32_000, names(MANY))
         for part in parts:
             wire.send("MSET", *(word for name in part for word in (name, 5)))
@@ -110,17 +129,28 @@ def test_commands_of_100_000_names(cluster: DevCluster) -> None:
             for part, reply in zip(parts, [wire.read() for _ in parts], strict=True):
                 if late(reply):
                     continue
-                assert (len(reply) == len(part)) if word == "MGET" else reply in range(len(part) + 1)
+                assert (
+                    (len(reply) == len(part)) if word == "MGET" else reply in range(len(part) + 1)
+                )
                 if word == "MGET" and made == ["OK"] * len(made):
                     assert set(reply) == {"5"}
 
 
 @pytest.mark.parametrize("idmp", [False, True])
-def test_a_transaction_as_long_as_one_may_be_and_a_longer_one(cluster: DevCluster, idmp: bool) -> None:
+def test_a_transaction_as_long_as_one_may_be_and_a_longer_one(
+    cluster: DevCluster, idmp: bool
+) -> None:
     end = ("IDMP", "floods", 1, "EXEC") if idmp else ("EXEC",)
-    with undisturbed(cluster), Wire(cluster.resp_port(cluster.leader()), timeout_s=PATIENT_S) as wire:
+    with (
+        undisturbed(cluster),
+        Wire(cluster.resp_port(cluster.leader()), timeout_s=PATIENT_S) as wire,
+    ):
         for count in (10_000, 10_001):
-            commands = [packed("MULTI"), *(packed("SET", name, 3, "EX", 1_000) for name in names(count, f"t{idmp}")), packed(*end)]
+            commands = [
+                packed("MULTI"),
+                *(packed("SET", name, 3, "EX", 1_000) for name in names(count, f"t{idmp}")),
+                packed(*end),
+            ]
             sender = threading.Thread(target=wire.send_bytes, args=(b"".join(commands),))
             sender.start()
             assert wire.read() == "OK"
@@ -141,8 +171,13 @@ def test_a_transaction_as_long_as_one_may_be_and_a_longer_one(cluster: DevCluste
         assert "looks at more than 100000 keys; ask KEYS, SCAN and MGET outside of it" in answer[1]
 
 
-def test_what_is_above_a_limit_is_refused_with_the_limit_and_the_remedy(cluster: DevCluster) -> None:
-    with undisturbed(cluster), Wire(cluster.resp_port(cluster.leader()), timeout_s=PATIENT_S) as wire:
+def test_what_is_above_a_limit_is_refused_with_the_limit_and_the_remedy(
+    cluster: DevCluster,
+) -> None:
+    with (
+        undisturbed(cluster),
+        Wire(cluster.resp_port(cluster.leader()), timeout_s=PATIENT_S) as wire,
+    ):
         large = [f"{n}".zfill(1_000) for n in range(1_100)]
         answer = wire("DEL", *large)
         assert answer[0] == "error"
@@ -170,7 +205,8 @@ def test_what_is_above_a_limit_is_refused_with_the_limit_and_the_remedy(cluster:
 
 
 def test_a_pipeline_behind_a_read_that_nobody_answers(cluster: DevCluster) -> None:
-    """Without a majority what waits is bounded, and refused in words that are certain. The last here: an election may follow."""
+    """Without a majority what waits is bounded, and refused in words that are certain. The last
+    here: an election may follow."""
     leader = cluster.leader()
     others = [n for n in range(cluster.size) if n != leader]
     with Wire(cluster.resp_port(leader), timeout_s=PATIENT_S) as wire:
@@ -178,7 +214,11 @@ def test_a_pipeline_behind_a_read_that_nobody_answers(cluster: DevCluster) -> No
         for node in others:
             cluster.signal(node, signal.SIGSTOP)
         try:
-            sender = threading.Thread(target=wire.send_bytes, args=(packed("GET", "held") + packed("INCRBY", "held", 1) * COMMANDS,), daemon=True)
+            sender = threading.Thread(
+                target=wire.send_bytes,
+                args=(packed("GET", "held") + packed("INCRBY", "held", 1) * COMMANDS,),
+                daemon=True,
+            )
             sender.start()
             first = wire.read()
         finally:
@@ -189,6 +229,10 @@ def test_a_pipeline_behind_a_read_that_nobody_answers(cluster: DevCluster) -> No
     cluster.wait_ready()
     counted = [reply for reply in replies[1:] if isinstance(reply, int)]
     unknown = sum(isinstance(reply, tuple) and reply[1].startswith("UNKNOWN") for reply in replies)
-    refused = [reply for reply in replies if isinstance(reply, tuple) and not reply[1].startswith("UNKNOWN")]
+    refused = [
+        reply
+        for reply in replies
+        if isinstance(reply, tuple) and not reply[1].startswith("UNKNOWN")
+    ]
     assert all(reply[1].startswith("LOADING") for reply in refused)
     assert len(counted) <= cluster.read(leader, "held") <= len(counted) + unknown

@@ -1,4 +1,5 @@
-"""A rolling upgrade of real nodes: some know more than others, and nothing that only some know gets into the log (counters/levels.py)."""
+"""A rolling upgrade of real nodes: some know more than others, and nothing that only some know gets
+into the log (counters/levels.py)."""
 
 from __future__ import annotations
 
@@ -29,8 +30,21 @@ class Place:
 
     async def start(self, level: int, producers: int) -> Node:
         names = ("resp", "peer", "admin", "http")
-        words = [word for name, port in zip(names, self.ports, strict=True) for word in (f"--{name}-port", str(port))]
-        words += ["--cluster-id", "c", "--data-dir", str(self.directory), "--bind", "127.0.0.1", "--name", self.directory.name]
+        words = [
+            word
+            for name, port in zip(names, self.ports, strict=True)
+            for word in (f"--{name}-port", str(port))
+        ]
+        words += [
+            "--cluster-id",
+            "c",
+            "--data-dir",
+            str(self.directory),
+            "--bind",
+            "127.0.0.1",
+            "--name",
+            self.directory.name,
+        ]
         words += ["--level", str(level), "--max-producers", str(producers), "--tick-ms", "50"]
         self.node = Node(settings.load(words, {}))
         await self.node.start()
@@ -64,7 +78,11 @@ async def leading(places: list[Place]) -> Place:
 async def count(place: Place, counted: int) -> int:
     """Three increments at once, which new versions write as one operation (counters/repeats.py)."""
     async with place.client() as client, client.pipeline(transaction=False) as pipeline:
-        assert await pipeline.incr("k").incr("k").incr("k").execute() == [counted + 1, counted + 2, counted + 3]
+        assert await pipeline.incr("k").incr("k").incr("k").execute() == [
+            counted + 1,
+            counted + 2,
+            counted + 3,
+        ]
     return counted + 3
 
 
@@ -79,7 +97,9 @@ async def found(places: list[Place]) -> None:
     for place, node in zip(places[1:], others, strict=True):
         async with redis.Redis(port=places[0].ports[2], socket_timeout=30) as admin:
             s = node.settings
-            await admin.execute_command("RAFT.ADDLEARNER", hex_id(node.id), s.name, s.advertise_peer, s.advertise_resp)
+            await admin.execute_command(
+                "RAFT.ADDLEARNER", hex_id(node.id), s.name, s.advertise_peer, s.advertise_resp
+            )
             async with asyncio.timeout(WAIT_S):
                 while True:
                     with contextlib.suppress(redis.ResponseError):
@@ -110,7 +130,13 @@ async def roll(tmp_path: Path) -> None:
             assert place.node is not None
             assert place.node.replica.machine.level == 1, "a member that is down may be an old one"
         await places[0].start(LEVEL, 7)
-        await until(lambda node: node.replica.machine.level == LEVEL and node.replica.machine.limits.max_producers == 7, places)
+        await until(
+            lambda node: (
+                node.replica.machine.level == LEVEL
+                and node.replica.machine.limits.max_producers == 7
+            ),
+            places,
+        )
         counted = await count(places[0], counted)
 
         await places[2].stop()
@@ -126,8 +152,13 @@ async def roll(tmp_path: Path) -> None:
         async with redis.Redis(port=leader.ports[2], socket_timeout=30) as admin:
             s = old.settings
             with contextlib.suppress(redis.ResponseError):
-                await admin.execute_command("RAFT.ADDLEARNER", hex_id(old.id), s.name, s.advertise_peer, s.advertise_resp)
-        await until(lambda node: node.refusals.counts["peer_too_old"] > 0 or node is not leader.node, [leader])
+                await admin.execute_command(
+                    "RAFT.ADDLEARNER", hex_id(old.id), s.name, s.advertise_peer, s.advertise_resp
+                )
+        await until(
+            lambda node: node.refusals.counts["peer_too_old"] > 0 or node is not leader.node,
+            [leader],
+        )
         await count(places[0], counted)
     finally:
         for place in places:

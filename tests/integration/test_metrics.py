@@ -1,4 +1,5 @@
-"""What real nodes show on /metrics: complete, well-formed by Prometheus' own judgement, and true."""
+"""What real nodes show on /metrics: complete, well-formed by Prometheus' own judgement, and
+true."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.devcluster import DevCluster
 
 ROOT = Path(__file__).resolve().parents[2]
-OF_LIMITED_USERS = {name for name in FAMILIES if name.startswith("counter_user_")}  # tests/integration/test_abuse.py has some
+OF_LIMITED_USERS = {
+    name for name in FAMILIES if name.startswith("counter_user_")
+}  # tests/integration/test_abuse.py has some
 OF_THE_CACHE = {name for name in FAMILIES if name.startswith("counter_cache_")}
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -31,27 +34,44 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]:
 
 
 def page(cluster: DevCluster, node: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{cluster.ports(node)['http']}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{cluster.ports(node)['http']}/metrics", timeout=30
+    ) as answer:
         return str(answer.read().decode())
 
 
 def values(text: str) -> Values:
-    return {(s.name, tuple(sorted(s.labels.items()))): s.value for f in text_string_to_metric_families(text) for s in f.samples}
+    return {
+        (s.name, tuple(sorted(s.labels.items()))): s.value
+        for f in text_string_to_metric_families(text)
+        for s in f.samples
+    }
 
 
 def test_every_family_of_the_tables_is_exported_and_no_other(nodes: DevCluster) -> None:
     found = {f.name for f in text_string_to_metric_families(page(nodes, nodes.leader()))}
     found = {name for name in found if not name.startswith("process_")}
     created = {name for name in found if name.endswith("_created")}
-    assert found - created == (FAMILIES.keys() | HISTOGRAMS.keys()) - OF_THE_CACHE - OF_LIMITED_USERS
+    assert (
+        found - created == (FAMILIES.keys() | HISTOGRAMS.keys()) - OF_THE_CACHE - OF_LIMITED_USERS
+    )
 
 
 def test_promtool_has_nothing_to_say(nodes: DevCluster) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (Debian package prometheus)")
-    done = subprocess.run([promtool, "check", "metrics"], input=page(nodes, nodes.leader()), capture_output=True, text=True, timeout=30, check=False)
-    complaints = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("process_")]
+    done = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=page(nodes, nodes.leader()),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    complaints = [
+        line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("process_")
+    ]
     assert complaints == []
 
 

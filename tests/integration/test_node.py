@@ -25,11 +25,16 @@ def _settings(directory: Path) -> settings.Settings:
     port = free_port_range(4)
     names = ("resp", "peer", "admin", "http")
     ports = [word for n, name in enumerate(names) for word in (f"--{name}-port", str(port + n))]
-    return settings.load(["--cluster-id", "c", "--data-dir", str(directory), "--bind", "127.0.0.1", *ports], {})
+    return settings.load(
+        ["--cluster-id", "c", "--data-dir", str(directory), "--bind", "127.0.0.1", *ports], {}
+    )
 
 
-def test_an_error_in_the_middle_of_a_turn_ends_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Found on kind: a turn that failed halfway left a node that looked alive and never wrote to its disk again."""
+def test_an_error_in_the_middle_of_a_turn_ends_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found on kind: a turn that failed halfway left a node that looked alive and never wrote to
+    its disk again."""
 
     def broken(self: Replica) -> None:
         raise AssertionError("an invariant does not hold")
@@ -39,12 +44,20 @@ def test_an_error_in_the_middle_of_a_turn_ends_the_node(tmp_path: Path, monkeypa
         asyncio.run(asyncio.wait_for(serve(_settings(tmp_path), asyncio.Event()), 10))
 
 
-def test_of_one_command_a_leader_hears_the_followers_before_its_own_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It waits for the disk beside the loop; also for many bytes, but not for a few commands, which that would make dearer."""
+def test_of_one_command_a_leader_hears_the_followers_before_its_own_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the disk beside the loop; also for many bytes, but not for a few commands, which
+    that would make dearer."""
     beside: list[bool] = []
     submit = DiskWorker.submit
 
-    def noted(self: DiskWorker, write: Callable[[], None], done: Callable[[BaseException | None], None], **how: Any) -> None:
+    def noted(
+        self: DiskWorker,
+        write: Callable[[], None],
+        done: Callable[[BaseException | None], None],
+        **how: Any,
+    ) -> None:
         beside.append(how["beside"])
         submit(self, write, done, **how)
 
@@ -53,7 +66,11 @@ def test_of_one_command_a_leader_hears_the_followers_before_its_own_disk(tmp_pat
     with RaftNode(f"127.0.0.1:{port}", str(tmp_path)) as node, redis.Redis(port=port) as client:
         node.join_cluster()
         client.incr("a")
-        for names, expected in ((["a"], True), (["a"] * 20, False), ([f"key {n}" for n in range(100)], True)):
+        for names, expected in (
+            (["a"], True),
+            (["a"] * 20, False),
+            ([f"key {n}" for n in range(100)], True),
+        ):
             beside.clear()
             pipeline = client.pipeline(transaction=False)
             for name in names:  # less than 6,000 bytes, which the client sends at once
@@ -67,7 +84,11 @@ def test_a_connection_that_was_closed_under_the_writer_loses_the_message_and_not
         loop = asyncio.get_running_loop()
         server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
         host, port = server.sockets[0].getsockname()
-        _, connection = await loop.create_connection(lambda: Outbound(loop.create_future(), Settings(cluster_id="c", data_dir="d")), host, port)
+        _, connection = await loop.create_connection(
+            lambda: Outbound(loop.create_future(), Settings(cluster_id="c", data_dir="d")),
+            host,
+            port,
+        )
         assert connection.transport is not None
         assert connection.write(b"x")
         connection.transport.abort()

@@ -1,4 +1,5 @@
-"""How `kubectl counters` enters nodes: real ones with TLS and passwords, and plain ones. That it finds all this in a Kubernetes: tests/apiserver."""
+"""How `kubectl counters` enters nodes: real ones with TLS and passwords, and plain ones. That it
+finds all this in a Kubernetes: tests/apiserver."""
 
 from __future__ import annotations
 
@@ -39,7 +40,11 @@ def secrets(folder: Folder) -> dict[str, Files]:
     read = {path.name: path.read_bytes() for path in folder.path.iterdir()}
     client = {"username": b"default", "password": PASSWORD.encode(), "ca.crt": read["ca.crt"]}
     private = {"admin.crt": read["operator.crt"], "admin.key": read["operator.key"]}
-    given = {"tls.crt": read["operator.crt"], "tls.key": read["operator.key"], "ca.crt": read["ca.crt"]}
+    given = {
+        "tls.crt": read["operator.crt"],
+        "tls.key": read["operator.key"],
+        "ca.crt": read["ca.crt"],
+    }
     return {"clicks-client": client, "clicks-private": private, "ours": given}
 
 
@@ -60,7 +65,11 @@ class Dial:
 
     def __call__(self, pod: Any, port: int) -> socket.socket:
         node = int(pod["metadata"]["name"][-1])
-        where = self._nodes.resp_port(node) if PORTS[port] == "resp" else self._nodes.ports(node)[PORTS[port]]
+        where = (
+            self._nodes.resp_port(node)
+            if PORTS[port] == "resp"
+            else self._nodes.ports(node)[PORTS[port]]
+        )
         return socket.create_connection(("127.0.0.1", where), timeout=15)
 
 
@@ -69,11 +78,16 @@ def started(path: Path, folder: Folder | None) -> Iterator[DevCluster]:
     environment = {}
     if folder is not None:
         users = path / "users.acl"
-        users.write_text(f"user default on #{hashlib.sha256(PASSWORD.encode()).hexdigest()} ~* +@all\n")
+        users.write_text(
+            f"user default on #{hashlib.sha256(PASSWORD.encode()).hexdigest()} ~* +@all\n"
+        )
         environment = {**folder.environment, "COUNTER_ACL_FILE": str(users)}
     nodes = DevCluster(path / "cluster", 3, environment=environment)
     if folder is not None:
-        nodes.client_options, nodes.admin_options = {**folder.client, "password": PASSWORD}, folder.operator
+        nodes.client_options, nodes.admin_options = (
+            {**folder.client, "password": PASSWORD},
+            folder.operator,
+        )
     with nodes:
         yield nodes
 
@@ -109,7 +123,9 @@ def hand_over(nodes: Nodes) -> None:
         time.sleep(0.1)
 
 
-def test_a_secured_cluster_is_read_counted_in_and_administered(secured: DevCluster, folder: Folder) -> None:
+def test_a_secured_cluster_is_read_counted_in_and_administered(
+    secured: DevCluster, folder: Folder
+) -> None:
     asked: list[str] = []
     nodes = Nodes(Dial(secured), Door(cluster(), reading(secrets(folder), asked)))
     assert nodes.status(pod(1))["name"] == "node-1"
@@ -123,8 +139,11 @@ def test_a_secured_cluster_is_read_counted_in_and_administered(secured: DevClust
     assert set(asked) == {"clicks-client", "clicks-private"}
 
 
-def test_certificates_from_elsewhere_administer_with_those_of_the_nodes(secured: DevCluster, folder: Folder) -> None:
-    """As an operator of 0.1.0 left them: nothing in the private Secret shows the operator to the nodes."""
+def test_certificates_from_elsewhere_administer_with_those_of_the_nodes(
+    secured: DevCluster, folder: Folder
+) -> None:
+    """As an operator of 0.1.0 left them: nothing in the private Secret shows the operator to the
+    nodes."""
     found = secrets(folder) | {"clicks-private": {"password": PASSWORD.encode()}}
     hand_over(Nodes(Dial(secured), Door(cluster(secretName="ours"), reading(found))))
 
@@ -138,7 +157,9 @@ def test_who_may_not_read_secrets_sees_the_state_and_does_not_count(secured: Dev
         nodes.transfer(pod(0))
 
 
-def test_who_may_count_but_not_administer_is_told_which_secret_it_takes(secured: DevCluster, folder: Folder) -> None:
+def test_who_may_count_but_not_administer_is_told_which_secret_it_takes(
+    secured: DevCluster, folder: Folder
+) -> None:
     found = secrets(folder)
     del found["clicks-private"]
     nodes = Nodes(Dial(secured), Door(cluster(), reading(found)))
@@ -147,20 +168,37 @@ def test_who_may_count_but_not_administer_is_told_which_secret_it_takes(secured:
         nodes.transfer(pod(0))
 
 
-def test_a_node_of_another_authority_or_name_gets_no_password(secured: DevCluster, folder: Folder, tmp_path: Path) -> None:
+def test_a_node_of_another_authority_or_name_gets_no_password(
+    secured: DevCluster, folder: Folder, tmp_path: Path
+) -> None:
     strangers = Folder(tmp_path / "strangers", 3, hosts=HOSTS)
-    mixed = {**secrets(folder), "clicks-client": {**secrets(folder)["clicks-client"], "ca.crt": (strangers.path / "ca.crt").read_bytes()}}
-    with pytest.raises(Trouble, match=r"TLS with clicks\.shop\.svc: .*(?i:certificate.verify.failed)") as caught:
+    mixed = {
+        **secrets(folder),
+        "clicks-client": {
+            **secrets(folder)["clicks-client"],
+            "ca.crt": (strangers.path / "ca.crt").read_bytes(),
+        },
+    }
+    with pytest.raises(
+        Trouble, match=r"TLS with clicks\.shop\.svc: .*(?i:certificate.verify.failed)"
+    ) as caught:
         Nodes(Dial(secured), Door(cluster(), reading(mixed))).command(pod(0), "INCR", "visits")
     assert not isinstance(caught.value, Unconfirmed), "nothing was sent"
     elsewhere = cluster()
     elsewhere["metadata"]["namespace"] = "office"
     with pytest.raises(Trouble, match=r"(?i)hostname mismatch"):
-        Nodes(Dial(secured), Door(elsewhere, reading(secrets(folder)))).command(pod(0), "INCR", "visits")
+        Nodes(Dial(secured), Door(elsewhere, reading(secrets(folder)))).command(
+            pod(0), "INCR", "visits"
+        )
 
 
-def test_a_wrong_password_counts_nothing_and_is_told_so(secured: DevCluster, folder: Folder) -> None:
-    wrong = {**secrets(folder), "clicks-client": {**secrets(folder)["clicks-client"], "password": b"guess"}}
+def test_a_wrong_password_counts_nothing_and_is_told_so(
+    secured: DevCluster, folder: Folder
+) -> None:
+    wrong = {
+        **secrets(folder),
+        "clicks-client": {**secrets(folder)["clicks-client"], "password": b"guess"},
+    }
     with pytest.raises(Trouble, match=r"(?i)invalid username-password") as caught:
         Nodes(Dial(secured), Door(cluster(), reading(wrong))).command(pod(0), "INCR", "visits")
     assert not isinstance(caught.value, Unconfirmed)
@@ -171,7 +209,9 @@ def test_keys_are_gone_from_the_disk_when_the_command_ends(
     secured: DevCluster, folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    Nodes(Dial(secured), Door(cluster(), reading(secrets(folder)))).transfer(pod(leader(Nodes(Dial(secured), Door(cluster(), reading({}))))))
+    Nodes(Dial(secured), Door(cluster(), reading(secrets(folder)))).transfer(
+        pod(leader(Nodes(Dial(secured), Door(cluster(), reading({})))))
+    )
     assert os.listdir(tmp_path) == []
 
 

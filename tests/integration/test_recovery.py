@@ -1,4 +1,5 @@
-"""The last resort: the majority is given up, one survivor goes on alone, and who was given up stays outside when it comes back."""
+"""The last resort: the majority is given up, one survivor goes on alone, and who was given up stays
+outside when it comes back."""
 
 from __future__ import annotations
 
@@ -72,7 +73,8 @@ def test_one_survivor_goes_on_alone_and_the_others_stay_outside(tmp_path: Path) 
 
 
 def test_no_node_goes_on_alone_while_a_majority_answers(tmp_path: Path) -> None:
-    """Two of three have lost each other's leader a moment ago, and one may be asked at any moment: never while the others can elect."""
+    """Two of three have lost each other's leader a moment ago, and one may be asked at any moment:
+    never while the others can elect."""
     with DevCluster(tmp_path, 3, "--tick-ms", "50") as cluster:
         cluster.wait_ready()
         leader = cluster.leader()
@@ -81,7 +83,9 @@ def test_no_node_goes_on_alone_while_a_majority_answers(tmp_path: Path) -> None:
         cluster.signal(leader, signal.SIGSTOP)
         end = time.monotonic() + 3
         while time.monotonic() < end:
-            with pytest.raises(redis.ResponseError, match=r"there is a leader|wait for the election|voters answer"):
+            with pytest.raises(
+                redis.ResponseError, match=r"there is a leader|wait for the election|voters answer"
+            ):
                 cluster.admin(other, "RAFT.RECOVER", me)
         cluster.signal(leader, signal.SIGCONT)
         cluster.wait_ready()

@@ -1,4 +1,5 @@
-"""Who has not logged in: what it can make a node hold, what it costs others, and whose descriptors it takes."""
+"""Who has not logged in: what it can make a node hold, what it costs others, and whose descriptors
+it takes."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ MIB = 1 << 20
 def guarded(tmp_path: Path, *options: str, wrapper: tuple[str, ...] = ()) -> Iterator[DevCluster]:
     acl = tmp_path / "users.acl"
     acl.write_text(USERS)
-    with DevCluster(tmp_path / "c", 1, *options, environment={"COUNTER_ACL_FILE": str(acl)}, wrapper=wrapper) as cluster:
+    with DevCluster(
+        tmp_path / "c", 1, *options, environment={"COUNTER_ACL_FILE": str(acl)}, wrapper=wrapper
+    ) as cluster:
         cluster.client_options = {"username": "app", "password": "a-password"}
         yield cluster
 
@@ -47,7 +50,10 @@ def flood(port: int, stop: threading.Event, block: bytes, *, read: bool) -> None
 @contextlib.contextmanager
 def flooded(port: int, count: int, block: bytes, *, read: bool) -> Iterator[None]:
     stop = threading.Event()
-    threads = [threading.Thread(target=flood, args=(port, stop, block), kwargs={"read": read}) for _ in range(count)]
+    threads = [
+        threading.Thread(target=flood, args=(port, stop, block), kwargs={"read": read})
+        for _ in range(count)
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -59,7 +65,9 @@ def flooded(port: int, count: int, block: bytes, *, read: bool) -> Iterator[None
 
 
 @pytest.mark.parametrize("block", [BLOCK, b"AUTH app wrong\r\n" * 2_000], ids=["hello", "guesses"])
-def test_strangers_that_flood_and_never_read_hold_little_and_others_are_served(tmp_path: Path, block: bytes) -> None:
+def test_strangers_that_flood_and_never_read_hold_little_and_others_are_served(
+    tmp_path: Path, block: bytes
+) -> None:
     with guarded(tmp_path) as cluster, cluster.client(0) as client:
         client.incr("k")
         before, term = resident(cluster.pid(0)), cluster.status(0)["term"]
@@ -98,7 +106,11 @@ def test_past_their_share_the_heaviest_stranger_is_cut_and_nobody_else(tmp_path:
 
 @pytest.mark.parametrize("what", ["transactions", "watches", "unread", "unfinished"])
 def test_who_is_logged_in_and_holds_most_is_cut(tmp_path: Path, what: str) -> None:
-    with guarded(tmp_path, "--client-bytes", str(2 * MIB)) as cluster, contextlib.ExitStack() as stack, cluster.client(0) as client:
+    with (
+        guarded(tmp_path, "--client-bytes", str(2 * MIB)) as cluster,
+        contextlib.ExitStack() as stack,
+        cluster.client(0) as client,
+    ):
         client.incr("k")
         if what == "unread":
             client.mset({f"key:{n:04}": n for n in range(1_000)})
@@ -127,9 +139,14 @@ def test_who_is_logged_in_and_holds_most_is_cut(tmp_path: Path, what: str) -> No
 
 
 @pytest.mark.parametrize("door", ["http", "resp"])
-def test_no_listener_takes_the_descriptors_of_the_log_or_of_another(tmp_path: Path, door: str) -> None:
+def test_no_listener_takes_the_descriptors_of_the_log_or_of_another(
+    tmp_path: Path, door: str
+) -> None:
     """600 descriptors for the node, 700 connections to one of its ports."""
-    with guarded(tmp_path, wrapper=("prlimit", "--nofile=600:600")) as cluster, cluster.client(0) as client:
+    with (
+        guarded(tmp_path, wrapper=("prlimit", "--nofile=600:600")) as cluster,
+        cluster.client(0) as client,
+    ):
         assert client.incr("k") == 1
         port = cluster.ports(0)[door] if door != "resp" else cluster.resp_port(0)
         with many(port, 700):
@@ -165,19 +182,27 @@ def test_a_stranger_that_logs_in_in_the_middle_of_a_flood_is_served(tmp_path: Pa
         start = time.monotonic()
         with cluster.client(0, socket_timeout=30) as client:
             assert client.incr("k") == 1
-        with pytest.raises(redis.AuthenticationError), cluster.client(0, password="wrong", socket_timeout=30) as client:
+        with (
+            pytest.raises(redis.AuthenticationError),
+            cluster.client(0, password="wrong", socket_timeout=30) as client,
+        ):
             client.incr("k")
         assert time.monotonic() - start < 60
 
 
 def test_what_comes_in_one_piece_is_answered_in_order_in_slices(tmp_path: Path) -> None:
-    with guarded(tmp_path) as cluster, socket.create_connection(("127.0.0.1", cluster.resp_port(0)), timeout=30) as connection:
+    with (
+        guarded(tmp_path) as cluster,
+        socket.create_connection(("127.0.0.1", cluster.resp_port(0)), timeout=30) as connection,
+    ):
         words = [b"AUTH app a-password"]
         words += [b"INCR k", b"GET k", b"PING %d", b"SET l %d"] * 2_000
         data = b"".join((w % n if b"%" in w else w) + b"\r\n" for n, w in enumerate(words))
         threading.Thread(target=connection.sendall, args=(data,)).start()
         wanted = b"+OK\r\n" + b"".join(
-            b":%d\r\n$%d\r\n%d\r\n$%d\r\n%d\r\n+OK\r\n" % (n, len(str(n)), n, len(str(4 * n - 1)), 4 * n - 1) for n in range(1, 2_001)
+            b":%d\r\n$%d\r\n%d\r\n$%d\r\n%d\r\n+OK\r\n"
+            % (n, len(str(n)), n, len(str(4 * n - 1)), 4 * n - 1)
+            for n in range(1, 2_001)
         )
         found = b""
         while len(found) < len(wanted) and (data := connection.recv(1 << 20)):

@@ -1,4 +1,5 @@
-"""JSON schemas for kubeconform from the API server's own OpenAPI document, so that nothing has to be fetched and custom resources are known, too."""
+"""JSON schemas for kubeconform from the API server's own OpenAPI document, so that nothing has to
+be fetched and custom resources are known, too."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ def write(openapi: Schema, folder: Path) -> str:
             group = kind["group"].partition(".")[0]
             stem = "-".join(part for part in (kind["kind"], group, kind["version"]) if part).lower()
             needed = _reached(name, definitions)
-            (folder / f"{stem}.json").write_text(json.dumps({"$ref": f"#/definitions/{name}", "definitions": needed}))
+            (folder / f"{stem}.json").write_text(
+                json.dumps({"$ref": f"#/definitions/{name}", "definitions": needed})
+            )
     return str(folder / "{{.ResourceKind}}{{.KindSuffix}}.json")
 
 

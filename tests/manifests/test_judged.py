@@ -1,4 +1,5 @@
-"""kubeconform, kube-score and a real API server judge everything in manifests/ and everything that the operator makes (its golden files)."""
+"""kubeconform, kube-score and a real API server judge everything in manifests/ and everything that
+the operator makes (its golden files)."""
 
 from __future__ import annotations
 
@@ -29,34 +30,40 @@ MADE = sorted((ROOT / "tests" / "unit" / "operator" / "golden").glob("*.yaml"))
 
 NODES, CACHES, OPERATOR = "StatefulSet", "Deployment *-cache", "Deployment countercluster-operator"
 
-# What kube-score says and we do not follow: (check, object) with the reason. One that does not come up any more fails the test.
+# What kube-score says and we do not follow: (check, object) with the reason. One that does not come
+# up any more fails the test.
 EXPLAINED: dict[tuple[str, str], str] = {}
 EXPLAINED |= {
-    # A limit of CPU stops a process for the rest of each 100 ms: a leader that is stopped is taken for dead, and Redis and the operator are
-    # merely slow. Requests share the CPU fairly without that. Memory is limited everywhere.
+    # A limit of CPU stops a process for the rest of each 100 ms: a leader that is stopped is taken
+    # for dead, and Redis and the operator are merely slow. Requests share the CPU fairly without
+    # that. Memory is limited everywhere.
     ("container-resources", who): "CPU limits throttle"
     for who in (NODES, CACHES, OPERATOR)
 }
 EXPLAINED |= {
-    # A member must come back while the registry cannot be reached. Tags are never used twice (the tag `dev` is for the local cluster, whose images
-    # come from no registry); spec.imagePullPolicy: Always is there for those who do otherwise.
+    # A member must come back while the registry cannot be reached. Tags are never used twice (the
+    # tag `dev` is for the local cluster, whose images come from no registry); spec.imagePullPolicy:
+    # Always is there for those who do otherwise.
     ("container-image-pull-policy", who): "restarts must not need the registry"
     for who in (NODES, CACHES, OPERATOR)
 }
 EXPLAINED |= {
-    # Who is limited is evicted when its log grows, which the kubelet bounds anyway; and a member must not be evicted for that. Nodes write to their
-    # volume only; Redis writes nothing; the emptyDirs have limits of their own. spec.resources may say otherwise for the nodes.
+    # Who is limited is evicted when its log grows, which the kubelet bounds anyway; and a member
+    # must not be evicted for that. Nodes write to their volume only; Redis writes nothing; the
+    # emptyDirs have limits of their own. spec.resources may say otherwise for the nodes.
     ("container-ephemeral-storage-request-and-limit", who): "nothing is written but the log"
     for who in (NODES, CACHES)
 }
 EXPLAINED |= {
-    # The pods carry no token and nothing that opens other doors. A policy for what leaves them would have to name the cluster's DNS and, for the
-    # operator, the API server, which have other labels and addresses in every Kubernetes: a wrong guess takes the service down.
+    # The pods carry no token and nothing that opens other doors. A policy for what leaves them
+    # would have to name the cluster's DNS and, for the operator, the API server, which have other
+    # labels and addresses in every Kubernetes: a wrong guess takes the service down.
     ("pod-networkpolicy", who): "egress cannot be named for every Kubernetes"
     for who in (NODES, OPERATOR)
 }
 EXPLAINED |= {
-    # Redis either takes connections or it does not; the second probe asks five times more rarely, and only it restarts.
+    # Redis either takes connections or it does not; the second probe asks five times more rarely,
+    # and only it restarts.
     ("pod-probes-identical", CACHES): "the same question at another pace",
     # It is a cache: when it is gone it is filled again, and counting goes on meanwhile.
     ("deployment-replicas", CACHES): "a cache may be lost",
@@ -75,14 +82,26 @@ def judged(checks: Path, files: list[Path], folder: Path) -> dict[tuple[str, str
     """Findings of kube-score, by check and object."""
     together = folder / "all.yaml"
     together.write_text("\n---\n".join(path.read_text() for path in files))
-    command = [str(checks / "kube-score"), "score", "--output-format", "json", "--output-version", "v2", str(together)]
-    told = json.loads(subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout)
+    command = [
+        str(checks / "kube-score"),
+        "score",
+        "--output-format",
+        "json",
+        "--output-version",
+        "v2",
+        str(together),
+    ]
+    told = json.loads(
+        subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
+    )
     found: dict[tuple[str, str], list[str]] = {}
     for item in told:
         for check in item["checks"] or []:
             if check["grade"] < 10 and not check["skipped"]:
                 words = [f"{c['path']}: {c['summary']}" for c in check["comments"] or []]
-                found.setdefault((check["check"]["id"], who(item)), []).extend(words or [check["check"]["name"]])
+                found.setdefault((check["check"]["id"], who(item)), []).extend(
+                    words or [check["check"]["name"]]
+                )
     assert len(told) > 10, told
     return found
 
@@ -91,12 +110,18 @@ def test_kube_score_finds_nothing_that_is_not_explained(checks: Path, tmp_path: 
     found = judged(checks, [MANIFESTS / "install.yaml", *MADE], tmp_path)
     new = {what: words for what, words in found.items() if what not in EXPLAINED}
     assert not new, f"mend it, or explain it in EXPLAINED: {new}"
-    assert set(EXPLAINED) <= set(found), f"nothing needs these any more: {set(EXPLAINED) - set(found)}"
+    assert set(EXPLAINED) <= set(found), (
+        f"nothing needs these any more: {set(EXPLAINED) - set(found)}"
+    )
 
 
 def test_kube_score_would_find_a_pod_that_may_do_everything(checks: Path, tmp_path: Path) -> None:
-    stateful_set = next(yaml.safe_load(path.read_text()) for path in MADE if ".statefulset." in path.name)
-    stateful_set["spec"]["template"]["spec"]["containers"][0]["securityContext"] = {"privileged": True}
+    stateful_set = next(
+        yaml.safe_load(path.read_text()) for path in MADE if ".statefulset." in path.name
+    )
+    stateful_set["spec"]["template"]["spec"]["containers"][0]["securityContext"] = {
+        "privileged": True
+    }
     bad = tmp_path / "bad.yaml"
     bad.write_text(yaml.safe_dump(stateful_set))
     found = judged(checks, [*MADE, bad], tmp_path)
@@ -108,7 +133,11 @@ def location(server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> str
     """Once the API server publishes the custom resources."""
     server.install(PROMETHEUS_OPERATOR)
     folder = tmp_path_factory.mktemp("schemas")
-    published = ("countercluster-countercluster-v1alpha1", "podmonitor-monitoring-v1", "prometheusrule-monitoring-v1")
+    published = (
+        "countercluster-countercluster-v1alpha1",
+        "podmonitor-monitoring-v1",
+        "prometheusrule-monitoring-v1",
+    )
     end = time.monotonic() + 60
     while time.monotonic() < end:
         pattern = schemas.write(server.get("/openapi/v2"), folder)
@@ -120,7 +149,16 @@ def location(server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> str
 
 def conform(checks: Path, location: str, *files: Path) -> list[dict[str, Any]]:
     """What kubeconform says of each document: its name, kind, status and message."""
-    command = [str(checks / "kubeconform"), "-strict", "-verbose", "-output", "json", "-schema-location", location, *map(str, files)]
+    command = [
+        str(checks / "kubeconform"),
+        "-strict",
+        "-verbose",
+        "-output",
+        "json",
+        "-schema-location",
+        location,
+        *map(str, files),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     found: list[dict[str, Any]] = json.loads(done.stdout)["resources"]
     return found
@@ -142,8 +180,12 @@ def test_kubeconform_takes_every_document(checks: Path, location: str) -> None:
         (("spec", "template", "spec", "containers", 0, "ports", 0, "containerPort"), "6379"),
     ],
 )
-def test_kubeconform_would_find_a_wrong_field(checks: Path, location: str, tmp_path: Path, path: tuple[Any, ...], value: Any) -> None:
-    stateful_set = next(yaml.safe_load(path.read_text()) for path in MADE if ".statefulset." in path.name)
+def test_kubeconform_would_find_a_wrong_field(
+    checks: Path, location: str, tmp_path: Path, path: tuple[Any, ...], value: Any
+) -> None:
+    stateful_set = next(
+        yaml.safe_load(path.read_text()) for path in MADE if ".statefulset." in path.name
+    )
     part = stateful_set
     for step in path[:-1]:
         part = part[step]
@@ -163,24 +205,37 @@ def documents(*paths: Path) -> int:
     return sum(1 for path in paths for document in yaml.safe_load_all(path.read_text()) if document)
 
 
-@pytest.mark.parametrize("paths", [*([path] for path in OURS), [p for p in MADE if p not in NO_PEM]], ids=lambda paths: paths[0].stem)
+@pytest.mark.parametrize(
+    "paths",
+    [*([path] for path in OURS), [p for p in MADE if p not in NO_PEM]],
+    ids=lambda paths: paths[0].stem,
+)
 def test_the_api_server_takes_it_without_a_warning(server: ApiServer, paths: list[Path]) -> None:
     """As a user gives it: kubectl --dry-run=server. The namespaces of the texts are there."""
     server.install(PROMETHEUS_OPERATOR)
     server.namespace("shop")
     server.namespace("my-namespace")
     files = [word for path in paths for word in ("-f", str(path))]
-    assert server.kubectl(*DRY, "--warnings-as-errors", *files).count("(server dry run)") == documents(*paths)
+    assert server.kubectl(*DRY, "--warnings-as-errors", *files).count(
+        "(server dry run)"
+    ) == documents(*paths)
 
 
 def test_the_api_server_takes_the_secrets_of_the_nodes(server: ApiServer) -> None:
     server.namespace("shop")
     assert len(NO_PEM) == 2
-    assert server.kubectl(*DRY, *(word for path in NO_PEM for word in ("-f", str(path)))).count("(server dry run)") == 2
+    assert (
+        server.kubectl(*DRY, *(word for path in NO_PEM for word in ("-f", str(path)))).count(
+            "(server dry run)"
+        )
+        == 2
+    )
 
 
 def test_the_api_server_takes_what_kustomize_makes(server: ApiServer) -> None:
     """kustomization.yaml is no API object, hence not kubeconform's."""
     assert MANIFESTS.joinpath("kustomization.yaml").exists()
     built = server.kubectl("kustomize", str(MANIFESTS), "--load-restrictor=LoadRestrictionsNone")
-    assert server.kubectl(*DRY, "-f", "-", text=built).count("(server dry run)") == documents(MANIFESTS / "install.yaml")
+    assert server.kubectl(*DRY, "-f", "-", text=built).count("(server dry run)") == documents(
+        MANIFESTS / "install.yaml"
+    )

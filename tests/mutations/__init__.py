@@ -1,1 +1,2 @@
-"""Deliberate breakages of the node, each switched on by name, and what of the suite finds each: `make mutations`."""
+"""Deliberate breakages of the node, each switched on by name, and what of the suite finds each:
+`make mutations`."""

@@ -1,4 +1,5 @@
-"""`python -m tests.mutations`: every breakage, what found it, and how soon. Exit code 1 when one is not found: a hole in the tests."""
+"""`python -m tests.mutations`: every breakage, what found it, and how soon. Exit code 1 when one is
+not found: a hole in the tests."""
 
 from __future__ import annotations
 
@@ -25,7 +26,11 @@ def main() -> int:
             return name, search(name, options.budget)
 
         for name, found in pool.map(one, names):
-            print(f"{name:42} {found.seconds:6.1f} s  {found.by or 'NOT FOUND: ' + CATALOGUE[name].breaks}", flush=True)
+            print(
+                f"{name:42} {found.seconds:6.1f} s  "
+                f"{found.by or 'NOT FOUND: ' + CATALOGUE[name].breaks}",
+                flush=True,
+            )
             if not found.by:
                 missed.append(name)
     print(f"{len(names) - len(missed)} of {len(names)} breakages found")

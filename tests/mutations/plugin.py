@@ -1,4 +1,5 @@
-"""`pytest -p tests.mutations.plugin` with MUTATION=<name>: the whole run is about a node that is broken in this way."""
+"""`pytest -p tests.mutations.plugin` with MUTATION=<name>: the whole run is about a node that is
+broken in this way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Finding a breakage: by the simulator's seeds, or by a part of the test suite. Each in a process of its own, since it breaks what it imports."""
+"""Finding a breakage: by the simulator's seeds, or by a part of the test suite. Each in a process
+of its own, since it breaks what it imports."""
 
 from __future__ import annotations
 
@@ -25,7 +26,15 @@ def search(name: str, budget_s: float) -> Found:
     environment = {**os.environ, "MUTATION": name, "PYTHONPATH": "node_image:client:operator:."}
     command = [sys.executable, "-m", "tests.mutations.search", name, str(budget_s)]
     try:
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=budget_s + 30, check=False)
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=budget_s + 30,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return Found("", time.monotonic() - start)
     line = next((line for line in done.stdout.splitlines() if line.startswith("FOUND ")), "")
@@ -52,9 +61,22 @@ def by_simulation(name: str, plans: tuple[str, ...], budget_s: float) -> str:
 
 
 def by_tests(tests: tuple[str, ...], budget_s: float) -> str:
-    command = [sys.executable, "-m", "pytest", "-p", "tests.mutations.plugin", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "tests.mutations.plugin",
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *tests,
+    ]
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=budget_s, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=budget_s, check=False
+        )
     except subprocess.TimeoutExpired:
         return ""
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
@@ -66,7 +88,11 @@ def main() -> None:
 
     name, budget_s = sys.argv[1], float(sys.argv[2])
     mutation = CATALOGUE[name]
-    found = by_simulation(name, mutation.plans, budget_s) if mutation.plans else by_tests(mutation.tests, budget_s)
+    found = (
+        by_simulation(name, mutation.plans, budget_s)
+        if mutation.plans
+        else by_tests(mutation.tests, budget_s)
+    )
     if found:
         print(f"FOUND {found}")
 

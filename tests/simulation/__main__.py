@@ -1,4 +1,5 @@
-"""`python -m tests.simulation 2000`: many seeds on all cores. A failing one is shrunk, told as a story, and can be run again to the byte.
+"""`python -m tests.simulation 2000`: many seeds on all cores. A failing one is shrunk, told as a
+story, and can be run again to the byte.
 
 SEEDS is a count or FIRST-LAST. Exit code 1 when a seed failed.
 """
@@ -20,7 +21,9 @@ def chosen(seed: int, options: argparse.Namespace) -> tuple[str, Plan]:
     name = options.plan or plan_for(seed)
     plan = PLANS[name]
     if options.faults is not None:
-        plan = dataclasses.replace(plan, only=tuple(int(n) for n in options.faults.split(",") if n.isdigit()))
+        plan = dataclasses.replace(
+            plan, only=tuple(int(n) for n in options.faults.split(",") if n.isdigit())
+        )
     changes = {"clients": options.clients, "duration_ms": options.until}
     return name, dataclasses.replace(plan, **{k: v for k, v in changes.items() if v is not None})
 
@@ -35,15 +38,27 @@ def _one(work: tuple[int, Plan]) -> Report | Failure:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tests.simulation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="tests.simulation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("seeds", nargs="?", default="200")
-    parser.add_argument("--plan", choices=list(PLANS), help="for every seed; default: see plan_for in scenario.py")
+    parser.add_argument(
+        "--plan", choices=list(PLANS), help="for every seed; default: see plan_for in scenario.py"
+    )
     parser.add_argument("--clients", type=int)
     parser.add_argument("--until", type=int, metavar="MS", help="length of the phase with faults")
-    parser.add_argument("--faults", metavar="N,N,…", help="only these faults of the seed; none: none")
-    parser.add_argument("--story", action="store_true", help="tell what happens, also when nothing goes wrong")
+    parser.add_argument(
+        "--faults", metavar="N,N,…", help="only these faults of the seed; none: none"
+    )
+    parser.add_argument(
+        "--story", action="store_true", help="tell what happens, also when nothing goes wrong"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--shrink", type=float, default=60, metavar="S", help="seconds for making a failure small")
+    parser.add_argument(
+        "--shrink", type=float, default=60, metavar="S", help="seconds for making a failure small"
+    )
     options = parser.parse_args()
     first, _, last = options.seeds.rpartition("-")
     seeds = range(int(first or 1), int(last) + 1)
@@ -64,9 +79,17 @@ def main() -> int:
                 events, acknowledged = events + found.events, acknowledged + found.acknowledged
                 unknown, reads = unknown + found.unknown, reads + found.reads
             if number % 250 == 0:
-                print(f"{number} seeds, {events:,} events, {time.monotonic() - start:.0f} s, {len(failed)} failed", file=sys.stderr, flush=True)
+                print(
+                    f"{number} seeds, {events:,} events, {time.monotonic() - start:.0f} s, "
+                    f"{len(failed)} failed",
+                    file=sys.stderr,
+                    flush=True,
+                )
     took = time.monotonic() - start
-    print(f"{len(work)} seeds in {took:.0f} s: {events:,} events ({events / took:,.0f}/s), {acknowledged:,} increments acknowledged,")
+    print(
+        f"{len(work)} seeds in {took:.0f} s: {events:,} events ({events / took:,.0f}/s), "
+        f"{acknowledged:,} increments acknowledged,"
+    )
     print(f"{unknown:,} unknown, {reads:,} reads; {len(failed)} seeds failed")
     for found in failed[:3]:
         name, _ = chosen(found.seed, options)

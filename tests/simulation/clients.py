@@ -1,8 +1,8 @@
 """Clients of the simulated cluster and what they know afterwards.
 
-An exactly-once client repeats its command under the same producer and sequence, through any node, until it has an answer; a plain client asks
-once and notes "unknown" when it gets none. Both check every value they see against what real time allows.
-"""
+An exactly-once client repeats its command under the same producer and sequence, through any node,
+until it has an answer; a plain client asks once and notes "unknown" when it gets none. Both check
+every value they see against what real time allows."""
 
 from __future__ import annotations
 
@@ -33,9 +33,20 @@ class Ledger:
 
 
 class Client:
-    """Does one thing at a time: increments or reads of one key, through whatever node it is connected to."""
+    """Does one thing at a time: increments or reads of one key, through whatever node it is
+    connected to."""
 
-    def __init__(self, world: World, name: str, key: bytes, ledger: Ledger, *, exactly_once: bool, read_share: float, ops: Any) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        key: bytes,
+        ledger: Ledger,
+        *,
+        exactly_once: bool,
+        read_share: float,
+        ops: Any,
+    ) -> None:
         self.world, self.name, self.key, self.ledger = world, name, key, ledger
         self.exactly_once, self._read_share, self._ops = exactly_once, read_share, ops
         self.done = self.stopped = self.busy = False
@@ -86,7 +97,10 @@ class Client:
         if self._doing == "get":
             node.replica.submit_read(token, [self._ops.get(self.key)])
         elif self.exactly_once:
-            node.replica.submit_write(token, [self._ops.idmp(self.name.encode(), self._sequence, self._ops.incr(self.key))])
+            node.replica.submit_write(
+                token,
+                [self._ops.idmp(self.name.encode(), self._sequence, self._ops.incr(self.key))],
+            )
         else:
             node.replica.submit_write(token, [self._ops.incr(self.key)])
 
@@ -137,7 +151,8 @@ class Client:
     def _read(self, value: int) -> None:
         if not self._floor <= value <= self.ledger.started:
             raise Broken(
-                f"linearizable read: {self.name} read {value} of {self.key!r}; {self._floor} had been told before it asked, "
+                f"linearizable read: {self.name} read {value} of {self.key!r}; {self._floor} had "
+                f"been told before it asked, "
                 f"{self.ledger.started} were ever asked for\n{self.world.state()}"
             )
         self.ledger.told = max(self.ledger.told, value)
@@ -146,9 +161,15 @@ class Client:
     def _counted(self, value: int) -> None:
         ledger = self.ledger
         if value in ledger.values:
-            raise Broken(f"exactly once: {self.name} was told {value} of {self.key!r}, as another increment was before\n{self.world.state()}")
+            raise Broken(
+                f"exactly once: {self.name} was told {value} of {self.key!r}, as another "
+                f"increment was before\n{self.world.state()}"
+            )
         if not (self._floor < value <= ledger.started):
-            raise Broken(f"linearizable increment: {self.name} was told {value}, after {self._floor} and of {ledger.started} asked for")
+            raise Broken(
+                f"linearizable increment: {self.name} was told {value}, after {self._floor} and "
+                f"of {ledger.started} asked for"
+            )
         ledger.values.add(value)
         ledger.acknowledged += 1
         ledger.told = max(ledger.told, value)
@@ -162,8 +183,9 @@ class Client:
 
 
 class Bulk:
-    """A connection that sends far more at once than an entry takes: many increments of a counter of its own with reads among them, long commands, and
-    now and then one that no entry takes. Each bundle is answered whole, every command in its place."""
+    """A connection that sends far more at once than an entry takes: many increments of a counter of
+    its own with reads among them, long commands, and now and then one that no entry takes. Each
+    bundle is answered whole, every command in its place."""
 
     KEY = b"bulk"
 
@@ -176,14 +198,22 @@ class Bulk:
         world.at(world.random.uniform(0, 500), self._next)
 
     def _next(self) -> None:
-        chance, up = self.world.random, [n for n in self.world.up_nodes() if n.replica is not None and n.replica.is_voter]
+        chance, up = (
+            self.world.random,
+            [n for n in self.world.up_nodes() if n.replica is not None and n.replica.is_voter],
+        )
         if self.stopped:
             return
         if not up:
             self.world.at(100, self._next)
             return
         size = chance.choice((3, 30, 300))
-        ops: list[Any] = [chance.choice((self.KEY, self.KEY, [o.GET, self.KEY], [o.DEL, [b"x" * chance.randrange(400)]])) for _ in range(size)]
+        ops: list[Any] = [
+            chance.choice(
+                (self.KEY, self.KEY, [o.GET, self.KEY], [o.DEL, [b"x" * chance.randrange(400)]])
+            )
+            for _ in range(size)
+        ]
         if chance.random() < 0.1:
             ops.insert(chance.randrange(len(ops)), [o.DEL, [b"y" * MAX_ENTRY_BYTES]])
         self._number += 1
@@ -194,7 +224,9 @@ class Bulk:
     def _submit(self, node: Node, number: int, ops: list[Any]) -> None:
         assert node.replica is not None
         self._asked += sum(op == self.KEY for op in ops)
-        node.replica.submit_write(lambda *replies: self._answered(number, ops, replies), ops, mixed=True)
+        node.replica.submit_write(
+            lambda *replies: self._answered(number, ops, replies), ops, mixed=True
+        )
 
     def _answered(self, number: int, ops: list[Any], replies: tuple[Any, ...]) -> None:
         if len(replies) != len(ops):
@@ -202,7 +234,9 @@ class Bulk:
         for op, reply in zip(ops, replies, strict=True):
             too_large = op not in (self.KEY, [o.GET, self.KEY]) and len(op[1][0]) == MAX_ENTRY_BYTES
             failed = isinstance(reply, Failure)
-            if failed and not bytes(reply).startswith((b"ERR a command", b"LOADING", b"UNKNOWN", b"MISCONF")):
+            if failed and not bytes(reply).startswith(
+                (b"ERR a command", b"LOADING", b"UNKNOWN", b"MISCONF")
+            ):
                 raise Broken(f"bulk: {reply!r} for {op!r}")
             if too_large and not failed:
                 raise Broken(f"bulk: a command that no entry takes was answered {reply!r}")

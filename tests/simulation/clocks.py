@@ -30,7 +30,11 @@ class Clocks:
 
     def set_rate(self, rate: float) -> None:
         """Of the running clock."""
-        self._running_ms, self._running_since, self._running_rate = self.running_ms(), self._world.now, rate
+        self._running_ms, self._running_since, self._running_rate = (
+            self.running_ms(),
+            self._world.now,
+            rate,
+        )
 
     @property
     def true_ms(self) -> float:

@@ -1,9 +1,11 @@
-"""The disks of simulated nodes. Both keep a model of what is durable; which of them a run uses is part of its plan.
+"""The disks of simulated nodes. Both keep a model of what is durable; which of them a run uses is
+part of its plan.
 
-`ModelDisk` is the model alone: of the job under way at a crash all or nothing survives. `StorageDisk` runs the production storage on a disk in
-memory (tests/support/sim_disk.py): a crash comes before any single operation of a write, a snapshot, a change of segments or a recovery;
-every sector, size and name that was not synced is kept or lost on its own; and what is recovered must be what the model says.
-"""
+`ModelDisk` is the model alone: of the job under way at a crash all or nothing survives.
+`StorageDisk` runs the production storage on a disk in memory (tests/support/sim_disk.py): a crash
+comes before any single operation of a write, a snapshot, a change of segments or a recovery; every
+sector, size and name that was not synced is kept or lost on its own; and what is recovered must be
+what the model says."""
 
 from __future__ import annotations
 
@@ -42,15 +44,16 @@ class ModelDisk:
         self.room: int | None = None  # bytes that it can still take before it is full; None: plenty
         self.on_its_way = 0  # bytes that were when it became full; they find room in the reserve
 
-    # --- for the node ---------------------------------------------------------------------------------------------------------
+    # --- for the node -----------------------------------------------------------------------------
 
     def open(self) -> None:
         """After a crash: what survived is in `hard_state`, `snapshot` and `entries`."""
         self.breaks = False
 
     def write(self, job: DiskJob, keep_from: int | None) -> bool:
-        """Durable on return. `keep_from`: the log before that index may be dropped. DiskError: all or nothing of it may be durable. True: the file of
-        its snapshot was left out, there is no room for it."""
+        """Durable on return. `keep_from`: the log before that index may be dropped. DiskError: all
+        or nothing of it may be durable. True: the file of its snapshot was left out, there is no
+        room for it."""
         job, no_room = self._as_it_fits(job)
         if self.breaks:
             if self.chance.random() < 0.5:
@@ -65,7 +68,9 @@ class ModelDisk:
             return job, False
         self.room -= sum(len(e.data) + ENTRY_BYTES for e in job.entries)
         if self.room < -RESERVE_BYTES - self.on_its_way:
-            raise Broken(f"full disk: n{self.node} writes {-self.room} bytes more than there is room for")
+            raise Broken(
+                f"full disk: n{self.node} writes {-self.room} bytes more than there is room for"
+            )
         no_room = job.install is not None and not self._takes(job.install)
         return (msgspec.structs.replace(job, install=None) if no_room else job), no_room
 
@@ -75,7 +80,10 @@ class ModelDisk:
     def _drop(self, keep_from: int | None) -> None:
         if keep_from is not None:
             if self.snapshot is None or keep_from > self.snapshot.meta.index + 1:
-                raise Broken(f"compaction: n{self.node} drops its log before {keep_from}, and its snapshot does not reach that far")
+                raise Broken(
+                    f"compaction: n{self.node} drops its log before {keep_from}, and its "
+                    f"snapshot does not reach that far"
+                )
             self.behind = [e for e in self.behind if e.index >= keep_from]
             newest = self.snapshot.meta.index if self.snapshot is not None else 0
             self.files = {m: s for m, s in self.files.items() if m.index >= newest}
@@ -92,7 +100,7 @@ class ModelDisk:
         if job is not None and self.chance.random() < 0.5:
             self.take(job)
 
-    # --- the model ------------------------------------------------------------------------------------------------------------
+    # --- the model --------------------------------------------------------------------------------
 
     def take(self, job: DiskJob) -> None:
         if job.hard_state is not None:
@@ -155,7 +163,11 @@ class StorageDisk(ModelDisk):
             self._disk.steps_left = self.chance.randrange(20)
         try:
             self._storage, found = Storage.open(
-                DIRECTORY, "simulated", node_id_source=lambda: self.node, segment_bytes=SEGMENT_BYTES, disk=self._disk
+                DIRECTORY,
+                "simulated",
+                node_id_source=lambda: self.node,
+                segment_bytes=SEGMENT_BYTES,
+                disk=self._disk,
             )
         except CrashError:
             self._die()
@@ -167,7 +179,9 @@ class StorageDisk(ModelDisk):
         self._compare(found.hard_state, found.snapshot, found.entries)
         self._compare_behind(found.behind)
 
-    def _compare(self, hard_state: HardState, snapshot: Snapshot | None, entries: list[Entry]) -> None:
+    def _compare(
+        self, hard_state: HardState, snapshot: Snapshot | None, entries: list[Entry]
+    ) -> None:
         mine = (self.hard_state, self.snapshot.meta if self.snapshot else None, self.entries)
         theirs = (hard_state, snapshot.meta if snapshot else None, entries)
         if mine == theirs:
@@ -175,20 +189,34 @@ class StorageDisk(ModelDisk):
         pending, self._pending = self._pending, None
         if pending is not None:
             self.take(pending)
-            if (self.hard_state, self.snapshot.meta if self.snapshot else None, self.entries) == theirs:
+            if (
+                self.hard_state,
+                self.snapshot.meta if self.snapshot else None,
+                self.entries,
+            ) == theirs:
                 return
         raise Broken(
-            f"durability: n{self.node} recovered {hard_state}, {len(entries)} entries up to {entries[-1].index if entries else '-'}; "
-            f"synced were {mine[0]}, {len(mine[2])} up to {mine[2][-1].index if mine[2] else '-'}, pending {pending is not None}"
+            f"durability: n{self.node} recovered {hard_state}, {len(entries)} entries up to "
+            f"{entries[-1].index if entries else '-'}; "
+            f"synced were {mine[0]}, {len(mine[2])} up to "
+            f"{mine[2][-1].index if mine[2] else '-'}, pending {pending is not None}"
         )
 
     def _compare_behind(self, found: list[Entry]) -> None:
-        """The storage keeps whole segments, so it may find more than was to be kept; what both have is the same, up to the snapshot."""
+        """The storage keeps whole segments, so it may find more than was to be kept; what both have
+        is the same, up to the snapshot."""
         covered = self.snapshot.meta.index if self.snapshot is not None else 0
         known = {e.index: e for e in self.behind}
         last = found[-1].index if found else covered
-        if last != covered or any(known.get(e.index, e) != e for e in found) or len(found) < len(known):
-            raise Broken(f"durability: n{self.node} recovered other entries behind its snapshot at {covered}: {len(found)} up to {last}")
+        if (
+            last != covered
+            or any(known.get(e.index, e) != e for e in found)
+            or len(found) < len(known)
+        ):
+            raise Broken(
+                f"durability: n{self.node} recovered other entries behind its snapshot at "
+                f"{covered}: {len(found)} up to {last}"
+            )
         self.behind = found
 
     def write(self, job: DiskJob, keep_from: int | None) -> bool:
@@ -236,7 +264,9 @@ class StorageDisk(ModelDisk):
                     self.files[snapshot.meta] = snapshot
             if job is not None and self._disk.steps_left is None:
                 self._pending = job
-                self._disk.steps_left = self.chance.randrange(1 + (4 if self.chance.random() < 0.8 else 30))
+                self._disk.steps_left = self.chance.randrange(
+                    1 + (4 if self.chance.random() < 0.8 else 30)
+                )
                 with contextlib.suppress(CrashError, DiskFailedError):
                     self._do(job, None)
         self._die()

@@ -1,5 +1,5 @@
-"""What breaks, and when. All faults of a run are drawn beforehand, each with randomness of its own, so that leaving some out changes no other:
-that is what the shrinker needs."""
+"""What breaks, and when. All faults of a run are drawn beforehand, each with randomness of its own,
+so that leaving some out changes no other: that is what the shrinker needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from counter_node.raft import quorum
 from counter_node.raft.alone import why_not_alone
 from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
-from counter_node.raft.types import ChangeKind, Member, Membership, MembershipChange, NodeId, Removal
+from counter_node.raft.types import (
+    ChangeKind,
+    Member,
+    Membership,
+    MembershipChange,
+    NodeId,
+    Removal,
+)
 
 from tests.simulation.clocks import HOUR_MS, YEAR_2040_MS
 from tests.simulation.invariants import MOST_KEYS_OF_A_USER, Broken
@@ -24,14 +31,16 @@ if TYPE_CHECKING:
     from tests.simulation.scenario import Plan
 
 NOTICED_MS = 300
-"""Two election timeouts and a little: then a leader knows who is silent, where messages take no longer than usual."""
+"""Two election timeouts and a little: then a leader knows who is silent, where messages take no
+longer than usual."""
 LONGEST_DELAY_MS = 1_000
 CALM_MS = 2_000
 """At the beginning, for the cluster to form."""
 
 
 STORM_BYTES = 12_000
-"""Room for some forty counters: storms go over it now and then, increments of what exists never notice."""
+"""Room for some forty counters: storms go over it now and then, increments of what exists never
+notice."""
 
 
 TENANTS = (b"t1", b"t2")
@@ -82,7 +91,7 @@ class Nemesis:
             return leader
         return self.random.choice(up) if up else None
 
-    # --- each returns what it did, for the trace ------------------------------------------------------------------------------
+    # --- each returns what it did, for the trace --------------------------------------------------
 
     def crash(self) -> object:
         nodes = [self._some_node()]
@@ -106,7 +115,11 @@ class Nemesis:
             cut = {(a, b)}  # one way
         else:
             leader = world.leader()
-            island = {leader.id} if kind < 0.6 and leader is not None else set(r.sample(ids, len(ids) // 2))
+            island = (
+                {leader.id}
+                if kind < 0.6 and leader is not None
+                else set(r.sample(ids, len(ids) // 2))
+            )
             cut = {(a, b) for a in ids for b in ids if (a in island) != (b in island)}
         self._cut(cut, r.uniform(50, 4_000))
         return sorted(cut)
@@ -123,20 +136,28 @@ class Nemesis:
         return node.id
 
     def zombie(self) -> object:
-        """The leader is cut off and stopped long enough to be replaced, then goes on, still cut off, with its clients' reads waiting."""
+        """The leader is cut off and stopped long enough to be replaced, then goes on, still cut
+        off, with its clients' reads waiting."""
         world, leader = self.world, self.world.leader()
         if leader is None:
             return None
         leader.paused = True
         pause = self.random.uniform(300, 1_500)
         world.at(pause, leader.resume)
-        cut = {pair for other in world.nodes for pair in ((leader.id, other), (other, leader.id)) if other != leader.id}
+        cut = {
+            pair
+            for other in world.nodes
+            for pair in ((leader.id, other), (other, leader.id))
+            if other != leader.id
+        }
         self._cut(cut, pause + self.random.uniform(10, 300))
         return leader.id
 
     def flicker(self) -> object:
         """A node that has just voted, or otherwise is in an election, dies and is back at once."""
-        candidates = [n for n in self.world.up_nodes() if n.replica is not None and n.replica.raft.leader == 0]
+        candidates = [
+            n for n in self.world.up_nodes() if n.replica is not None and n.replica.raft.leader == 0
+        ]
         if not candidates:
             return None
         node = self.random.choice(candidates)
@@ -153,8 +174,8 @@ class Nemesis:
         return node.id
 
     def skew(self) -> object:
-        """A wall clock is set, stands still, or runs at another speed; another one is put right if a
-        majority would be wrong otherwise."""
+        """A wall clock is set, stands still, or runs at another speed; another one is put right if
+        a majority would be wrong otherwise."""
         world, r = self.world, self.random
         nodes = list(world.nodes.values())
         node = r.choice(nodes)
@@ -179,11 +200,22 @@ class Nemesis:
             return None
         names = [b"storm:%d" % r.randrange(60) for _ in range(r.randrange(1, 40))]
         due_ms = r.choice([1, 50, 400, 2_000])
-        op: list[object] = [ops.MULTI, [[ops.SET, name, 1, ops.ALWAYS, None, ops.EX_IN, due_ms, False] for name in names]]
+        op: list[object] = [
+            ops.MULTI,
+            [[ops.SET, name, 1, ops.ALWAYS, None, ops.EX_IN, due_ms, False] for name in names],
+        ]
         if r.random() < 0.4:
-            op = r.choice([[ops.DEL, names], [ops.MULTI, [ops.incr(name) for name in names]], [ops.MSET, [x for n in names for x in (n, 2)], True]])
+            op = r.choice(
+                [
+                    [ops.DEL, names],
+                    [ops.MULTI, [ops.incr(name) for name in names]],
+                    [ops.MSET, [x for n in names for x in (n, 2)], True],
+                ]
+            )
         if r.random() < 0.3:
-            op = ops.idmp_of(b"user:%d" % r.randrange(3), b"storm:%d" % r.randrange(4), r.randrange(1, 5), op)
+            op = ops.idmp_of(
+                b"user:%d" % r.randrange(3), b"storm:%d" % r.randrange(4), r.randrange(1, 5), op
+            )
         for each in world.nodes.values():
             if each.replica is not None:
                 each.max_bytes = each.replica._max_bytes = STORM_BYTES
@@ -196,7 +228,10 @@ class Nemesis:
         world, r = self.world, self.random
         if r.random() < 0.2:
             users = r.sample(TENANTS, r.randint(1, 2))
-            rows = tuple((u, r.randint(0, MOST_KEYS_OF_A_USER), r.choice([None, 2_000])) for u in sorted(users))
+            rows = tuple(
+                (u, r.randint(0, MOST_KEYS_OF_A_USER), r.choice([None, 2_000]))
+                for u in sorted(users)
+            )
             for node in world.nodes.values():
                 world.at(r.uniform(0, 1_000), lambda node=node: self._hear(node, rows))  # type: ignore[misc]
             return rows
@@ -205,8 +240,10 @@ class Nemesis:
             return None
         names = [b"tenant:%d" % r.randrange(40) for _ in range(r.randrange(1, 12))]
         inner: object = r.choice([
-            [ops.MULTI, [ops.incr(name) for name in names]], [ops.MSET, [x for n in names for x in (n, 2)], False],
-            ops.incr(names[0]), [ops.DEL, names], [ops.EXPIRE, names[0], ops.EX_IN, r.choice([50, 900]), ops.ALWAYS],
+            [ops.MULTI, [ops.incr(name) for name in names]], [ops.MSET,
+            [x for n in names for x in (n, 2)], False],
+            ops.incr(names[0]), [ops.DEL, names], [ops.EXPIRE, names[0], ops.EX_IN, r.choice([50,
+            900]), ops.ALWAYS],
         ])  # fmt: skip
         op = ops.as_user(user, inner)
         if r.random() < 0.2:
@@ -228,7 +265,8 @@ class Nemesis:
         return node.id
 
     def flap(self) -> object:
-        """A link is closed and made anew, some times: both ends are told, what is under way is lost or not, and batches are sent again."""
+        """A link is closed and made anew, some times: both ends are told, what is under way is lost
+        or not, and batches are sent again."""
         ids = self.random.sample(list(self.world.nodes), min(2, len(self.world.nodes)))
         if len(ids) < 2:
             return None
@@ -236,7 +274,10 @@ class Nemesis:
             at = self.random.uniform(0, 200)
             for one, other in (ids, ids[::-1]):
                 self.world.at(at, lambda one=one, other=other: self._link(one, other, up=False))  # type: ignore[misc]
-                self.world.at(at + self.random.uniform(1, 60), lambda one=one, other=other: self._link(one, other, up=True))  # type: ignore[misc]
+                self.world.at(
+                    at + self.random.uniform(1, 60),
+                    lambda one=one, other=other: self._link(one, other, up=True),
+                )  # type: ignore[misc]
         return ids
 
     def _link(self, one: int, other: int, *, up: bool) -> None:
@@ -248,21 +289,38 @@ class Nemesis:
     def full_disk(self) -> object:
         """The volume of a node is full, sometimes that of all; later there is room again."""
         some = self._some_node()
-        nodes = list(self.world.nodes.values()) if self.random.random() < 0.2 else [some] if some is not None else []
+        nodes = (
+            list(self.world.nodes.values())
+            if self.random.random() < 0.2
+            else [some]
+            if some is not None
+            else []
+        )
         for node in nodes:
             node.fill_disk(self.random.randrange(4_000))
-            self.world.at(self.random.uniform(200, 3_000), lambda node=node: setattr(node.disk, "room", None))  # type: ignore[misc]
+            self.world.at(
+                self.random.uniform(200, 3_000), lambda node=node: setattr(node.disk, "room", None)
+            )  # type: ignore[misc]
         return [node.id for node in nodes]
 
     def overtake(self) -> object:
-        """A node that was away needs a snapshot; while it saves it, the leader changes, and the new one has only a newer snapshot to give."""
+        """A node that was away needs a snapshot; while it saves it, the leader changes, and the new
+        one has only a newer snapshot to give."""
         world, leader = self.world, self.world.leader()
         others = [n for n in world.up_nodes() if n is not leader]
         if leader is None or not others:
             return None
         victim = self.random.choice(others)
         away = self.random.uniform(200, 800)
-        self._cut({pair for other in world.nodes if other != victim.id for pair in ((victim.id, other), (other, victim.id))}, away)
+        self._cut(
+            {
+                pair
+                for other in world.nodes
+                if other != victim.id
+                for pair in ((victim.id, other), (other, victim.id))
+            },
+            away,
+        )
         world.at(away - 100, self._all_take_snapshots)
         for wait in range(200):
             world.at(away + 10 * wait, lambda: self._overtake(victim))
@@ -279,7 +337,12 @@ class Nemesis:
 
     def transfer(self) -> object:
         leader = self.world.leader()
-        if leader is None or leader.paused or leader.replica is None or leader.replica.raft.leadership is None:
+        if (
+            leader is None
+            or leader.paused
+            or leader.replica is None
+            or leader.replica.raft.leadership is None
+        ):
             return None
         try:
             to = leader.replica.raft.leadership.transfer(0)
@@ -306,7 +369,8 @@ class Nemesis:
         return None
 
     def administrator(self) -> object:
-        """Somebody has any member removed at any moment. What the leader takes must leave a majority of members that run."""
+        """Somebody has any member removed at any moment. What the leader takes must leave a
+        majority of members that run."""
         leader = self.world.leader()
         if leader is None or leader.replica is None:
             return None
@@ -322,14 +386,17 @@ class Nemesis:
         noticed_ms = NOTICED_MS + (LONGEST_DELAY_MS if self.plan.weather_ms else 0)
         dead = {n for n in left if self.world.nodes[n].down_ms > noticed_ms}
         if victim in membership.voters() and len(left) - len(dead) < quorum.majority(len(left)):
-            raise Broken(f"live majority: n{leader.id} removes {victim}, and of {sorted(left)} these are down: {sorted(dead)}\n{self.world.state()}")
+            raise Broken(
+                f"live majority: n{leader.id} removes {victim}, and of {sorted(left)} these are "
+                f"down: {sorted(dead)}\n{self.world.state()}"
+            )
         self.world.new_node().start()
         self.world.at(500, lambda: self._bury(victim))
         return f"remove {victim}"
 
     def slander(self) -> object:
-        """A peer with an old history, or a strange one, tells a node that it was removed. Nothing that is committed there says so: it must not be
-        believed, or a member is silenced."""
+        """A peer with an old history, or a strange one, tells a node that it was removed. Nothing
+        that is committed there says so: it must not be believed, or a member is silenced."""
         node = self._some_node()
         if node is None or node.replica is None or not node.replica.raft.log.committed:
             return None
@@ -337,29 +404,55 @@ class Nemesis:
         mine = ("a" * 16, "b" * 16)
         theirs: tuple[str, ...] = self.random.choice([mine, (), mine[:1], ("f" * 16,)])
         index = self.random.randint(1, log.committed) if theirs in (mine, ()) else 1 << 40
-        term = log.term(index) if log.offset <= index <= log.committed else 1 if index <= log.committed else raft.term + 5
+        term = (
+            log.term(index)
+            if log.offset <= index <= log.committed
+            else 1
+            if index <= log.committed
+            else raft.term + 5
+        )
         before = raft.told_removed
         raft.hears_of_removal(Removal(node.id, term, index), mine, theirs)
         if raft.told_removed is not before:
-            raise Broken(f"slander: n{node.id} believes {theirs} that entry {index} of term {term} removed it\n{self.world.state()}")
+            raise Broken(
+                f"slander: n{node.id} believes {theirs} that entry {index} of term {term} "
+                f"removed it\n{self.world.state()}"
+            )
         return node.id, theirs, index, term
 
     def last_resort(self) -> object:
         """Somebody asks a voter to go on alone. Never while it can talk to a majority that runs."""
-        voters = [n for n in self.world.up_nodes() if n.replica is not None and n.replica.is_voter and not n.paused]
+        voters = [
+            n
+            for n in self.world.up_nodes()
+            if n.replica is not None and n.replica.is_voter and not n.paused
+        ]
         if not voters:
             return None
         node = self.random.choice(voters)
         assert node.replica is not None
         raft, world = node.replica.raft, self.world
-        open_to = {n.id for n in world.up_nodes() if not n.paused and not {(n.id, node.id), (node.id, n.id)} & world.blocked}
-        if not why_not_alone(raft, open_to) and len(open_to & raft.voters) >= quorum.majority(len(raft.voters)):
-            raise Broken(f"last resort: n{node.id} may go on alone, and talks to {sorted(open_to)} of {sorted(raft.voters)}\n{world.state()}")
+        open_to = {
+            n.id
+            for n in world.up_nodes()
+            if not n.paused and not {(n.id, node.id), (node.id, n.id)} & world.blocked
+        }
+        if not why_not_alone(raft, open_to) and len(open_to & raft.voters) >= quorum.majority(
+            len(raft.voters)
+        ):
+            raise Broken(
+                f"last resort: n{node.id} may go on alone, and talks to {sorted(open_to)} of "
+                f"{sorted(raft.voters)}\n{world.state()}"
+            )
         return node.id, sorted(open_to)
 
     def _bury(self, victim: int) -> None:
         leader = self.world.leader()
-        if leader is not None and leader.replica is not None and victim in leader.replica.raft.membership.removed:
+        if (
+            leader is not None
+            and leader.replica is not None
+            and victim in leader.replica.raft.membership.removed
+        ):
             node = self.world.nodes[victim]
             if node.up:
                 node.crash()
@@ -395,7 +488,11 @@ class Nemesis:
 
     def _is_removed(self, node: Node) -> bool:
         leader = self.world.leader()
-        return leader is not None and leader.replica is not None and node.id in leader.replica.raft.membership.removed
+        return (
+            leader is not None
+            and leader.replica is not None
+            and node.id in leader.replica.raft.membership.removed
+        )
 
 
 def propose(leader: Node, change: MembershipChange) -> bool:
@@ -412,7 +509,8 @@ def propose(leader: Node, change: MembershipChange) -> bool:
 
 
 class Joiner:
-    """The operator's part: every node that is up and no member becomes a learner, every learner a voter, one step at a time."""
+    """The operator's part: every node that is up and no member becomes a learner, every learner a
+    voter, one step at a time."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -431,10 +529,18 @@ class Joiner:
             propose(leader, MembershipChange(kind, node, learner))
 
     def _waiting(self, membership: Membership) -> list[tuple[NodeId, Member | None]]:
-        found = [(node.id, membership.get(node.id)) for node in self.world.up_nodes() if node.id not in membership.removed]
+        found = [
+            (node.id, membership.get(node.id))
+            for node in self.world.up_nodes()
+            if node.id not in membership.removed
+        ]
         return [(node, member) for node, member in found if member is None or not member.voter]
 
     @property
     def done(self) -> bool:
         leader = self.world.leader()
-        return leader is not None and leader.replica is not None and not self._waiting(leader.replica.raft.membership)
+        return (
+            leader is not None
+            and leader.replica is not None
+            and not self._waiting(leader.replica.raft.membership)
+        )

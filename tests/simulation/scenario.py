@@ -1,7 +1,8 @@
-"""One seeded run: a safety phase in which everything breaks, then a liveness phase in which everything is mended and must come to an end.
+"""One seeded run: a safety phase in which everything breaks, then a liveness phase in which
+everything is mended and must come to an end.
 
-A failure is an `AssertionError` (usually `Broken`) whose message names the invariant; `replay(seed)` does the same again to the byte.
-"""
+A failure is an `AssertionError` (usually `Broken`) whose message names the invariant;
+`replay(seed)` does the same again to the byte."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ KEYS = (b"exact", b"plain")
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What may happen in the safety phase. Each rate is the mean time between two such events, in ms; 0 = never."""
+    """What may happen in the safety phase. Each rate is the mean time between two such events, in
+    ms; 0 = never."""
 
     size: int = 3
     duration_ms: int = 15_000
@@ -58,7 +60,9 @@ class Plan:
     def rates(self) -> dict[str, int]:
         """Kind of fault → its rate."""
         return {
-            f.name.removesuffix("_ms"): getattr(self, f.name) for f in dataclasses.fields(self) if f.name.endswith("_ms") and f.name != "duration_ms"
+            f.name.removesuffix("_ms"): getattr(self, f.name)
+            for f in dataclasses.fields(self)
+            if f.name.endswith("_ms") and f.name != "duration_ms"
         }
 
 
@@ -67,9 +71,21 @@ PLANS = {
     "storage": Plan(storage=True, duration_ms=10_000, crash_ms=700),
     "leases": Plan(leases=True),
     "five nodes": Plan(size=5, duration_ms=8_000),
-    "one node": Plan(size=1, duration_ms=6_000, membership_ms=0, administrator_ms=0, transfer_ms=0, partition_ms=0, storage=True),
-    "only crashes": Plan(crash_ms=400, partition_ms=0, pause_ms=0, zombie_ms=0, weather_ms=0, duration_ms=10_000),
-    "administrator": Plan(crash_ms=500, administrator_ms=250, membership_ms=0, weather_ms=0, duration_ms=8_000),
+    "one node": Plan(
+        size=1,
+        duration_ms=6_000,
+        membership_ms=0,
+        administrator_ms=0,
+        transfer_ms=0,
+        partition_ms=0,
+        storage=True,
+    ),
+    "only crashes": Plan(
+        crash_ms=400, partition_ms=0, pause_ms=0, zombie_ms=0, weather_ms=0, duration_ms=10_000
+    ),
+    "administrator": Plan(
+        crash_ms=500, administrator_ms=250, membership_ms=0, weather_ms=0, duration_ms=8_000
+    ),
     "only membership": Plan(crash_ms=3_000, membership_ms=300, snapshot_ms=300, duration_ms=10_000),
     "zombies": Plan(
         duration_ms=8_000,
@@ -84,10 +100,24 @@ PLANS = {
         disk_error_ms=0,
     ),
     "snapshots": Plan(
-        storage=True, duration_ms=8_000, overtake_ms=700, snapshot_ms=200, full_disk_ms=1_500, crash_ms=3_000, membership_ms=0, disk_error_ms=0
+        storage=True,
+        duration_ms=8_000,
+        overtake_ms=700,
+        snapshot_ms=200,
+        full_disk_ms=1_500,
+        crash_ms=3_000,
+        membership_ms=0,
+        disk_error_ms=0,
     ),
     "short": Plan(
-        duration_ms=5_000, clients=4, crash_ms=600, partition_ms=1_000, pause_ms=1_200, transfer_ms=1_500, snapshot_ms=400, zombie_ms=1_500
+        duration_ms=5_000,
+        clients=4,
+        crash_ms=600,
+        partition_ms=1_000,
+        pause_ms=1_200,
+        transfer_ms=1_500,
+        snapshot_ms=400,
+        zombie_ms=1_500,
     ),
 }
 
@@ -111,18 +141,29 @@ class Report:
 
 
 def run(seed: int, plan: Plan = Plan(), world: World | None = None) -> Report:
-    """Raises Broken, or whatever AssertionError the node itself raised. `world`: to look at afterwards."""
+    """Raises Broken, or whatever AssertionError the node itself raised. `world`: to look at
+    afterwards."""
     world = World(seed, plan.storage, plan.leases) if world is None else world
     world.found(plan.size)
     joiner = Joiner(world)
     ledgers = {key: Ledger() for key in KEYS}
     clients = [
-        Client(world, f"c{i}", KEYS[i % 2], ledgers[KEYS[i % 2]], exactly_once=i % 2 == 0, read_share=0.3, ops=operations)
+        Client(
+            world,
+            f"c{i}",
+            KEYS[i % 2],
+            ledgers[KEYS[i % 2]],
+            exactly_once=i % 2 == 0,
+            read_share=0.3,
+            ops=operations,
+        )
         for i in range(plan.clients)
     ]
     bulk = Bulk(world, plan.clients)
     world.run(CALM_MS)
-    nemesis = Nemesis(world, plan, [f for f in draw(seed, plan) if plan.only is None or f.number in plan.only])
+    nemesis = Nemesis(
+        world, plan, [f for f in draw(seed, plan) if plan.only is None or f.number in plan.only]
+    )
     world.run(plan.duration_ms)
     nemesis.mend()
     bulk.stopped = True
@@ -130,20 +171,34 @@ def run(seed: int, plan: Plan = Plan(), world: World | None = None) -> Report:
     _liveness(world, clients, joiner, disk_fails=plan.disk_error_ms > 0)
     exact, plain = ledgers[KEYS[0]], ledgers[KEYS[1]]
     _final_values(world, exact, plain)
-    reads = sum(c.finished for c in clients) - exact.acknowledged - plain.acknowledged - plain.unknown
+    reads = (
+        sum(c.finished for c in clients) - exact.acknowledged - plain.acknowledged - plain.unknown
+    )
     terms = max(n.replica.raft.term for n in world.up_nodes() if n.replica is not None)
-    return Report(seed, world.events, exact.acknowledged + plain.acknowledged, plain.unknown, reads, terms, world.trace_hash(), unknown_before)
+    return Report(
+        seed,
+        world.events,
+        exact.acknowledged + plain.acknowledged,
+        plain.unknown,
+        reads,
+        terms,
+        world.trace_hash(),
+        unknown_before,
+    )
 
 
 def _liveness(world: World, clients: list[Client], joiner: Joiner, *, disk_fails: bool) -> None:
-    """Everything is mended: every client gets more answers, then finishes, everyone who waits becomes a voter, and all nodes end with the same log
-    applied."""
+    """Everything is mended: every client gets more answers, then finishes, everyone who waits
+    becomes a voter, and all nodes end with the same log applied."""
     before = {c.name: c.finished for c in clients}
     end = world.now + LIVENESS_MS
     world.run(end, lambda: all(c.finished > before[c.name] + 2 for c in clients))
     stuck = [c.name for c in clients if c.finished <= before[c.name] + 2]
     if stuck:
-        raise Broken(f"liveness: {stuck} got no answers in {LIVENESS_MS} ms after everything was mended\n{world.state()}")
+        raise Broken(
+            f"liveness: {stuck} got no answers in {LIVENESS_MS} ms after everything was "
+            f"mended\n{world.state()}"
+        )
     _is_whole_soon_after_a_silent_cut(world)
     if disk_fails:
         _goes_on_without_a_disk(world, clients)
@@ -152,17 +207,30 @@ def _liveness(world: World, clients: list[Client], joiner: Joiner, *, disk_fails
     world.run(world.now + LIVENESS_MS, lambda: all(c.done for c in clients))
     world.run(world.now + LIVENESS_MS, lambda: joiner.done)
     if not joiner.done:
-        raise Broken(f"liveness: some nodes did not become voters in {LIVENESS_MS} ms after everything was mended\n{world.state()}")
+        raise Broken(
+            f"liveness: some nodes did not become voters in {LIVENESS_MS} ms after everything "
+            f"was mended\n{world.state()}"
+        )
     world.run(world.now + 5_000)
     position = _log_ends(world)
     world.run(world.now + 1_000)
     if _log_ends(world) != position:
         raise Broken(f"liveness: nobody asks for anything, and the log grows\n{world.state()}")
     leader = world.leader()
-    members = leader.replica.raft.voters if leader is not None and leader.replica is not None else frozenset()
-    waiting = [n.id for n in world.up_nodes() if n.id in members and n.replica is not None and not n.replica.gateway.quiet]
+    members = (
+        leader.replica.raft.voters
+        if leader is not None and leader.replica is not None
+        else frozenset()
+    )
+    waiting = [
+        n.id
+        for n in world.up_nodes()
+        if n.id in members and n.replica is not None and not n.replica.gateway.quiet
+    ]
     if waiting:
-        raise Broken(f"liveness: batches of the gateways of {waiting} are never answered\n{world.state()}")
+        raise Broken(
+            f"liveness: batches of the gateways of {waiting} are never answered\n{world.state()}"
+        )
 
 
 def _is_whole_soon_after_a_silent_cut(world: World) -> None:
@@ -177,38 +245,57 @@ def _is_whole_soon_after_a_silent_cut(world: World) -> None:
         leader = world.leader()
         if leader is None or leader.replica is None:
             return False
-        voters = [n for n in world.up_nodes() if n.id in leader.replica.raft.voters and n.replica is not None]
-        return leader.id in leader.replica.raft.voters and all(n.replica.raft.leader == leader.id for n in voters)  # type: ignore[union-attr]
+        voters = [
+            n
+            for n in world.up_nodes()
+            if n.id in leader.replica.raft.voters and n.replica is not None
+        ]
+        return leader.id in leader.replica.raft.voters and all(
+            n.replica.raft.leader == leader.id for n in voters
+        )  # type: ignore[union-attr]
 
     world.run(end, whole)
     if not whole():
-        raise Broken(f"liveness: {WHOLE_AGAIN_MS} ms after a silent cut of {cut_ms:.0f} ms some hear no leader\n{world.state()}")
+        raise Broken(
+            f"liveness: {WHOLE_AGAIN_MS} ms after a silent cut of {cut_ms:.0f} ms some hear no "
+            f"leader\n{world.state()}"
+        )
 
 
 def _goes_on_without_a_disk(world: World, clients: list[Client]) -> None:
-    """The leader's disk fails for good while its process lives, hears and talks: the others elect one of them soon and go on."""
+    """The leader's disk fails for good while its process lives, hears and talks: the others elect
+    one of them soon and go on."""
     leader = world.leader()
     if leader is None or leader.replica is None or len(leader.replica.raft.voters) < 3:
         return
     for node in world.up_nodes():
-        world.run(world.now + LIVENESS_MS, lambda node=node: node.job is None)  # what was slow in the weather before
+        world.run(
+            world.now + LIVENESS_MS, lambda node=node: node.job is None
+        )  # what was slow in the weather before
     leader.disk.breaks = leader.stays_failed = True
     world.run(world.now + LIVENESS_MS, lambda: leader.failed)
     before = {c.name: c.finished for c in clients}
     world.run(world.now + DISK_FAILED_MS, lambda: world.leader() is not None)
     if world.leader() is None:
-        raise Broken(f"liveness: no leader for {DISK_FAILED_MS} ms after the leader's disk failed\n{world.state()}")
+        raise Broken(
+            f"liveness: no leader for {DISK_FAILED_MS} ms after the leader's disk "
+            f"failed\n{world.state()}"
+        )
     world.run(world.now + LIVENESS_MS, lambda: all(c.finished > before[c.name] for c in clients))
     stuck = [c.name for c in clients if c.finished <= before[c.name]]
     if stuck:
-        raise Broken(f"liveness: {stuck} got no answers in {LIVENESS_MS} ms while one node's disk had failed\n{world.state()}")
+        raise Broken(
+            f"liveness: {stuck} got no answers in {LIVENESS_MS} ms while one node's disk had "
+            f"failed\n{world.state()}"
+        )
     leader.stays_failed = False
     leader.crash()
     leader.start()
 
 
 def _log_ends(world: World) -> dict[int, int]:
-    """But for the calendar, which follows clocks that run fast or slow also when nobody asks for anything."""
+    """But for the calendar, which follows clocks that run fast or slow also when nobody asks for
+    anything."""
     ends = {}
     for node in world.up_nodes():
         if node.replica is not None:
@@ -219,7 +306,10 @@ def _log_ends(world: World) -> dict[int, int]:
 
 
 def _is_calendar(entry: Entry) -> bool:
-    return entry.kind is EntryKind.DATA and type(batches.decode(memoryview(entry.data)[batches.TIME_BYTES :])) is batches.Calendar
+    return (
+        entry.kind is EntryKind.DATA
+        and type(batches.decode(memoryview(entry.data)[batches.TIME_BYTES :])) is batches.Calendar
+    )
 
 
 def _final_values(world: World, exact: Ledger, plain: Ledger) -> None:
@@ -238,7 +328,13 @@ def _final_values(world: World, exact: Ledger, plain: Ledger) -> None:
         raise Broken(f"liveness: nodes are at {behind}, the leader at {final[0]}\n{world.state()}")
     values = final[1]
     if values.get(KEYS[0], 0) != exact.acknowledged or exact.acknowledged != exact.started:
-        raise Broken(f"exactly once: {exact.started} asked, {exact.acknowledged} acknowledged, counter at {values.get(KEYS[0], 0)}\n{world.state()}")
+        raise Broken(
+            f"exactly once: {exact.started} asked, {exact.acknowledged} acknowledged, counter at "
+            f"{values.get(KEYS[0], 0)}\n{world.state()}"
+        )
     counted = values.get(KEYS[1], 0)
     if not plain.acknowledged <= counted <= plain.acknowledged + plain.unknown:
-        raise Broken(f"durability: {plain.acknowledged} acknowledged, {plain.unknown} unknown, counter at {counted}\n{world.state()}")
+        raise Broken(
+            f"durability: {plain.acknowledged} acknowledged, {plain.unknown} unknown, counter at "
+            f"{counted}\n{world.state()}"
+        )

@@ -1,4 +1,5 @@
-"""Makes a failing run small: fewer faults, fewer clients, less time, as long as the same thing goes wrong. Then tells it as a story."""
+"""Makes a failing run small: fewer faults, fewer clients, less time, as long as the same thing goes
+wrong. Then tells it as a story."""
 
 from __future__ import annotations
 
@@ -27,7 +28,11 @@ class Failure:
 
     @property
     def faults(self) -> list[Fault]:
-        return [f for f in draw(self.seed, self.plan) if self.plan.only is None or f.number in self.plan.only]
+        return [
+            f
+            for f in draw(self.seed, self.plan)
+            if self.plan.only is None or f.number in self.plan.only
+        ]
 
 
 def failure(seed: int, plan: Plan, story: list[str] | None = None) -> Failure | None:
@@ -37,14 +42,25 @@ def failure(seed: int, plan: Plan, story: list[str] | None = None) -> Failure | 
     try:
         run(seed, plan, world)
     except Exception as error:
-        return Failure(seed, plan, f"{error}" if isinstance(error, AssertionError) and str(error) else repr(error), world.now)
+        return Failure(
+            seed,
+            plan,
+            f"{error}" if isinstance(error, AssertionError) and str(error) else repr(error),
+            world.now,
+        )
     return None
 
 
 def shrink(first: Failure, budget_s: float = 60) -> Failure:
-    """The smallest failure with the same headline found within the time. Every step of it can be repeated."""
+    """The smallest failure with the same headline found within the time. Every step of it can be
+    repeated."""
     end = time.monotonic() + budget_s
-    best = dataclasses.replace(first, plan=dataclasses.replace(first.plan, only=tuple(f.number for f in first.faults if f.at_ms <= first.at_ms)))
+    best = dataclasses.replace(
+        first,
+        plan=dataclasses.replace(
+            first.plan, only=tuple(f.number for f in first.faults if f.at_ms <= first.at_ms)
+        ),
+    )
 
     def tried(plan: Plan) -> bool:
         nonlocal best
@@ -82,7 +98,10 @@ def told(found: Failure, name: str) -> str:
     tail = story[-LAST_LINES:]
     plan = found.plan
     only = "" if plan.only is None else f" --faults {','.join(map(str, plan.only)) or 'none'}"
-    again = f"python -m tests.simulation {found.seed}-{found.seed} --plan '{name}' --clients {plan.clients} --until {plan.duration_ms}{only} --story"
+    again = (
+        f"python -m tests.simulation {found.seed}-{found.seed} --plan '{name}' --clients "
+        f"{plan.clients} --until {plan.duration_ms}{only} --story"
+    )
     return "\n".join(
         [
             f"seed {found.seed} ({name}): {found.error}",

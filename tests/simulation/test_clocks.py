@@ -1,7 +1,8 @@
-"""Log time when clocks are wrong: the table of docs/internals/time.md, for 1, 2, 3 and 5 voters, with the production code in virtual time.
+"""Log time when clocks are wrong: the table of docs/internals/time.md, for 1, 2, 3 and 5 voters,
+with the production code in virtual time.
 
-In the seeded runs (test_cluster.py) clocks are set, stand still and run off as well, and invariants.py holds log time to never being early.
-"""
+In the seeded runs (test_cluster.py) clocks are set, stand still and run off as well, and
+invariants.py holds log time to never being early."""
 
 from __future__ import annotations
 
@@ -60,7 +61,10 @@ def ask(world: World, op: Any, *, read: bool = False) -> Any:
         assert node.replica is not None
         (node.replica.submit_read if read else node.replica.submit_write)(got.append, [op])
 
-    world.run(world.now + 20_000, lambda: world.leader() is not None and world.leader().replica.gateway.ready)  # type: ignore[union-attr]
+    world.run(
+        world.now + 20_000,
+        lambda: world.leader() is not None and world.leader().replica.gateway.ready,
+    )  # type: ignore[union-attr]
     leader = world.leader()
     assert leader is not None, world.state()
     leader.request(submit)
@@ -73,7 +77,8 @@ def expiring(key: bytes, ms: int) -> Any:
 
 
 def full_stop(world: World, ms: float, walls: Callable[[Node], float | None]) -> None:
-    """All machines are down for so long, and booted with these wall clocks (None: the right time)."""
+    """All machines are down for so long, and booted with these wall clocks (None: the right
+    time)."""
     for node in world.nodes.values():
         node.crash()
         node.reboot()
@@ -87,14 +92,21 @@ def full_stop(world: World, ms: float, walls: Callable[[Node], float | None]) ->
 WRONG = [8 * HOUR_MS, -HOUR_MS, -EPOCH_MS, YEAR_2040_MS - EPOCH_MS]
 
 
-@pytest.mark.parametrize(("size", "wrong", "by_ms"), [(1, 0, 0), (2, 0, 0), *((3, 1, ms) for ms in WRONG), *((5, 2, ms) for ms in WRONG)])
-def test_a_week_of_hibernation_is_caught_up_although_a_minority_of_clocks_is_wrong(size: int, wrong: int, by_ms: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "wrong", "by_ms"),
+    [(1, 0, 0), (2, 0, 0), *((3, 1, ms) for ms in WRONG), *((5, 2, ms) for ms in WRONG)],
+)
+def test_a_week_of_hibernation_is_caught_up_although_a_minority_of_clocks_is_wrong(
+    size: int, wrong: int, by_ms: int
+) -> None:
     world = cluster(size, seed=size)
     for key, ms in ((b"hour", HOUR_MS), (b"month", 30 * DAY_MS)):
         assert ask(world, expiring(key, ms)) == "OK"
     once = o.idmp(b"p", 1, b"counted")
     assert ask(world, once) == 1
-    full_stop(world, WEEK_MS, lambda node: node.clocks.true_ms + by_ms if node.id <= wrong else None)
+    full_stop(
+        world, WEEK_MS, lambda node: node.clocks.true_ms + by_ms if node.id <= wrong else None
+    )
     if size == 1:
         world.run(world.now + 70_000)  # until the kernel has vouched for its clock for a minute
     else:
@@ -112,13 +124,18 @@ def test_a_week_of_hibernation_is_caught_up_although_a_minority_of_clocks_is_wro
 
 @pytest.mark.parametrize(("size", "wrong"), [(1, 1), (2, 1), (3, 2), (5, 3)])
 def test_more_wrong_clocks_than_are_borne_make_nothing_early(size: int, wrong: int) -> None:
-    """They differ among themselves; one that is wrong together with others is not defended against."""
+    """They differ among themselves; one that is wrong together with others is not defended
+    against."""
     world = cluster(size, seed=size)
     assert ask(world, expiring(b"k", 2 * WEEK_MS)) == "OK"
     offset = machine(world).offset_ms
     for node in world.nodes.values():
         node.clocks.synchronised = False
-    full_stop(world, WEEK_MS, lambda node: node.clocks.true_ms + node.id * 400 * DAY_MS if node.id <= wrong else None)
+    full_stop(
+        world,
+        WEEK_MS,
+        lambda node: node.clocks.true_ms + node.id * 400 * DAY_MS if node.id <= wrong else None,
+    )
     world.run(world.now + 30_000)
     assert machine(world).time_ms + machine(world).offset_ms <= EPOCH_MS + world.now
     assert ask(world, o.get(b"k"), read=True) == b"5"
@@ -149,7 +166,12 @@ def test_no_wall_clock_moves_log_time_and_no_election_renews_or_skips_anything(s
         wall = world.random.choice([0.0, float(YEAR_2040_MS), node.clocks.true_ms - HOUR_MS, None])
         node.clocks.set_wall(wall, world.random.choice([0.0, 1.0, 2.0]))
         leader = world.leader()
-        if size > 1 and leader is not None and leader.replica is not None and leader.replica.raft.leadership is not None:
+        if (
+            size > 1
+            and leader is not None
+            and leader.replica is not None
+            and leader.replica.raft.leadership is not None
+        ):
             leader.replica.raft.leadership.transfer(0)
             leader.wake()
         elif leader is not None:
@@ -169,7 +191,11 @@ def test_a_leader_whose_running_clock_runs_off_hands_over() -> None:
         leader = world.leader()
         if leader is first:
             break
-        if leader is not None and leader.replica is not None and leader.replica.raft.leadership is not None:
+        if (
+            leader is not None
+            and leader.replica is not None
+            and leader.replica.raft.leadership is not None
+        ):
             leader.replica.raft.leadership.transfer(1)
             leader.wake()
         world.run(world.now + 500)

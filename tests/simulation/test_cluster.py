@@ -1,7 +1,8 @@
-"""The whole cluster under everything at once: a fixed set of seeds, and fresh ones. `make sim SEEDS=2000` runs more (python -m tests.simulation).
+"""The whole cluster under everything at once: a fixed set of seeds, and fresh ones. `make sim
+SEEDS=2000` runs more (python -m tests.simulation).
 
-What a failure means: an invariant named in invariants.py, clients.py or scenario.py does not hold for that seed; the run repeats to the byte.
-"""
+What a failure means: an invariant named in invariants.py, clients.py or scenario.py does not hold
+for that seed; the run repeats to the byte."""
 
 from __future__ import annotations
 
@@ -53,4 +54,6 @@ def test_a_calm_cluster_has_one_term_and_no_unknown_outcome() -> None:
     report = run(3, calm)
     assert report.unknown_before == 0
     assert report.unknown <= calm.clients, "what was under way as the cut began"
-    assert report.terms == 3, "the second begins it, the third follows the silent cut in which every run ends"
+    assert report.terms == 3, (
+        "the second begins it, the third follows the silent cut in which every run ends"
+    )

@@ -1,4 +1,5 @@
-"""The simulator is worth what it finds: each breakage of the node that it finds soon must be found. `make mutations` is the whole table."""
+"""The simulator is worth what it finds: each breakage of the node that it finds soon must be found.
+`make mutations` is the whole table."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ def test_a_breakage_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     first_failure(name)
 
 
-def test_a_failure_shrinks_to_few_faults_and_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_shrinks_to_few_faults_and_can_be_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     CATALOGUE["vote-for-an-older-log"].apply(monkeypatch.setattr)
     seed, plan = first_failure("vote-for-an-older-log")
     found = failure(seed, PLANS[plan])

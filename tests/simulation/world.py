@@ -1,9 +1,10 @@
-"""A whole cluster in one process, in virtual time, from one seed: what is simulated is the network, the disks, the clocks and the clients; what
-runs on them is the production code (Replica: Raft core, state machine, gateway).
+"""A whole cluster in one process, in virtual time, from one seed: what is simulated is the network,
+the disks, the clocks and the clients; what runs on them is the production code (Replica: Raft core,
+state machine, gateway).
 
-Everything happens as an event in one heap ordered by (time, sequence); all randomness comes from one generator. The same seed gives the same run
-to the byte (`World.trace_hash`). Messages are encoded and decoded as on the wire, so no object is ever shared between two nodes.
-"""
+Everything happens as an event in one heap ordered by (time, sequence); all randomness comes from
+one generator. The same seed gives the same run to the byte (`World.trace_hash`). Messages are
+encoded and decoded as on the wire, so no object is ever shared between two nodes."""
 
 from __future__ import annotations
 
@@ -53,7 +54,12 @@ _decode = msgspec.msgpack.Decoder(PeerMessage).decode
 def small_slices() -> Iterator[None]:
     """So that a storm of the simulator's size takes many."""
     small = [
-        *((state, "SLICE", 2), (execution, "SLICE", 5), (execution, "_PIECE", 3), (ops, "PIECE", 3)),
+        *(
+            (state, "SLICE", 2),
+            (execution, "SLICE", 5),
+            (execution, "_PIECE", 3),
+            (ops, "PIECE", 3),
+        ),
         *((restore, "PIECE", 4), (replica, "MAX_APPLY_WORK", 40)),
         *((state, "JUMP_PIECE", 1), (dump, "PIECE", 2), (keyspace, "MOST_PER_BUCKET", 3)),
     ]
@@ -65,7 +71,6 @@ def small_slices() -> Iterator[None]:
     finally:
         for (module, name, _), value in zip(small, before, strict=True):
             setattr(module, name, value)
-
 
 
 @dataclasses.dataclass
@@ -86,20 +91,28 @@ class Node:
     def __init__(self, world: World, node_id: NodeId) -> None:
         self.world = world
         self.id = node_id
-        self.disk: ModelDisk = StorageDisk(node_id, world.random) if world.real_storage else ModelDisk(node_id, world.random)
+        self.disk: ModelDisk = (
+            StorageDisk(node_id, world.random)
+            if world.real_storage
+            else ModelDisk(node_id, world.random)
+        )
         self.replica: Replica | None = None
         self.incarnation = 0
         self.paused = False
         # As much drift as leases, and log time, allow.
         self.clocks = Clocks(world, world.random.uniform(0.955, 1.045))
-        self._note: tuple[int, Note, int] | None = None  # on the disk: the boot, log time by its running clock, last index
+        self._note: tuple[int, Note, int] | None = (
+            None  # on the disk: the boot, log time by its running clock, last index
+        )
         self.inbox: deque[tuple[NodeId, bytes]] = deque()
         self.requests: deque[Callable[[Node], None]] = deque()
         self.turn_due = self.stirred = False
         self.pulses: dict[NodeId, Pulse] = {}
         self.job: DiskJob | None = None
         self.saving: Snapshot | None = None
-        self.failed = False  # the disk failed: nothing is written any more until it is started again
+        self.failed = (
+            False  # the disk failed: nothing is written any more until it is started again
+        )
         self.stays_failed = False  # its keeper does not start it again
         self.down_since = 0.0
         self.user_limits: tuple[LimitsRow, ...] | None = None  # of its file of users
@@ -120,7 +133,9 @@ class Node:
             self.start_in(50)
             return
         self._ticked_at = world.now
-        promise = Promise(self.clocks.running_ms, ELECTION_TICKS * TICK_MS) if world.leases else None
+        promise = (
+            Promise(self.clocks.running_ms, ELECTION_TICKS * TICK_MS) if world.leases else None
+        )
         gateway = Gateway(
             world.random.getrandbits(62),
             is_write=is_write,
@@ -170,7 +185,8 @@ class Node:
         return self._note[1] if holds(self._note[2], begins, self.disk.entries) else None
 
     def crash(self) -> None:
-        """Everything that is not on the disk is gone; what happens to writes under way is the disk's business."""
+        """Everything that is not on the disk is gone; what happens to writes under way is the
+        disk's business."""
         self.disk.crash(None if self.failed else self.job, self.saving)
         self.replica, self.job, self.saving, self._keep_from = None, None, None, None
         self.down_since = self.world.now
@@ -196,10 +212,16 @@ class Node:
         self._tick_later(incarnation)
         if not self.paused:
             note = self.replica.time.note
-            if note is not None and (self.replica.time.lowered or self.world.random.random() < 0.01):
+            if note is not None and (
+                self.replica.time.lowered or self.world.random.random() < 0.01
+            ):
                 self.replica.time.lowered = False
                 last = self.replica.raft.log.last_index
-                if self._note is None or self._note[0] != self.clocks.boot or worth_keeping(self._note[1:], note, last):
+                if (
+                    self._note is None
+                    or self._note[0] != self.clocks.boot
+                    or worth_keeping(self._note[1:], note, last)
+                ):
                     self._note = (self.clocks.boot, note, last)
             late, self._ticked_at = (self.world.now - self._ticked_at) / TICK_MS, self.world.now
             if late > ELECTION_TICKS / 2:
@@ -215,7 +237,9 @@ class Node:
         self.disk.room, self.disk.on_its_way = room, 0
         if self.replica is not None:
             log = self.replica.raft.log
-            entries = log.entries[log.unstable - log.offset - 1 :] + (self.job.entries if self.job is not None else [])
+            entries = log.entries[log.unstable - log.offset - 1 :] + (
+                self.job.entries if self.job is not None else []
+            )
             self.disk.on_its_way = sum(len(entry.data) + ENTRY_BYTES for entry in entries)
         self._mind_disk()
 
@@ -233,18 +257,25 @@ class Node:
                 self.replica.link_up(peer)
 
     def _mind_disk(self) -> None:
-        """As node.py: what the disk can still take is told to the replica, and a leader hands over."""
+        """As node.py: what the disk can still take is told to the replica, and a leader hands
+        over."""
         replica, room = self.replica, self.disk.room
         if replica is None or self.failed or (room is None and replica.disk_room is None):
             return
         replica.room_left(room, RESERVE_BYTES // 2)
         leadership = replica.raft.leadership
-        if room is not None and leadership is not None and len(replica.raft.voters) > 1 and self.world.random.random() < 0.01:
+        if (
+            room is not None
+            and leadership is not None
+            and len(replica.raft.voters) > 1
+            and self.world.random.random() < 0.01
+        ):
             with contextlib.suppress(Busy, ChangeRefused):
                 leadership.transfer(0)
 
     def wake(self, *, stirred: bool = True) -> None:
-        """Not `stirred`: for a turn that node.py leaves out when the replica is settled; here it is made, and must come to nothing."""
+        """Not `stirred`: for a turn that node.py leaves out when the replica is settled; here it is
+        made, and must come to nothing."""
         self.stirred = self.stirred or stirred
         if not self.turn_due and self.up and not self.paused:
             self.turn_due = True
@@ -285,7 +316,9 @@ class Node:
             self.requests.popleft()(self)
         settled = not stirred and self.replica.settled
         turn = self.replica.turn()
-        assert not settled or turn == Turn([], None, [], False), f"node {self.id} was settled, and had {turn}"
+        assert not settled or turn == Turn([], None, [], False), (
+            f"node {self.id} was settled, and had {turn}"
+        )
         self.world.invariants.after_turn(self)
         for to, message in turn.messages:
             self._send(to, message)
@@ -305,14 +338,19 @@ class Node:
                 self.replica.snapshot_gone(to)
                 return
             end = message.offset + PIECE_BYTES
-            message = msgspec.structs.replace(message, data=snapshot.state[message.offset : end], last=end >= len(snapshot.state))
+            message = msgspec.structs.replace(
+                message, data=snapshot.state[message.offset : end], last=end >= len(snapshot.state)
+            )
         self.world.send(self, to, message)
 
     def _write(self, job: DiskJob, incarnation: int) -> None:
         self.job = job
         if self.failed:
             return
-        self.world.at(self.world.sync_delay() + self.world.save_delay(job.install), lambda: self._written(job, incarnation))
+        self.world.at(
+            self.world.sync_delay() + self.world.save_delay(job.install),
+            lambda: self._written(job, incarnation),
+        )
 
     def _written(self, job: DiskJob, incarnation: int) -> None:
         if incarnation != self.incarnation or self.replica is None:
@@ -350,12 +388,21 @@ class Node:
     def take_snapshot(self) -> None:
         """The file is written beside everything else; then the log names it in the next job."""
         replica = self.replica
-        if replica is None or self.paused or self.failed or self.saving is not None or not replica.whole:
+        if (
+            replica is None
+            or self.paused
+            or self.failed
+            or self.saving is not None
+            or not replica.whole
+        ):
             return
         if replica.applied > replica.raft.snapshot.index:
             self.saving = replica.take_snapshot()
             incarnation = self.incarnation
-            self.world.at(self.world.sync_delay() + self.world.save_delay(self.saving), lambda: self._saved(incarnation))
+            self.world.at(
+                self.world.sync_delay() + self.world.save_delay(self.saving),
+                lambda: self._saved(incarnation),
+            )
 
     def _saved(self, incarnation: int) -> None:
         if incarnation != self.incarnation or self.replica is None or self.saving is None:
@@ -385,7 +432,9 @@ class World:
         self.invariants = Invariants(self)
         self.nodes: dict[NodeId, Node] = {}
         self.blocked: set[tuple[NodeId, NodeId]] = set()
-        self.late: dict[tuple[NodeId, NodeId], float] = {}  # connections that say nothing until then though the network is whole
+        self.late: dict[
+            tuple[NodeId, NodeId], float
+        ] = {}  # connections that say nothing until then though the network is whole
         self.events = 0
         self.on_node_down: list[Callable[[Node], None]] = []
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
@@ -394,10 +443,13 @@ class World:
         self._next_id = 1
 
     def found(self, size: int) -> None:
-        """A new cluster as the operator makes it: one bootstrapped node, the others empty and added one by one."""
+        """A new cluster as the operator makes it: one bootstrapped node, the others empty and added
+        one by one."""
         first = self.new_node()
         first.disk.open()
-        snapshot = first_snapshot(self.member(first.id, voter=True), began_ms=first.clocks.wall_ms())
+        snapshot = first_snapshot(
+            self.member(first.id, voter=True), began_ms=first.clocks.wall_ms()
+        )
         first.disk.save(snapshot)
         first.disk.write(DiskJob(HardState(1, 0, 1), [], None, snapshot.meta, []), None)
         first.disk.crash(None, None)
@@ -415,7 +467,7 @@ class World:
     def member(node_id: NodeId, *, voter: bool) -> Member:
         return Member(node_id, f"n{node_id}", f"n{node_id}:7000", f"n{node_id}:6379", voter)
 
-    # --- time ---------------------------------------------------------------------------------------------------------------
+    # --- time -------------------------------------------------------------------------------------
 
     def at(self, delay_ms: float, action: Callable[[], None]) -> None:
         self._sequence += 1
@@ -448,13 +500,17 @@ class World:
     def trace_hash(self) -> str:
         return self._trace.hexdigest()
 
-    # --- network and disk ---------------------------------------------------------------------------------------------------
+    # --- network and disk -------------------------------------------------------------------------
 
     def send(self, sender: Node, to: NodeId, message: PeerMessage) -> None:
         data = _encode(message)
         self.trace("send", sender.id, to, data)
         weather = self.weather
-        if not self.link_works(sender.id, to) or to not in self.nodes or self.random.random() < weather.drop:
+        if (
+            not self.link_works(sender.id, to)
+            or to not in self.nodes
+            or self.random.random() < weather.drop
+        ):
             return
         copies = 2 if self.random.random() < weather.duplicate else 1
         for _ in range(copies):
@@ -469,8 +525,9 @@ class World:
             node.receive(sender, data)
 
     def cut(self, pairs: set[tuple[NodeId, NodeId]], for_ms: float) -> None:
-        """All packets of these are dropped, without a word. What TCP has not got acknowledged it sends again ever more slowly: the connections that
-        there are stay silent for as long again, unless somebody dials anew."""
+        """All packets of these are dropped, without a word. What TCP has not got acknowledged it
+        sends again ever more slowly: the connections that there are stay silent for as long again,
+        unless somebody dials anew."""
         self.blocked |= pairs
         whole = self.now + for_ms
         for sender, to in pairs:
@@ -483,7 +540,12 @@ class World:
 
     def dial(self, sender: NodeId, to: NodeId) -> bool:
         node = self.nodes.get(to)
-        if node is None or not node.up or node.paused or {(sender, to), (to, sender)} & self.blocked:
+        if (
+            node is None
+            or not node.up
+            or node.paused
+            or {(sender, to), (to, sender)} & self.blocked
+        ):
             return False
         self.late.pop((sender, to), None)
         return True
@@ -494,7 +556,8 @@ class World:
         return self.random.uniform(*self.weather.sync_ms)
 
     def save_delay(self, snapshot: Snapshot | None) -> float:
-        """Snapshots' files take longer than a frame: long enough that much else happens meanwhile."""
+        """Snapshots' files take longer than a frame: long enough that much else happens
+        meanwhile."""
         return self.random.uniform(0, 300) if snapshot is not None else 0.0
 
     def node_down(self, node: Node) -> None:
@@ -502,7 +565,7 @@ class World:
         for callback in self.on_node_down:
             callback(node)
 
-    # --- questions ----------------------------------------------------------------------------------------------------------
+    # --- questions --------------------------------------------------------------------------------
 
     def up_nodes(self) -> list[Node]:
         return [n for n in self.nodes.values() if n.up]
@@ -522,7 +585,9 @@ class World:
             raft = node.replica.raft
             log = raft.log
             lines.append(
-                f"n{node.id} {node.replica.role_name()} term={raft.term} leader={raft.leader} log=({log.offset},{log.last_index}] "
-                f"commit={log.committed} applied={log.applied} voters={sorted(raft.voters)} job={node.job is not None} paused={node.paused}"
+                f"n{node.id} {node.replica.role_name()} term={raft.term} leader={raft.leader} "
+                f"log=({log.offset},{log.last_index}] "
+                f"commit={log.committed} applied={log.applied} voters={sorted(raft.voters)} "
+                f"job={node.job is not None} paused={node.paused}"
             )
         return "\n".join(lines)

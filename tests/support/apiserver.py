@@ -1,9 +1,10 @@
-"""A real kube-apiserver with its etcd on loopback, in a few seconds and without a node: for everything that the API server decides.
+"""A real kube-apiserver with its etcd on loopback, in a few seconds and without a node: for
+everything that the API server decides.
 
-The programs are those of the local cluster (kind/programs.py); `make apiserver` sees to it that they are there. State is in a folder of the
-test's own; etcd does not sync to disk. There are no controllers unless asked for: `controllers` names those of the kube-controller-manager that
-shall run.
-"""
+The programs are those of the local cluster (kind/programs.py); `make apiserver` sees to it that
+they are there. State is in a folder of the test's own; etcd does not sync to disk. There are no
+controllers unless asked for: `controllers` names those of the kube-controller-manager that shall
+run."""
 
 from __future__ import annotations
 
@@ -62,7 +63,9 @@ class Request:
     status: int
     begin: str
     end: str  # RFC 3339 with microseconds: can be compared
-    forbidden: bool  # no right to it; what admission refuses (a namespace that is ending) is 403 as well
+    forbidden: (
+        bool  # no right to it; what admission refuses (a namespace that is ending) is 403 as well
+    )
 
     @property
     def writes(self) -> bool:
@@ -71,7 +74,9 @@ class Request:
 
 def _request(line: dict[str, Any]) -> Request:
     what = line.get("objectRef") or {}
-    resource = what.get("resource", "") + (f"/{what['subresource']}" if "subresource" in what else "")
+    resource = what.get("resource", "") + (
+        f"/{what['subresource']}" if "subresource" in what else ""
+    )
     return Request(
         user=line["user"]["username"].rpartition(":")[2],
         verb=line["verb"],
@@ -86,7 +91,8 @@ def _request(line: dict[str, Any]) -> Request:
 
 
 class ApiServer:
-    """Use as a context manager. Raises AssertionError with the end of the logs when it does not come up."""
+    """Use as a context manager. Raises AssertionError with the end of the logs when it does not
+    come up."""
 
     def __init__(self, folder: Path, controllers: Sequence[str] = ()) -> None:
         self._folder = folder
@@ -148,7 +154,8 @@ class ApiServer:
             f"--token-auth-file={self._folder / 'tokens.csv'}",
             "--authorization-mode=RBAC",
             "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
-            "--disable-admission-plugins=ServiceAccount",  # it refuses pods until a controller made the default account
+            # it refuses pods until a controller made the default account
+            "--disable-admission-plugins=ServiceAccount",
             "--service-cluster-ip-range=10.0.0.0/16",
             "--enable-priority-and-fairness=false",
             "--profiling=false",
@@ -173,30 +180,49 @@ class ApiServer:
         """Who asked for what, when it was answered: of the tests' own ServiceAccounts."""
         rules = [
             {"level": "None", "users": ["admin"]},
-            {"level": "Metadata", "userGroups": [SERVICE_ACCOUNTS], "omitStages": ["RequestReceived", "ResponseStarted"]},
+            {
+                "level": "Metadata",
+                "userGroups": [SERVICE_ACCOUNTS],
+                "omitStages": ["RequestReceived", "ResponseStarted"],
+            },
             {"level": "None"},
         ]
         path = self._folder / "audit.yaml"
-        path.write_text(yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules}))
+        path.write_text(
+            yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules})
+        )
         return path
 
     def _make_key(self, pki: Path) -> None:
         """The key that signs ServiceAccount tokens."""
         version = ("--kubernetes-version", KUBERNETES)  # else it asks the internet for the newest
-        command = [*programs.command("kubeadm"), "init", "phase", "certs", "sa", "--cert-dir", str(pki), *version]
+        command = [
+            *programs.command("kubeadm"),
+            "init",
+            "phase",
+            "certs",
+            "sa",
+            "--cert-dir",
+            str(pki),
+            *version,
+        ]
         subprocess.run(command, check=True, capture_output=True, timeout=START_S)
 
     def _run(self, name: str, *arguments: str) -> None:
         log = (self._folder / f"{name}.log").open("ab")
         self._open.append(log)
         command = [*programs.command(name), *arguments]
-        self._running.append((name, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)))
+        self._running.append(
+            (name, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        )
 
     def _wait(self) -> None:
         end = time.monotonic() + START_S
         while time.monotonic() < end:
             for name, process in self._running:
-                assert process.poll() is None, f"{name} ended with {process.returncode}:\n{self.logs()}"
+                assert process.poll() is None, (
+                    f"{name} ended with {process.returncode}:\n{self.logs()}"
+                )
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
                 if self.request("GET", "/readyz").status == 200:
                     return
@@ -204,7 +230,10 @@ class ApiServer:
         raise AssertionError(f"the API server is not ready after {START_S:.0f} s:\n{self.logs()}")
 
     def logs(self, lines: int = 15) -> str:
-        ends = {log.name: log.read_text(errors="replace").splitlines()[-lines:] for log in sorted(self._folder.glob("*.log"))}
+        ends = {
+            log.name: log.read_text(errors="replace").splitlines()[-lines:]
+            for log in sorted(self._folder.glob("*.log"))
+        }
         return "\n".join(f"--- {name}\n" + "\n".join(end) for name, end in ends.items())
 
     def requests(self) -> list[Request]:
@@ -217,11 +246,21 @@ class ApiServer:
 
     def write_kubeconfig(self, path: Path, token: str) -> Path:
         """A kubeconfig for whoever has `token`."""
-        certificate = base64.b64encode((self._folder / "pki" / "apiserver.crt").read_bytes()).decode()
+        certificate = base64.b64encode(
+            (self._folder / "pki" / "apiserver.crt").read_bytes()
+        ).decode()
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "it", "cluster": {"server": f"https://127.0.0.1:{self.port}", "certificate-authority-data": certificate}}],
+            "clusters": [
+                {
+                    "name": "it",
+                    "cluster": {
+                        "server": f"https://127.0.0.1:{self.port}",
+                        "certificate-authority-data": certificate,
+                    },
+                }
+            ],
             "users": [{"name": "it", "user": {"token": token}}],
             "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
             "current-context": "it",
@@ -244,7 +283,11 @@ class ApiServer:
         """One request, by default as the administrator."""
         if query:
             path += "?" + urllib.parse.urlencode(query)
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type, "Accept": accept}
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": content_type,
+            "Accept": accept,
+        }
         text = None if body is None else json.dumps(body)
         with self._lock:
             status, raw = self._send_again(method, path, text, headers)
@@ -254,7 +297,9 @@ class ApiServer:
             parsed = {}
         return Answer(status, parsed if isinstance(parsed, dict) else {"items": parsed})
 
-    def _send_again(self, method: str, path: str, text: str | None, headers: dict[str, str]) -> tuple[int, bytes]:
+    def _send_again(
+        self, method: str, path: str, text: str | None, headers: dict[str, str]
+    ) -> tuple[int, bytes]:
         try:
             return self._send(method, path, text, headers)
         except (OSError, http.client.HTTPException):
@@ -263,11 +308,15 @@ class ApiServer:
             self._kept = None  # it was closed while nobody used it
             return self._send(method, path, text, headers)
 
-    def _send(self, method: str, path: str, text: str | None, headers: dict[str, str]) -> tuple[int, bytes]:
+    def _send(
+        self, method: str, path: str, text: str | None, headers: dict[str, str]
+    ) -> tuple[int, bytes]:
         connection = self._kept
         if connection is None:
             context = ssl.create_default_context(cafile=str(self._folder / "pki" / "apiserver.crt"))
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=90)
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, context=context, timeout=90
+            )
         connection.request(method, path, text, headers)
         answer = connection.getresponse()
         raw = answer.read()
@@ -278,13 +327,20 @@ class ApiServer:
         return self.request("GET", path).ok()
 
     def watch(self, path: str, stop: threading.Event) -> Iterator[dict[str, Any]]:
-        """Every version of what is under a collection's path from now on, in order and none left out, until told to stop."""
+        """Every version of what is under a collection's path from now on, in order and none left
+        out, until told to stop."""
         version = str(self.get(path)["metadata"]["resourceVersion"])
         context = ssl.create_default_context(cafile=str(self._folder / "pki" / "apiserver.crt"))
         while not stop.is_set():
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=90)
-            query = urllib.parse.urlencode({"watch": "true", "resourceVersion": version, "timeoutSeconds": "1"})
-            connection.request("GET", f"{path}?{query}", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, context=context, timeout=90
+            )
+            query = urllib.parse.urlencode(
+                {"watch": "true", "resourceVersion": version, "timeoutSeconds": "1"}
+            )
+            connection.request(
+                "GET", f"{path}?{query}", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}
+            )
             with connection.getresponse() as answer:
                 for line in answer:
                     event = json.loads(line)
@@ -296,10 +352,19 @@ class ApiServer:
     def apply(self, manifest: dict[str, Any], *, token: str = ADMIN_TOKEN, **query: str) -> Answer:
         """Server-side apply, as kubectl does it."""
         query = {"fieldManager": "tests", "force": "true", **query}
-        return self.request("PATCH", path_of(manifest), manifest, token=token, content_type="application/apply-patch+yaml", **query)
+        return self.request(
+            "PATCH",
+            path_of(manifest),
+            manifest,
+            token=token,
+            content_type="application/apply-patch+yaml",
+            **query,
+        )
 
     def merge(self, path: str, patch: dict[str, Any], *, token: str = ADMIN_TOKEN) -> Answer:
-        return self.request("PATCH", path, patch, token=token, content_type="application/merge-patch+json")
+        return self.request(
+            "PATCH", path, patch, token=token, content_type="application/merge-patch+json"
+        )
 
     def install(self, *paths: Path) -> None:
         """Applies every document of these files, and waits until custom resources are served."""
@@ -312,20 +377,39 @@ class ApiServer:
             time.sleep(0.02)
 
     def namespace(self, name: str, **labels: str) -> str:
-        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}).ok()
+        self.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+        ).ok()
         return name
 
     def token(self, namespace: str, account: str) -> str:
         """A token of a ServiceAccount, good for an hour."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": 3600},
+        }
         return str(self.request("POST", path, request).ok()["status"]["token"])
 
     def kubectl(self, *arguments: str, text: str = "") -> str:
         """What a user sees. Raises AssertionError with kubectl's own words."""
-        command = [*programs.command("kubectl"), f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self._folder / 'kubectl'}", *arguments]
+        command = [
+            *programs.command("kubectl"),
+            f"--kubeconfig={self.kubeconfig}",
+            f"--cache-dir={self._folder / 'kubectl'}",
+            *arguments,
+        ]
         environment = {**os.environ, "HOME": str(self._folder)}
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=150, check=False, env=environment)
+        done = subprocess.run(
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+            env=environment,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -1,4 +1,5 @@
-"""A folder of certificates as a mounted Secret has it, for nodes on loopback; what the operator issues, by its own code."""
+"""A folder of certificates as a mounted Secret has it, for nodes on loopback; what the operator
+issues, by its own code."""
 
 from __future__ import annotations
 
@@ -20,18 +21,36 @@ def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def secret_of(authority: Pair, namespace: str, name: str, usages: str, replicas: int = 3) -> dict[str, Any]:
+def secret_of(
+    authority: Pair, namespace: str, name: str, usages: str, replicas: int = 3
+) -> dict[str, Any]:
     """The Secret `name` for CounterCluster `usages`, signed by an authority of somebody else."""
-    cluster = Cluster(usages, namespace, "", 1, Spec(replicas=replicas, tls=Tls(secret_name=name)), "", "")
-    pair = leaf(authority, Names("c", tuple(wanted_hosts(cluster)), (), tuple(wanted_uris(cluster))), now())
+    cluster = Cluster(
+        usages, namespace, "", 1, Spec(replicas=replicas, tls=Tls(secret_name=name)), "", ""
+    )
+    pair = leaf(
+        authority, Names("c", tuple(wanted_hosts(cluster)), (), tuple(wanted_uris(cluster))), now()
+    )
     files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": authority.certificate}
     data = {key: base64.b64encode(value).decode() for key, value in files.items()}
     meta = {"name": name, "namespace": namespace}
-    return {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta, "data": data}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": meta,
+        "data": data,
+    }
 
 
 class Folder:
-    def __init__(self, path: Path, nodes: int, cluster: str = CLUSTER, hosts: tuple[str, ...] = ("localhost",)) -> None:
+    def __init__(
+        self,
+        path: Path,
+        nodes: int,
+        cluster: str = CLUSTER,
+        hosts: tuple[str, ...] = ("localhost",),
+    ) -> None:
         self.path, self.nodes, self.cluster, self.hosts = path, nodes, cluster, hosts
         self.authority: Authority = advance(None, cluster, now())
         path.mkdir(parents=True, exist_ok=True)
@@ -43,7 +62,9 @@ class Folder:
     def issue(self) -> None:
         """New leaves for everybody, of whoever signs now."""
         for n in range(self.nodes):
-            self.write(f"node-{n}", leaf(self.authority.signing, self.names(f"node/node-{n}"), now()))
+            self.write(
+                f"node-{n}", leaf(self.authority.signing, self.names(f"node/node-{n}"), now())
+            )
         self.write("operator", leaf(self.authority.signing, self.names("client/operator"), now()))
         self.publish()
 
@@ -52,7 +73,9 @@ class Folder:
 
     def next_phase(self) -> str:
         """The authority's change, one phase further, without its waiting times."""
-        self.authority = advance(self.authority, self.cluster, now(), rotate=True, spread=datetime.timedelta(0))
+        self.authority = advance(
+            self.authority, self.cluster, now(), rotate=True, spread=datetime.timedelta(0)
+        )
         return self.authority.phase
 
     def write(self, stem: str, pair: Pair) -> None:
@@ -72,7 +95,11 @@ class Folder:
     @property
     def operator(self) -> dict[str, str | bool]:
         """Options of redis-py for the admin port."""
-        return {**self.client, "ssl_certfile": str(self.path / "operator.crt"), "ssl_keyfile": str(self.path / "operator.key")}
+        return {
+            **self.client,
+            "ssl_certfile": str(self.path / "operator.crt"),
+            "ssl_keyfile": str(self.path / "operator.key"),
+        }
 
     @property
     def environment(self) -> dict[str, str]:

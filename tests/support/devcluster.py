@@ -1,4 +1,5 @@
-"""A devcluster as a test uses it: real node processes on loopback, started by the test and ended by it, by pid."""
+"""A devcluster as a test uses it: real node processes on loopback, started by the test and ended by
+it, by pid."""
 
 from __future__ import annotations
 
@@ -50,8 +51,9 @@ class DevCluster:
         environment: dict[str, str] | None = None,
         wrapper: tuple[str, ...] = (),
     ) -> None:
-        """`wrapper`: a command that ends by running the words after it. With COUNTER_TLS_DIR in `environment`, `client_options` and
-        `admin_options` are to be set to what certificates.Folder gives."""
+        """`wrapper`: a command that ends by running the words after it. With COUNTER_TLS_DIR in
+        `environment`, `client_options` and `admin_options` are to be set to what
+        certificates.Folder gives."""
         self._wrapper = wrapper
         self.directory = directory
         self.size = nodes
@@ -71,18 +73,35 @@ class DevCluster:
         self.start()
         if not self._ready.wait(self.ready_s):
             self.__exit__()
-            raise AssertionError(f"the devcluster is not ready after {self.ready_s} s: {self.output}\n{self.logs()}")
+            raise AssertionError(
+                f"the devcluster is not ready after {self.ready_s} s: {self.output}\n{self.logs()}"
+            )
         return self
 
     def start(self) -> None:
         """Returns at once, whatever becomes of it; `__exit__` ends it."""
-        command = [*self._wrapper, sys.executable, "-m", "counter_node.devcluster", "--nodes", str(self.size), "--port", str(self.port)]
-        command += ["--dir", str(self.directory)] + ["--no-restart"] * (not self._restart) + ["--cluster-mode"] * self._cluster_mode
+        command = [
+            *self._wrapper,
+            sys.executable,
+            "-m",
+            "counter_node.devcluster",
+            "--nodes",
+            str(self.size),
+            "--port",
+            str(self.port),
+        ]
+        command += (
+            ["--dir", str(self.directory)]
+            + ["--no-restart"] * (not self._restart)
+            + ["--cluster-mode"] * self._cluster_mode
+        )
         if self._options:
             command += ["--", *self._options]
         path = os.pathsep.join(str(ROOT / room) for room in ("node_image", "client"))
         environment = {**os.environ, "PYTHONPATH": path, **self._environment}
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        )
         threading.Thread(target=self._read, daemon=True).start()
 
     def __exit__(self, kind: object = None, *_: object) -> None:
@@ -128,19 +147,32 @@ class DevCluster:
 
     def host(self, node: int) -> str:
         path = self.directory / f"node-{node}" / "ports.json"
-        return str(json.loads(path.read_text()).get("host", "127.0.0.1")) if path.exists() else "127.0.0.1"
+        return (
+            str(json.loads(path.read_text()).get("host", "127.0.0.1"))
+            if path.exists()
+            else "127.0.0.1"
+        )
 
     def ports(self, node: int) -> dict[str, int]:
-        found: dict[str, int] = json.loads((self.directory / f"node-{node}" / "ports.json").read_text())
+        found: dict[str, int] = json.loads(
+            (self.directory / f"node-{node}" / "ports.json").read_text()
+        )
         return found
 
     def client(self, node: int, **options: Any) -> redis.Redis:
-        """redis-py without its own retries: it would repeat increments (docs/reference/clients.md)."""
+        """redis-py without its own retries: it would repeat increments
+        (docs/reference/clients.md)."""
         chosen: dict[str, Any] = {"socket_timeout": 30, **self.client_options, **options}
-        return redis.Redis(host=self.host(node), port=self.resp_port(node), retry=Retry(NoBackoff(), 0), **chosen)
+        return redis.Redis(
+            host=self.host(node), port=self.resp_port(node), retry=Retry(NoBackoff(), 0), **chosen
+        )
 
     def admin(self, node: int, *command: str) -> Any:
-        where: dict[str, Any] = {"host": self.host(node), "port": self.ports(node)["admin"], **self.admin_options}
+        where: dict[str, Any] = {
+            "host": self.host(node),
+            "port": self.ports(node)["admin"],
+            **self.admin_options,
+        }
         with redis.Redis(**where, retry=Retry(NoBackoff(), 0), socket_timeout=30) as client:
             return client.execute_command(*command)
 
@@ -148,8 +180,11 @@ class DevCluster:
         found: dict[str, Any] = json.loads(self.admin(node, "RAFT.STATUS"))
         return found
 
-    def wait_answer(self, node: int, *, other_than: str = "", timeout_s: float = 150) -> dict[str, Any]:
-        """The status of a node that is being started, as soon as it answers; with `other_than`, under another id than that."""
+    def wait_answer(
+        self, node: int, *, other_than: str = "", timeout_s: float = 150
+    ) -> dict[str, Any]:
+        """The status of a node that is being started, as soon as it answers; with `other_than`,
+        under another id than that."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             with contextlib.suppress(redis.RedisError, OSError):
@@ -160,7 +195,8 @@ class DevCluster:
         raise AssertionError(f"node {node} does not answer within {timeout_s} s\n{self.logs()}")
 
     def read(self, node: int, key: str, timeout_s: float = 150) -> int:
-        """What the node answers, as soon as it answers: it may be dying, starting or without a leader at this moment. An answer is final."""
+        """What the node answers, as soon as it answers: it may be dying, starting or without a
+        leader at this moment. An answer is final."""
         end = time.monotonic() + timeout_s
         while True:
             try:
@@ -170,14 +206,18 @@ class DevCluster:
                 if isinstance(error, redis.ResponseError) and not str(error).startswith("UNKNOWN"):
                     raise
                 problem = str(error)
-            assert time.monotonic() < end, f"node {node} does not answer within {timeout_s} s: {problem}\n{self.logs()}"
+            assert time.monotonic() < end, (
+                f"node {node} does not answer within {timeout_s} s: {problem}\n{self.logs()}"
+            )
             time.sleep(0.05)
 
     def wait_output(self, text: str, count: int = 1, timeout_s: float = 150) -> None:
         """Until so many lines of the devcluster have the text."""
         end = time.monotonic() + timeout_s
         while sum(text in line for line in self.output) < count:
-            assert time.monotonic() < end, f"{text!r} not {count} times within {timeout_s} s: {self.output}\n{self.logs()}"
+            assert time.monotonic() < end, (
+                f"{text!r} not {count} times within {timeout_s} s: {self.output}\n{self.logs()}"
+            )
             time.sleep(0.05)
 
     def kill_and_wait(self, node: int, timeout_s: float = 150) -> None:
@@ -185,7 +225,9 @@ class DevCluster:
         old, end = self._pids[node], time.monotonic() + timeout_s
         os.kill(old, signal.SIGKILL)
         while self._pids[node] == old:
-            assert time.monotonic() < end, f"node {node} is not started again within {timeout_s} s: {self.output}"
+            assert time.monotonic() < end, (
+                f"node {node} is not started again within {timeout_s} s: {self.output}"
+            )
             time.sleep(0.02)
         self.wait_ready(timeout_s)
 
@@ -214,7 +256,9 @@ class DevCluster:
                     if self.status(node)["ready"]:
                         waiting.discard(node)
             if time.monotonic() > end:
-                raise AssertionError(f"nodes {waiting} are not ready after {timeout_s} s\n{self.logs()}")
+                raise AssertionError(
+                    f"nodes {waiting} are not ready after {timeout_s} s\n{self.logs()}"
+                )
             time.sleep(0.05)
 
     def logs(self, lines: int = 15) -> str:
@@ -223,5 +267,8 @@ class DevCluster:
         for node in range(self.size):
             path = self.directory / f"node-{node}" / "log"
             if path.exists():
-                parts.append(f"--- node {node}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
+                parts.append(
+                    f"--- node {node}\n"
+                    + "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+                )
         return "\n".join(parts)

@@ -1,9 +1,9 @@
-"""`python -m tests.support.entries`: calls entry points with words of a command line, each in a fork
-of one process that has imported what they share.
+"""`python -m tests.support.entries`: calls entry points with words of a command line, each in a
+fork of one process that has imported what they share.
 
-Reads a JSON list of [[entry, word…], …] from standard input; prints for each {"code", "out", "err"}. An entry is a module's name or a file. A fork is
-ended after a minute: whoever takes an unknown option for none goes to work.
-"""
+Reads a JSON list of [[entry, word…], …] from standard input; prints for each {"code", "out",
+"err"}. An entry is a module's name or a file. A fork is ended after a minute: whoever takes an
+unknown option for none goes to work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,18 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-SHARED = ("kopf", "kubernetes", "redis", "redis.asyncio", "typer", "rich", "cryptography.x509", "uvloop", "msgspec", "yaml")
+SHARED = (
+    "kopf",
+    "kubernetes",
+    "redis",
+    "redis.asyncio",
+    "typer",
+    "rich",
+    "cryptography.x509",
+    "uvloop",
+    "msgspec",
+    "yaml",
+)
 MOST_S = 60
 
 

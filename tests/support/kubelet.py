@@ -1,10 +1,12 @@
-"""A machine for the pods of an API server that has none: `python -m tests.support.kubelet KUBECONFIG FOLDER`.
+"""A machine for the pods of an API server that has none: `python -m tests.support.kubelet
+KUBECONFIG FOLDER`.
 
-Each pod of a StatefulSet of nodes is a real node (counter_node.node), with its own loopback address, its own disk in the folder of its claim, and
-the environment of its container; all of them share this one process. What a kubelet, a volume provisioner and the DNS of a cluster do besides is
-done here: claims are bound, pods get addresses and become ready by their own `/readyz`, names of pods resolve. Containers of other images are not
-run, and their pods never become ready. Linux only: all of 127.0.0.0/8 is this machine.
-"""
+Each pod of a StatefulSet of nodes is a real node (counter_node.node), with its own loopback
+address, its own disk in the folder of its claim, and the environment of its container; all of them
+share this one process. What a kubelet, a volume provisioner and the DNS of a cluster do besides is
+done here: claims are bound, pods get addresses and become ready by their own `/readyz`, names of
+pods resolve. Containers of other images are not run, and their pods never become ready. Linux only:
+all of 127.0.0.0/8 is this machine."""
 
 from __future__ import annotations
 
@@ -50,20 +52,30 @@ class Api:
     def of(cls, kubeconfig: Path) -> Self:
         config = yaml.safe_load(kubeconfig.read_text())
         cluster = config["clusters"][0]["cluster"]
-        context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+        context = ssl.create_default_context(
+            cadata=base64.b64decode(cluster["certificate-authority-data"]).decode()
+        )
         headers = {"Authorization": f"Bearer {config['users'][0]['user']['token']}"}
-        return cls(aiohttp.ClientSession(cluster["server"], headers=headers, connector=aiohttp.TCPConnector(ssl=context, limit=0)))
+        return cls(
+            aiohttp.ClientSession(
+                cluster["server"],
+                headers=headers,
+                connector=aiohttp.TCPConnector(ssl=context, limit=0),
+            )
+        )
 
     async def patch_status(self, path: str, status: Object) -> None:
         """Somebody may have deleted it meanwhile, which is fine."""
         headers = {"Content-Type": "application/strategic-merge-patch+json"}
-        async with self.http.patch(f"{path}/status", json={"status": status}, headers=headers) as answer:
+        async with self.http.patch(
+            f"{path}/status", json={"status": status}, headers=headers
+        ) as answer:
             if answer.status not in (200, 404):
                 raise RuntimeError(await answer.text())
 
     async def follow(self, path: str) -> AsyncIterator[tuple[str, Object]]:
-        """Everything that there is, then every change; for ever, and anew after an error. What went between two watches is missing from the second
-        list, and told as deleted."""
+        """Everything that there is, then every change; for ever, and anew after an error. What went
+        between two watches is missing from the second list, and told as deleted."""
         known: dict[str, Object] = {}
         while True:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
@@ -75,8 +87,17 @@ class Api:
                 known = listed
                 for item in found["items"]:
                     yield "LISTED", item
-                query = {"watch": "true", "resourceVersion": found["metadata"]["resourceVersion"], "timeoutSeconds": "600"}
-                async with self.http.get(path, params=query, timeout=aiohttp.ClientTimeout(total=None), read_bufsize=1 << 22) as answer:
+                query = {
+                    "watch": "true",
+                    "resourceVersion": found["metadata"]["resourceVersion"],
+                    "timeoutSeconds": "600",
+                }
+                async with self.http.get(
+                    path,
+                    params=query,
+                    timeout=aiohttp.ClientTimeout(total=None),
+                    read_bufsize=1 << 22,
+                ) as answer:
                     async for line in answer.content:
                         event = json.loads(line)
                         if event["type"] == "ERROR":
@@ -93,15 +114,25 @@ class Api:
 class Kubelet:
     def __init__(self, api: Api, folder: Path) -> None:
         self._api, self._folder = api, folder
-        self._addresses: dict[str, str] = {}  # of a pod, as DNS has it: name.subdomain.namespace.svc
-        self._numbers = itertools.count(os.getpid() % 64 << 16 | 1)  # another machine may run beside this one
+        self._addresses: dict[
+            str, str
+        ] = {}  # of a pod, as DNS has it: name.subdomain.namespace.svc
+        self._numbers = itertools.count(
+            os.getpid() % 64 << 16 | 1
+        )  # another machine may run beside this one
         self._claims: dict[str, Object] = {}  # by namespace/name
         self._pods: dict[str, asyncio.Task[None]] = {}  # by uid
-        self._disks: dict[str, asyncio.Lock] = {}  # by uid of the claim: one node at a time opens it
+        self._disks: dict[
+            str, asyncio.Lock
+        ] = {}  # by uid of the claim: one node at a time opens it
         self._claims_changed = asyncio.Condition()
         self._secrets: dict[str, Object] = {}  # by namespace/name
-        self._mounts: dict[str, dict[Path, str]] = {}  # by uid of the pod: folder, namespace/name of the Secret in it
-        self._anybody = ssl.create_default_context()  # a kubelet does not look whose certificate it is
+        self._mounts: dict[
+            str, dict[Path, str]
+        ] = {}  # by uid of the pod: folder, namespace/name of the Secret in it
+        self._anybody = (
+            ssl.create_default_context()
+        )  # a kubelet does not look whose certificate it is
         self._anybody.check_hostname, self._anybody.verify_mode = False, ssl.CERT_NONE
         self._resolve = socket.getaddrinfo
         socket.getaddrinfo = self._getaddrinfo  # type: ignore[assignment]  # the only DNS here
@@ -134,7 +165,14 @@ class Kubelet:
         size = claim["spec"]["resources"]["requests"]["storage"]
         if claim.get("status", {}).get("capacity", {}).get("storage") != size:
             path = f"/api/v1/namespaces/{meta['namespace']}/persistentvolumeclaims/{meta['name']}"
-            await self._api.patch_status(path, {"phase": "Bound", "capacity": {"storage": size}, "accessModes": claim["spec"]["accessModes"]})
+            await self._api.patch_status(
+                path,
+                {
+                    "phase": "Bound",
+                    "capacity": {"storage": size},
+                    "accessModes": claim["spec"]["accessModes"],
+                },
+            )
         async with self._claims_changed:
             self._claims[key] = claim
             self._claims_changed.notify_all()
@@ -153,7 +191,8 @@ class Kubelet:
                     self._fill(folder, secret)
 
     def _fill(self, folder: Path, secret: Object) -> None:
-        """All files of a mounted Secret change at once: they are links through one link that is replaced."""
+        """All files of a mounted Secret change at once: they are links through one link that is
+        replaced."""
         new = folder / f"..{secret['metadata']['resourceVersion']}"
         new.mkdir(parents=True, exist_ok=True)
         for name, value in (secret.get("data") or {}).items():
@@ -166,9 +205,15 @@ class Kubelet:
     async def _mounted(self, pod: Object) -> dict[str, str]:
         """Folders of the Secrets by where the container sees them; waits until there are all."""
         meta = pod["metadata"]
-        secrets = {v["name"]: f"{meta['namespace']}/{v['secret']['secretName']}" for v in pod["spec"]["volumes"] if "secret" in v}
+        secrets = {
+            v["name"]: f"{meta['namespace']}/{v['secret']['secretName']}"
+            for v in pod["spec"]["volumes"]
+            if "secret" in v
+        }
         async with self._claims_changed:
-            await self._claims_changed.wait_for(lambda: all(name in self._secrets for name in secrets.values()))
+            await self._claims_changed.wait_for(
+                lambda: all(name in self._secrets for name in secrets.values())
+            )
         found = {}
         for mount in pod["spec"]["containers"][0]["volumeMounts"]:
             if mount["name"] in secrets:
@@ -199,7 +244,9 @@ class Kubelet:
         meta = pod["metadata"]
         claim, mounts = await self._claim_of(pod), await self._mounted(pod)
         ip = str(ipaddress.IPv4Address(FIRST_ADDRESS + next(self._numbers)))
-        self._addresses[f"{meta['name']}.{pod['spec'].get('subdomain', '')}.{meta['namespace']}.svc"] = ip
+        self._addresses[
+            f"{meta['name']}.{pod['spec'].get('subdomain', '')}.{meta['namespace']}.svc"
+        ] = ip
         disk = self._disks.setdefault(claim, asyncio.Lock())
         path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
         async with disk:
@@ -214,19 +261,35 @@ class Kubelet:
     async def _claim_of(self, pod: Object) -> str:
         """The UID of the pod's claim, as soon as there is one."""
         meta = pod["metadata"]
-        name = next(v["persistentVolumeClaim"]["claimName"] for v in pod["spec"]["volumes"] if "persistentVolumeClaim" in v)
+        name = next(
+            v["persistentVolumeClaim"]["claimName"]
+            for v in pod["spec"]["volumes"]
+            if "persistentVolumeClaim" in v
+        )
         key = f"{meta['namespace']}/{name}"
         async with self._claims_changed:
-            await self._claims_changed.wait_for(lambda: key in self._claims and "deletionTimestamp" not in self._claims[key]["metadata"])
+            await self._claims_changed.wait_for(
+                lambda: (
+                    key in self._claims and "deletionTimestamp" not in self._claims[key]["metadata"]
+                )
+            )
             return str(self._claims[key]["metadata"]["uid"])
 
-    def _settings(self, pod: Object, ip: str, disk: Path, mounts: dict[str, str]) -> settings.Settings:
+    def _settings(
+        self, pod: Object, ip: str, disk: Path, mounts: dict[str, str]
+    ) -> settings.Settings:
         environment: dict[str, str] = {}
         for variable in pod["spec"]["containers"][0]["env"]:
             if "valueFrom" in variable:
-                value = pod["metadata"]["name"] if variable["valueFrom"].get("fieldRef", {}).get("fieldPath") == "metadata.name" else ""
+                value = (
+                    pod["metadata"]["name"]
+                    if variable["valueFrom"].get("fieldRef", {}).get("fieldPath") == "metadata.name"
+                    else ""
+                )
             else:
-                value = re.sub(r"\$\((\w+)\)", lambda m: environment[m[1]], variable.get("value", ""))
+                value = re.sub(
+                    r"\$\((\w+)\)", lambda m: environment[m[1]], variable.get("value", "")
+                )
             for seen, folder in mounts.items():
                 if value == seen or value.startswith(f"{seen}/"):
                     value = folder + value.removeprefix(seen)
@@ -246,14 +309,19 @@ class Kubelet:
         node.fatal.result()
 
     async def _ready(self, ip: str, context: ssl.SSLContext | None) -> bool:
-        """A GET by hand: a session of an HTTP library for each pod and probe would be most of this process's work."""
+        """A GET by hand: a session of an HTTP library for each pod and probe would be most of this
+        process's work."""
         try:
             reader, writer = await asyncio.open_connection(ip, 8080, ssl=context)
         except OSError:
             return False
         try:
             writer.write(b"GET /readyz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")
-            async with asyncio.timeout(10):  # and not wait_for: that may lose the end of the pod when the answer comes in the same moment
+            async with asyncio.timeout(
+                10
+                # and not wait_for: that may lose the end of the pod when the answer comes in the
+                # same moment
+            ):
                 return b" 200 " in await reader.readline()
         except (OSError, TimeoutError):
             return False
@@ -267,9 +335,19 @@ class Kubelet:
             "phase": "Running",
             "podIP": ip,
             "podIPs": [{"ip": ip}],
-            "conditions": [{"type": kind, "status": "True" if ready else "False"} for kind in ("ContainersReady", "Ready")],
+            "conditions": [
+                {"type": kind, "status": "True" if ready else "False"}
+                for kind in ("ContainersReady", "Ready")
+            ],
             "containerStatuses": [
-                {"name": container["name"], "image": container["image"], "imageID": "", "ready": ready, "restartCount": 0, "state": state}
+                {
+                    "name": container["name"],
+                    "image": container["image"],
+                    "imageID": "",
+                    "ready": ready,
+                    "restartCount": 0,
+                    "state": state,
+                }
             ],
         }
         await self._api.patch_status(path, status)
@@ -279,7 +357,13 @@ class Machine:
     """The process, for a test."""
 
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
-        self._command = [sys.executable, "-m", "tests.support.kubelet", str(kubeconfig), str(folder)]
+        self._command = [
+            sys.executable,
+            "-m",
+            "tests.support.kubelet",
+            str(kubeconfig),
+            str(folder),
+        ]
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -287,7 +371,13 @@ class Machine:
     def __enter__(self) -> Self:
         path = os.pathsep.join(str(p) for p in (ROOT, ROOT / "node_image", ROOT / "client"))
         with self.log.open("ab") as file:
-            self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env={**os.environ, "PYTHONPATH": path})
+            self.process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env={**os.environ, "PYTHONPATH": path},
+            )
         return self
 
     def __exit__(self, *_: object) -> None:

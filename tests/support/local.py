@@ -1,4 +1,5 @@
-"""A whole server in memory, for tests: parser, session, machine and encoder joined as a node joins them, with a log that commits at once."""
+"""A whole server in memory, for tests: parser, session, machine and encoder joined as a node joins
+them, with a log that commits at once."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ def wall_clock_ms() -> int:
 
 
 class LocalServer:
-    def __init__(self, clock_ms: Callable[[], int] = wall_clock_ms, machine: Machine | None = None) -> None:
+    def __init__(
+        self, clock_ms: Callable[[], int] = wall_clock_ms, machine: Machine | None = None
+    ) -> None:
         self.machine = machine or Machine()
         self._clock_ms = clock_ms
         self._index = 0
@@ -30,11 +33,17 @@ class LocalServer:
 
     def connect(self, *, admin: bool = False) -> LocalConnection:
         self._connections += 1
-        return LocalConnection(self, Session(self._connections, "127.0.0.1:1", "127.0.0.1:2", admin=admin))
+        return LocalConnection(
+            self, Session(self._connections, "127.0.0.1:1", "127.0.0.1:2", admin=admin)
+        )
 
     def _append(self, body: bytes) -> batches.Outcome:
         self._index += 1
-        return self.machine.apply(self._index, batches.stamp(self._clock_ms(), body), lambda session, number: batches.ops_of(body))
+        return self.machine.apply(
+            self._index,
+            batches.stamp(self._clock_ms(), body),
+            lambda session, number: batches.ops_of(body),
+        )
 
     def write(self, op: Any) -> Any:
         self._number += 1

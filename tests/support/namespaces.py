@@ -1,12 +1,14 @@
-"""Nodes in network namespaces of the test's own, whose packets are dropped on the way, as a broken switch or a firewall drops them.
+"""Nodes in network namespaces of the test's own, whose packets are dropped on the way, as a broken
+switch or a firewall drops them.
 
-Each node's namespace has one wire to the hub, a namespace that forwards between them. A cut is a rule of the hub's
-routing: packets from one address to another are dropped without a word, or refused with "unreachable". Nothing is
-closed at either end, and acknowledgements are dropped as well, so one direction of a link is not one of a connection.
+Each node's namespace has one wire to the hub, a namespace that forwards between them. A cut is a
+rule of the hub's routing: packets from one address to another are dropped without a word, or
+refused with "unreachable". Nothing is closed at either end, and acknowledgements are dropped as
+well, so one direction of a link is not one of a connection.
 
-The namespaces have no names: file descriptors of this process hold them, and they end with it. The hub's address is
-that of this program, where it was entered: by a thread (`inside`), or by a process for good (`enter`). Only for root.
-"""
+The namespaces have no names: file descriptors of this process hold them, and they end with it. The
+hub's address is that of this program, where it was entered: by a thread (`inside`), or by a process
+for good (`enter`). Only for root."""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 CLONE_NEWNET: Final = 0x40000000
-MISSING: Final = "network namespaces need Linux, root, and ip and nsenter (Debian: iproute2, util-linux)"
+MISSING: Final = (
+    "network namespaces need Linux, root, and ip and nsenter (Debian: iproute2, util-linux)"
+)
 Link = tuple[int, int]
 """Numbers of two nodes: from, to."""
 T = TypeVar("T")
@@ -91,7 +95,13 @@ class Namespaces:
             hub = host.removesuffix("2") + "1"
             peer = f"link add wire{number} type veth peer name eth0 netns {self._path(number)}"
             self._ip(-1, peer, f"addr add {hub}/24 dev wire{number}", f"link set wire{number} up")
-            self._ip(number, "link set lo up", f"addr add {host}/24 dev eth0", "link set eth0 up", f"route add default via {hub}")
+            self._ip(
+                number,
+                "link set lo up",
+                f"addr add {host}/24 dev eth0",
+                "link set eth0 up",
+                f"route add default via {hub}",
+            )
         self.inside(_forward)
 
     def stop(self) -> None:
@@ -100,7 +110,8 @@ class Namespaces:
         self._fds.clear()
 
     def enter(self) -> None:
-        """The hub, with the thread that calls: of a program the main one, before it makes others."""
+        """The hub, with the thread that calls: of a program the main one, before it makes
+        others."""
         _call("setns", self._fds[-1], CLONE_NEWNET)
 
     def inside(self, work: Callable[[], T]) -> T:
@@ -122,7 +133,9 @@ class Namespaces:
         self._rules = list(range(1, len(cut) + 1))
         for number, ((sender, to), loud) in zip(self._rules, cut.items(), strict=True):
             what = "unreachable" if loud else "blackhole"
-            lines.append(f"rule add pref {number} from {self.hosts[sender]} to {self.hosts[to]} {what}")
+            lines.append(
+                f"rule add pref {number} from {self.hosts[sender]} to {self.hosts[to]} {what}"
+            )
         if lines:
             self._ip(-1, *lines)
 
@@ -130,7 +143,13 @@ class Namespaces:
         return f"/proc/{os.getpid()}/fd/{self._fds[node]}"
 
     def _ip(self, node: int, *lines: str) -> None:
-        subprocess.run([*self.words(node), "ip", "-batch", "-"], input="\n".join(lines) + "\n", text=True, check=True, capture_output=True)
+        subprocess.run(
+            [*self.words(node), "ip", "-batch", "-"],
+            input="\n".join(lines) + "\n",
+            text=True,
+            check=True,
+            capture_output=True,
+        )
 
 
 def _forward() -> None:

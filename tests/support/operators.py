@@ -1,4 +1,5 @@
-"""The operator as a process of its own against an API server: what runs in its pod, without the pod."""
+"""The operator as a process of its own against an API server: what runs in its pod, without the
+pod."""
 
 from __future__ import annotations
 
@@ -25,9 +26,12 @@ LOST = "was lost; another operator goes on"
 
 
 class Operator:
-    """`name` is the pod's: who holds the Lease. Logs go to `folder/name.log`, over all its lives."""
+    """`name` is the pod's: who holds the Lease. Logs go to `folder/name.log`, over all its
+    lives."""
 
-    def __init__(self, kubeconfig: Path, folder: Path, name: str = "operator-0", **environment: str) -> None:
+    def __init__(
+        self, kubeconfig: Path, folder: Path, name: str = "operator-0", **environment: str
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         self.port = free_ports(1)[0]
@@ -51,8 +55,8 @@ class Operator:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[Self]:
-        """As its Deployment keeps it: started anew when it ends because it lost its Lease, which on a busy machine it may. Any other end is a fault.
-        For tests that are not about its ends."""
+        """As its Deployment keeps it: started anew when it ends because it lost its Lease, which on
+        a busy machine it may. Any other end is a fault. For tests that are not about its ends."""
         over, faults = threading.Event(), list[str]()
 
         def watch() -> None:
@@ -80,13 +84,19 @@ class Operator:
 
     def complaints(self) -> list[dict[str, Any]]:
         """Lines that tell of an error, but for a Lease that was lost."""
-        said = [line for line in self.lines() if line["level"] in ("error", "critical") or "exception" in line]
+        said = [
+            line
+            for line in self.lines()
+            if line["level"] in ("error", "critical") or "exception" in line
+        ]
         return [line for line in said if LOST not in line["msg"]]
 
     def start(self) -> Self:
         with self.log.open("ab") as file:
             command = [sys.executable, "-m", "countercluster_operator"]
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=self._environment)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=self._environment
+            )
         return self
 
     @property
@@ -119,7 +129,9 @@ class Operator:
     def page(self, path: str) -> tuple[int, str]:
         """Status and text of `/healthz`, `/readyz` or `/metrics`; 0 while nobody listens."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}{path}", timeout=20
+            ) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -152,7 +164,9 @@ class Operator:
                 if len(found) >= count:
                     return found[count - 1]
             time.sleep(0.05)
-        raise AssertionError(f"{self.name} did not say {message!r} within {timeout_s} s:\n{self.tail()}")
+        raise AssertionError(
+            f"{self.name} did not say {message!r} within {timeout_s} s:\n{self.tail()}"
+        )
 
     def tail(self, lines: int = 30) -> str:
         return "\n".join(self.log.read_text().splitlines()[-lines:]) if self.log.exists() else ""

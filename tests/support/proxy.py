@@ -1,11 +1,12 @@
-"""A TCP proxy on loopback between clients and nodes: it stands for the Service of a cluster, and it cuts connections at an exact byte.
+"""A TCP proxy on loopback between clients and nodes: it stands for the Service of a cluster, and it
+cuts connections at an exact byte.
 
-Connections go to the first port of `ports()` that can be reached, as a Service sends them to a pod that is ready.
-`cuts` says for each connection, in the order in which they are made, where it ends; None and the end of the list: never.
-`lose_replies` ends every connection that there is now when its node sends the next byte, which nobody hears.
-`lose_requests` does the same with the next byte of its client, which the node does not hear.
-A cut is a reset on both sides, with nothing sent that lies behind it.
-"""
+Connections go to the first port of `ports()` that can be reached, as a Service sends them to a pod
+that is ready. `cuts` says for each connection, in the order in which they are made, where it ends;
+None and the end of the list: never. `lose_replies` ends every connection that there is now when its
+node sends the next byte, which nobody hears. `lose_requests` does the same with the next byte of
+its client, which the node does not hear. A cut is a reset on both sides, with nothing sent that
+lies behind it."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from tests.support.loops import LoopThread
 
 @dataclass(frozen=True)
 class Cut:
-    """Exactly so many bytes get through in that direction, then the connection ends. `to_client=0`: the node has answered, and nobody hears it."""
+    """Exactly so many bytes get through in that direction, then the connection ends. `to_client=0`:
+    the node has answered, and nobody hears it."""
 
     to_node: int | None = None
     to_client: int | None = None
@@ -62,7 +64,9 @@ class Proxy:
         while True:
             client, _ = await self._loop.sock_accept(self._listener)
             self.made += 1
-            task = self._loop.create_task(self._connection(self.made, client, next(self._cuts, None)))
+            task = self._loop.create_task(
+                self._connection(self.made, client, next(self._cuts, None))
+            )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -76,8 +80,12 @@ class Proxy:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         cut = cut or Cut()
         ways = [
-            self._loop.create_task(self._pump(client, node, cut.to_node, lambda: number <= self._deaf)),
-            self._loop.create_task(self._pump(node, client, cut.to_client, lambda: number <= self._doomed)),
+            self._loop.create_task(
+                self._pump(client, node, cut.to_node, lambda: number <= self._deaf)
+            ),
+            self._loop.create_task(
+                self._pump(node, client, cut.to_client, lambda: number <= self._doomed)
+            ),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -101,8 +109,15 @@ class Proxy:
                 return node
         return None
 
-    async def _pump(self, source: socket.socket, sink: socket.socket, most: int | None, doomed: Callable[[], bool]) -> None:
-        """Ends with the connection, or at the cut. With nothing to let through it ends when the first byte comes; the same once `doomed`."""
+    async def _pump(
+        self,
+        source: socket.socket,
+        sink: socket.socket,
+        most: int | None,
+        doomed: Callable[[], bool],
+    ) -> None:
+        """Ends with the connection, or at the cut. With nothing to let through it ends when the
+        first byte comes; the same once `doomed`."""
         passed = 0
         with contextlib.suppress(OSError):
             while data := await self._loop.sock_recv(source, 65536):

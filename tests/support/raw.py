@@ -12,7 +12,13 @@ import hiredis
 class Wire:
     """Errors come back as `("error", text)`, not raised: a reply like any other."""
 
-    def __init__(self, port: int, resp: int = 2, timeout_s: float = 30.0, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        resp: int = 2,
+        timeout_s: float = 30.0,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         """`context`: of TLS."""
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         if context is not None:

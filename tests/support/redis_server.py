@@ -28,7 +28,19 @@ class RedisServer:
         self.stop()
 
     def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--bind", self.host, "--save", "", "--appendonly", "no", "--dir", str(self.directory)]
+        command = [
+            "redis-server",
+            "--port",
+            str(self.port),
+            "--bind",
+            self.host,
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(self.directory),
+        ]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         end = time.monotonic() + 10
         while time.monotonic() < end:

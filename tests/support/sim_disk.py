@@ -1,9 +1,9 @@
 """A disk in memory that forgets what was not synced, as unkindly as a real one may.
 
-Each file has what is durable and what the page cache shows; each directory likewise has durable and visible names. `crash` throws
-the cache away: every un-synced sector, size and name is kept or lost on its own, as `random` decides. `kill` is the death of the
-process alone: the cache stays. `steps_left` lets the process die before any chosen operation.
-"""
+Each file has what is durable and what the page cache shows; each directory likewise has durable and
+visible names. `crash` throws the cache away: every un-synced sector, size and name is kept or lost
+on its own, as `random` decides. `kill` is the death of the process alone: the cache stays.
+`steps_left` lets the process die before any chosen operation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ SECTOR_BYTES = 512
 
 
 class CrashError(BaseException):
-    """The process is gone. Not an Exception, so that no handler can go on as if nothing had happened."""
+    """The process is gone. Not an Exception, so that no handler can go on as if nothing had
+    happened."""
 
 
 @dataclass(eq=False)
@@ -27,7 +28,8 @@ class File:
     cached: bytearray = field(default_factory=bytearray)
 
     def settle(self, keep: random.Random | None) -> None:
-        """What a power failure leaves: per dirty sector, the old or the new content. None loses everything un-synced."""
+        """What a power failure leaves: per dirty sector, the old or the new content. None loses
+        everything un-synced."""
         if keep is None:
             self.cached = bytearray(self.durable)
             return
@@ -46,7 +48,9 @@ class File:
 class Folder:
     durable: dict[str, File] = field(default_factory=dict)
     cached: dict[str, File] = field(default_factory=dict)
-    pending: list[dict[str, File | None]] = field(default_factory=list)  # each change is one atomic step
+    pending: list[dict[str, File | None]] = field(
+        default_factory=list
+    )  # each change is one atomic step
 
     def change(self, step: dict[str, File | None]) -> None:
         self.pending.append(step)
@@ -55,7 +59,11 @@ class Folder:
     def settle(self, keep: random.Random | None) -> None:
         if keep is not None:
             ordered = keep.random() < 0.5
-            steps = self.pending[: keep.randint(0, len(self.pending))] if ordered else [s for s in self.pending if keep.random() < 0.5]
+            steps = (
+                self.pending[: keep.randint(0, len(self.pending))]
+                if ordered
+                else [s for s in self.pending if keep.random() < 0.5]
+            )
             for step in steps:
                 self._apply(self.durable, step)
         self.cached, self.pending = dict(self.durable), []
@@ -82,7 +90,11 @@ class SimDisk(Disk):
 
     def crash(self, keep: random.Random | None) -> None:
         """Power failure and restart of the machine."""
-        files = {id(f): f for folder in self._folders.values() for f in (*folder.durable.values(), *folder.cached.values())}
+        files = {
+            id(f): f
+            for folder in self._folders.values()
+            for f in (*folder.durable.values(), *folder.cached.values())
+        }
         for file in files.values():
             file.settle(keep)
         for folder in self._folders.values():

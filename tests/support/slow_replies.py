@@ -1,8 +1,8 @@
-"""A proxy in front of a node: what the node answers to increments comes so much later. The handshake and all else is not delayed.
+"""A proxy in front of a node: what the node answers to increments comes so much later. The
+handshake and all else is not delayed.
 
-Clients of a cluster ask for the nodes' addresses and dial those: the node's port is replaced by the proxy's in all that
-it answers, which has as many digits.
-"""
+Clients of a cluster ask for the nodes' addresses and dial those: the node's port is replaced by the
+proxy's in all that it answers, which has as many digits."""
 
 from __future__ import annotations
 
@@ -60,14 +60,18 @@ class SlowReplies:
                 if end is not None:
                     end.transport.abort()
 
-    async def _requests(self, reader: asyncio.StreamReader, node: asyncio.StreamWriter, counts: asyncio.Event) -> None:
+    async def _requests(
+        self, reader: asyncio.StreamReader, node: asyncio.StreamWriter, counts: asyncio.Event
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
                 if b"INCR" in data.upper():
                     counts.set()
                 node.write(data)
 
-    async def _answers(self, node: asyncio.StreamReader, writer: asyncio.StreamWriter, counts: asyncio.Event) -> None:
+    async def _answers(
+        self, node: asyncio.StreamReader, writer: asyncio.StreamWriter, counts: asyncio.Event
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await node.read(1 << 16):
                 if counts.is_set():

@@ -6,10 +6,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 
-def failing(name: str, namespace: str, kinds: Iterable[tuple[str, list[str]]], operations: Sequence[str] = ("CREATE",)) -> dict[str, Any]:
+def failing(
+    name: str,
+    namespace: str,
+    kinds: Iterable[tuple[str, list[str]]],
+    operations: Sequence[str] = ("CREATE",),
+) -> dict[str, Any]:
     """Nobody listens where it points to. `kinds`: of each group the resources."""
     rules = [
-        {"apiGroups": [group], "apiVersions": ["*"], "operations": list(operations), "resources": resources, "scope": "Namespaced"}
+        {
+            "apiGroups": [group],
+            "apiVersions": ["*"],
+            "operations": list(operations),
+            "resources": resources,
+            "scope": "Namespaced",
+        }
         for group, resources in kinds
     ]
     hook = {

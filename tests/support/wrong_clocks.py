@@ -1,4 +1,5 @@
-"""Wall clocks that are wrong, for real processes: Debian's libfaketime, one file of offsets for each node.
+"""Wall clocks that are wrong, for real processes: Debian's libfaketime, one file of offsets for
+each node.
 
 The running clock (CLOCK_BOOTTIME) and timers are left alone, as they are when a wall clock is set.
 """
@@ -27,11 +28,19 @@ class WrongClocks:
     @property
     def environment(self) -> dict[str, str]:
         """Of a devcluster."""
-        files = {f"FAKETIME_TIMESTAMP_FILE_{node}": str(file) for node, file in enumerate(self._files)}
-        return {"LD_PRELOAD": str(LIBRARY), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", **files}
+        files = {
+            f"FAKETIME_TIMESTAMP_FILE_{node}": str(file) for node, file in enumerate(self._files)
+        }
+        return {
+            "LD_PRELOAD": str(LIBRARY),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            **files,
+        }
 
 
 def boot_anew(directory: Path) -> None:
-    """What a node's data folder lacks when its pod comes up on another machine, or on a booted one: a note that is of use."""
+    """What a node's data folder lacks when its pod comes up on another machine, or on a booted one:
+    a note that is of use."""
     for note in directory.glob(f"node-*/data/{NOTE}"):
         note.unlink()

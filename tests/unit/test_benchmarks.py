@@ -22,10 +22,14 @@ def test_every_stage_of_the_hot_path_is_measured(capsys: pytest.CaptureFixture[s
     assert all(float(words[-1]) > 0 for words in figures)
 
 
-def test_a_large_node_is_measured_to_the_end(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_node_is_measured_to_the_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "argv", ["large", "--keys", "2000", "--log-mib", "1"])
     assert large.main() == 0
-    started = [line for line in capsys.readouterr().out.splitlines() if line.startswith("started again")]
+    started = [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("started again")
+    ]
     assert len(started) == 2
 
 
@@ -38,8 +42,11 @@ def test_what_the_machine_takes_away_is_measured() -> None:
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="the load generator needs gcc")
 @pytest.mark.parametrize("together", [1, 5])
-def test_with_a_timetable_commands_are_sent_when_they_are_due_answered_or_not(tmp_path: Path, together: int) -> None:
-    """A server that answers when so many commands wait. Who waited for one reply before the next command would wait for ever."""
+def test_with_a_timetable_commands_are_sent_when_they_are_due_answered_or_not(
+    tmp_path: Path, together: int
+) -> None:
+    """A server that answers when so many commands wait. Who waited for one reply before the next
+    command would wait for ever."""
     program = tmp_path / "loadgen"
     subprocess.run(["gcc", "-O2", "-o", program, tools.HERE / "loadgen" / "loadgen.c"], check=True)
 
@@ -54,7 +61,17 @@ def test_with_a_timetable_commands_are_sent_when_they_are_due_answered_or_not(tm
 
     async def run(*options: str) -> dict[str, float]:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        words = ["-a", f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "-c", "1", "-u", "0", "-t", "1", *options]
+        words = [
+            "-a",
+            f"127.0.0.1:{server.sockets[0].getsockname()[1]}",
+            "-c",
+            "1",
+            "-u",
+            "0",
+            "-t",
+            "1",
+            *options,
+        ]
         process = await asyncio.create_subprocess_exec(program, *words, stdout=subprocess.PIPE)
         out, _ = await process.communicate()
         server.close()
@@ -73,6 +90,10 @@ def test_a_report_tells_what_of_the_percentile_is_the_machine_s() -> None:
         figures = {"rate": 100.0, "p50_ms": 1.0, "p99_ms": p99_ms, "errors": 0, "cpu_us": {}}
         return {"system": system, "scenario": scenario, "round": 1} | figures
 
-    text = report.markdown(report.Results({"about": {}, "samples": [sample("ours", "half", 4.0), sample("floor", "half", 1.5)]}))
+    text = report.markdown(
+        report.Results(
+            {"about": {}, "samples": [sample("ours", "half", 4.0), sample("floor", "half", 1.5)]}
+        )
+    )
     assert "| 99th percentile at half of the top rate, ms (at most) | 5 | 4.00 | yes |" in text
     assert "a 99th percentile of 1.5 ms (1.5 to 1.5) at our half rate" in text

@@ -17,7 +17,12 @@ SUFFIX = str(sysconfig.get_config_var("EXT_SUFFIX"))
 
 
 def check(root: Path) -> tuple[int, str]:
-    done = subprocess.run([sys.executable, COMPILE, "--check", "--root", root], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, COMPILE, "--check", "--root", root],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.returncode, done.stderr
 
 
@@ -33,7 +38,9 @@ def test_a_module_made_from_another_source_is_named(tmp_path: Path) -> None:
     assert told.endswith(f"lane{SUFFIX}: compiled from another source than is there\n")
 
 
-@pytest.mark.skipif(not list((ROOT / "node_image").rglob(f"*{SUFFIX}")), reason="nothing is compiled here")
+@pytest.mark.skipif(
+    not list((ROOT / "node_image").rglob(f"*{SUFFIX}")), reason="nothing is compiled here"
+)
 def test_what_make_setup_compiled_fits_until_the_source_changes(tmp_path: Path) -> None:
     assert check(ROOT / "node_image") == (0, "")
     made = next(iter((ROOT / "node_image").rglob(f"lane{SUFFIX}")))

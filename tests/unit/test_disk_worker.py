@@ -18,11 +18,20 @@ from counter_node.storage import DiskFailedError, Failpoints, Storage
 
 
 def open_storage(directory: Path, faults: str = "") -> Storage:
-    return Storage.open(directory, "c", segment_bytes=1 << 20, failpoints=Failpoints(faults) if faults else None)[0]
+    return Storage.open(
+        directory, "c", segment_bytes=1 << 20, failpoints=Failpoints(faults) if faults else None
+    )[0]
 
 
 async def one_job(
-    worker: DiskWorker, storage: Storage, happened: list[str], term: int, *, leads: bool, slow: bool = False, beside: bool | None = None
+    worker: DiskWorker,
+    storage: Storage,
+    happened: list[str],
+    term: int,
+    *,
+    leads: bool,
+    slow: bool = False,
+    beside: bool | None = None,
 ) -> BaseException | None:
     over: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
 
@@ -39,11 +48,16 @@ async def one_job(
     return await asyncio.wait_for(over, 10)
 
 
-def order_of(directory: Path, *, leads: bool, slow: bool = False, beside: bool | None = None) -> list[str]:
+def order_of(
+    directory: Path, *, leads: bool, slow: bool = False, beside: bool | None = None
+) -> list[str]:
     async def inside() -> list[str]:
         storage, happened = open_storage(directory), cast(list[str], [])
         worker = DiskWorker(asyncio.get_running_loop(), storage, lambda seconds: None)
-        assert await one_job(worker, storage, happened, 1, leads=leads, slow=slow, beside=beside) is None
+        assert (
+            await one_job(worker, storage, happened, 1, leads=leads, slow=slow, beside=beside)
+            is None
+        )
         worker.close()
         storage.close()
         return happened
@@ -51,9 +65,15 @@ def order_of(directory: Path, *, leads: bool, slow: bool = False, beside: bool |
     return asyncio.run(inside())
 
 
-def test_of_a_leader_s_job_the_end_is_told_after_what_came_in_meanwhile_was_read(tmp_path: Path) -> None:
+def test_of_a_leader_s_job_the_end_is_told_after_what_came_in_meanwhile_was_read(
+    tmp_path: Path,
+) -> None:
     for beside in (False, True):
-        assert order_of(tmp_path / str(beside), leads=True, beside=beside) == ["written", "submitted", "done"]
+        assert order_of(tmp_path / str(beside), leads=True, beside=beside) == [
+            "written",
+            "submitted",
+            "done",
+        ]
 
 
 def test_of_a_follower_s_job_the_end_is_told_at_once(tmp_path: Path) -> None:
@@ -124,7 +144,9 @@ def test_between_the_two_parts_of_a_sync_nothing_else_is_done(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(not COMPILED, reason="there is no thread beside the interpreter in pure Python")
-def test_the_loop_goes_on_while_the_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loop_goes_on_while_the_disk_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A sync of much data takes a while; the loop turns many times meanwhile."""
 
     async def inside() -> None:
@@ -165,7 +187,9 @@ def test_a_bad_descriptor_is_an_error_and_closing_waits() -> None:
     syncer.close()
 
 
-def test_a_disk_that_keeps_the_loop_is_waited_for_on_the_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_keeps_the_loop_is_waited_for_on_the_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(disk_worker, "SLOW_S", 0.0)
     monkeypatch.setattr(disk_worker, "CAREFUL_JOBS", 2)
 

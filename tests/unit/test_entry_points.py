@@ -1,4 +1,5 @@
-"""Every program of this repository explains itself, and refuses an option that it does not know before it does anything."""
+"""Every program of this repository explains itself, and refuses an option that it does not know
+before it does anything."""
 
 from __future__ import annotations
 
@@ -22,21 +23,27 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(620)
 
 PRODUCTS = (
-    "counter_node", "counter_node.devcluster", "counter_node.wal", "countercluster_operator", "countercluster.load", "kubectl_counters",
+    "counter_node", "counter_node.devcluster", "counter_node.wal", "countercluster_operator",
+    "countercluster.load", "kubectl_counters",
 )  # fmt: skip
 """What is installed; these know their version."""
 TOOLS = (
-    "benchmarks", "benchmarks.cache_staleness", "benchmarks.container", "benchmarks.floods", "benchmarks.held", "benchmarks.large",
+    "benchmarks", "benchmarks.cache_staleness", "benchmarks.container", "benchmarks.floods",
+    "benchmarks.held", "benchmarks.large",
     "benchmarks.pauses", "benchmarks.slices", "benchmarks.stages",
     "benchmarks.tls_cost", "benchmarks.weights", "counter_node.resp.reference",
-    "tests.clients.stock.build", "tests.faults", "tests.faults.measure", "tests.flaky", "tests.fuzz", "tests.mutations", "tests.redis_suite",
+    "tests.clients.stock.build", "tests.faults", "tests.faults.measure", "tests.flaky",
+    "tests.fuzz", "tests.mutations", "tests.redis_suite",
     "tests.simulation", "tests.support.entries",
-    "client/unasync.py", "crds/reference.py", "docs/house.py", "docs/kubectl_page.py", "docs/metrics_page.py", "docs/pictures.py", "examples/demo.py",
-    "examples/deploy.py", "examples/embedded_node.py", "examples/redis_session.py", "kind/local.py", "kind.scan",
+    "client/unasync.py", "crds/reference.py", "docs/house.py", "docs/kubectl_page.py",
+    "docs/metrics_page.py", "docs/pictures.py", "examples/demo.py",
+    "examples/deploy.py", "examples/embedded_node.py", "examples/redis_session.py", "kind/local.py",
+    "kind.scan",
     "manifests/render.py", "node_image/compile.py",
 )  # fmt: skip
 PARTS_OF_TESTS = {
-    "tests/clients/stock/redis_cli.py", "tests/clients/stock/redis_py.py", "tests/clients/stock/redis_py_slow.py",
+    "tests/clients/stock/redis_cli.py", "tests/clients/stock/redis_py.py",
+    "tests/clients/stock/redis_py_slow.py",
     "tests/mutations/search.py", "tests/support/kubelet.py",
 }  # fmt: skip
 """Started by the tests and benchmarks alone, with words of their own."""
@@ -60,11 +67,26 @@ Answers = dict[tuple[str, str], dict[str, Any]]
 def answers() -> Answers:
     """Of each entry to its last word."""
     path = os.pathsep.join(str(ROOT / room) for room in ("node_image", "operator", "client", "."))
-    environment = {k: v for k, v in os.environ.items() if k != "KUBECONFIG"} | {"PYTHONPATH": path, "COLUMNS": "100"}
+    environment = {k: v for k, v in os.environ.items() if k != "KUBECONFIG"} | {
+        "PYTHONPATH": path,
+        "COLUMNS": "100",
+    }
     command = [sys.executable, "-m", "tests.support.entries"]
-    done = subprocess.run(command, input=json.dumps(CASES), capture_output=True, text=True, timeout=600, cwd=ROOT, env=environment, check=False)
+    done = subprocess.run(
+        command,
+        input=json.dumps(CASES),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        cwd=ROOT,
+        env=environment,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
-    return {(case[0], case[-1]): answer for case, answer in zip(CASES, json.loads(done.stdout), strict=True)}
+    return {
+        (case[0], case[-1]): answer
+        for case, answer in zip(CASES, json.loads(done.stdout), strict=True)
+    }
 
 
 @pytest.mark.parametrize("entry", [*PRODUCTS, *TOOLS])
@@ -75,7 +97,9 @@ def test_help_is_given_and_nothing_else_is_done(answers: Answers, entry: str) ->
 
 
 @pytest.mark.parametrize("entry", [*PRODUCTS, *TOOLS])
-def test_an_option_that_it_does_not_know_is_refused_by_name_before_anything_is_done(answers: Answers, entry: str) -> None:
+def test_an_option_that_it_does_not_know_is_refused_by_name_before_anything_is_done(
+    answers: Answers, entry: str
+) -> None:
     answer = answers[entry, "--no-such-option"]
     assert answer["code"] == 2, answer
     assert "--no-such-option" in answer["err"]
@@ -92,14 +116,25 @@ def test_what_is_installed_knows_its_version(answers: Answers, entry: str) -> No
 
 def test_all_parts_are_of_one_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert {counter_node.__version__, countercluster.__version__, countercluster_operator.__version__} == {project}
+    assert {
+        counter_node.__version__,
+        countercluster.__version__,
+        countercluster_operator.__version__,
+    } == {project}
 
 
 def test_every_setting_of_the_node_and_of_the_operator_is_in_its_help(answers: Answers) -> None:
-    node, operator = answers["counter_node", "--help"]["out"], answers["countercluster_operator", "--help"]["out"]
+    node, operator = (
+        answers["counter_node", "--help"]["out"],
+        answers["countercluster_operator", "--help"]["out"],
+    )
     assert [name for name in HELP if "--" + name.replace("_", "-") not in node] == []
     assert [name for name in VARIABLES if name not in operator] == []
-    source = (ROOT / "operator/countercluster_operator/settings.py").read_text().split("def _restrictions")[1]
+    source = (
+        (ROOT / "operator/countercluster_operator/settings.py")
+        .read_text()
+        .split("def _restrictions")[1]
+    )
     assert [name for name in VARIABLES if f'"{name}"' not in source] == []
 
 
@@ -111,8 +146,24 @@ def test_every_file_that_is_a_program_is_tried_here() -> None:
             module = module.removeprefix(room)
         return module if module in (*PRODUCTS, *TOOLS) else file
 
-    rooms = ("benchmarks", "client", "crds", "docs", "examples", "kind", "manifests", "node_image", "operator", "tests")
-    programs = {name(p) for room in rooms for p in (ROOT / room).rglob("*.py") if '\nif __name__ == "__main__":\n' in p.read_text()}
+    rooms = (
+        "benchmarks",
+        "client",
+        "crds",
+        "docs",
+        "examples",
+        "kind",
+        "manifests",
+        "node_image",
+        "operator",
+        "tests",
+    )
+    programs = {
+        name(p)
+        for room in rooms
+        for p in (ROOT / room).rglob("*.py")
+        if '\nif __name__ == "__main__":\n' in p.read_text()
+    }
     assert programs - PARTS_OF_TESTS == {*PRODUCTS, *TOOLS}
 
 
@@ -130,8 +181,12 @@ def test_every_file_that_is_a_program_is_tried_here() -> None:
         ("SPREAD_SECONDS", "nan", "SPREAD_SECONDS is nan; at least 0"),
     ],
 )
-def test_a_wrong_setting_of_the_operator_is_named_with_its_value_and_what_is_allowed(variable: str, value: str, words: str) -> None:
+def test_a_wrong_setting_of_the_operator_is_named_with_its_value_and_what_is_allowed(
+    variable: str, value: str, words: str
+) -> None:
     with pytest.raises(SettingsError) as caught:
         load({"POD_NAMESPACE": "ns", variable: value})
     assert str(caught.value) == words
-    assert load({"POD_NAMESPACE": "ns", variable: ""}) == load({"POD_NAMESPACE": "ns"}), "empty is not set"
+    assert load({"POD_NAMESPACE": "ns", variable: ""}) == load({"POD_NAMESPACE": "ns"}), (
+        "empty is not set"
+    )

@@ -1,4 +1,5 @@
-"""One table of exit codes: the code, the page that repeats it, and every other page that names one agree."""
+"""One table of exit codes: the code, the page that repeats it, and every other page that names one
+agree."""
 
 from __future__ import annotations
 
@@ -11,7 +12,13 @@ from counter_node.counters.machine import SnapshotFormatError, UnknownOperationE
 from counter_node.exits import Exit
 from counter_node.node import EndedByErrorError
 from counter_node.security.acl import AclError
-from counter_node.storage import DamagedError, DiskFailedError, DiskFullError, InvariantError, StorageError
+from counter_node.storage import (
+    DamagedError,
+    DiskFailedError,
+    DiskFullError,
+    InvariantError,
+    StorageError,
+)
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "internals" / "node-interface.md"
@@ -27,7 +34,9 @@ def test_the_page_has_the_same_table_as_the_code() -> None:
 def test_every_page_that_names_an_exit_code_names_one_of_the_table() -> None:
     for page in DOCS.rglob("*.md"):
         if str(page.relative_to(DOCS)) not in OF_OTHERS:
-            for code in re.findall(r"\bexit(?:s with|ed with)?(?: code)? (\d+)", page.read_text(), re.IGNORECASE):
+            for code in re.findall(
+                r"\bexit(?:s with|ed with)?(?: code)? (\d+)", page.read_text(), re.IGNORECASE
+            ):
                 assert int(code) in set(Exit), f"{page}: exit code {code}"
 
 
@@ -57,10 +66,15 @@ def test_what_ends_the_process_gives_the_code_of_the_table(
 
     monkeypatch.setattr(program, "serve", lambda found: None)
     monkeypatch.setattr("uvloop.run", run)
-    monkeypatch.setattr("sys.argv", ["counter_node", "--cluster-id", "c", "--data-dir", str(tmp_path)])
+    monkeypatch.setattr(
+        "sys.argv", ["counter_node", "--cluster-id", "c", "--data-dir", str(tmp_path)]
+    )
     assert program.main() == code
 
 
 def test_bad_settings_give_the_code_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["counter_node", "--tick-ms", "0", "--cluster-id", "c", "--data-dir", "/nowhere"])
+    monkeypatch.setattr(
+        "sys.argv",
+        ["counter_node", "--tick-ms", "0", "--cluster-id", "c", "--data-dir", "/nowhere"],
+    )
     assert program.main() == Exit.SETTINGS

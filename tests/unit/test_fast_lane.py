@@ -1,5 +1,6 @@
-"""Connections with and without the compiled lane (`COUNTER_PURE=1`): whatever way commands go, each connection gets its replies in order, and its
-commands take effect in order. A made-up node answers bundles when, and in whatever order, the test wants."""
+"""Connections with and without the compiled lane (`COUNTER_PURE=1`): whatever way commands go, each
+connection gets its replies in order, and its commands take effect in order. A made-up node answers
+bundles when, and in whatever order, the test wants."""
 
 from __future__ import annotations
 
@@ -66,16 +67,25 @@ class Wire:
 
 
 class MadeUpNode:
-    """Answers each command by the number at the end of its key, so that a reply tells which command it is for."""
+    """Answers each command by the number at the end of its key, so that a reply tells which command
+    it is for."""
 
     def __init__(self, max_pipeline: int = 10_000, max_pipeline_bytes: int = 8 << 20) -> None:
-        of_one = {"max_pipeline": max_pipeline, "max_pipeline_bytes": max_pipeline_bytes, "max_reply_bytes": 1 << 25}
+        of_one = {
+            "max_pipeline": max_pipeline,
+            "max_pipeline_bytes": max_pipeline_bytes,
+            "max_reply_bytes": 1 << 25,
+        }
         limits = {**of_one, "max_clients": 10_000, "max_gathered": 100_000}
-        self.settings = SimpleNamespace(**limits, cluster_port=0, resp_port=0, unready_close_s=0, client_bytes=0)
+        self.settings = SimpleNamespace(
+            **limits, cluster_port=0, resp_port=0, unready_close_s=0, client_bytes=0
+        )
         self.memory_bytes = 0
         self.bundles: list[tuple[str, Any, list[Any]]] = []
         self.replica = SimpleNamespace(
-            submit_write=lambda token, ops, mixed=False: self.bundles.append(("write", token, list(ops))),
+            submit_write=lambda token, ops, mixed=False: self.bundles.append(
+                ("write", token, list(ops))
+            ),
             submit_read=lambda token, ops: self.bundles.append(("read", token, list(ops))),
             gateway=SimpleNamespace(writes=[], reads=[]),
         )
@@ -108,7 +118,9 @@ class MadeUpNode:
 
     def answer(self, which: int = 0, reply: Any = None) -> None:
         _, token, ops = self.bundles.pop(which)
-        self.clients.deliver([(token, [reply if reply is not None else self.execute(op) for op in ops])])
+        self.clients.deliver(
+            [(token, [reply if reply is not None else self.execute(op) for op in ops])]
+        )
         self.clients.turns._round()  # what waited for that answer
 
     def execute(self, op: Any) -> Any:
@@ -119,7 +131,9 @@ class MadeUpNode:
 
 
 def request(*words: bytes) -> bytes:
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+    return b"*%d\r\n" % len(words) + b"".join(
+        b"$%d\r\n%s\r\n" % (len(word), word) for word in words
+    )
 
 
 def run(test: Any) -> None:
@@ -131,7 +145,9 @@ def run(test: Any) -> None:
 
 def test_the_lane_is_compiled_where_it_can_be() -> None:
     """Else every other test here would pass without testing it."""
-    spec = importlib.util.spec_from_file_location("compile", Path(__file__).parents[2] / "node_image" / "compile.py")
+    spec = importlib.util.spec_from_file_location(
+        "compile", Path(__file__).parents[2] / "node_image" / "compile.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -145,13 +161,17 @@ def test_all_connections_of_a_turn_share_one_bundle() -> None:
         node = MadeUpNode()
         clients = [node.connect() for _ in range(3)]
         for number, (connection, _) in enumerate(clients):
-            connection.data_received(request(b"INCR", b"k:%d" % number) + request(b"incr", b"k:1%d" % number))
+            connection.data_received(
+                request(b"INCR", b"k:%d" % number) + request(b"incr", b"k:1%d" % number)
+            )
         node.turn()
         assert len(node.bundles) == (1 if COMPILED else 3)
         assert node.clients.commands == 3 + 6
         while node.bundles:
             node.answer()
-        assert [wire.written for _, wire in clients] == [b":%d\r\n:1%d\r\n" % (n, n) for n in range(3)]
+        assert [wire.written for _, wire in clients] == [
+            b":%d\r\n:1%d\r\n" % (n, n) for n in range(3)
+        ]
 
     run(inside)
 
@@ -161,13 +181,17 @@ def test_the_turn_of_a_client_that_is_alone_begins_at_once() -> None:
     def inside() -> None:
         node = MadeUpNode()
         (first, _), (second, _) = node.connect(), node.connect()
-        for turn, (senders, hurried) in enumerate([((first,), 0), ((first,), 1), ((first, second), 2), ((first,), 2), ((first,), 3)]):
+        for turn, (senders, hurried) in enumerate(
+            [((first,), 0), ((first,), 1), ((first, second), 2), ((first,), 2), ((first,), 3)]
+        ):
             for number, sender in enumerate(senders):
                 sender.data_received(request(b"INCR", b"k:%d" % (10 * turn + number)))
             assert node.hurried == hurried, turn
             node.turn()
             taken, node.bundles = node.bundles, []
-            node.clients.deliver([(token, [node.execute(op) for op in ops]) for _, token, ops in taken])
+            node.clients.deliver(
+                [(token, [node.execute(op) for op in ops]) for _, token, ops in taken]
+            )
         assert node.executed == [b"k:0", b"k:10", b"k:20", b"k:21", b"k:30", b"k:40"]
 
     run(inside)
@@ -233,7 +257,9 @@ def test_a_write_that_waits_for_reads_keeps_its_connection_from_being_let_go() -
 
 
 @pytest.mark.parametrize(("first", "second"), [(b"INCR", b"GET"), (b"GET", b"INCR")])
-def test_reads_and_writes_of_a_connection_do_not_overtake_each_other(first: bytes, second: bytes) -> None:
+def test_reads_and_writes_of_a_connection_do_not_overtake_each_other(
+    first: bytes, second: bytes
+) -> None:
     """They go different ways to the log, so the second must wait, or go with the first."""
 
     def inside() -> None:
@@ -378,7 +404,7 @@ def test_a_connection_that_ended_gets_nothing() -> None:
     run(inside)
 
 
-def test_what_a_socket_does_not_take_goes_through_the_transport_and_after_it_everything_until_that_is_sent() -> None:
+def test_what_a_socket_does_not_take_goes_through_the_transport_and_all_that_follows_it() -> None:
     def inside() -> None:
         node = MadeUpNode()
         connection, wire = node.connect()
@@ -400,7 +426,9 @@ def test_what_a_socket_does_not_take_goes_through_the_transport_and_after_it_eve
             node.answer(reply=value)
         there.setblocking(False)
         at_once = there.recv(1 << 20) if COMPILED else b""
-        assert at_once + b"".join(written) == b"".join(b"$%d\r\n%s\r\n" % (len(value), value) for value in values)
+        assert at_once + b"".join(written) == b"".join(
+            b"$%d\r\n%s\r\n" % (len(value), value) for value in values
+        )
         assert at_once or not COMPILED
         assert written
         wire.closing = True
@@ -426,9 +454,20 @@ def test_lists_of_connections_know_what_went_through_the_lane() -> None:
     run(inside)
 
 
-@pytest.mark.parametrize("sent", [b"", b"*2\r\n$3\r\nGET\r\n", request(b"GET", b"k:1") * 5, b"*1\r\n$5\r\nMULTI\r\n" + request(b"GET", b"k:1")])
-def test_what_a_connection_held_is_given_back_when_it_is_lost_and_not_when_the_collector_comes(sent: bytes) -> None:
-    """With TLS that is more than half a MiB: a node that had cut a thousand connections of strangers held as many more."""
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"*2\r\n$3\r\nGET\r\n",
+        request(b"GET", b"k:1") * 5,
+        b"*1\r\n$5\r\nMULTI\r\n" + request(b"GET", b"k:1"),
+    ],
+)
+def test_what_a_connection_held_is_given_back_when_it_is_lost_and_not_when_the_collector_comes(
+    sent: bytes,
+) -> None:
+    """With TLS that is more than half a MiB: a node that had cut a thousand connections of
+    strangers held as many more."""
 
     def inside() -> None:
         node = MadeUpNode()
@@ -452,7 +491,24 @@ def test_what_a_connection_held_is_given_back_when_it_is_lost_and_not_when_the_c
 
 
 @pytest.mark.parametrize(
-    "reply", [0, 9, 10, 9_999, 10_000, -1, -10, 2**63 - 1, -(2**63), b"", b"7", b"x" * 5000, None, Failure(b"ERR no"), [1, b"2"]]
+    "reply",
+    [
+        0,
+        9,
+        10,
+        9_999,
+        10_000,
+        -1,
+        -10,
+        2**63 - 1,
+        -(2**63),
+        b"",
+        b"7",
+        b"x" * 5000,
+        None,
+        Failure(b"ERR no"),
+        [1, b"2"],
+    ],
 )
 def test_every_reply_is_written_as_the_encoder_writes_it(reply: Any) -> None:
     def inside() -> None:
@@ -485,7 +541,9 @@ def _expected(kind: str, number: int) -> bytes:
 
 @settings(deadline=None, max_examples=300)
 @given(st.data())
-def test_any_mixture_in_any_pieces_is_answered_and_takes_effect_in_order(data: st.DataObject) -> None:
+def test_any_mixture_in_any_pieces_is_answered_and_takes_effect_in_order(
+    data: st.DataObject,
+) -> None:
     def inside() -> None:
         node = MadeUpNode()
         clients = [node.connect() for _ in range(2)]
@@ -497,23 +555,37 @@ def test_any_mixture_in_any_pieces_is_answered_and_takes_effect_in_order(data: s
             match data.draw(st.sampled_from(["send", "send", "send", "turn", "answer"])):
                 case "send":
                     for _ in range(data.draw(st.integers(1, 3))):
-                        kind, number = data.draw(st.sampled_from(KINDS)), len(expected[who]) + 1000 * step
+                        kind, number = (
+                            data.draw(st.sampled_from(KINDS)),
+                            len(expected[who]) + 1000 * step,
+                        )
                         key = b"k%d:%d" % (who, number)
                         unsent[who] += _command(kind, key)
                         expected[who].append(_expected(kind, number))
                         if kind != "PING":
                             keyed[who].append(key)
                     cut = data.draw(st.sampled_from([0, 0, 0, 1, 9, 20]))
-                    piece, unsent[who] = unsent[who][: len(unsent[who]) - cut], unsent[who][len(unsent[who]) - cut :]
+                    piece, unsent[who] = (
+                        unsent[who][: len(unsent[who]) - cut],
+                        unsent[who][len(unsent[who]) - cut :],
+                    )
                     if piece:
                         clients[who][0].data_received(piece)
                 case "turn":
                     node.turn()
                 case "answer" if node.bundles:
                     # writes among themselves are answered in order, reads at any time
-                    first_write = next((n for n, bundle in enumerate(node.bundles) if bundle[0] == "write"), None)
+                    first_write = next(
+                        (n for n, bundle in enumerate(node.bundles) if bundle[0] == "write"), None
+                    )
                     reads = [n for n, bundle in enumerate(node.bundles) if bundle[0] == "read"][:1]
-                    node.answer(data.draw(st.sampled_from([*reads, *([] if first_write is None else [first_write])])))
+                    node.answer(
+                        data.draw(
+                            st.sampled_from(
+                                [*reads, *([] if first_write is None else [first_write])]
+                            )
+                        )
+                    )
         for who, (connection, _) in enumerate(clients):
             if unsent[who]:
                 connection.data_received(unsent[who])
@@ -529,15 +601,20 @@ def test_any_mixture_in_any_pieces_is_answered_and_takes_effect_in_order(data: s
 
 
 def test_what_waits_behind_a_read_counts_as_unanswered() -> None:
-    """Nothing of it was in the count, so one connection could make the node hold whatever it sent, and one batch of it all."""
+    """Nothing of it was in the count, so one connection could make the node hold whatever it sent,
+    and one batch of it all."""
 
     def test() -> None:
         node = MadeUpNode(max_pipeline=10)
         connection, wire = node.connect()
         connection.data_received(request(b"EXISTS", b"r:0"))
-        connection.data_received(b"".join(request(b"INCRBY", b"w:%d" % n, b"1") for n in range(1, 9)))
+        connection.data_received(
+            b"".join(request(b"INCRBY", b"w:%d" % n, b"1") for n in range(1, 9))
+        )
         assert wire.reading
-        connection.data_received(b"".join(request(b"INCRBY", b"w:%d" % n, b"1") for n in range(9, 12)))
+        connection.data_received(
+            b"".join(request(b"INCRBY", b"w:%d" % n, b"1") for n in range(9, 12))
+        )
         assert not wire.reading
         node.answer(reply=1)
         assert not wire.reading, "it is only now that they are sent"
@@ -557,8 +634,12 @@ def test_unanswered_bytes_of_one_connection_are_bounded(behind_a_read: bool) -> 
         if behind_a_read:
             connection.data_received(request(b"EXISTS", b"r:0"))
         for n in range(1, 5):
-            assert wire.reading or behind_a_read  # what comes behind what waits is not even taken apart
-            connection.data_received(b"".join(request(b"INCRBY", b"w" * 250 + b":%d" % n, b"1") for _ in range(10)))
+            assert (
+                wire.reading or behind_a_read
+            )  # what comes behind what waits is not even taken apart
+            connection.data_received(
+                b"".join(request(b"INCRBY", b"w" * 250 + b":%d" % n, b"1") for _ in range(10))
+            )
         assert not wire.reading
         if behind_a_read:
             node.answer(reply=0)
@@ -571,8 +652,11 @@ def test_unanswered_bytes_of_one_connection_are_bounded(behind_a_read: bool) -> 
     run(test)
 
 
-def test_nothing_overtakes_a_command_that_is_taken_apart_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And others are served meanwhile. An answer that is written in pieces is not overtaken either."""
+def test_nothing_overtakes_a_command_that_is_taken_apart_in_slices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And others are served meanwhile. An answer that is written in pieces is not overtaken
+    either."""
     monkeypatch.setattr("counter_node.net.clients.monotonic", lambda: 1.0)
     monkeypatch.setattr("counter_node.net.turns.monotonic", lambda: 1.0)
     monkeypatch.setattr("counter_node.net.clients.SLICE_S", 0)
@@ -586,7 +670,9 @@ def test_nothing_overtakes_a_command_that_is_taken_apart_in_slices(monkeypatch: 
         node = MadeUpNode()
         connection, wire = node.connect()
         other, other_wire = node.connect()
-        long = request(b"MSET", *(word for name in names for word in (name, b"1"))) + request(b"MGET", *names)
+        long = request(b"MSET", *(word for name in names for word in (name, b"1"))) + request(
+            b"MGET", *names
+        )
         for start in range(0, len(long), 8_192):
             connection.data_received(long[start : start + 8_192])
         connection.data_received(request(b"INCR", b"k:5"))
@@ -605,7 +691,9 @@ def test_nothing_overtakes_a_command_that_is_taken_apart_in_slices(monkeypatch: 
         told = {o.MSET: "OK", o.MGET: [b"1"] * len(names), b"k:5": 7}
         while node.bundles:
             _, token, ops = node.bundles.pop(0)
-            node.clients.deliver([(token, [told[op if isinstance(op, bytes) else op[0]] for op in ops])])
+            node.clients.deliver(
+                [(token, [told[op if isinstance(op, bytes) else op[0]] for op in ops])]
+            )
         assert connection.unanswered, "so that the lane takes nothing"
         assert not connection.let_go(1e9)
         while connection._answers:
@@ -616,7 +704,9 @@ def test_nothing_overtakes_a_command_that_is_taken_apart_in_slices(monkeypatch: 
     run(inside)
 
 
-def test_a_client_that_goes_in_the_middle_of_a_long_command_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_goes_in_the_middle_of_a_long_command_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def inside() -> None:
         node = MadeUpNode()
         connection, _ = node.connect()
@@ -637,14 +727,19 @@ def test_a_client_that_goes_in_the_middle_of_a_long_command_leaves_nothing_behin
     run(inside)
 
 
-def test_a_command_of_many_words_is_taken_apart_in_slices_before_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is read at once is many pieces, and none of them is a command: the clock is looked at all the same."""
+def test_a_command_of_many_words_is_taken_apart_in_slices_before_it_is_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is read at once is many pieces, and none of them is a command: the clock is looked at
+    all the same."""
     clock = itertools.count(1.0)  # each look a second later
     monkeypatch.setattr("counter_node.net.clients.monotonic", lambda: next(clock))
     monkeypatch.setattr("counter_node.net.turns.monotonic", lambda: next(clock))
     pieces: list[int] = []
     take_apart = ClientConnection._take_apart
-    monkeypatch.setattr(ClientConnection, "_take_apart", lambda self: (pieces.append(1), take_apart(self))[1])
+    monkeypatch.setattr(
+        ClientConnection, "_take_apart", lambda self: (pieces.append(1), take_apart(self))[1]
+    )
 
     def inside() -> None:
         node = MadeUpNode()

@@ -1,4 +1,5 @@
-"""The load of the fault runs keeps the rules of the protocol, so that what it calls a violation is one."""
+"""The load of the fault runs keeps the rules of the protocol, so that what it calls a violation is
+one."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ def a_lane(window: int) -> tuple[Lane, Wire]:
 
 
 def test_a_producer_is_made_known_before_more_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Found by a fault run: with a link cut at its beginning, sequence 1 got LOADING, and 9, which was sent later, was executed and refused."""
+    """Found by a fault run: with a link cut at its beginning, sequence 1 got LOADING, and 9, which
+    was sent later, was executed and refused."""
     monkeypatch.setattr(load, "READ_SHARE", 0.0)
     lane, wire = a_lane(16)
     assert wire.take() == [1]

@@ -16,7 +16,10 @@ from tests.faults.timed import Slow, Timed
 from tests.support import clocks
 from tests.support.clocks import Clocks
 
-READ = "import time\nwhile input():\n    print(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), flush=True)"
+READ = (
+    "import time\nwhile input():\n    print(time.time(), "
+    "time.clock_gettime(time.CLOCK_BOOTTIME), flush=True)"
+)
 
 
 def test_a_counter_that_is_gone_before_its_time_is_told() -> None:
@@ -33,7 +36,9 @@ def test_a_counter_that_is_kept_beyond_its_time_is_told_unless_a_slow_clock_expl
     slow._periods.append((100.0, 108.0, 0.5))
     timed = Timed([], slow=slow)
     assert timed._may_live("k", 10.0, 100.0, 113.4)
-    assert timed._may_live("k", 10.0, 100.0, 117.4), "the running clock of a leader may have lost 4 s"
+    assert timed._may_live("k", 10.0, 100.0, 117.4), (
+        "the running clock of a leader may have lost 4 s"
+    )
     assert not timed._may_live("k", 10.0, 100.0, 117.6)
     assert timed.problems[0].startswith("late: k with 10.0 s was still there 3.60 s after")
     slow.set(0.5)
@@ -68,7 +73,13 @@ def test_an_increment_that_counts_again_is_told() -> None:
 def test_both_clocks_of_a_process_are_set_while_it_runs(tmp_path: Path) -> None:
     them = Clocks(tmp_path, 1)
     environment = {**them.environment, "TEST_CLOCKS_FILE": them.environment["TEST_CLOCKS_FILE_0"]}
-    with subprocess.Popen([sys.executable, "-c", READ], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", READ],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
 

@@ -8,7 +8,21 @@ import sys
 
 import pytest
 
-from tests.flaky.book import BUSY, NOTHING, ONE_CORE, QUIET, SURROUNDINGS, Record, chosen, failures, line_of, outcome, plan, read, table
+from tests.flaky.book import (
+    BUSY,
+    NOTHING,
+    ONE_CORE,
+    QUIET,
+    SURROUNDINGS,
+    Record,
+    chosen,
+    failures,
+    line_of,
+    outcome,
+    plan,
+    read,
+    table,
+)
 from tests.flaky.surroundings import surroundings
 
 
@@ -27,14 +41,26 @@ def test_what_was_run_is_not_run_again_unless_the_version_is_another() -> None:
     lines = [*map(line_of, done), line_of(record("c"))[:-5], "", "[]", "{}", "null"]
     assert read(lines, "v") == done
     assert read(lines, "another") == []
-    assert [(r.file, r.number) for r in plan(["a", "b"], 2, SURROUNDINGS, read(lines, "v"))] == [("b", 1)]
-    assert len(list(plan(["a", "b"], 2, [ONE_CORE], read(lines, "v")))) == 4, "in other surroundings it was not run yet"
+    assert [(r.file, r.number) for r in plan(["a", "b"], 2, SURROUNDINGS, read(lines, "v"))] == [
+        ("b", 1)
+    ]
+    assert len(list(plan(["a", "b"], 2, [ONE_CORE], read(lines, "v")))) == 4, (
+        "in other surroundings it was not run yet"
+    )
 
 
 def test_files_are_chosen_by_words_of_their_paths() -> None:
-    files = ["tests/integration/test_a.py", "tests/clients/test_a.py", "tests/clients/test_b.py", "tests/clients/test_b.py"]
+    files = [
+        "tests/integration/test_a.py",
+        "tests/clients/test_a.py",
+        "tests/clients/test_b.py",
+        "tests/clients/test_b.py",
+    ]
     assert chosen(files, []) == sorted(set(files))
-    assert chosen(files, ["test_b", "integration"]) == ["tests/clients/test_b.py", "tests/integration/test_a.py"]
+    assert chosen(files, ["test_b", "integration"]) == [
+        "tests/clients/test_b.py",
+        "tests/integration/test_a.py",
+    ]
     assert chosen(files, ["nothing"]) == []
 
 
@@ -48,18 +74,37 @@ SKIPPED [2] tests/x.py:10: no redis-cli
 """
 
 
-def test_the_names_of_failed_tests_and_the_number_of_skipped_ones_are_read_from_the_output() -> None:
+def test_the_names_of_failed_tests_and_the_number_of_skipped_ones_are_read_from_the_output() -> (
+    None
+):
     assert outcome(OUTPUT) == (("tests/x.py::test_a[one two]", "tests/x.py::test_b"), 2)
     assert outcome("....\n4 passed in 1 s\n") == ((), 0)
 
 
 def test_the_table_says_of_each_file_how_often_it_ran_failed_and_where() -> None:
     records = [
-        record("a", 0), record("a", 1, BUSY, 1, failed=("a::t",), skipped=3), record("a", 2, ONE_CORE, 1, failed=("a::t",)),
+        record("a", 0), record("a", 1, BUSY, 1, failed=("a::t",), skipped=3), record("a", 2,
+        ONE_CORE, 1, failed=("a::t",)),
         record("b", 0), record("c", 0, code=NOTHING), record("d", 0, code=-9),
     ]  # fmt: skip
     rows = table(records).splitlines()
-    assert rows[1].split() == ["a", "3", "2", "0", "of", "1", "1", "of", "1", "1", "of", "1", "1", "s", "3"]
+    assert rows[1].split() == [
+        "a",
+        "3",
+        "2",
+        "0",
+        "of",
+        "1",
+        "1",
+        "of",
+        "1",
+        "1",
+        "of",
+        "1",
+        "1",
+        "s",
+        "3",
+    ]
     assert rows[2].split() == ["b", "1", "0", "0", "of", "1", "-", "-", "1", "s", "0"]
     assert rows[3].endswith("(nothing ran)")
     assert rows[5] == "4 files, 6 runs, 3 failed"

@@ -1,4 +1,5 @@
-"""The gateway by itself: what goes into a batch, in which order, and what clients are told when no answer comes."""
+"""The gateway by itself: what goes into a batch, in which order, and what clients are told when no
+answer comes."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ ROUTE = (1, 7, 0)
 
 
 def opened(**limits: int) -> Gateway:
-    gateway = Gateway(99, is_write=o.is_write, tick_ms=100, patience_ticks=10, retry_ticks=3, **limits)
+    gateway = Gateway(
+        99, is_write=o.is_write, tick_ms=100, patience_ticks=10, retry_ticks=3, **limits
+    )
     assert gateway.proposal(ROUTE) == batches.encode_open(99)
     gateway.applied(Outcome(OutcomeKind.SESSION_OPENED, 5, 0, 99))
     return gateway
@@ -56,7 +59,12 @@ def test_a_node_that_applies_nothing_more_answers_all_that_wait() -> None:
     gateway.read("read", [b"k", b"l"])
     no, unknown = Failure(b"MISCONF"), Failure(b"UNKNOWN")
     gateway.give_up(no, unknown)
-    assert sorted(gateway.replies) == [("asked", [no]), ("read", [no, no]), ("sent", [unknown, no]), ("waits", [no])]
+    assert sorted(gateway.replies) == [
+        ("asked", [no]),
+        ("read", [no, no]),
+        ("sent", [unknown, no]),
+        ("waits", [no]),
+    ]
     assert gateway.idle
 
 
@@ -113,7 +121,9 @@ def parts(gateway: Gateway, reply: int = 0) -> tuple[list[Any], list[tuple[Any, 
     return sent, told
 
 
-def test_a_bundle_of_more_than_an_entry_takes_is_parted_between_commands_and_answered_whole() -> None:
+def test_a_bundle_of_more_than_an_entry_takes_is_parted_between_commands_and_answered_whole() -> (
+    None
+):
     gateway = opened(max_batch_bytes=5_000)
     keys = [b"%0100d" % number for number in range(99)]
     gateway.write("small", [b"k"])
@@ -135,7 +145,8 @@ def test_a_bundle_of_many_more_commands_than_a_batch_takes_is_parted() -> None:
 
 
 def test_reads_of_a_parted_bundle_come_before_the_writes_after_them() -> None:
-    """They travel beside an entry of no commands: as reads they could be answered when the writes after them are executed."""
+    """They travel beside an entry of no commands: as reads they could be answered when the writes
+    after them are executed."""
     gateway = opened(max_batch=2)
     gateway.write("a", [[o.GET, b"k"]] * 5 + [b"k"], mixed=True)
     assert number_and_ops(gateway.proposal(ROUTE)) == (1, [])
@@ -180,7 +191,9 @@ def test_a_refused_command_has_its_place_among_the_replies() -> None:
     told: list[Any] = []
     for reply in range(4):
         if gateway.proposal(ROUTE) is not None:
-            told += execute(gateway, [reply] * len(gateway._in_flight.ops if gateway._in_flight else []))
+            told += execute(
+                gateway, [reply] * len(gateway._in_flight.ops if gateway._in_flight else [])
+            )
     told += gateway.replies
     assert [token for token, _ in told] == ["a", "b"]
     assert told[0][1][0] == 0
@@ -211,7 +224,11 @@ def test_what_was_never_sent_is_loading_and_what_was_is_unknown() -> None:
     gateway.write("waits", [b"l"])
     for _ in range(10):
         gateway.tick()
-    told = {token: [bytes(reply).split()[0] for reply in replies] for token, replies in gateway.replies if isinstance(replies[0], Failure)}
+    told = {
+        token: [bytes(reply).split()[0] for reply in replies]
+        for token, replies in gateway.replies
+        if isinstance(replies[0], Failure)
+    }
     assert told == {"sent": [b"UNKNOWN", b"LOADING"], "waits": [b"LOADING"]}
     gateway.replies.clear()
     assert execute(gateway, [1, b"1"]) == [], "it has been answered"
@@ -257,7 +274,9 @@ def test_patience_counts_from_when_the_leader_was_lost_and_then_all_are_refused_
         gateway.tick(led=False)
     assert not gateway.replies
     gateway.tick(led=False)
-    assert gateway.replies == [("early", [LOADING]), ("read", [LOADING])], "the leader is missing for ten ticks, these wait for four"
+    assert gateway.replies == [("early", [LOADING]), ("read", [LOADING])], (
+        "the leader is missing for ten ticks, these wait for four"
+    )
     gateway.replies = []
     for number in range(1_000):
         gateway.write(number, [b"k", b"l"])
@@ -311,7 +330,8 @@ def test_reads_that_a_known_leader_does_not_confirm_are_refused_at_once_until_on
 
 
 def test_a_batch_holds_so_many_names_and_no_more() -> None:
-    """A million names of two bytes fit into the bytes of one, and every member would take them out of these at once."""
+    """A million names of two bytes fit into the bytes of one, and every member would take them out
+    of these at once."""
     gateway = opened()
     many: list[Any] = [[o.DEL, [b"%d" % (n % 10) for n in range(40_000)]] for _ in range(5)]
     gateway.write("a", many)

@@ -56,7 +56,12 @@ def test_of_equals_the_oldest_goes_and_a_stranger_that_logs_in_counts_elsewhere(
 
 def test_a_setting_goes_before_the_container() -> None:
     assert client_bytes(5 << 20, 512 << 20) == 5 << 20
-    assert [client_bytes(0, memory) for memory in (0, 1, 512 << 20, 8 << 30)] == [256 << 20, 1 << 20, 64 << 20, 256 << 20]
+    assert [client_bytes(0, memory) for memory in (0, 1, 512 << 20, 8 << 30)] == [
+        256 << 20,
+        1 << 20,
+        64 << 20,
+        256 << 20,
+    ]
 
 
 class Spinner:

@@ -14,7 +14,8 @@ from tests.support.kubelet import Api, Kubelet
 
 
 def test_what_went_between_two_watches_is_told_as_deleted() -> None:
-    """A pod was replaced in the moment when a watch of ten minutes ended; its node kept the disk, and the new pod waited for ever."""
+    """A pod was replaced in the moment when a watch of ten minutes ended; its node kept the disk,
+    and the new pod waited for ever."""
 
     def pod(uid: str) -> dict[str, object]:
         return {"metadata": {"name": "c-0", "uid": uid}}
@@ -24,7 +25,11 @@ def test_what_went_between_two_watches_is_told_as_deleted() -> None:
 
     async def pods(request: web.Request) -> web.Response:
         if "watch" in request.query:
-            return web.Response(text="".join(json.dumps({"type": kind, "object": item}) + "\n" for kind, item in next(events)))
+            return web.Response(
+                text="".join(
+                    json.dumps({"type": kind, "object": item}) + "\n" for kind, item in next(events)
+                )
+            )
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": next(lists)})
 
     async def follow() -> list[tuple[str, str]]:
@@ -45,8 +50,11 @@ def test_what_went_between_two_watches_is_told_as_deleted() -> None:
 
 
 @pytest.mark.parametrize("turns", range(8))
-def test_the_end_of_a_pod_is_not_lost_when_its_probe_is_answered_in_the_same_moment(monkeypatch: pytest.MonkeyPatch, turns: int) -> None:
-    """It was: the node of a deleted pod ran for ever, and took the machine from the tests that followed."""
+def test_the_end_of_a_pod_is_not_lost_when_its_probe_is_answered_in_the_same_moment(
+    monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    """It was: the node of a deleted pod ran for ever, and took the machine from the tests that
+    followed."""
 
     class Writer:
         def write(self, data: bytes) -> None: ...

@@ -1,4 +1,5 @@
-"""What a running node makes of a disk job that went wrong: a failed disk, a full one, or an error of its own."""
+"""What a running node makes of a disk job that went wrong: a failed disk, a full one, or an error
+of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from counter_node.storage import DiskFullError, Failpoints
 def settings(directory: Path) -> Settings:
     resp, peer, admin, http = free_ports(4)
     ports = {"resp_port": resp, "peer_port": peer, "admin_port": admin, "http_port": http}
-    return Settings(cluster_id="c", data_dir=str(directory), name="n", bind="127.0.0.1", tick_ms=20, **ports)
+    return Settings(
+        cluster_id="c", data_dir=str(directory), name="n", bind="127.0.0.1", tick_ms=20, **ports
+    )
 
 
 async def bootstrapped(directory: Path, monkeypatch: pytest.MonkeyPatch, faults: str) -> Node:
@@ -62,7 +65,9 @@ class Token:
 
 
 @pytest.mark.parametrize("place", ["storage.write.wal", "storage.sync.wal"])
-def test_an_error_that_is_not_the_disk_s_ends_the_node_and_is_no_failed_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+def test_an_error_that_is_not_the_disk_s_ends_the_node_and_is_no_failed_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     async def inside() -> None:
         node = await bootstrapped(tmp_path, monkeypatch, f"{place}=bug")
         await write(node)
@@ -92,7 +97,9 @@ def test_what_goes_wrong_with_a_snapshot_of_its_own_is_told_apart_in_the_same_wa
     asyncio.run(inside())
 
 
-def test_a_failed_write_is_a_failed_disk_and_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_is_a_failed_disk_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def inside() -> None:
         node = await bootstrapped(tmp_path, monkeypatch, "storage.write.wal=eio")
         await write(node)
@@ -103,7 +110,9 @@ def test_a_failed_write_is_a_failed_disk_and_ends_nothing(tmp_path: Path, monkey
     asyncio.run(inside())
 
 
-def test_a_frame_without_room_waits_is_told_and_is_written_when_there_is_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_without_room_waits_is_told_and_is_written_when_there_is_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def inside() -> None:
         node = await bootstrapped(tmp_path, monkeypatch, "")
         storage, full = node.storage, [True]
@@ -127,8 +136,11 @@ def test_a_frame_without_room_waits_is_told_and_is_written_when_there_is_some(tm
     asyncio.run(inside())
 
 
-def test_a_disk_that_goes_on_to_the_next_segment_is_not_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rotation takes as long as some syncs, and nothing stands ready meanwhile: the look at the disk came just then."""
+def test_a_disk_that_goes_on_to_the_next_segment_is_not_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rotation takes as long as some syncs, and nothing stands ready meanwhile: the look at the
+    disk came just then."""
 
     async def inside() -> None:
         node = await bootstrapped(tmp_path, monkeypatch, "")
@@ -161,7 +173,9 @@ def test_a_disk_that_goes_on_to_the_next_segment_is_not_full(tmp_path: Path, mon
     asyncio.run(inside())
 
 
-def test_who_asks_for_a_snapshot_is_told_an_index_only_when_it_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_asks_for_a_snapshot_is_told_an_index_only_when_it_is_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def inside() -> None:
         node = await bootstrapped(tmp_path, monkeypatch, "")
         await write(node)
@@ -169,7 +183,9 @@ def test_who_asks_for_a_snapshot_is_told_an_index_only_when_it_is_in_force(tmp_p
         applied = node.replica.applied
         assert await node.admin.execute([b"RAFT.SNAPSHOT"]) >= applied
         assert node.replica.raft.snapshot.index >= applied
-        assert await node.admin.execute([b"RAFT.SNAPSHOT"]) >= applied, "what is in force covers all"
+        assert await node.admin.execute([b"RAFT.SNAPSHOT"]) >= applied, (
+            "what is in force covers all"
+        )
         Failpoints.from_environment()._rules = Failpoints("storage.allocate.snap=enospc")._rules  # type: ignore[union-attr]
         await write(node)
         await until(lambda: node.replica.applied > node.replica.raft.snapshot.index)

@@ -1,4 +1,5 @@
-"""Every setting of a node: what is wrong is refused by name, with its value and what is allowed, before anything is done."""
+"""Every setting of a node: what is wrong is refused by name, with its value and what is allowed,
+before anything is done."""
 
 from __future__ import annotations
 
@@ -15,17 +16,45 @@ FIELDS = msgspec.structs.fields(Settings)
 NUMBERS = [f.name for f in FIELDS if f.type is int]
 TEXTS = [f.name for f in FIELDS if f.type is str]
 ADDRESSES = ("advertise_peer", "advertise_resp", "cache")
-WRONG_NUMBERS = ("", "NaN", "inf", "-1", "1.5", "1_000", "0x10", " 5 ", "²", "many", str(1 << 63), "1" + "0" * 30, "9" * 5_000)
-WRONG_ADDRESSES = ("garbage", ":1", "host:", "host:0", "host:65536", "host:²", "host:+1", "host:" + "1" * 5_000, "a\nb:1")
+WRONG_NUMBERS = (
+    "",
+    "NaN",
+    "inf",
+    "-1",
+    "1.5",
+    "1_000",
+    "0x10",
+    " 5 ",
+    "²",
+    "many",
+    str(1 << 63),
+    "1" + "0" * 30,
+    "9" * 5_000,
+)
+WRONG_ADDRESSES = (
+    "garbage",
+    ":1",
+    "host:",
+    "host:0",
+    "host:65536",
+    "host:²",
+    "host:+1",
+    "host:" + "1" * 5_000,
+    "a\nb:1",
+)
 NEEDED = {"COUNTER_CLUSTER_ID": "ns/clicks", "COUNTER_DATA_DIR": "/data"}
 
 
 def loaded(**values: str) -> Settings:
-    return load([], {**NEEDED, **{f"COUNTER_{name.upper()}": value for name, value in values.items()}})
+    return load(
+        [], {**NEEDED, **{f"COUNTER_{name.upper()}": value for name, value in values.items()}}
+    )
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_a_number_that_makes_no_sense_is_refused_by_name_with_its_value_and_the_limits(name: str) -> None:
+def test_a_number_that_makes_no_sense_is_refused_by_name_with_its_value_and_the_limits(
+    name: str,
+) -> None:
     for value in WRONG_NUMBERS:
         with pytest.raises(SettingsError) as caught:
             loaded(**{name: value})
@@ -53,18 +82,37 @@ def test_an_address_is_host_and_port(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("log_level", "loud", "COUNTER_LOG_LEVEL is 'loud'; one of debug, info, warning, error, critical"),
+        (
+            "log_level",
+            "loud",
+            "COUNTER_LOG_LEVEL is 'loud'; one of debug, info, warning, error, critical",
+        ),
         ("lease_reads", "maybe", "COUNTER_LEASE_READS is 'maybe'; true or false"),
         ("resp_port", "abc", "COUNTER_RESP_PORT is 'abc'; a whole number is needed"),
         ("resp_port", "0", "COUNTER_RESP_PORT is 0; 1 to 65535"),
-        ("patience_ms", "4000", "COUNTER_PATIENCE_MS is 4000; 100 to 3999; stock clients give up at 5 s and would repeat the command"),
+        (
+            "patience_ms",
+            "4000",
+            "COUNTER_PATIENCE_MS is 4000; 100 to 3999; stock clients give up at 5 s and would "
+            "repeat the command",
+        ),
         ("election_ticks", "3000000", "COUNTER_ELECTION_TICKS is 3000000; 3 to 100000"),
-        ("client_bytes", "5", "COUNTER_CLIENT_BYTES is 5; at least 1 MiB, and 0 means a part of the container's memory"),
+        (
+            "client_bytes",
+            "5",
+            "COUNTER_CLIENT_BYTES is 5; at least 1 MiB, and 0 means a part of the container's "
+            "memory",
+        ),
         ("admin_port", "6379", "COUNTER_ADMIN_PORT is 6379; COUNTER_RESP_PORT is the same"),
         ("cluster_port", "7000", "COUNTER_CLUSTER_PORT is 7000; COUNTER_PEER_PORT is the same"),
         ("cluster_id", "x" * 513, f"COUNTER_CLUSTER_ID is '{'x' * 79}…; 513 bytes; at most 512"),
         ("name", "ü" * 127, f"COUNTER_NAME is '{'ü' * 79}…; 254 bytes; at most 253"),
-        ("advertise_peer", "x" * 253 + ":70000", f"COUNTER_ADVERTISE_PEER is '{'x' * 79}…; host:port is needed, with a port of 1 to 65535"),
+        (
+            "advertise_peer",
+            "x" * 253 + ":70000",
+            f"COUNTER_ADVERTISE_PEER is '{'x' * 79}…; host:port is needed, with a port of 1 to "
+            f"65535",
+        ),
     ],
 )
 def test_what_is_allowed_is_told(name: str, value: str, words: str) -> None:
@@ -76,9 +124,12 @@ def test_what_is_allowed_is_told(name: str, value: str, words: str) -> None:
 def test_what_the_operator_may_set_is_taken(tmp_path: Any) -> None:
     """The most that the CounterCluster resource allows."""
     most = {
-        "tick_ms": 1_000, "election_ticks": 100, "snapshot_bytes": 1024 << 20, "max_keys": 100_000_000, "max_producers": 10_000_000,
-        "max_bytes": 1_048_576 << 20, "patience_ms": 3_999, "max_entry_bytes": 16 << 20, "max_pipeline_bytes": 1024 << 20,
-        "client_bytes": 65_536 << 20, "unready_close_s": 3_600, "name": "x" * 253, "cluster_id": "n" * 63 + "/" + "c" * 253,
+        "tick_ms": 1_000, "election_ticks": 100, "snapshot_bytes": 1024 << 20,
+        "max_keys": 100_000_000, "max_producers": 10_000_000,
+        "max_bytes": 1_048_576 << 20, "patience_ms": 3_999, "max_entry_bytes": 16 << 20,
+        "max_pipeline_bytes": 1024 << 20,
+        "client_bytes": 65_536 << 20, "unready_close_s": 3_600, "name": "x" * 253,
+        "cluster_id": "n" * 63 + "/" + "c" * 253,
     }  # fmt: skip
     found = loaded(**{name: str(value) for name, value in most.items()})
     assert {name: getattr(found, name) for name in most} == most
@@ -87,7 +138,16 @@ def test_what_the_operator_may_set_is_taken(tmp_path: Any) -> None:
 
 def test_an_id_of_a_node_is_sixteen_hex_digits_and_nothing_that_python_reads_as_a_number() -> None:
     assert node_id(b"00000000000000Ff") == 255
-    for text in (b"", b"ff", b"-000000000000001", b"+000000000000001", b"0x00000000000001", b" 00000000000001 ", b"0000_0000_0000_1", b"f" * 17):
+    for text in (
+        b"",
+        b"ff",
+        b"-000000000000001",
+        b"+000000000000001",
+        b"0x00000000000001",
+        b" 00000000000001 ",
+        b"0000_0000_0000_1",
+        b"f" * 17,
+    ):
         with pytest.raises(Refused, match="is not 16 hex digits"):
             node_id(text)
 

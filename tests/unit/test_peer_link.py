@@ -1,4 +1,5 @@
-"""Links between nodes: the moment when a connection is gone and nobody has been told yet, and strangers who come in crowds."""
+"""Links between nodes: the moment when a connection is gone and nobody has been told yet, and
+strangers who come in crowds."""
 
 from __future__ import annotations
 
@@ -10,7 +11,17 @@ from typing import cast
 
 import pytest
 import uvloop
-from counter_node.net.peers import FULL_FRAME_BYTES, MAX_DIALS, MAX_UNGREETED, Hello, Link, Peers, Welcome, frame, frames
+from counter_node.net.peers import (
+    FULL_FRAME_BYTES,
+    MAX_DIALS,
+    MAX_UNGREETED,
+    Hello,
+    Link,
+    Peers,
+    Welcome,
+    frame,
+    frames,
+)
 from counter_node.net.pulse import Pulse
 from counter_node.raft.messages import Append, Heartbeat
 from counter_node.raft.types import Entry, EntryKind
@@ -134,7 +145,8 @@ def test_an_entry_of_an_old_log_is_sent_and_taken_though_none_so_large_is_made_a
 
 
 class Mute(asyncio.Protocol):
-    """A proxy's face: passes bytes on, or lets them lie without a word, as dropped packets would look."""
+    """A proxy's face: passes bytes on, or lets them lie without a word, as dropped packets would
+    look."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -217,7 +229,8 @@ async def _several_dials_at_once() -> tuple[int, int, bool]:
 
 
 def test_of_several_dials_under_way_the_first_that_is_welcomed_is_kept() -> None:
-    """Found with dropped packets: each of four dials that came through at once replaced the one before, and lost what that was given."""
+    """Found with dropped packets: each of four dials that came through at once replaced the one
+    before, and lost what that was given."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(_several_dials_at_once()) == (2, 0, True)
 
@@ -229,11 +242,18 @@ async def _options(port_of: str) -> list[int]:
     server = await loop.create_server(peers.inbound, "127.0.0.1", 0)
     link = Link(owner, me, 2, "two", f"127.0.0.1:{server.sockets[0].getsockname()[1]}", None)
     await _until(lambda: bool(peers.callers()) and link.connected, lambda: None)
-    connection = next(iter(peers.callers_open))._transport if port_of == "inbound" else link._connection.transport  # type: ignore[union-attr]
+    connection = (
+        next(iter(peers.callers_open))._transport
+        if port_of == "inbound"
+        else link._connection.transport
+    )  # type: ignore[union-attr]
     assert connection is not None
     found = connection.get_extra_info("socket")
     values = [found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)]
-    values += [found.getsockopt(socket.IPPROTO_TCP, option) for option in (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE)]
+    values += [
+        found.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE)
+    ]
     link.close()
     server.close()
     await peers.close()

@@ -15,7 +15,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_port_is_given_twice_although_nobody_listens_yet() -> None:
-    """Three nodes of a cluster, three ports each: of 400 clusters one had a port twice, and never came up."""
+    """Three nodes of a cluster, three ports each: of 400 clusters one had a port twice, and never
+    came up."""
     given = [port for _ in range(10) for port in ports.free_ports(3)]
     assert len(set(given)) == 30
 
@@ -28,5 +29,7 @@ def test_when_all_were_given_they_are_given_again() -> None:
 def test_too_few_are_an_error_that_says_where() -> None:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 19_007))
-        with pytest.raises(OSError, match=r"fewer than 40 ports between 19000 and 19040 are free on 127\.0\.0\.1"):
+        with pytest.raises(
+            OSError, match=r"fewer than 40 ports between 19000 and 19040 are free on 127\.0\.0\.1"
+        ):
             ports.free_ports(40)

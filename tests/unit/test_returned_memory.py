@@ -1,5 +1,6 @@
-"""What is gone is gone at once: no ring of references leaves it to the collector of garbage, which runs seldom and never
-looks at what a growing node froze. And what is free goes back to the system, in pieces."""
+"""What is gone is gone at once: no ring of references leaves it to the collector of garbage, which
+runs seldom and never looks at what a growing node froze. And what is free goes back to the system,
+in pieces."""
 
 from __future__ import annotations
 
@@ -154,7 +155,11 @@ def test_the_disk_thread_keeps_nothing_of_the_last_job() -> None:
 
     async def inside() -> weakref.ref[Work]:
         done = asyncio.Event()
-        worker = DiskWorker(asyncio.get_running_loop(), cast(Storage, SimpleNamespace(sync=lambda: None)), lambda _: None)
+        worker = DiskWorker(
+            asyncio.get_running_loop(),
+            cast(Storage, SimpleNamespace(sync=lambda: None)),
+            lambda _: None,
+        )
         try:
             work = Work()
             left = weakref.ref(work)

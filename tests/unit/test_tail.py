@@ -23,7 +23,10 @@ SMALL = st.integers(0, 2**64 - 1)
 @given(SMALL, SMALL)
 def test_the_identity_of_a_body_is_what_was_encoded(session: int, number: int) -> None:
     assert batches.identity_of(batches.encode_batch(session, number, [b"k"])) == (session, number)
-    assert batches.identity_of(memoryview(batches.encode_batch(session, number, []))) == (session, number)
+    assert batches.identity_of(memoryview(batches.encode_batch(session, number, []))) == (
+        session,
+        number,
+    )
     assert batches.identity_of(batches.encode_open(number)) == (0, number)
 
 
@@ -33,7 +36,12 @@ def test_the_identity_of_anything_else_is_none_or_harmless(body: bytes) -> None:
 
 
 def test_bodies_without_a_gateway_have_no_identity() -> None:
-    for body in (batches.encode_tick(), batches.encode(batches.Level(3)), batches.encode(batches.Limits(1, 2)), b""):
+    for body in (
+        batches.encode_tick(),
+        batches.encode(batches.Level(3)),
+        batches.encode(batches.Limits(1, 2)),
+        b"",
+    ):
         assert batches.identity_of(body) is None
 
 
@@ -75,8 +83,11 @@ def test_a_batch_that_was_executed_is_not_appended_again() -> None:
     assert node.replica.raft.log.last_index == before
 
 
-def test_a_registration_that_is_on_its_way_is_not_appended_again_and_one_that_was_executed_is() -> None:
-    """Its node may have got a snapshot that holds the first one: then it learns its session from a second one only."""
+def test_a_registration_that_is_on_its_way_is_not_appended_again_and_one_that_was_executed_is() -> (
+    None
+):
+    """Its node may have got a snapshot that holds the first one: then it learns its session from a
+    second one only."""
     node = leader()
     for _ in range(3):
         node.replica.receive(2, Forward(batches.encode_open(77)))
@@ -91,10 +102,22 @@ def test_a_registration_that_is_on_its_way_is_not_appended_again_and_one_that_wa
 
 def test_a_new_leader_knows_what_stands_in_the_log_that_it_has_not_applied() -> None:
     gateway = Gateway(1, is_write=is_write, tick_ms=10, patience_ticks=100, retry_ticks=10)
-    start = Snapshot(SnapshotMeta(1, 1, membership(3)), first_snapshot(membership(3).members[0]).state)
-    node = Replica(Config(1), HardState(1, 0, 1), start, [], gateway=gateway, clock_ms=lambda: 0, randint=lambda low, high: low)
+    start = Snapshot(
+        SnapshotMeta(1, 1, membership(3)), first_snapshot(membership(3).members[0]).state
+    )
+    node = Replica(
+        Config(1),
+        HardState(1, 0, 1),
+        start,
+        [],
+        gateway=gateway,
+        clock_ms=lambda: 0,
+        randint=lambda low, high: low,
+    )
     data = batches.stamp(0, batch(7).body)
-    node.receive(2, Append(1, 1, 1, 1, [Entry(2, 1, EntryKind.DATA, data), Entry(3, 1, EntryKind.NOOP, b"")]))
+    node.receive(
+        2, Append(1, 1, 1, 1, [Entry(2, 1, EntryKind.DATA, data), Entry(3, 1, EntryKind.NOOP, b"")])
+    )
     for _ in range(3):
         if (job := node.turn().job) is not None:
             node.persisted(job)
@@ -112,7 +135,9 @@ def test_a_new_leader_knows_what_stands_in_the_log_that_it_has_not_applied() -> 
     assert node.raft.log.last_index == before + 1
 
 
-def test_who_sent_a_batch_again_is_told_as_soon_as_it_is_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_sent_a_batch_again_is_told_as_soon_as_it_is_committed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     node = leader()
     node.replica.receive(2, batch(1))
     index = node.replica.raft.log.last_index

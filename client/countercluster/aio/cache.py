@@ -1,4 +1,5 @@
-"""Reads from the Redis cache, as far as what is there is fresh enough. In doubt the answer is "ask a node"."""
+"""Reads from the Redis cache, as far as what is there is fresh enough. In doubt the answer is "ask
+a node"."""
 
 from __future__ import annotations
 
@@ -15,19 +16,26 @@ from countercluster.aio.waiting import BOUNDED, limit
 from countercluster.commands import Key
 
 HEARTBEAT = "countercluster:{heartbeat}"
-"""`term index time_ms`: all that was acknowledged before that time, and all up to that index, is in this Redis or absent from it."""
+"""`term index time_ms`: all that was acknowledged before that time, and all up to that index, is in
+this Redis or absent from it."""
 TIMEOUT_S = 0.25
 PAUSE_S = 1.0
 
 
 class AsyncCache:
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        times: dict[str, Any] = {"socket_connect_timeout": TIMEOUT_S, "socket_timeout": TIMEOUT_S if BOUNDED else None}
+        times: dict[str, Any] = {
+            "socket_connect_timeout": TIMEOUT_S,
+            "socket_timeout": TIMEOUT_S if BOUNDED else None,
+        }
         self._client: Any = Redis.from_url(url, **times, retry=Retry(NoBackoff(), 0), **options)
         self._not_before = 0.0
 
-    async def read(self, keys: tuple[Key, ...], max_age_s: float | None, after: int | None) -> list[int | None]:
-        """Values; None where a node must be asked. A cache that does not answer is left alone for a second, so that it slows nobody."""
+    async def read(
+        self, keys: tuple[Key, ...], max_age_s: float | None, after: int | None
+    ) -> list[int | None]:
+        """Values; None where a node must be asked. A cache that does not answer is left alone for a
+        second, so that it slows nobody."""
         nothing: list[int | None] = [None] * len(keys)
         if time.monotonic() < self._not_before:
             return nothing

@@ -25,16 +25,19 @@ T = TypeVar("T")
 class AsyncCounters:
     """Counters of one cluster, for any number of calls at the same time.
 
-    `urls`: one or several addresses of the cluster, `redis://[user:password@]host:port` each (`rediss://` for TLS): its Service, or its nodes. Other
-    nodes are asked for and remembered (`discover`). A call is repeated at the next address until it is answered or `deadline_s` has passed; while a
-    majority of the nodes lives, a failover costs a second or two and no error. At most `connections` calls are under way, the others wait.
+    `urls`: one or several addresses of the cluster, `redis://[user:password@]host:port` each
+    (`rediss://` for TLS): its Service, or its nodes. Other nodes are asked for and remembered
+    (`discover`). A call is repeated at the next address until it is answered or `deadline_s` has
+    passed; while a majority of the nodes lives, a failover costs a second or two and no error. At
+    most `connections` calls are under way, the others wait.
 
-    `exactly_once=False` sends plain commands, and raises OutcomeUnknown as soon as one that was sent is not answered.
-    `cache`: address of the Redis cache, for reads that may be a little old.
-    `options`: those of redis-py's Connection, such as username, password, ssl_ca_certs, ssl_certfile, ssl_keyfile, client_name.
+    `exactly_once=False` sends plain commands, and raises OutcomeUnknown as soon as one that was
+    sent is not answered. `cache`: address of the Redis cache, for reads that may be a little old.
+    `options`: those of redis-py's Connection, such as username, password, ssl_ca_certs,
+    ssl_certfile, ssl_keyfile, client_name.
 
-    Calls raise NotExecuted, OutcomeUnknown, ReplyLost or Refused (LimitReached is one), which are CounterErrors. Times are in seconds.
-    """
+    Calls raise NotExecuted, OutcomeUnknown, ReplyLost or Refused (LimitReached is one), which are
+    CounterErrors. Times are in seconds."""
 
     def __init__(
         self,
@@ -57,32 +60,39 @@ class AsyncCounters:
 
     @classmethod
     def bound(cls, folder: str | Path, **more: Any) -> Self:
-        """By a mounted Secret `<name>-client`: addresses, certificates and password, the cache included. `more`: as for the constructor."""
+        """By a mounted Secret `<name>-client`: addresses, certificates and password, the cache
+        included. `more`: as for the constructor."""
         found = Binding(folder)
         cache = {"cache": found.cache, "cache_options": found.cache_options} if found.cache else {}
         return cls(found.url, **{**cache, **found.options, **more})
 
     def within(self, deadline_s: float) -> Self:
-        """The same counters and connections with another deadline: `counters.within(0.5).incr("k")`."""
+        """The same counters and connections with another deadline:
+        `counters.within(0.5).incr("k")`."""
         other = copy.copy(self)
         other._patience = dataclasses.replace(self._patience, deadline_s=deadline_s)
         return other
 
-    # --- writes -------------------------------------------------------------------------------------------------------------
+    # --- writes -----------------------------------------------------------------------------------
 
-    async def incr(self, key: Key, by: int = 1, *, at_most: int | None = None, window_s: float | None = None) -> int:
+    async def incr(
+        self, key: Key, by: int = 1, *, at_most: int | None = None, window_s: float | None = None
+    ) -> int:
         """Adds `by` and returns the new value. A counter that does not exist starts at 0.
 
-        With `at_most` the value never passes it: LimitReached instead, and nothing is added. With `window_s` a counter that has no expiry gets
-        this one; both together are a rate limit: `incr("calls:alice", at_most=100, window_s=60)`.
-        """
+        With `at_most` the value never passes it: LimitReached instead, and nothing is added. With
+        `window_s` a counter that has no expiry gets this one; both together are a rate limit:
+        `incr("calls:alice", at_most=100, window_s=60)`."""
         return await self._write(commands.incr(key, by, at_most=at_most, window_s=window_s))
 
     async def decr(self, key: Key, by: int = 1, *, at_least: int | None = None) -> int:
-        """Takes `by` away and returns the new value. With `at_least` the value never falls below it: LimitReached instead."""
+        """Takes `by` away and returns the new value. With `at_least` the value never falls below
+        it: LimitReached instead."""
         return await self._write(commands.decr(key, by, at_least=at_least))
 
-    async def add_within(self, key: Key, by: int, *, at_least: int | None = None, at_most: int | None = None) -> Added:
+    async def add_within(
+        self, key: Key, by: int, *, at_least: int | None = None, at_most: int | None = None
+    ) -> Added:
         """Adds as much of `by` as the bounds allow; `Added(value, by)` tells how much that was."""
         return await self._write(commands.add_within(key, by, at_least=at_least, at_most=at_most))
 
@@ -91,7 +101,8 @@ class AsyncCounters:
         await self._write(commands.put(key, value, ttl_s=ttl_s))
 
     async def compare_and_set(self, key: Key, expected: int | None, value: int) -> bool:
-        """Sets the counter if its value is `expected` (None: if there is none), and keeps its expiry. Whether it was set."""
+        """Sets the counter if its value is `expected` (None: if there is none), and keeps its
+        expiry. Whether it was set."""
         return await self._write(commands.compare_and_set(key, expected, value))
 
     async def delete(self, key: Key) -> bool:
@@ -107,23 +118,30 @@ class AsyncCounters:
         return await self._write(commands.persist(key))
 
     async def execute(self, batch: Batch) -> list[Any]:
-        """All commands of the batch as one step, exactly once; their results in order, see Batch."""
+        """All commands of the batch as one step, exactly once; their results in order, see
+        Batch."""
         if not batch.commands:
             return []
         return await self._write(batch.request(), *batch.commands)
 
-    # --- reads --------------------------------------------------------------------------------------------------------------
+    # --- reads ------------------------------------------------------------------------------------
 
-    async def get(self, key: Key, *, max_age_s: float | None = None, after: int | None = None) -> int | None:
-        """The value; None: there is no such counter. At least as new as anything that was acknowledged before the call.
+    async def get(
+        self, key: Key, *, max_age_s: float | None = None, after: int | None = None
+    ) -> int | None:
+        """The value; None: there is no such counter. At least as new as anything that was
+        acknowledged before the call.
 
-        With `max_age_s` it may be so old (as far as the clocks agree), with `after` it is at least as new as that `mark()`; then the cache is
-        asked first, and a node only if the cache has nothing fresh enough.
-        """
+        With `max_age_s` it may be so old (as far as the clocks agree), with `after` it is at least
+        as new as that `mark()`; then the cache is asked first, and a node only if the cache has
+        nothing fresh enough."""
         return (await self.mget([key], max_age_s=max_age_s, after=after))[0]
 
-    async def mget(self, keys: Sequence[Key], *, max_age_s: float | None = None, after: int | None = None) -> list[int | None]:
-        """Several values, of one moment unless some came from the cache and some from a node; otherwise as `get`."""
+    async def mget(
+        self, keys: Sequence[Key], *, max_age_s: float | None = None, after: int | None = None
+    ) -> list[int | None]:
+        """Several values, of one moment unless some came from the cache and some from a node;
+        otherwise as `get`."""
         found: list[int | None] = [None] * len(keys)
         if self._cache is not None and not (max_age_s is None and after is None):
             found = await self._cache.read(tuple(keys), max_age_s, after)
@@ -139,13 +157,16 @@ class AsyncCounters:
         return await self._read(commands.ttl(key))
 
     async def mark(self) -> int:
-        """A point in the history that is after everything acknowledged so far: for `after=`, here or in another process."""
+        """A point in the history that is after everything acknowledged so far: for `after=`, here
+        or in another process."""
         async with self._pool.lane(self._patience.deadline_s) as lane:
-            await lane.read(commands.get("mark"), self._patience)  # a linearizable read: the node that answers has executed all of it
+            await lane.read(
+                commands.get("mark"), self._patience
+            )  # a linearizable read: the node that answers has executed all of it
             command = commands.position()
             return command.meaning(await lane.read(command, self._patience))
 
-    # --- the end ------------------------------------------------------------------------------------------------------------
+    # --- the end ----------------------------------------------------------------------------------
 
     async def close(self) -> None:
         await self._pool.close()
@@ -155,7 +176,12 @@ class AsyncCounters:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self.close()
 
     async def _write(self, command: Command[T], *before: Command[Any]) -> T:
@@ -169,7 +195,8 @@ class AsyncCounters:
 
 
 class _Pool:
-    """Lanes that nobody uses at the moment. Appending to a list and popping from it are single steps in Python, so threads need no lock."""
+    """Lanes that nobody uses at the moment. Appending to a list and popping from it are single
+    steps in Python, so threads need no lock."""
 
     def __init__(self, addresses: Addresses, most: int, discover: bool) -> None:
         if most < 1:

@@ -1,19 +1,25 @@
-"""One connection and one producer id: the place where a command is repeated until its fate is known.
+"""One connection and one producer id: the place where a command is repeated until its fate is
+known.
 
-1. A write travels as `IDMP <producer> <sequence> <command…>`, a batch as `MULTI … IDMP <producer> <sequence> EXEC`. The cluster executes a sequence
-   once and answers every repetition with the first reply.
-2. After an attempt that had no effect, or whose effect is not known (attempts.py), the same sequence is sent again, to the next address, until the
-   deadline.
-3. What is raised at the deadline depends on all attempts: one unknown among them makes the outcome unknown.
-4. A sequence that may have been used is never used for another command. After an unknown outcome, or an interruption such as a cancelled call, the
-   lane goes on with the next sequence of the same producer: the cluster remembers sequences one by one, so one that arrives late counts once at most,
-   whatever came after it. A producer for each interruption would fill the cluster's table of producers.
+1. A write travels as `IDMP <producer> <sequence> <command…>`, a batch as `MULTI … IDMP <producer>
+   <sequence> EXEC`. The cluster executes a sequence once and answers every repetition with the
+   first reply.
+2. After an attempt that had no effect, or whose effect is not known (attempts.py), the same
+   sequence is sent again, to the next address, until the deadline.
+3. What is raised at the deadline depends on all attempts: one unknown among them makes the outcome
+   unknown.
+4. A sequence that may have been used is never used for another command. After an unknown outcome,
+   or an interruption such as a cancelled call, the lane goes on with the next sequence of the same
+   producer: the cluster remembers sequences one by one, so one that arrives late counts once at
+   most, whatever came after it. A producer for each interruption would fill the cluster's table of
+   producers.
 5. A connection with an answer still to come is never used again.
-6. An attempt whose reply did not come in time makes the next one twice as long, as far as the deadline allows: where every reply is slow, a call
-   ends with its reply. The lane remembers this until replies are fast again.
+6. An attempt whose reply did not come in time makes the next one twice as long, as far as the
+   deadline allows: where every reply is slow, a call ends with its reply. The lane remembers this
+   until replies are fast again.
 
-redis-py's own retries are off: it repeats a plain INCR up to eleven times when replies are lost, and each may count.
-"""
+redis-py's own retries are off: it repeats a plain INCR up to eleven times when replies are lost,
+and each may count."""
 
 from __future__ import annotations
 
@@ -63,7 +69,8 @@ class AsyncLane:
         self._slowness = 1  # attempts last so many times `attempt_s`
 
     async def write(self, command: Command[Any], patience: Patience, *before: Command[Any]) -> Any:
-        """The reply of a command, executed exactly once; `before`: the other commands of its transaction.
+        """The reply of a command, executed exactly once; `before`: the other commands of its
+        transaction.
 
         Raises NotExecuted, OutcomeUnknown, ReplyLost or Refused.
         """
@@ -77,8 +84,11 @@ class AsyncLane:
             if self._sent:
                 self._sequence += 1
 
-    async def write_at_most_once(self, command: Command[Any], patience: Patience, *before: Command[Any]) -> Any:
-        """Sends a plain command and never repeats it once it may have had its effect. Raises as `write`."""
+    async def write_at_most_once(
+        self, command: Command[Any], patience: Patience, *before: Command[Any]
+    ) -> Any:
+        """Sends a plain command and never repeats it once it may have had its effect. Raises as
+        `write`."""
         return await self._repeat(command, patience, before, once=True)
 
     async def read(self, command: Command[Any], patience: Patience) -> Any:
@@ -94,14 +104,24 @@ class AsyncLane:
             await drop(connection)
 
     async def _repeat(
-        self, command: Command[Any], patience: Patience, before: tuple[Command[Any], ...] = (), *, stamped: bool = False, once: bool = False
+        self,
+        command: Command[Any],
+        patience: Patience,
+        before: tuple[Command[Any], ...] = (),
+        *,
+        stamped: bool = False,
+        once: bool = False,
     ) -> Any:
         deadline = time.monotonic() + patience.deadline_s
         pause_s = PAUSE_FIRST_S
         unknown = False
         name = spoken(before[0].words) + " …" if before else spoken(command.words)
         while True:
-            words = ("IDMP", self._producer, self._sequence, *command.words) if stamped else command.words
+            words = (
+                ("IDMP", self._producer, self._sequence, *command.words)
+                if stamped
+                else command.words
+            )
             batch = [("MULTI",), *(other.words for other in before), words] if before else [words]
             try:
                 return await self._attempt(batch, patience, deadline)
@@ -109,26 +129,41 @@ class AsyncLane:
                 problem: Exception = error
             except attempts.NoAnswer as error:
                 problem, unknown = error, True
-                self._slowness = min(2 * self._slowness, SLOWEST) if isinstance(error, attempts.TooSlow) else self._slowness
+                self._slowness = (
+                    min(2 * self._slowness, SLOWEST)
+                    if isinstance(error, attempts.TooSlow)
+                    else self._slowness
+                )
             except attempts.Forgotten as error:
                 if unknown:
-                    raise OutcomeUnknown(f"{name}: an attempt was not answered, and then: {error}") from error
+                    raise OutcomeUnknown(
+                        f"{name}: an attempt was not answered, and then: {error}"
+                    ) from error
                 problem = error
                 self._new_producer()
             except attempts.Remembered as error:
                 raise Refused(f"{name}: {error}") from error
             except attempts.Definite as error:
                 text = f"{name}: {error}"
-                raise (OutcomeUnknown(f"an attempt was not answered, and then {text}") if unknown else Refused(text)) from error
+                raise (
+                    OutcomeUnknown(f"an attempt was not answered, and then {text}")
+                    if unknown
+                    else Refused(text)
+                ) from error
             now = time.monotonic()
             if now + pause_s >= deadline or (once and unknown):
-                text = f"{name}: {problem} (deadline {patience.deadline_s:g} s, addresses {self._addresses.shown})"
+                text = (
+                    f"{name}: {problem} (deadline {patience.deadline_s:g} s, addresses "
+                    f"{self._addresses.shown})"
+                )
                 raise (OutcomeUnknown(text) if unknown else NotExecuted(text)) from problem
             self._at += 1
             await sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, PAUSE_MOST_S)
 
-    async def _attempt(self, batch: list[tuple[Word, ...]], patience: Patience, deadline: float) -> Any:
+    async def _attempt(
+        self, batch: list[tuple[Word, ...]], patience: Patience, deadline: float
+    ) -> Any:
         """The last reply of the batch. Raises what attempts.py has, or ReplyLost."""
         settled = False
         try:
@@ -137,7 +172,9 @@ class AsyncLane:
             try:
                 begun = time.monotonic()
                 async with limit(max(0.001, min(patience.attempt_s, deadline - begun))):
-                    await connection.send_packed_command(connection.pack_commands(batch), check_health=False)
+                    await connection.send_packed_command(
+                        connection.pack_commands(batch), check_health=False
+                    )
                 replies = [await self._reply(connection, patience, deadline) for _ in batch]
                 if time.monotonic() - begun < patience.attempt_s / 2:
                     self._slowness = 1
@@ -158,7 +195,8 @@ class AsyncLane:
         return replies[-1]
 
     async def _reply(self, connection: Connection, patience: Patience, deadline: float) -> Any:
-        """A reply, or the error that was answered. What redis-py raises as a lost connection is raised."""
+        """A reply, or the error that was answered. What redis-py raises as a lost connection is
+        raised."""
         left_s = max(0.001, min(patience.attempt_s * self._slowness, deadline - time.monotonic()))
         try:
             return await receive(connection, left_s)
@@ -172,8 +210,13 @@ class AsyncLane:
             if self._connection is None:
                 options = self._addresses.at(self._at)
                 kind = SSLConnection if options.pop("tls") else Connection
-                options |= {"socket_connect_timeout": connect_s, "socket_timeout": answer_s if BOUNDED else None}
-                self._connection = kind(**{"protocol": 2, **options, "retry": Retry(NoBackoff(), 0)})
+                options |= {
+                    "socket_connect_timeout": connect_s,
+                    "socket_timeout": answer_s if BOUNDED else None,
+                }
+                self._connection = kind(
+                    **{"protocol": 2, **options, "retry": Retry(NoBackoff(), 0)}
+                )
                 async with limit(min(connect_s + answer_s, left_s)):
                     await self._connection.connect()
             if self._discover and self._addresses.ask_now():
@@ -184,7 +227,8 @@ class AsyncLane:
         return self._connection
 
     async def _ask_for_others(self, connection: Connection) -> None:
-        """Nodes that do not tell of each other are no error: there are the addresses that were given."""
+        """Nodes that do not tell of each other are no error: there are the addresses that were
+        given."""
         await connection.send_command("CLUSTER", "SHARDS", check_health=False)
         with contextlib.suppress(exceptions.ResponseError):
             self._addresses.learn(await connection.read_response())

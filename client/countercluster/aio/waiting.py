@@ -19,7 +19,8 @@ from redis import exceptions
 from redis.asyncio.connection import Connection, SSLConnection
 
 BOUNDED = False
-"""Whether redis-py's `socket_timeout` bounds what is sent, and what is read outside of `receive`."""
+"""Whether redis-py's `socket_timeout` bounds what is sent, and what is read outside of
+`receive`."""
 
 
 class Places:
@@ -51,8 +52,8 @@ async def limit(timeout_s: float) -> AsyncIterator[None]:
 
 
 async def receive(connection: Connection | SSLConnection, timeout_s: float) -> Any:
-    """The next reply. Raises redis' TimeoutError, where redis-py's own time-out returns None, as if that were the reply, and keeps the connection
-    on which the reply is still to come."""
+    """The next reply. Raises redis' TimeoutError, where redis-py's own time-out returns None, as if
+    that were the reply, and keeps the connection on which the reply is still to come."""
     try:
         async with asyncio.timeout(timeout_s):
             return await connection.read_response(timeout=math.inf)

@@ -1,20 +1,26 @@
 # Made from ../aio/lane.py by client/unasync.py: change it there.
-"""One connection and one producer id: the place where a command is repeated until its fate is known.
+"""One connection and one producer id: the place where a command is repeated until its fate is
+known.
 
-1. A write travels as `IDMP <producer> <sequence> <command…>`, a batch as `MULTI … IDMP <producer> <sequence> EXEC`. The cluster executes a sequence
-   once and answers every repetition with the first reply.
-2. After an attempt that had no effect, or whose effect is not known (attempts.py), the same sequence is sent again, to the next address, until the
-   deadline.
-3. What is raised at the deadline depends on all attempts: one unknown among them makes the outcome unknown.
-4. A sequence that may have been used is never used for another command. After an unknown outcome, or an interruption such as a cancelled call, the
-   lane goes on with the next sequence of the same producer: the cluster remembers sequences one by one, so one that arrives late counts once at most,
-   whatever came after it. A producer for each interruption would fill the cluster's table of producers.
+1. A write travels as `IDMP <producer> <sequence> <command…>`, a batch as `MULTI … IDMP <producer>
+   <sequence> EXEC`. The cluster executes a sequence once and answers every repetition with the
+   first reply.
+2. After an attempt that had no effect, or whose effect is not known (attempts.py), the same
+   sequence is sent again, to the next address, until the deadline.
+3. What is raised at the deadline depends on all attempts: one unknown among them makes the outcome
+   unknown.
+4. A sequence that may have been used is never used for another command. After an unknown outcome,
+   or an interruption such as a cancelled call, the lane goes on with the next sequence of the same
+   producer: the cluster remembers sequences one by one, so one that arrives late counts once at
+   most, whatever came after it. A producer for each interruption would fill the cluster's table of
+   producers.
 5. A connection with an answer still to come is never used again.
-6. An attempt whose reply did not come in time makes the next one twice as long, as far as the deadline allows: where every reply is slow, a call
-   ends with its reply. The lane remembers this until replies are fast again.
+6. An attempt whose reply did not come in time makes the next one twice as long, as far as the
+   deadline allows: where every reply is slow, a call ends with its reply. The lane remembers this
+   until replies are fast again.
 
-redis-py's own retries are off: it repeats a plain INCR up to eleven times when replies are lost, and each may count.
-"""
+redis-py's own retries are off: it repeats a plain INCR up to eleven times when replies are lost,
+and each may count."""
 
 from __future__ import annotations
 
@@ -64,7 +70,8 @@ class Lane:
         self._slowness = 1  # attempts last so many times `attempt_s`
 
     def write(self, command: Command[Any], patience: Patience, *before: Command[Any]) -> Any:
-        """The reply of a command, executed exactly once; `before`: the other commands of its transaction.
+        """The reply of a command, executed exactly once; `before`: the other commands of its
+        transaction.
 
         Raises NotExecuted, OutcomeUnknown, ReplyLost or Refused.
         """
@@ -78,8 +85,11 @@ class Lane:
             if self._sent:
                 self._sequence += 1
 
-    def write_at_most_once(self, command: Command[Any], patience: Patience, *before: Command[Any]) -> Any:
-        """Sends a plain command and never repeats it once it may have had its effect. Raises as `write`."""
+    def write_at_most_once(
+        self, command: Command[Any], patience: Patience, *before: Command[Any]
+    ) -> Any:
+        """Sends a plain command and never repeats it once it may have had its effect. Raises as
+        `write`."""
         return self._repeat(command, patience, before, once=True)
 
     def read(self, command: Command[Any], patience: Patience) -> Any:
@@ -95,14 +105,24 @@ class Lane:
             drop(connection)
 
     def _repeat(
-        self, command: Command[Any], patience: Patience, before: tuple[Command[Any], ...] = (), *, stamped: bool = False, once: bool = False
+        self,
+        command: Command[Any],
+        patience: Patience,
+        before: tuple[Command[Any], ...] = (),
+        *,
+        stamped: bool = False,
+        once: bool = False,
     ) -> Any:
         deadline = time.monotonic() + patience.deadline_s
         pause_s = PAUSE_FIRST_S
         unknown = False
         name = spoken(before[0].words) + " …" if before else spoken(command.words)
         while True:
-            words = ("IDMP", self._producer, self._sequence, *command.words) if stamped else command.words
+            words = (
+                ("IDMP", self._producer, self._sequence, *command.words)
+                if stamped
+                else command.words
+            )
             batch = [("MULTI",), *(other.words for other in before), words] if before else [words]
             try:
                 return self._attempt(batch, patience, deadline)
@@ -110,20 +130,33 @@ class Lane:
                 problem: Exception = error
             except attempts.NoAnswer as error:
                 problem, unknown = error, True
-                self._slowness = min(2 * self._slowness, SLOWEST) if isinstance(error, attempts.TooSlow) else self._slowness
+                self._slowness = (
+                    min(2 * self._slowness, SLOWEST)
+                    if isinstance(error, attempts.TooSlow)
+                    else self._slowness
+                )
             except attempts.Forgotten as error:
                 if unknown:
-                    raise OutcomeUnknown(f"{name}: an attempt was not answered, and then: {error}") from error
+                    raise OutcomeUnknown(
+                        f"{name}: an attempt was not answered, and then: {error}"
+                    ) from error
                 problem = error
                 self._new_producer()
             except attempts.Remembered as error:
                 raise Refused(f"{name}: {error}") from error
             except attempts.Definite as error:
                 text = f"{name}: {error}"
-                raise (OutcomeUnknown(f"an attempt was not answered, and then {text}") if unknown else Refused(text)) from error
+                raise (
+                    OutcomeUnknown(f"an attempt was not answered, and then {text}")
+                    if unknown
+                    else Refused(text)
+                ) from error
             now = time.monotonic()
             if now + pause_s >= deadline or (once and unknown):
-                text = f"{name}: {problem} (deadline {patience.deadline_s:g} s, addresses {self._addresses.shown})"
+                text = (
+                    f"{name}: {problem} (deadline {patience.deadline_s:g} s, addresses "
+                    f"{self._addresses.shown})"
+                )
                 raise (OutcomeUnknown(text) if unknown else NotExecuted(text)) from problem
             self._at += 1
             sleep(pause_s * random.uniform(0.5, 1.0))
@@ -138,7 +171,9 @@ class Lane:
             try:
                 begun = time.monotonic()
                 with limit(max(0.001, min(patience.attempt_s, deadline - begun))):
-                    connection.send_packed_command(connection.pack_commands(batch), check_health=False)
+                    connection.send_packed_command(
+                        connection.pack_commands(batch), check_health=False
+                    )
                 replies = [self._reply(connection, patience, deadline) for _ in batch]
                 if time.monotonic() - begun < patience.attempt_s / 2:
                     self._slowness = 1
@@ -159,7 +194,8 @@ class Lane:
         return replies[-1]
 
     def _reply(self, connection: Connection, patience: Patience, deadline: float) -> Any:
-        """A reply, or the error that was answered. What redis-py raises as a lost connection is raised."""
+        """A reply, or the error that was answered. What redis-py raises as a lost connection is
+        raised."""
         left_s = max(0.001, min(patience.attempt_s * self._slowness, deadline - time.monotonic()))
         try:
             return receive(connection, left_s)
@@ -173,8 +209,13 @@ class Lane:
             if self._connection is None:
                 options = self._addresses.at(self._at)
                 kind = SSLConnection if options.pop("tls") else Connection
-                options |= {"socket_connect_timeout": connect_s, "socket_timeout": answer_s if BOUNDED else None}
-                self._connection = kind(**{"protocol": 2, **options, "retry": Retry(NoBackoff(), 0)})
+                options |= {
+                    "socket_connect_timeout": connect_s,
+                    "socket_timeout": answer_s if BOUNDED else None,
+                }
+                self._connection = kind(
+                    **{"protocol": 2, **options, "retry": Retry(NoBackoff(), 0)}
+                )
                 with limit(min(connect_s + answer_s, left_s)):
                     self._connection.connect()
             if self._discover and self._addresses.ask_now():
@@ -185,7 +226,8 @@ class Lane:
         return self._connection
 
     def _ask_for_others(self, connection: Connection) -> None:
-        """Nodes that do not tell of each other are no error: there are the addresses that were given."""
+        """Nodes that do not tell of each other are no error: there are the addresses that were
+        given."""
         connection.send_command("CLUSTER", "SHARDS", check_health=False)
         with contextlib.suppress(exceptions.ResponseError):
             self._addresses.learn(connection.read_response())

@@ -11,7 +11,8 @@ from typing import Any
 from redis.connection import Connection
 
 BOUNDED = True
-"""Whether redis-py's `socket_timeout` bounds what is sent, and what is read outside of `receive`."""
+"""Whether redis-py's `socket_timeout` bounds what is sent, and what is read outside of
+`receive`."""
 
 
 class Places:

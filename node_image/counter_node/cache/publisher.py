@@ -1,20 +1,27 @@
-"""Publishes committed values to every Redis pod, so that cheap reads need not ask a node. Only the leader publishes.
+"""Publishes committed values to every Redis pod, so that cheap reads need not ask a node. Only the
+leader publishes.
 
 Rules:
-1. A plain `GET key` in Redis gives the plain integer; a key that is not there (evicted, expired, never written) means "ask a node".
-2. Latest value per key per turn: a burst of increments of one key is one write. Redis slow or dead never slows an increment: at most one request
-   per Redis is under way, and what changes meanwhile is merged by key.
-3. Every write goes through a script (script.py) that compares history, term and index with the fence
-   kept in that same Redis. A deposed leader, whose term is older, is refused, and so is one of a history
-   that was given up; the survivor of RAFT.RECOVER is not, whatever its numbers. A new leader writes
-   nothing before it has applied an entry of its own term: until then its values may be older than
-   those that its predecessor published.
-4. The script also answers what the fence was. If it is not exactly what this leader wrote last, somebody else wrote, or Redis lost its memory:
-   the leader refills everything. An empty Redis is noticed in the same way.
-5. The heartbeat key tells what is in Redis for sure: all up to an index, and all that was acknowledged before a time. That time is when a round of
-   the leader through a majority began (`Source.confirm`), not when the leader wrote: one that is cut off still writes, and knows less than it thinks.
+1. A plain `GET key` in Redis gives the plain integer; a key that is not there (evicted, expired,
+   never written) means "ask a node".
+2. Latest value per key per turn: a burst of increments of one key is one write. Redis slow or dead
+   never slows an increment: at most one request per Redis is under way, and what changes meanwhile
+   is merged by key.
+3. Every write goes through a script (script.py) that compares history, term and index with the
+   fence kept in that same Redis. A deposed leader, whose term is older, is refused, and so is one
+   of a history that was given up; the survivor of RAFT.RECOVER is not, whatever its numbers. A new
+   leader writes nothing before it has applied an entry of its own term: until then its values may
+   be older than those that its predecessor published.
+4. The script also answers what the fence was. If it is not exactly what this leader wrote last,
+   somebody else wrote, or Redis lost its memory: the leader refills everything. An empty Redis is
+   noticed in the same way.
+5. The heartbeat key tells what is in Redis for sure: all up to an index, and all that was
+   acknowledged before a time. That time is when a round of the leader through a majority began
+   (`Source.confirm`), not when the leader wrote: one that is cut off still writes, and knows less
+   than it thinks.
 6. A counter that expires does so in Redis too, by itself.
-7. Bounded: changed keys that wait (then a refill takes their place), keys of a refill, keys of one request. Redis itself has its maxmemory.
+7. Bounded: changed keys that wait (then a refill takes their place), keys of a refill, keys of one
+   request. Redis itself has its maxmemory.
 """
 
 from __future__ import annotations
@@ -34,10 +41,15 @@ CONFIRM_S = 0.1
 
 
 class Publisher:
-    """All Redis pods behind one name, looked up again and again as pods come and go. Runs while this node leads."""
+    """All Redis pods behind one name, looked up again and again as pods come and go. Runs while
+    this node leads."""
 
     def __init__(
-        self, target: str, source: Source, staleness: Callable[[float], object] = lambda _: None, secure: Callable[[], dict[str, Any]] = dict
+        self,
+        target: str,
+        source: Source,
+        staleness: Callable[[float], object] = lambda _: None,
+        secure: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self._secure = secure
         self._host, self._port = address(target)
@@ -55,7 +67,8 @@ class Publisher:
 
     @property
     def staleness_s(self) -> float:
-        """Age of the oldest Redis' last confirmed write. There is one at least each HEARTBEAT_S, unless something is wrong."""
+        """Age of the oldest Redis' last confirmed write. There is one at least each HEARTBEAT_S,
+        unless something is wrong."""
         now = time.monotonic()
         return max((now - r.written_s for r in self._replicas.values()), default=0.0)
 
@@ -85,12 +98,15 @@ class Publisher:
         self._tasks = [loop.create_task(self._resolve()), loop.create_task(self._confirm())]
 
     async def stop(self) -> None:
-        """From the first step on nothing more is published; `start` may be called before it has ended."""
+        """From the first step on nothing more is published; `start` may be called before it has
+        ended."""
         tasks, self._tasks = self._tasks, []
         replicas, self._replicas = self._replicas, {}
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *(replica.close() for replica in replicas.values()), return_exceptions=True)
+        await asyncio.gather(
+            *tasks, *(replica.close() for replica in replicas.values()), return_exceptions=True
+        )
 
     def changed(self, keys: Iterable[bytes]) -> None:
         for replica in self._replicas.values():
@@ -107,7 +123,9 @@ class Publisher:
             try:
                 found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
             except OSError as error:
-                log.debug("cache name not found: %s", error)  # those that are known stay: a name server may be down
+                log.debug(
+                    "cache name not found: %s", error
+                )  # those that are known stay: a name server may be down
                 self._unresolved = "" if self._replicas else f"{self._host}: {error}"
             else:
                 try:

@@ -1,4 +1,5 @@
-"""One Redis pod: its own connection, its own changed keys, its own fence. The rules are in publisher.py."""
+"""One Redis pod: its own connection, its own changed keys, its own fence. The rules are in
+publisher.py."""
 
 from __future__ import annotations
 
@@ -26,17 +27,20 @@ MAX_ERROR: Final = 300
 CHUNK_KEYS: Final = 500
 MAX_DIRTY_KEYS: Final = 200_000
 REFILL_MOST_KEYS: Final = 500_000
-"""A cache need not have everything. Other keys come when they change; until then a reader asks a node."""
+"""A cache need not have everything. Other keys come when they change; until then a reader asks a
+node."""
 
 
 class Source(Protocol):
     """What is read of the node."""
 
     def position(self) -> tuple[int, int] | None:
-        """(term, applied index) of a leader that has applied an entry of its own term; None: what it has may be older than what a Redis has."""
+        """(term, applied index) of a leader that has applied an entry of its own term; None: what
+        it has may be older than what a Redis has."""
 
     def histories(self) -> Sequence[str]:
-        """Ids of the histories that led to what it has, the newest last; empty in a cluster without."""
+        """Ids of the histories that led to what it has, the newest last; empty in a cluster
+        without."""
 
     def values(self) -> Mapping[bytes, int]:
         """The live values; read only."""
@@ -48,10 +52,12 @@ class Source(Protocol):
         """UTC is log time plus this."""
 
     def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        """Some names of counters, from a place on, and the place to go on from: 0 when those were all. See counters/keyspace.py."""
+        """Some names of counters, from a place on, and the place to go on from: 0 when those were
+        all. See counters/keyspace.py."""
 
     async def confirm(self) -> bool:
-        """Whether this node still led after the call began, so that what it has applied on return is all that was acknowledged before."""
+        """Whether this node still led after the call began, so that what it has applied on return
+        is all that was acknowledged before."""
 
 
 @dataclasses.dataclass
@@ -67,7 +73,8 @@ class Counts:
 
 FENCED_BY: Final = {
     "stale": "a newer leader publishes",
-    "foreign": "a newer history publishes, or another cluster, which needs a Redis of its own (or this one emptied)",
+    "foreign": "a newer history publishes, or another cluster, which needs a Redis of its own "
+    "(or this one emptied)",
     "this": "nothing is published",
 }
 
@@ -101,14 +108,17 @@ class CacheReplica:
         staleness: Callable[[float], object] = lambda _: None,
         secure: Callable[[], dict[str, Any]] = dict,
     ) -> None:
-        """`as_of_ms`: unix ms before which nothing was acknowledged that this node has not applied. `staleness`: is told, for each publication, the
-        seconds from its oldest change to the answer of Redis. `secure`: options of redis-py for password and TLS."""
+        """`as_of_ms`: unix ms before which nothing was acknowledged that this node has not applied.
+        `staleness`: is told, for each publication, the seconds from its oldest change to the answer
+        of Redis. `secure`: options of redis-py for password and TLS."""
         self.endpoint = f"{host}:{port}"
         self.connected = False
         self.error = ""
         """Why the last publication failed; empty since one has succeeded."""
         self.published_index = 0
-        self.written_s = time.monotonic()  # when it confirmed a write last; at first, when it was found
+        self.written_s = (
+            time.monotonic()
+        )  # when it confirmed a write last; at first, when it was found
         self.counts = counts if counts is not None else Counts()
         self._source = source
         self._as_of_ms = as_of_ms
@@ -148,7 +158,9 @@ class CacheReplica:
         self._wake.set()
 
     async def close(self) -> None:
-        self._closing = True  # redis-py waits by asyncio.wait_for, which loses a cancellation on Python 3.11 when its answer has just come
+        # redis-py waits by asyncio.wait_for, which loses a cancellation on Python 3.11 when its
+        # answer has just come
+        self._closing = True
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
@@ -168,7 +180,12 @@ class CacheReplica:
                 pause_s = PACE_S
             except FencedOff as error:
                 self.counts.fenced += 1
-                log.info("cache: %s: %s", FENCED_BY[str(error).partition(" ")[0]], error, extra={"cache": self.endpoint})
+                log.info(
+                    "cache: %s: %s",
+                    FENCED_BY[str(error).partition(" ")[0]],
+                    error,
+                    extra={"cache": self.endpoint},
+                )
             except LostFence as error:
                 log.info("cache: %s", error, extra={"cache": self.endpoint})
                 pause_s = HEARTBEAT_S
@@ -176,7 +193,10 @@ class CacheReplica:
             except (RedisError, OSError, TimeoutError) as error:
                 if self.connected:
                     log.warning("cache not reached: %s", error, extra={"cache": self.endpoint})
-                self.connected, self.error = False, f"{self.endpoint}: {str(error) or type(error).__name__}"[:MAX_ERROR]
+                self.connected, self.error = (
+                    False,
+                    f"{self.endpoint}: {str(error) or type(error).__name__}"[:MAX_ERROR],
+                )
                 self.counts.failures += 1
             await asyncio.sleep(pause_s)
 
@@ -195,7 +215,8 @@ class CacheReplica:
             self._staleness(time.monotonic() - since)
 
     async def _settle(self, attempt: Attempt) -> None:
-        """The fence tells whether a write was executed whose answer did not come, so that not all must be written again."""
+        """The fence tells whether a write was executed whose answer did not come, so that not all
+        must be written again."""
         fence = await self._client.get(FENCE)
         self._attempt = None
         if fence is None or fence.decode() not in (attempt.fence, attempt.before):
@@ -205,7 +226,8 @@ class CacheReplica:
         self._dirty.update(attempt.keys)
 
     async def _refill(self) -> None:
-        """What is in Redis is made right, then what is not there is written. Until it is done there is no heartbeat: nobody shall rely on it."""
+        """What is in Redis is made right, then what is not there is written. Until it is done there
+        is no heartbeat: nobody shall rely on it."""
         self.counts.refills += 1
         self._refilling = True
         log.info("cache refill", extra={"cache": self.endpoint})
@@ -229,25 +251,43 @@ class CacheReplica:
         self._whole = self._refilling
 
     async def _write_changes(self, *, heartbeat: bool) -> tuple[int, int]:
-        """All that had changed by now. The heartbeat speaks of this moment, so it goes with the last part."""
+        """All that had changed by now. The heartbeat speaks of this moment, so it goes with the
+        last part."""
         position = self._position()
         text = f"{position[0]} {position[1]} {self._as_of_ms()}" if heartbeat else "keep"
         keys = list(self._dirty)
         for start in range(0, max(len(keys), int(heartbeat)), CHUNK_KEYS):
             part = keys[start : start + CHUNK_KEYS]
-            self._dirty.difference_update(part)  # before it is written: what changes from now on is noted anew
+            self._dirty.difference_update(
+                part
+            )  # before it is written: what changes from now on is noted anew
             await self._write(part, text if start + CHUNK_KEYS >= len(keys) else "keep")
         return position
 
     async def _write(self, keys: list[bytes], heartbeat: str) -> None:
         term, index = self._position()
-        values, deadlines, offset_ms = self._source.values(), self._source.deadlines(), self._source.offset_ms()
+        values, deadlines, offset_ms = (
+            self._source.values(),
+            self._source.deadlines(),
+            self._source.offset_ms(),
+        )
         *before, history = self._source.histories() or [""]
-        arguments: list[Any] = [term, index, heartbeat, self._expected, history, "".join(f"{h}," for h in before)]
+        arguments: list[Any] = [
+            term,
+            index,
+            heartbeat,
+            self._expected,
+            history,
+            "".join(f"{h}," for h in before),
+        ]
         for key in keys:
             value = values.get(key)
             deadline = deadlines.get(key)
-            arguments += ("", "") if value is None else (value, "" if deadline is None else deadline + offset_ms)
+            arguments += (
+                ("", "")
+                if value is None
+                else (value, "" if deadline is None else deadline + offset_ms)
+            )
         fence = f"{history}:{term}:{index}" if history else f"{term}:{index}"
         self._attempt = Attempt(fence, self._expected, keys)
         answer = (await self._script(keys=[FENCE, HEARTBEAT, *keys], args=arguments)).decode()
@@ -261,7 +301,10 @@ class CacheReplica:
         self.everything_changed()
         if answer.startswith(("stale", "foreign")):
             raise FencedOff(answer)
-        raise LostFence(f"its fence is {answer.removeprefix('refill ')} instead of {expected}: all is written again")
+        raise LostFence(
+            f"its fence is {answer.removeprefix('refill ')} instead of {expected}: all is "
+            f"written again"
+        )
 
     def _position(self) -> tuple[int, int]:
         position = self._source.position()

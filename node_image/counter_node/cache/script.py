@@ -1,23 +1,25 @@
 """The script that every write to a Redis goes through, and the keys it keeps there.
 
-The fence tells who wrote last: `history:term:index`, or `term:index` of a cluster below level 4, which has no histories (counters/history.py). Within
-a history a later term and index wins. Between histories the one that came out of the other wins, wherever the other had got to: after RAFT.RECOVER a
-survivor's numbers may be smaller than those of the lost ones. Who finds a history that it did not come out of writes nothing: that is a newer one, or
-another cluster's.
+The fence tells who wrote last: `history:term:index`, or `term:index` of a cluster below level 4,
+which has no histories (counters/history.py). Within a history a later term and index wins. Between
+histories the one that came out of the other wins, wherever the other had got to: after RAFT.RECOVER
+a survivor's numbers may be smaller than those of the lost ones. Who finds a history that it did not
+come out of writes nothing: that is a newer one, or another cluster's.
 
-KEYS: fence, heartbeat, keys…
-ARGV: term, index, what becomes of the heartbeat ("keep", "drop" or its new text), expected fence ("" for a refill), history ("" for none), the
-      histories before it with a comma behind each; then two for each key: its value ("" deletes it) and its deadline in unix ms ("" for none).
-Answers "ok", "stale <fence>" (a newer leader wrote), "foreign <fence>" (of a history that did not lead here) or "refill <fence>" (not what the caller
-wrote last); with the latter three nothing was written.
-"""
+KEYS: fence, heartbeat, keys… ARGV: term, index, what becomes of the heartbeat ("keep", "drop" or
+its new text), expected fence ("" for a refill), history ("" for none), the
+      histories before it with a comma behind each; then two for each key: its value ("" deletes it)
+      and its deadline in unix ms ("" for none).
+Answers "ok", "stale <fence>" (a newer leader wrote), "foreign <fence>" (of a history that did not
+lead here) or "refill <fence>" (not what the caller wrote last); with the latter three nothing was
+written."""
 
 from __future__ import annotations
 
 FENCE = "countercluster:{fence}"
 HEARTBEAT = "countercluster:{heartbeat}"
-"""`term index time_ms`: whatever was acknowledged before that time, and all up to that index, is in this Redis as it was then or newer, or absent
-from it. Not there while a Redis is being refilled."""
+"""`term index time_ms`: whatever was acknowledged before that time, and all up to that index, is in
+this Redis as it was then or newer, or absent from it. Not there while a Redis is being refilled."""
 PREFIX = b"countercluster:{"
 
 SCRIPT = """

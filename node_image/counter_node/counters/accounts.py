@@ -1,4 +1,5 @@
-"""What each user has of the counters, and may have: its account. Part of the replicated state, since level 4.
+"""What each user has of the counters, and may have: its account. Part of the replicated state,
+since level 4.
 
 1. A counter belongs to the user whose command made it, if that user had a limit then, until the
    counter is gone. Others may add to it, set it or give it an expiry meanwhile. All other counters
@@ -6,8 +7,8 @@
 2. An account counts those counters and what they take, expiries included, in the units of
    weights.py. So what one user has follows from the entries of the log alone.
 3. A command is refused, before it changes anything, what would take the account of its user past a
-   limit: a counter more, or an expiry for a counter of its own. What exists goes on: it is added to,
-   read and deleted.
+   limit: a counter more, or an expiry for a counter of its own. What exists goes on: it is added
+   to, read and deleted.
 4. The producers of a user (producers.py) are bounded by its limit of bytes too, but by themselves:
    counters up to the limit leave room to say IDMP, and the other way round.
 5. Limits come through the log (batches.UserLimits), as all replicas must refuse alike. A limit that
@@ -36,7 +37,8 @@ TOO_MANY_BYTES: Final = (
     b" Delete some, or have the limit raised"
 )
 TOO_MANY_PRODUCERS: Final = (
-    b"OOM user %s has producers of IDMP that take %d bytes and may have %d (limits.bytes); it was not"
+    b"OOM user %s has producers of IDMP that take %d bytes and may have %d (limits.bytes); it "
+    b"was not"
     b" executed. Each is forgotten 24 hours after its last request; or have the limit raised"
 )
 Row = tuple[int, bytes, int | None, int | None]
@@ -63,7 +65,11 @@ class Account:
         if keys and self.most_keys is not None and self.keys + keys > self.most_keys:
             return "keys"
         most = self.most_bytes
-        return "bytes" if size_bytes and most is not None and self.size_bytes + size_bytes > most else ""
+        return (
+            "bytes"
+            if size_bytes and most is not None and self.size_bytes + size_bytes > most
+            else ""
+        )
 
     def refusal(self, limit: str) -> Failure:
         self.refused[limit] += 1
@@ -73,7 +79,8 @@ class Account:
 
 
 class Accounts:
-    """`owners`: the number of the account that each counter belongs to, of those that belong to one."""
+    """`owners`: the number of the account that each counter belongs to, of those that belong to
+    one."""
 
     def __init__(self) -> None:
         self.owners: Table[int] = Table()

@@ -1,4 +1,5 @@
-"""What an entry of the log holds: eight bytes of log time in ms, then one of the bodies below as MessagePack."""
+"""What an entry of the log holds: eight bytes of log time in ms, then one of the bodies below as
+MessagePack."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from typing import Any
 import msgspec
 
 Op = Any
-"""One command: a list, [opcode, arguments…] (ops.py); or bytes, a key alone, the increment by one of that counter. Nearly all commands are such."""
+"""One command: a list, [opcode, arguments…] (ops.py); or bytes, a key alone, the increment by one
+of that counter. Nearly all commands are such."""
 
 
 class Batch(msgspec.Struct, array_like=True, tag=0, frozen=True, gc=False):
@@ -44,15 +46,16 @@ class Limits(msgspec.Struct, array_like=True, tag=4, frozen=True, gc=False):
 
 class Jump(msgspec.Struct, array_like=True, tag=5, frozen=True, gc=False):
     """After a full stop: log time moves on to this, if it is ahead. `gap`: from here on it is known
-    that more may have to be made up for; what is given a time to live meanwhile keeps it. Since level 4."""
+    that more may have to be made up for; what is given a time to live meanwhile keeps it. Since
+    level 4."""
 
     elapsed_ms: int
     gap: bool
 
 
 class Calendar(msgspec.Struct, array_like=True, tag=6, frozen=True, gc=False):
-    """From here on UTC is log time plus this. Moves no deadline. `agreed`: a majority of the voters'
-    clocks says so, or an administrator. Since level 4."""
+    """From here on UTC is log time plus this. Moves no deadline. `agreed`: a majority of the
+    voters' clocks says so, or an administrator. Since level 4."""
 
     offset_ms: int
     agreed: bool = True
@@ -65,13 +68,15 @@ class Begin(msgspec.Struct, array_like=True, tag=9, frozen=True, gc=False):
 
 
 class Bytes(msgspec.Struct, array_like=True, tag=7, frozen=True, gc=False):
-    """The leader's limit of what the state may take, in the units of weights.py; 0: none. Since level 4."""
+    """The leader's limit of what the state may take, in the units of weights.py; 0: none. Since
+    level 4."""
 
     max_bytes: int
 
 
 LimitsRow = tuple[bytes, int | None, int | None]
-"""A user, the counters that it may have, and their bytes; None: as many as all together may have."""
+"""A user, the counters that it may have, and their bytes; None: as many as all together may
+have."""
 
 
 class UserLimits(msgspec.Struct, array_like=True, tag=8, frozen=True, gc=False):
@@ -107,13 +112,16 @@ def stamp(time_ms: int, body: bytes) -> bytes:
 
 
 _IDENTITY_BYTES = 32
-_ARRAY, _OPEN_ARRAY = 0x94, 0x92  # of a Batch and of an OpenSession; what they hold first is the tag
+_ARRAY, _OPEN_ARRAY = (
+    0x94,
+    0x92,
+)  # of a Batch and of an OpenSession; what they hold first is the tag
 _UNSIGNED = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
 
 
 def identity_of(body: bytes | memoryview) -> tuple[int, int] | None:
-    """Whose body this is, without a look at its commands: (session, number) of a batch, (0, nonce) of a registration (0 is no session); None of
-    all others. Never raises."""
+    """Whose body this is, without a look at its commands: (session, number) of a batch, (0, nonce)
+    of a registration (0 is no session); None of all others. Never raises."""
     head = bytes(body[:_IDENTITY_BYTES])
     if head[:2] == bytes((_ARRAY, 0)):
         session, at = _unsigned(head, 2)
@@ -147,13 +155,16 @@ class OutcomeKind(enum.Enum):
     EXECUTED = "executed"
     DUPLICATE = "duplicate"  # this number was executed before
     GAP = "gap"  # a number before it was not executed yet
-    UNKNOWN_SESSION = "unknown session"  # never registered, or evicted: not executed, and never will be
+    UNKNOWN_SESSION = (
+        "unknown session"  # never registered, or evicted: not executed, and never will be
+    )
     SESSION_OPENED = "session opened"
     TICKED = "ticked"
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of an entry. `replies` has one reply for each command of a batch of one's own that was executed."""
+    """What became of an entry. `replies` has one reply for each command of a batch of one's own
+    that was executed."""
 
     kind: OutcomeKind
     session: int = 0

@@ -1,12 +1,15 @@
 """A snapshot's bytes, made piece by piece while the state goes on changing.
 
-A million counters take tens of milliseconds to encode, and the remembered sequences of 100,000 producers more than a second; a turn of the loop must
-not. So a dump walks along the index of names, and the state keeps for it what a counter was before its first change since, and which names went
-(notes.py), and the producers what a row was. A name without such a note is as it was. Sessions and watches are few, and encoded when the dump begins.
+A million counters take tens of milliseconds to encode, and the remembered sequences of 100,000
+producers more than a second; a turn of the loop must not. So a dump walks along the index of names,
+and the state keeps for it what a counter was before its first change since, and which names went
+(notes.py), and the producers what a row was. A name without such a note is as it was. Sessions and
+watches are few, and encoded when the dump begins.
 
-The bytes are exactly those that encoding the whole state at that moment would have given: an array of format, log time, values, deadlines, sessions,
-producers, and then what restore.py names. Counters come in the order of the index, which follows from their names alone, and so is the same on every
-replica. (The order of sessions and producers is state: the first is the one idle longest.)
+The bytes are exactly those that encoding the whole state at that moment would have given: an array
+of format, log time, values, deadlines, sessions, producers, and then what restore.py names.
+Counters come in the order of the index, which follows from their names alone, and so is the same on
+every replica. (The order of sessions and producers is state: the first is the one idle longest.)
 """
 
 from __future__ import annotations
@@ -31,18 +34,33 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Dump:
-    def __init__(self, state: State, sessions: Sessions, producers: Producers, before_gap: list[Any], after_gap: list[Any]) -> None:
-        """`before_gap`, `after_gap`: what follows the tables, without the names of the gap between the two, and without
-        the owners (accounts.py), which come last."""
+    def __init__(
+        self,
+        state: State,
+        sessions: Sessions,
+        producers: Producers,
+        before_gap: list[Any],
+        after_gap: list[Any],
+    ) -> None:
+        """`before_gap`, `after_gap`: what follows the tables, without the names of the gap between
+        the two, and without the owners (accounts.py), which come last."""
         self._state, self._producers = state, producers
-        self._values, self._deadlines, self._gap, self._index = state.values, state.deadlines, state.since_gap, state.index
+        self._values, self._deadlines, self._gap, self._index = (
+            state.values,
+            state.deadlines,
+            state.since_gap,
+            state.index,
+        )
         self._owners = state.accounts.owners
         self._notes = state.begin_notes()
         in_gap = None if self._gap is None else len(self._gap)
         self._counts = len(self._values), len(self._deadlines), in_gap, len(self._owners)
         self._names: list[Name] | None = producers.begin_notes()
         self._sessions = _encode(sessions.dump())
-        self._before_gap, self._after_gap = b"".join(map(_encode, before_gap)), b"".join(map(_encode, after_gap))
+        self._before_gap, self._after_gap = (
+            b"".join(map(_encode, before_gap)),
+            b"".join(map(_encode, after_gap)),
+        )
         fields = 8 + len(before_gap) + len(after_gap)
         self._out = [array_header(fields), _encode(FORMAT), _encode(state.time_ms)]
         self._pieces: Iterator[bool] = self._work()
@@ -82,12 +100,19 @@ class Dump:
         self._out += [map_header(self._counts[1]), *deadlines, self._sessions]
         yield from self._rows()
         in_gap = self._counts[2]
-        self._out += [self._before_gap, _encode(None) if in_gap is None else array_header(in_gap), *gap, self._after_gap]
+        self._out += [
+            self._before_gap,
+            _encode(None) if in_gap is None else array_header(in_gap),
+            *gap,
+            self._after_gap,
+        ]
         self._out += [map_header(self._counts[3]), *owners]
         self.close()
         yield True
 
-    def _counters(self, deadlines: list[bytes], gap: list[bytes], owners: list[bytes]) -> Iterator[bool]:
+    def _counters(
+        self, deadlines: list[bytes], gap: list[bytes], owners: list[bytes]
+    ) -> Iterator[bool]:
         """One walk for all four tables of counters."""
         out = self._out
         out.append(map_header(self._counts[0]))
@@ -132,7 +157,9 @@ class Dump:
         names = self._names
         self._out.append(array_header(len(names)))
         for start in range(0, len(names), ROWS):
-            self._out.append(b"".join(map(self._producers.row_of_then, names[start : start + ROWS])))
+            self._out.append(
+                b"".join(map(self._producers.row_of_then, names[start : start + ROWS]))
+            )
             yield False
 
 

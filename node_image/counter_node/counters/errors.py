@@ -8,4 +8,5 @@ class SnapshotFormatError(Exception):
 
 
 class UnknownOperationError(Exception):
-    """The log holds an operation of a newer version. Going on without it would make this replica differ: the node must stop."""
+    """The log holds an operation of a newer version. Going on without it would make this replica
+    differ: the node must stop."""

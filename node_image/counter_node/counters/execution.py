@@ -1,8 +1,9 @@
 """Executing commands in slices: those of an entry, and reads.
 
-What a command costs follows from what it names (`weight`), not from a clock, as this room knows none. Between two commands, and in the middle of one
-that is heavy by itself (a DEL of 100,000 names, a transaction of thousands), a slice may end, and the loop of the node looks after its peers. Nobody
-sees the state of such a moment, but for KEYS, which walks over all counters as SCAN does.
+What a command costs follows from what it names (`weight`), not from a clock, as this room knows
+none. Between two commands, and in the middle of one that is heavy by itself (a DEL of 100,000
+names, a transaction of thousands), a slice may end, and the loop of the node looks after its peers.
+Nobody sees the state of such a moment, but for KEYS, which walks over all counters as SCAN does.
 """
 
 from __future__ import annotations
@@ -23,14 +24,30 @@ from counter_node.counters.state import MOST_LOOKED_AT, State
 from counter_node.counters.within import Search, walk_of
 
 SLICE: Final = 1_500
-"""Weight of what is executed in one slice: some 3 ms, up to 10 where most are new counters and the machine is busy."""
+"""Weight of what is executed in one slice: some 3 ms, up to 10 where most are new counters and the
+machine is busy."""
 _NAMES: Final = frozenset({o.DEL, o.MGET, o.EXISTS, o.MSET})
 _WALKING: Final = frozenset({o.KEYS, o.WITHIN})
 """As reads of their own they may have to walk over all counters."""
 _PIECE: Final = 500
 _PLAIN_WEIGHT: Final = 2
-_PLAIN: Final = {code: o.EXECUTE[code] for code in (o.INCRBY, o.GET, o.SET, o.EXPIRE, o.TTL, o.PERSIST, o.INCREX, o.GETDEL, o.GETEX, o.TYPE)}
-"""Each is of level 1, costs `_PLAIN_WEIGHT` and looks at one counter: what can be said of these need not be asked of each."""
+_PLAIN: Final = {
+    code: o.EXECUTE[code]
+    for code in (
+        o.INCRBY,
+        o.GET,
+        o.SET,
+        o.EXPIRE,
+        o.TTL,
+        o.PERSIST,
+        o.INCREX,
+        o.GETDEL,
+        o.GETEX,
+        o.TYPE,
+    )
+}
+"""Each is of level 1, costs `_PLAIN_WEIGHT` and looks at one counter: what can be said of these
+need not be asked of each."""
 Steps = Generator[None, None, Any]
 
 
@@ -57,11 +74,14 @@ def weight(op: Op) -> int:
 
 
 class Work:
-    """Commands that are being executed. `replies`: where they are added; None for a batch of another gateway, which nobody here waits for."""
+    """Commands that are being executed. `replies`: where they are added; None for a batch of
+    another gateway, which nobody here waits for."""
 
     __slots__ = ("at", "commands", "outcome", "replies", "spent", "steps")
 
-    def __init__(self, commands: list[Op], replies: list[Any] | None, outcome: Outcome | None = None) -> None:
+    def __init__(
+        self, commands: list[Op], replies: list[Any] | None, outcome: Outcome | None = None
+    ) -> None:
         self.commands = commands
         self.replies = replies
         self.outcome = outcome
@@ -82,9 +102,12 @@ class Execution:
         self._producers = producers
 
     def allow(self, level: int, what: str) -> None:
-        """An operation of a level that the cluster has not reached means that somebody proposed what others may not know."""
+        """An operation of a level that the cluster has not reached means that somebody proposed
+        what others may not know."""
         if level > self.knows:
-            raise UnknownOperationError(f"{what} is of level {level} and this version knows {self.knows}; upgrade this node")
+            raise UnknownOperationError(
+                f"{what} is of level {level} and this version knows {self.knows}; upgrade this node"
+            )
         assert level <= self.level, f"{what} is of level {level}, and the cluster at {self.level}"
 
     def slice(self, work: Work) -> bool:
@@ -159,7 +182,9 @@ class Execution:
             return [self.execute(inner) for inner in op[2]] if self._unbroken(op[1]) else NO_LIST
         execute = o.EXECUTE.get(code)
         if execute is None:
-            raise UnknownOperationError(f"operation {code} is not known to this version; upgrade this node")
+            raise UnknownOperationError(
+                f"operation {code} is not known to this version; upgrade this node"
+            )
         if code > o.LAST_OF_LEVEL_1:
             self.allow(OPCODES[code], f"operation {code}")
         return execute(state, op)
@@ -183,7 +208,8 @@ class Execution:
             state.actor = None
 
     def _steps(self, op: Op) -> Steps:
-        """A heavy command, with a pause after each piece of it. Whatever is refused is refused before anything is changed."""
+        """A heavy command, with a pause after each piece of it. Whatever is refused is refused
+        before anything is changed."""
         if type(op) is bytes:
             return self.execute(op)
         code = op[0]
@@ -219,7 +245,9 @@ class Execution:
                 spent = 0
                 yield
             spent += heavy
-            replies.append((yield from self._steps(inner)) if heavy > SLICE else self.execute(inner))
+            replies.append(
+                (yield from self._steps(inner)) if heavy > SLICE else self.execute(inner)
+            )
         return replies
 
     def _unbroken(self, watch: bytes) -> bool:
@@ -230,13 +258,18 @@ class Execution:
         return state.watches.end(watch)
 
     def _place(self, op: Op) -> Any:
-        """Where the answer is going to be kept, or the answer of an IDMP that is not executed now."""
+        """Where the answer is going to be kept, or the answer of an IDMP that is not executed
+        now."""
         state, producers = self.state, self._producers
         if op[0] == o.IDMP:
             return producers.place(op[1], op[2], state.running_ms)
         self.allow(OPCODES[o.IDMP_OF], "IDMP with a user")
         _, user, name, sequence, _ = op
-        if state.max_bytes and not producers.known(user, name) and state.heavy(len(name) + weights.PRODUCER):
+        if (
+            state.max_bytes
+            and not producers.known(user, name)
+            and state.heavy(len(name) + weights.PRODUCER)
+        ):
             return o.too_heavy(state)
         return producers.place_of(user, name, sequence, state.running_ms)
 
@@ -246,7 +279,8 @@ class Execution:
 
 
 class Reading:
-    """Reads that are answered in slices. Where `atomic` is true no entry may be applied before the next step."""
+    """Reads that are answered in slices. Where `atomic` is true no entry may be applied before the
+    next step."""
 
     def __init__(self, execution: Execution, ops: list[Op]) -> None:
         """Raises ValueError for an operation that would change something."""

@@ -1,9 +1,9 @@
 """Histories: which run of the log the state came from. Part of the replicated state, since level 4.
 
-A term and an index name an entry only within one history. RAFT.RECOVER lets a survivor go on from its
-own log and gives up what only the others had, so the same numbers stand for other entries afterwards.
-So every history has a random id, which whoever keeps a position keeps with it: the cache's fence, a
-peer that says "you were removed", the status.
+A term and an index name an entry only within one history. RAFT.RECOVER lets a survivor go on from
+its own log and gives up what only the others had, so the same numbers stand for other entries
+afterwards. So every history has a random id, which whoever keeps a position keeps with it: the
+cache's fence, a peer that says "you were removed", the status.
 
 1. A history begins once: when a cluster is formed, when RAFT.RECOVER gives up the others, or, for a
    cluster that was formed by an older version, when it reaches level 4.

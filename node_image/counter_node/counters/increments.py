@@ -1,8 +1,8 @@
-"""Increments by one of counters that exist: nearly all that is ever executed, so without a call for each.
+"""Increments by one of counters that exist: nearly all that is ever executed, so without a call for
+each.
 
-`increments` is here in Python, and compiled (`fast/increments.pyx`) where that was done and `COUNTER_PURE` is not set. Both do the same, and the
-tests of the state machine run on both.
-"""
+`increments` is here in Python, and compiled (`fast/increments.pyx`) where that was done and
+`COUNTER_PURE` is not set. Both do the same, and the tests of the state machine run on both."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from counter_node.counters.state import MAX, State
 
 
 def increments(state: State, commands: list[Op], at: int, replies: list[Any] | None) -> int:
-    """Executes `commands` from position `at` on until one is something else, and returns the position of that one. Replies are added to `replies`;
-    None: nobody waits for them. While something is due and not removed, all go the long way, which looks at deadlines."""
+    """Executes `commands` from position `at` on until one is something else, and returns the
+    position of that one. Replies are added to `replies`; None: nobody waits for them. While
+    something is due and not removed, all go the long way, which looks at deadlines."""
     if state.backlog:
         return at
     values, dirty, careful = state.values, state.dirty, state.careful

@@ -1,15 +1,18 @@
-"""Walking over all keys, a page at a time, while they come and go; and the patterns of KEYS and SCAN.
+"""Walking over all keys, a page at a time, while they come and go; and the patterns of KEYS and
+SCAN.
 
-A key's place is the CRC-32 of its name. SCAN walks the places upwards, and its cursor is the next place to look at, so that:
+A key's place is the CRC-32 of its name. SCAN walks the places upwards, and its cursor is the next
+place to look at, so that:
 
 1. A key that is there during the whole walk is told, exactly once.
 2. A cursor means the same on every node, and after a restart.
-3. What a page holds follows from the keys, the cursor and the count alone. (A reply may be kept in the replicated state, see producers.py.)
+3. What a page holds follows from the keys, the cursor and the count alone. (A reply may be kept in
+   the replicated state, see producers.py.)
 
-Keys are kept in buckets of neighbouring places, as finding a page in an unordered table would mean looking at all of it. They are kept so from the
-first key on, and a bucket that is full is parted in two, so that nothing is ever made anew while clients wait: a new key costs a microsecond at most,
-one that exists already costs nothing.
-"""
+Keys are kept in buckets of neighbouring places, as finding a page in an unordered table would mean
+looking at all of it. They are kept so from the first key on, and a bucket that is full is parted in
+two, so that nothing is ever made anew while clients wait: a new key costs a microsecond at most,
+one that exists already costs nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ from typing import Final
 PLACES: Final = 1 << 32
 MOST_PER_BUCKET: Final = 128
 _FIRST_PER_BUCKET: Final = 48
-"""On average, of an index made of many keys at once: most buckets then take some more before they are parted."""
+"""On average, of an index made of many keys at once: most buckets then take some more before they
+are parted."""
 ROOM_PIECE: Final = 20_000
 """Buckets made at a time."""
 Match = Callable[[bytes], bool]
@@ -66,7 +70,8 @@ class KeyIndex:
             self._part(number)
 
     def _part(self, number: int) -> None:
-        """In the middle of its places. One half may still be too long; then the next key parts it again."""
+        """In the middle of its places. One half may still be too long; then the next key parts it
+        again."""
         starts, bucket, place = self._starts, self.buckets[number], zlib.crc32
         end = starts[number + 1] if number + 1 < len(starts) else PLACES
         middle = (starts[number] + end) // 2
@@ -84,8 +89,9 @@ class KeyIndex:
             del self.buckets[number], self._starts[number]
 
     def run(self, cursor: int, least: int) -> tuple[int, list[bytes]]:
-        """Keys from `cursor` on in the order of the index, so many at least if there are as many, and where they end (0: that was all). What is found
-        follows, by and large, from the buckets; only the order does not."""
+        """Keys from `cursor` on in the order of the index, so many at least if there are as many,
+        and where they end (0: that was all). What is found follows, by and large, from the buckets;
+        only the order does not."""
         starts, buckets = self._starts, self.buckets
         number = bisect_right(starts, cursor) - 1
         found = in_order([key for key in buckets[number] if zlib.crc32(key) >= cursor])
@@ -94,7 +100,8 @@ class KeyIndex:
         return (starts[number] if number < len(buckets) else 0), found
 
     def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        """The next cursor (0: that was all) and `count` keys from `cursor` on, if there are as many; more when keys share the last place."""
+        """The next cursor (0: that was all) and `count` keys from `cursor` on, if there are as
+        many; more when keys share the last place."""
         found: list[bytes] = []
         last = -1
         for place, key in self._from(cursor):
@@ -106,7 +113,9 @@ class KeyIndex:
 
     def _from(self, cursor: int) -> Iterator[tuple[int, bytes]]:
         for number in range(bisect_right(self._starts, cursor) - 1, len(self.buckets)):
-            yield from sorted((place, key) for key in self.buckets[number] if (place := zlib.crc32(key)) >= cursor)
+            yield from sorted(
+                (place, key) for key in self.buckets[number] if (place := zlib.crc32(key)) >= cursor
+            )
 
 
 def in_order(keys: Iterable[bytes]) -> list[bytes]:
@@ -127,7 +136,8 @@ def matching(keys: Iterable[bytes], pattern: bytes | None) -> list[bytes]:
 @lru_cache(maxsize=1_024)
 def match_of(patterns: tuple[bytes, ...]) -> Match:
     """Whether a name matches one of the patterns. A name, and one that ends in the only star, are
-    compared as they are: to compile three hundred takes 20 ms, and whoever asks first would wait."""
+    compared as they are: to compile three hundred takes 20 ms, and whoever asks first would
+    wait."""
     names = frozenset(p for p in patterns if _SPECIAL.isdisjoint(p))
     begins = {p: p[:-1] for p in patterns if p.endswith(b"*") and _SPECIAL.isdisjoint(p[:-1])}
     heads = tuple(begins.values())
@@ -140,8 +150,9 @@ def match_of(patterns: tuple[bytes, ...]) -> Match:
 
 @lru_cache(maxsize=64)
 def compiled(pattern: bytes) -> re.Pattern[bytes]:
-    """`*`, `?`, `[a-c]`, `[^a]`, and a backslash before what is meant as it is. Never backtracks further than one star: every star but the last
-    takes the shortest text that lets what follows it match, and keeps to it."""
+    """`*`, `?`, `[a-c]`, `[^a]`, and a backslash before what is meant as it is. Never backtracks
+    further than one star: every star but the last takes the shortest text that lets what follows it
+    match, and keeps to it."""
     pieces: list[bytes] = [b""]  # what stands between the stars
     at = 0
     while at < len(pattern):
@@ -168,7 +179,8 @@ def compiled(pattern: bytes) -> re.Pattern[bytes]:
 
 
 def _class(pattern: bytes, at: int) -> tuple[bytes, int]:
-    """What follows a `[`, as a regular expression, and where it ends. One that is never closed ends with the pattern, as in Redis."""
+    """What follows a `[`, as a regular expression, and where it ends. One that is never closed ends
+    with the pattern, as in Redis."""
     negated = pattern[at : at + 1] == b"^"
     at += negated
     members = bytearray()

@@ -1,8 +1,9 @@
-"""KEYS, and whoever else wants all names, in slices: a walk over the index, page by page, while counters come and go.
+"""KEYS, and whoever else wants all names, in slices: a walk over the index, page by page, while
+counters come and go.
 
-A counter that is there during the whole walk is told once, and one that comes or goes may be told or not: the promise of SCAN. The names are kept as
-the protocol has them, which is the same in both its versions, so that nobody has to go through a million of them at once.
-"""
+A counter that is there during the whole walk is told once, and one that comes or goes may be told
+or not: the promise of SCAN. The names are kept as the protocol has them, which is the same in both
+its versions, so that nobody has to go through a million of them at once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
 """What a dump needs of its moment, kept by the state while the dump is made (dump.py).
 
-before   name → value, deadline, whether its time to live was given since the gap began, and owner, of what has changed since; None: there was
+before   name → value, deadline, whether its time to live was given since the gap began, and owner,
+         of what has changed since; None: there was
          none
-gone     names that went since, by their place in the index: the walk over the index does not meet them any more. (Some came back.)
+gone     names that went since, by their place in the index: the walk over the index does not meet
+         them any more. (Some came back.)
 waste    tables of that moment, once nobody but the dump needs them
 """
 
@@ -37,4 +39,6 @@ class Notes:
         if not self._gone:
             return []
         cells = range(begin >> _CELL_BITS, ((end - 1) >> _CELL_BITS) + 1)
-        return [key for cell in cells for key in self._gone.get(cell, ()) if begin <= crc32(key) < end]
+        return [
+            key for cell in cells for key in self._gone.get(cell, ()) if begin <= crc32(key) < end
+        ]

@@ -1,7 +1,10 @@
-"""The operations of the state machine: numbers that are written to the log (so they never change their meaning), constructors, and what they do.
+"""The operations of the state machine: numbers that are written to the log (so they never change
+their meaning), constructors, and what they do.
 
-1. A constructor checks nothing: resp/keyed.py has done it. An operation never raises: what is refused is a `Failure`, and has changed nothing.
-2. A reply follows from the state and the operation alone, in its order too, as it may be kept in the state (producers.py).
+1. A constructor checks nothing: resp/keyed.py has done it. An operation never raises: what is
+   refused is a `Failure`, and has changed nothing.
+2. A reply follows from the state and the operation alone, in its order too, as it may be kept in
+   the state (producers.py).
 3. Numbers and the meaning of arguments are for ever. New arguments come last and have a default.
 """
 
@@ -25,7 +28,8 @@ TIMES = 28
 IDMP_OF = 29
 AS, WITHIN = 30, 31
 LAST_OF_LEVEL_1: Final = EXEC_IF
-"""Later ones have a level in levels.OPCODES, so that no older member of a cluster ever meets them."""
+"""Later ones have a level in levels.OPCODES, so that no older member of a cluster ever meets
+them."""
 
 TOO_MANY_LISTED = Failure(
     b"ERR KEYS and SCAN look at %d counters at most in one transaction, KEYS also behind writes of"
@@ -34,7 +38,9 @@ TOO_MANY_LISTED = Failure(
 RANDOM_PAGES, RANDOM_PAGE = 10, 100
 PIECE: Final = 500
 
-READS: Final = frozenset({GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT, STRLEN, RANDOMKEY, WITHIN})
+READS: Final = frozenset(
+    {GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT, STRLEN, RANDOMKEY, WITHIN}
+)
 MAKES: Final = frozenset({INCRBY, DECRBY, SET, MSET, INCREX, TIMES, EXPIRE, GETEX})
 """What may make a counter or an expiry."""
 
@@ -48,7 +54,9 @@ DELTA_OVERFLOW = Failure(b"ERR applied increment would overflow")
 # How an expiry is given: relative to log time, absolute, none (clears), or kept as it is.
 EX_IN, EX_AT, EX_NONE, EX_KEEP = 0, 1, 2, 3
 # Conditions of SET and EXPIRE.
-ALWAYS, IF_ABSENT, IF_PRESENT, IF_EQUAL, IF_GREATER, IF_LESS, IF_LESS_THAN_PRESENT, IF_NOT_EQUAL = range(8)
+ALWAYS, IF_ABSENT, IF_PRESENT, IF_EQUAL, IF_GREATER, IF_LESS, IF_LESS_THAN_PRESENT, IF_NOT_EQUAL = (
+    range(8)
+)
 
 
 def is_write(op: Op) -> bool:
@@ -113,7 +121,8 @@ def too_many_keys(state: State) -> Failure:
 
 
 def no_room(state: State, key: bytes, old: int | None, *, expiry: bool = False) -> Failure | None:
-    """Why this key cannot become a counter, or get an expiry, if so. What exists already goes on."""
+    """Why this key cannot become a counter, or get an expiry, if so. What exists already goes
+    on."""
     if state.actor is not None and (refused := over(state, key, old, expiry=expiry)) is not None:
         return refused
     if old is None and state.full():
@@ -236,14 +245,17 @@ def _persist(state: State, op: Op) -> int:
 
 
 def _increx(state: State, op: Op) -> Any:
-    """[INCREX, key, delta, lower, upper, saturate, expiry kind, ms, only when it has none, condition = ALWAYS]: [new value, what was added]"""
+    """[INCREX, key, delta, lower, upper, saturate, expiry kind, ms, only when it has none,
+    condition = ALWAYS]: [new value, what was added]"""
     _, key, delta, lower, upper, saturate, kind, expiry_ms, only_new_expiry = op[:9]
     condition = op[9] if len(op) > 9 else ALWAYS
     old = state.fetch(key)
     now = old or 0
     wanted = now + delta
     new = min(max(wanted, lower), upper)
-    condition_fails = (condition == IF_ABSENT and old is not None) or (condition == IF_PRESENT and old is None)
+    condition_fails = (condition == IF_ABSENT and old is not None) or (
+        condition == IF_PRESENT and old is None
+    )
     if condition_fails or (new != wanted and not saturate):
         return [now, 0]
     if not MIN <= new - now <= MAX:
@@ -281,7 +293,8 @@ def page(state: State, cursor: int, count: int) -> tuple[int, list[bytes]]:
 
 
 def _randomkey(state: State, op: Op) -> bytes | None:
-    """[RANDOMKEY, place]: the first key from that place on. Where so many are due that a thousand names in a row are: none, though there may be."""
+    """[RANDOMKEY, place]: the first key from that place on. Where so many are due that a thousand
+    names in a row are: none, though there may be."""
     following: int = op[1]
     for _ in range(RANDOM_PAGES):
         following, keys = page(state, following, 1 if not state.backlog else RANDOM_PAGE)
@@ -291,11 +304,14 @@ def _randomkey(state: State, op: Op) -> bytes | None:
 
 
 def _keys(state: State, op: Op) -> list[bytes] | Failure:
-    """In a transaction or behind writes: all at once, so only of few. (Alone it walks, listing.py.)"""
+    """In a transaction or behind writes: all at once, so only of few. (Alone it walks,
+    listing.py.)"""
     if not state.may_look_at(len(state.values)):
         return TOO_MANY_LISTED
     _, names = state.index.run(0, len(state.values))
-    return matching((name for name in names if not state.is_due(name)) if state.backlog else names, op[1])
+    return matching(
+        (name for name in names if not state.is_due(name)) if state.backlog else names, op[1]
+    )
 
 
 def mset(state: State, op: Op) -> Generator[None, None, Any]:
@@ -349,7 +365,10 @@ def _getex(state: State, op: Op) -> Any:
     _, key, kind, expiry_ms = op
     value = state.fetch(key)
     if value is not None:
-        if kind in (EX_AT, EX_IN) and (refused := no_room(state, key, value, expiry=True)) is not None:
+        if (
+            kind in (EX_AT, EX_IN)
+            and (refused := no_room(state, key, value, expiry=True)) is not None
+        ):
             return refused
         _set_expiry(state, key, kind, expiry_ms)
     return _bytes(value)
@@ -390,7 +409,8 @@ def _unwatch(state: State, op: Op) -> Any:
 
 
 def _times(state: State, op: Op) -> Any:
-    """[TIMES, key, n]: `n` increments by one, or as many as there is room for; for who needs no reply to each of them (repeats.py)."""
+    """[TIMES, key, n]: `n` increments by one, or as many as there is room for; for who needs no
+    reply to each of them (repeats.py)."""
     _, key, times = op
     old = state.fetch(key)
     if old is None and (refused := no_room(state, key, old)) is not None:

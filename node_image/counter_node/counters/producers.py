@@ -1,23 +1,30 @@
-"""Clients that repeat their requests: `IDMP <producer> <sequence> <command…>`. Which sequences of each producer were executed, and what they were
-answered.
+"""Clients that repeat their requests: `IDMP <producer> <sequence> <command…>`. Which sequences of
+each producer were executed, and what they were answered.
 
-    A sequence is executed if, and only if, it was not executed before; who sends it again gets the first answer.
+    A sequence is executed if, and only if, it was not executed before; who sends it again gets the
+    first answer.
 
 What makes this true with a table of bounded size:
 
-1. The newest `WINDOW` sequences of a producer are remembered, executed or not, in whatever order they arrive. An older one is refused, as nobody
-   can tell any more whether it was executed.
-2. For the same reason a producer that is not known must begin with 1: with any other number it may have been known once. (With 1 as well; but who
-   repeats its very first request a day later cannot be told from who begins.)
-3. A producer is forgotten after `TTL_MS` of log time without a request, and never before: at a limit, new ones are refused.
-4. An answer is remembered whatever it is, a refusal such as an overflow too: the request had its turn. One that is too large to keep is replaced
-   by an error that says so, and the request still counts once.
-5. A producer belongs to the user who made it (since level 4): the same name of another user is another producer, so nobody reads another's answers
-   or uses up its sequences. One that is in the table from before belongs to nobody, and to the first user who names it.
-6. A full table costs the one who filled it: what a user has, and what all have, may together be twice the limit (of producers, of remembered
-   sequences, of answers that are kept). So one user alone may have as much as the limit says,
-   and however much some made up, there is room for another.
-7. A sequence more than `MOST_AHEAD` above the newest is refused (since level 4): it would make all before it too old.
+1. The newest `WINDOW` sequences of a producer are remembered, executed or not, in whatever order
+   they arrive. An older one is refused, as nobody can tell any more whether it was executed.
+2. For the same reason a producer that is not known must begin with 1: with any other number it may
+   have been known once. (With 1 as well; but who repeats its very first request a day later cannot
+   be told from who begins.)
+3. A producer is forgotten after `TTL_MS` of log time without a request, and never before: at a
+   limit, new ones are refused.
+4. An answer is remembered whatever it is, a refusal such as an overflow too: the request had its
+   turn. One that is too large to keep is replaced by an error that says so, and the request still
+   counts once.
+5. A producer belongs to the user who made it (since level 4): the same name of another user is
+   another producer, so nobody reads another's answers or uses up its sequences. One that is in the
+   table from before belongs to nobody, and to the first user who names it.
+6. A full table costs the one who filled it: what a user has, and what all have, may together be
+   twice the limit (of producers, of remembered sequences, of answers that are kept). So one user
+   alone may have as much as the limit says, and however much some made up, there is room for
+   another.
+7. A sequence more than `MOST_AHEAD` above the newest is refused (since level 4): it would make all
+   before it too old.
 8. What the producers of one user take is bounded by its limit of bytes (accounts.py): a new one is
    refused, and so is a sequence that needs a place more; an answer is not kept.
 """
@@ -38,7 +45,8 @@ from counter_node.counters.replies import OK, Failure, larger_than, pack, unpack
 WINDOW: Final = 1_024
 TTL_MS: Final = 24 * 3_600_000
 MOST: Final = 100_000
-"""By default; the setting `max_producers` reaches the state through the log, as all replicas must refuse the same."""
+"""By default; the setting `max_producers` reaches the state through the log, as all replicas must
+refuse the same."""
 MOST_SLOTS: Final = 16_000_000
 """Remembered sequences of all producers together; 9 bytes each."""
 MOST_OTHER_BYTES: Final = 64 << 20
@@ -49,20 +57,30 @@ MOST_AHEAD: Final = 65_536
 
 _EMPTY, _INTEGER, _PACKED, _OK, _NULL, _NOT_KEPT = range(6)
 
-TOO_MANY = b"OOM too many producers; at most %d (max_producers) are remembered, each until 24 hours after its last request. It was not executed"
+TOO_MANY = (
+    b"OOM too many producers; at most %d (max_producers) are remembered, each until 24 "
+    b"hours after its last request. It was not executed"
+)
 TOO_MANY_OF_USER = (
-    b"OOM too many producers of this user: %d, and %d of all users (max_producers is %d); each is remembered until 24 hours after its last request."
+    b"OOM too many producers of this user: %d, and %d of all users (max_producers is %d); each "
+    b"is remembered until 24 hours after its last request."
     b" It was not executed"
 )
 TOO_FAR = b"ERR sequence %d is more than %d ahead of the newest, %d; it was not executed"
-TOO_MUCH = Failure(b"OOM too many remembered requests; at most %d of all producers together" % MOST_SLOTS)
-UNKNOWN = b"IDMPEXPIRED producer is not known (any more); sequence %d was not executed now. A new producer starts at 1"
+TOO_MUCH = Failure(
+    b"OOM too many remembered requests; at most %d of all producers together" % MOST_SLOTS
+)
+UNKNOWN = (
+    b"IDMPEXPIRED producer is not known (any more); sequence %d was not executed now. A "
+    b"new producer starts at 1"
+)
 TOO_OLD = b"IDMPEXPIRED sequence %d is more than %d behind the newest, %d; it was not executed now"
 NOT_KEPT = b"ERR sequence %d was executed; its reply was too large to be kept"
 
 
 class Producer:
-    """A ring of `WINDOW` places, as long as it had to be so far; sequence n is in place n mod `WINDOW`."""
+    """A ring of `WINDOW` places, as long as it had to be so far; sequence n is in place n mod
+    `WINDOW`."""
 
     __slots__ = ("kinds", "newest", "numbers", "others", "time_ms")
 
@@ -106,7 +124,9 @@ class Producers:
         self.most_bytes_of: Callable[[bytes | None], int | None] = lambda user: None
         """What the producers of a user may take; None: no limit of its own."""
         self.due_ms = 0  # before this nobody can be forgotten, so nobody need be looked for
-        self.notes: dict[Name, bytes] | None = None  # what a dump needs of its moment: the rows of those that changed since
+        self.notes: dict[Name, bytes] | None = (
+            None  # what a dump needs of its moment: the rows of those that changed since
+        )
 
     def __len__(self) -> int:
         return len(self._table)
@@ -121,7 +141,8 @@ class Producers:
         return 0 if share is None else share.size_bytes
 
     def evict(self, time_ms: int, most: int | None = None) -> None:
-        """Forgets at most so many of those whose time is over; the others are as good as forgotten when they are asked for."""
+        """Forgets at most so many of those whose time is over; the others are as good as forgotten
+        when they are asked for."""
         while self._table:
             key = next(iter(self._table))
             producer = self._table[key]
@@ -163,8 +184,12 @@ class Producers:
     def place(self, name: bytes, sequence: int, time_ms: int) -> Any:
         """Of a producer that belongs to nobody, as below level 4: as `_begin`."""
         key: Name = name
-        if name not in self._table and self._owned:  # what a gateway sent before it heard of level 4 is about the same producer
-            key = next((other for other in self._table if type(other) is tuple and other[1] == name), name)
+        if (
+            name not in self._table and self._owned
+        ):  # what a gateway sent before it heard of level 4 is about the same producer
+            key = next(
+                (other for other in self._table if type(other) is tuple and other[1] == name), name
+            )
         return self._begin(key, sequence, time_ms, far=True)
 
     @property
@@ -185,9 +210,12 @@ class Producers:
         return self._begin(key, sequence, time_ms)
 
     def _begin(self, key: Name, sequence: int, time_ms: int, *, far: bool = False) -> Any:
-        """A `Place` when it is to be executed now, after which `remember` is to be called; else its answer. `far`: however far ahead."""
+        """A `Place` when it is to be executed now, after which `remember` is to be called; else its
+        answer. `far`: however far ahead."""
         producer = self._table.get(key)
-        if producer is not None and time_ms >= producer.time_ms + TTL_MS:  # its time is over, though it was not taken away yet
+        if (
+            producer is not None and time_ms >= producer.time_ms + TTL_MS
+        ):  # its time is over, though it was not taken away yet
             self._drop(key, producer)
             producer = None
         if producer is None:
@@ -200,7 +228,10 @@ class Producers:
             self._touch(key, producer, time_ms)
             if sequence <= producer.newest - WINDOW:
                 return Failure(TOO_OLD % (sequence, WINDOW, producer.newest))
-            if sequence <= producer.newest and (known := self._recall(producer, sequence)) is not _NOTHING:
+            if (
+                sequence <= producer.newest
+                and (known := self._recall(producer, sequence)) is not _NOTHING
+            ):
                 return known
             if not far and sequence > producer.newest + MOST_AHEAD:
                 return Failure(TOO_FAR % (sequence, MOST_AHEAD, producer.newest))
@@ -276,7 +307,10 @@ class Producers:
         elif reply == OK or reply is None:
             producer.kinds[number] = _NULL if reply is None else _OK
         elif larger_than(reply, LARGEST_REPLY):
-            producer.kinds[number] = _NOT_KEPT  # each of its elements takes a byte at least: it need not be packed to know
+            producer.kinds[number] = (
+                # each of its elements takes a byte at least: it need not be packed to know
+                _NOT_KEPT
+            )
         else:
             packed = pack(reply)
             size = len(packed) + _OVERHEAD
@@ -299,7 +333,7 @@ class Producers:
             producer.kinds[place] = _EMPTY
             producer.numbers[place] = 0
 
-    # --- snapshots ----------------------------------------------------------------------------------------------------------
+    # --- snapshots --------------------------------------------------------------------------------
 
     def begin_notes(self) -> list[Name]:
         """The producers of this moment. From now on those that change are kept as they were."""
@@ -307,7 +341,8 @@ class Producers:
         return list(self._table)
 
     def _note(self, key: Name, producer: Producer | None) -> None:
-        """To be called before a producer changes or goes; None for one that comes, which is none of the dump's."""
+        """To be called before a producer changes or goes; None for one that comes, which is none of
+        the dump's."""
         if self.notes is not None and key not in self.notes:
             self.notes[key] = b"" if producer is None else _encode(_row(key, producer))
 

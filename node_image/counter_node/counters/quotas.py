@@ -1,4 +1,5 @@
-"""Whether the user whose command is being executed may have more (accounts.py, rule 3). Asked before anything changes."""
+"""Whether the user whose command is being executed may have more (accounts.py, rule 3). Asked
+before anything changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a command answers: int, bytes, None, list, dict, or one of these. Encoded for the client by resp/encode.py."""
+"""What a command answers: int, bytes, None, list, dict, or one of these. Encoded for the client by
+resp/encode.py."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ class Failure(bytes):
 
 
 class Verbatim(bytes):
-    """Text for people, which RESP3 tells apart from other strings. In the state it is a string like others."""
+    """Text for people, which RESP3 tells apart from other strings. In the state it is a string like
+    others."""
 
 
 class Simple(str):
@@ -26,7 +28,8 @@ class Set(list[Any]):
 
 
 class Listing:
-    """A long list of strings, its elements as the protocol has them (listing.py). It is the answer of one command alone, never kept or nested."""
+    """A long list of strings, its elements as the protocol has them (listing.py). It is the answer
+    of one command alone, never kept or nested."""
 
     __slots__ = ("count", "parts")
 
@@ -35,7 +38,8 @@ class Listing:
 
 
 class Fixed:
-    """A large reply that is the same every time: its bytes are made once for each version of the protocol."""
+    """A large reply that is the same every time: its bytes are made once for each version of the
+    protocol."""
 
     __slots__ = ("encoded", "value")
 
@@ -45,7 +49,8 @@ class Fixed:
 
 
 class NoList:
-    """Null where a list was to be expected, which RESP2 tells apart from other nulls: EXEC did nothing."""
+    """Null where a list was to be expected, which RESP2 tells apart from other nulls: EXEC did
+    nothing."""
 
     __slots__ = ()
 

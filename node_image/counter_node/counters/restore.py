@@ -1,8 +1,10 @@
-"""A state made from a snapshot's bytes, piece by piece, so that a node that gets one goes on answering its peers.
+"""A state made from a snapshot's bytes, piece by piece, so that a node that gets one goes on
+answering its peers.
 
-The bytes are an array (dump.py): format, log time, values, deadlines, sessions, producers, and then `Rest`, field by field. To decode a million
-counters in one call holds the interpreter for a third of a second, on whatever thread. So the maps and the list of producers are cut where a piece
-of them ends, which takes a look at each head in between, and each piece is decoded by itself.
+The bytes are an array (dump.py): format, log time, values, deadlines, sessions, producers, and then
+`Rest`, field by field. To decode a million counters in one call holds the interpreter for a third
+of a second, on whatever thread. So the maps and the list of producers are cut where a piece of them
+ends, which takes a look at each head in between, and each piece is decoded by itself.
 
 The memory of a snapshot and of what is made from it are there at once; nothing else is copied.
 """
@@ -51,7 +53,9 @@ class Rest(msgspec.Struct, array_like=True):
 
 
 class Restore:
-    def __init__(self, data: bytes, knows: int, state: State, sessions: Sessions, producers: Producers) -> None:
+    def __init__(
+        self, data: bytes, knows: int, state: State, sessions: Sessions, producers: Producers
+    ) -> None:
         """The tables are empty."""
         self._data = data
         self._at = 0
@@ -62,22 +66,25 @@ class Restore:
         self._pieces: Iterator[bool] = self._work()
 
     def step(self) -> bool:
-        """One piece. True when all is done. Raises SnapshotFormatError for a format or a level of the future."""
+        """One piece. True when all is done. Raises SnapshotFormatError for a format or a level of
+        the future."""
         done = next(self._pieces, True)
         if done:
             self.close()
         return done
 
     def close(self) -> None:
-        """Also of one that is given up. The snapshot's bytes go with the last reference to this, and not
-        when the collector of garbage comes by."""
+        """Also of one that is given up. The snapshot's bytes go with the last reference to this,
+        and not when the collector of garbage comes by."""
         self._pieces = iter(())
 
     def _work(self) -> Iterator[bool]:
         fields = self._count(0x90, 0xDC)
         found = self._value()
         if found != FORMAT:
-            raise SnapshotFormatError(f"snapshot of format {found}; this version reads {FORMAT}. Upgrade this node")
+            raise SnapshotFormatError(
+                f"snapshot of format {found}; this version reads {FORMAT}. Upgrade this node"
+            )
         time_ms = self._value()
         state = self._state
         count = self._count(0x80, 0xDE)
@@ -103,7 +110,8 @@ class Restore:
         yield True
 
     def _take_rest(self, count: int) -> Iterator[bool]:
-        """So many fields. Those that may be long are taken in pieces, and stand here as if they were empty; what is not known is left."""
+        """So many fields. Those that may be long are taken in pieces, and stand here as if they
+        were empty; what is not known is left."""
         state, fields = self._state, list[bytes]()
         for field in msgspec.structs.fields(Rest)[:count]:
             if field.name == "watches":
@@ -123,7 +131,10 @@ class Restore:
                 fields.append(self._data[begin : self._at])
         rest = _decode(array_header(len(fields)) + b"".join(fields), type=Rest)
         if rest.level > self._knows:
-            raise SnapshotFormatError(f"snapshot of a cluster at level {rest.level}; this version knows {self._knows}. Upgrade this node")
+            raise SnapshotFormatError(
+                f"snapshot of a cluster at level {rest.level}; this version knows {self._knows}. "
+                f"Upgrade this node"
+            )
         self.level, self.lineage = rest.level, rest.lineage
         state.max_keys, state.max_bytes = rest.max_keys, rest.max_bytes
         state.restore_calendar(*rest.calendar)
@@ -134,7 +145,9 @@ class Restore:
             assert self._count(0x90, 0xDC) == 4, "a watch has four fields"
             name, began_ms, broken = self._value(), self._value(), self._value()
             for size in _parts(self._count(0x90, 0xDC), PIECE):
-                self._state.watches.load(name, began_ms, broken, [self._value() for _ in range(size)])
+                self._state.watches.load(
+                    name, began_ms, broken, [self._value() for _ in range(size)]
+                )
                 yield False
 
     def _since_gap(self) -> Iterator[bool]:
@@ -180,7 +193,9 @@ def _head(data: bytes, at: int, short: int, long: int) -> tuple[int, int]:
         return at + 1, head & 0x0F
     size = {long: 2, long + 1: 4}.get(head)
     if size is None:
-        raise msgspec.DecodeError(f"byte {at} of the snapshot is {head:#x}, not the beginning of a table")
+        raise msgspec.DecodeError(
+            f"byte {at} of the snapshot is {head:#x}, not the beginning of a table"
+        )
     return at + 1 + size, int.from_bytes(data[at + 1 : at + 1 + size], "big")
 
 

@@ -1,14 +1,16 @@
 """Deadlines in their order: which counters are due, how many, and which come next.
 
-1. The order is (deadline, name), so that it is the same on every replica, however each came to its state: what is removed in slices is removed in
-   this order (state.py).
-2. A deadline that is moved or taken away leaves nothing behind. A heap would have to be made anew now and then, which takes 0.2 s for a million.
-3. How many are due is known without a look at each of them, as DBSIZE asks for it while they wait to be removed.
+1. The order is (deadline, name), so that it is the same on every replica, however each came to its
+   state: what is removed in slices is removed in this order (state.py).
+2. A deadline that is moved or taken away leaves nothing behind. A heap would have to be made anew
+   now and then, which takes 0.2 s for a million.
+3. How many are due is known without a look at each of them, as DBSIZE asks for it while they wait
+   to be removed.
 
-A pair is eight bytes of deadline and then the name: so it is in order as bytes are, and the garbage collector, which would look through a million
-tuples again and again (0.1 s each time), has nothing to do with it. Pairs are kept in buckets, in order within and among them; one that is full is
-parted in two.
-"""
+A pair is eight bytes of deadline and then the name: so it is in order as bytes are, and the garbage
+collector, which would look through a million tuples again and again (0.1 s each time), has nothing
+to do with it. Pairs are kept in buckets, in order within and among them; one that is full is parted
+in two."""
 
 from __future__ import annotations
 
@@ -36,7 +38,10 @@ def _deadline(pair: Pair) -> int:
 class Schedule:
     def __init__(self) -> None:
         self.buckets: list[list[Pair]] = []  # none is empty
-        self._lasts: list[Pair] = []  # the last pair of each, or one that was; never above what the next bucket begins with
+        self._lasts: list[
+            Pair
+            # the last pair of each, or one that was; never above what the next bucket begins with
+        ] = []
 
     def add(self, deadline_ms: int, key: bytes) -> None:
         """A pair that is not there yet."""
@@ -95,7 +100,8 @@ class Schedule:
         return whole + (bisect_left(self.buckets[number], end) if number < len(self.buckets) else 0)
 
     def take(self, time_ms: int, most: int | None) -> list[bytes]:
-        """Takes the first pairs up to that time out, at most so many; None: all. Returns their names."""
+        """Takes the first pairs up to that time out, at most so many; None: all. Returns their
+        names."""
         taken: list[Pair] = []
         end = _end_of(time_ms)
         while self.buckets and (most is None or len(taken) < most):

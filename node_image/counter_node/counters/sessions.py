@@ -2,9 +2,9 @@
 
     A batch is executed if, and only if, its session is known and its number follows the last one.
 
-A session's name is the index of the entry that opened it, so it is never given twice, and a session that is gone never comes back: a batch of it
-is refused for ever. A session is forgotten after `TTL_MS` of log time without a batch, or when there are too many, the one idle longest first.
-"""
+A session's name is the index of the entry that opened it, so it is never given twice, and a session
+that is gone never comes back: a batch of it is refused for ever. A session is forgotten after
+`TTL_MS` of log time without a batch, or when there are too many, the one idle longest first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ MOST: Final = 10_000
 
 class Sessions:
     def __init__(self) -> None:
-        self._table: dict[int, tuple[int, int]] = {}  # session → (last number, log time of it), idle longest first
+        self._table: dict[
+            int, tuple[int, int]
+        ] = {}  # session → (last number, log time of it), idle longest first
         self.due_ms = 0  # before this nobody can be forgotten, so nobody need be looked for
 
     def __len__(self) -> int:

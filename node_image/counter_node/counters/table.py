@@ -1,13 +1,16 @@
-"""The tables of counters: a mapping of names in `PARTS` dictionaries, so that none of them ever grows for long.
+"""The tables of counters: a mapping of names in `PARTS` dictionaries, so that none of them ever
+grows for long.
 
-A dictionary that is full is copied into one twice as large, at once: 40 ms at two million names, 200 ms at ten. Of a table in 64 parts each is copied
-by itself, in 1 to 4 ms, and not all with the same name, as no part is as full as its neighbour. What is there twice meanwhile is one part, too.
+A dictionary that is full is copied into one twice as large, at once: 40 ms at two million names,
+200 ms at ten. Of a table in 64 parts each is copied by itself, in 1 to 4 ms, and not all with the
+same name, as no part is as full as its neighbour. What is there twice meanwhile is one part, too.
 
-A name's part follows from Python's own hash, which the name remembers: looking it up costs nothing. That hash is another one in each process. So the
-order of such a table is nobody's business: who wants an order asks the index (keyspace.py), whose order is the same everywhere.
+A name's part follows from Python's own hash, which the name remembers: looking it up costs nothing.
+That hash is another one in each process. So the order of such a table is nobody's business: who
+wants an order asks the index (keyspace.py), whose order is the same everywhere.
 
-`Parts` is here in Python, and compiled (`fast/table.pyx`) where that was done and `COUNTER_PURE` is not set.
-"""
+`Parts` is here in Python, and compiled (`fast/table.pyx`) where that was done and `COUNTER_PURE` is
+not set."""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 V = TypeVar("V")
 PARTS: Final = 64
 _SHIFT: Final = 40
-"""Higher bits than those by which a dictionary finds its places: else all names of a part would begin at the same few."""
+"""Higher bits than those by which a dictionary finds its places: else all names of a part would
+begin at the same few."""
 SHRINK_FROM_BYTES: Final = 64 << 10
 SHRINK_BYTES_PER_ENTRY: Final = 400
 """A dictionary takes 45 to 110 bytes for each of its names."""
@@ -91,7 +95,8 @@ class Table(Parts[V], MutableMapping[bytes, V]):  # type: ignore[misc]
         return any(self.parts)
 
     def shrink(self) -> None:
-        """A dictionary stays as large as it was when most was in it. One part, another with each call, is made anew if it holds little now."""
+        """A dictionary stays as large as it was when most was in it. One part, another with each
+        call, is made anew if it holds little now."""
         number = self._next_to_shrink
         self._next_to_shrink = (number + 1) % PARTS
         part = self.parts[number]

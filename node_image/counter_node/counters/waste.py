@@ -1,8 +1,8 @@
 """Tables that nobody needs any more, given back a slice at a time.
 
-To free ten million counters takes a second, and whoever drops the last reference to their table waits for it. So whoever replaces a table puts the
-old one here, and each turn of the loop takes some of it apart. It is no part of the state: nobody can tell when it is done.
-"""
+To free ten million counters takes a second, and whoever drops the last reference to their table
+waits for it. So whoever replaces a table puts the old one here, and each turn of the loop takes
+some of it apart. It is no part of the state: nobody can tell when it is done."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Waste:
         self._tables += [table for table in tables if table]
 
     def free(self, most: int = SLICE) -> None:
-        """One slice. Tables that share their entries go one after the other: the last reference is what costs."""
+        """One slice. Tables that share their entries go one after the other: the last reference is
+        what costs."""
         tables, before = self._tables, most
         while tables and most > 0:
             table = tables[-1]

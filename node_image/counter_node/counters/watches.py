@@ -1,14 +1,17 @@
-"""WATCH: which counters a connection wants unchanged until its EXEC. Replicated, so that it holds across nodes and changes of leader.
+"""WATCH: which counters a connection wants unchanged until its EXEC. Replicated, so that it holds
+across nodes and changes of leader.
 
-    A watch is broken once one of its counters was changed, created, removed, or had its expiry changed, after the entry that began the watch.
+    A watch is broken once one of its counters was changed, created, removed, or had its expiry
+    changed, after the entry that began the watch.
 
-A watch may also be forgotten: `TTL_MS` of log time after it began, or when there are too many. An EXEC whose watch is unknown fails
-as if the watch were broken. That is always safe: the client tries again.
+A watch may also be forgotten: `TTL_MS` of log time after it began, or when there are too many. An
+EXEC whose watch is unknown fails as if the watch were broken. That is always safe: the client tries
+again.
 
-When there are too many (watches, keys, bytes of names) the user who has most of them loses its oldest, since level 4: so however many one user
-begins, those of another stay. Whose a watch is, its name says: the user, a zero byte, and what makes it one of a kind. Names without one are all
-of one user. Below level 4 the oldest of all goes.
-"""
+When there are too many (watches, keys, bytes of names) the user who has most of them loses its
+oldest, since level 4: so however many one user begins, those of another stay. Whose a watch is, its
+name says: the user, a zero byte, and what makes it one of a kind. Names without one are all of one
+user. Below level 4 the oldest of all goes."""
 
 from __future__ import annotations
 
@@ -55,8 +58,13 @@ class Watch:
 
 class Watches:
     def __init__(self) -> None:
-        self.by_key: dict[bytes, set[bytes]] = {}  # key → names of watches; empty while nobody watches, so that writers have little to ask
-        self._table: dict[bytes, Watch] = {}  # name → watch, in the order in which they began; each has a key
+        self.by_key: dict[
+            bytes, set[bytes]
+            # key → names of watches; empty while nobody watches, so that writers have little to ask
+        ] = {}
+        self._table: dict[
+            bytes, Watch
+        ] = {}  # name → watch, in the order in which they began; each has a key
         self._shares: dict[bytes, Share] = {}
         self._count = 0  # keys of all watches
         self._key_bytes = 0
@@ -70,7 +78,9 @@ class Watches:
         self._take(name, watch, [key for key in dict.fromkeys(keys) if key not in watch.keys])
         while (what := self._too_much()) is not None:
             if self.in_slices:
-                self._shorten(max(self._shares, key=lambda user: (self._shares[user].much(what), user)), what)
+                self._shorten(
+                    max(self._shares, key=lambda user: (self._shares[user].much(what), user)), what
+                )
             else:
                 self.end(next(iter(self._table)))
 
@@ -83,7 +93,8 @@ class Watches:
         return "key_bytes" if self.in_slices and self._key_bytes > MOST_KEY_BYTES else None
 
     def _shorten(self, user: bytes, what: str) -> None:
-        """Ends the oldest watches of a user, half of what it has at most: then another may have more."""
+        """Ends the oldest watches of a user, half of what it has at most: then another may have
+        more."""
         share = self._shares[user]
         enough = share.much(what) // 2
         while share.much(what) > enough and self._too_much() == what:
@@ -114,7 +125,9 @@ class Watches:
     @property
     def size_bytes(self) -> int:
         """In the units of weights.py."""
-        return weights.WATCH * len(self._table) + weights.WATCHED_KEY * self._count + self._key_bytes
+        return (
+            weights.WATCH * len(self._table) + weights.WATCHED_KEY * self._count + self._key_bytes
+        )
 
     def keys_of(self, name: bytes) -> list[bytes]:
         watch = self._table.get(name)
@@ -138,7 +151,8 @@ class Watches:
             watch.broken = watch.broken or any(key in values for key in watch.keys)
 
     def evict(self, time_ms: int) -> None:
-        """Those whose time is over; of many only a slice. (That one is kept for longer is right, too.)"""
+        """Those whose time is over; of many only a slice. (That one is kept for longer is right,
+        too.)"""
         enough = self._count - SLICE_KEYS
         while self._table and not (self.in_slices and self._count < enough):
             name, watch = next(iter(self._table.items()))
@@ -155,7 +169,10 @@ class Watches:
         self._count_in(name, -len(watch.keys), -sum(map(len, watch.keys)))
 
     def dump(self) -> list[Any]:
-        return [(name, watch.began_ms, watch.broken, list(watch.keys)) for name, watch in self._table.items()]
+        return [
+            (name, watch.began_ms, watch.broken, list(watch.keys))
+            for name, watch in self._table.items()
+        ]
 
     def load(self, name: bytes, began_ms: int, broken: bool, keys: list[bytes]) -> None:
         """A row of `dump`, or the next keys of it."""

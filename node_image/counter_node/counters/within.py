@@ -5,9 +5,9 @@
 1. All counters are looked at, as a name's place (keyspace.py) says nothing about patterns: alone in
    slices, as KEYS does, while counters come and go; in a transaction or behind writes at once, so
    only of few. What a look costs grows with the patterns.
-2. No answer depends on a foreign counter. SCAN goes on until it has found what it was asked for, and
-   its cursor is the place behind the last counter of one's own: never that of a foreign one, which
-   would tell the CRC-32 of its name, nor how many were passed over.
+2. No answer depends on a foreign counter. SCAN goes on until it has found what it was asked for,
+   and its cursor is the place behind the last counter of one's own: never that of a foreign one,
+   which would tell the CRC-32 of its name, nor how many were passed over.
 """
 
 from __future__ import annotations

@@ -1,18 +1,24 @@
-"""The fast lane: increments and reads of one counter, which are nearly all commands, without a line of Python for each.
+"""The fast lane: increments and reads of one counter, which are nearly all commands, without a line
+of Python for each.
 
-    lane.pyx        from a connection's bytes to one bundle a turn, and from its replies back to bytes
+    lane.pyx        from a connection's bytes to one bundle a turn, and from its replies back to
+                    bytes
     increments.pyx  executes them (its twin in Python: counters/increments.py)
     table.pyx       looks counters up in the parts of their table (counters/table.py)
     syncer.pyx      waits for the disk on a thread that never needs the interpreter (disk_worker.py)
-    pure.py         what the rest of the node may expect of a lane, and what stands in for it where nothing was compiled or `COUNTER_PURE` is set:
+    pure.py         what the rest of the node may expect of a lane, and what stands in for it where
+                    nothing was compiled or `COUNTER_PURE` is set:
                     then every command goes the ordinary way (net/clients.py), with the same replies
     lanes.py        which of the two it is
 
-1. The lane takes what a connection sent only if it is nothing but whole `INCR key`, or nothing but whole `GET key`, in RESP arrays; from a
-   connection that has said something before, is in no transaction, may do everything that its port serves, and has nothing unanswered that went the
-   ordinary way. Reads are not taken while writes are unanswered, nor writes while reads are: the order of a connection is that of net/clients.py.
-2. All that the lane took in a turn goes to the gateway as one bundle, a sheaf, and its replies come back as one. What a turn costs is so shared by
-   the commands of all connections.
-3. When anything else arrives from a connection, what it has in the lane first takes its place among what went the ordinary way: its replies are
-   written in the order of the commands, whichever way these went. The same happens when a later command is answered first (LOADING, say).
+1. The lane takes what a connection sent only if it is nothing but whole `INCR key`, or nothing but
+   whole `GET key`, in RESP arrays; from a connection that has said something before, is in no
+   transaction, may do everything that its port serves, and has nothing unanswered that went the
+   ordinary way. Reads are not taken while writes are unanswered, nor writes while reads are: the
+   order of a connection is that of net/clients.py.
+2. All that the lane took in a turn goes to the gateway as one bundle, a sheaf, and its replies come
+   back as one. What a turn costs is so shared by the commands of all connections.
+3. When anything else arrives from a connection, what it has in the lane first takes its place among
+   what went the ordinary way: its replies are written in the order of the commands, whichever way
+   these went. The same happens when a later command is answered first (LOADING, say).
 """

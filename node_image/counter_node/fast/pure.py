@@ -1,4 +1,5 @@
-"""The lane that nothing takes: what the node expects of a lane, in Python. The rules are in __init__.py."""
+"""The lane that nothing takes: what the node expects of a lane, in Python. The rules are in
+__init__.py."""
 
 from __future__ import annotations
 
@@ -56,13 +57,15 @@ class Lane:
         self.held = 0
         """Bytes of commands that are not answered."""
         self.alone = False
-        """One command was all that was answered last: who sends next is likely to be the only one again, and its turn begins at once."""
+        """One command was all that was answered last: who sends next is likely to be the only one
+        again, and its turn begins at once."""
 
     def submit(self) -> None:
         """Gives what was taken to the gateway; at the beginning of each turn."""
 
     def answer(self, sheaf: Sheaf, replies: list[Any]) -> list[Any]:
-        """Writes the replies; returns the connections that left the lane meanwhile, which must be flushed."""
+        """Writes the replies; returns the connections that left the lane meanwhile, which must be
+        flushed."""
         raise NotImplementedError
 
 
@@ -72,7 +75,8 @@ class Connection(asyncio.Protocol):
     receive(data)                    the ordinary way
     ordinary_slot(count, write)      a place among what went the ordinary way
     answered(slot, replies)          the replies for such a place
-    encoded(replies)                 to bytes, in the version that the connection speaks; errors are counted
+    encoded(replies)                 to bytes, in the version that the connection speaks; errors are
+                                     counted
     cut()                            ends, as the client does not read its replies
     weigh()                          what it holds changed: its client does not read
     pause(reason), resume(reason)    reading

@@ -1,5 +1,6 @@
-"""The RAFT.* commands of the admin port. Each waits until its change is committed and applied here, or fails with the contract's errors:
-NOTLEADER (ask that node), BUSY and NOTREADY (ask again), ERR (refused for good)."""
+"""The RAFT.* commands of the admin port. Each waits until its change is committed and applied here,
+or fails with the contract's errors: NOTLEADER (ask that node), BUSY and NOTREADY (ask again), ERR
+(refused for good)."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ OK = Simple("OK")
 
 
 EARLIEST_MS, LATEST_MS = 946_684_800_000, 253_402_300_799_999
-"""What RAFT.TIME takes. A time in seconds would be in January 1970, and every deadline given as a moment in a far future."""
+"""What RAFT.TIME takes. A time in seconds would be in January 1970, and every deadline given as a
+moment in a far future."""
 
 
 class Refused(Exception):
@@ -76,10 +78,15 @@ class Admin:
     async def execute(self, words: list[bytes]) -> Any:
         name = words[0].decode(errors="replace").upper().removeprefix("RAFT.")
         if name not in self._commands:
-            return Failure(f"ERR unknown command '{words[0].decode(errors='replace')}'; RAFT.{' RAFT.'.join(self._commands)}".encode())
+            return Failure(
+                f"ERR unknown command '{words[0].decode(errors='replace')}'; "
+                f"RAFT.{' RAFT.'.join(self._commands)}".encode()
+            )
         arity, handler = self._commands[name]
         if len(words) - 1 != arity:
-            return Failure(f"ERR wrong number of arguments for 'raft.{name.lower()}' command".encode())
+            return Failure(
+                f"ERR wrong number of arguments for 'raft.{name.lower()}' command".encode()
+            )
         try:
             return await handler(*words[1:])
         except Refused as error:
@@ -90,9 +97,18 @@ class Admin:
             return Failure(f"BUSY {error}".encode())
         except NotReady as error:
             return Failure(f"NOTREADY {error}".encode())
-        except Exception as error:  # without an answer the administrator would wait for ever, and know nothing
-            log.error("raft.%s failed by an error of the node's own; please report it", name.lower(), exc_info=True)
-            return Failure(f"UNKNOWN an error of the node's own, {type(error).__name__}, which its log tells; look before you ask again".encode())
+        except (
+            Exception
+        ) as error:  # without an answer the administrator would wait for ever, and know nothing
+            log.error(
+                "raft.%s failed by an error of the node's own; please report it",
+                name.lower(),
+                exc_info=True,
+            )
+            return Failure(
+                f"UNKNOWN an error of the node's own, {type(error).__name__}, which its log "
+                f"tells; look before you ask again".encode()
+            )
 
     def applied(self, entry: Entry) -> None:
         """Whoever waits for this index learns whether it is still the entry that was proposed."""
@@ -100,7 +116,7 @@ class Admin:
             if not waiter.done():
                 waiter.set_result(term == entry.term)
 
-    # --- the commands -------------------------------------------------------------------------------------------------------
+    # --- the commands -----------------------------------------------------------------------------
 
     async def _status(self) -> bytes:
         return json.dumps(status(self._node)).encode()
@@ -129,7 +145,9 @@ class Admin:
         return OK
 
     async def _add_learner(self, new: bytes, name: bytes, peer: bytes, resp: bytes) -> Simple:
-        member = Member(node_id(new), name.decode(errors="replace"), _address(peer), _address(resp), False)
+        member = Member(
+            node_id(new), name.decode(errors="replace"), _address(peer), _address(resp), False
+        )
         return await self._change(MembershipChange(ChangeKind.ADD_LEARNER, member.id, member))
 
     async def _promote(self, who: bytes) -> Simple:
@@ -143,7 +161,9 @@ class Admin:
         index = leadership.propose_change(change)
         self._node.wake()
         if index is not None and not await self._committed(index):
-            raise Refused("BUSY leadership was lost before the change was committed; it did not happen")
+            raise Refused(
+                "BUSY leadership was lost before the change was committed; it did not happen"
+            )
         return OK
 
     async def _committed(self, index: int) -> bool:
@@ -153,7 +173,10 @@ class Admin:
             async with asyncio.timeout(WAIT_S):
                 return await waiter
         except TimeoutError:
-            raise Refused(f"UNKNOWN the change was proposed but not committed within {WAIT_S:.0f} s; it may still be") from None
+            raise Refused(
+                f"UNKNOWN the change was proposed but not committed within {WAIT_S:.0f} s; it "
+                f"may still be"
+            ) from None
 
     async def _transfer(self, to: bytes) -> Simple:
         target = self._leadership().transfer(node_id(to))
@@ -162,7 +185,9 @@ class Admin:
         end = asyncio.get_running_loop().time() + WAIT_S
         while raft.leader != target:
             leadership = raft.leadership
-            if asyncio.get_running_loop().time() > end or (leadership is not None and leadership.transferee != target):
+            if asyncio.get_running_loop().time() > end or (
+                leadership is not None and leadership.transferee != target
+            ):
                 raise Refused(f"BUSY leadership was not handed to {hex_id(target)}; ask again")
             await asyncio.sleep(0.01)
         return OK
@@ -177,30 +202,46 @@ class Admin:
             raise Refused("BUSY the snapshot is not in force yet; ask again") from None
 
     async def _time(self, utc: bytes) -> Simple:
-        """From here on UTC is `utc` ms. Log time does not move, so every deadline keeps what was left of it."""
+        """From here on UTC is `utc` ms. Log time does not move, so every deadline keeps what was
+        left of it."""
         replica = self._node.replica
         self._leadership()
         if replica.machine.level < TIME_LEVEL:
-            raise Refused(f"ERR not before every node is upgraded: RAFT.TIME needs level {TIME_LEVEL}, the cluster is at {replica.machine.level}")
+            raise Refused(
+                f"ERR not before every node is upgraded: RAFT.TIME needs level {TIME_LEVEL}, the "
+                f"cluster is at {replica.machine.level}"
+            )
         wanted_ms = _integer(utc, "a time in ms since 1970")
         if not EARLIEST_MS <= wanted_ms <= LATEST_MS:
-            raise Refused(f"ERR {wanted_ms} is not a time in ms since 1970 between the years 2000 and 9999; are those seconds?")
+            raise Refused(
+                f"ERR {wanted_ms} is not a time in ms since 1970 between the years 2000 and "
+                f"9999; are those seconds?"
+            )
         offset_ms = wanted_ms - replica.time.now()
         index = replica.propose_time(Calendar(offset_ms))
         if index is None:
             raise Refused("BUSY the entry could not be proposed now; ask again")
         self._node.wake()
         if not await self._committed(index):
-            raise Refused("BUSY leadership was lost before the change was committed; it did not happen")
-        log.warning("the calendar was set by an administrator", extra={"utc_ms": wanted_ms, "offset_ms": offset_ms})
+            raise Refused(
+                "BUSY leadership was lost before the change was committed; it did not happen"
+            )
+        log.warning(
+            "the calendar was set by an administrator",
+            extra={"utc_ms": wanted_ms, "offset_ms": offset_ms},
+        )
         return OK
 
     async def _witness(self, name: bytes, utc: bytes, error: bytes, max_jump: bytes) -> Simple:
-        """A clock beside the members': its name, ms since 1970, give or take so many ms, and how far a jump may go, in ms."""
+        """A clock beside the members': its name, ms since 1970, give or take so many ms, and how
+        far a jump may go, in ms."""
         keeper = self._node.replica.keeper
         words = [_integer(word, "a number of ms") for word in (utc, error, max_jump)]
         if len(name) > MOST_NAME_BYTES or min(words) < 0:
-            raise Refused(f"ERR a witness has a name of {MOST_NAME_BYTES} bytes at most, and no negative numbers")
+            raise Refused(
+                f"ERR a witness has a name of {MOST_NAME_BYTES} bytes at most, and no negative "
+                f"numbers"
+            )
         keeper.witness(name.decode(errors="replace"), words[0], words[1])
         keeper.max_jump_ms = words[2]
         return OK
@@ -209,5 +250,7 @@ class Admin:
         raft = self._node.replica.raft
         if raft.leadership is None:
             leader = raft.membership.get(raft.leader)
-            raise Refused(f"NOTLEADER {raft.leader:016x} {leader.peer if leader is not None else ''}".rstrip())
+            raise Refused(
+                f"NOTLEADER {raft.leader:016x} {leader.peer if leader is not None else ''}".rstrip()
+            )
         return raft.leadership

@@ -1,4 +1,5 @@
-"""CLIENT INFO, LIST and KILL: the connections of this node, in Redis's words. Clients neither see nor end those of the admin port: the operator's."""
+"""CLIENT INFO, LIST and KILL: the connections of this node, in Redis's words. Clients neither see
+nor end those of the admin port: the operator's."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ _TYPES: Final = {"normal": True, "master": False, "slave": False, "replica": Fal
 def answer(node: Node, words: list[bytes], session: Session) -> Any:
     """`words`: the whole command. A refusal is the reply."""
     try:
-        return {b"INFO": _info, b"LIST": _list, b"KILL": _kill}[words[1].upper()](node, words, session)
+        return {b"INFO": _info, b"LIST": _list, b"KILL": _kill}[words[1].upper()](
+            node, words, session
+        )
     except Refusal as refusal:
         return refusal.reply
 
@@ -57,7 +60,11 @@ def _of_type(word: bytes) -> Test:
 
 def _kill(node: Node, words: list[bytes], session: Session) -> Any:
     if len(words) == 3:  # the old form: an address
-        return OK if node.clients.kill(_for(session, _at(words[2], "peer")), session) else Refusal("ERR No such client").reply
+        return (
+            OK
+            if node.clients.kill(_for(session, _at(words[2], "peer")), session)
+            else Refusal("ERR No such client").reply
+        )
     tests: list[Test] = []
     skip_me = True
     for name, value in _options(words[2:]):
@@ -100,7 +107,10 @@ def _test(node: Node, name: bytes, value: bytes) -> Test:
             raise Refusal(f"ERR No such user '{user}'")
         return lambda s: s.user_name == user
     if name == b"MAXAGE":
-        age_s, now_s = integer(value, "ERR maxage is not an integer or out of range"), node.clients.now_s()
+        age_s, now_s = (
+            integer(value, "ERR maxage is not an integer or out of range"),
+            node.clients.now_s(),
+        )
         if age_s < 1:
             raise Refusal("ERR maxage should be greater than 0")
         return lambda s: now_s - s.born_s >= age_s

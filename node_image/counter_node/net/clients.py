@@ -1,15 +1,18 @@
 """Client connections. What a connection promises, whatever is pipelined on it:
 
 1. Replies come in the order of the commands.
-2. Commands take effect in that order. A read goes its own cheap way (ReadIndex) only while no write of its connection is unanswered, else it
-   travels with the batch; a write waits while reads of its connection are unanswered. A bundle that arrives together and holds a write goes the
-   batch's way whole.
-3. A connection that does not read its replies, or sends more than `max_pipeline` commands or `max_pipeline_bytes` ahead, is not read from any more;
-   past `max_reply_bytes` it is cut. What waits for the reads before it counts as well. When all together
-   hold too much the heaviest is cut (holdings.py).
+2. Commands take effect in that order. A read goes its own cheap way (ReadIndex) only while no write
+   of its connection is unanswered, else it travels with the batch; a write waits while reads of its
+   connection are unanswered. A bundle that arrives together and holds a write goes the batch's way
+   whole.
+3. A connection that does not read its replies, or sends more than `max_pipeline` commands or
+   `max_pipeline_bytes` ahead, is not read from any more; past `max_reply_bytes` it is cut. What
+   waits for the reads before it counts as well. When all together hold too much the heaviest is cut
+   (holdings.py).
 4. It is never closed with a write in flight, except by the client itself or by rule 3.
-6. What a client sends at once is worked off in slices, in turn with the others (turns.py). What is left is kept as bytes, since commands that are
-   taken apart need twenty times the room, and the connection is not read from.
+6. What a client sends at once is worked off in slices, in turn with the others (turns.py). What is
+   left is kept as bytes, since commands that are taken apart need twenty times the room, and the
+   connection is not read from.
 5. While the node is not ready for long, connections are let go (unready.py).
 """
 
@@ -50,7 +53,8 @@ PIECE_BYTES, STRANGER_PIECE_BYTES = 32 << 10, 1 << 10
 CHUNK_COMMANDS, STRANGER_CHUNK_COMMANDS = 512, 16
 """Executed at most before the clock is looked at."""
 FIRST_CHUNK: Final = 32
-"""Of a connection: as nobody knows how dear its commands are. Then twice as many while they are cheap, and a quarter when they are not."""
+"""Of a connection: as nobody knows how dear its commands are. Then twice as many while they are
+cheap, and a quarter when they are not."""
 ENCODE_REPLIES, WRITE_BYTES = 32, 64 << 10
 FLUSH_BYTES = 256 << 10
 """Made into bytes and written before others have their turn."""
@@ -70,7 +74,8 @@ READ_AGAIN_AT = 0.5
 
 
 class Slot:
-    """The place of some replies in their connection's order: of one command, or of a bundle that went to the gateway whole."""
+    """The place of some replies in their connection's order: of one command, or of a bundle that
+    went to the gateway whole."""
 
     __slots__ = ("born_s", "connection", "replies", "size", "write")
 
@@ -99,17 +104,23 @@ class ClientConnection(Connection, asyncio.Protocol):
         self._reasons_to_pause: set[str] = set()
         self._backlog = b""  # what is not taken apart yet
         self._commands: list[list[bytes]] = []  # taken apart, and not begun
-        self._slow: Slow | None = None  # the command that is taken apart in slices; it comes before these
-        self._encoding: tuple[Iterator[bytes], int] | None = None  # a long answer, of so many commands, that is written in part
+        self._slow: Slow | None = (
+            None  # the command that is taken apart in slices; it comes before these
+        )
+        self._encoding: tuple[Iterator[bytes], int] | None = (
+            None  # a long answer, of so many commands, that is written in part
+        )
         self._bad: ProtocolError | None = None  # what ends the connection when these are done
         self._queued = False  # waits for its slice
-        self._piece_bytes = 0  # of the piece that `_commands` are from, until they stand with a slot
+        self._piece_bytes = (
+            0  # of the piece that `_commands` are from, until they stand with a slot
+        )
         self._weight = 0  # as it was weighed last
         self._most_at_once = 0
         self._chunk = FIRST_CHUNK
         self.failed_logins = 0
 
-    # --- asyncio ------------------------------------------------------------------------------------------------------------
+    # --- asyncio ----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
@@ -120,14 +131,20 @@ class ClientConnection(Connection, asyncio.Protocol):
             transport.close()
             return
         tls = self._node.tls
-        if self._admin and tls is not None and not tls.administers(transport.get_extra_info("peercert")):
+        if (
+            self._admin
+            and tls is not None
+            and not tls.administers(transport.get_extra_info("peercert"))
+        ):
             self._node.refusals.add("peer_identity")
             transport.abort()
             return
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         if tls is None and (socket := transport.get_extra_info("socket")) is not None:
             self.plain(socket.fileno())
-        session = Session(number, f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}", admin=self._admin)
+        session = Session(
+            number, f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}", admin=self._admin
+        )
         session.born_s = session.active_s = self._server.now_s()
         node, server = self._node, self._server
         session.count_keys = lambda: len(node.replica.machine.values)
@@ -155,8 +172,9 @@ class ClientConnection(Connection, asyncio.Protocol):
         self._let_go_of_buffers()
 
     def _let_go_of_buffers(self) -> None:
-        """What refers back to this connection goes, so that its memory comes back now: the collector of garbage runs seldom, and never looks
-        at what was frozen (node.py). What TLS holds for a connection is more than half a MiB."""
+        """What refers back to this connection goes, so that its memory comes back now: the
+        collector of garbage runs seldom, and never looks at what was frozen (node.py). What TLS
+        holds for a connection is more than half a MiB."""
         self.transport = None
         self._parser = Parser()
         if self.session is not None:
@@ -185,7 +203,9 @@ class ClientConnection(Connection, asyncio.Protocol):
         else:
             self._backlog = data
             more = self.work(monotonic() + SLICE_S)
-            if self._unbegun:  # whatever it waits for: what is read later must not overtake it in the lane
+            if (
+                self._unbegun
+            ):  # whatever it waits for: what is read later must not overtake it in the lane
                 self.pause("slice")
             if more:
                 self._queue()
@@ -199,7 +219,9 @@ class ClientConnection(Connection, asyncio.Protocol):
     @property
     def _answers(self) -> bool:
         """There is something to be written."""
-        return self._encoding is not None or bool(self._slots and self._slots[0].replies is not None)
+        return self._encoding is not None or bool(
+            self._slots and self._slots[0].replies is not None
+        )
 
     def _may_work(self) -> bool:
         reasons = self._reasons_to_pause
@@ -223,7 +245,11 @@ class ClientConnection(Connection, asyncio.Protocol):
                     self._begin_chunk()
                 if self._unbegun:
                     now_s = monotonic()
-                    self._chunk = max(1, self._chunk // 4) if now_s - began_s > SLICE_S else min(CHUNK_COMMANDS, 2 * self._chunk)
+                    self._chunk = (
+                        max(1, self._chunk // 4)
+                        if now_s - began_s > SLICE_S
+                        else min(CHUNK_COMMANDS, 2 * self._chunk)
+                    )
                     began_s = now_s
                     if now_s >= until_s:
                         break
@@ -231,7 +257,9 @@ class ClientConnection(Connection, asyncio.Protocol):
                 self._finish(Failure(str(self._bad).encode()))
             elif self._backlog:
                 self._take_apart()
-                if self._backlog and not self._commands and monotonic() >= until_s:  # of one of many words
+                if (
+                    self._backlog and not self._commands and monotonic() >= until_s
+                ):  # of one of many words
                     break
             else:
                 break
@@ -254,7 +282,8 @@ class ClientConnection(Connection, asyncio.Protocol):
             self._count_piece()
 
     def _take_apart(self) -> None:
-        """A piece of what was sent, to the end of a command if one is found, as the parser is fast from the beginning of one."""
+        """A piece of what was sent, to the end of a command if one is found, as the parser is fast
+        from the beginning of one."""
         most, data = STRANGER_PIECE_BYTES if self._stranger else PIECE_BYTES, self._backlog
         if len(data) <= most:
             self._backlog = b""
@@ -303,17 +332,28 @@ class ClientConnection(Connection, asyncio.Protocol):
         self.end()
 
     def let_go(self, now_s: float) -> bool:
-        """Closes the connection if it has no write in flight nor waiting, and is not just being refused. Whether it did."""
-        if self._admin or self._redirects or self.session is None or self._writes or self.writes_in_lane() or now_s - self.session.born_s < GRACE_S:
+        """Closes the connection if it has no write in flight nor waiting, and is not just being
+        refused. Whether it did."""
+        if (
+            self._admin
+            or self._redirects
+            or self.session is None
+            or self._writes
+            or self.writes_in_lane()
+            or now_s - self.session.born_s < GRACE_S
+        ):
             return False
-        if self._held or self._unbegun or self._encoding is not None:  # answered or refused first: its client would not know what became of them
+        if (
+            self._held or self._unbegun or self._encoding is not None
+        ):  # answered or refused first: its client would not know what became of them
             return False
         self.flush()
         self.close()
         return True
 
     def _count(self, size: int) -> None:
-        """What came is owed an answer: the bytes stand with the newest slot, or with what is held."""
+        """What came is owed an answer: the bytes stand with the newest slot, or with what is
+        held."""
         if self._held:
             self._held_bytes += size
         elif self._slots:
@@ -323,11 +363,17 @@ class ClientConnection(Connection, asyncio.Protocol):
             self.pause("bytes")
 
     def _keep_unfinished(self, size: int) -> None:
-        """What waits for the rest of a command is small for who has not logged in, and counts for all (holdings.py)."""
+        """What waits for the rest of a command is small for who has not logged in, and counts for
+        all (holdings.py)."""
         self.unfinished = size
         if size > MAX_UNKNOWN_BYTES and self._stranger:
             self._node.refusals.add("client_memory")
-            self._finish(Failure(b"ERR Protocol error: too much of unfinished commands; log in first, or try again later"))
+            self._finish(
+                Failure(
+                    b"ERR Protocol error: too much of unfinished commands; log in first, or try "
+                    b"again later"
+                )
+            )
 
     def weigh(self) -> None:
         """Something that this connection holds may have changed."""
@@ -337,7 +383,13 @@ class ClientConnection(Connection, asyncio.Protocol):
         session, transport = self.session, self.transport
         if session is None or transport is None or self.closed or transport.is_closing():
             return
-        held = self.unfinished + len(self._backlog) + self._slot_bytes + self._held_bytes + transport.get_write_buffer_size()
+        held = (
+            self.unfinished
+            + len(self._backlog)
+            + self._slot_bytes
+            + self._held_bytes
+            + transport.get_write_buffer_size()
+        )
         if self._slow is not None:
             held += self._piece_bytes
         if session.queue is not None or session.watching or session.executing_bytes:
@@ -387,7 +439,7 @@ class ClientConnection(Connection, asyncio.Protocol):
         self.resume(UNREAD)
         self._weigh()
 
-    # --- commands -----------------------------------------------------------------------------------------------------------
+    # --- commands ---------------------------------------------------------------------------------
 
     def _take(self, commands: list[list[bytes]]) -> None:
         session = self.session
@@ -438,8 +490,11 @@ class ClientConnection(Connection, asyncio.Protocol):
             self._act((action,))
 
     def _act(self, actions: Sequence[Action]) -> None:
-        """In order; from a write that must wait for reads on, everything is held. What goes the same way without a break goes as one bundle."""
-        together = self._writes > 0 or (self._reads == 0 and len(actions) > 1 and any(type(a) is Write for a in actions))
+        """In order; from a write that must wait for reads on, everything is held. What goes the
+        same way without a break goes as one bundle."""
+        together = self._writes > 0 or (
+            self._reads == 0 and len(actions) > 1 and any(type(a) is Write for a in actions)
+        )
         batch: list[Op] = []
         mixed = False
         held = 0
@@ -538,13 +593,19 @@ class ClientConnection(Connection, asyncio.Protocol):
                 if not self._held and self._unbegun:
                     self._queue()
 
-    # --- replies ------------------------------------------------------------------------------------------------------------
+    # --- replies ----------------------------------------------------------------------------------
 
     def flush(self, most: int = 0) -> None:
-        """Writes the answered head of the queue; of much, about `most` bytes now (0: `FLUSH_BYTES`, or
-        `FLUSH_PIECES` of a long answer) and the rest in its turn."""
+        """Writes the answered head of the queue; of much, about `most` bytes now (0: `FLUSH_BYTES`,
+        or `FLUSH_PIECES` of a long answer) and the rest in its turn."""
         slots, transport = self._slots, self.transport
-        if self.closed or transport is None or self.session is None or transport.is_closing() or UNREAD in self._reasons_to_pause:
+        if (
+            self.closed
+            or transport is None
+            or self.session is None
+            or transport.is_closing()
+            or UNREAD in self._reasons_to_pause
+        ):
             return
         parts: list[bytes] = []
         size = written = pieces = 0
@@ -579,7 +640,8 @@ class ClientConnection(Connection, asyncio.Protocol):
             self.resume("bytes")
 
     def _next_replies(self) -> bytes:
-        """Of the answered slots at the head: all of one, or of several small ones; of a long one a piece."""
+        """Of the answered slots at the head: all of one, or of several small ones; of a long one a
+        piece."""
         if self._encoding is not None:
             pieces, count = self._encoding
             if (piece := next(pieces, None)) is not None:
@@ -588,7 +650,11 @@ class ClientConnection(Connection, asyncio.Protocol):
             self.unanswered -= count
             return b""
         slots, replies = self._slots, list[Any]()
-        while slots and (found := slots[0].replies) is not None and (not replies or len(replies) + len(found) <= ENCODE_REPLIES):
+        while (
+            slots
+            and (found := slots[0].replies) is not None
+            and (not replies or len(replies) + len(found) <= ENCODE_REPLIES)
+        ):
             self._slot_bytes -= slots.popleft().size
             replies += found
         if self._cluster:
@@ -596,7 +662,10 @@ class ClientConnection(Connection, asyncio.Protocol):
         if are_long(replies):
             assert self.session is not None
             self._server.failed(replies)
-            self._encoding = in_pieces(replies, self.session.protocol), len(replies)  # unanswered until it is written, for the lane's sake
+            self._encoding = (
+                in_pieces(replies, self.session.protocol),
+                len(replies),
+            )  # unanswered until it is written, for the lane's sake
             return b""
         self.unanswered -= len(replies)
         return self.encoded(replies)
@@ -618,7 +687,11 @@ class ClientConnection(Connection, asyncio.Protocol):
         self.kill()
 
     def pause(self, reason: str) -> None:
-        if not self._reasons_to_pause and self.transport is not None and not self.transport.is_closing():
+        if (
+            not self._reasons_to_pause
+            and self.transport is not None
+            and not self.transport.is_closing()
+        ):
             self.transport.pause_reading()
         self._reasons_to_pause.add(reason)
 
@@ -627,7 +700,12 @@ class ClientConnection(Connection, asyncio.Protocol):
             self._reasons_to_pause.remove(reason)
             if (self._unbegun or self._answers) and self._may_work():
                 self._queue()
-            if not self._reasons_to_pause and self.transport is not None and not self.closed and not self.transport.is_closing():
+            if (
+                not self._reasons_to_pause
+                and self.transport is not None
+                and not self.closed
+                and not self.transport.is_closing()
+            ):
                 self.transport.resume_reading()
 
     def hold_back(self, hold: bool) -> None:
@@ -679,7 +757,10 @@ class ClientServer:
         loop = asyncio.get_running_loop()
         self.turns = Turns(loop)
         self.logins = Logins(loop, node.access.throttle)
-        self.holdings = Holdings[ClientConnection](client_bytes(node.settings.client_bytes, node.memory_bytes), ClientConnection.cut_for_memory)
+        self.holdings = Holdings[ClientConnection](
+            client_bytes(node.settings.client_bytes, node.memory_bytes),
+            ClientConnection.cut_for_memory,
+        )
         self.unready = Unready(node, node.settings.unready_close_s)
         self.unique = secrets.token_hex(8).encode() + b"-"  # of this start of the node
         self._numbers = itertools.count(1)
@@ -707,8 +788,9 @@ class ClientServer:
         return ClientConnection(self, admin=True)
 
     def joined(self, connection: ClientConnection) -> int | None:
-        """The connection's number, or None when there are too many. Who has not said a word makes room for who comes: a thousand connections that
-        are opened and left, or dribble, shut nobody out."""
+        """The connection's number, or None when there are too many. Who has not said a word makes
+        room for who comes: a thousand connections that are opened and left, or dribble, shut nobody
+        out."""
         if connection.is_admin:
             return self._joined_admin(connection)
         if len(self._connections) - len(self._admins) >= self.most:
@@ -727,7 +809,8 @@ class ClientServer:
         return next(self._numbers)
 
     def _joined_admin(self, connection: ClientConnection) -> int:
-        """The operator is not shut out by clients, nor by whoever opens connections here and leaves them."""
+        """The operator is not shut out by clients, nor by whoever opens connections here and leaves
+        them."""
         if len(self._admins) >= ADMIN:
             oldest = next(iter(self._admins))
             self.left(oldest)
@@ -781,7 +864,8 @@ class ClientServer:
             connection.flush()
 
     def tick(self) -> None:
-        """Stop reading from everybody while too many commands wait for a leader; let them go while the node is not ready."""
+        """Stop reading from everybody while too many commands wait for a leader; let them go while
+        the node is not ready."""
         self.view.look()
         if self.unready.tick(self.now_s()):
             now_s = self.now_s()

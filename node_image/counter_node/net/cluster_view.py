@@ -29,7 +29,8 @@ class View:
     """Implements resp/cluster.py: ClusterView."""
 
     def __init__(self, node: Node, offset_of_port: int = 0) -> None:
-        """`offset_of_port`: how far the port that is shown is from the clients' port, on every node alike."""
+        """`offset_of_port`: how far the port that is shown is from the clients' port, on every node
+        alike."""
         self._node = node
         self._last_leader = NONE
         self._offset_of_port = offset_of_port
@@ -64,19 +65,33 @@ class View:
         voters = self._voters()
         master = self._master(voters)
         shown = voters if master is None else [master, *(m for m in voters if m is not master)]
-        return [ClusterNode(long_id(m.id), *self._address(m), m is shown[0], self._reached(m.id), self._offset(m.id)) for m in shown]
+        return [
+            ClusterNode(
+                long_id(m.id),
+                *self._address(m),
+                m is shown[0],
+                self._reached(m.id),
+                self._offset(m.id),
+            )
+            for m in shown
+        ]
 
     def all_keys(self, most: int) -> Sequence[bytes]:
         """At most so many."""
         return list(itertools.islice(self._node.replica.machine.values, most))
 
     def _voters(self) -> list[Member]:
-        return sorted((m for m in self._node.replica.raft.membership.members if m.voter), key=lambda m: m.name)
+        return sorted(
+            (m for m in self._node.replica.raft.membership.members if m.voter), key=lambda m: m.name
+        )
 
     def _master(self, voters: list[Member]) -> Member | None:
-        """The leader; or the last one; or another than this node, of those that it does not reach if there are such: they are the majority."""
+        """The leader; or the last one; or another than this node, of those that it does not reach
+        if there are such: they are the majority."""
         me, leader = self._node.id, self._node.replica.raft.leader
-        last = next((m for m in voters if m.id == (leader if leader != NONE else self._last_leader)), None)
+        last = next(
+            (m for m in voters if m.id == (leader if leader != NONE else self._last_leader)), None
+        )
         if last is not None and (leader != NONE or last.id != me):
             return last
         others = [m for m in voters if m.id != me]

@@ -1,9 +1,9 @@
 """How the descriptors of the process are shared out, so that no listener takes those of another, of
 the log, or of the links between members.
 
-Each listener has a bound of its own, and the bounds together, with the reserve, stay below the limit of
-the process. Where the limit is low, clients and pages get less; files, members and the operator do not.
-"""
+Each listener has a bound of its own, and the bounds together, with the reserve, stay below the
+limit of the process. Where the limit is low, clients and pages get less; files, members and the
+operator do not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Shares(NamedTuple):
 
 
 class TooFewDescriptors(Exception):
-    """The limit of the process leaves too little for clients; the message says how many are needed."""
+    """The limit of the process leaves too little for clients; the message says how many are
+    needed."""
 
 
 def shares(max_clients: int, max_handshakes: int, limit: int | None = None) -> Shares:
@@ -39,5 +40,7 @@ def shares(max_clients: int, max_handshakes: int, limit: int | None = None) -> S
     handshakes = min(max_handshakes, max(4, left // (4 * DOORS)))
     clients = min(max_clients, left - http - DOORS * handshakes)
     if clients < min(LEAST_CLIENTS, max_clients):
-        raise TooFewDescriptors(f"the limit of open files is {limit}; at least 512 are needed (ulimit -n)")
+        raise TooFewDescriptors(
+            f"the limit of open files is {limit}; at least 512 are needed (ulimit -n)"
+        )
     return Shares(clients, http, handshakes)

@@ -3,11 +3,11 @@ answered or not worked off, replies that are not read, MULTI queues, WATCH table
 
 1. Each connection is weighed when it changes. All together may hold `limit`, and strangers
    (connections that have not logged in) a small share of that.
-2. Past it the heaviest connection is cut, and of those that are as heavy the oldest: an honest client
-   holds little, and for a moment. It is the one way in which a node ends a connection by itself whose
-   write is not answered.
-3. The limit is an eighth of the memory that the process may use, where it is told (memory.py), so that
-   state, snapshots and the interpreter have the rest.
+2. Past it the heaviest connection is cut, and of those that are as heavy the oldest: an honest
+   client holds little, and for a moment. It is the one way in which a node ends a connection by
+   itself whose write is not answered.
+3. The limit is an eighth of the memory that the process may use, where it is told (memory.py), so
+   that state, snapshots and the interpreter have the rest.
 """
 
 from __future__ import annotations
@@ -52,7 +52,11 @@ class Holdings(Generic[Holder]):
 
     def heaviest(self) -> list[Holder]:
         """Some that hold something, others at each call, to be weighed again."""
-        found = [h for table in (self._known, self._strangers) for h, _ in zip(table, range(AGAIN_AT_ONCE), strict=False)]
+        found = [
+            h
+            for table in (self._known, self._strangers)
+            for h, _ in zip(table, range(AGAIN_AT_ONCE), strict=False)
+        ]
         for table in (self._known, self._strangers):
             for holder in found:
                 if holder in table:

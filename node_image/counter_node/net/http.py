@@ -1,10 +1,12 @@
-"""The HTTP port: health for Kubernetes, metrics for Prometheus, the status for people. GET only, one request a connection.
+"""The HTTP port: health for Kubernetes, metrics for Prometheus, the status for people. GET only,
+one request a connection.
 
-Health is answered at once. The other pages cost the loop milliseconds, and whoever reaches the port may ask for them: they wait for their turn among
-the strangers (turns.py), and one that is asked for too often is made once a second. Of more than `most` connections the oldest ends.
+Health is answered at once. The other pages cost the loop milliseconds, and whoever reaches the port
+may ask for them: they wait for their turn among the strangers (turns.py), and one that is asked for
+too often is made once a second. Of more than `most` connections the oldest ends.
 
-Written here because it is a hundred lines and a web framework would be the largest dependency of the node.
-"""
+Written here because it is a hundred lines and a web framework would be the largest dependency of
+the node."""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ BURST, EVERY_S = 10, 1.0
 class Pages:
     """The pages, and the connections that ask for them."""
 
-    def __init__(self, pages: Mapping[str, Page], turns: Turns, refusals: Refusals, most: int) -> None:
+    def __init__(
+        self, pages: Mapping[str, Page], turns: Turns, refusals: Refusals, most: int
+    ) -> None:
         self.by_path, self.turns = pages, turns
         self._refusals, self._most = refusals, most
         self._open: dict[HttpConnection, None] = {}  # oldest first
@@ -56,7 +60,9 @@ class Pages:
     def get(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         now = time.monotonic()
         passed, self._told_s = now - self._told_s, now
-        self._tokens = {p: found for p, t in self._tokens.items() if (found := t - passed / EVERY_S) > 0}
+        self._tokens = {
+            p: found for p, t in self._tokens.items() if (found := t - passed / EVERY_S) > 0
+        }
         if path in self._made and self._tokens.get(path, 0.0) >= BURST:
             return self._made[path]
         made = self.by_path[path]()
@@ -86,7 +92,11 @@ class HttpConnection(asyncio.Protocol):
             return
         self._buffer += data
         if len(self._buffer) > MAX_REQUEST_BYTES:
-            self._answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "text/plain", b"request over 8192 bytes\n")
+            self._answer(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "text/plain",
+                b"request over 8192 bytes\n",
+            )
         elif b"\r\n\r\n" in self._buffer or b"\n\n" in self._buffer:
             self._respond(self._buffer.split(b"\n", 1)[0])
 
@@ -101,7 +111,11 @@ class HttpConnection(asyncio.Protocol):
         elif self._path in self._pages.by_path:
             self._pages.turns.wait(self, stranger=True)
         else:
-            self._answer(HTTPStatus.NOT_FOUND, "text/plain", ("pages: " + " ".join(sorted(self._pages.by_path)) + "\n").encode())
+            self._answer(
+                HTTPStatus.NOT_FOUND,
+                "text/plain",
+                ("pages: " + " ".join(sorted(self._pages.by_path)) + "\n").encode(),
+            )
 
     def work(self, until_s: float) -> bool:
         """The page that was asked for. Its turn came."""
@@ -111,7 +125,9 @@ class HttpConnection(asyncio.Protocol):
             self._answer(*self._pages.get(self._path))
         except Exception:
             log.exception("page failed", extra={"path": self._path})
-            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", b"the page failed; see the log\n")
+            self._answer(
+                HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", b"the page failed; see the log\n"
+            )
         return False
 
     def cut(self) -> None:
@@ -120,7 +136,10 @@ class HttpConnection(asyncio.Protocol):
 
     def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
         assert self._transport is not None
-        head = f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: "
+            f"{kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
         self._asked = True
         without_body = self._buffer.startswith(b"HEAD")
         self._transport.write(head.encode() + (b"" if without_body else body))

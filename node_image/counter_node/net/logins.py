@@ -1,9 +1,9 @@
 """Logins that wait for their turn, while passwords are being guessed (security/throttle.py).
 
-1. A connection waits with one login, and is not read from meanwhile. It is judged within `WAIT_S`, or
-   told that there are too many wrong passwords.
-2. Turns go round the keys (address and user). A key gets `KEY_PER_S`, all together `TOTAL_PER_S`; a key
-   from which somebody logged in before has its own turns, beside that.
+1. A connection waits with one login, and is not read from meanwhile. It is judged within `WAIT_S`,
+   or told that there are too many wrong passwords.
+2. Turns go round the keys (address and user). A key gets `KEY_PER_S`, all together `TOTAL_PER_S`; a
+   key from which somebody logged in before has its own turns, beside that.
 3. A key has `KEY_MOST` places. When they are taken, one of those whose connection failed most often
    is refused, and its connection ends; so who guesses needs a new connection for each guess.
 """
@@ -42,7 +42,9 @@ class Logins:
         queue.append((monotonic(), connection))
         self._count += 1
         if len(queue) > KEY_MOST or self._count > ROOM_MOST:
-            self._refuse_one(queue if len(queue) > KEY_MOST else max(self._waiting.values(), key=len))
+            self._refuse_one(
+                queue if len(queue) > KEY_MOST else max(self._waiting.values(), key=len)
+            )
         if not self._due:
             self._due = True
             self._loop.call_later(EVERY_S, self._serve)
@@ -57,7 +59,9 @@ class Logins:
     def _serve(self) -> None:
         self._due = False
         now = monotonic()
-        self._credit = min(TOTAL_PER_S * 2 * EVERY_S, self._credit + (now - self._told_s) * TOTAL_PER_S)
+        self._credit = min(
+            TOTAL_PER_S * 2 * EVERY_S, self._credit + (now - self._told_s) * TOTAL_PER_S
+        )
         self._told_s = now
         for key in list(self._waiting):
             queue = self._waiting.pop(key)

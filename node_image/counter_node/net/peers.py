@@ -1,19 +1,22 @@
-"""Links between nodes. Each node dials every other member and sends on that connection only; what it receives comes on connections that others
-dialled.
+"""Links between nodes. Each node dials every other member and sends on that connection only; what
+it receives comes on connections that others dialled.
 
     dialler:  Hello(cluster, me, you, my addresses)      →
               ←  Welcome()  or  Refusal(reason), then the end
-    dialler:  frame, frame, …                              each = length, CRC-32C, one MessagePack list of messages
+    dialler:  frame, frame, …                              each = length, CRC-32C, one MessagePack
+              list of messages
 
-A node is known by its id, never by its address: names are looked up at every connect, a node of another cluster is refused, and so is a dialler
-that expects another id at this address (the disk was replaced) or whose id was removed. What cannot be sent at once is dropped; Raft sends again.
-With TLS both sides must show a certificate of the cluster with the name that the greeting or the configuration gives (security/tls.py): a stranger
-gets no further than the handshake, and a node cannot take another's place. Until it has greeted, a dialler may send one small frame and only for a
-while; of too many that do not greet, the oldest goes.
-A link that is silent is dialled anew beside the old one (pulse.py); what is sent first on the new one closes the old
-one at the other end. Besides, TCP gives a connection up whose bytes are not acknowledged for some election timeouts.
-A snapshot comes in pieces, each sent when the one before was answered, so that heartbeats never wait behind more than one.
-"""
+A node is known by its id, never by its address: names are looked up at every connect, a node of
+another cluster is refused, and so is a dialler that expects another id at this address (the disk
+was replaced) or whose id was removed. What cannot be sent at once is dropped; Raft sends again.
+With TLS both sides must show a certificate of the cluster with the name that the greeting or the
+configuration gives (security/tls.py): a stranger gets no further than the handshake, and a node
+cannot take another's place. Until it has greeted, a dialler may send one small frame and only for a
+while; of too many that do not greet, the oldest goes. A link that is silent is dialled anew beside
+the old one (pulse.py); what is sent first on the new one closes the old one at the other end.
+Besides, TCP gives a connection up whose bytes are not acknowledged for some election timeouts. A
+snapshot comes in pieces, each sent when the one before was answered, so that heartbeats never wait
+behind more than one."""
 
 from __future__ import annotations
 
@@ -37,8 +40,8 @@ from counter_node.settings import Settings, SettingsError, address
 
 HEADER = struct.Struct("<II")  # length, CRC-32C of the payload
 MAX_FRAME_BYTES = 256 << 20
-"""Taken from a member. Version 0.1.0 sent up to 64 MiB and put no limit on an entry: what is in an old log must still be sent. Of this version, one
-entry is at most 16 MiB."""
+"""Taken from a member. Version 0.1.0 sent up to 64 MiB and put no limit on an entry: what is in an
+old log must still be sent. Of this version, one entry is at most 16 MiB."""
 FULL_FRAME_BYTES = 16 << 20
 """Messages of one turn share a frame until it is so long."""
 MAX_BUFFERED_BYTES = 64 << 20
@@ -49,12 +52,13 @@ MAX_HELLO_BYTES = 4 << 10
 MAX_WELCOME_BYTES = 64 << 10
 MAX_UNGREETED = 64
 MAX_DIALS = 4
-"""Under way at once beside a silent connection, or none: where packets are dropped each takes `CONNECT_S` to fail, and
-with the usual election timeout a new one still begins every half of it."""
+"""Under way at once beside a silent connection, or none: where packets are dropped each takes
+`CONNECT_S` to fail, and with the usual election timeout a new one still begins every half of it."""
 GIVEN_UP_AFTER = 3
 """Election timeouts until TCP gives up what is not acknowledged."""
 MAX_OF_ONE = 4
-"""Connections that one member may have to this node: the newest, beside those that are not known to be dead."""
+"""Connections that one member may have to this node: the newest, beside those that are not known to
+be dead."""
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True):
@@ -69,9 +73,9 @@ class Hello(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Welcome(msgspec.Struct, array_like=True, frozen=True):
-    """Empty reason: welcome. Else why the dialler is refused. A dialler that was removed is told the
-    decision, and the histories that led to the one in which it stands: raft/removal.py holds that
-    against what the dialler knows."""
+    """Empty reason: welcome. Else why the dialler is refused. A dialler that was removed is told
+    the decision, and the histories that led to the one in which it stands: raft/removal.py holds
+    that against what the dialler knows."""
 
     reason: str = ""
     removal: Removal | None = None
@@ -141,7 +145,8 @@ class FrameError(Exception):
 
 
 class Frames:
-    """Cuts a stream of bytes into payloads. Raises FrameError on a length over the limit or a wrong checksum."""
+    """Cuts a stream of bytes into payloads. Raises FrameError on a length over the limit or a wrong
+    checksum."""
 
     def __init__(self, limit: int = MAX_FRAME_BYTES) -> None:
         self.limit = limit
@@ -151,7 +156,10 @@ class Frames:
         buffer = self._buffer
         if not buffer and len(data) >= HEADER.size:
             length, crc = HEADER.unpack_from(data)
-            if length == len(data) - HEADER.size <= self.limit and crc32c(payload := data[HEADER.size :]) == crc:
+            if (
+                length == len(data) - HEADER.size <= self.limit
+                and crc32c(payload := data[HEADER.size :]) == crc
+            ):
                 return [payload]  # one whole frame, as nearly always
         buffer += data
         found: list[bytes] = []
@@ -192,7 +200,9 @@ class Inbound(asyncio.Protocol):
         self._transport = transport
         watch(transport, self._owner.settings)
         self._connections[self] = None
-        self._deadline = asyncio.get_running_loop().call_later(self._owner.settings.handshake_ms / 1000, self.cut, "peer_silent")
+        self._deadline = asyncio.get_running_loop().call_later(
+            self._owner.settings.handshake_ms / 1000, self.cut, "peer_silent"
+        )
         ungreeted = [c for c in self._connections if not c.sender]
         if len(ungreeted) > MAX_UNGREETED:
             ungreeted[0].cut("peer_crowded")
@@ -216,7 +226,8 @@ class Inbound(asyncio.Protocol):
             self._owner.peer_messages(self.sender, messages)
 
     def _in_use(self) -> None:
-        """What this sender dialled before is not used any more, though this end may not hear of it for long."""
+        """What this sender dialled before is not used any more, though this end may not hear of it
+        for long."""
         if self._used:
             return
         self._used = True
@@ -237,9 +248,13 @@ class Inbound(asyncio.Protocol):
     def _greet(self, hello: Hello) -> None:
         assert self._transport is not None
         tls = self._peers.tls
-        if tls is not None and not tls.knows(self._transport.get_extra_info("peercert"), hello.name):
+        if tls is not None and not tls.knows(
+            self._transport.get_extra_info("peercert"), hello.name
+        ):
             self._owner.refusals.add("peer_identity")
-            welcome = Welcome(f"the certificate is not that of node {hello.name!r} of cluster {tls.cluster_id}")
+            welcome = Welcome(
+                f"the certificate is not that of node {hello.name!r} of cluster {tls.cluster_id}"
+            )
         else:
             welcome = self._owner.peer_hello(hello)
         self._transport.write(frame(msgspec.structs.replace(welcome, answers=True)))
@@ -267,7 +282,8 @@ class Inbound(asyncio.Protocol):
 
 
 class Outbound(asyncio.Protocol):
-    """The dialled connection: messages go out here; the answer to the Hello comes back, and signs of life."""
+    """The dialled connection: messages go out here; the answer to the Hello comes back, and signs
+    of life."""
 
     def __init__(self, welcome: asyncio.Future[Welcome], settings: Settings | None = None) -> None:
         """`settings`: for a connection that is kept."""
@@ -292,12 +308,15 @@ class Outbound(asyncio.Protocol):
                     self._welcome.set_result(_welcome.decode(payload))
         except (FrameError, msgspec.DecodeError) as error:
             if not self._welcome.done():
-                self._welcome.set_exception(ConnectionError(f"the peer's greeting makes no sense: {error}"))
+                self._welcome.set_exception(
+                    ConnectionError(f"the peer's greeting makes no sense: {error}")
+                )
             elif self.transport is not None:
                 self.transport.abort()
 
     def write(self, data: bytes) -> bool:
-        """False when the connection is closed already, although `connection_lost` has not been told yet."""
+        """False when the connection is closed already, although `connection_lost` has not been told
+        yet."""
         if self.transport is None or self.transport.is_closing():
             return False
         try:
@@ -317,9 +336,12 @@ class Outbound(asyncio.Protocol):
 
 
 class Link:
-    """Keeps one connection to one member: dials, greets, dials again; beside the old one while that is silent."""
+    """Keeps one connection to one member: dials, greets, dials again; beside the old one while that
+    is silent."""
 
-    def __init__(self, owner: Owner, me: Hello, node: NodeId, name: str, peer_address: str, tls: Tls | None) -> None:
+    def __init__(
+        self, owner: Owner, me: Hello, node: NodeId, name: str, peer_address: str, tls: Tls | None
+    ) -> None:
         self.node = node
         self.name = name
         self._tls = tls
@@ -338,7 +360,8 @@ class Link:
 
     @property
     def reached(self) -> bool:
-        """Something was heard on it within an election timeout. (An older member says nothing by itself.)"""
+        """Something was heard on it within an election timeout. (An older member says nothing by
+        itself.)"""
         return self.connected and not self._pulse.silent
 
     async def _keep(self) -> None:
@@ -353,13 +376,17 @@ class Link:
             pause = min(2 * pause, LAST_PAUSE_S)
 
     async def _try(self) -> None:
-        """Dials once. Of several dials under way the first that is welcomed is used: a second one would only lose what
-        the first was given meanwhile."""
+        """Dials once. Of several dials under way the first that is welcomed is used: a second one
+        would only lose what the first was given meanwhile."""
         used = self._used
         try:
             connection = await self._dial()
         except (OSError, TimeoutError, SettingsError) as error:
-            log.debug("peer not reached: %s", error, extra={"peer": f"{self.node:016x}", "address": self.address})
+            log.debug(
+                "peer not reached: %s",
+                error,
+                extra={"peer": f"{self.node:016x}", "address": self.address},
+            )
         else:
             if connection is None:
                 return
@@ -384,12 +411,20 @@ class Link:
         async with asyncio.timeout(CONNECT_S):
             context = None if self._tls is None else self._tls.current.dial
             transport, connection = await loop.create_connection(
-                lambda: Outbound(welcome, self._owner.settings), host, port, ssl=context, server_hostname=None if context is None else host
+                lambda: Outbound(welcome, self._owner.settings),
+                host,
+                port,
+                ssl=context,
+                server_hostname=None if context is None else host,
             )
             try:
-                if self._tls is not None and not self._tls.knows(transport.get_extra_info("peercert"), self.name):
+                if self._tls is not None and not self._tls.knows(
+                    transport.get_extra_info("peercert"), self.name
+                ):
                     self._owner.refusals.add("peer_identity")
-                    raise ConnectionError(f"the certificate at {self.address} is not that of node {self.name!r}")
+                    raise ConnectionError(
+                        f"the certificate at {self.address} is not that of node {self.name!r}"
+                    )
                 transport.write(frame(self._hello))
                 answer = await welcome
             except BaseException:
@@ -475,11 +510,18 @@ class Peers:
 
     def levels(self) -> dict[NodeId, int]:
         """What those know whose connection to us is open."""
-        return {connection.sender: connection.level for connection in self.callers_open if connection.sender}
+        return {
+            connection.sender: connection.level
+            for connection in self.callers_open
+            if connection.sender
+        }
 
     def keep_only(self, nodes: set[NodeId]) -> None:
-        """Besides the links to those who dialled us: a leader that this node's configuration does not know yet must get its answers."""
-        for node in self._links.keys() - nodes - {connection.sender for connection in self.callers_open}:
+        """Besides the links to those who dialled us: a leader that this node's configuration does
+        not know yet must get its answers."""
+        for node in (
+            self._links.keys() - nodes - {connection.sender for connection in self.callers_open}
+        ):
             self._links.pop(node).close()
 
     def link(self, node: NodeId) -> Link | None:

@@ -50,10 +50,24 @@ def _role(node: Node, _: list[bytes], session: Session) -> Any:
     if _writes_anywhere(session):
         return [b"master", node.replica.applied, []]
     if raft.leadership is not None:
-        others = [(m, raft.leadership.progress[m.id].match) for m in raft.membership.members if m.id != node.id]
-        return [b"master", raft.log.committed, [[*_strings(m.resp), b"%d" % match] for m, match in others]]
+        others = [
+            (m, raft.leadership.progress[m.id].match)
+            for m in raft.membership.members
+            if m.id != node.id
+        ]
+        return [
+            b"master",
+            raft.log.committed,
+            [[*_strings(m.resp), b"%d" % match] for m, match in others],
+        ]
     host, port = _split(leader.resp) if leader is not None else (b"", 0)
-    return [b"slave", host, port, b"connected" if leader is not None else b"connect", node.replica.applied]
+    return [
+        b"slave",
+        host,
+        port,
+        b"connected" if leader is not None else b"connect",
+        node.replica.applied,
+    ]
 
 
 def _strings(address: str) -> tuple[bytes, bytes]:
@@ -68,7 +82,9 @@ def _wait(node: Node, words: list[bytes], session: Session) -> Any:
             raise Refusal("ERR timeout is negative")
     except Refusal as refusal:
         return refusal.reply
-    return len(node.replica.raft.voters) // 2  # besides the leader itself: what every answered write already has
+    return (
+        len(node.replica.raft.voters) // 2
+    )  # besides the leader itself: what every answered write already has
 
 
 def _time(node: Node, _: list[bytes], session: Session) -> Any:
@@ -124,7 +140,13 @@ def _memory(node: Node) -> dict[str, Any]:
     with open("/proc/self/statm") as statm:
         resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     human = f"{resident / (1 << 20):.2f}M"
-    return {"used_memory": resident, "used_memory_human": human, "used_memory_rss": resident, "maxmemory": 0, "maxmemory_policy": "noeviction"}
+    return {
+        "used_memory": resident,
+        "used_memory_human": human,
+        "used_memory_rss": resident,
+        "maxmemory": 0,
+        "maxmemory_policy": "noeviction",
+    }
 
 
 def _persistence(node: Node) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Who of the members answers right now: each is dialled and greeted anew, beside the links that there
-are. For decisions that must not rest on an old connection or an old message (RAFT.RECOVER).
+"""Who of the members answers right now: each is dialled and greeted anew, beside the links that
+there are. For decisions that must not rest on an old connection or an old message (RAFT.RECOVER).
 
-A member answers when the node at its address takes the greeting or refuses it for whatever it thinks
-of this node. Another node, or another cluster, at its address is no answer of that member.
+A member answers when the node at its address takes the greeting or refuses it for whatever it
+thinks of this node. Another node, or another cluster, at its address is no answer of that member.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from counter_node.settings import Settings, SettingsError, address
 SOMEBODY_ELSE = ("this is node", "this is cluster")
 
 
-async def reached(members: Iterable[tuple[Member, Hello]], tls: Tls | None, settings: Settings) -> set[NodeId]:
+async def reached(
+    members: Iterable[tuple[Member, Hello]], tls: Tls | None, settings: Settings
+) -> set[NodeId]:
     """Ids of those that answer within `CONNECT_S`."""
     asked = list(members)
-    answers = await asyncio.gather(*(_answers(member, hello, tls, settings) for member, hello in asked))
+    answers = await asyncio.gather(
+        *(_answers(member, hello, tls, settings) for member, hello in asked)
+    )
     return {member.id for (member, _), answer in zip(asked, answers, strict=True) if answer}
 
 
@@ -45,9 +49,15 @@ async def _answers(member: Member, hello: Hello, tls: Tls | None, settings: Sett
             welcome.exception()  # looked at, so that nobody warns of it
 
 
-async def _dial(connection: Outbound, host: str, port: int, tls: Tls | None) -> asyncio.WriteTransport:
+async def _dial(
+    connection: Outbound, host: str, port: int, tls: Tls | None
+) -> asyncio.WriteTransport:
     context = None if tls is None else tls.current.dial
     transport, _ = await asyncio.get_running_loop().create_connection(
-        lambda: connection, host, port, ssl=context, server_hostname=None if context is None else host
+        lambda: connection,
+        host,
+        port,
+        ssl=context,
+        server_hostname=None if context is None else host,
     )
     return transport

@@ -3,11 +3,11 @@
 What a connection sent is worked off in slices, bounded in bytes, commands and time. What is left
 waits here, and the connection is not read from meanwhile. Each round of the loop:
 
-1. Peers and timers come first: a round here ends after `ROUND_S`, and the loop hears all sockets and
-   timers before the next one begins.
+1. Peers and timers come first: a round here ends after `ROUND_S`, and the loop hears all sockets
+   and timers before the next one begins.
 2. Then those that are logged in, one slice each, in turn.
-3. Then strangers (connections that have not logged in, and pages of the HTTP port): together they get
-   at most `STRANGERS_SHARE` of the time, however many they are and whatever they send.
+3. Then strangers (connections that have not logged in, and pages of the HTTP port): together they
+   get at most `STRANGERS_SHARE` of the time, however many they are and whatever they send.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ CREDIT_S: Final = 0.01
 
 class Work(Protocol):
     def work(self, until_s: float) -> bool:
-        """One slice, until about `until_s` by the monotonic clock. True when there is more to do now."""
+        """One slice, until about `until_s` by the monotonic clock. True when there is more to do
+        now."""
 
 
 class Turns:

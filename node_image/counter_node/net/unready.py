@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 GRACE_S: Final = 1.0
 """A new connection may take so long to say what it wants, and to hear that it will not get it."""
 APPLYING: Final = "applying"
-"""How the reason of a node begins that has not applied all that it knows committed; under load that is so for a moment, again and again."""
+"""How the reason of a node begins that has not applied all that it knows committed; under load that
+is so for a moment, again and again."""
 
 
 class Unready:
@@ -52,7 +53,10 @@ class Unready:
             self._since_s = now_s
         if now_s - self._since_s < self._close_s:
             return False
-        text = f"LOADING this node is not ready for {now_s - self._since_s:.0f} s: {reason}; the command was not executed, connect to another node"
+        text = (
+            f"LOADING this node is not ready for {now_s - self._since_s:.0f} s: {reason}; the "
+            f"command was not executed, connect to another node"
+        )
         self.refusal = Failure(text.encode())
         return True
 

@@ -26,14 +26,20 @@ ELECTIONS = 5
 
 
 def why_not_alone(raft: Raft, reached: Collection[NodeId]) -> str:
-    """Empty when this voter may go on alone, else the reason. `reached`: who answered a greeting just now."""
+    """Empty when this voter may go on alone, else the reason. `reached`: who answered a greeting
+    just now."""
     if raft.leadership is not None or raft.leader != NONE:
         return "there is a leader, so a majority: nothing is to be recovered"
     silent, needed = raft.silent_ticks, ELECTIONS * raft.config.election_ticks
     if silent < needed:
-        return f"a majority was heard, or this node began, {silent} ticks ago; {needed} without one are needed: wait for the election"
+        return (
+            f"a majority was heard, or this node began, {silent} ticks ago; {needed} without "
+            f"one are needed: wait for the election"
+        )
     voters = len(raft.voters)
     answer = len(raft.voters & ({*reached, raft.id}))
     if answer >= quorum.majority(voters):
-        return f"{answer} of {voters} voters answer, which is a majority: nothing is to be recovered"
+        return (
+            f"{answer} of {voters} voters answer, which is a majority: nothing is to be recovered"
+        )
     return ""

@@ -1,18 +1,21 @@
-"""One node's Raft: the common door, what the caller takes out and puts in, and the follower's side. Elections are in
-election.py, what only a leader does is in leadership.py, and what all of them see in state.py.
+"""One node's Raft: the common door, what the caller takes out and puts in, and the follower's side.
+Elections are in election.py, what only a leader does is in leadership.py, and what all of them see
+in state.py.
 
-Roles: FOLLOWER → PRECANDIDATE → CANDIDATE → LEADER, and back to FOLLOWER on any higher term. A node that is no voter (a learner, or one that
-waits to be joined) is a FOLLOWER that never campaigns.
+Roles: FOLLOWER → PRECANDIDATE → CANDIDATE → LEADER, and back to FOLLOWER on any higher term. A node
+that is no voter (a learner, or one that waits to be joined) is a FOLLOWER that never campaigns.
 
-Safety rests on five sentences, each asserted or tested: a vote is durable before it is told (`after`), and there is one per term; an entry is
-durable before it is acknowledged (`after`); a committed entry is never overwritten (log.py); only an entry of the leader's own term is committed
-by counting (leadership.py, thesis 3.6.2); membership changes one member at a time, takes effect when applied, and nobody campaigns with an
-unapplied committed change.
+Safety rests on five sentences, each asserted or tested: a vote is durable before it is told
+(`after`), and there is one per term; an entry is durable before it is acknowledged (`after`); a
+committed entry is never overwritten (log.py); only an entry of the leader's own term is committed
+by counting (leadership.py, thesis 3.6.2); membership changes one member at a time, takes effect
+when applied, and nobody campaigns with an unapplied committed change.
 
-Why taking effect at apply is safe: a leader proposes a change only after it applied the one before, so the message that carries change j also
-tells that change i before it is committed; and whatever is durable of the log is written together with the commit index (`take_persist`). So a
-node that has j, even after a crash, has i in force, and two nodes' configurations differ by one member at most: their majorities meet.
-"""
+Why taking effect at apply is safe: a leader proposes a change only after it applied the one before,
+so the message that carries change j also tells that change i before it is committed; and whatever
+is durable of the log is written together with the commit index (`take_persist`). So a node that has
+j, even after a crash, has i in force, and two nodes' configurations differ by one member at most:
+their majorities meet."""
 
 from __future__ import annotations
 
@@ -36,7 +39,16 @@ from counter_node.raft.messages import (
     VoteResponse,
 )
 from counter_node.raft.state import Role
-from counter_node.raft.types import NONE, Entry, EntryKind, HardState, MembershipChange, NodeId, Snapshot, SnapshotMeta
+from counter_node.raft.types import (
+    NONE,
+    Entry,
+    EntryKind,
+    HardState,
+    MembershipChange,
+    NodeId,
+    Snapshot,
+    SnapshotMeta,
+)
 
 
 class Persist(msgspec.Struct, frozen=True):
@@ -49,7 +61,7 @@ class Persist(msgspec.Struct, frozen=True):
 
 
 class Raft(Elections):
-    # --- what the caller takes out ------------------------------------------------------------------------------------------
+    # --- what the caller takes out ----------------------------------------------------------------
 
     def take_messages(self) -> list[tuple[NodeId, Message]]:
         if self.leadership is not None:
@@ -59,7 +71,9 @@ class Raft(Elections):
 
     def take_persist(self) -> Persist | None:
         log = self.log
-        entries = log.take_unstable(self.config.max_write_bytes) if log.unstable <= log.last_index else []
+        entries = (
+            log.take_unstable(self.config.max_write_bytes) if log.unstable <= log.last_index else []
+        )
         changed_state = (self.term, self.vote) != self._saved
         hard_state = None
         if changed_state or entries or self._install is not None:
@@ -74,7 +88,8 @@ class Raft(Elections):
         return found
 
     def take_restore(self) -> Snapshot | None:
-        """The snapshot that the state machine must be replaced by before it applies anything else."""
+        """The snapshot that the state machine must be replaced by before it applies anything
+        else."""
         found, self.to_restore = self.to_restore, None
         return found
 
@@ -87,7 +102,8 @@ class Raft(Elections):
 
     @property
     def settled(self) -> bool:
-        """Of a leader: nothing is to be sent, written or handed over. False also where that is not certain."""
+        """Of a leader: nothing is to be sent, written or handed over. False also where that is not
+        certain."""
         leadership, log = self.leadership, self.log
         return (
             leadership is not None
@@ -97,7 +113,7 @@ class Raft(Elections):
             and leadership.settled
         )
 
-    # --- what the caller puts in --------------------------------------------------------------------------------------------
+    # --- what the caller puts in ------------------------------------------------------------------
 
     def tick(self) -> None:
         self._elapsed += 1
@@ -107,7 +123,9 @@ class Raft(Elections):
             if self.leadership.tick():
                 self._become_follower(self.term, NONE)
         elif self._elapsed >= self._timeout and not self._promised():
-            self.campaign()  # where it may not, the time goes on: who hears no leader must not refuse its vote to those that may
+            # where it may not, the time goes on: who hears no leader must not refuse its vote to
+            # those that may
+            self.campaign()
 
     def step(self, sender: NodeId, message: Message) -> None:
         """The common door: terms first, then the role's own handler."""
@@ -132,12 +150,13 @@ class Raft(Elections):
             self.leadership.step(sender, message)
 
     def propose(self, data: bytes, origin: NodeId = NONE) -> bool:
-        """Leader only: one DATA entry, sent here by `origin` or our own. False when it was certainly not taken (no leader, handing over, uncommitted
-        too much)."""
+        """Leader only: one DATA entry, sent here by `origin` or our own. False when it was
+        certainly not taken (no leader, handing over, uncommitted too much)."""
         return self.leadership is not None and self.leadership.propose(EntryKind.DATA, data, origin)
 
     def read(self, read_id: int) -> bool:
-        """Ask for a read index; the answer appears in `reads`, or never. False when no leader is known."""
+        """Ask for a read index; the answer appears in `reads`, or never. False when no leader is
+        known."""
         if self.leadership is not None:
             self.leadership.read(self.id, read_id)
         elif self.leader != NONE:
@@ -162,8 +181,9 @@ class Raft(Elections):
                 self.leadership.membership_changed()
 
     def snapshot_taken(self, meta: SnapshotMeta, *, all_goes: bool = False) -> None:
-        """A durable snapshot exists: forget the log up to it, but for what the configuration says is kept for others. `all_goes`: on a full disk,
-        where whoever lacks something gets the snapshot."""
+        """A durable snapshot exists: forget the log up to it, but for what the configuration says
+        is kept for others. `all_goes`: on a full disk, where whoever lacks something gets the
+        snapshot."""
         assert meta.index <= self.log.applied
         self.snapshot = meta
         if all_goes:
@@ -171,14 +191,20 @@ class Raft(Elections):
             return
         oldest = meta.index - self.config.keep_entries
         if self.leadership is not None:
-            slow = [p.needs_after for n, p in self.leadership.progress.items() if n != self.id and p.active]
+            slow = [
+                p.needs_after
+                for n, p in self.leadership.progress.items()
+                if n != self.id and p.active
+            ]
             oldest = min([oldest, *slow])
         self.log.compact(self.log.oldest_within(oldest, meta.index, self.config.keep_bytes))
 
-    # --- the follower's side ------------------------------------------------------------------------------------------------
+    # --- the follower's side ----------------------------------------------------------------------
 
     def _on_leader(self, sender: NodeId, m: Append | Heartbeat | InstallSnapshot) -> None:
-        assert self.leadership is None, f"two leaders in term {self.term}: {self.id:016x} and {sender:016x}"
+        assert self.leadership is None, (
+            f"two leaders in term {self.term}: {self.id:016x} and {sender:016x}"
+        )
         if self.role is not Role.FOLLOWER:
             self._become_follower(m.term, sender)
         self._elapsed = 0
@@ -190,9 +216,16 @@ class Raft(Elections):
         if isinstance(m, Append):
             self._on_append(sender, m)
         elif isinstance(m, Heartbeat):
-            assert m.commit <= self.log.last_index, "this node lost entries that it had acknowledged"
+            assert m.commit <= self.log.last_index, (
+                "this node lost entries that it had acknowledged"
+            )
             self.log.commit_to(m.commit)
-            self.send(sender, HeartbeatResponse(self.term, m.read, 0 if self.promise is None else self.promise.promise_ms))
+            self.send(
+                sender,
+                HeartbeatResponse(
+                    self.term, m.read, 0 if self.promise is None else self.promise.promise_ms
+                ),
+            )
         else:
             self._on_snapshot(sender, m)
 
@@ -213,7 +246,9 @@ class Raft(Elections):
             return  # it is being saved, or waits for room on the disk
         if meta.index > self.log.committed:
             if self.log.matches(meta.index, meta.term):
-                self.log.commit_to(meta.index)  # everything is here already; only the news was missing
+                self.log.commit_to(
+                    meta.index
+                )  # everything is here already; only the news was missing
             elif not self._incoming.takes(sender, m):
                 self.send(sender, SnapshotResponse(self.term, meta.index, self._incoming.received))
                 return
@@ -224,8 +259,9 @@ class Raft(Elections):
         self.once_durable(sender, AppendResponse(self.term, True, self.log.committed))
 
     def adopt(self, snapshot: Snapshot) -> None:
-        """The file of a received snapshot is saved: the log starts anew after it. Nothing of it was used before, so one that found no room changed
-        nothing. Whatever came in the meantime: what a snapshot holds is committed, in every term."""
+        """The file of a received snapshot is saved: the log starts anew after it. Nothing of it was
+        used before, so one that found no room changed nothing. Whatever came in the meantime: what
+        a snapshot holds is committed, in every term."""
         meta = snapshot.meta
         if self.arrived is snapshot:
             self.arrived = None
@@ -235,7 +271,9 @@ class Raft(Elections):
             self.log.commit_to(meta.index)
         else:
             if self.role is not Role.FOLLOWER:
-                self._become_follower(self.term, NONE)  # the votes that it asks for are for another log
+                self._become_follower(
+                    self.term, NONE
+                )  # the votes that it asks for are for another log
             self.log.restore(meta.index, meta.term)
             self.membership, self.voters = meta.membership, meta.membership.voters()
             self.snapshot = self._install = meta

@@ -1,7 +1,8 @@
-"""A snapshot that arrives from a leader in pieces. Nothing of it is used before it is whole and saved.
+"""A snapshot that arrives from a leader in pieces. Nothing of it is used before it is whole and
+saved.
 
-A piece belongs to the ones before it when sender, term and snapshot are the same: then it is one and the same file.
-"""
+A piece belongs to the ones before it when sender, term and snapshot are the same: then it is one
+and the same file."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class IncomingSnapshot:
         return len(self._pieces)
 
     def takes(self, sender: NodeId, m: InstallSnapshot) -> bool:
-        """True when the snapshot is complete. A piece that does not follow what is here is left out."""
+        """True when the snapshot is complete. A piece that does not follow what is here is left
+        out."""
         stream = (sender, m.term, m.meta)
         if stream != self._stream:
             self._stream, self._pieces = stream, bytearray()
@@ -32,7 +34,8 @@ class IncomingSnapshot:
         return m.last
 
     def whole(self) -> bytes:
-        """Its content, given away. Whoever gets it only reads: a copy of hundreds of MiB would take its time."""
+        """Its content, given away. Whoever gets it only reads: a copy of hundreds of MiB would take
+        its time."""
         pieces = self._pieces
         self.forget()
         return cast("bytes", pieces)

@@ -1,7 +1,8 @@
-"""What a node does only while it leads: replicate, commit, confirm reads, change the membership, hand over.
+"""What a node does only while it leads: replicate, commit, confirm reads, change the membership,
+hand over.
 
-The object is made when an election is won and dropped when the term ends, so nothing of an old leadership can leak into a new one.
-"""
+The object is made when an election is won and dropped when the term ends, so nothing of an old
+leadership can leak into a new one."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ class Busy(Exception):
 
 
 class NotReady(Exception):
-    """The members are not fit for this change: a learner is too far behind to vote, or too few voters live. Ask again."""
+    """The members are not fit for this change: a learner is too far behind to vote, or too few
+    voters live. Ask again."""
 
 
 class Leadership:
@@ -42,7 +44,8 @@ class Leadership:
         self._config = raft.config
         log = raft.log
         self.progress = {m.id: Progress(log.last_index + 1) for m in raft.membership.members}
-        # Our vote for ourselves was durable before anyone was asked, and all earlier entries with it.
+        # Our vote for ourselves was durable before anyone was asked, and all earlier entries with
+        # it.
         assert log.unstable == log.last_index + 1, "a candidate's log is durable"
         self.progress[raft.id].match = log.last_index
         self.transferee: NodeId = NONE
@@ -51,23 +54,30 @@ class Leadership:
         self._quorum_elapsed = 0
         self._reads = ReadQueue(raft.id)
         self._lease = Lease(raft.promise, raft.id) if raft.promise is not None else None
-        self._early_reads: list[tuple[NodeId, int]] = []  # asked before this term had committed anything
+        self._early_reads: list[
+            tuple[NodeId, int]
+        ] = []  # asked before this term had committed anything
         self._read_heartbeat_due = False
         self._commit_news_due = False
         self._uncommitted_bytes = 0
         self._append(EntryKind.NOOP, b"")
         self._term_start = log.last_index
-        # No change before this term has committed something: earlier entries may hold one, and even if none does, two leaders of neighbouring terms
-        # could otherwise make different changes to the same configuration (Ongaro, raft-dev 2015).
+        # No change before this term has committed something: earlier entries may hold one, and even
+        # if none does, two leaders of neighbouring terms could otherwise make different changes to
+        # the same configuration (Ongaro, raft-dev 2015).
         self._change_index = self._term_start
 
-    # --- proposals ----------------------------------------------------------------------------------------------------------
+    # --- proposals --------------------------------------------------------------------------------
 
     def propose(self, kind: EntryKind, data: bytes, origin: NodeId = NONE) -> bool:
-        """`origin`: the member that sent it here and waits for the entry to be committed. An entry that could not be sent is never appended."""
+        """`origin`: the member that sent it here and waits for the entry to be committed. An entry
+        that could not be sent is never appended."""
         if self.transferee != NONE or len(data) > self._config.max_entry_bytes:
             return False
-        if self._uncommitted_bytes and self._uncommitted_bytes + len(data) > self._config.max_uncommitted_bytes:
+        if (
+            self._uncommitted_bytes
+            and self._uncommitted_bytes + len(data) > self._config.max_uncommitted_bytes
+        ):
             return False
         self._append(kind, data)
         self.wanted(origin, self._raft.log.last_index)
@@ -84,7 +94,8 @@ class Leadership:
         self._uncommitted_bytes += len(data)
 
     def propose_change(self, change: MembershipChange) -> int | None:
-        """Index of the CONFIG entry, or None when the change is in force already. Raises ChangeRefused, Busy, NotReady."""
+        """Index of the CONFIG entry, or None when the change is in force already. Raises
+        ChangeRefused, Busy, NotReady."""
         raft = self._raft
         if changed(raft.membership, change) is raft.membership:
             return None
@@ -105,23 +116,31 @@ class Leadership:
         progress = self.progress[node]
         lag = self._raft.log.last_index - progress.match
         if progress.pace is not Pace.REPLICATE:
-            raise NotReady(f"learner {node:016x} has not answered yet, or installs a snapshot ({progress.pace.value}); it is {lag} entries behind")
+            raise NotReady(
+                f"learner {node:016x} has not answered yet, or installs a snapshot "
+                f"({progress.pace.value}); it is {lag} entries behind"
+            )
         if lag > self._config.promote_lag:
-            raise NotReady(f"learner {node:016x} is {lag} entries behind; at most {self._config.promote_lag} to vote")
+            raise NotReady(
+                f"learner {node:016x} is {lag} entries behind; at most "
+                f"{self._config.promote_lag} to vote"
+            )
 
     def _require_live_majority(self, voters: frozenset[NodeId]) -> None:
-        """No change after which fewer voters live than must agree: nothing would be committed any more, the way back included."""
+        """No change after which fewer voters live than must agree: nothing would be committed any
+        more, the way back included."""
         if voters == self._raft.voters:
             return
         lives = {n for n in voters if n == self._raft.id or self.progress[n].lives}
         if len(lives) < quorum.majority(len(voters)):
             dead = ", ".join(f"{n:016x}" for n in sorted(voters - lives))
             raise NotReady(
-                f"after this change {len(lives)} of {len(voters)} voters would live and {quorum.majority(len(voters))} must agree; "
+                f"after this change {len(lives)} of {len(voters)} voters would live and "
+                f"{quorum.majority(len(voters))} must agree; "
                 f"not heard from: {dead}. Bring it back or remove it first"
             )
 
-    # --- the clock ----------------------------------------------------------------------------------------------------------
+    # --- the clock --------------------------------------------------------------------------------
 
     def tick(self) -> bool:
         """True when no majority answers any more: this leadership is over."""
@@ -141,24 +160,29 @@ class Leadership:
         return False
 
     def _heard_from_quorum(self) -> bool:
-        """CheckQuorum (thesis 6.2): a leader that no majority answers gives up, so that its clients learn it."""
+        """CheckQuorum (thesis 6.2): a leader that no majority answers gives up, so that its clients
+        learn it."""
         active = {n: 1 for n, p in self.progress.items() if p.recently_active}
         active[self._raft.id] = 1
         for progress in self.progress.values():
             progress.was_active, progress.recently_active = progress.recently_active, False
         return quorum.acknowledged(self._raft.voters, active) == 1
 
-    # --- sending ------------------------------------------------------------------------------------------------------------
+    # --- sending ----------------------------------------------------------------------------------
 
     @property
     def settled(self) -> bool:
-        """`flush` would send nothing: nearly always every member was sent everything and waits for no news."""
+        """`flush` would send nothing: nearly always every member was sent everything and waits for
+        no news."""
         me, last, committed = self._raft.id, self._raft.log.last_index, self._raft.log.committed
         if self._read_heartbeat_due or self._commit_news_due:
             return False
         for node, progress in self.progress.items():
             up_to_date = progress.next > last and progress.pace is Pace.REPLICATE
-            if node != me and not (up_to_date and (progress.sent_commit >= committed or progress.sent_commit >= progress.wants)):
+            if node != me and not (
+                up_to_date
+                and (progress.sent_commit >= committed or progress.sent_commit >= progress.wants)
+            ):
                 return False
         return True
 
@@ -180,11 +204,18 @@ class Leadership:
             self._lease.sent(self._reads.new_round())
         for node, progress in self.progress.items():
             if node != raft.id:
-                raft.send(node, Heartbeat(raft.term, min(progress.match, raft.log.committed), self._reads.position))
+                raft.send(
+                    node,
+                    Heartbeat(
+                        raft.term, min(progress.match, raft.log.committed), self._reads.position
+                    ),
+                )
 
     def _replicate(self, node: NodeId, *, nudge: bool = False) -> None:
-        """Send what the member lacks and may get now; with `nudge` at least an empty append, to find out where it stands. That the commit index moved
-        is told by the next entries, or at the next tick; at once only to a member that waits for it: half of the messages at low load are saved."""
+        """Send what the member lacks and may get now; with `nudge` at least an empty append, to
+        find out where it stands. That the commit index moved is told by the next entries, or at the
+        next tick; at once only to a member that waits for it: half of the messages at low load are
+        saved."""
         progress, raft, config = self.progress[node], self._raft, self._config
         log = raft.log
         while progress.may_send(config.max_inflight, config.max_inflight_bytes):
@@ -209,17 +240,19 @@ class Leadership:
             raft.send(node, InstallSnapshot(raft.term, progress.pending, progress.received))
 
     def snapshot_gone(self, node: NodeId) -> None:
-        """The snapshot that is being sent to `node` cannot be read any more, a newer one took its place: begin again with that."""
+        """The snapshot that is being sent to `node` cannot be read any more, a newer one took its
+        place: begin again with that."""
         progress = self.progress.get(node)
         if progress is not None and progress.pending is not None:
             progress.snapshot(self._raft.snapshot)
 
     def _nudge(self, node: NodeId, progress: Progress) -> None:
-        """The window is full: an empty append past it. It is refused if what the window holds was lost, and then the member is probed."""
+        """The window is full: an empty append past it. It is refused if what the window holds was
+        lost, and then the member is probed."""
         raft, prev = self._raft, progress.next - 1
         raft.send(node, Append(raft.term, prev, raft.log.term(prev), raft.log.committed, []))
 
-    # --- answers ------------------------------------------------------------------------------------------------------------
+    # --- answers ----------------------------------------------------------------------------------
 
     def step(self, sender: NodeId, message: Message) -> None:
         if isinstance(message, ReadRequest):
@@ -236,7 +269,9 @@ class Leadership:
                 self._replicate(sender)
         elif isinstance(message, HeartbeatResponse):
             self._on_heartbeat_response(sender, progress, message)
-        elif isinstance(message, SnapshotResponse) and progress.piece_received(message.index, message.offset):
+        elif isinstance(message, SnapshotResponse) and progress.piece_received(
+            message.index, message.offset
+        ):
             self._replicate(sender)
 
     def _retry_at(self, m: AppendResponse) -> int:
@@ -244,22 +279,33 @@ class Leadership:
 
     def _on_acknowledged(self, sender: NodeId, progress: Progress, index: int) -> None:
         log = self._raft.log
-        assert index <= log.last_index, f"{sender:016x} acknowledges entry {index}, the log ends at {log.last_index}"
+        assert index <= log.last_index, (
+            f"{sender:016x} acknowledges entry {index}, the log ends at {log.last_index}"
+        )
         news = progress.acknowledged(index)
         if sender != self._raft.id:
-            if progress.pace is Pace.PROBE or (progress.pace is Pace.SNAPSHOT and progress.match >= log.offset):
+            if progress.pace is Pace.PROBE or (
+                progress.pace is Pace.SNAPSHOT and progress.match >= log.offset
+            ):
                 progress.replicate()
             elif progress.pending is not None and progress.match >= progress.pending.index:
-                progress.probe()  # installed, but the log was compacted further meanwhile: the next snapshot follows
+                # installed, but the log was compacted further meanwhile: the next snapshot follows
+                progress.probe()
             if sender == self.transferee and progress.match == log.last_index:
                 self._send_timeout_now(sender)
-        if news and index > log.committed:  # who passes what is committed already moves no majority further
+        if (
+            news and index > log.committed
+        ):  # who passes what is committed already moves no majority further
             self._advance_commit()
 
-    def _on_heartbeat_response(self, sender: NodeId, progress: Progress, m: HeartbeatResponse) -> None:
+    def _on_heartbeat_response(
+        self, sender: NodeId, progress: Progress, m: HeartbeatResponse
+    ) -> None:
         if progress.pace is Pace.SNAPSHOT:
             progress.waited += 1
-            if progress.waited >= self._config.election_ticks:  # the piece, or its answer, was lost; the disk may also be busy with it
+            if (
+                progress.waited >= self._config.election_ticks
+            ):  # the piece, or its answer, was lost; the disk may also be busy with it
                 progress.waited, progress.probed = 0, False
         else:
             progress.probed = False
@@ -280,18 +326,21 @@ class Leadership:
             return
         progress.cut_off = True
         if progress.pace is not Pace.REPLICATE:
-            progress.probed = False  # where it stands is being asked already; going back to `match` could cost a snapshot
+            # where it stands is being asked already; going back to `match` could cost a snapshot
+            progress.probed = False
         else:
             progress.probe()
 
-    # --- committing ---------------------------------------------------------------------------------------------------------
+    # --- committing -------------------------------------------------------------------------------
 
     def _advance_commit(self) -> None:
         raft = self._raft
         index = quorum.acknowledged(raft.voters, {n: p.match for n, p in self.progress.items()})
         # Only entries of this term are committed by counting; earlier ones follow (thesis 3.6.2).
         if index > raft.log.committed and raft.log.term(index) == raft.term:
-            first = max(raft.log.committed + 1, self._term_start)  # entries of earlier terms were never counted in
+            first = max(
+                raft.log.committed + 1, self._term_start
+            )  # entries of earlier terms were never counted in
             for position in range(first - raft.log.offset - 1, index - raft.log.offset):
                 self._uncommitted_bytes -= len(raft.log.entries[position].data)
             raft.log.commit_to(index)
@@ -304,8 +353,13 @@ class Leadership:
         raft = self._raft
         ids = {m.id for m in raft.membership.members}
         for node in [n for n in self.progress if n not in ids]:
-            gone = self.progress.pop(node)  # it learns that it is out, if it has the entry that says so
-            raft.send(node, Heartbeat(raft.term, min(gone.match, raft.log.committed), self._reads.position))
+            gone = self.progress.pop(
+                node
+            )  # it learns that it is out, if it has the entry that says so
+            raft.send(
+                node,
+                Heartbeat(raft.term, min(gone.match, raft.log.committed), self._reads.position),
+            )
         for node in ids - self.progress.keys():
             self.progress[node] = Progress(raft.log.last_index + 1)
             self.progress[node].recently_active = True  # it gets one full period to answer
@@ -316,12 +370,14 @@ class Leadership:
         self._advance_commit()  # a smaller quorum may have been reached already
         self._deliver_reads()
 
-    # --- reads --------------------------------------------------------------------------------------------------------------
+    # --- reads ------------------------------------------------------------------------------------
 
     def read(self, asker: NodeId, read_id: int) -> None:
         raft = self._raft
         if raft.log.committed < self._term_start:
-            self._early_reads.append((asker, read_id))  # thesis 6.4 step 1: until then the commit index may be behind
+            self._early_reads.append(
+                (asker, read_id)
+            )  # thesis 6.4 step 1: until then the commit index may be behind
             return
         if self._lease is not None and self._lease.valid(raft.voters):
             self._deliver(PendingRead(0, asker, read_id, raft.log.committed))
@@ -343,16 +399,19 @@ class Leadership:
             if read.asker in self.progress:
                 self.progress[read.asker].wants = max(self.progress[read.asker].wants, read.commit)
 
-    # --- handing over -------------------------------------------------------------------------------------------------------
+    # --- handing over -----------------------------------------------------------------------------
 
     def transfer(self, to: NodeId) -> NodeId:
-        """Hand leadership to voter `to`, or with NONE to the one furthest along. Returns who it is. Raises ChangeRefused, Busy."""
+        """Hand leadership to voter `to`, or with NONE to the one furthest along. Returns who it is.
+        Raises ChangeRefused, Busy."""
         raft = self._raft
         if to == NONE:
             others = [n for n in raft.voters if n != raft.id]
             if not others:
                 raise ChangeRefused("there is no other voter to lead")
-            to = max(others, key=lambda n: (self.progress[n].recently_active, self.progress[n].match, n))
+            to = max(
+                others, key=lambda n: (self.progress[n].recently_active, self.progress[n].match, n)
+            )
         if to == raft.id:
             return to
         if to not in raft.voters:

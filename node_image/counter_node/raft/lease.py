@@ -1,16 +1,20 @@
-"""Reads without a round of messages, opt-in (thesis 6.4.1). ReadIndex needs no clock; a lease trusts two, and is off unless asked for.
+"""Reads without a round of messages, opt-in (thesis 6.4.1). ReadIndex needs no clock; a lease
+trusts two, and is off unless asked for.
 
-Every voter promises, whenever it hears a leader, to vote for nobody else for `promise_ms` of its own clock. It keeps that promise when its link to
-the leader closes, and, not knowing what it promised before, for `promise_ms` after a start. A leader whose heartbeat was echoed with the promise by
-a majority therefore knows that nobody else leads for `promise_ms` from when it *sent* that heartbeat; it uses 90 % of that.
+Every voter promises, whenever it hears a leader, to vote for nobody else for `promise_ms` of its
+own clock. It keeps that promise when its link to the leader closes, and, not knowing what it
+promised before, for `promise_ms` after a start. A leader whose heartbeat was echoed with the
+promise by a majority therefore knows that nobody else leads for `promise_ms` from when it *sent*
+that heartbeat; it uses 90 % of that.
 
-The assumption: over one `promise_ms`, the clocks of any two members run apart by less than `DRIFT`. The clock must go on while the machine sleeps
-(CLOCK_BOOTTIME); jumps of the time of day do not matter. Where this is not certain, leave leases off.
+The assumption: over one `promise_ms`, the clocks of any two members run apart by less than `DRIFT`.
+The clock must go on while the machine sleeps (CLOCK_BOOTTIME); jumps of the time of day do not
+matter. Where this is not certain, leave leases off.
 
-A handover breaks promises on purpose, so a leader that has told anyone to take over uses no lease any more. A changed membership
-begins anew: promises of the old majority say nothing about the new one. The price: a leader that was killed is replaced only after the promises ran
-out, not as soon as its link closes.
-"""
+A handover breaks promises on purpose, so a leader that has told anyone to take over uses no lease
+any more. A changed membership begins anew: promises of the old majority say nothing about the new
+one. The price: a leader that was killed is replaced only after the promises ran out, not as soon as
+its link closes."""
 
 from __future__ import annotations
 
@@ -29,7 +33,9 @@ class Promise:
     def __init__(self, clock_ms: Callable[[], float], promise_ms: int) -> None:
         self.clock_ms = clock_ms
         self.promise_ms = promise_ms
-        self._until_ms = clock_ms() + promise_ms  # what was promised before a restart is not known any more
+        self._until_ms = (
+            clock_ms() + promise_ms
+        )  # what was promised before a restart is not known any more
 
     def renew(self) -> None:
         self._until_ms = self.clock_ms() + self.promise_ms
@@ -66,7 +72,10 @@ class Lease:
             up_to = quorum.acknowledged(voters, self._echoed)
             while self._rounds and self._rounds[0][0] <= up_to:
                 self._since_ms = self._rounds.popleft()[1]
-        return self._since_ms is not None and self._clock_ms() < self._since_ms + (1 - DRIFT) * self._promise_ms
+        return (
+            self._since_ms is not None
+            and self._clock_ms() < self._since_ms + (1 - DRIFT) * self._promise_ms
+        )
 
     def begin_anew(self) -> None:
         self._rounds.clear()

@@ -1,11 +1,12 @@
-"""The in-memory replicated log: what follows the newest compaction, and how far it is committed, applied and handed to the disk.
+"""The in-memory replicated log: what follows the newest compaction, and how far it is committed,
+applied and handed to the disk.
 
     offset <= applied <= committed <= last_index          offset < unstable <= last_index + 1
 
-Entries at or below `offset` live in a snapshot only. A snapshot may cover more than that: what follows `offset` is kept for followers that are a
-little behind. Entries from `unstable` on were not handed to the storage yet. The committed prefix never
-changes: truncating it is an assertion, not an error.
-"""
+Entries at or below `offset` live in a snapshot only. A snapshot may cover more than that: what
+follows `offset` is kept for followers that are a little behind. Entries from `unstable` on were not
+handed to the storage yet. The committed prefix never changes: truncating it is an assertion, not an
+error."""
 
 from __future__ import annotations
 
@@ -15,8 +16,11 @@ from counter_node.raft.types import Entry
 
 
 class RaftLog:
-    def __init__(self, covered: int, covered_term: int, entries: Sequence[Entry], committed: int) -> None:
-        """A snapshot covers everything up to `covered`. `entries` may begin before that; those that fit the snapshot are kept."""
+    def __init__(
+        self, covered: int, covered_term: int, entries: Sequence[Entry], committed: int
+    ) -> None:
+        """A snapshot covers everything up to `covered`. `entries` may begin before that; those that
+        fit the snapshot are kept."""
         self.offset, self.offset_term = covered, covered_term
         behind = [e for e in entries if e.index <= covered]
         if behind and (behind[-1].index, behind[-1].term) == (covered, covered_term):
@@ -24,7 +28,9 @@ class RaftLog:
         self.entries = [e for e in entries if e.index > self.offset]
         offset = self.offset
         for position, entry in enumerate(self.entries):
-            assert entry.index == offset + 1 + position, f"gap in the log: {entry.index} at place {offset + 1 + position}"
+            assert entry.index == offset + 1 + position, (
+                f"gap in the log: {entry.index} at place {offset + 1 + position}"
+            )
         self.last_index = offset + len(self.entries)
         self.unstable = self.last_index + 1
         self.committed = min(max(committed, covered), self.last_index)
@@ -36,7 +42,8 @@ class RaftLog:
         return self.entries[-1].term if self.entries else self.offset_term
 
     def term(self, index: int) -> int:
-        """Term of the entry at `index`; 0 when the log does not know it (compacted, or not there yet)."""
+        """Term of the entry at `index`; 0 when the log does not know it (compacted, or not there
+        yet)."""
         if index == self.offset:
             return self.offset_term
         if self.offset < index <= self.last_index:
@@ -54,10 +61,13 @@ class RaftLog:
         self.last_index += len(entries)
 
     def append_after(self, prev_index: int, entries: Sequence[Entry]) -> int:
-        """Entries from a leader whose entry at `prev_index` matches; cuts a conflicting suffix. Returns the last index they cover."""
+        """Entries from a leader whose entry at `prev_index` matches; cuts a conflicting suffix.
+        Returns the last index they cover."""
         last_new = prev_index + len(entries)
         for position, entry in enumerate(entries):
-            assert entry.index == prev_index + 1 + position, "entries of one message are not contiguous"
+            assert entry.index == prev_index + 1 + position, (
+                "entries of one message are not contiguous"
+            )
             if entry.index <= self.last_index:
                 if entry.index <= self.offset or self.term(entry.index) == entry.term:
                     continue
@@ -68,20 +78,24 @@ class RaftLog:
         return last_new
 
     def _truncate(self, index: int) -> None:
-        assert index > self.committed, f"a committed entry ({index} <= {self.committed}) would be overwritten"
+        assert index > self.committed, (
+            f"a committed entry ({index} <= {self.committed}) would be overwritten"
+        )
         del self.entries[index - self.offset - 1 :]
         self.last_index = index - 1
         self.unstable = min(self.unstable, index)
 
     def guess(self, index: int, term: int) -> tuple[int, int]:
-        """The last (index, term) at or before `index` whose term is not above `term`: where two logs may agree at the latest."""
+        """The last (index, term) at or before `index` whose term is not above `term`: where two
+        logs may agree at the latest."""
         index = min(index, self.last_index)
         while index > self.offset and self.term(index) > term:
             index -= 1
         return index, self.term(index)
 
     def slice(self, first: int, max_bytes: int) -> list[Entry]:
-        """Entries from `first` on, at least one if there is one, up to about `max_bytes` of data."""
+        """Entries from `first` on, at least one if there is one, up to about `max_bytes` of
+        data."""
         if first == self.last_index:
             return self.entries[-1:]
         found: list[Entry] = []
@@ -113,7 +127,8 @@ class RaftLog:
         return found
 
     def take_unstable(self, max_bytes: int) -> list[Entry]:
-        """The oldest that were not handed to the disk, at least one, up to about `max_bytes` of data."""
+        """The oldest that were not handed to the disk, at least one, up to about `max_bytes` of
+        data."""
         found = self.entries[self.unstable - self.offset - 1 :]
         if len(found) > 1 and sum([len(e.data) for e in found]) > max_bytes:
             found = self.slice(self.unstable, max_bytes)
@@ -121,16 +136,20 @@ class RaftLog:
         return found
 
     def oldest_within(self, index: int, last: int, max_bytes: int) -> int:
-        """`index`, or a later one if the entries after it up to `last` hold more than `max_bytes`."""
+        """`index`, or a later one if the entries after it up to `last` hold more than
+        `max_bytes`."""
         size = 0
-        for position in range(last - self.offset - 1, max(index, self.offset) - self.offset - 1, -1):
+        for position in range(
+            last - self.offset - 1, max(index, self.offset) - self.offset - 1, -1
+        ):
             size += len(self.entries[position].data) + 16
             if size > max_bytes:
                 return self.offset + 1 + position
         return index
 
     def compact(self, index: int) -> None:
-        """Forget entries up to `index`; they are in a durable snapshot. Never beyond what was applied, nor what the disk has not got."""
+        """Forget entries up to `index`; they are in a durable snapshot. Never beyond what was
+        applied, nor what the disk has not got."""
         index = min(index, self.applied, self.unstable - 1)
         if index <= self.offset:
             return

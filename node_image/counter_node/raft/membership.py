@@ -1,10 +1,18 @@
-"""Changes of the cluster's configuration: one member at a time (thesis chapter 4), learners first (4.2.1), ids never reused."""
+"""Changes of the cluster's configuration: one member at a time (thesis chapter 4), learners first
+(4.2.1), ids never reused."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from counter_node.raft.types import ChangeKind, Member, Membership, MembershipChange, NodeId, Removal
+from counter_node.raft.types import (
+    ChangeKind,
+    Member,
+    Membership,
+    MembershipChange,
+    NodeId,
+    Removal,
+)
 
 MAX_NAME_BYTES: Final = 253
 """As long as a name in DNS may be."""
@@ -16,8 +24,8 @@ class ChangeRefused(Exception):
 
 
 def changed(now: Membership, change: MembershipChange, term: int = 0, index: int = 0) -> Membership:
-    """`now` after `change`, which stands at `index` of the log in `term`. Raises ChangeRefused. A change that is already in force returns `now`
-    itself."""
+    """`now` after `change`, which stands at `index` of the log in `term`. Raises ChangeRefused. A
+    change that is already in force returns `now` itself."""
     if change.kind is ChangeKind.ADD_LEARNER:
         return _with_learner(now, change)
     if change.kind is ChangeKind.PROMOTE:
@@ -26,23 +34,30 @@ def changed(now: Membership, change: MembershipChange, term: int = 0, index: int
 
 
 def require_short(member: Member) -> None:
-    """What every snapshot, every segment and every greeting repeats is bounded. Raises ChangeRefused. (Asked before a change is proposed; what is in
-    the log is taken as it is.)"""
+    """What every snapshot, every segment and every greeting repeats is bounded. Raises
+    ChangeRefused. (Asked before a change is proposed; what is in the log is taken as it is.)"""
     for what, text, most in (
         ("name", member.name, MAX_NAME_BYTES),
         ("peer address", member.peer, MAX_ADDRESS_BYTES),
         ("address for clients", member.resp, MAX_ADDRESS_BYTES),
     ):
         if len(text.encode()) > most:
-            raise ChangeRefused(f"{what} of node {member.id:016x} has {len(text.encode())} bytes; at most {most}")
+            raise ChangeRefused(
+                f"{what} of node {member.id:016x} has {len(text.encode())} bytes; at most {most}"
+            )
 
 
 def _with_learner(now: Membership, change: MembershipChange) -> Membership:
     member = change.member
     if member is None or member.id != change.id or member.voter:
-        raise ChangeRefused(f"adding {change.id:016x} needs a description of a learner with that id")
+        raise ChangeRefused(
+            f"adding {change.id:016x} needs a description of a learner with that id"
+        )
     if change.id in now.removed:
-        raise ChangeRefused(f"node id {change.id:016x} was removed and is never reused; start the node with an empty directory")
+        raise ChangeRefused(
+            f"node id {change.id:016x} was removed and is never reused; start the node with an "
+            f"empty directory"
+        )
     present = now.get(change.id)
     if present is not None:
         if (present.name, present.peer, present.resp) == (member.name, member.peer, member.resp):
@@ -64,7 +79,9 @@ def _with_voter(now: Membership, node: NodeId) -> Membership:
     if member.voter:
         return now
     voter = Member(member.id, member.name, member.peer, member.resp, True)
-    return Membership(tuple(voter if m.id == node else m for m in now.members), now.removed, now.removals)
+    return Membership(
+        tuple(voter if m.id == node else m for m in now.members), now.removed, now.removals
+    )
 
 
 def _without(now: Membership, removal: Removal) -> Membership:
@@ -73,5 +90,7 @@ def _without(now: Membership, removal: Removal) -> Membership:
         return now
     left = tuple(m for m in now.members if m.id != node)
     if not any(m.voter for m in left):
-        raise ChangeRefused(f"node {node:016x} is the last voter; delete the cluster instead of removing it")
+        raise ChangeRefused(
+            f"node {node:016x} is the last voter; delete the cluster instead of removing it"
+        )
     return Membership(left, (*now.removed, node), (*now.removals, removal))

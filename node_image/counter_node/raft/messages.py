@@ -1,7 +1,8 @@
-"""What nodes say to each other. One definition for the core, the simulator and the wire (MessagePack arrays with an integer tag).
+"""What nodes say to each other. One definition for the core, the simulator and the wire
+(MessagePack arrays with an integer tag).
 
-Every message carries the sender's term; the common door of the core (`Raft.step`) looks at it before anything else.
-"""
+Every message carries the sender's term; the common door of the core (`Raft.step`) looks at it
+before anything else."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from counter_node.raft.types import Entry, SnapshotMeta
 
 
 class VoteRequest(msgspec.Struct, array_like=True, tag=1, frozen=True, gc=False):
-    """Thesis 3.4; with `pre` set, 9.6: "would you vote for me?", which binds nobody. `transfer` overrides the voter's lease (3.10)."""
+    """Thesis 3.4; with `pre` set, 9.6: "would you vote for me?", which binds nobody. `transfer`
+    overrides the voter's lease (3.10)."""
 
     term: int
     pre: bool
@@ -23,8 +25,8 @@ class VoteRequest(msgspec.Struct, array_like=True, tag=1, frozen=True, gc=False)
 
 
 class VoteResponse(msgspec.Struct, array_like=True, tag=2, frozen=True, gc=False):
-    """A refusal tells the last entry that the sender knows to be committed: who asks may hold it without knowing that it is, and with it its removal
-    of the very voter that refuses."""
+    """A refusal tells the last entry that the sender knows to be committed: who asks may hold it
+    without knowing that it is, and with it its removal of the very voter that refuses."""
 
     term: int
     pre: bool
@@ -44,8 +46,8 @@ class Append(msgspec.Struct, array_like=True, tag=3, frozen=True, gc=False):
 
 
 class AppendResponse(msgspec.Struct, array_like=True, tag=4, frozen=True, gc=False):
-    """`ok`: the sender's log is durable and equal to the leader's up to `index`.
-    Not `ok`: nothing at `index` fits; the sender suggests (`hint_index`, `hint_term`) as the next place to try."""
+    """`ok`: the sender's log is durable and equal to the leader's up to `index`. Not `ok`: nothing
+    at `index` fits; the sender suggests (`hint_index`, `hint_term`) as the next place to try."""
 
     term: int
     ok: bool
@@ -55,7 +57,8 @@ class AppendResponse(msgspec.Struct, array_like=True, tag=4, frozen=True, gc=Fal
 
 
 class Heartbeat(msgspec.Struct, array_like=True, tag=5, frozen=True, gc=False):
-    """`read` is the newest position in the leader's queue of reads; who echoes it confirms every read up to it (see readindex.py)."""
+    """`read` is the newest position in the leader's queue of reads; who echoes it confirms every
+    read up to it (see readindex.py)."""
 
     term: int
     commit: int
@@ -63,7 +66,8 @@ class Heartbeat(msgspec.Struct, array_like=True, tag=5, frozen=True, gc=False):
 
 
 class HeartbeatResponse(msgspec.Struct, array_like=True, tag=6, frozen=True, gc=False):
-    """`promise_ms`: for so long the sender votes for nobody else (lease.py); 0 where leases are off."""
+    """`promise_ms`: for so long the sender votes for nobody else (lease.py); 0 where leases are
+    off."""
 
     term: int
     read: int
@@ -71,8 +75,9 @@ class HeartbeatResponse(msgspec.Struct, array_like=True, tag=6, frozen=True, gc=
 
 
 class InstallSnapshot(msgspec.Struct, array_like=True, tag=7, frozen=True):
-    """One piece of a snapshot (thesis 5.3), from byte `offset` of its state on. The core sends it without `data`; the sender's driver reads
-    the piece from the file, and sets `last` on the one that ends it."""
+    """One piece of a snapshot (thesis 5.3), from byte `offset` of its state on. The core sends it
+    without `data`; the sender's driver reads the piece from the file, and sets `last` on the one
+    that ends it."""
 
     term: int
     meta: SnapshotMeta
@@ -82,8 +87,8 @@ class InstallSnapshot(msgspec.Struct, array_like=True, tag=7, frozen=True):
 
 
 class SnapshotResponse(msgspec.Struct, array_like=True, tag=11, frozen=True, gc=False):
-    """The sender holds the first `offset` bytes of the snapshot at `index`, in memory: the place to go on from. Once all of it is durable, an
-    AppendResponse tells."""
+    """The sender holds the first `offset` bytes of the snapshot at `index`, in memory: the place to
+    go on from. Once all of it is durable, an AppendResponse tells."""
 
     term: int
     index: int

@@ -2,7 +2,8 @@
 
 PROBE      one message at a time, until an answer shows where the logs agree
 REPLICATE  `next` runs ahead of `match`; bounded by a window of messages and bytes
-SNAPSHOT   one piece of a snapshot at a time; a lost one is sent again, from where the member says it stands
+SNAPSHOT   one piece of a snapshot at a time; a lost one is sent again, from where the member says
+           it stands
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Progress:
         self.probed = False  # PROBE, SNAPSHOT: a message is out and unanswered
         self.pending: SnapshotMeta | None = None  # SNAPSHOT: which one
         self.received = 0  # SNAPSHOT: bytes that the member has of it
-        self.inflight: deque[tuple[int, int]] = deque()  # REPLICATE: (last index, bytes) of each unanswered message
+        self.inflight: deque[tuple[int, int]] = (
+            deque()
+        )  # REPLICATE: (last index, bytes) of each unanswered message
         self.inflight_bytes = 0
         self.waited = 0  # SNAPSHOT: heartbeats answered since the last piece was sent
         self.sent_commit = 0  # newest commit index told to this member
@@ -79,16 +82,19 @@ class Progress:
 
     @property
     def lives(self) -> bool:
-        """As far as anybody can tell: heard from within two election timeouts, and since its link was lost last."""
+        """As far as anybody can tell: heard from within two election timeouts, and since its link
+        was lost last."""
         return self.active and not self.cut_off
 
     @property
     def needs_after(self) -> int:
-        """Entries after this index are what the member lacks, or will lack once its snapshot is there."""
+        """Entries after this index are what the member lacks, or will lack once its snapshot is
+        there."""
         return self.match if self.pending is None else max(self.match, self.pending.index)
 
     def piece_received(self, index: int, offset: int) -> bool:
-        """The member holds `offset` bytes of the snapshot at `index`; fewer than it had, if it was restarted. True: go on sending."""
+        """The member holds `offset` bytes of the snapshot at `index`; fewer than it had, if it was
+        restarted. True: go on sending."""
         if self.pending is None or index != self.pending.index or offset == self.received:
             return False
         self.received, self.probed, self.waited = offset, False, 0
@@ -128,7 +134,8 @@ class Progress:
         return True
 
     def rejected(self, index: int, retry_at: int) -> bool:
-        """The member has nothing fitting at `index`. False when that is an old answer to an old question."""
+        """The member has nothing fitting at `index`. False when that is an old answer to an old
+        question."""
         if self.pace is Pace.REPLICATE:
             if index <= self.match:
                 return False

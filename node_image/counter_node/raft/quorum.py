@@ -32,7 +32,8 @@ def vote_result(voters: Collection[NodeId], votes: Mapping[NodeId, bool]) -> Vot
 
 
 def acknowledged(voters: Collection[NodeId], acks: Mapping[NodeId, int]) -> int:
-    """The highest position that a majority of `voters` has reached; a voter absent from `acks` is at 0."""
+    """The highest position that a majority of `voters` has reached; a voter absent from `acks` is
+    at 0."""
     if not voters:
         return 0
     positions = sorted([acks.get(v, 0) for v in voters])

@@ -1,10 +1,11 @@
 """Linearizable reads without writing to the log (thesis 6.4), for all reads of a term in one queue.
 
-Each read gets the next *position* in the leader's queue together with the commit index of that moment. Heartbeats carry the newest position; a
-member that echoes position p has confirmed, after p was given out, that it knows of no newer leader. When a majority has echoed p or more, every
-read up to p is confirmed. Positions grow within a term and are never given out twice, and an answer of another term is dropped at the door, so an
-old answer cannot confirm a new read, however long the leader or the network paused in between.
-"""
+Each read gets the next *position* in the leader's queue together with the commit index of that
+moment. Heartbeats carry the newest position; a member that echoes position p has confirmed, after p
+was given out, that it knows of no newer leader. When a majority has echoed p or more, every read up
+to p is confirmed. Positions grow within a term and are never given out twice, and an answer of
+another term is dropped at the door, so an old answer cannot confirm a new read, however long the
+leader or the network paused in between."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ class ReadQueue:
             self._echoed[node] = position
 
     def confirmed(self, voters: Collection[NodeId]) -> list[PendingRead]:
-        """Removes and returns the reads that a majority has confirmed. The leader itself vouches for all."""
+        """Removes and returns the reads that a majority has confirmed. The leader itself vouches
+        for all."""
         self._echoed[self._leader] = self.position
         up_to = quorum.acknowledged(voters, self._echoed)
         done: list[PendingRead] = []

@@ -1,9 +1,8 @@
-"""What a node's Raft knows, and what it wants sent: the part that both sides of the machine see, core.py (elections
-and the follower's side) and leadership.py. It decides nothing.
+"""What a node's Raft knows, and what it wants sent: the part that both sides of the machine see,
+core.py (elections and the follower's side) and leadership.py. It decides nothing.
 
-Two ways lead out. `send`: the message may leave at once. `once_durable`: it leaves when everything that was
-appended, voted or installed before it is on this node's disk.
-"""
+Two ways lead out. `send`: the message may leave at once. `once_durable`: it leaves when everything
+that was appended, voted or installed before it is on this node's disk."""
 
 from __future__ import annotations
 
@@ -39,10 +38,18 @@ class Config:
     max_inflight: int = 64
     max_inflight_bytes: int = 16 << 20
     max_uncommitted_bytes: int = 64 << 20
-    max_entry_bytes: int = 8 << 20  # of data; what is larger is never appended here (what a leader of an older version sends is taken)
-    max_write_bytes: int = 8 << 20  # of data in one unit for the disk, but for a single larger entry
+    max_entry_bytes: int = (
+        8 << 20
+        # of data; what is larger is never appended here (what a leader of an older version sends is
+        # taken)
+    )
+    max_write_bytes: int = (
+        8 << 20
+    )  # of data in one unit for the disk, but for a single larger entry
     promote_lag: int = 64  # entries a learner may be behind when it becomes a voter
-    keep_entries: int = 1_000  # behind a snapshot, for followers that are a little behind: more if one that answers needs them,
+    # behind a snapshot, for followers that are a little behind: more if one that answers needs
+    # them,
+    keep_entries: int = 1_000
     keep_bytes: int = 32 << 20  # but never more than this
 
 
@@ -55,8 +62,8 @@ class State:
         entries: Sequence[Entry],
         promise: Promise | None = None,
     ) -> None:
-        """As it was recovered from the disk; `entries` may begin before the snapshot's index. `promise` is given
-        where leases are on (lease.py)."""
+        """As it was recovered from the disk; `entries` may begin before the snapshot's index.
+        `promise` is given where leases are on (lease.py)."""
         assert config.id != NONE, "a node needs an id"
         self.config = config
         self.id = config.id
@@ -72,7 +79,9 @@ class State:
         self.promise = promise
         self._saved = (hard_state.term, hard_state.vote)  # on the disk, or on the way there
         self._incoming = IncomingSnapshot()
-        self.arrived: Snapshot | None = None  # received whole; its file is to be saved, then `adopt` called
+        self.arrived: Snapshot | None = (
+            None  # received whole; its file is to be saved, then `adopt` called
+        )
         self._install: SnapshotMeta | None = None  # adopted; the log on disk is to name it
         self.to_restore: Snapshot | None = None  # for the state machine
         self._messages: Outgoing = []
@@ -82,19 +91,25 @@ class State:
         self._messages.append((to, message))
 
     def once_durable(self, to: NodeId, message: Message) -> None:
-        """Of one kind to one member only the newest waits: a disk that takes nothing any more, or nothing for
-        long, makes nothing grow."""
+        """Of one kind to one member only the newest waits: a disk that takes nothing any more, or
+        nothing for long, makes nothing grow."""
         for position, (other, old) in enumerate(self._after):
             if other == to and type(old) is type(message):
-                if isinstance(old, AppendResponse) and isinstance(message, AppendResponse) and old.term == message.term:
-                    message = max(old, message, key=lambda answer: answer.index)  # of one leader's log both are true
+                if (
+                    isinstance(old, AppendResponse)
+                    and isinstance(message, AppendResponse)
+                    and old.term == message.term
+                ):
+                    message = max(
+                        old, message, key=lambda answer: answer.index
+                    )  # of one leader's log both are true
                 self._after[position] = (to, message)
                 return
         self._after.append((to, message))
 
     def _take_after(self) -> Outgoing:
-        """What may leave once the unit is durable that was just taken for the disk. Where more than one unit is to be
-        written, only what does not depend on the rest."""
+        """What may leave once the unit is durable that was just taken for the disk. Where more than
+        one unit is to be written, only what does not depend on the rest."""
         after, self._after = self._after, []
         if self.log.unstable <= self.log.last_index:
             after, self._after = _parted(after, self.log.unstable)

@@ -1,8 +1,8 @@
 """The values that Raft persists and exchanges, shared by the core, the storage and the wire.
 
-All are immutable `msgspec.Struct`s encoded as MessagePack arrays (`array_like`), so that one definition serves the log file, the snapshot file
-and the peer link. Adding a field at the end with a default keeps old files readable; anything else is a new format.
-"""
+All are immutable `msgspec.Struct`s encoded as MessagePack arrays (`array_like`), so that one
+definition serves the log file, the snapshot file and the peer link. Adding a field at the end with
+a default keeps old files readable; anything else is a new format."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class HardState(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What must be durable before a message that depends on it leaves (thesis figure 3.1).
 
-    `commit` is not needed for safety; it lets a restarted node apply before it has heard from a leader."""
+    `commit` is not needed for safety; it lets a restarted node apply before it has heard from a
+    leader."""
 
     term: int = 0
     vote: NodeId = NONE
@@ -52,7 +53,8 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Removal(msgspec.Struct, array_like=True, frozen=True):
-    """The decision that `node` is no member any more: term and index of its entry, or of the snapshot that RAFT.RECOVER made."""
+    """The decision that `node` is no member any more: term and index of its entry, or of the
+    snapshot that RAFT.RECOVER made."""
 
     node: NodeId
     term: int
@@ -60,8 +62,9 @@ class Removal(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Membership(msgspec.Struct, array_like=True, frozen=True):
-    """The cluster's configuration. `removed` keeps ids from coming back (a node id is never reused). `removals` tells when each was decided, where it
-    was a version that knows this field that applied the decision; an older one skips it."""
+    """The cluster's configuration. `removed` keeps ids from coming back (a node id is never
+    reused). `removals` tells when each was decided, where it was a version that knows this field
+    that applied the decision; an older one skips it."""
 
     members: tuple[Member, ...] = ()
     removed: tuple[NodeId, ...] = ()
@@ -87,7 +90,8 @@ class ChangeKind(enum.IntEnum):
 
 
 class MembershipChange(msgspec.Struct, array_like=True, frozen=True):
-    """One change of one member; the payload of a CONFIG entry. `member` is set for ADD_LEARNER only."""
+    """One change of one member; the payload of a CONFIG entry. `member` is set for ADD_LEARNER
+    only."""
 
     kind: ChangeKind
     id: NodeId
@@ -95,7 +99,8 @@ class MembershipChange(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SnapshotMeta(msgspec.Struct, array_like=True, frozen=True):
-    """Position and configuration of a snapshot: the state after applying every entry up to `index`, which is of `term`."""
+    """Position and configuration of a snapshot: the state after applying every entry up to `index`,
+    which is of `term`."""
 
     index: int = 0
     term: int = 0

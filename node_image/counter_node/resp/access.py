@@ -1,4 +1,5 @@
-"""AUTH, HELLO's AUTH and the ACL commands that only look. What is changed is the file (security/acl.py), so that every node has the same users."""
+"""AUTH, HELLO's AUTH and the ACL commands that only look. What is changed is the file
+(security/acl.py), so that every node has the same users."""
 
 from __future__ import annotations
 
@@ -13,10 +14,12 @@ if TYPE_CHECKING:
     from counter_node.resp.session import Session
 
 NOTHING_TO_GIVE = (
-    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
+    "ERR AUTH <password> called without any password configured for the default "
+    "user. Are you sure your configuration is correct?"
 )
 HELLO_FIRST = (
-    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used "
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
+    "<proto> AUTH <user> <pass> option can be used "
     "to authenticate the client and select the RESP protocol version at the same time"
 )
 
@@ -24,7 +27,11 @@ HELLO_FIRST = (
 def log_in(session: Session, user: bytes, password: bytes) -> None:
     """Raises Refusal. Without users (a session of the admin port) everybody is `default`."""
     if session.access is None:
-        failure = None if user == b"default" else Failure(b"WRONGPASS invalid username-password pair or user is disabled.")
+        failure = (
+            None
+            if user == b"default"
+            else Failure(b"WRONGPASS invalid username-password pair or user is disabled.")
+        )
     else:
         failure = session.access.log_in(session, user.decode("latin-1"), password)
     if failure is not None:
@@ -45,11 +52,19 @@ def _whoami(session: Session, words: list[bytes]) -> Action:
 
 
 def _users(session: Session, words: list[bytes]) -> Action:
-    return Reply([name.encode() for name in sorted(session.access.acl.users)] if session.access else [b"default"])
+    return Reply(
+        [name.encode() for name in sorted(session.access.acl.users)]
+        if session.access
+        else [b"default"]
+    )
 
 
 def _list(session: Session, words: list[bytes]) -> Action:
-    return Reply([user.line().encode() for _, user in sorted(session.access.acl.users.items())] if session.access else [])
+    return Reply(
+        [user.line().encode() for _, user in sorted(session.access.acl.users.items())]
+        if session.access
+        else []
+    )
 
 
 def _cat(session: Session, words: list[bytes]) -> Action:
@@ -82,7 +97,10 @@ def _getuser(session: Session, words: list[bytes]) -> Action:
 
 
 def _refuse(session: Session, words: list[bytes]) -> Action:
-    raise Refusal(f"ERR ACL {words[1].decode('latin-1').upper()} is not supported; users come from the file that every node reads")
+    raise Refusal(
+        f"ERR ACL {words[1].decode('latin-1').upper()} is not supported; users come from the "
+        f"file that every node reads"
+    )
 
 
 ACL = Family(

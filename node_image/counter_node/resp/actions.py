@@ -19,7 +19,8 @@ class Reply:
 
 
 class Again:
-    """Nothing was done: the command comes again, as it is, when its turn has come. A login waits so, while passwords are guessed."""
+    """Nothing was done: the command comes again, as it is, when its turn has come. A login waits
+    so, while passwords are guessed."""
 
 
 class NotYet(Exception):
@@ -48,7 +49,8 @@ class Write:
 
 
 class NodeQuestion:
-    """Only the node knows: INFO, ROLE, CLIENT LIST, RAFT.*. `name` is in lower case; `args` are all words of the command."""
+    """Only the node knows: INFO, ROLE, CLIENT LIST, RAFT.*. `name` is in lower case; `args` are all
+    words of the command."""
 
     __slots__ = ("args", "name")
 
@@ -71,7 +73,8 @@ Steps = Generator[None, None, Action]
 
 
 class Slow:
-    """A command of many words, or a long transaction, that is taken apart in slices: to do it at once would hold everybody up."""
+    """A command of many words, or a long transaction, that is taken apart in slices: to do it at
+    once would hold everybody up."""
 
     __slots__ = ("steps",)
 
@@ -99,4 +102,6 @@ class Refusal(Exception):
 
     def __init__(self, text: str | Failure) -> None:
         super().__init__(text)
-        self.reply = text if isinstance(text, Failure) else Failure(text.encode("latin-1", "replace"))
+        self.reply = (
+            text if isinstance(text, Failure) else Failure(text.encode("latin-1", "replace"))
+        )

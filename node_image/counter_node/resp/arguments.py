@@ -49,7 +49,8 @@ def expiry(name: str, option: bytes, word: bytes) -> tuple[int, int]:
 
 
 def deadline_ms(name: str, kind: int, value: int, unit_ms: int) -> int:
-    """Milliseconds such that the deadline, added to the time in the log if it is relative, stays a signed 64-bit integer."""
+    """Milliseconds such that the deadline, added to the time in the log if it is relative, stays a
+    signed 64-bit integer."""
     ms = value * unit_ms
     if not MIN <= ms <= MAX - (LATEST_MS if kind == o.EX_IN else 0):
         raise Refusal(f"ERR invalid expire time in '{name}' command")
@@ -81,8 +82,9 @@ class Options:
 
 
 class Expiry:
-    """EX, PX, EXAT, PXAT and one word more (KEEPTTL or PERSIST) among the options of a command: at most one of them, though it may be repeated. Their
-    values are looked at when all options were read, as Redis does."""
+    """EX, PX, EXAT, PXAT and one word more (KEEPTTL or PERSIST) among the options of a command: at
+    most one of them, though it may be repeated. Their values are looked at when all options were
+    read, as Redis does."""
 
     def __init__(self, name: str, default: int, word: bytes, meaning: int) -> None:
         self._name = name

@@ -1,11 +1,15 @@
-"""Cluster mode, for clients that want it: connections to the cluster port see one shard that owns all slots, its leader as the master and the other
-voters as replicas.
+"""Cluster mode, for clients that want it: connections to the cluster port see one shard that owns
+all slots, its leader as the master and the other voters as replicas.
 
-1. A command with keys is redirected to the leader with MOVED; on a connection that said READONLY, only if it writes. Its reads are linearizable on
-   every node, which those of a Redis replica are not.
-2. What is LOADING elsewhere is CLUSTERDOWN here, as clients of clusters repeat that one. Without a leader a command with keys gets it too; but from a
-   node that led, and leads no more, it gets MOVED to another voter, reads as well: some clients leave a master for MOVED and for nothing else.
-3. CLUSTER SHARDS is answered on the clients' port as well, with the addresses of that port: there it is how programs find the other nodes.
+1. A command with keys is redirected to the leader with MOVED; on a connection that said READONLY,
+   only if it writes. Its reads are linearizable on every node, which those of a Redis replica are
+   not.
+2. What is LOADING elsewhere is CLUSTERDOWN here, as clients of clusters repeat that one. Without a
+   leader a command with keys gets it too; but from a node that led, and leads no more, it gets
+   MOVED to another voter, reads as well: some clients leave a master for MOVED and for nothing
+   else.
+3. CLUSTER SHARDS is answered on the clients' port as well, with the addresses of that port: there
+   it is how programs find the other nodes.
 4. All keys are in one shard, so keys of different slots may be in one command or transaction.
 
 Sources: the pages of CLUSTER SLOTS, SHARDS, NODES and INFO, and the Redis cluster specification.
@@ -68,7 +72,8 @@ class ClusterView(Protocol):
 
 
 def slot_of(key: bytes) -> int:
-    """CRC-16 of the key, or of what stands between its first `{` and the next `}` if that is anything."""
+    """CRC-16 of the key, or of what stands between its first `{` and the next `}` if that is
+    anything."""
     start = key.find(b"{")
     if start >= 0:
         end = key.find(b"}", start + 1)
@@ -107,7 +112,11 @@ def _view(session: Session) -> ClusterView:
 
 def _slots(session: Session, _: list[bytes]) -> Action:
     nodes = _view(session).nodes()
-    return Reply([[0, SLOTS - 1, *([node.host.encode(), node.port, node.id.encode(), []] for node in nodes)]] if nodes else [])
+    return Reply(
+        [[0, SLOTS - 1, *([node.host.encode(), node.port, node.id.encode(), []] for node in nodes)]]
+        if nodes
+        else []
+    )
 
 
 def _shards(session: Session, _: list[bytes]) -> Action:
@@ -131,7 +140,10 @@ def _line(node: ClusterNode, view: ClusterView, master: str) -> str:
     follows = "-" if node.leads else master
     state = "connected" if node.connected else "disconnected"
     slots = f" 0-{SLOTS - 1}" if node.leads else ""
-    return f"{node.id} {node.host}:{node.port}@{node.port + _BUS} {flags} {follows} 0 0 {view.term()} {state}{slots}"
+    return (
+        f"{node.id} {node.host}:{node.port}@{node.port + _BUS} {flags} {follows} 0 0 "
+        f"{view.term()} {state}{slots}"
+    )
 
 
 def _lines(session: Session) -> list[str]:
@@ -152,15 +164,19 @@ def _replicas(session: Session, words: list[bytes]) -> Action:
         raise Refusal(f"ERR Unknown node {chosen[:128]}")
     if not node.leads:
         raise Refusal("ERR The specified node is not a master")
-    return Reply([line.encode() for line in _lines(session) if " slave " in line or ",slave " in line])
+    return Reply(
+        [line.encode() for line in _lines(session) if " slave " in line or ",slave " in line]
+    )
 
 
 def _info(session: Session, _: list[bytes]) -> Action:
     view = _view(session)
     nodes, state = view.nodes(), "ok" if view.leader() is not None else "fail"
     facts = {
-        "cluster_state": state, "cluster_slots_assigned": SLOTS, "cluster_slots_ok": SLOTS if state == "ok" else 0, "cluster_slots_pfail": 0,
-        "cluster_slots_fail": 0 if state == "ok" else SLOTS, "cluster_known_nodes": len(nodes), "cluster_size": 1,
+        "cluster_state": state, "cluster_slots_assigned": SLOTS,
+        "cluster_slots_ok": SLOTS if state == "ok" else 0, "cluster_slots_pfail": 0,
+        "cluster_slots_fail": 0 if state == "ok" else SLOTS, "cluster_known_nodes": len(nodes),
+        "cluster_size": 1,
         "cluster_current_epoch": view.term(), "cluster_my_epoch": view.term(),
     }  # fmt: skip
     return Reply("".join(f"{name}:{value}\r\n" for name, value in facts.items()).encode())
@@ -188,10 +204,14 @@ def _slot(word: bytes) -> int:
 
 
 def _few_keys(session: Session) -> Sequence[bytes]:
-    """All of them. They are not kept by slot, and to look through more than a few would hold the node up."""
+    """All of them. They are not kept by slot, and to look through more than a few would hold the
+    node up."""
     keys = _view(session).all_keys(MOST_LOOKED_AT + 1)
     if len(keys) > MOST_LOOKED_AT:
-        raise Refusal(f"ERR keys are looked through for those of a slot, at most {MOST_LOOKED_AT}, and there are more; use SCAN")
+        raise Refusal(
+            f"ERR keys are looked through for those of a slot, at most {MOST_LOOKED_AT}, and "
+            f"there are more; use SCAN"
+        )
     return keys if session.within is None else list(filter(match_of(tuple(session.within)), keys))
 
 
@@ -234,7 +254,11 @@ CLUSTER = Family(
         "MYID": (2, _myid, ": The id of this node."),
         "MYSHARDID": (2, _myshardid, ": The id of the one shard."),
         "KEYSLOT": (3, _keyslot, "<key>: The slot of a key."),
-        "COUNTKEYSINSLOT": (3, _count_keys, "<slot>: How many keys a slot has. Looks at every key."),
+        "COUNTKEYSINSLOT": (
+            3,
+            _count_keys,
+            "<slot>: How many keys a slot has. Looks at every key.",
+        ),
         "GETKEYSINSLOT": (4, _get_keys, "<slot> <count>: Keys of a slot. Looks at every key."),
         "LINKS": (2, _links, ": Nothing; there is no cluster bus."),
     },

@@ -1,4 +1,5 @@
-"""Replies to bytes, in the version of the protocol that the connection speaks (2 unless HELLO asked for 3)."""
+"""Replies to bytes, in the version of the protocol that the connection speaks (2 unless HELLO asked
+for 3)."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def are_long(replies: Sequence[Any]) -> bool:
 
 
 def in_pieces(replies: Sequence[Any], protocol: int) -> Iterator[bytes]:
-    """What `encode_many` gives, a piece at a time. Lists within lists, as of a transaction, are parted as well."""
+    """What `encode_many` gives, a piece at a time. Lists within lists, as of a transaction, are
+    parted as well."""
     few: list[Any] = []
     size = 0
     for reply in replies:
@@ -116,12 +118,20 @@ def _fixed(reply: Fixed, protocol: int) -> bytes:
 
 
 def _set(reply: Set, protocol: int) -> bytes:
-    return b"%s%d\r\n%s" % (b"~" if protocol == 3 else b"*", len(reply), encode_many(reply, protocol))
+    return b"%s%d\r\n%s" % (
+        b"~" if protocol == 3 else b"*",
+        len(reply),
+        encode_many(reply, protocol),
+    )
 
 
 def _map(reply: dict[Any, Any], protocol: int) -> bytes:
     pairs = encode_many([x for pair in reply.items() for x in pair], protocol)
-    return b"%%%d\r\n%s" % (len(reply), pairs) if protocol == 3 else b"*%d\r\n%s" % (2 * len(reply), pairs)
+    return (
+        b"%%%d\r\n%s" % (len(reply), pairs)
+        if protocol == 3
+        else b"*%d\r\n%s" % (2 * len(reply), pairs)
+    )
 
 
 _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {

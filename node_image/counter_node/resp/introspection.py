@@ -1,4 +1,5 @@
-"""COMMAND and CONFIG: what tools and clients ask a server about itself. All of it comes from the table of commands."""
+"""COMMAND and CONFIG: what tools and clients ask a server about itself. All of it comes from the
+table of commands."""
 
 from __future__ import annotations
 
@@ -30,10 +31,11 @@ CONFIG_VALUES = {
     b"slaveof": b"",
     b"proto-max-bulk-len": b"%d" % MAX_REQUEST_BYTES,
 }
-"""What redis-benchmark and others look at, as it would be for a Redis that behaves like this node."""
+"""What redis-benchmark and others look at, as it would be for a Redis that behaves like this
+node."""
 
 
-# --- COMMAND ----------------------------------------------------------------------------------------------------------------
+# --- COMMAND --------------------------------------------------------------------------------------
 
 
 def _public(session: Session) -> dict[str, Command]:
@@ -61,15 +63,21 @@ def _list(session: Session, words: list[bytes]) -> Action:
         return Reply(Set(matching(names, wanted.lower())))
     if kind == b"ACLCAT":
         text = "@" + wanted.decode("latin-1").lower()
-        return Reply(Set(name.encode() for name, command in _public(session).items() if text in _categories(command)))
+        return Reply(
+            Set(
+                name.encode()
+                for name, command in _public(session).items()
+                if text in _categories(command)
+            )
+        )
     if kind == b"MODULE":
         return Reply(Set())
     raise Refusal(SYNTAX)
 
 
 _FIXED: dict[tuple[str, bool], Fixed] = {}
-"""What all commands are, and what they do, on the clients' and on the admin port: it takes a millisecond
-to make, and whoever asks without end would keep others waiting."""
+"""What all commands are, and what they do, on the clients' and on the admin port: it takes a
+millisecond to make, and whoever asks without end would keep others waiting."""
 
 
 def _of_all(what: str, session: Session, make: Callable[[], Any]) -> Action:
@@ -82,7 +90,9 @@ def _of_all(what: str, session: Session, make: Callable[[], Any]) -> Action:
 def _info(session: Session, words: list[bytes]) -> Action:
     if len(words) < 3:
         return _of_all("info", session, lambda: [describe(c) for c in _public(session).values()])
-    return Reply([None if command is None else describe(command) for _, command in _asked(session, words)])
+    return Reply(
+        [None if command is None else describe(command) for _, command in _asked(session, words)]
+    )
 
 
 def _documented(session: Session) -> dict[bytes, Any]:
@@ -92,7 +102,13 @@ def _documented(session: Session) -> dict[bytes, Any]:
 def _docs(session: Session, words: list[bytes]) -> Action:
     if len(words) == 2:
         return _of_all("docs", session, lambda: _documented(session))
-    return Reply({name.encode(): _documentation(command) for name, command in _asked(session, words) if command is not None})
+    return Reply(
+        {
+            name.encode(): _documentation(command)
+            for name, command in _asked(session, words)
+            if command is not None
+        }
+    )
 
 
 def _getkeys(session: Session, words: list[bytes]) -> Action:
@@ -121,7 +137,18 @@ def describe(command: Command) -> list[Any]:
     first, last, step = command.keys
     flags = Set(Simple(flag) for flag in command.flags.split())
     categories = Set(map(Simple, _categories(command)))
-    return [command.name.encode(), command.arity, flags, first, last, step, categories, Set(), Set(_key_specs(command)), []]
+    return [
+        command.name.encode(),
+        command.arity,
+        flags,
+        first,
+        last,
+        step,
+        categories,
+        Set(),
+        Set(_key_specs(command)),
+        [],
+    ]
 
 
 def _categories(command: Command) -> list[str]:
@@ -151,7 +178,11 @@ def _key_specs(command: Command) -> list[Any]:
 
 
 def _documentation(command: Command) -> dict[bytes, Any]:
-    text = {b"summary": command.summary.encode(), b"since": command.since.encode(), b"group": command.group.encode()}
+    text = {
+        b"summary": command.summary.encode(),
+        b"since": command.since.encode(),
+        b"group": command.group.encode(),
+    }
     return {**text, b"syntax": f"{command.name.upper()} {command.syntax}".strip().encode()}
 
 
@@ -159,11 +190,19 @@ COMMAND = Family(
     "command",
     {
         "COUNT": (2, _count, ": How many commands there are."),
-        "LIST": (-2, _list, "[FILTERBY (PATTERN <pattern>|ACLCAT <category>|MODULE <name>)]: Their names."),
+        "LIST": (
+            -2,
+            _list,
+            "[FILTERBY (PATTERN <pattern>|ACLCAT <category>|MODULE <name>)]: Their names.",
+        ),
         "INFO": (-2, _info, "[<command> ...]: Arity, flags and keys."),
         "DOCS": (-2, _docs, "[<command> ...]: What they do."),
         "GETKEYS": (-3, _getkeys, "<command> [<arg> ...]: The keys in a command."),
-        "GETKEYSANDFLAGS": (-3, _getkeysandflags, "<command> [<arg> ...]: The keys in a command, and what happens to them."),
+        "GETKEYSANDFLAGS": (
+            -3,
+            _getkeysandflags,
+            "<command> [<arg> ...]: The keys in a command, and what happens to them.",
+        ),
     },
 )
 
@@ -177,7 +216,7 @@ def command_door(words: list[bytes]) -> None:
         COMMAND.door(words)
 
 
-# --- CONFIG -----------------------------------------------------------------------------------------------------------------
+# --- CONFIG ---------------------------------------------------------------------------------------
 
 
 def _get(session: Session, words: list[bytes]) -> Action:
@@ -195,30 +234,41 @@ def _set(session: Session, words: list[bytes]) -> Action:
         if name.lower() not in CONFIG_VALUES:
             raise Refusal(f"ERR Unknown option or number of arguments for CONFIG SET - '{text}'")
         if name.lower() in seen:
-            raise Refusal(f"ERR CONFIG SET failed (possibly related to argument '{text}') - duplicate parameter")
+            raise Refusal(
+                f"ERR CONFIG SET failed (possibly related to argument '{text}') - duplicate "
+                f"parameter"
+            )
         seen.add(name.lower())
     text = words[2].decode("latin-1")
     raise Refusal(
-        f"ERR CONFIG SET failed (possibly related to argument '{text}') - can't set immutable config; it comes from the CounterCluster resource"
+        f"ERR CONFIG SET failed (possibly related to argument '{text}') - can't set immutable "
+        f"config; it comes from the CounterCluster resource"
     )
 
 
 def _refuse(session: Session, words: list[bytes]) -> Action:
-    raise Refusal(f"ERR CONFIG {words[1].decode('latin-1').upper()} is not supported; settings come from the CounterCluster resource")
+    raise Refusal(
+        f"ERR CONFIG {words[1].decode('latin-1').upper()} is not supported; settings come from "
+        f"the CounterCluster resource"
+    )
 
 
 CONFIG = Family(
     "config",
     {
         "GET": (-3, _get, "<pattern> [<pattern> ...]: The settings that clients ask for."),
-        "SET": (-4, _set, "<directive> <value>: Refused; settings come from the CounterCluster resource."),
+        "SET": (
+            -4,
+            _set,
+            "<directive> <value>: Refused; settings come from the CounterCluster resource.",
+        ),
         "RESETSTAT": (2, _refuse, ": Refused; the metrics of a node only grow."),
         "REWRITE": (2, _refuse, ": Refused; there is no file."),
     },
 )
 
 
-# --- FUNCTION ---------------------------------------------------------------------------------------------------------------
+# --- FUNCTION -------------------------------------------------------------------------------------
 
 
 def _no_functions(session: Session, words: list[bytes]) -> Action:

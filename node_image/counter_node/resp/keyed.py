@@ -1,5 +1,5 @@
-"""Commands about counters: words in, one operation out. Only spelling is checked here; what depends on the state is decided when the operation is
-applied."""
+"""Commands about counters: words in, one operation out. Only spelling is checked here; what depends
+on the state is decided when the operation is applied."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from counter_node.counters.keyspace import PLACES
 from counter_node.counters.replies import pack
 from counter_node.counters.state import MAX, MIN
 from counter_node.resp.actions import Action, Read, Refusal, Reply, Slow, Steps, Write
-from counter_node.resp.arguments import MAX_PRODUCER_BYTES, SYNTAX, Expiry, Options, deadline_ms, expiry, integer, key, keys
+from counter_node.resp.arguments import (
+    MAX_PRODUCER_BYTES,
+    SYNTAX,
+    Expiry,
+    Options,
+    deadline_ms,
+    expiry,
+    integer,
+    key,
+    keys,
+)
 
 if TYPE_CHECKING:
     from counter_node.resp.session import Session
@@ -80,13 +90,24 @@ def increx(_: Session, words: list[bytes]) -> Action:
         raise Refusal(SYNTAX if expires.given else "ERR ENX flag requires an expiration")
     if lower > upper:
         raise Refusal("ERR LBOUND can't be greater than UBOUND")
-    op = [o.INCREX, key(words[1]), delta, lower, upper, b"SATURATE" in seen, *expires.result(), only_new]
+    op = [
+        o.INCREX,
+        key(words[1]),
+        delta,
+        lower,
+        upper,
+        b"SATURATE" in seen,
+        *expires.result(),
+        only_new,
+    ]
     return Write(op if condition == o.ALWAYS else [*op, condition])
 
 
 _INCREX_OPTIONS = {
-    b"BYINT": b"increment", b"BYFLOAT": b"increment", b"LBOUND": b"LBOUND", b"UBOUND": b"UBOUND", b"SATURATE": b"SATURATE", b"ENX": b"ENX",
-    b"EX": b"expiry", b"PX": b"expiry", b"EXAT": b"expiry", b"PXAT": b"expiry", b"PERSIST": b"expiry", b"NX": b"condition", b"XX": b"condition",
+    b"BYINT": b"increment", b"BYFLOAT": b"increment", b"LBOUND": b"LBOUND", b"UBOUND": b"UBOUND",
+    b"SATURATE": b"SATURATE", b"ENX": b"ENX",
+    b"EX": b"expiry", b"PX": b"expiry", b"EXAT": b"expiry", b"PXAT": b"expiry",
+    b"PERSIST": b"expiry", b"NX": b"condition", b"XX": b"condition",
 }  # fmt: skip
 """Option → what may be given only once."""
 
@@ -112,7 +133,16 @@ def set_(_: Session, words: list[bytes]) -> Action:
         elif not expires.takes(option, options):
             raise Refusal(SYNTAX)
     compared = None if expected is None else _integer_or_none(expected)
-    return Write(_set(words[1], words[2], _SET_IF.get(condition, o.ALWAYS), compared, *expires.result(), give_old))
+    return Write(
+        _set(
+            words[1],
+            words[2],
+            _SET_IF.get(condition, o.ALWAYS),
+            compared,
+            *expires.result(),
+            give_old,
+        )
+    )
 
 
 _SET_IF = {b"NX": o.IF_ABSENT, b"XX": o.IF_PRESENT, b"IFEQ": o.IF_EQUAL, b"IFNE": o.IF_NOT_EQUAL}
@@ -127,7 +157,13 @@ def _integer_or_none(word: bytes) -> int | None:
 
 
 def _set(
-    name: bytes, value: bytes, condition: int = o.ALWAYS, expected: int | None = None, kind: int = o.EX_NONE, ms: int = 0, give_old: bool = False
+    name: bytes,
+    value: bytes,
+    condition: int = o.ALWAYS,
+    expected: int | None = None,
+    kind: int = o.EX_NONE,
+    ms: int = 0,
+    give_old: bool = False,
 ) -> Op:
     return [o.SET, key(name), integer(value), condition, expected, kind, ms, give_old]
 
@@ -301,8 +337,9 @@ def flush(_: Session, words: list[bytes]) -> Action:
 
 
 def idmp(session: Session, words: list[bytes]) -> Action | Slow:
-    """IDMP producer sequence command…: the command is taken apart as if it stood alone. Whatever it answers, be it an error in its words, takes the
-    sequence, so that a producer's sequences have no holes."""
+    """IDMP producer sequence command…: the command is taken apart as if it stood alone. Whatever it
+    answers, be it an error in its words, takes the sequence, so that a producer's sequences have no
+    holes."""
     if not 0 < len(words[1]) <= MAX_PRODUCER_BYTES:
         raise Refusal(f"ERR producer id of {len(words[1])} bytes; 1 to {MAX_PRODUCER_BYTES}")
     sequence = integer(words[2], "ERR sequence is not a positive integer")

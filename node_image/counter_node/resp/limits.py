@@ -1,4 +1,5 @@
-"""Limits of what a client may send, in a room of their own: who only wants to know them needs no parser. Pure."""
+"""Limits of what a client may send, in a room of their own: who only wants to know them needs no
+parser. Pure."""
 
 from __future__ import annotations
 

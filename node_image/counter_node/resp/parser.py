@@ -1,14 +1,19 @@
-"""Bytes of a client to commands, each a list of byte strings. Exactly what Redis accepts and refuses, at the speed of hiredis.
+"""Bytes of a client to commands, each a list of byte strings. Exactly what Redis accepts and
+refuses, at the speed of hiredis.
 
 There are three ways through here, which agree on everything (the tests feed all):
 
-    alone    a single command of two words in the one spelling that clients use, compared piece by piece: half the time of hiredis
+    alone    a single command of two words in the one spelling that clients use, compared piece by
+             piece: half the time of hiredis
     fast     hiredis, for what clients really send: whole commands, each an array of bulk strings
-    careful  Redis's own rules, one header after the other: inline commands, commands that arrive in pieces, and whatever looks odd
+    careful  Redis's own rules, one header after the other: inline commands, commands that arrive in
+             pieces, and whatever looks odd
 
-1. The fast way is taken only from the beginning of a command on, and only for data in which hiredis cannot go wrong: it reserves 8 GB of
-   addresses as soon as it reads `*1000000000`, and takes `+PING` or `(1` in an array for a bulk string.
-2. What a piece of data leaves unfinished goes the careful way, which remembers how far it came: a command costs the same however it is cut.
+1. The fast way is taken only from the beginning of a command on, and only for data in which hiredis
+   cannot go wrong: it reserves 8 GB of addresses as soon as it reads `*1000000000`, and takes
+   `+PING` or `(1` in an array for a bulk string.
+2. What a piece of data leaves unfinished goes the careful way, which remembers how far it came: a
+   command costs the same however it is cut.
 3. Commands that were complete before a protocol error are answered before the connection ends.
 """
 
@@ -28,7 +33,8 @@ _long_header = re.compile(rb"\*\d{5}").search
 _ODD_SIGNS = b"+(=,~>|"
 _odd = re.compile(rb"\n[%b]" % _ODD_SIGNS).search
 _MARK, _MARK_READ = b",1.25\r\n", 1.25
-"""Fed after the data, and read back only if the data ended between two commands: hiredis itself does not tell."""
+"""Fed after the data, and read back only if the data ended between two commands: hiredis itself
+does not tell."""
 _ALONE_BYTES: Final = 128
 _SIZES = [b"$%d" % size for size in range(_ALONE_BYTES)]
 _HEX = frozenset(b"0123456789abcdefABCDEF")
@@ -36,7 +42,8 @@ _ESCAPES = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
 
 
 class ProtocolError(Exception):
-    """What the client sent is no request; the connection ends. `commands` are the good ones that came before it."""
+    """What the client sent is no request; the connection ends. `commands` are the good ones that
+    came before it."""
 
     def __init__(self, text: str, commands: list[list[bytes]]) -> None:
         super().__init__(f"ERR Protocol error: {text}")
@@ -72,7 +79,13 @@ class Parser:
         if not self._missing and not self._buffer and data[:1] == b"*":
             if len(data) < _ALONE_BYTES:
                 parts = data.split(b"\r\n")
-                if len(parts) == 6 and parts[0] == b"*2" and parts[1] == _SIZES[len(parts[2])] and parts[3] == _SIZES[len(parts[4])] and not parts[5]:
+                if (
+                    len(parts) == 6
+                    and parts[0] == b"*2"
+                    and parts[1] == _SIZES[len(parts[2])]
+                    and parts[3] == _SIZES[len(parts[4])]
+                    and not parts[5]
+                ):
                     return [[parts[2], parts[4]]]
             if _plain(data):
                 done, used = self._fast(data, commands)
@@ -84,7 +97,8 @@ class Parser:
         return commands
 
     def _fast(self, data: bytes, commands: list[list[bytes]]) -> tuple[bool, int]:
-        """Appends to `commands`. True if that was all; else how many bytes of `data` are used up."""
+        """Appends to `commands`. True if that was all; else how many bytes of `data` are used
+        up."""
         reader = self._reader
         gets, add = reader.gets, commands.append
         try:
@@ -103,7 +117,7 @@ class Parser:
         commands[:], used = _within(list(takewhile(_all_bytes, commands)), len(data))
         return False, used
 
-    # --- the careful way ----------------------------------------------------------------------------------------------------
+    # --- the careful way --------------------------------------------------------------------------
 
     def _careful(self, commands: list[list[bytes]]) -> None:
         try:
@@ -131,7 +145,11 @@ class Parser:
         if count is None:
             return None
         if count > MAX_ARGUMENTS:
-            raise _Bad(_beyond("invalid multibulk length", count, _REDIS_ARGUMENTS, f"{MAX_ARGUMENTS} words"))
+            raise _Bad(
+                _beyond(
+                    "invalid multibulk length", count, _REDIS_ARGUMENTS, f"{MAX_ARGUMENTS} words"
+                )
+            )
         self._words, self._missing = [], max(0, count)
         return self._array() if count > 0 else []
 
@@ -169,7 +187,14 @@ class Parser:
             return None
         size = _integer(bytes(buffer[at + 1 : end]))
         if size is None or not 0 <= size <= MAX_REQUEST_BYTES:
-            raise _Bad(_beyond("invalid bulk length", size or 0, _REDIS_WORD_BYTES, f"{MAX_REQUEST_BYTES} bytes"))
+            raise _Bad(
+                _beyond(
+                    "invalid bulk length",
+                    size or 0,
+                    _REDIS_WORD_BYTES,
+                    f"{MAX_REQUEST_BYTES} bytes",
+                )
+            )
         if self._used + at + size > MAX_REQUEST_BYTES:
             raise _Bad(f"request over {MAX_REQUEST_BYTES} bytes; send several commands")
         return size, end + 2
@@ -202,8 +227,9 @@ class Parser:
 
 
 def _plain(data: bytes) -> bool:
-    """Whether hiredis may have it: no array header of five digits or more, and nothing that it would take for a bulk string. (A word that looks like
-    one of these only makes its neighbours take the careful way.)"""
+    """Whether hiredis may have it: no array header of five digits or more, and nothing that it
+    would take for a bulk string. (A word that looks like one of these only makes its neighbours
+    take the careful way.)"""
     if _long_header(data) is not None or len(data) > MAX_REQUEST_BYTES:
         return False
     if len(data) > 256 and not any(sign in data for sign in _ODD_SIGNS):
@@ -216,12 +242,18 @@ def _all_bytes(command: list[bytes]) -> bool:
 
 
 def _within(commands: list[list[bytes]], length: int) -> tuple[list[list[bytes]], int]:
-    """Those that end within `length` bytes (the last may have swallowed the mark), without empty ones, and where they end. hiredis accepts numbers
-    in one spelling only, so their length on the wire is known."""
+    """Those that end within `length` bytes (the last may have swallowed the mark), without empty
+    ones, and where they end. hiredis accepts numbers in one spelling only, so their length on the
+    wire is known."""
     found: list[list[bytes]] = []
     used = 0
     for command in commands:
-        end = used + 3 + len(str(len(command))) + sum([5 + len(str(len(word))) + len(word) for word in command])
+        end = (
+            used
+            + 3
+            + len(str(len(command)))
+            + sum([5 + len(str(len(word))) + len(word) for word in command])
+        )
         if end > length:
             break
         used = end
@@ -232,7 +264,11 @@ def _within(commands: list[list[bytes]], length: int) -> tuple[list[list[bytes]]
 
 def _beyond(text: str, number: int, redis_limit: int, limit: str) -> str:
     """Redis's own words, and the limit where Redis has a larger one."""
-    return f"{text}: {number}; at most {limit} in a command, send several" if 0 < number <= redis_limit else text
+    return (
+        f"{text}: {number}; at most {limit} in a command, send several"
+        if 0 < number <= redis_limit
+        else text
+    )
 
 
 def _integer(text: bytes) -> int | None:
@@ -244,7 +280,8 @@ def _integer(text: bytes) -> int | None:
 
 
 def split_line(line: bytes) -> list[bytes]:
-    """Words of an inline command; "…" may hold escapes, '…' only \\'. Raises _Bad for quotes that do not fit."""
+    """Words of an inline command; "…" may hold escapes, '…' only \\'. Raises _Bad for quotes that
+    do not fit."""
     words: list[bytes] = []
     line = line.split(b"\0")[0]
     at, length = 0, len(line)
@@ -275,7 +312,12 @@ def _quoted(line: bytes, at: int, quote: int, word: bytearray) -> int:
             return at + 1
         following = line[at + 1] if at + 1 < length else -1
         if byte == ord("\\") and quote == ord('"') and following >= 0:
-            if following == ord("x") and len(line) > at + 3 and line[at + 2] in _HEX and line[at + 3] in _HEX:
+            if (
+                following == ord("x")
+                and len(line) > at + 3
+                and line[at + 2] in _HEX
+                and line[at + 3] in _HEX
+            ):
                 word.append(int(line[at + 2 : at + 4], 16))
                 at += 4
                 continue

@@ -1,4 +1,5 @@
-"""The reference page of the commands, made from the table: `python -m counter_node.resp.reference` prints it, a test fails when the page is stale."""
+"""The reference page of the commands, made from the table: `python -m counter_node.resp.reference`
+prints it, a test fails when the page is stale."""
 
 from __future__ import annotations
 
@@ -121,7 +122,10 @@ def _parts() -> Iterator[str]:
     yield INTRODUCTION.format(window=producers.WINDOW, producer_hours=producers.TTL_MS // hour_ms)
     for group, title in GROUPS.items():
         rows = [_row(command) for command in BY_NAME.values() if command.group == group]
-        yield "\n".join([f"## {title}", "", "| command | meaning | since |", "|---|---|---|", *rows]) + "\n"
+        yield (
+            "\n".join([f"## {title}", "", "| command | meaning | since |", "|---|---|---|", *rows])
+            + "\n"
+        )
     yield LIMITS.format(
         keys=state.MAX_KEYS,
         key_bytes=arguments.MAX_KEY_BYTES,

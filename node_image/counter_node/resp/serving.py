@@ -1,4 +1,5 @@
-"""Commands about the connection and transactions. What only the node knows becomes a NodeQuestion."""
+"""Commands about the connection and transactions. What only the node knows becomes a
+NodeQuestion."""
 
 from __future__ import annotations
 
@@ -98,13 +99,15 @@ def hello(session: Session, words: list[bytes]) -> Action:
             b"proto": session.protocol,
             b"id": session.number,
             b"mode": b"standalone" if session.cluster is None else b"cluster",
-            b"role": b"master" if session.cluster is None or session.cluster.leads() else b"replica",
+            b"role": b"master"
+            if session.cluster is None or session.cluster.leads()
+            else b"replica",
             b"modules": [],
         }
     )
 
 
-# --- CLIENT -----------------------------------------------------------------------------------------------------------------
+# --- CLIENT ---------------------------------------------------------------------------------------
 
 
 def _name(word: bytes, what: str) -> bytes:
@@ -159,7 +162,9 @@ def _reply(session: Session, words: list[bytes]) -> Action:
 
 def _tracking(session: Session, words: list[bytes]) -> Action:
     switch = words[2].upper()
-    if switch not in (b"ON", b"OFF") or any(word.upper() not in _TRACKING_OPTIONS for word in words[3:]):
+    if switch not in (b"ON", b"OFF") or any(
+        word.upper() not in _TRACKING_OPTIONS for word in words[3:]
+    ):
         raise Refusal(SYNTAX)
     if switch == b"ON":
         raise Refusal("ERR CLIENT TRACKING is not supported; read from the cache, or from any node")
@@ -170,7 +175,10 @@ _TRACKING_OPTIONS = frozenset({b"OPTIN", b"OPTOUT", b"BCAST", b"NOLOOP"})
 
 
 def _caching(session: Session, words: list[bytes]) -> Action:
-    raise Refusal("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
+    raise Refusal(
+        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or "
+        "OPTOUT mode enabled"
+    )
 
 
 def _unblock(session: Session, words: list[bytes]) -> Action:
@@ -196,11 +204,16 @@ CLIENT = Family(
         "SETNAME": (3, _setname, "<name>: Name this connection."),
         "SETINFO": (4, _setinfo, "<LIB-NAME|LIB-VER> <value>: Name the client library."),
         "INFO": (2, _ask_about_clients, ": This connection in one line."),
-        "LIST": (-2, _ask_about_clients, "[TYPE <type> | ID <id> ...]: All connections of this node."),
+        "LIST": (
+            -2,
+            _ask_about_clients,
+            "[TYPE <type> | ID <id> ...]: All connections of this node.",
+        ),
         "KILL": (
             -3,
             _ask_about_clients,
-            "<ip:port> | ID <id> ADDR <ip:port> LADDR <ip:port> TYPE <type> USER <user> MAXAGE <s> SKIPME <yes|no>: End connections of this node.",
+            "<ip:port> | ID <id> ADDR <ip:port> LADDR <ip:port> TYPE <type> USER <user> MAXAGE "
+            "<s> SKIPME <yes|no>: End connections of this node.",
         ),
         "NO-EVICT": (3, _on_or_off, "<ON|OFF>: Accepted; no connection is ever evicted."),
         "NO-TOUCH": (3, _on_or_off, "<ON|OFF>: Accepted; no key is ever evicted."),

@@ -1,9 +1,11 @@
 """One connection's protocol state, and the way from a command's words to an action.
 
-1. `handle` gives exactly one action for each command, and never raises: whatever is wrong with the words becomes the error reply. So does `begin`,
-   but what is long comes from it as `Slow`, in slices; until that is done no further command of the connection may be begun.
-2. MULTI queues until EXEC makes one operation of the queue, so a transaction is one entry of the log: all of it or nothing, and nothing in between.
-   As in Redis, what is refused at the door (an unknown command, a wrong number of words) spoils the transaction; a command that fails when it is
+1. `handle` gives exactly one action for each command, and never raises: whatever is wrong with the
+   words becomes the error reply. So does `begin`, but what is long comes from it as `Slow`, in
+   slices; until that is done no further command of the connection may be begun.
+2. MULTI queues until EXEC makes one operation of the queue, so a transaction is one entry of the
+   log: all of it or nothing, and nothing in between. As in Redis, what is refused at the door (an
+   unknown command, a wrong number of words) spoils the transaction; a command that fails when it is
    executed does not, its error is one of EXEC's replies.
 3. `IDMP producer sequence EXEC` makes a transaction that may be sent again.
 """
@@ -18,7 +20,19 @@ from counter_node.counters import ops as o
 from counter_node.counters.batches import Op
 from counter_node.counters.replies import OK, Failure, Simple, pack, unpack
 from counter_node.counters.watches import name_of
-from counter_node.resp.actions import Action, Again, Close, NodeQuestion, NotYet, Read, Refusal, Reply, Slow, Steps, Write
+from counter_node.resp.actions import (
+    Action,
+    Again,
+    Close,
+    NodeQuestion,
+    NotYet,
+    Read,
+    Refusal,
+    Reply,
+    Slow,
+    Steps,
+    Write,
+)
 from counter_node.resp.arguments import MAX_KEY_BYTES
 from counter_node.resp.cluster import ClusterView, redirection
 from counter_node.resp.commands import ADMIN_TABLE, TABLE, Command
@@ -30,13 +44,16 @@ if TYPE_CHECKING:
 __all__ = ["Action", "Close", "NodeQuestion", "Read", "Reply", "Session", "Write"]
 
 AGAIN = Again()
-THROTTLED = Failure(b"ERR too many wrong passwords; a login in a transaction does not wait for its turn")
+THROTTLED = Failure(
+    b"ERR too many wrong passwords; a login in a transaction does not wait for its turn"
+)
 QUEUED = Reply(Simple("QUEUED"))
 _INCR: Final = frozenset({b"INCR", b"incr"})
 MAX_QUEUED: Final = 10_000
 MAX_QUEUED_BYTES: Final = 4 << 20
 MAX_LOOKED_AT: Final = 100_000
-"""Keys that all commands of a transaction look at together: nobody sees a part of it, so everybody waits for the whole on every replica."""
+"""Keys that all commands of a transaction look at together: nobody sees a part of it, so everybody
+waits for the whole on every replica."""
 MANY_WORDS: Final = 2_000
 AT_ONCE: Final = 250
 """Commands of a transaction that are taken apart in one slice: 2 ms."""
@@ -64,25 +81,30 @@ class Session:
         self.queue: list[tuple[Command, list[bytes]]] | None = None  # None: not in MULTI
         self.spoilt = False  # a command was refused at the door
         self.ask: Callable[[NodeQuestion], Any] | None = None
-        """Answers what only the node knows, for commands in a transaction. Without it they are refused there."""
+        """Answers what only the node knows, for commands in a transaction. Without it they are
+        refused there."""
         self.count_keys: Callable[[], int] = lambda: 0
         """How many counters there are, for what a command that looks at all of them costs."""
         self.watch_name = b"%d" % number
-        """Names this connection's WATCH in the replicated state, with its user; who serves the connection makes it unique."""
+        """Names this connection's WATCH in the replicated state, with its user; who serves the
+        connection makes it unique."""
         self._watch = b""  # that name of the watch that began last
         self.cluster: ClusterView | None = None
         """Set on connections to the cluster port."""
         self.neighbours: ClusterView | None = None
-        """The cluster's nodes with the port that this connection came to; told by CLUSTER SHARDS on every port."""
+        """The cluster's nodes with the port that this connection came to; told by CLUSTER SHARDS on
+        every port."""
         self.reads_here = False  # said READONLY
         self.watching = 0
         """Keys given to WATCH."""
         self.born_s = self.active_s = 0.0
-        """When the connection began and when it last sent something, by the clock of who serves it."""
+        """When the connection began and when it last sent something, by the clock of who serves
+        it."""
         self.last_bytes = 0
         """How much it sent then."""
         self.access: Access | None = None
-        """Who decides what this connection may do; without it, on the admin port, it may do everything."""
+        """Who decides what this connection may do; without it, on the admin port, it may do
+        everything."""
         self.user: User | None = None
         self.logged_in = ""
         self.login_turn = False  # the next login is judged, whatever was guessed before
@@ -124,9 +146,14 @@ class Session:
         return (yield from _in_slices(found))
 
     def _admitted(self, command: Command, words: list[bytes]) -> Action | Again | Slow:
-        if self.cluster is not None and (elsewhere := redirection(self, command, words)) is not None:
+        if (
+            self.cluster is not None
+            and (elsewhere := redirection(self, command, words)) is not None
+        ):
             return self._refused(elsewhere)
-        payer = self.user_name.encode() if self.pays else None  # who it is now: a login in the transaction changes that
+        payer = (
+            self.user_name.encode() if self.pays else None
+        )  # who it is now: a login in the transaction changes that
         try:
             if self.queue is None or command.at_once:
                 action = command.take(self, words)
@@ -138,8 +165,14 @@ class Session:
             return AGAIN
 
     def increments(self, commands: list[list[bytes]]) -> list[Op] | None:
-        """The operations of a pipeline of nothing but INCR, without a call for each; None for all others, which go through `handle`."""
-        if self.queue is not None or self.admin or self.guarded or (self.cluster is not None and not self.cluster.leads()):
+        """The operations of a pipeline of nothing but INCR, without a call for each; None for all
+        others, which go through `handle`."""
+        if (
+            self.queue is not None
+            or self.admin
+            or self.guarded
+            or (self.cluster is not None and not self.cluster.leads())
+        ):
             return None
         if set(map(len, commands)) != {2}:
             return None
@@ -169,7 +202,7 @@ class Session:
         self._places += 1
         return zlib.crc32(b"%d %d" % (self.number, self._places))
 
-    # --- transactions -------------------------------------------------------------------------------------------------------
+    # --- transactions -----------------------------------------------------------------------------
 
     def _queue(self, command: Command, words: list[bytes]) -> Action:
         assert self.queue is not None
@@ -177,7 +210,9 @@ class Session:
         if len(self.queue) >= MAX_QUEUED:
             return self._refused(Failure(b"ERR transaction of more than %d commands" % MAX_QUEUED))
         if self._queued_bytes + size > MAX_QUEUED_BYTES:
-            return self._refused(Failure(b"ERR transaction of more than %d bytes" % MAX_QUEUED_BYTES))
+            return self._refused(
+                Failure(b"ERR transaction of more than %d bytes" % MAX_QUEUED_BYTES)
+            )
         if command.door is not None:
             try:
                 command.door(words)
@@ -209,7 +244,10 @@ class Session:
 
     def _executed(self, queue: list[tuple[Command, list[bytes]]], held: int) -> Steps:
         self.queue, self.executing_bytes = None, held
-        self.executing_watch, self.watching = self.watching, 0  # an UNWATCH among them changes nothing
+        self.executing_watch, self.watching = (
+            self.watching,
+            0,
+        )  # an UNWATCH among them changes nothing
         ops, too_much = yield from self._operations(queue)
         watching, self.executing_bytes, self.executing_watch = self.executing_watch, 0, 0
         if too_much is not None:
@@ -247,8 +285,11 @@ class Session:
         self.watching = 0
         return Write([o.UNWATCH, self._watch, pack(reply)])
 
-    def _operations(self, queue: list[tuple[Command, list[bytes]]]) -> Generator[None, None, tuple[list[Op], Failure | None]]:
-        """Those of a transaction, or why it is too much: what every replica would have to do for it, and nobody sees in part, is bounded."""
+    def _operations(
+        self, queue: list[tuple[Command, list[bytes]]]
+    ) -> Generator[None, None, tuple[list[Op], Failure | None]]:
+        """Those of a transaction, or why it is too much: what every replica would have to do for
+        it, and nobody sees in part, is bounded."""
         ops: list[Op] = []
         constants = work = 0
         keys = self.count_keys()
@@ -262,14 +303,25 @@ class Session:
             else:
                 work += o.looked_at(op, keys)
             if constants > MAX_QUEUED_BYTES:
-                return [], Failure(b"ERR transaction whose answers about the node have more than %d bytes; ask them outside of it" % MAX_QUEUED_BYTES)
+                return [], Failure(
+                    b"ERR transaction whose answers about the node have more than %d bytes; ask "
+                    b"them outside of it" % MAX_QUEUED_BYTES
+                )
             if work > MAX_LOOKED_AT:
-                return [], Failure(b"ERR transaction that looks at more than %d keys; ask KEYS, SCAN and MGET outside of it" % MAX_LOOKED_AT)
+                return [], Failure(
+                    b"ERR transaction that looks at more than %d keys; ask KEYS, SCAN and MGET "
+                    b"outside of it" % MAX_LOOKED_AT
+                )
         return ops, None
 
     def _operation(self, command: Command, words: list[bytes]) -> Generator[None, None, Op]:
-        """A command of a transaction. What the connection or the node answers by itself is answered now, and takes its place as a constant."""
-        if self.guarded and self.access is not None and (forbidden := (yield from self.access.judge(self, command, words))) is not None:
+        """A command of a transaction. What the connection or the node answers by itself is answered
+        now, and takes its place as a constant."""
+        if (
+            self.guarded
+            and self.access is not None
+            and (forbidden := (yield from self.access.judge(self, command, words))) is not None
+        ):
             return [o.CONSTANT, pack(forbidden)]  # the right was taken away since it was queued
         try:
             action = yield from _in_slices(command.take(self, words))
@@ -283,7 +335,10 @@ class Session:
             return [o.CONSTANT, pack(action.value)]
         if isinstance(action, NodeQuestion) and self.ask is not None:
             return [o.CONSTANT, pack(self.ask(action))]
-        return [o.CONSTANT, pack(Failure(f"ERR '{command.name}' is not allowed in a transaction".encode()))]
+        return [
+            o.CONSTANT,
+            pack(Failure(f"ERR '{command.name}' is not allowed in a transaction".encode())),
+        ]
 
     def discard(self) -> Action:
         if self.queue is None:
@@ -292,7 +347,8 @@ class Session:
         return self._unwatched(OK)
 
     def once(self, words: list[bytes]) -> Read | Write | Reply | Slow:
-        """The command inside IDMP: one that writes, or EXEC. Raises Refusal for what could not be executed at all."""
+        """The command inside IDMP: one that writes, or EXEC. Raises Refusal for what could not be
+        executed at all."""
         command = self.commands.get(words[0].upper())
         if command is None:
             raise Refusal(_unknown(words))
@@ -317,9 +373,11 @@ class Session:
     def held_bytes(self) -> int:
         """About what the transaction and the watches of this connection take."""
         queued = 0 if self.queue is None else self._queued_bytes + QUEUED_BYTES * len(self.queue)
-        return queued + WATCHED_BYTES * (self.watching + self.executing_watch) + self.executing_bytes
+        return (
+            queued + WATCHED_BYTES * (self.watching + self.executing_watch) + self.executing_bytes
+        )
 
-    # --- the connection -----------------------------------------------------------------------------------------------------
+    # --- the connection ---------------------------------------------------------------------------
 
     def reset(self) -> Action:
         self.queue, self.protocol, self.name, self.reads_here = None, 2, b"", False
@@ -333,15 +391,22 @@ class Session:
         return self.user.name if self.user is not None else "default"
 
     def description(self, now_s: float) -> str:
-        """The line of CLIENT LIST, with Redis's fields in Redis's order. Sizes of buffers that are not counted by connection are 0."""
+        """The line of CLIENT LIST, with Redis's fields in Redis's order. Sizes of buffers that are
+        not counted by connection are 0."""
         flags = "x" if self.queue is not None else "N"
         return (
-            f"id={self.number} addr={self.peer} laddr={self.local} fd=-1 name={self.name.decode('latin-1')} "
-            f"age={int(now_s - self.born_s)} idle={int(now_s - self.active_s)} flags={flags} db=0 sub=0 psub=0 ssub=0 "
-            f"multi={-1 if self.queue is None else len(self.queue)} watch={self.watching} qbuf={self.last_bytes} qbuf-free=0 argv-mem=0 "
-            f"multi-mem={self._queued_bytes if self.queue is not None else 0} rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r "
-            f"cmd={self.last_command or 'NULL'} user={self.user_name} redir=-1 resp={self.protocol} "
-            f"lib-name={self.library.decode('latin-1')} lib-ver={self.library_version.decode('latin-1')}"
+            f"id={self.number} addr={self.peer} laddr={self.local} fd=-1 "
+            f"name={self.name.decode('latin-1')} "
+            f"age={int(now_s - self.born_s)} idle={int(now_s - self.active_s)} flags={flags} "
+            f"db=0 sub=0 psub=0 ssub=0 "
+            f"multi={-1 if self.queue is None else len(self.queue)} watch={self.watching} "
+            f"qbuf={self.last_bytes} qbuf-free=0 argv-mem=0 "
+            f"multi-mem={self._queued_bytes if self.queue is not None else 0} rbs=0 rbp=0 obl=0 "
+            f"oll=0 omem=0 tot-mem=0 events=r "
+            f"cmd={self.last_command or 'NULL'} user={self.user_name} redir=-1 "
+            f"resp={self.protocol} "
+            f"lib-name={self.library.decode('latin-1')} "
+            f"lib-ver={self.library_version.decode('latin-1')}"
         )
 
 
@@ -371,4 +436,7 @@ def _unknown(words: list[bytes]) -> Failure:
         if len(given) >= 128:
             break
         given += b"'%s' " % word.split(b"\0")[0][: 128 - len(given)]
-    return Failure(b"ERR unknown command '%s', with args beginning with: %s" % (words[0].split(b"\0")[0][:128], given))
+    return Failure(
+        b"ERR unknown command '%s', with args beginning with: %s"
+        % (words[0].split(b"\0")[0][:128], given)
+    )

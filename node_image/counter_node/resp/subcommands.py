@@ -1,4 +1,5 @@
-"""Commands that are families of commands, such as CLIENT SETNAME: found and counted at the door, like commands of their own."""
+"""Commands that are families of commands, such as CLIENT SETNAME: found and counted at the door,
+like commands of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ Take = Callable[["Session", list[bytes]], Action]
 
 
 class Family:
-    """`members`: name → (arity as in COMMAND, counting both words of the name; what takes it; words of its help)."""
+    """`members`: name → (arity as in COMMAND, counting both words of the name; what takes it; words
+    of its help)."""
 
     def __init__(self, name: str, members: dict[str, tuple[int, Take, str]]) -> None:
         self.name = name
@@ -30,10 +32,15 @@ class Family:
             return lambda session, words: Reply(self.help())
         member = self.members.get(given.upper())
         if member is None:
-            raise Refusal(f"ERR unknown subcommand '{given.partition(chr(0))[0][:128]}'. Try {self.name.upper()} HELP.")
+            raise Refusal(
+                f"ERR unknown subcommand '{given.partition(chr(0))[0][:128]}'. Try "
+                f"{self.name.upper()} HELP."
+            )
         arity, take, _ = member
         if len(words) != arity and (arity > 0 or len(words) < -arity):
-            raise Refusal(f"ERR wrong number of arguments for '{self.name}|{given.lower()}' command")
+            raise Refusal(
+                f"ERR wrong number of arguments for '{self.name}|{given.lower()}' command"
+            )
         return take
 
     def door(self, words: list[bytes]) -> None:

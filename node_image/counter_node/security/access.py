@@ -1,8 +1,9 @@
-"""The users of a node at work: who may log in, what each connection may do, and the file that is read again when it changes.
+"""The users of a node at work: who may log in, what each connection may do, and the file that is
+read again when it changes.
 
-A connection keeps its user through a change of the file: with other rights at the next command, with a new password without noticing, and without a
-name (NOAUTH) when its user is gone or switched off. So a password is changed without dropping a connection, and a right is taken away at once.
-"""
+A connection keeps its user through a change of the file: with other rights at the next command,
+with a new password without noticing, and without a name (NOAUTH) when its user is gone or switched
+off. So a password is changed without dropping a connection, and a right is taken away at once."""
 
 from __future__ import annotations
 
@@ -29,16 +30,26 @@ CHECK_S: Final = 1.0
 ALWAYS: Final = frozenset({"auth", "hello", "quit", "reset"})
 NOAUTH = Failure(b"NOAUTH Authentication required.")
 WRONGPASS = Failure(b"WRONGPASS invalid username-password pair or user is disabled.")
-THROTTLED = Failure(b"ERR too many wrong passwords, from this address or for this user; try again in some seconds")
+THROTTLED = Failure(
+    b"ERR too many wrong passwords, from this address or for this user; try again in some seconds"
+)
 NO_KEY = Failure(b"NOPERM No permissions to access a key")
 FLUSHES: Final = frozenset({"flushall", "flushdb"})
-NOT_ALL = "NOPERM User {} may not remove counters beyond its patterns of keys; delete its own by name"
+NOT_ALL = (
+    "NOPERM User {} may not remove counters beyond its patterns of keys; delete its own by name"
+)
 
 
 class Access:
     """Raises AclError when the file cannot be used."""
 
-    def __init__(self, path: Path | None, catalogue: Catalogue, refusals: Refusals, directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        catalogue: Catalogue,
+        refusals: Refusals,
+        directory: Path | None = None,
+    ) -> None:
         """`directory`: the node's own, for a copy of the users in force."""
         self.catalogue, self._refusals = catalogue, refusals
         self.throttle = Throttle(time.monotonic, secrets.token_bytes(16))
@@ -66,7 +77,10 @@ class Access:
             return
         if self.file.read_again():
             self.reloads += 1
-            log.info("users were read anew", extra={"users": len(self.acl.users), "digest": self.file.digest})
+            log.info(
+                "users were read anew",
+                extra={"users": len(self.acl.users), "digest": self.file.digest},
+            )
         else:
             self.failures += 1
             log.error("the new users are not used: %s", self.file.error)
@@ -80,10 +94,11 @@ class Access:
         """For the log, where this node leads."""
         self.pace.settle(self.acl.users.values())
 
-    # --- connections --------------------------------------------------------------------------------------------------------
+    # --- connections ------------------------------------------------------------------------------
 
     def settle(self, session: Session) -> None:
-        """Gives a connection its user as the file has it now; one that never logged in is `default` if that needs no password."""
+        """Gives a connection its user as the file has it now; one that never logged in is `default`
+        if that needs no password."""
         user = self.acl.users.get(session.logged_in) if session.logged_in else self.acl.open
         self._is(session, user if user is not None and user.enabled else None)
 
@@ -103,7 +118,8 @@ class Access:
             session.within = [p.text.encode() for p in user.patterns if p.read]
 
     def log_in(self, session: Session, name: str, password: bytes) -> Failure | None:
-        """None when it worked. Raises NotYet while it has to wait for its turn, which `session.login_turn` grants."""
+        """None when it worked. Raises NotYet while it has to wait for its turn, which
+        `session.login_turn` grants."""
         key = self.key(session, name)
         turn, session.login_turn = session.login_turn, False
         if not (turn or self.throttle.admits(key)):
@@ -128,7 +144,7 @@ class Access:
     def without_password(self) -> bool:
         return self.acl.users[DEFAULT].no_password
 
-    # --- commands -----------------------------------------------------------------------------------------------------------
+    # --- commands ---------------------------------------------------------------------------------
 
     def too_fast(self, session: Session, command: Command) -> Failure | None:
         """Of a command that comes, which counts for its user: why it is not taken, if so."""
@@ -138,7 +154,8 @@ class Access:
         return refused
 
     def refusal(self, session: Session, command: Command, words: list[bytes]) -> Failure | None:
-        """Why this command may not be executed, or None. Only asked for connections that are `guarded`."""
+        """Why this command may not be executed, or None. Only asked for connections that are
+        `guarded`."""
         steps = self.judge(session, command, words)
         while True:
             try:
@@ -146,7 +163,9 @@ class Access:
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
 
-    def judge(self, session: Session, command: Command, words: list[bytes]) -> Generator[None, None, Failure | None]:
+    def judge(
+        self, session: Session, command: Command, words: list[bytes]
+    ) -> Generator[None, None, Failure | None]:
         """The same, with pauses where there are many keys."""
         if command.name in ALWAYS:
             return None
@@ -155,11 +174,16 @@ class Access:
             self._refusals.add("auth_missing")
             return NOAUTH
         name = command.name
-        if len(words) > 1 and (full := f"{name}|{words[1].decode('latin-1').lower()}") in self.catalogue.commands:
+        if (
+            len(words) > 1
+            and (full := f"{name}|{words[1].decode('latin-1').lower()}") in self.catalogue.commands
+        ):
             name = full
         if name not in user.commands:
             self._refusals.add("permission")
-            return Failure(f"NOPERM User {user.name} has no permissions to run the '{name}' command".encode())
+            return Failure(
+                f"NOPERM User {user.name} has no permissions to run the '{name}' command".encode()
+            )
         if not user.all_keys and (keys := command.keys_in(words)):
             reads, writes = command.tells(words), not command.only_reads
             if not (yield from user.judge(keys, read=reads, write=writes)):
@@ -168,5 +192,13 @@ class Access:
         if name in FLUSHES and self.acl.strict and not user.all_keys:
             self._refusals.add("permission")
             return Failure(NOT_ALL.format(user.name).encode())
-        inner = session.commands.get(words[3].upper()) if command.name == "idmp" and len(words) > 3 else None
-        return None if inner is None or inner.name == "idmp" else (yield from self.judge(session, inner, words[3:]))
+        inner = (
+            session.commands.get(words[3].upper())
+            if command.name == "idmp" and len(words) > 3
+            else None
+        )
+        return (
+            None
+            if inner is None or inner.name == "idmp"
+            else (yield from self.judge(session, inner, words[3:]))
+        )

@@ -1,16 +1,22 @@
-"""Users and what they may do, in the words of Redis's ACL file (redis.io/docs/management/security/acl). Pure, but for reading the file.
+"""Users and what they may do, in the words of Redis's ACL file
+(redis.io/docs/management/security/acl). Pure, but for reading the file.
 
     user default off
     user app on #<SHA-256 of the password, hex> ~app:* %R~shared:* +@read +@write
     user root on #… ~* +@all
 
-1. Without a file there is one user, `default`, without a password, who may do everything. With one, the absence of a rule is a refusal: an empty
-   file lets nobody in, and a file that does not name `default` switches it off.
-2. Passwords are kept as SHA-256 alone, however the file has them (`>plain` or `#hash`), and compared in constant time: with every password of the
-   user, and with one for users who do not exist. They are long and random where the operator makes them; a slow hash would be a way to stall a node.
+1. Without a file there is one user, `default`, without a password, who may do everything. With one,
+   the absence of a rule is a refusal: an empty file lets nobody in, and a file that does not name
+   `default` switches it off.
+2. Passwords are kept as SHA-256 alone, however the file has them (`>plain` or `#hash`), and
+   compared in constant time: with every password of the user, and with one for users who do not
+   exist. They are long and random where the operator makes them; a slow hash would be a way to
+   stall a node.
 3. How fast passwords may be guessed: throttle.py.
-4. What a user may do is worked out when the file is read: at a command it is one look into a set, and for who may do everything nothing at all.
-5. Rules are read from left to right. What is not understood is refused with its line, and then the file as a whole is not used.
+4. What a user may do is worked out when the file is read: at a command it is one look into a set,
+   and for who may do everything nothing at all.
+5. Rules are read from left to right. What is not understood is refused with its line, and then the
+   file as a whole is not used.
 6. Lines that begin with # are comments, but for those of limits (limits.py).
 """
 
@@ -75,7 +81,9 @@ class User:
         """Whether this user may know every key."""
         return any(p.text == "*" and p.read for p in self.patterns)
 
-    def may_use_keys(self, keys: Sequence[bytes], *, read: bool = False, write: bool = False) -> bool:
+    def may_use_keys(
+        self, keys: Sequence[bytes], *, read: bool = False, write: bool = False
+    ) -> bool:
         """Each of the keys is in one of the patterns that allow as much."""
         steps = self.judge(keys, read=read, write=write)
         while True:
@@ -84,11 +92,15 @@ class User:
             except StopIteration as end:
                 return bool(end.value)
 
-    def judge(self, keys: Sequence[bytes], *, read: bool, write: bool) -> Generator[None, None, bool]:
+    def judge(
+        self, keys: Sequence[bytes], *, read: bool, write: bool
+    ) -> Generator[None, None, bool]:
         """The same, with a pause after each piece of many keys."""
         match = self.matches.get((read, write))
         if match is None:
-            allowed = tuple(p.text.encode() for p in self.patterns if p.read >= read and p.write >= write)
+            allowed = tuple(
+                p.text.encode() for p in self.patterns if p.read >= read and p.write >= write
+            )
             match = self.matches[read, write] = match_of(allowed)
         for start in range(0, len(keys), KEYS_AT_ONCE):
             if start:
@@ -106,7 +118,8 @@ class User:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What there is to be allowed: every command (and `command|sub`), and the members of each category."""
+    """What there is to be allowed: every command (and `command|sub`), and the members of each
+    category."""
 
     commands: frozenset[str]
     categories: Mapping[str, frozenset[str]]
@@ -117,7 +130,9 @@ class Acl:
 
     def __init__(self, text: str | None, catalogue: Catalogue) -> None:
         """`text`: of the file; None: there is none, and nobody has to log in."""
-        self.users: dict[str, User] = {DEFAULT: _everything(catalogue) if text is None else User(DEFAULT)}
+        self.users: dict[str, User] = {
+            DEFAULT: _everything(catalogue) if text is None else User(DEFAULT)
+        }
         self.strict = False
         """Patterns hold for commands without a key, too."""
         named: set[str] = set()
@@ -226,7 +241,11 @@ def applied(user: User, word: str, catalogue: Catalogue) -> User:
     if word == "reset":
         return User(user.name)
     if word[0] == ">":
-        return change(user, no_password=False, hashes=(*user.hashes, hashlib.sha256(word[1:].encode()).hexdigest()))
+        return change(
+            user,
+            no_password=False,
+            hashes=(*user.hashes, hashlib.sha256(word[1:].encode()).hexdigest()),
+        )
     if word[0] == "#":
         if not _HASH.match(word[1:]):
             raise AclError("what follows # is not a SHA-256 in 64 small hex digits")
@@ -241,8 +260,15 @@ def applied(user: User, word: str, catalogue: Catalogue) -> User:
     if word[0] in "+-":
         chosen = _chosen(word[1:].lower(), catalogue)
         rules = (word.lower(),) if word[1:].lower() == "@all" else (*user.rules, word.lower())
-        return change(user, rules=rules, commands=user.commands | chosen if word[0] == "+" else user.commands - chosen)
-    raise AclError("a rule is on, off, nopass, #hash, >password, ~pattern, %R~pattern, %W~pattern, +command, -command, +@category or -@category")
+        return change(
+            user,
+            rules=rules,
+            commands=user.commands | chosen if word[0] == "+" else user.commands - chosen,
+        )
+    raise AclError(
+        "a rule is on, off, nopass, #hash, >password, ~pattern, %R~pattern, %W~pattern, "
+        "+command, -command, +@category or -@category"
+    )
 
 
 def _pattern(word: str) -> Pattern:
@@ -258,7 +284,9 @@ def _chosen(what: str, catalogue: Catalogue) -> frozenset[str]:
         return catalogue.commands
     if what.startswith("@"):
         if what[1:] not in catalogue.categories:
-            raise AclError(f"there is no category {what}; @all @{' @'.join(sorted(catalogue.categories))}")
+            raise AclError(
+                f"there is no category {what}; @all @{' @'.join(sorted(catalogue.categories))}"
+            )
         return catalogue.categories[what[1:]]
     found = frozenset(c for c in catalogue.commands if c == what or c.startswith(f"{what}|"))
     if not found:
@@ -269,4 +297,8 @@ def _chosen(what: str, catalogue: Catalogue) -> frozenset[str]:
 def rules_for(commands: frozenset[str], catalogue: Catalogue) -> tuple[str, ...]:
     """Rules that allow these commands and no others."""
     given = frozenset().union(*(_chosen(name, catalogue) for name in commands))
-    return ("-@all", *(f"+{name}" for name in sorted(commands)), *(f"-{name}" for name in sorted(given - commands)))
+    return (
+        "-@all",
+        *(f"+{name}" for name in sorted(commands)),
+        *(f"-{name}" for name in sorted(given - commands)),
+    )

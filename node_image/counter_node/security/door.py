@@ -1,11 +1,14 @@
-"""The door of a port. Plain: the protocol gets the connection as it is. With TLS: only after the handshake.
+"""The door of a port. Plain: the protocol gets the connection as it is. With TLS: only after the
+handshake.
 
-Connections are accepted here and not by the server of the event loop, because that one accepts without end in one turn, and neither counts nor
-bounds what has not shaken hands:
+Connections are accepted here and not by the server of the event loop, because that one accepts
+without end in one turn, and neither counts nor bounds what has not shaken hands:
 
-1. A few connections are accepted in a turn; the descriptors of more than those bounds allow (net/descriptors.py) are never taken.
+1. A few connections are accepted in a turn; the descriptors of more than those bounds allow
+   (net/descriptors.py) are never taken.
 2. A handshake that is not done after `handshake_s` ends. Slow ones cost nobody else anything.
-3. When more than `max_handshakes` are under way, the oldest ends: an honest one takes milliseconds, so it is hardly ever the oldest.
+3. When more than `max_handshakes` are under way, the oldest ends: an honest one takes milliseconds,
+   so it is hardly ever the oldest.
 4. The newest certificates are used for each (security/tls.py).
 5. Without a descriptor nothing is accepted for a moment, and the log says so once in a while.
 """
@@ -30,10 +33,17 @@ TELL_S = 10.0
 
 
 class Door:
-    """`context` gives the newest TLS context, or None for plain text; which of the two never changes."""
+    """`context` gives the newest TLS context, or None for plain text; which of the two never
+    changes."""
 
     def __init__(
-        self, factory: Factory, context: Callable[[], ssl.SSLContext | None], refusals: Refusals, *, max_handshakes: int, handshake_s: float
+        self,
+        factory: Factory,
+        context: Callable[[], ssl.SSLContext | None],
+        refusals: Refusals,
+        *,
+        max_handshakes: int,
+        handshake_s: float,
     ) -> None:
         self._factory, self._context, self._refusals = factory, context, refusals
         self._max_handshakes, self._handshake_s = max_handshakes, handshake_s
@@ -43,7 +53,9 @@ class Door:
         self._shaking: dict[asyncio.Task[None], None] = {}  # oldest first
 
     async def listen(self, host: str, port: int, backlog: int = 100) -> None:
-        self._socket = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=backlog)
+        self._socket = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=backlog
+        )
         self._socket.setblocking(False)
         self._loop.add_reader(self._socket, self._accept)
 
@@ -88,7 +100,12 @@ class Door:
         assert context is not None
         try:
             async with asyncio.timeout(self._handshake_s):
-                await self._loop.connect_accepted_socket(self._factory, connection, ssl=context, ssl_handshake_timeout=self._handshake_s + 1)
+                await self._loop.connect_accepted_socket(
+                    self._factory,
+                    connection,
+                    ssl=context,
+                    ssl_handshake_timeout=self._handshake_s + 1,
+                )
         except TimeoutError:
             self._refusals.add("tls_handshake_slow")
             connection.close()

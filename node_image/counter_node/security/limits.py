@@ -5,8 +5,8 @@
 
 1. `keys`, `bytes`: what the counters that this user makes may be, and take (counters/accounts.py).
    The leader's file is put in force through the log, so all nodes refuse the same.
-2. `commands`: how many a second this user may give to each node, over all its connections there, and
-   as many at once. It is a matter of the node alone: nothing is asked of others for it.
+2. `commands`: how many a second this user may give to each node, over all its connections there,
+   and as many at once. It is a matter of the node alone: nothing is asked of others for it.
 3. `#strict-patterns`: a user's patterns of keys hold for commands without a key, too. SCAN, KEYS,
    RANDOMKEY, DBSIZE and INFO tell it of keys in its patterns alone, and FLUSHALL is refused.
 4. A line that makes no sense is refused as any other of the file is, and the last good limits stay.
@@ -59,7 +59,9 @@ def limits(words: Iterable[str]) -> Limits:
     for word in words:
         field, equals, number = word.partition("=")
         if field not in _FIELDS or field in found or not equals:
-            raise ValueError(f"a limit is keys=N, bytes=N or commands=N, each once; not {word[:64]!r}")
+            raise ValueError(
+                f"a limit is keys=N, bytes=N or commands=N, each once; not {word[:64]!r}"
+            )
         least = 1 if field == "commands" else 0
         digits = number.lstrip("0") or number[:1]
         if not (digits.isascii() and digits.isdigit()) or not least <= int(digits[:20]) <= LARGEST:

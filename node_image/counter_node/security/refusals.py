@@ -1,4 +1,5 @@
-"""What was refused, counted by reason: the one place where abuse becomes a number (`counter_refusals_total{reason=…}`)."""
+"""What was refused, counted by reason: the one place where abuse becomes a number
+(`counter_refusals_total{reason=…}`)."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ REASONS: Final = (
     "client_limit",  # max_clients
     "admin_limit",  # the oldest of too many connections to the admin port
     "http_crowded",  # the oldest of too many connections to the HTTP port
-    "client_memory",  # the heaviest, when clients held too much; or too much of an unfinished command before the login
+    # the heaviest, when clients held too much; or too much of an unfinished command before the
+    # login
+    "client_memory",
     "client_unread",  # did not read its replies
     "unready",  # let go, as this node is not ready for long
     "auth_failed",  # a wrong password

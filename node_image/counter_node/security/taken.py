@@ -1,12 +1,14 @@
 """What a file of users takes away, although it cannot be used.
 
-A file with a mistake gives nobody anything: who wrote it meant something else. But what it plainly does not grant any more is taken away at once,
-because a right that stays in force by a slip of the pen is what such a change is often about:
+A file with a mistake gives nobody anything: who wrote it meant something else. But what it plainly
+does not grant any more is taken away at once, because a right that stays in force by a slip of the
+pen is what such a change is often about:
 
 1. A user without a line is gone. One whose line says `off`, or does not say `on`, is off.
 2. A password that is not in the user's line is no password any more.
-3. Of a line that is understood, commands and keys are what both the old rules and the new ones allow. Where that cannot be told of two patterns of
-   keys, the keys are refused. A line that is not understood leaves commands and keys as they were.
+3. Of a line that is understood, commands and keys are what both the old rules and the new ones
+   allow. Where that cannot be told of two patterns of keys, the keys are refused. A line that is
+   not understood leaves commands and keys as they were.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 1. A wrong password costs three accounts a token: that of its address, that of its user (all users
    who do not exist share one), and one for all. While each has a token, a login is judged at once.
-2. Otherwise it waits for its turn (net/logins.py): so a right password gets in, only later, also from
-   an address from which others guess.
-3. Accounts of addresses lie in a table of fixed size, by a hash that is another one for each process.
-   Nothing is ever forgotten but by time: many addresses make some share an account, and free none.
-   An address is that of a network (/64) where it is of IPv6.
+2. Otherwise it waits for its turn (net/logins.py): so a right password gets in, only later, also
+   from an address from which others guess.
+3. Accounts of addresses lie in a table of fixed size, by a hash that is another one for each
+   process. Nothing is ever forgotten but by time: many addresses make some share an account, and
+   free none. An address is that of a network (/64) where it is of IPv6.
 4. Who logged in from an address before, waits apart from those who never did.
 """
 
@@ -54,7 +54,9 @@ class Account:
         self._since = array("d", bytes(8 * count))
 
     def _now(self, cell: int) -> float:
-        return max(0.0, self._missing[cell] - (self._clock() - self._since[cell]) * self._rate.per_s)
+        return max(
+            0.0, self._missing[cell] - (self._clock() - self._since[cell]) * self._rate.per_s
+        )
 
     def has(self, cell: int = 0) -> bool:
         return self._now(cell) <= self._rate.burst - 1
@@ -78,7 +80,11 @@ class Throttle:
 
     def admits(self, key: Key) -> bool:
         """Whether a login may be judged at once."""
-        return self._total.has() and self._addresses.has(self._cell(key[0])) and self._users.has(self._cell(key[1]))
+        return (
+            self._total.has()
+            and self._addresses.has(self._cell(key[0]))
+            and self._users.has(self._cell(key[1]))
+        )
 
     def failed(self, key: Key) -> None:
         self._total.take()

@@ -1,15 +1,21 @@
-"""The node's certificates: read from a folder, tried before they are used, and read again when the files change.
+"""The node's certificates: read from a folder, tried before they are used, and read again when the
+files change.
 
-    <name>.crt, <name>.key    certificate (with its chain) and key of this node; where they are missing, tls.crt and tls.key, as in the Secrets of
+    <name>.crt, <name>.key    certificate (with its chain) and key of this node; where they are
+                              missing, tls.crt and tls.key, as in the Secrets of
                               Kubernetes and cert-manager
-    ca.crt                    the authorities that are trusted: during a change of authority the old one and the new one
+    ca.crt                    the authorities that are trusted: during a change of authority the old
+                              one and the new one
 
-1. Who a certificate stands for is its SAN of type URI: `countercluster://<cluster id>/node/<name>` or `…/client/operator`. Peers check it on both
-   sides, beyond the signature (net/peers.py); the admin port wants the operator's name or this node's own, letter by letter.
-2. What is read is tried by a handshake of the node with itself before it is used. At the start a bad file ends the node; later it is told, and what
-   was there goes on.
-3. Connections keep what they were made with; new ones get what is newest. So a rotation drops nobody.
-4. Our own ports speak TLS 1.3 without resumption, so that every connection shows its certificate; clients may come with 1.2.
+1. Who a certificate stands for is its SAN of type URI: `countercluster://<cluster id>/node/<name>`
+   or `…/client/operator`. Peers check it on both sides, beyond the signature (net/peers.py); the
+   admin port wants the operator's name or this node's own, letter by letter.
+2. What is read is tried by a handshake of the node with itself before it is used. At the start a
+   bad file ends the node; later it is told, and what was there goes on.
+3. Connections keep what they were made with; new ones get what is newest. So a rotation drops
+   nobody.
+4. Our own ports speak TLS 1.3 without resumption, so that every connection shows its certificate;
+   clients may come with 1.2.
 """
 
 from __future__ import annotations
@@ -30,7 +36,8 @@ CHECK_S: Final = 1.0
 
 
 SUITES_OF_1_2 = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""For clients that know no TLS 1.3: forward secrecy and authenticated encryption, so none in CBC mode."""
+"""For clients that know no TLS 1.3: forward secrecy and authenticated encryption, so none in CBC
+mode."""
 
 
 class CertificateError(Exception):
@@ -46,8 +53,11 @@ def operator_uri(cluster_id: str) -> str:
 
 
 def uris(certificate: dict[str, Any] | None) -> frozenset[str]:
-    """The names that a peer's certificate carries, as `getpeercert` gives it; nothing without one."""
-    return frozenset(value for kind, value in (certificate or {}).get("subjectAltName", ()) if kind == "URI")
+    """The names that a peer's certificate carries, as `getpeercert` gives it; nothing without
+    one."""
+    return frozenset(
+        value for kind, value in (certificate or {}).get("subjectAltName", ()) if kind == "URI"
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,7 +73,8 @@ class Contexts:
     certificate: dict[str, Any]
     """Our own, decoded."""
     trust: str
-    """Digest of the authorities that are trusted: the first 16 hex digits of the SHA-256 of ca.crt."""
+    """Digest of the authorities that are trusted: the first 16 hex digits of the SHA-256 of
+    ca.crt."""
 
     @property
     def serial(self) -> str:
@@ -88,7 +99,8 @@ class Tls:
         self.failures = 0
 
     def refresh(self) -> None:
-        """Reads the files again when they changed. Called at every tick; looks at the disk once a second."""
+        """Reads the files again when they changed. Called at every tick; looks at the disk once a
+        second."""
         now = time.monotonic()
         if now - self._checked < CHECK_S:
             return
@@ -104,26 +116,38 @@ class Tls:
             log.error("new certificates are not used: %s", error)
         else:
             self.reloads += 1
-            log.info("certificates were read anew", extra={"not_after": self.current.certificate["notAfter"]})
+            log.info(
+                "certificates were read anew",
+                extra={"not_after": self.current.certificate["notAfter"]},
+            )
 
     def knows(self, certificate: dict[str, Any] | None, name: str) -> bool:
         """Whether a peer's certificate is that of node `name` of this cluster."""
         return node_uri(self.cluster_id, name) in uris(certificate)
 
     def administers(self, certificate: dict[str, Any] | None) -> bool:
-        """Whether a certificate is the operator's or this node's own. Another cluster, also one whose id begins with ours, may have the same
-        authority, and that authority may sign for others than nodes and the operator."""
-        return not uris(certificate).isdisjoint((operator_uri(self.cluster_id), node_uri(self.cluster_id, self._name)))
+        """Whether a certificate is the operator's or this node's own. Another cluster, also one
+        whose id begins with ours, may have the same authority, and that authority may sign for
+        others than nodes and the operator."""
+        return not uris(certificate).isdisjoint(
+            (operator_uri(self.cluster_id), node_uri(self.cluster_id, self._name))
+        )
 
     def _files(self) -> tuple[Path, Path, Path]:
         stem = self._name if (self._directory / f"{self._name}.crt").exists() else "tls"
-        return self._directory / f"{stem}.crt", self._directory / f"{stem}.key", self._directory / "ca.crt"
+        return (
+            self._directory / f"{stem}.crt",
+            self._directory / f"{stem}.key",
+            self._directory / "ca.crt",
+        )
 
     def _stamp(self) -> list[tuple[int, int, int] | None]:
         stamps: list[tuple[int, int, int] | None] = []
         for path in self._files():
             try:
-                found = path.stat()  # through the symbolic links by which Kubernetes switches a mounted Secret
+                found = (
+                    path.stat()
+                )  # through the symbolic links by which Kubernetes switches a mounted Secret
             except OSError:
                 stamps.append(None)
             else:
@@ -133,7 +157,10 @@ class Tls:
     def _load(self) -> Contexts:
         certificate, key, authorities = self._files()
         try:
-            contexts = [self._context(side, certificate, key, authorities) for side in (ssl.PROTOCOL_TLS_SERVER,) * 2 + (ssl.PROTOCOL_TLS_CLIENT,)]
+            contexts = [
+                self._context(side, certificate, key, authorities)
+                for side in (ssl.PROTOCOL_TLS_SERVER,) * 2 + (ssl.PROTOCOL_TLS_CLIENT,)
+            ]
             clients, members, dial = contexts
             clients.minimum_version = ssl.TLSVersion.TLSv1_2
             clients.set_ciphers(SUITES_OF_1_2)
@@ -144,10 +171,14 @@ class Tls:
             raise CertificateError(f"{self._directory}: {error}") from None
         if not self.knows(own, self._name):
             wanted = node_uri(self.cluster_id, self._name)
-            raise CertificateError(f"{certificate}: its names are {sorted(uris(own))}; {wanted} is missing")
+            raise CertificateError(
+                f"{certificate}: its names are {sorted(uris(own))}; {wanted} is missing"
+            )
         return Contexts(clients, members, dial, own, trust)
 
-    def _context(self, side: int, certificate: Path, key: Path, authorities: Path) -> ssl.SSLContext:
+    def _context(
+        self, side: int, certificate: Path, key: Path, authorities: Path
+    ) -> ssl.SSLContext:
         context = ssl.SSLContext(side)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.check_hostname = False  # who it is, is the URI
@@ -161,9 +192,13 @@ class Tls:
 
 
 def _try(server: ssl.SSLContext, client: ssl.SSLContext) -> dict[str, Any]:
-    """A handshake with ourselves, in memory. The certificate as the other side sees it; raises ssl.SSLError."""
+    """A handshake with ourselves, in memory. The certificate as the other side sees it; raises
+    ssl.SSLError."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    sides = [client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True)]
+    sides = [
+        client.wrap_bio(to_client, to_server),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    ]
     for _ in range(6):
         for side in list(sides):
             try:

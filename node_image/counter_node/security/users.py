@@ -1,9 +1,10 @@
 """The file of users: read, judged, and kept for the day on which it cannot be read.
 
-1. The file is read again when it changes. A file that cannot be read or makes no sense is not used: the last good one stays in force, less what the
-   new one plainly takes away (taken.py).
-2. What is in force is copied to the node's own volume, with hashes for passwords. So a node that starts beside a file that cannot be used goes on
-   with the last good one; one that never had any does not start.
+1. The file is read again when it changes. A file that cannot be read or makes no sense is not used:
+   the last good one stays in force, less what the new one plainly takes away (taken.py).
+2. What is in force is copied to the node's own volume, with hashes for passwords. So a node that
+   starts beside a file that cannot be used goes on with the last good one; one that never had any
+   does not start.
 3. `digest` and `error` tell the operator which file is in force, and why it is not the newest.
 """
 
@@ -26,15 +27,19 @@ NOBODY: Final = "the file names no user who may log in"
 
 
 class UsersFile:
-    def __init__(self, path: Path | None, catalogue: Catalogue, directory: Path | None = None) -> None:
-        """`directory`: of the copy; without it there is none. Raises AclError when there is neither a file nor a copy that can be used."""
+    def __init__(
+        self, path: Path | None, catalogue: Catalogue, directory: Path | None = None
+    ) -> None:
+        """`directory`: of the copy; without it there is none. Raises AclError when there is neither
+        a file nor a copy that can be used."""
         self._path, self._catalogue = path, catalogue
         self._kept = directory / KEPT if directory is not None else None
         self._writer = ThreadPoolExecutor(1, "users")
         self.digest = ""
         """The first hex digits of the SHA-256 of the file in force; empty without a file."""
         self.error = ""
-        """Why the newest file is not the one in force, or that it lets nobody in; empty when all is well."""
+        """Why the newest file is not the one in force, or that it lets nobody in; empty when all is
+        well."""
         self._seen = self._stamp()
         self.acl = self._first()
 
@@ -59,7 +64,7 @@ class UsersFile:
     def close(self) -> None:
         self._writer.shutdown()
 
-    # --- the file -----------------------------------------------------------------------------------------------------------
+    # --- the file ---------------------------------------------------------------------------------
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:
@@ -87,7 +92,8 @@ class UsersFile:
             text = data.decode()
             acl = Acl(text, self._catalogue)
         except (OSError, UnicodeDecodeError) as error:
-            self.error = f"{self._path}: {type(error).__name__}"  # not its words: they might show what was read
+            # not its words: they might show what was read
+            self.error = f"{self._path}: {type(error).__name__}"
         except AclError as error:
             self.error = f"{self._path}, {error}" if text else str(error)
             if text:
@@ -96,7 +102,11 @@ class UsersFile:
         else:
             self.acl = acl
             self.digest = hashlib.sha256(data).hexdigest()[:DIGEST_DIGITS]
-            self.error = "" if any(user.enabled for user in acl.users.values()) else f"{self._path}: {NOBODY}"
+            self.error = (
+                ""
+                if any(user.enabled for user in acl.users.values())
+                else f"{self._path}: {NOBODY}"
+            )
             return True
         return False
 

@@ -22,7 +22,9 @@ FILE: Final = "clock.json"
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 STA_UNSYNC: Final = 0x40
 _TIMEX_BYTES: Final = 512  # more than any struct timex
-_STATUS_OFFSET: Final = 5 * ctypes.sizeof(ctypes.c_long)  # modes (padded), offset, freq, maxerror, esterror
+_STATUS_OFFSET: Final = 5 * ctypes.sizeof(
+    ctypes.c_long
+)  # modes (padded), offset, freq, maxerror, esterror
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -42,7 +44,8 @@ def running_ms() -> float:
 
 
 def synchronised() -> bool:
-    """Whether the kernel says that somebody keeps the wall clock right (adjtimex). Asking needs no right; False where it cannot be asked."""
+    """Whether the kernel says that somebody keeps the wall clock right (adjtimex). Asking needs no
+    right; False where it cannot be asked."""
     try:
         found = ctypes.create_string_buffer(_TIMEX_BYTES)  # modes = 0: only asks
         if ctypes.CDLL(None, use_errno=True).adjtimex(found) < 0:
@@ -63,7 +66,12 @@ def load(directory: Path, boot: str, running: float) -> tuple[Note, int] | None:
     """The note, and the last index in the log when it was kept."""
     with contextlib.suppress(OSError, msgspec.DecodeError):
         kept = msgspec.json.decode((directory / FILE).read_bytes(), type=_Kept)
-        if boot and kept.boot_id == boot and 0 <= kept.running_ms <= running and kept.elapsed_ms >= 0:
+        if (
+            boot
+            and kept.boot_id == boot
+            and 0 <= kept.running_ms <= running
+            and kept.elapsed_ms >= 0
+        ):
             return Note(kept.elapsed_ms, kept.running_ms), kept.last_index
     return None
 
@@ -74,7 +82,9 @@ def save(directory: Path, boot: str, note: Note, last_index: int) -> bool:
         return False
     new = directory / (FILE + ".new")
     with contextlib.suppress(OSError):
-        new.write_bytes(msgspec.json.encode(_Kept(boot, note.elapsed_ms, note.running_ms, last_index)))
+        new.write_bytes(
+            msgspec.json.encode(_Kept(boot, note.elapsed_ms, note.running_ms, last_index))
+        )
         os.replace(new, directory / FILE)
         return True
     return False

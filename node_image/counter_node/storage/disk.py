@@ -1,11 +1,13 @@
-"""The few file operations that storage is made of. Everything below this line is the operating system.
+"""The few file operations that storage is made of. Everything below this line is the operating
+system.
 
-Storage uses nothing else, so that a test or a simulator can hand in another disk: one that loses un-synced writes, tears
-them, or fails (`faulty_disk.py` fails on demand). All calls block; `sync` and `write` release the GIL while they wait.
+Storage uses nothing else, so that a test or a simulator can hand in another disk: one that loses
+un-synced writes, tears them, or fails (`faulty_disk.py` fails on demand). All calls block; `sync`
+and `write` release the GIL while they wait.
 
-What storage relies on, here and in any replacement: a rename is atomic; `sync` makes a file's bytes and size durable, but not its
-name; `sync_dir` makes the names in a directory durable; a 512-byte sector is written wholly or not at all.
-"""
+What storage relies on, here and in any replacement: a rename is atomic; `sync` makes a file's bytes
+and size durable, but not its name; `sync_dir` makes the names in a directory durable; a 512-byte
+sector is written wholly or not at all."""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from typing import Final
 
 Bytes = bytes | bytearray | memoryview
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
-"""No room, of the disk or of the process: it may come back, and nothing is lost. Not a failure of the disk."""
+"""No room, of the disk or of the process: it may come back, and nothing is lost. Not a failure of
+the disk."""
 _ZEROS: Final = memoryview(bytes(256 << 10))
 
 
@@ -50,15 +53,19 @@ class Disk:
         os.close(fd)
 
     def allocate(self, fd: int, size: int) -> None:
-        """Reserves `size` bytes, which read as zeros. ENOSPC comes here rather than in the middle of a frame."""
+        """Reserves `size` bytes, which read as zeros. ENOSPC comes here rather than in the middle
+        of a frame."""
         os.posix_fallocate(fd, 0, size)
 
     def fill(self, fd: int, size: int, offset: int) -> None:
-        """Writes zeros over reserved bytes, which read as zeros already, and begins to bring them to the disk, so that a later sync of what is
-        written there finds less to do. Promises nothing."""
+        """Writes zeros over reserved bytes, which read as zeros already, and begins to bring them
+        to the disk, so that a later sync of what is written there finds less to do. Promises
+        nothing."""
         while size > 0:
             size -= (done := os.pwrite(fd, _ZEROS[:size], offset))
-            os.posix_fadvise(fd, offset, done, os.POSIX_FADV_DONTNEED)  # Linux: dirty pages of this range go to the disk, without waiting
+            os.posix_fadvise(
+                fd, offset, done, os.POSIX_FADV_DONTNEED
+            )  # Linux: dirty pages of this range go to the disk, without waiting
             offset += done
 
     def write(self, fd: int, data: Bytes, offset: int) -> None:
@@ -83,7 +90,8 @@ class Disk:
             os.close(fd)
 
     def lock(self, path: Path) -> int:
-        """Takes the exclusive lock that lives as long as this process. BlockingIOError when another holds it."""
+        """Takes the exclusive lock that lives as long as this process. BlockingIOError when another
+        holds it."""
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,7 +102,8 @@ class Disk:
 
 
 def write_file(disk: Disk, path: Path, data: bytes) -> None:
-    """Makes `path` hold `data`, durably and all or nothing: temporary file, sync, rename, sync of the directory."""
+    """Makes `path` hold `data`, durably and all or nothing: temporary file, sync, rename, sync of
+    the directory."""
     temporary = path.with_name(path.name + ".tmp")
     fd = disk.create(temporary)
     try:

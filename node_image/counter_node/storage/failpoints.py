@@ -1,10 +1,12 @@
-"""Faults on demand: makes a named place fail, stall or die at its n-th visit. Absent unless switched on.
+"""Faults on demand: makes a named place fail, stall or die at its n-th visit. Absent unless
+switched on.
 
-The text is a list separated by commas: `<name>=<action>[@<n>[+]]`. Actions: `eio`, `enospc` (raise that OSError), `short` (half of a
-write, then EIO), `bug` (an error that is none of the disk's), `crash` (the process kills itself as `kill -9` would), `delay<ms>`. `@3`
-means the third visit only, `@3+` the third and all later ones, no `@` every visit. The environment variable is `COUNTER_FAILPOINTS`, e.g.
-`storage.sync=eio@3,storage.after_rename=crash@1`.
-The names that storage visits are listed in `faulty_disk.py`; `node.reply` is visited before replies are given to clients.
+The text is a list separated by commas: `<name>=<action>[@<n>[+]]`. Actions: `eio`, `enospc` (raise
+that OSError), `short` (half of a write, then EIO), `bug` (an error that is none of the disk's),
+`crash` (the process kills itself as `kill -9` would), `delay<ms>`. `@3` means the third visit only,
+`@3+` the third and all later ones, no `@` every visit. The environment variable is
+`COUNTER_FAILPOINTS`, e.g. `storage.sync=eio@3,storage.after_rename=crash@1`. The names that storage
+visits are listed in `faulty_disk.py`; `node.reply` is visited before replies are given to clients.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from typing import TypeVar
 
 Argument = TypeVar("Argument")
 VARIABLE = "COUNTER_FAILPOINTS"
-_RULE = re.compile(r"(?P<name>[a-z_.]+)=(?P<action>eio|enospc|short|crash|bug|delay(?P<ms>\d+))(@(?P<nth>[1-9]\d*)(?P<on>\+)?)?")
+_RULE = re.compile(
+    r"(?P<name>[a-z_.]+)=(?P<action>eio|enospc|short|crash|bug|delay(?P<ms>\d+))(@(?P<nth>[1-9]\d*)(?P<on>\+)?)?"
+)
 
 
 class ShortWriteError(OSError):
@@ -45,17 +49,27 @@ class _Rule:
 
 
 class Failpoints:
-    """The faults of one process. `crash` is injectable so that a test can "die" without ending the test run."""
+    """The faults of one process. `crash` is injectable so that a test can "die" without ending the
+    test run."""
 
     def __init__(self, text: str, crash: Callable[[], None] = _kill_self) -> None:
-        """Raises ValueError for a text that it does not understand: a fault that never fires would make a test lie."""
+        """Raises ValueError for a text that it does not understand: a fault that never fires would
+        make a test lie."""
         self._rules: dict[str, list[_Rule]] = {}
         self._crash = crash
         for part in filter(None, (p.strip() for p in text.split(","))):
             match = _RULE.fullmatch(part)
             if match is None:
-                raise ValueError(f"{VARIABLE}: {part!r} is not <name>=eio|enospc|short|crash|bug|delay<ms>[@<n>[+]]")
-            rule = _Rule(match["action"], int(match["ms"] or 0), int(match["nth"] or 0), match["on"] is not None)
+                raise ValueError(
+                    f"{VARIABLE}: {part!r} is not "
+                    f"<name>=eio|enospc|short|crash|bug|delay<ms>[@<n>[+]]"
+                )
+            rule = _Rule(
+                match["action"],
+                int(match["ms"] or 0),
+                int(match["nth"] or 0),
+                match["on"] is not None,
+            )
             self._rules.setdefault(match["name"], []).append(rule)
 
     @classmethod

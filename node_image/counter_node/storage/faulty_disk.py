@@ -1,9 +1,10 @@
-"""A disk with failpoints: visits `storage.<operation>` before, and `storage.after_<operation>` after, each operation.
+"""A disk with failpoints: visits `storage.<operation>` before, and `storage.after_<operation>`
+after, each operation.
 
-Operations: create, allocate, fill, write, sync, rename, sync_dir, unlink. Each is visited under its plain name and under the kind of file
-it touches: `storage.sync` and `storage.sync.wal`, `.snap`, or `.root` (node.json and the data directory itself).
-Wrapped around the real disk only when `COUNTER_FAILPOINTS` is set, so that the usual path has no checks in it.
-"""
+Operations: create, allocate, fill, write, sync, rename, sync_dir, unlink. Each is visited under its
+plain name and under the kind of file it touches: `storage.sync` and `storage.sync.wal`, `.snap`, or
+`.root` (node.json and the data directory itself). Wrapped around the real disk only when
+`COUNTER_FAILPOINTS` is set, so that the usual path has no checks in it."""
 
 from __future__ import annotations
 

@@ -1,31 +1,39 @@
-"""Frames: how one turn's record stands in a segment, and how a torn frame is told from a damaged one.
+"""Frames: how one turn's record stands in a segment, and how a torn frame is told from a damaged
+one.
 
-A frame is a 16-byte header, the payload, and 1 to 8 bytes of 0xFF so that the next frame begins at a multiple of 8:
+A frame is a 16-byte header, the payload, and 1 to 8 bytes of 0xFF so that the next frame begins at
+a multiple of 8:
 
     offset  bytes
-    0       4      length of the payload, little endian as all numbers; never 0. Zero here means "not yet written"
-    4       4      check of the length: CRC-32C over it, seeded with the CRC of the frame before (0 for a segment's first): the chain
+    0       4      length of the payload, little endian as all numbers; never 0. Zero here means
+            "not yet written"
+    4       4      check of the length: CRC-32C over it, seeded with the CRC of the frame before (0
+            for a segment's first): the chain
     8       4      CRC-32C over bytes 0-7 and over bytes 12 to the frame's end
     12      1      kind: 1 segment header, 2 turn, 3 end of segment
     13      1      mask: the payload's bytes are stored XORed with this (below); usually 0
     14      2      0
 
-Length and check share eight aligned bytes, so they are there together or not at all, and a changed length is never believed: else a
-larger one could swallow the frames after it and pass for a torn frame.
+Length and check share eight aligned bytes, so they are there together or not at all, and a changed
+length is never believed: else a larger one could swallow the frames after it and pass for a torn
+frame.
 
 Rules, and why:
 
-1. The next frame is written only after the previous one was synced. So only the last frame of the log can be torn.
-2. A segment's size is durable, and its bytes are zero, before its first frame is written. A sector of 512 bytes is written wholly or not
-   at all. So a sector that a torn frame is missing reads as zeros, and a frame never runs past the end of its file.
-3. A whole frame has no all-zero sector: its first part holds the length, its last part the 0xFF, and a payload with 512 zeros in
-   a row is stored under a mask that leaves none. So **an invalid frame is torn exactly when a sector of it is all zero and only zeros
-   follow it**; every other invalid frame was changed after it was durable. No flipped bit can pass for a torn tail. (Bytes that follow a
-   zero length, with nothing else in that sector, belong to a frame whose first sector is missing; its extent is then unknown, so no
-   valid frame may begin anywhere after it.)
+1. The next frame is written only after the previous one was synced. So only the last frame of the
+   log can be torn.
+2. A segment's size is durable, and its bytes are zero, before its first frame is written. A sector
+   of 512 bytes is written wholly or not at all. So a sector that a torn frame is missing reads as
+   zeros, and a frame never runs past the end of its file.
+3. A whole frame has no all-zero sector: its first part holds the length, its last part the 0xFF,
+   and a payload with 512 zeros in a row is stored under a mask that leaves none. So **an invalid
+   frame is torn exactly when a sector of it is all zero and only zeros follow it**; every other
+   invalid frame was changed after it was durable. No flipped bit can pass for a torn tail. (Bytes
+   that follow a zero length, with nothing else in that sector, belong to a frame whose first sector
+   is missing; its extent is then unknown, so no valid frame may begin anywhere after it.)
 
-What no log can notice by itself: a disk that silently returns zeros for whole sectors at the very end of the log.
-"""
+What no log can notice by itself: a disk that silently returns zeros for whole sectors at the very
+end of the log."""
 
 from __future__ import annotations
 
@@ -98,8 +106,9 @@ def seal(buffer: bytearray, kind: Kind, previous_crc: int) -> int:
 
 
 def _choose_mask(buffer: bytearray) -> int:
-    """A byte whose 512-fold run is not in the buffer. A payload made to hold all 255 of them is left as it is (0): then, and only
-    while it is the last frame, damage to it may be taken for a torn write."""
+    """A byte whose 512-fold run is not in the buffer. A payload made to hold all 255 of them is
+    left as it is (0): then, and only while it is the last frame, damage to it may be taken for a
+    torn write."""
     return next((mask for mask in range(1, 256) if bytes([mask]) * SECTOR_BYTES not in buffer), 0)
 
 
@@ -109,8 +118,9 @@ def frame_bytes(length: int) -> int:
 
 
 def scan(data: bytes) -> Scan:
-    """Reads the frames of a segment up to the first that is not valid, and says what that one is. The chain is checked within
-    the segment; how it goes on from the segment before stands in the segment header's record."""
+    """Reads the frames of a segment up to the first that is not valid, and says what that one is.
+    The chain is checked within the segment; how it goes on from the segment before stands in the
+    segment header's record."""
     frames: list[Frame] = []
     offset = 0
     previous = 0
@@ -127,12 +137,19 @@ def scan(data: bytes) -> Scan:
 
 
 def _frame_at(data: bytes, offset: int, previous_crc: int | None) -> Frame | str:
-    """The valid frame at `offset`, or what is wrong with it. Without `previous_crc` the chain is not checked."""
+    """The valid frame at `offset`, or what is wrong with it. Without `previous_crc` the chain is
+    not checked."""
     length, check, crc, kind, mask, _ = _HEADER.unpack_from(data, offset)
     if length == 0:
         return "length is 0"
-    if previous_crc is not None and (expected := _length_check(data, offset, previous_crc)) != check:
-        return f"check of the length {length} is {check:08x}, expected {expected:08x} after a frame with CRC-32C {previous_crc:08x}"
+    if (
+        previous_crc is not None
+        and (expected := _length_check(data, offset, previous_crc)) != check
+    ):
+        return (
+            f"check of the length {length} is {check:08x}, expected {expected:08x} after a "
+            f"frame with CRC-32C {previous_crc:08x}"
+        )
     size = frame_bytes(length)
     if offset + size > len(data):
         return f"a frame of {size} bytes runs past the file's end at {len(data)}"
@@ -143,7 +160,9 @@ def _frame_at(data: bytes, offset: int, previous_crc: int | None) -> Frame | str
     if kind not in (Kind.SEGMENT, Kind.TURN, Kind.END):
         return f"frame of unknown kind {kind}"
     payload = data[offset + HEADER_BYTES : offset + HEADER_BYTES + length]
-    return Frame(offset, size, Kind(kind), crc, payload.translate(_MASKS[mask]) if mask else payload)
+    return Frame(
+        offset, size, Kind(kind), crc, payload.translate(_MASKS[mask]) if mask else payload
+    )
 
 
 def _length_check(data: bytes, offset: int, previous_crc: int) -> int:
@@ -152,7 +171,8 @@ def _length_check(data: bytes, offset: int, previous_crc: int) -> int:
 
 
 def _judge(data: bytes, offset: int, previous_crc: int, found: str) -> tuple[Ending, int, str]:
-    """Decides what the bytes from `offset` on are, given that no valid frame stands there (rule 3 of this module)."""
+    """Decides what the bytes from `offset` on are, given that no valid frame stands there (rule 3
+    of this module)."""
     if _is_zero(data, offset, len(data)):
         return Ending.CLEAN, offset, ""
     if offset + HEADER_BYTES > len(data):
@@ -171,14 +191,21 @@ def _judge(data: bytes, offset: int, previous_crc: int, found: str) -> tuple[End
 
 
 def _judge_lost_beginning(data: bytes, offset: int) -> tuple[Ending, int, str]:
-    """Zero length, yet something follows: the frame's first sector was lost, unless part of that sector is there or a whole frame
-    follows, which could only have been written after this one was durable."""
+    """Zero length, yet something follows: the frame's first sector was lost, unless part of that
+    sector is there or a whole frame follows, which could only have been written after this one was
+    durable."""
     start, stop = next(_sectors(offset, len(data)))
     if not _is_zero(data, start, stop):
         return Ending.DAMAGED, offset, "length is 0 where a frame begins"
     for candidate in range(stop, len(data.rstrip(b"\0")), ALIGN_BYTES):
-        if candidate + HEADER_BYTES <= len(data) and isinstance(_frame_at(data, candidate, None), Frame):
-            return Ending.DAMAGED, offset, f"zeros, and a valid frame at offset {candidate} after them"
+        if candidate + HEADER_BYTES <= len(data) and isinstance(
+            _frame_at(data, candidate, None), Frame
+        ):
+            return (
+                Ending.DAMAGED,
+                offset,
+                f"zeros, and a valid frame at offset {candidate} after them",
+            )
     return Ending.TORN, offset, "the frame's beginning was never written"
 
 

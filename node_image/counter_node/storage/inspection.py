@@ -1,4 +1,5 @@
-"""Prints a data directory for humans: segments, frames, entries, snapshots, and a verdict. Reads only, takes no lock.
+"""Prints a data directory for humans: segments, frames, entries, snapshots, and a verdict. Reads
+only, takes no lock.
 
 On a directory in use, the newest frame may look torn: it is being written.
 """
@@ -23,7 +24,8 @@ OK, DAMAGED = 0, 3
 
 
 def inspect(directory: Path, disk: Disk | None = None) -> Iterator[str]:
-    """The report, line by line. The last line is the verdict: it begins with `usable`, `torn` or `DAMAGED`."""
+    """The report, line by line. The last line is the verdict: it begins with `usable`, `torn` or
+    `DAMAGED`."""
     disk = Disk() if disk is None else disk
     identity: dict[str, str] = {}
     try:
@@ -48,9 +50,14 @@ def _verdict(disk: Disk, directory: Path, identity: dict[str, str]) -> str:
     except (StorageError, OSError) as error:
         return f"DAMAGED: {error}"
     state = found.state
-    summary = f"{_hard_state(state.hard_state)}, {_position(state.snapshot)}, {len(found.entries)} entries after it, log ends at {state.last_index}"
+    summary = (
+        f"{_hard_state(state.hard_state)}, {_position(state.snapshot)}, "
+        f"{len(found.entries)} entries after it, log ends at {state.last_index}"
+    )
     if found.torn:
-        return f"torn: the last frame was cut off by a crash; the next start keeps it aside. {summary}"
+        return (
+            f"torn: the last frame was cut off by a crash; the next start keeps it aside. {summary}"
+        )
     return f"usable: {summary}"
 
 
@@ -66,7 +73,9 @@ def _segment(name: str, data: bytes) -> Iterator[str]:
             label = found.ending.value if found.ending is Ending.TORN else "DAMAGED"
             yield f"  @{found.offset:<9} {label}: {found.detail}"
         case _:
-            yield f"  @{found.offset:<9} {found.ending.value}, {len(data) - found.offset} bytes free"
+            yield (
+                f"  @{found.offset:<9} {found.ending.value}, {len(data) - found.offset} bytes free"
+            )
 
 
 def _frame(frame: Frame) -> Iterator[str]:
@@ -79,22 +88,31 @@ def _frame(frame: Frame) -> Iterator[str]:
     match record:
         case SegmentHeader():
             yield (
-                f"{start}segment {record.sequence}, format {record.format}, cluster {record.cluster_id}, node {record.node_id:016x}, "
+                f"{start}segment {record.sequence}, format {record.format}, cluster "
+                f"{record.cluster_id}, node {record.node_id:016x}, "
                 f"{_hard_state(record.hard_state)}, {_position(record.snapshot)}, "
-                f"log ends at {record.last_index} of term {record.last_term}, follows crc {record.previous_crc:08x}"
+                f"log ends at {record.last_index} of term {record.last_term}, follows crc "
+                f"{record.previous_crc:08x}"
             )
         case SegmentEnd():
-            yield f"{start}end of segment, continued in {segments.segment_name(record.next_sequence)}"
+            yield (
+                f"{start}end of segment, continued in {segments.segment_name(record.next_sequence)}"
+            )
         case Turn():
             yield start + _turn(record)
             for entry in record.entries:
-                yield f"      entry {entry.index} term {entry.term} {entry.kind.name} {len(entry.data)} bytes"
+                yield (
+                    f"      entry {entry.index} term {entry.term} {entry.kind.name} "
+                    f"{len(entry.data)} bytes"
+                )
 
 
 def _turn(turn: Turn) -> str:
     parts = ["turn"]
     if turn.snapshot is not None:
-        parts.append(_position(turn.snapshot) + (" and the log starts anew after it" if turn.restart else ""))
+        parts.append(
+            _position(turn.snapshot) + (" and the log starts anew after it" if turn.restart else "")
+        )
     if turn.hard_state is not None:
         parts.append(_hard_state(turn.hard_state))
     if turn.entries:
@@ -116,5 +134,11 @@ def _snapshot(disk: Disk, path: Path) -> str:
         cluster_id, snapshot = snapshots.parse(path, disk.read(path))
     except (StorageError, OSError) as error:
         return f"{name}: DAMAGED: {error}"
-    members = ", ".join(f"{m.name}={m.id:016x}{'' if m.voter else ' (learner)'}" for m in snapshot.meta.membership.members)
-    return f"{name}: {_position(snapshot.meta)}, cluster {cluster_id}, state {len(snapshot.state)} bytes, members [{members}]"
+    members = ", ".join(
+        f"{m.name}={m.id:016x}{'' if m.voter else ' (learner)'}"
+        for m in snapshot.meta.membership.members
+    )
+    return (
+        f"{name}: {_position(snapshot.meta)}, cluster {cluster_id}, state "
+        f"{len(snapshot.state)} bytes, members [{members}]"
+    )

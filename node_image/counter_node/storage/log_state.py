@@ -1,9 +1,9 @@
-"""Where the log stands: hard state, snapshot in force, position and terms, without the entries themselves.
+"""Where the log stands: hard state, snapshot in force, position and terms, without the entries
+themselves.
 
-One class serves writing and recovery, so that what a frame means cannot differ between the two. It also checks what Raft
-promises, before anything is written: indexes without gaps, terms that never fall, one vote per term, nothing rewritten that a
-snapshot covers.
-"""
+One class serves writing and recovery, so that what a frame means cannot differ between the two. It
+also checks what Raft promises, before anything is written: indexes without gaps, terms that never
+fall, one vote per term, nothing rewritten that a snapshot covers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ _MILESTONE_BYTES = 64 << 10
 
 
 class LogState:
-    def __init__(self, hard_state: HardState, snapshot: SnapshotMeta | None, last_index: int, last_term: int) -> None:
+    def __init__(
+        self, hard_state: HardState, snapshot: SnapshotMeta | None, last_index: int, last_term: int
+    ) -> None:
         self.hard_state = hard_state
         self.snapshot = snapshot
         self.last_index = last_index
         self.last_term = last_term
-        # Terms as runs (first index, term): a handful, since a term changes only with the leader. Ascending.
+        # Terms as runs (first index, term): a handful, since a term changes only with the leader.
+        # Ascending.
         self._runs = [(last_index, last_term)]
-        # Which segment holds which live entries: (first index, segment sequence), ascending in both.
+        # Which segment holds which live entries: (first index, segment sequence), ascending in
+        # both.
         self._spans: list[tuple[int, int]] = []
         # For log_bytes: (last index, bytes written up to there), one per 64 KiB.
         self._milestones: list[tuple[int, int]] = []
@@ -39,11 +43,13 @@ class LogState:
         return self._bytes_written - self._bytes_at_snapshot
 
     def restarts_after(self, snapshot: SnapshotMeta) -> bool:
-        """Whether the log does not contain the snapshot's position, so that nothing in it may be kept."""
+        """Whether the log does not contain the snapshot's position, so that nothing in it may be
+        kept."""
         return snapshot.index > self.last_index or self.term_at(snapshot.index) != snapshot.term
 
     def term_at(self, index: int) -> int | None:
-        """The term of a live entry, None when it is not known (before the snapshot or after the end)."""
+        """The term of a live entry, None when it is not known (before the snapshot or after the
+        end)."""
         if index >= self.last_index:
             return self.last_term if index == self.last_index else None
         run = bisect_right(self._runs, index, key=lambda run: run[0])
@@ -57,7 +63,8 @@ class LogState:
         return self._spans[max(span - 1, 0)][1]
 
     def apply(self, turn: Turn, segment: int, size: int) -> None:
-        """Takes one turn in, written to `segment` as a frame of `size` bytes. InvariantError leaves everything as it was."""
+        """Takes one turn in, written to `segment` as a frame of `size` bytes. InvariantError leaves
+        everything as it was."""
         if turn.hard_state is not None:
             self._check_hard_state(turn.hard_state)
         if turn.snapshot is not None:
@@ -83,17 +90,26 @@ class LogState:
         if new.term < old.term:
             raise InvariantError(f"hard state of term {new.term} after one of term {old.term}")
         if new.term == old.term and old.vote not in (NONE, new.vote):
-            raise InvariantError(f"vote for {new.vote:016x} in term {new.term}, already given to {old.vote:016x}")
+            raise InvariantError(
+                f"vote for {new.vote:016x} in term {new.term}, already given to {old.vote:016x}"
+            )
 
     def _check_snapshot(self, new: SnapshotMeta, restart: bool) -> None:
         old = self.snapshot
-        if old is not None and (new.index < old.index or new.term < old.term or (new.index == old.index and new.term != old.term)):
-            raise InvariantError(f"snapshot {new.index} of term {new.term} after {old.index} of term {old.term}")
+        if old is not None and (
+            new.index < old.index
+            or new.term < old.term
+            or (new.index == old.index and new.term != old.term)
+        ):
+            raise InvariantError(
+                f"snapshot {new.index} of term {new.term} after {old.index} of term {old.term}"
+            )
         if new.index > self.last_index and not restart:
             raise InvariantError(f"snapshot {new.index} is beyond the log's end {self.last_index}")
 
     def _check_entries(self, turn: Turn) -> None:
-        """Entries come after the turn's snapshot, so they are checked against the state that it leaves behind."""
+        """Entries come after the turn's snapshot, so they are checked against the state that it
+        leaves behind."""
         covered, last_index = (self.snapshot.index if self.snapshot else 0), self.last_index
         if turn.snapshot is not None:
             covered = turn.snapshot.index
@@ -112,7 +128,9 @@ class LogState:
             if entry.index != expected:
                 raise InvariantError(f"entry {entry.index} where {expected} is due")
             if not term <= entry.term <= limit:
-                raise InvariantError(f"entry {entry.index} of term {entry.term}; expected {term}..{limit}")
+                raise InvariantError(
+                    f"entry {entry.index} of term {entry.term}; expected {term}..{limit}"
+                )
             term = entry.term
 
     def _take_snapshot(self, snapshot: SnapshotMeta, restart: bool) -> None:
@@ -153,5 +171,6 @@ class LogState:
         while self._milestones and self._milestones[-1][0] >= first:
             self._milestones.pop()
         if not self._runs:
-            # Truncated back to before the oldest segment that is still here, where terms are no longer known.
+            # Truncated back to before the oldest segment that is still here, where terms are no
+            # longer known.
             self._runs = [(first - 1, 0)]

@@ -18,7 +18,8 @@ FORMAT: Final = 1
 
 
 class SegmentHeader(msgspec.Struct, array_like=True, frozen=True):
-    """First record of each segment: whose log this is and everything in force at its beginning, so that all older segments can go."""
+    """First record of each segment: whose log this is and everything in force at its beginning, so
+    that all older segments can go."""
 
     magic: str
     format: int
@@ -33,16 +34,20 @@ class SegmentHeader(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Turn(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """All that one turn of the node made durable, applied in the order snapshot, hard state, entries."""
+    """All that one turn of the node made durable, applied in the order snapshot, hard state,
+    entries."""
 
     hard_state: HardState | None = None
     entries: Sequence[Entry] = ()
     snapshot: SnapshotMeta | None = None  # from here on in force; its file was saved before
-    restart: bool = False  # the log does not contain the snapshot's position: it starts anew after it
+    restart: bool = (
+        False  # the log does not contain the snapshot's position: it starts anew after it
+    )
 
 
 class SegmentEnd(msgspec.Struct, array_like=True, frozen=True):
-    """Last record of each segment but the newest. Without it, a lost newest segment could not be noticed."""
+    """Last record of each segment but the newest. Without it, a lost newest segment could not be
+    noticed."""
 
     next_sequence: int
 
@@ -55,8 +60,11 @@ _turn_decoder = msgspec.msgpack.Decoder(Turn)
 _end_decoder = msgspec.msgpack.Decoder(SegmentEnd)
 
 
-def encode(record: Record, kind: Kind, previous_crc: int, buffer: bytearray | None = None) -> tuple[bytearray, int]:
-    """The frame of a record, and its CRC. A buffer that is handed in is reused, which saves the allocation on the hot path."""
+def encode(
+    record: Record, kind: Kind, previous_crc: int, buffer: bytearray | None = None
+) -> tuple[bytearray, int]:
+    """The frame of a record, and its CRC. A buffer that is handed in is reused, which saves the
+    allocation on the hot path."""
     buffer = bytearray() if buffer is None else buffer
     _encoder.encode_into(record, buffer, HEADER_BYTES)
     return buffer, seal(buffer, kind, previous_crc)

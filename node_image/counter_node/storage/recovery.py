@@ -1,12 +1,13 @@
 """Reading a data directory back, and deciding what a crash explains and what it does not.
 
-A crash explains: an unfinished creation (no node.json yet), left-over temporary files, snapshots that the log does not name, an
-unfinished change of segments, and one torn frame at the very end of the newest segment. Only these are put right; the torn frame's
-bytes are kept aside first. Everything else is damage and is refused (`DamagedError`), with nothing changed.
+A crash explains: an unfinished creation (no node.json yet), left-over temporary files, snapshots
+that the log does not name, an unfinished change of segments, and one torn frame at the very end of
+the newest segment. Only these are put right; the torn frame's bytes are kept aside first.
+Everything else is damage and is refused (`DamagedError`), with nothing changed.
 
-What was read is not yet durable: after a process died, the page cache may hold what the disk does not, and after a failed fsync
-even a new fsync would not tell. So recovery writes the last frame again and syncs before it reports anything.
-"""
+What was read is not yet durable: after a process died, the page cache may hold what the disk does
+not, and after a failed fsync even a new fsync would not tell. So recovery writes the last frame
+again and syncs before it reports anything."""
 
 from __future__ import annotations
 
@@ -25,7 +26,16 @@ from .errors import DamagedError, InvariantError, StorageError
 from .frames import Ending, Frame, Kind, Scan, scan
 from .log_state import LogState
 from .records import FORMAT, MAGIC, SegmentEnd, SegmentHeader, Turn, decode, encode
-from .segments import DIRECTORY, NEXT, Segments, create_next, fill, new_header, segment_name, segment_sequence
+from .segments import (
+    DIRECTORY,
+    NEXT,
+    Segments,
+    create_next,
+    fill,
+    new_header,
+    segment_name,
+    segment_sequence,
+)
 
 IDENTITY: Final = "node.json"
 _EMPTY = LogState(HardState(), None, 0, 0)
@@ -40,7 +50,11 @@ class Recovered:
     snapshot: Snapshot | None
     entries: list[Entry]  # those after the snapshot, contiguous
     repaired: str | None  # a torn tail that was cut, and where the cut part was kept
-    behind: list[Entry]  # those up to the snapshot that are still there, contiguous up to its index; for followers that lack them
+    behind: list[
+        Entry
+        # those up to the snapshot that are still there, contiguous up to its index; for followers
+        # that lack them
+    ]
 
 
 @dataclass(slots=True)
@@ -54,7 +68,9 @@ class _Log:
 
     def begin(self, header: SegmentHeader) -> None:
         if self.state is None:
-            self.state = LogState(header.hard_state, header.snapshot, header.last_index, header.last_term)
+            self.state = LogState(
+                header.hard_state, header.snapshot, header.last_index, header.last_term
+            )
             self.base = header.last_index
         if header.snapshot is not None:
             self.named.add(snapshots.snapshot_name(header.snapshot))
@@ -78,9 +94,14 @@ class _Log:
 
 
 def open_directory(
-    disk: Disk, directory: Path, cluster_id: str, node_id_source: Callable[[], int], segment_bytes: int
+    disk: Disk,
+    directory: Path,
+    cluster_id: str,
+    node_id_source: Callable[[], int],
+    segment_bytes: int,
 ) -> tuple[Segments, LogState, Recovered]:
-    """Reads the directory, or creates it when it is new, and leaves it ready for appending. The caller holds the lock."""
+    """Reads the directory, or creates it when it is new, and leaves it ready for appending. The
+    caller holds the lock."""
     wal = directory / DIRECTORY
     for path in (wal, directory / snapshots.DIRECTORY):
         disk.make_dir(path)
@@ -97,25 +118,41 @@ def _read_identity(disk: Disk, directory: Path, cluster_id: str) -> int | None:
     try:
         text = disk.read(path)
     except FileNotFoundError:
-        left = [n for n in disk.list_dir(directory / DIRECTORY) if n != NEXT] + disk.list_dir(directory / snapshots.DIRECTORY)
+        left = [n for n in disk.list_dir(directory / DIRECTORY) if n != NEXT] + disk.list_dir(
+            directory / snapshots.DIRECTORY
+        )
         if left:
             raise DamagedError(path, f"missing, although there is a log ({left[0]})") from None
         return None
     try:
         identity = json.loads(text)
-        found_format, found_cluster, node_id = identity["format"], identity["clusterId"], int(identity["nodeId"], 16)
+        found_format, found_cluster, node_id = (
+            identity["format"],
+            identity["clusterId"],
+            int(identity["nodeId"], 16),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedError(path, f"not readable ({type(error).__name__}: {error})") from None
     if found_format != FORMAT:
-        raise StorageError(f"{path}: format {found_format}; this program reads {FORMAT}. Use the program that wrote it.")
+        raise StorageError(
+            f"{path}: format {found_format}; this program reads {FORMAT}. Use the program that "
+            f"wrote it."
+        )
     if found_cluster != cluster_id:
         raise DamagedError(path, f"belongs to cluster {found_cluster!r}, expected {cluster_id!r}")
     return node_id
 
 
-def _create(disk: Disk, directory: Path, cluster_id: str, node_id_source: Callable[[], int], segment_bytes: int) -> int:
-    """Makes a new member. node.json is the last thing written, so that a node id is either unused or has a log; the first segment
-    gets its name afterwards, in the same way as after any unfinished change of segments."""
+def _create(
+    disk: Disk,
+    directory: Path,
+    cluster_id: str,
+    node_id_source: Callable[[], int],
+    segment_bytes: int,
+) -> int:
+    """Makes a new member. node.json is the last thing written, so that a node id is either unused
+    or has a log; the first segment gets its name afterwards, in the same way as after any
+    unfinished change of segments."""
     node_id = node_id_source()
     if not 0 < node_id < 1 << 63:
         raise ValueError(f"node id {node_id} is not in 1..2^63-1")
@@ -147,7 +184,9 @@ class Findings:
 
     oldest: int  # sequence number of the oldest segment
     newest: _Segment
-    closed: _Segment | None  # the segment before, when the newest one still has to be given its name
+    closed: (
+        _Segment | None
+    )  # the segment before, when the newest one still has to be given its name
     state: LogState
     snapshot: Snapshot | None
     entries: list[Entry]
@@ -175,10 +214,21 @@ def read_directory(disk: Disk, directory: Path, cluster_id: str, node_id: int) -
     assert state is not None
     snapshot = _load_snapshot(disk, directory, cluster_id, log, state)
     behind = max(0, (snapshot.meta.index if snapshot is not None else 0) - log.base)
-    return Findings(numbers[0], newest, closed, state, snapshot, log.entries[behind:], log.entries[:behind], log.named)
+    return Findings(
+        numbers[0],
+        newest,
+        closed,
+        state,
+        snapshot,
+        log.entries[behind:],
+        log.entries[:behind],
+        log.named,
+    )
 
 
-def _recover(disk: Disk, directory: Path, cluster_id: str, node_id: int, segment_bytes: int) -> tuple[Segments, LogState, Recovered]:
+def _recover(
+    disk: Disk, directory: Path, cluster_id: str, node_id: int, segment_bytes: int
+) -> tuple[Segments, LogState, Recovered]:
     """Puts right what a crash left, once all of it was found to be a crash's doing."""
     wal = directory / DIRECTORY
     found = read_directory(disk, directory, cluster_id, node_id)
@@ -197,9 +247,25 @@ def _recover(disk: Disk, directory: Path, cluster_id: str, node_id: int, segment
     scanned = newest.found
     fd = disk.open(path)
     fill(disk, fd, len(newest.data) - scanned.offset, scanned.offset)
-    segments = Segments(disk, wal, segment_bytes, newest.header, fd, len(newest.data), scanned.offset, scanned.frames[-1].crc, found.oldest)
+    segments = Segments(
+        disk,
+        wal,
+        segment_bytes,
+        newest.header,
+        fd,
+        len(newest.data),
+        scanned.offset,
+        scanned.frames[-1].crc,
+        found.oldest,
+    )
     segments.keep_reserve()
-    return segments, found.state, Recovered(node_id, found.state.hard_state, found.snapshot, found.entries, repaired, found.behind)
+    return (
+        segments,
+        found.state,
+        Recovered(
+            node_id, found.state.hard_state, found.snapshot, found.entries, repaired, found.behind
+        ),
+    )
 
 
 def _exists(disk: Disk, path: Path) -> bool:
@@ -237,7 +303,9 @@ def _replay(
             if isinstance(record, Turn):
                 log.take(record, number, frame.size)
             elif not isinstance(record, SegmentEnd) or record.next_sequence != number + 1:
-                raise DamagedError(path, f"at offset {frame.offset}: {type(record).__name__} where a turn is due")
+                raise DamagedError(
+                    path, f"at offset {frame.offset}: {type(record).__name__} where a turn is due"
+                )
         except InvariantError as error:
             raise DamagedError(path, f"at offset {frame.offset}: {error}") from None
     return _Segment(header, found, data)
@@ -250,32 +318,49 @@ def _decode(path: Path, frame: Frame) -> SegmentHeader | Turn | SegmentEnd:
         raise DamagedError(path, f"at offset {frame.offset}: {error}") from None
 
 
-def _check_header(path: Path, frame: Frame, number: int, cluster_id: str, node_id: int) -> SegmentHeader:
+def _check_header(
+    path: Path, frame: Frame, number: int, cluster_id: str, node_id: int
+) -> SegmentHeader:
     header = _decode(path, frame)
     if not isinstance(header, SegmentHeader) or header.magic != MAGIC:
         raise DamagedError(path, "at offset 0: not a segment of the log")
     if header.format > FORMAT:
-        raise StorageError(f"{path}: format {header.format}; this program reads up to {FORMAT}. Use a newer one.")
+        raise StorageError(
+            f"{path}: format {header.format}; this program reads up to {FORMAT}. Use a newer one."
+        )
     found = (header.cluster_id, f"{header.node_id:016x}", header.sequence)
     expected = (cluster_id, f"{node_id:016x}", number)
     if found != expected:
-        raise DamagedError(path, f"at offset 0: (cluster id, node id, sequence) is {found}, expected {expected}")
+        raise DamagedError(
+            path, f"at offset 0: (cluster id, node id, sequence) is {found}, expected {expected}"
+        )
     return header
 
 
 def _check_follows(path: Path, header: SegmentHeader, previous: _Segment, log: _Log) -> None:
     crc = previous.found.frames[-1].crc
     if header.previous_crc != crc:
-        raise DamagedError(path, f"at offset 0: follows CRC-32C {header.previous_crc:08x}, the segment before ends with {crc:08x}")
+        raise DamagedError(
+            path,
+            f"at offset 0: follows CRC-32C {header.previous_crc:08x}, the segment before ends "
+            f"with {crc:08x}",
+        )
     state = log.state
     assert state is not None
     carried = (header.hard_state, header.snapshot, header.last_index, header.last_term)
     if carried != (state.hard_state, state.snapshot, state.last_index, state.last_term):
-        raise DamagedError(path, f"at offset 0: the header's state {carried} is not the one that the segment before leaves")
+        raise DamagedError(
+            path,
+            f"at offset 0: the header's state {carried} is not the one that the segment before "
+            f"leaves",
+        )
 
 
-def _read_successor(disk: Disk, wal: Path, cluster_id: str, node_id: int, log: _Log, previous: _Segment | None) -> _Segment:
-    """The newest segment is closed (or there is none yet): its successor must stand ready in `next.tmp`, or it was lost."""
+def _read_successor(
+    disk: Disk, wal: Path, cluster_id: str, node_id: int, log: _Log, previous: _Segment | None
+) -> _Segment:
+    """The newest segment is closed (or there is none yet): its successor must stand ready in
+    `next.tmp`, or it was lost."""
     number = previous.header.sequence + 1 if previous else 1
     data = disk.read(wal / NEXT) if _exists(disk, wal / NEXT) else b""
     found = scan(data)
@@ -288,10 +373,15 @@ def _read_successor(disk: Disk, wal: Path, cluster_id: str, node_id: int, log: _
     return _Segment(header, found, data)
 
 
-def _load_snapshot(disk: Disk, directory: Path, cluster_id: str, log: _Log, state: LogState) -> Snapshot | None:
+def _load_snapshot(
+    disk: Disk, directory: Path, cluster_id: str, log: _Log, state: LogState
+) -> Snapshot | None:
     covered = state.snapshot.index if state.snapshot else 0
     if log.base > covered:
-        raise DamagedError(directory / DIRECTORY, f"entries {covered + 1}..{log.base} are missing: a segment was removed")
+        raise DamagedError(
+            directory / DIRECTORY,
+            f"entries {covered + 1}..{log.base} are missing: a segment was removed",
+        )
     if state.snapshot is None:
         return None
     return snapshots.load(disk, directory / snapshots.DIRECTORY, cluster_id, state.snapshot)
@@ -303,17 +393,21 @@ def _cut(disk: Disk, wal: Path, path: Path, segment: _Segment) -> str:
     torn = segment.data[offset:].rstrip(b"\0")
     stem = f"torn-{segment.header.sequence:016x}-{offset}"
     names = disk.list_dir(wal)
-    aside = next(wal / f"{stem}-{n}" for n in range(1, len(names) + 2) if f"{stem}-{n}" not in names)
+    aside = next(
+        wal / f"{stem}-{n}" for n in range(1, len(names) + 2) if f"{stem}-{n}" not in names
+    )
     write_file(disk, aside, torn)
     _overwrite(disk, path, bytes(len(torn)), offset)
     return (
-        f"{path}: cut a torn frame of {len(torn)} bytes at offset {offset} ({segment.found.detail}); "
+        f"{path}: cut a torn frame of {len(torn)} bytes at offset {offset} "
+        f"({segment.found.detail}); "
         f"it was never acknowledged. Its bytes are kept in {aside}"
     )
 
 
 def _settle(disk: Disk, path: Path, segment: _Segment) -> None:
-    """Makes what was read durable: the last frame is the only one of which that is not certain yet."""
+    """Makes what was read durable: the last frame is the only one of which that is not certain
+    yet."""
     frame = segment.found.frames[-1]
     _overwrite(disk, path, segment.data[frame.offset : frame.offset + frame.size], frame.offset)
 

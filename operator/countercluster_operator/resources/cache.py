@@ -1,4 +1,5 @@
-"""Redis, the read cache: bounded in memory, nothing on disk, refilled by the leader whenever it is empty."""
+"""Redis, the read cache: bounded in memory, nothing on disk, refilled by the leader whenever it is
+empty."""
 
 from __future__ import annotations
 
@@ -9,7 +10,12 @@ from countercluster_operator import names
 from countercluster_operator.model import Cluster
 from countercluster_operator.quantity import in_bytes
 from countercluster_operator.resources import secrets
-from countercluster_operator.resources.common import SOON_GONE, container_security, metadata, pod_security
+from countercluster_operator.resources.common import (
+    SOON_GONE,
+    container_security,
+    metadata,
+    pod_security,
+)
 
 FILES = "/secrets"
 SOCKET = "/tmp/redis.sock"
@@ -36,13 +42,16 @@ def _service(cluster: Cluster, name: str, extra: dict[str, Any]) -> dict[str, An
         "spec": {
             **extra,
             "selector": names.selector(cluster.name, names.CACHE),
-            "ports": [{"name": "redis", "port": names.REDIS, "targetPort": "redis", "protocol": "TCP"}],
+            "ports": [
+                {"name": "redis", "port": names.REDIS, "targetPort": "redis", "protocol": "TCP"}
+            ],
         },
     }
 
 
 def deployment(cluster: Cluster, secured: secrets.Secured = secrets.PLAIN) -> dict[str, Any]:
-    """Redis reads certificate and users when it starts: the pods are made anew when these change, and refilled."""
+    """Redis reads certificate and users when it starts: the pods are made anew when these change,
+    and refilled."""
     cache = cluster.spec.cache
     files = secrets.cache_files(cluster, secured)
     meta: dict[str, Any] = {"labels": names.labels(cluster.name, names.CACHE)}
@@ -79,23 +88,43 @@ def deployment(cluster: Cluster, secured: secrets.Secured = secrets.PLAIN) -> di
 def secrets_digest(cluster: Cluster, secured: secrets.Secured) -> str:
     """Of what Redis reads when it starts."""
     files = secrets.cache_files(cluster, secured)
-    return hashlib.sha256(b"".join(files.get(name, b"") for name in ("tls.crt", "users.acl"))).hexdigest()[:16]
+    return hashlib.sha256(
+        b"".join(files.get(name, b"") for name in ("tls.crt", "users.acl"))
+    ).hexdigest()[:16]
 
 
 def _apart(cluster: Cluster) -> dict[str, Any]:
     """On other machines where there are any."""
-    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": names.selector(cluster.name, names.CACHE)}}
-    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}}
+    term = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": names.selector(cluster.name, names.CACHE)},
+    }
+    return {
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 100, "podAffinityTerm": term}
+            ]
+        }
+    }
 
 
 def _checks(tls: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Readiness and liveness. With TLS not by a connection that is opened and closed: to Redis that is a failed handshake, and it
-    logs each. The socket in its own /tmp needs neither handshake nor login: whatever it answers, it serves. As each look is a process,
-    they are fewer then."""
+    """Readiness and liveness. With TLS not by a connection that is opened and closed: to Redis that
+    is a failed handshake, and it logs each. The socket in its own /tmp needs neither handshake nor
+    login: whatever it answers, it serves. As each look is a process, they are fewer then."""
     if not tls:
-        check = {"tcpSocket": {"port": "redis"}, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3}
+        check = {
+            "tcpSocket": {"port": "redis"},
+            "periodSeconds": 2,
+            "timeoutSeconds": 2,
+            "failureThreshold": 3,
+        }
         return check, {**check, "periodSeconds": 10}
-    look = {"exec": {"command": ["redis-cli", "-s", SOCKET, "ping"]}, "timeoutSeconds": 5, "failureThreshold": 3}
+    look = {
+        "exec": {"command": ["redis-cli", "-s", SOCKET, "ping"]},
+        "timeoutSeconds": 5,
+        "failureThreshold": 3,
+    }
     return {**look, "periodSeconds": 5}, {**look, "periodSeconds": 20}
 
 
@@ -113,7 +142,11 @@ def _container(cluster: Cluster) -> dict[str, Any]:
     }
     if tls:
         options |= {"--tls-port": str(names.REDIS), "--tls-auth-clients": "no"}
-        options |= {"--tls-cert-file": f"{FILES}/tls.crt", "--tls-key-file": f"{FILES}/tls.key", "--tls-ca-cert-file": f"{FILES}/ca.crt"}
+        options |= {
+            "--tls-cert-file": f"{FILES}/tls.crt",
+            "--tls-key-file": f"{FILES}/tls.key",
+            "--tls-ca-cert-file": f"{FILES}/ca.crt",
+        }
         options |= {"--tls-ciphers": SUITES_OF_1_2, "--tls-session-caching": "no"}
     if auth:
         options["--aclfile"] = f"{FILES}/users.acl"
@@ -127,9 +160,15 @@ def _container(cluster: Cluster) -> dict[str, Any]:
         "command": ["redis-server"],
         "args": [word for option in options.items() for word in option],
         "ports": [{"name": "redis", "containerPort": names.REDIS, "protocol": "TCP"}],
-        "resources": {"requests": {"cpu": "20m", "memory": "16Mi"}, "limits": {"memory": str(int(limit * HEADROOM) + (16 << 20))}},
+        "resources": {
+            "requests": {"cpu": "20m", "memory": "16Mi"},
+            "limits": {"memory": str(int(limit * HEADROOM) + (16 << 20))},
+        },
         "securityContext": container_security(),
         "readinessProbe": ready,
         "livenessProbe": alive,
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *([secrets.mount("secrets", FILES)] if tls or auth else [])],
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},
+            *([secrets.mount("secrets", FILES)] if tls or auth else []),
+        ],
     }

@@ -1,11 +1,13 @@
 """The volume claims, which the StatefulSet makes: who owns them, and their size.
 
-With spec.storage.retain=Delete they are owned by the CounterCluster, and so are collected with it; with Retain they are owned by nobody. The
-StatefulSet's own retention policy is not used: it would delete the data with a StatefulSet that somebody deleted by mistake.
+With spec.storage.retain=Delete they are owned by the CounterCluster, and so are collected with it;
+with Retain they are owned by nobody. The StatefulSet's own retention policy is not used: it would
+delete the data with a StatefulSet that somebody deleted by mistake.
 
-A claim may only grow, and only where its StorageClass allows it: the API server says so (ChildRefused), and spec.storage.size can be set back. The
-StatefulSet's claim template cannot be changed at all: once all claims have the new size, plan.py lets the StatefulSet be made anew around its pods.
-"""
+A claim may only grow, and only where its StorageClass allows it: the API server says so
+(ChildRefused), and spec.storage.size can be set back. The StatefulSet's claim template cannot be
+changed at all: once all claims have the new size, plan.py lets the StatefulSet be made anew around
+its pods."""
 
 from __future__ import annotations
 
@@ -19,9 +21,14 @@ from countercluster_operator.quantity import in_bytes
 
 
 def to_write(cluster: Cluster, seen: Observed, going: Collection[int]) -> list[dict[str, Any]]:
-    """The claims that are not as the spec wants them. `going`: ordinals whose claim is about to be deleted."""
+    """The claims that are not as the spec wants them. `going`: ordinals whose claim is about to be
+    deleted."""
     own = cluster.spec.storage.retain == "Delete"
-    differing = [c for c in seen.claims if c.ordinal not in going and (c.owned != own or _size(cluster, c) != c.size)]
+    differing = [
+        c
+        for c in seen.claims
+        if c.ordinal not in going and (c.owned != own or _size(cluster, c) != c.size)
+    ]
     return [_claim(cluster, c, owned=own) for c in differing]
 
 
@@ -36,11 +43,14 @@ def is_growing(cluster: Cluster, claim: Claim) -> bool:
 
 
 def _size(cluster: Cluster, claim: Claim) -> str:
-    """What the claim should ask for. A wish that the volume has not followed can be taken back, down to more than the volume has."""
+    """What the claim should ask for. A wish that the volume has not followed can be taken back,
+    down to more than the volume has."""
     wanted = cluster.spec.storage.size
     if is_small(cluster, claim):
         return wanted
-    back = bool(claim.capacity) and in_bytes(claim.capacity) < in_bytes(wanted) < in_bytes(claim.size)
+    back = bool(claim.capacity) and in_bytes(claim.capacity) < in_bytes(wanted) < in_bytes(
+        claim.size
+    )
     return wanted if back else claim.size
 
 

@@ -9,10 +9,16 @@ from countercluster_operator.model import Cluster
 
 GIVEN_UP_S = 30
 SOON_GONE = [
-    {"key": f"node.kubernetes.io/{what}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": GIVEN_UP_S}
+    {
+        "key": f"node.kubernetes.io/{what}",
+        "operator": "Exists",
+        "effect": "NoExecute",
+        "tolerationSeconds": GIVEN_UP_S,
+    }
     for what in ("not-ready", "unreachable")
 ]
-"""A pod on a silent machine is ended after so many seconds instead of 300: a member that comes back finds its volume all the same."""
+"""A pod on a silent machine is ended after so many seconds instead of 300: a member that comes back
+finds its volume all the same."""
 
 
 def metadata(cluster: Cluster, name: str, component: str) -> dict[str, Any]:
@@ -36,4 +42,8 @@ def pod_security() -> dict[str, Any]:
 
 
 def container_security() -> dict[str, Any]:
-    return {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }

@@ -1,4 +1,5 @@
-"""How many pods may go at once. An integer, because a percentage or maxUnavailable counts anew as pods vanish and lets a drain eat the quorum."""
+"""How many pods may go at once. An integer, because a percentage or maxUnavailable counts anew as
+pods vanish and lets a drain eat the quorum."""
 
 from __future__ import annotations
 

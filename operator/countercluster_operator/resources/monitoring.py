@@ -1,9 +1,11 @@
-"""What Prometheus and Grafana need to watch one CounterCluster: a PodMonitor, a PrometheusRule and a dashboard in a ConfigMap.
+"""What Prometheus and Grafana need to watch one CounterCluster: a PodMonitor, a PrometheusRule and
+a dashboard in a ConfigMap.
 
-The two of Prometheus Operator are made only where the API server knows those kinds (children.py asks). Every series of the nodes carries the labels
-`namespace` and `countercluster`; rules and dashboard select by both, so that two clusters never mix. Alerts fire for the user's sake or for a loss
-to come, never for what the operator is about to repair: hence the waiting times. Each has a page in docs/operating/alerts/.
-"""
+The two of Prometheus Operator are made only where the API server knows those kinds (children.py
+asks). Every series of the nodes carries the labels `namespace` and `countercluster`; rules and
+dashboard select by both, so that two clusters never mix. Alerts fire for the user's sake or for a
+loss to come, never for what the operator is about to repair: hence the waiting times. Each has a
+page in docs/operating/alerts/."""
 
 from __future__ import annotations
 
@@ -31,79 +33,102 @@ class Alert(NamedTuple):
 
 
 ALERTS = (
-    Alert("CounterClusterAbsent", "critical", 5, "absent(counter_ready{$S})", "no node of it is scraped"),
-    Alert("CounterClusterNoLeader", "critical", 1, "sum(counter_raft_is_leader{$S}) == 0", "nobody leads: nothing is counted"),
+    Alert("CounterClusterAbsent", "critical", 5, "absent(counter_ready{$S})", "no node of it is "
+        "scraped"),
+    Alert("CounterClusterNoLeader", "critical", 1, "sum(counter_raft_is_leader{$S}) == 0",
+    "nobody leads: nothing is counted"),
     Alert(
         "CounterClusterQuorumAtRisk", "critical", 5,
         "sum(counter_ready{$S}) < max(counter_raft_members{$S,voter=\"true\"})"
-        " and sum(counter_ready{$S}) <= floor(max(counter_raft_members{$S,voter=\"true\"}) / 2) + 1",
+        " and sum(counter_ready{$S}) <= floor(max(counter_raft_members{$S,voter=\"true\"}) / 2) "
+        "+ 1",
         "one more loss and nothing is counted",
     ),
-    Alert("CounterClusterMemberNotReady", "warning", 15, "counter_ready{$S} == 0", "{{ $labels.pod }} is not ready"),
+    Alert("CounterClusterMemberNotReady", "warning", 15, "counter_ready{$S} == 0",
+    "{{ $labels.pod }} is not ready"),
     Alert(
         "CounterClusterClocksDisagree", "warning", 10, "max(counter_clocks_disagree{$S}) > 0",
         "the wall clocks of {{ $value }} members are not what a majority agrees on",
     ),
     Alert(
-        "CounterClusterMemberLags", "warning", 10, "max by (peer) (counter_raft_peer_lag_entries{$S}) > 10000",
+        "CounterClusterMemberLags", "warning", 10, "max by (peer) "
+            "(counter_raft_peer_lag_entries{$S}) > 10000",
         "{{ $labels.peer }} is {{ $value }} entries behind the leader",
     ),
     Alert(
-        "CounterClusterLeaderChanges", "warning", 0, "max(increase(counter_raft_leader_changes_total{$S}[15m])) > 5",
+        "CounterClusterLeaderChanges", "warning", 0,
+        "max(increase(counter_raft_leader_changes_total{$S}[15m])) > 5",
         "the leader changed {{ $value }} times in 15 minutes",
     ),
-    Alert("CounterClusterDiskFull", "critical", 1, "counter_disk_full{$S} == 1", "the disk of {{ $labels.pod }} is nearly full"),
-    Alert("CounterClusterDiskFailed", "critical", 0, "counter_disk_failed{$S} == 1", "the disk of {{ $labels.pod }} failed"),
+    Alert("CounterClusterDiskFull", "critical", 1, "counter_disk_full{$S} == 1", "the disk of {{ "
+        "$labels.pod }} is nearly full"),
+    Alert("CounterClusterDiskFailed", "critical", 0, "counter_disk_failed{$S} == 1",
+    "the disk of {{ $labels.pod }} failed"),
     Alert(
         "CounterClusterDiskSlow", "warning", 10,
-        "histogram_quantile(0.99, sum by (pod, le) (rate(counter_disk_job_seconds_bucket{$S}[5m]))) > 0.1",
+        "histogram_quantile(0.99, sum by (pod, le) "
+        "(rate(counter_disk_job_seconds_bucket{$S}[5m]))) > 0.1",
         "one write in a hundred to the disk of {{ $labels.pod }} takes more than {{ $value }} s",
     ),
     Alert(
         "CounterClusterLoopLags", "warning", 10,
-        "histogram_quantile(0.99, sum by (pod, le) (rate(counter_loop_lag_seconds_bucket{$S}[5m]))) > 0.25",
+        "histogram_quantile(0.99, sum by (pod, le) "
+        "(rate(counter_loop_lag_seconds_bucket{$S}[5m]))) > 0.25",
         "{{ $labels.pod }} gets too little CPU: its clock is {{ $value }} s late",
     ),
     Alert(
         "CounterClusterErrors", "critical", 5,
-        "sum(rate(counter_command_errors_total{$S,error=~\"LOADING|UNKNOWN\"}[5m])) / sum(rate(counter_commands_total{$S}[5m])) > 0.01",
+        "sum(rate(counter_command_errors_total{$S,error=~\"LOADING|UNKNOWN\"}[5m])) / "
+        "sum(rate(counter_commands_total{$S}[5m])) > 0.01",
         "{{ $value | humanizePercentage }} of the commands are not executed or of unknown outcome",
     ),
     Alert(
         "CounterClusterSlow", "warning", 10,
-        "histogram_quantile(0.99, sum by (le) (rate(counter_command_duration_seconds_bucket{$S,kind=\"write\"}[5m]))) > 1",
+        "histogram_quantile(0.99, sum by (le) "
+        "(rate(counter_command_duration_seconds_bucket{$S,kind=\"write\"}[5m]))) > 1",
         "one write in a hundred takes more than {{ $value }} s",
     ),
     Alert(
-        "CounterClusterConnectionsNearLimit", "warning", 5, "counter_clients_connected{$S} / counter_clients_limit{$S} > 0.8",
-        "{{ $labels.pod }} has {{ $value | humanizePercentage }} of the connections that it accepts",
+        "CounterClusterConnectionsNearLimit", "warning", 5, "counter_clients_connected{$S} / "
+            "counter_clients_limit{$S} > 0.8",
+        "{{ $labels.pod }} has {{ $value | humanizePercentage }} of the connections that it "
+        "accepts",
     ),
     Alert(
-        "CounterClusterMemoryNearLimit", "warning", 5, "counter_state_size_bytes{$S} / counter_state_limit_bytes{$S} > 0.8",
-        "the counters take {{ $value | humanizePercentage }} of what they may; at the limit nothing new is taken",
+        "CounterClusterMemoryNearLimit", "warning", 5, "counter_state_size_bytes{$S} / "
+            "counter_state_limit_bytes{$S} > 0.8",
+        "the counters take {{ $value | humanizePercentage }} of what they may; at the limit "
+        "nothing new is taken",
     ),
     Alert(
         "CounterClusterNoSnapshot", "critical", 5, "counter_snapshot_refused{$S} == 1",
         "{{ $labels.pod }} has too little memory for a snapshot, and its log grows",
     ),
     Alert(
-        "CounterClusterValuesMayRepeat", "warning", 1, 'max by (history) (counter_history_info{$S,reason="recover",history!="$H"}) == 1',
-        "history {{ $labels.history }} went on from a survivor's log: values that were handed out can be handed out again",
+        "CounterClusterValuesMayRepeat", "warning", 1, 'max by (history) '
+            '(counter_history_info{$S,reason="recover",history!="$H"}) == 1',
+        "history {{ $labels.history }} went on from a survivor's log: values that were handed "
+        "out can be handed out again",
     ),
-    Alert("CounterClusterCacheStale", "warning", 5, "max(counter_cache_staleness_seconds{$S}) > 30", "Redis got nothing for {{ $value }} s"),
+    Alert("CounterClusterCacheStale", "warning", 5, "max(counter_cache_staleness_seconds{$S}) > 30",
+    "Redis got nothing for {{ $value }} s"),
     Alert(
-        "CounterClusterCertificateExpires", "critical", 15, "counter_certificate_not_after_seconds{$S} - time() < 7 * 86400",
+        "CounterClusterCertificateExpires", "critical", 15,
+        "counter_certificate_not_after_seconds{$S} - time() < 7 * 86400",
         "the certificate of {{ $labels.pod }} ends in {{ $value | humanizeDuration }}",
     ),
 )  # fmt: skip
 
 PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ("Commands", "ops", (("sum by (pod) (rate(counter_commands_total{$S}[$W]))", "{{pod}}"),)),
-    ("Errors", "ops", (("sum by (error) (rate(counter_command_errors_total{$S}[$W])) > 0", "{{error}}"),)),
+    ("Errors", "ops", (("sum by (error) (rate(counter_command_errors_total{$S}[$W])) > 0",
+    "{{error}}"),)),
     (
         "Duration of commands", "s",
         tuple(
-            (f"histogram_quantile({q}, sum by (kind, le) (rate(counter_command_duration_seconds_bucket{{$S}}[$W])))", f"{{{{kind}}}} p{q[2:]}")
+            (f"histogram_quantile({q}, sum by (kind, le) "
+                f"(rate(counter_command_duration_seconds_bucket{{$S}}[$W])))", f"{{{{kind}}}} "
+                    f"p{q[2:]}")
             for q in ("0.50", "0.99")
         ),
     ),
@@ -119,24 +144,34 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         "Write and sync of the disk, p99", "s",
-        (("histogram_quantile(0.99, sum by (pod, le) (rate(counter_disk_job_seconds_bucket{$S}[$W])))", "{{pod}}"),),
+        (("histogram_quantile(0.99, sum by (pod, le) "
+            "(rate(counter_disk_job_seconds_bucket{$S}[$W])))", "{{pod}}"),),
     ),
-    ("Lag of the loop, p99", "s", (("histogram_quantile(0.99, sum by (pod, le) (rate(counter_loop_lag_seconds_bucket{$S}[$W])))", "{{pod}}"),)),
-    ("Log on disk", "bytes", (("counter_log_size_bytes{$S}", "{{pod}}"), ("max(counter_log_limit_bytes{$S})", "snapshot due"))),
-    ("Counters and producers", "none", (("max(counter_keys{$S})", "counters"), ("max(counter_producers{$S})", "producers"))),
+    ("Lag of the loop, p99", "s", (("histogram_quantile(0.99, sum by (pod, le) "
+        "(rate(counter_loop_lag_seconds_bucket{$S}[$W])))", "{{pod}}"),)),
+    ("Log on disk", "bytes", (("counter_log_size_bytes{$S}", "{{pod}}"),
+    ("max(counter_log_limit_bytes{$S})", "snapshot due"))),
+    ("Counters and producers", "none", (("max(counter_keys{$S})", "counters"),
+    ("max(counter_producers{$S})", "producers"))),
     ("Connections", "none", (("counter_clients_connected{$S}", "{{pod}}"),)),
     ("Age of the cache", "s", (("counter_cache_staleness_seconds{$S}", "{{pod}}"),)),
-    ("What is refused", "ops", (("sum by (reason) (rate(counter_refusals_total{$S}[$W])) > 0", "{{reason}}"),)),
-    ("Days until the certificate ends", "d", (("(counter_certificate_not_after_seconds{$S} - time()) / 86400", "{{pod}}"),)),
+    ("What is refused", "ops", (("sum by (reason) (rate(counter_refusals_total{$S}[$W])) > 0",
+    "{{reason}}"),)),
+    ("Days until the certificate ends", "d", (("(counter_certificate_not_after_seconds{$S} - "
+        "time()) / 86400", "{{pod}}"),)),
     ("Memory", "bytes", (("process_resident_memory_bytes{$S}", "{{pod}}"),)),
     ("CPU", "none", (("rate(process_cpu_seconds_total{$S}[$W])", "{{pod}}"),)),
 )  # fmt: skip
 
 
 def _selected(query: str, cluster: Cluster) -> str:
-    """`$H`: the acknowledged history. `$W`: a window that holds several scrapes, however rare they are; with fewer than two a rate is empty."""
+    """`$H`: the acknowledged history. `$W`: a window that holds several scrapes, however rare they
+    are; with fewer than two a rate is empty."""
     query = query.replace("$W", f"{max(60, 4 * _seconds(cluster.spec.monitoring.interval))}s")
-    query = query.replace("$H", cluster.acknowledged_history if HISTORY.fullmatch(cluster.acknowledged_history) else "none")
+    query = query.replace(
+        "$H",
+        cluster.acknowledged_history if HISTORY.fullmatch(cluster.acknowledged_history) else "none",
+    )
     return query.replace("$S", f'namespace="{cluster.namespace}",{LABEL}="{cluster.name}"')
 
 
@@ -158,23 +193,36 @@ def pod_monitor(cluster: Cluster) -> dict[str, Any]:
     }
     if cluster.spec.tls.enabled:
         authorities = {"secret": {"name": f"{cluster.name}-client", "key": "ca.crt"}}
-        endpoint |= {"scheme": "https", "tlsConfig": {"ca": authorities, "serverName": f"{cluster.name}.{cluster.namespace}.svc"}}
+        endpoint |= {
+            "scheme": "https",
+            "tlsConfig": {
+                "ca": authorities,
+                "serverName": f"{cluster.name}.{cluster.namespace}.svc",
+            },
+        }
     return {
         "apiVersion": API,
         "kind": "PodMonitor",
         "metadata": _metadata(cluster, cluster.name),
-        "spec": {"selector": {"matchLabels": names.selector(cluster.name, names.NODE)}, "podMetricsEndpoints": [endpoint]},
+        "spec": {
+            "selector": {"matchLabels": names.selector(cluster.name, names.NODE)},
+            "podMetricsEndpoints": [endpoint],
+        },
     }
 
 
 def rules(cluster: Cluster) -> dict[str, Any]:
-    wanted = [a for a in ALERTS if cluster.spec.cache.enabled or a.name != "CounterClusterCacheStale"]
+    wanted = [
+        a for a in ALERTS if cluster.spec.cache.enabled or a.name != "CounterClusterCacheStale"
+    ]
     groups = [{"name": "countercluster", "rules": [_rule(alert, cluster) for alert in wanted]}]
     return {
         "apiVersion": API,
         "kind": "PrometheusRule",
         "metadata": _metadata(cluster, cluster.name),
-        "spec": {"groups": [] if cluster.spec.hibernated else groups},  # asleep nothing runs, as was asked for
+        "spec": {
+            "groups": [] if cluster.spec.hibernated else groups
+        },  # asleep nothing runs, as was asked for
     }
 
 
@@ -210,16 +258,32 @@ def _board(cluster: Cluster) -> dict[str, Any]:
         "schemaVersion": 39,
         "refresh": "30s",
         "time": {"from": "now-1h", "to": "now"},
-        "templating": {"list": [{"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Data source"}]},
+        "templating": {
+            "list": [
+                {
+                    "name": "datasource",
+                    "type": "datasource",
+                    "query": "prometheus",
+                    "label": "Data source",
+                }
+            ]
+        },
         "panels": [_panel(number, panel, cluster) for number, panel in enumerate(PANELS)],
     }
 
 
-def _panel(number: int, panel: tuple[str, str, tuple[tuple[str, str], ...]], cluster: Cluster) -> dict[str, Any]:
+def _panel(
+    number: int, panel: tuple[str, str, tuple[tuple[str, str], ...]], cluster: Cluster
+) -> dict[str, Any]:
     title, unit, queries = panel
     source = {"type": "prometheus", "uid": "${datasource}"}
     targets = [
-        {"refId": chr(ord("A") + n), "datasource": source, "expr": _selected(query, cluster), "legendFormat": legend}
+        {
+            "refId": chr(ord("A") + n),
+            "datasource": source,
+            "expr": _selected(query, cluster),
+            "legendFormat": legend,
+        }
         for n, (query, legend) in enumerate(queries)
     ]
     return {

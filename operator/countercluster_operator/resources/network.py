@@ -1,6 +1,7 @@
-"""Who may talk to whom: clients → RESP, nodes ↔ nodes, operator → admin, scrapers and probes → HTTP, nodes → Redis, clients → Redis.
-Redis calls nobody. The operator is admitted from its own namespace only: anybody can give a pod its label in a namespace of their own.
-Where nodes may call is left open: it would take the address of the DNS, which differs from cluster to cluster."""
+"""Who may talk to whom: clients → RESP, nodes ↔ nodes, operator → admin, scrapers and probes →
+HTTP, nodes → Redis, clients → Redis. Redis calls nobody. The operator is admitted from its own
+namespace only: anybody can give a pod its label in a namespace of their own. Where nodes may call
+is left open: it would take the address of the DNS, which differs from cluster to cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from countercluster_operator.model import Cluster
 from countercluster_operator.resources.common import metadata
 
 PODS: list[dict[str, Any]] = [{"namespaceSelector": {}}]
-"""Every pod, and nobody from outside the Kubernetes cluster. Probes come from the pod's own machine, which policies do not keep out."""
+"""Every pod, and nobody from outside the Kubernetes cluster. Probes come from the pod's own
+machine, which policies do not keep out."""
 OPERATOR_LABELS = {names.LABEL_NAME: "countercluster-operator"}
 
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
@@ -26,7 +28,9 @@ def policy(cluster: Cluster) -> dict[str, Any]:
     nodes = {"podSelector": {"matchLabels": names.selector(cluster.name, names.NODE)}}
     home = {"matchLabels": {NAMESPACE_NAME: cluster.operator_namespace}}
     operator = {"namespaceSelector": home, "podSelector": {"matchLabels": OPERATOR_LABELS}}
-    for_clients = [names.RESP, names.CLUSTER_MODE] if cluster.spec.cluster_mode.enabled else [names.RESP]
+    for_clients = (
+        [names.RESP, names.CLUSTER_MODE] if cluster.spec.cluster_mode.enabled else [names.RESP]
+    )
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -53,6 +57,11 @@ def cache_policy(cluster: Cluster) -> dict[str, Any]:
         "spec": {
             "podSelector": {"matchLabels": names.selector(cluster.name, names.CACHE)},
             "policyTypes": ["Ingress", "Egress"],  # of the second there is none
-            "ingress": [{"from": [nodes, *(cluster.spec.network.clients or PODS)], "ports": _ports(names.REDIS)}],
+            "ingress": [
+                {
+                    "from": [nodes, *(cluster.spec.network.clients or PODS)],
+                    "ports": _ports(names.REDIS),
+                }
+            ],
         },
     }

@@ -1,8 +1,10 @@
 """The Secrets of a cluster, made from its `Material`, and the volumes through which pods see them.
 
-<name>-private   everything; for the operator, and for whoever may administer the cluster (kubectl counters)
+<name>-private   everything; for the operator, and for whoever may administer the cluster (kubectl
+                 counters)
 <name>-nodes     certificate, key and authorities of the nodes: mounted at /tls
-<name>-users     who may log in (users.acl, passwords as SHA-256) and the nodes' password for Redis: mounted at /users
+<name>-users     who may log in (users.acl, passwords as SHA-256) and the nodes' password for Redis:
+                 mounted at /users
 <name>-cache     certificate, key and users of Redis
 <name>-client    what an application needs to connect (keys of the Service Binding specification)
 """
@@ -28,8 +30,9 @@ READABLE = 0o440
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Given:
-    """What comes from Secrets that others made. `certificates`: the files of spec.tls.secretName that were judged fit (fitness.py),
-    else none; `users`: what was judged good (users.py), or was before."""
+    """What comes from Secrets that others made. `certificates`: the files of spec.tls.secretName
+    that were judged fit (fitness.py), else none; `users`: what was judged good (users.py), or was
+    before."""
 
     certificates: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
     users: Users = NOBODY
@@ -48,7 +51,8 @@ class Secured:
         return self.material.authority.bundle if self.material.authority is not None else b""
 
     def can_mount(self, cluster: Cluster) -> bool:
-        """What pods mount is there. While a Secret of spec.tls.secretName was never fit, nothing is made that would mount it."""
+        """What pods mount is there. While a Secret of spec.tls.secretName was never fit, nothing is
+        made that would mount it."""
         tls = cluster.spec.tls
         return not tls.enabled or not tls.secret_name or self.material.nodes is not None
 
@@ -67,13 +71,22 @@ def all_of(cluster: Cluster, secured: Secured) -> list[dict[str, Any]]:
     if cluster.spec.tls.enabled or cluster.spec.auth.enabled:
         found.append(private(cluster, secured.material))
         if cluster.spec.cache.enabled:
-            found.append(_secret(cluster, f"{cluster.name}-cache", names.CACHE, cache_files(cluster, secured)))
+            found.append(
+                _secret(
+                    cluster, f"{cluster.name}-cache", names.CACHE, cache_files(cluster, secured)
+                )
+            )
     if secured.material.nodes is not None:
         pair = secured.material.nodes
         files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": secured.bundle}
-        found.append(_secret(cluster, nodes_secret(cluster), names.NODE, files, kind="kubernetes.io/tls"))
+        found.append(
+            _secret(cluster, nodes_secret(cluster), names.NODE, files, kind="kubernetes.io/tls")
+        )
     if cluster.spec.auth.enabled:
-        users = {"users.acl": _acl(cluster, secured).encode(), "cache-password": secured.material.cache_password.encode()}
+        users = {
+            "users.acl": _acl(cluster, secured).encode(),
+            "cache-password": secured.material.cache_password.encode(),
+        }
         found.append(_secret(cluster, f"{cluster.name}-users", names.NODE, users))
     return found
 
@@ -88,7 +101,12 @@ def client(cluster: Cluster, secured: Secured) -> dict[str, Any]:
     scheme = "rediss" if cluster.spec.tls.enabled else "redis"
     password = secured.material.told
     login, reader = (f":{password}@", f"reader:{password}@") if password else ("", "")
-    data = {"type": "redis", "host": host, "port": str(names.RESP), "uri": f"{scheme}://{login}{host}:{names.RESP}"}
+    data = {
+        "type": "redis",
+        "host": host,
+        "port": str(names.RESP),
+        "uri": f"{scheme}://{login}{host}:{names.RESP}",
+    }
     if cluster.spec.cluster_mode.enabled:
         data["cluster-uri"] = f"{scheme}://{login}{host}:{names.CLUSTER_MODE}"
     if password:
@@ -98,13 +116,19 @@ def client(cluster: Cluster, secured: Secured) -> dict[str, Any]:
     files = {key: value.encode() for key, value in data.items()}
     if secured.bundle:
         files["ca.crt"] = secured.bundle
-    return _secret(cluster, f"{cluster.name}-client", names.NODE, files, kind="servicebinding.io/redis")
+    return _secret(
+        cluster, f"{cluster.name}-client", names.NODE, files, kind="servicebinding.io/redis"
+    )
 
 
 def _acl(cluster: Cluster, secured: Secured) -> str:
-    """The words of Redis's ACL file: the application's user is `default`, so that clients which know only passwords can log in."""
+    """The words of Redis's ACL file: the application's user is `default`, so that clients which
+    know only passwords can log in."""
     users = secured.material.users
-    return f"user default on {_hashes(secured.material)} ~* +@all\n{users.spec}{users.file}{limits(cluster, users)}"
+    return (
+        f"user default on {_hashes(secured.material)} ~* "
+        f"+@all\n{users.spec}{users.file}{limits(cluster, users)}"
+    )
 
 
 def users_digest(cluster: Cluster, secured: Secured) -> str:
@@ -113,7 +137,11 @@ def users_digest(cluster: Cluster, secured: Secured) -> str:
 
 
 def _hashes(material: Material) -> str:
-    return " ".join("#" + hashlib.sha256(p.encode()).hexdigest() for p in (material.password, material.previous) if p)
+    return " ".join(
+        "#" + hashlib.sha256(p.encode()).hexdigest()
+        for p in (material.password, material.previous)
+        if p
+    )
 
 
 def cache_files(cluster: Cluster, secured: Secured) -> dict[str, bytes]:
@@ -121,23 +149,38 @@ def cache_files(cluster: Cluster, secured: Secured) -> dict[str, bytes]:
     files = {}
     if cluster.spec.auth.enabled:
         nodes = hashlib.sha256(secured.material.cache_password.encode()).hexdigest()
-        reader = f"user reader on {_hashes(secured.material)} ~* +@read +@connection +info -@dangerous +info"
+        reader = (
+            f"user reader on {_hashes(secured.material)} ~* +@read +@connection +info "
+            f"-@dangerous +info"
+        )
         files["users.acl"] = f"user default on #{nodes} ~* &* +@all\n{reader}\n".encode()
     if secured.material.cache is not None:
-        files |= {"tls.crt": secured.material.cache.certificate, "tls.key": secured.material.cache.key, "ca.crt": secured.bundle}
+        files |= {
+            "tls.crt": secured.material.cache.certificate,
+            "tls.key": secured.material.cache.key,
+            "ca.crt": secured.bundle,
+        }
     return files
 
 
-def _secret(cluster: Cluster, name: str, component: str, files: Mapping[str, bytes], kind: str = "Opaque") -> dict[str, Any]:
+def _secret(
+    cluster: Cluster, name: str, component: str, files: Mapping[str, bytes], kind: str = "Opaque"
+) -> dict[str, Any]:
     data = {key: base64.b64encode(value).decode() for key, value in files.items()}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata(cluster, name, component), "type": kind, "data": data}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata(cluster, name, component),
+        "type": kind,
+        "data": data,
+    }
 
 
 def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:
     return {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
 
 
-# --- in pods ----------------------------------------------------------------------------------------------------------------
+# --- in pods --------------------------------------------------------------------------------------
 
 
 def volume(name: str, secret: str) -> dict[str, Any]:

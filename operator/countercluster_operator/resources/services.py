@@ -10,7 +10,8 @@ from countercluster_operator.resources.common import metadata
 
 
 def peers(cluster: Cluster) -> dict[str, Any]:
-    """Headless, with addresses of pods that are not ready: a node must be reachable before it is a member."""
+    """Headless, with addresses of pods that are not ready: a node must be reachable before it is a
+    member."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -19,23 +20,33 @@ def peers(cluster: Cluster) -> dict[str, Any]:
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
             "selector": names.selector(cluster.name, names.NODE),
-            "ports": [*_for_clients(cluster), _port("peer", names.PEER), _port("admin", names.ADMIN), _port("http", names.HTTP)],
+            "ports": [
+                *_for_clients(cluster),
+                _port("peer", names.PEER),
+                _port("admin", names.ADMIN),
+                _port("http", names.HTTP),
+            ],
         },
     }
 
 
 def clients(cluster: Cluster) -> dict[str, Any]:
-    """Every ready pod, which is every voter that can serve. The data path does not depend on the operator."""
+    """Every ready pod, which is every voter that can serve. The data path does not depend on the
+    operator."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(cluster, cluster.name, names.NODE),
-        "spec": {"selector": names.selector(cluster.name, names.NODE), "ports": _for_clients(cluster)},
+        "spec": {
+            "selector": names.selector(cluster.name, names.NODE),
+            "ports": _for_clients(cluster),
+        },
     }
 
 
 def _for_clients(cluster: Cluster) -> list[dict[str, Any]]:
-    """Nodes advertise themselves to clients in cluster mode by their names of the headless Service, with the port of that mode."""
+    """Nodes advertise themselves to clients in cluster mode by their names of the headless Service,
+    with the port of that mode."""
     ports = [_port("resp", names.RESP)]
     if cluster.spec.cluster_mode.enabled:
         ports.append(_port("cluster", names.CLUSTER_MODE))

@@ -1,5 +1,6 @@
-"""The pods of the nodes. Claims are never left to the StatefulSet: a deleted StatefulSet comes back and must find its data (claims.py). Parallel,
-because who may join is decided by Raft and not by the order of starting; OnDelete, because the operator rolls, leader last."""
+"""The pods of the nodes. Claims are never left to the StatefulSet: a deleted StatefulSet comes back
+and must find its data (claims.py). Parallel, because who may join is decided by Raft and not by the
+order of starting; OnDelete, because the operator rolls, leader last."""
 
 from __future__ import annotations
 
@@ -8,13 +9,19 @@ from typing import Any
 from countercluster_operator import names
 from countercluster_operator.model import Cluster, Settings
 from countercluster_operator.resources import secrets
-from countercluster_operator.resources.common import SOON_GONE, container_security, metadata, pod_security
+from countercluster_operator.resources.common import (
+    SOON_GONE,
+    container_security,
+    metadata,
+    pod_security,
+)
 
 DATA = "/data"
 
 
 def desired(cluster: Cluster, replicas: int, claim_size: str = "") -> dict[str, Any]:
-    """`claim_size`: what the StatefulSet's claim template says already, which cannot be changed; empty means that it is new."""
+    """`claim_size`: what the StatefulSet's claim template says already, which cannot be changed;
+    empty means that it is new."""
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
@@ -25,7 +32,10 @@ def desired(cluster: Cluster, replicas: int, claim_size: str = "") -> dict[str, 
             "podManagementPolicy": "Parallel",
             "updateStrategy": {"type": "OnDelete"},
             "revisionHistoryLimit": 3,
-            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+            "persistentVolumeClaimRetentionPolicy": {
+                "whenDeleted": "Retain",
+                "whenScaled": "Retain",
+            },
             "selector": {"matchLabels": names.selector(cluster.name, names.NODE)},
             "template": _template(cluster),
             "volumeClaimTemplates": [_claim(cluster, claim_size or cluster.spec.storage.size)],
@@ -41,8 +51,13 @@ def _template(cluster: Cluster) -> dict[str, Any]:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 30,
         "securityContext": pod_security(),
-        "topologySpreadConstraints": [_spread(cluster, **c) for c in extra.topology_spread_constraints or _EVENLY],
-        "tolerations": [*extra.tolerations, *(t for t in SOON_GONE if t["key"] not in {e.get("key") for e in extra.tolerations})],
+        "topologySpreadConstraints": [
+            _spread(cluster, **c) for c in extra.topology_spread_constraints or _EVENLY
+        ],
+        "tolerations": [
+            *extra.tolerations,
+            *(t for t in SOON_GONE if t["key"] not in {e.get("key") for e in extra.tolerations}),
+        ],
         "containers": [_container(cluster)],
     }
     if cluster.spec.tls.enabled:
@@ -62,13 +77,23 @@ def _template(cluster: Cluster) -> dict[str, Any]:
 
 
 _EVENLY: list[dict[str, Any]] = [{"topologyKey": "kubernetes.io/hostname"}]
-"""Machines only: a constraint over zones would make the scheduler leave out every machine that has no zone (see _affinity)."""
+"""Machines only: a constraint over zones would make the scheduler leave out every machine that has
+no zone (see _affinity)."""
 
 
 def _affinity(cluster: Cluster) -> dict[str, Any]:
     """Other zones are preferred where there are any."""
-    term = {"topologyKey": "topology.kubernetes.io/zone", "labelSelector": {"matchLabels": names.selector(cluster.name, names.NODE)}}
-    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}}
+    term = {
+        "topologyKey": "topology.kubernetes.io/zone",
+        "labelSelector": {"matchLabels": names.selector(cluster.name, names.NODE)},
+    }
+    return {
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 100, "podAffinityTerm": term}
+            ]
+        }
+    }
 
 
 def _spread(cluster: Cluster, **given: Any) -> dict[str, Any]:
@@ -88,27 +113,39 @@ def _container(cluster: Cluster) -> dict[str, Any]:
         "image": cluster.image,
         "imagePullPolicy": cluster.spec.image_pull_policy,
         "env": _environment(cluster),
-        "ports": [{"name": name, "containerPort": number, "protocol": "TCP"} for name, number in _ports(cluster).items()],
+        "ports": [
+            {"name": name, "containerPort": number, "protocol": "TCP"}
+            for name, number in _ports(cluster).items()
+        ],
         "resources": cluster.spec.resources,
         "securityContext": container_security(),
         "startupProbe": _probe(cluster, "/startupz", period=1, failures=300),
         "readinessProbe": _probe(cluster, "/readyz", period=1, failures=2),
         "livenessProbe": _probe(cluster, "/livez", period=10, failures=6),
-        "lifecycle": {"preStop": {"sleep": {"seconds": 2}}},  # until every proxy has heard that this pod is no endpoint any more
+        "lifecycle": {
+            "preStop": {"sleep": {"seconds": 2}}
+        },  # until every proxy has heard that this pod is no endpoint any more
         "volumeMounts": mounts,
     }
 
 
 def _ports(cluster: Cluster) -> dict[str, int]:
     cluster_mode = {"cluster": names.CLUSTER_MODE} if cluster.spec.cluster_mode.enabled else {}
-    return {"resp": names.RESP, **cluster_mode, "peer": names.PEER, "admin": names.ADMIN, "http": names.HTTP}
+    return {
+        "resp": names.RESP,
+        **cluster_mode,
+        "peer": names.PEER,
+        "admin": names.ADMIN,
+        "http": names.HTTP,
+    }
 
 
 def _environment(cluster: Cluster) -> list[dict[str, Any]]:
     settings = cluster.spec.settings
     peer = f"$(COUNTER_NAME).{names.peers_service(cluster.name)}.{cluster.namespace}.svc"
     values = {
-        "CLUSTER_ID": f"{cluster.namespace}/{cluster.name}",  # not the UID: volumes that were kept serve a cluster made anew
+        # not the UID: volumes that were kept serve a cluster made anew
+        "CLUSTER_ID": f"{cluster.namespace}/{cluster.name}",
         "DATA_DIR": f"{DATA}/node",
         "ADVERTISE_PEER": f"{peer}:{names.PEER}",
         "ADVERTISE_RESP": f"{peer}:{names.RESP}",
@@ -133,7 +170,9 @@ def _environment(cluster: Cluster) -> list[dict[str, Any]]:
     if cluster.spec.cluster_mode.enabled:
         values["CLUSTER_PORT"] = str(names.CLUSTER_MODE)
     if cluster.spec.cache.enabled:
-        values["CACHE"] = f"{names.cache_pods_service(cluster.name)}.{cluster.namespace}.svc:{names.REDIS}"
+        values["CACHE"] = (
+            f"{names.cache_pods_service(cluster.name)}.{cluster.namespace}.svc:{names.REDIS}"
+        )
         if cluster.spec.tls.enabled:
             values["CACHE_CA_FILE"] = f"{secrets.TLS}/ca.crt"
         if cluster.spec.auth.enabled:
@@ -148,12 +187,23 @@ def _environment(cluster: Cluster) -> list[dict[str, Any]]:
 
 def _probe(cluster: Cluster, path: str, *, period: int, failures: int) -> dict[str, Any]:
     scheme = "HTTPS" if cluster.spec.tls.enabled else "HTTP"
-    return {"httpGet": {"path": path, "port": "http", "scheme": scheme}, "periodSeconds": period, "timeoutSeconds": 3, "failureThreshold": failures}
+    return {
+        "httpGet": {"path": path, "port": "http", "scheme": scheme},
+        "periodSeconds": period,
+        "timeoutSeconds": 3,
+        "failureThreshold": failures,
+    }
 
 
 def _claim(cluster: Cluster, size: str) -> dict[str, Any]:
     storage = cluster.spec.storage
-    spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    spec: dict[str, Any] = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": size}},
+    }
     if storage.storage_class_name:
         spec["storageClassName"] = storage.storage_class_name
-    return {"metadata": {"name": "data", "labels": names.selector(cluster.name, names.NODE)}, "spec": spec}
+    return {
+        "metadata": {"name": "data", "labels": names.selector(cluster.name, names.NODE)},
+        "spec": spec,
+    }

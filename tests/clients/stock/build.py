@@ -1,7 +1,8 @@
-"""Makes the programs of the stock clients, with pinned versions of their packages, into the cache: `python -m tests.clients.stock.build`.
+"""Makes the programs of the stock clients, with pinned versions of their packages, into the cache:
+`python -m tests.clients.stock.build`.
 
-What is there is not made again, and needs no network. A folder of the cache is named after all that went into it.
-"""
+What is there is not made again, and needs no network. A folder of the cache is named after all that
+went into it."""
 
 from __future__ import annotations
 
@@ -39,12 +40,15 @@ class Kind:
     make: Callable[[Path], None]
 
     def made(self) -> Path:
-        """The folder with the built programs. Raises ToolMissing, or CalledProcessError when the packages cannot be had."""
+        """The folder with the built programs. Raises ToolMissing, or CalledProcessError when the
+        packages cannot be had."""
         for tool in self.tools:
             if shutil.which(tool) is None:
                 raise ToolMissing(f"{tool} is not installed")
         sources = sorted(path for path in (HERE / self.folder).iterdir() if path.is_file())
-        digest = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()[:16]
+        digest = hashlib.sha256(
+            b"".join(path.name.encode() + path.read_bytes() for path in sources)
+        ).hexdigest()[:16]
         target = cache() / f"{self.folder}-{digest}"
         if not target.exists():
             cache().mkdir(parents=True, exist_ok=True)
@@ -61,9 +65,20 @@ class Kind:
 
 
 def _run(place: Path, *command: str) -> None:
-    done = subprocess.run(command, cwd=place, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    done = subprocess.run(
+        command,
+        cwd=place,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise RuntimeError(
+            f"{' '.join(command)} ended with "
+            f"{done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
 
 
 def _go(place: Path) -> None:
@@ -77,7 +92,16 @@ def _node(place: Path) -> None:
 def _jvm(place: Path) -> None:
     plugin = "org.apache.maven.plugins:maven-dependency-plugin:2.8:copy-dependencies"
     _run(place, "mvn", "-q", "-B", plugin, "-DoutputDirectory=jars")
-    _run(place, "javac", "-Xlint:-deprecation", "-d", "classes", "-cp", "jars/*", *(path.name for path in sorted(place.glob("*.java"))))
+    _run(
+        place,
+        "javac",
+        "-Xlint:-deprecation",
+        "-d",
+        "classes",
+        "-cp",
+        "jars/*",
+        *(path.name for path in sorted(place.glob("*.java"))),
+    )
 
 
 GO = Kind("go", ("go",), _go)
@@ -107,14 +131,23 @@ def _pinned(file: str, pattern: str) -> str:
 
 
 _NODE_PACKAGES = json.loads((HERE / "node/package.json").read_text())["dependencies"]
-_JAVA = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-cp", "{}/classes:{}/jars/*")
+_JAVA = (
+    "java",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-Xshare:auto",
+    "-cp",
+    "{}/classes:{}/jars/*",
+)
 
 
 def _redis_cli() -> str:
     """It comes with the machine."""
     if shutil.which("redis-cli") is None:
         return "not installed"
-    told = subprocess.run(["redis-cli", "--version"], capture_output=True, text=True, check=True, timeout=10).stdout
+    told = subprocess.run(
+        ["redis-cli", "--version"], capture_output=True, text=True, check=True, timeout=10
+    ).stdout
     return told.split()[1]
 
 
@@ -125,8 +158,18 @@ CLIENTS = [
     Client("go-redis", _pinned("go/go.mod", r"go-redis/v9 v(\S+)"), GO, ("{}/program",)),
     Client("ioredis", _NODE_PACKAGES["ioredis"], NODE, ("node", "{}/ioredis.mjs")),
     Client("node-redis", _NODE_PACKAGES["redis"], NODE, ("node", "{}/node-redis.mjs")),
-    Client("Jedis", _pinned("jvm/pom.xml", r"<artifactId>jedis</artifactId><version>([^<]+)"), JVM, (*_JAVA, "JedisProgram")),
-    Client("Lettuce", _pinned("jvm/pom.xml", r"<artifactId>lettuce-core</artifactId><version>([^<]+)"), JVM, (*_JAVA, "LettuceProgram")),
+    Client(
+        "Jedis",
+        _pinned("jvm/pom.xml", r"<artifactId>jedis</artifactId><version>([^<]+)"),
+        JVM,
+        (*_JAVA, "JedisProgram"),
+    ),
+    Client(
+        "Lettuce",
+        _pinned("jvm/pom.xml", r"<artifactId>lettuce-core</artifactId><version>([^<]+)"),
+        JVM,
+        (*_JAVA, "LettuceProgram"),
+    ),
 ]
 
 

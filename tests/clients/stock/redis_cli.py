@@ -14,7 +14,9 @@ CLI = ["redis-cli", "-p", PORT]
 
 
 def cli(*words: str, stdin: str = "") -> list[str]:
-    return subprocess.run([*CLI, *words], input=stdin, capture_output=True, text=True, timeout=120, check=True).stdout.split("\n")
+    return subprocess.run(
+        [*CLI, *words], input=stdin, capture_output=True, text=True, timeout=120, check=True
+    ).stdout.split("\n")
 
 
 def basics() -> dict[str, str]:
@@ -23,19 +25,29 @@ def basics() -> dict[str, str]:
         "defaults": cli("incr", KEY + ":a")[0] == "1",
         "RESP2": cli("-2", "set", KEY + ":b", "2", "ex", "60")[0] == "OK",
         "RESP3": cli("-3", "set", KEY + ":b", "3", "ex", "60")[0] == "OK",
-        "pipeline": "errors: 0, replies: 100" in "".join(cli("--pipe", stdin=f"INCR {KEY}:p\r\n" * 100)),
+        "pipeline": "errors: 0, replies: 100"
+        in "".join(cli("--pipe", stdin=f"INCR {KEY}:p\r\n" * 100)),
         "MULTI": cli(stdin=f"MULTI\nINCRBY {KEY}:m 5\nDECR {KEY}:m\nEXEC\n")[3:5] == ["5", "4"],
         "WATCH": cli(stdin=f"WATCH {KEY}:m\nMULTI\nINCR {KEY}:m\nEXEC\n")[3:4] == ["5"],
-        "errors": "overflow" in " ".join(cli(stdin=f"SET {KEY}:e {most}\nINCR {KEY}:e\nDECR {KEY}:e\n")),
+        "errors": "overflow"
+        in " ".join(cli(stdin=f"SET {KEY}:e {most}\nINCR {KEY}:e\nDECR {KEY}:e\n")),
         "SCAN": len([line for line in cli("--scan", "--pattern", KEY + ":*") if line]) >= 4,
     }
-    return {"protocol": "RESP2", **{name: "ok" if good else "another answer" for name, good in checks.items()}}
+    return {
+        "protocol": "RESP2",
+        **{name: "ok" if good else "another answer" for name, good in checks.items()},
+    }
 
 
 def count() -> dict[str, object]:
     errors: collections.Counter[str] = collections.Counter()
     acknowledged, gap_s, last = 0, 0.0, time.monotonic()
-    loop = subprocess.Popen([*CLI, "-r", "-1", "-i", "0.005", "incr", KEY], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    loop = subprocess.Popen(
+        [*CLI, "-r", "-1", "-i", "0.005", "incr", KEY],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
     def end() -> None:
         sys.stdin.read()

@@ -1,4 +1,5 @@
-"""redis-py as people have it, blocking and not: see README.md. `redis_py.py blocking|asyncio PORT KEY [once]`."""
+"""redis-py as people have it, blocking and not: see README.md. `redis_py.py blocking|asyncio PORT
+KEY [once]`."""
 
 from __future__ import annotations
 
@@ -42,7 +43,16 @@ class Books:
             self.errors[f"{type(error).__name__}: {error}"] += 1
 
     def print(self) -> None:
-        print(json.dumps({"acknowledged": self.acknowledged, "errors": self.errors, "gap_ms": round(self.gap_s * 1000)}), flush=True)
+        print(
+            json.dumps(
+                {
+                    "acknowledged": self.acknowledged,
+                    "errors": self.errors,
+                    "gap_ms": round(self.gap_s * 1000),
+                }
+            ),
+            flush=True,
+        )
 
 
 def options(retry: Any = Retry) -> dict[str, Any]:
@@ -56,7 +66,9 @@ def basics(port: int, key: str) -> dict[str, str]:
     def check(name: str, work: Callable[[], Any], wanted: Any = None) -> None:
         try:
             told = work()
-            found[name] = "ok" if wanted is None or told == wanted else f"told {told!r} for {wanted!r}"
+            found[name] = (
+                "ok" if wanted is None or told == wanted else f"told {told!r} for {wanted!r}"
+            )
         except Exception as error:
             found[name] = f"{type(error).__name__}: {error}"
 
@@ -76,12 +88,18 @@ def basics(port: int, key: str) -> dict[str, str]:
 
     check("defaults", lambda: client.incr(key + ":a"), 1)
     hello = client.execute_command("HELLO")
-    found["protocol"] = f"RESP{hello[b'proto'] if isinstance(hello, dict) else hello[hello.index(b'proto') + 1]}"
+    found["protocol"] = (
+        f"RESP{hello[b'proto'] if isinstance(hello, dict) else hello[hello.index(b'proto') + 1]}"
+    )
     check("RESP2", lambda: redis.Redis(port=port, protocol=2).set(key + ":b", 2, ex=60), True)
     check("RESP3", lambda: redis.Redis(port=port, protocol=3).set(key + ":b", 3, ex=60), True)
     check("pipeline", lambda: pipeline(False), list(range(1, 101)))
     check("MULTI", lambda: pipeline(True), list(range(1, 101)))
-    check("WATCH", lambda: client.transaction(lambda pipe: pipe.multi() or pipe.incr(key + ":m"), key + ":m"), [1])
+    check(
+        "WATCH",
+        lambda: client.transaction(lambda pipe: pipe.multi() or pipe.incr(key + ":m"), key + ":m"),
+        [1],
+    )
     check("errors", overflow, 2**63 - 2)
     check("SCAN", lambda: sum(1 for _ in client.scan_iter(match=key + ":*")) >= 4, True)
     return found
@@ -92,17 +110,24 @@ async def basics_asyncio(port: int, key: str) -> dict[str, str]:
     found = {}
     for name, options in (("defaults", {}), ("RESP2", {"protocol": 2}), ("RESP3", {"protocol": 3})):
         async with redis.asyncio.Redis(port=port, **options) as client:
-            found[name] = "ok" if await client.incr(f"{key}:{name}") == 1 else "told another value than 1"
+            found[name] = (
+                "ok" if await client.incr(f"{key}:{name}") == 1 else "told another value than 1"
+            )
     async with redis.asyncio.Redis(port=port) as client:
         hello = await client.execute_command("HELLO")
-        found["protocol"] = f"RESP{hello[b'proto'] if isinstance(hello, dict) else hello[hello.index(b'proto') + 1]}"
+        proto = hello[b"proto"] if isinstance(hello, dict) else hello[hello.index(b"proto") + 1]
+        found["protocol"] = f"RESP{proto}"
         for name, transaction in (("pipeline", False), ("MULTI", True)):
             async with client.pipeline(transaction=transaction) as pipe:
                 for _ in range(100):
                     pipe.incr(f"{key}:{name}")
-                found[name] = "ok" if await pipe.execute() == list(range(1, 101)) else "out of order"
+                found[name] = (
+                    "ok" if await pipe.execute() == list(range(1, 101)) else "out of order"
+                )
         try:
-            told = await client.transaction(lambda pipe: pipe.multi() or pipe.incr(key + ":m"), key + ":m")
+            told = await client.transaction(
+                lambda pipe: pipe.multi() or pipe.incr(key + ":m"), key + ":m"
+            )
             found["WATCH"] = "ok" if told == [1] else f"told {told}"
         except redis.RedisError as error:
             found["WATCH"] = f"{type(error).__name__}: {error}"
@@ -111,8 +136,14 @@ async def basics_asyncio(port: int, key: str) -> dict[str, str]:
             await client.incr(key + ":e")
             found["errors"] = "no overflow was told"
         except redis.ResponseError:
-            found["errors"] = "ok" if await client.decr(key + ":e") == 2**63 - 2 else "told another value"
-        found["SCAN"] = "ok" if len([k async for k in client.scan_iter(match=key + ":*")]) >= 4 else "keys are missing"
+            found["errors"] = (
+                "ok" if await client.decr(key + ":e") == 2**63 - 2 else "told another value"
+            )
+        found["SCAN"] = (
+            "ok"
+            if len([k async for k in client.scan_iter(match=key + ":*")]) >= 4
+            else "keys are missing"
+        )
     return found
 
 
@@ -142,7 +173,11 @@ def blocking(port: int, key: str) -> None:
 async def asyncio_(port: int, key: str) -> None:
     print(json.dumps(await basics_asyncio(port, key)), flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    client, books, stop = redis.asyncio.Redis(port=port, **options(redis.asyncio.retry.Retry)), Books(), asyncio.Event()
+    client, books, stop = (
+        redis.asyncio.Redis(port=port, **options(redis.asyncio.retry.Retry)),
+        Books(),
+        asyncio.Event(),
+    )
 
     async def count() -> None:
         while not stop.is_set():

@@ -1,4 +1,5 @@
-"""`redis_py_slow.py blocking|asyncio slow|pool plain|cluster PORTS KEY TIMEOUT_MS [REMEDY]`: see README.md."""
+"""`redis_py_slow.py blocking|asyncio slow|pool plain|cluster PORTS KEY TIMEOUT_MS [REMEDY]`: see
+README.md."""
 
 from __future__ import annotations
 
@@ -41,7 +42,12 @@ def words(error: Exception | None) -> str:
 
 def line(start_s: float, told: str) -> None:
     """In one piece, as others write as well."""
-    print(f"{start_s * 1000:.0f} {(time.time() - start_s) * 1000:.0f} {told}".replace("\n", " ") + "\n", end="", flush=True)
+    print(
+        f"{start_s * 1000:.0f} {(time.time() - start_s) * 1000:.0f} {told}".replace("\n", " ")
+        + "\n",
+        end="",
+        flush=True,
+    )
 
 
 def blocking() -> None:
@@ -90,7 +96,10 @@ async def asyncio_() -> None:
     if WHERE == "cluster":
         await client.initialize()
     if WHAT == "slow":
-        print(json.dumps(collections.Counter(await asyncio.gather(*(one() for _ in range(WORKERS))))), flush=True)
+        print(
+            json.dumps(collections.Counter(await asyncio.gather(*(one() for _ in range(WORKERS))))),
+            flush=True,
+        )
         return
     workers = [asyncio.ensure_future(counts()) for _ in range(WORKERS)]
     await asyncio.to_thread(sys.stdin.read)

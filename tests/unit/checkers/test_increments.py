@@ -1,4 +1,5 @@
-"""The history checker refuses every known kind of wrong history, and agrees with a search through all orders."""
+"""The history checker refuses every known kind of wrong history, and agrees with a search through
+all orders."""
 
 from __future__ import annotations
 
@@ -36,18 +37,30 @@ RIGHT: dict[str, list[Operation]] = {
 WRONG: dict[str, tuple[str, list[Operation]]] = {
     "the same value told twice": ("doubled", [add(0, 1, 1), add(2, 3, 1)]),
     "one increment counted twice": ("lost", [add(0, 1, 1), add(2, 3, 3)]),
-    "an acknowledged increment is gone": ("out of order", [add(0, 1, 1), add(2, 3, 2), get(4, 5, 1)]),
-    "an acknowledged increment is gone and its value told again": ("doubled", [add(0, 1, 1), add(2, 3, 2), add(4, 5, 2)]),
+    "an acknowledged increment is gone": (
+        "out of order",
+        [add(0, 1, 1), add(2, 3, 2), get(4, 5, 1)],
+    ),
+    "an acknowledged increment is gone and its value told again": (
+        "doubled",
+        [add(0, 1, 1), add(2, 3, 2), add(4, 5, 2)],
+    ),
     "a stale read": ("out of order", [add(0, 1, 1), get(2, 3, 0)]),
     "two reads going backwards": ("out of order", [add(0, 9, 1), get(1, 2, 1), get(3, 4, 0)]),
     "a read of what nobody counted": ("lost", [get(0, 1, 1)]),
     "a read of what is counted later": ("out of order", [get(0, 1, 1), add(2, 3, 1)]),
     "one unknown increment executed twice": ("lost", [add(0, 1, None), get(2, 3, 2)]),
     "the unknown one began after its effect was seen": ("lost", [get(0, 1, 1), add(2, 3, None)]),
-    "the unknown one began after a higher place ended": ("lost", [add(0, 1, 1), add(0, 1, 3), add(2, 3, None)]),
+    "the unknown one began after a higher place ended": (
+        "lost",
+        [add(0, 1, 1), add(0, 1, 3), add(2, 3, None)],
+    ),
     "a value below the start": ("phantom", [add(0, 1, 0)]),
     "a read below the start": ("phantom", [get(0, 1, -1)]),
-    "the highest values are gone at the end": ("out of order", [*(add(n, n + 0.5, n + 1) for n in range(50)), get(60, 61, 48)]),
+    "the highest values are gone at the end": (
+        "out of order",
+        [*(add(n, n + 0.5, n + 1) for n in range(50)), get(60, 61, 48)],
+    ),
 }
 
 
@@ -74,15 +87,22 @@ def test_the_counter_may_have_started_anywhere() -> None:
 
 
 def test_the_evidence_names_the_operations() -> None:
-    assert "get -> 0 [2.000000 .. 3.000000] began after add -> 1 [0.000000 .. 1.000000] had ended" in str(check([add(0, 1, 1), get(2, 3, 0)]))
+    assert (
+        "get -> 0 [2.000000 .. 3.000000] began after add -> 1 [0.000000 .. 1.000000] had ended"
+        in str(check([add(0, 1, 1), get(2, 3, 0)]))
+    )
 
 
 def test_a_result_of_the_load_generator_can_be_checked() -> None:
-    assert check(from_load([["add", 0.0, 0.1, 1], ["add", 0.0, 0.2, None], ["get", 0.3, 0.4, 2]])) is None
+    assert (
+        check(from_load([["add", 0.0, 0.1, 1], ["add", 0.0, 0.2, None], ["get", 0.3, 0.4, 2]]))
+        is None
+    )
 
 
 def _search(history: Sequence[Operation], value: int = 0) -> bool:
-    """All orders that time allows, one after the other: the definition itself, in exponential time."""
+    """All orders that time allows, one after the other: the definition itself, in exponential
+    time."""
     if all(operation.value is None for operation in history):
         return True
     horizon = min(operation.end for operation in history if operation.value is not None)
@@ -103,7 +123,8 @@ _KINDS: list[Literal["add", "get"]] = ["add", "add", "get"]
 
 @st.composite
 def _histories(draw: st.DrawFn) -> list[Operation]:
-    """Mostly near the truth: executed in some order at some moments, then at most two things told wrongly."""
+    """Mostly near the truth: executed in some order at some moments, then at most two things told
+    wrongly."""
     count = draw(st.integers(1, 6))
     value, moment, history = 0, 0, []
     for _ in range(count):
@@ -117,20 +138,29 @@ def _histories(draw: st.DrawFn) -> list[Operation]:
         position = draw(st.integers(0, count - 1))
         told = history[position]
         if told.value is not None:
-            history[position] = Operation(told.kind, told.start, told.end, told.value + draw(st.integers(-1, 1)))
+            history[position] = Operation(
+                told.kind, told.start, told.end, told.value + draw(st.integers(-1, 1))
+            )
     return draw(st.permutations(history))
 
 
 @settings(max_examples=1500, deadline=None)
 @given(_histories())
 def test_the_checker_agrees_with_a_search_through_all_orders(history: list[Operation]) -> None:
-    assert (check(history) is None) == _search(history), f"{[str(o) for o in history]}: {check(history)}"
+    assert (check(history) is None) == _search(history), (
+        f"{[str(o) for o in history]}: {check(history)}"
+    )
 
 
 def test_one_missing_among_a_hundred_thousand_is_found_in_a_moment() -> None:
     chance = random.Random(1)
     history = [
-        add(moment - 20 * chance.random(), moment + 20 * chance.random(), None if chance.random() < 0.02 else moment + 1) for moment in range(100_000)
+        add(
+            moment - 20 * chance.random(),
+            moment + 20 * chance.random(),
+            None if chance.random() < 0.02 else moment + 1,
+        )
+        for moment in range(100_000)
     ]
     chance.shuffle(history)
     start = time.monotonic()

@@ -1,4 +1,5 @@
-"""The checker is checked: histories known to be right and known to be wrong, and against trying every order."""
+"""The checker is checked: histories known to be right and known to be wrong, and against trying
+every order."""
 
 from __future__ import annotations
 
@@ -30,7 +31,11 @@ RIGHT = {
     "an unknown increment that never happened": [incr(0, UNKNOWN), get(5, 6, None)],
     "an unknown increment that happened late": [incr(0, UNKNOWN), get(1, 2, None), get(3, 4, 1)],
     "deleted and counted anew": [incr(0, 1, 1), Call("getdel", (), 1, 2, 3), incr(4, 5, 1)],
-    "one of two creates": [Call("setnx", (7,), True, 0, 5), Call("setnx", (8,), False, 0, 5), get(6, 7, 7)],
+    "one of two creates": [
+        Call("setnx", (7,), True, 0, 5),
+        Call("setnx", (8,), False, 0, 5),
+        get(6, 7, 7),
+    ],
 }
 
 WRONG = {
@@ -42,7 +47,11 @@ WRONG = {
     "an unknown increment twice": [incr(0, UNKNOWN), get(1, 2, 1), get(3, 4, 2)],
     "an unknown increment that came and went": [incr(0, UNKNOWN), get(1, 2, 1), get(3, 4, None)],
     "two creates": [Call("setnx", (7,), True, 0, 5), Call("setnx", (8,), True, 0, 5)],
-    "deleted by two": [incr(0, 1, 3, by=3), Call("getdel", (), 3, 2, 5), Call("getdel", (), 3, 2, 5)],
+    "deleted by two": [
+        incr(0, 1, 3, by=3),
+        Call("getdel", (), 3, 2, 5),
+        Call("getdel", (), 3, 2, 5),
+    ],
     "seen before it began": [get(0, 1, 1), incr(2, 3, 1)],
 }
 
@@ -61,7 +70,9 @@ def by_all_orders(calls: list[Call]) -> bool:
     """The definition, word by word."""
     known = [c for c in calls if c.known]
     unknown = [c for c in calls if not c.known]
-    for extra in itertools.chain.from_iterable(itertools.combinations(unknown, n) for n in range(len(unknown) + 1)):
+    for extra in itertools.chain.from_iterable(
+        itertools.combinations(unknown, n) for n in range(len(unknown) + 1)
+    ):
         for order in itertools.permutations([*known, *extra]):
             if any(b.end < a.start for n, a in enumerate(order) for b in order[n + 1 :]):
                 continue
@@ -82,7 +93,14 @@ def test_it_agrees_with_trying_every_order() -> None:
         for _ in range(chance.randint(1, 5)):
             start = chance.uniform(0, 6)
             end = UNKNOWN if chance.random() < 0.15 else start + chance.uniform(0, 4)
-            calls.append(chance.choice([incr(start, end, chance.randint(1, 3)), get(start, end, chance.choice([None, 1, 2]))]))
+            calls.append(
+                chance.choice(
+                    [
+                        incr(start, end, chance.randint(1, 3)),
+                        get(start, end, chance.choice([None, 1, 2])),
+                    ]
+                )
+            )
         verdict = linearizable(calls)
         verdicts.append(verdict)
         assert verdict == by_all_orders(calls), calls

@@ -5,8 +5,8 @@
    waits for longer gets the reply.
 3. Any other reply is waited for, however long it takes, and takes no time of this clock.
 
-For one lane at a time. What real time does to a call: test_cancelled.py and the tests without a clock.
-"""
+For one lane at a time. What real time does to a call: test_cancelled.py and the tests without a
+clock."""
 
 from __future__ import annotations
 

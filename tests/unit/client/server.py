@@ -1,10 +1,10 @@
-"""A server of one counter per key that misbehaves at an exact moment: what the client meets once in a thousand failovers, on demand.
+"""A server of one counter per key that misbehaves at an exact moment: what the client meets once in
+a thousand failovers, on demand.
 
 Only for these tests. Clients against real nodes: tests/clients.
 
-Nothing here waits for a time: a late reply is withheld until the test lets it go. So what a test sees
-does not depend on how busy the machine is, as long as its client is patient (`PATIENT`).
-"""
+Nothing here waits for a time: a late reply is withheld until the test lets it go. So what a test
+sees does not depend on how busy the machine is, as long as its client is patient (`PATIENT`)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ from countercluster import Counters
 from tests.support.faces import Threaded
 
 Fault = str
-"""lose-request, lose-reply (the connection is cut before or after executing), late (the reply is withheld and the connection stays), forge N (it
-is executed, and N is added to the value as if others had done it), or an error line that is sent instead of executing."""
+"""lose-request, lose-reply (the connection is cut before or after executing), late (the reply is
+withheld and the connection stays), forge N (it is executed, and N is added to the value as if
+others had done it), or an error line that is sent instead of executing."""
 BOUND_S = 60.0
 PATIENT: dict[str, Any] = {"deadline_s": 100.0, "attempt_s": BOUND_S, "connect_s": BOUND_S}
 """An attempt ends by what the server does. A busy machine ends none."""
 PATIENT_FACES = pytest.mark.parametrize(
-    "face", [functools.partial(Counters, **PATIENT), functools.partial(Threaded, **PATIENT)], ids=["blocking", "asyncio"]
+    "face",
+    [functools.partial(Counters, **PATIENT), functools.partial(Threaded, **PATIENT)],
+    ids=["blocking", "asyncio"],
 )
 
 
@@ -64,7 +67,9 @@ class CountingServer:
         self.url = f"redis://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,14 +88,18 @@ class CountingServer:
     def settle(self, count: int) -> None:
         """Waits until so many requests are settled."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.settled >= count, BOUND_S), f"{self.settled} of {count} requests came"
+            assert self._changed.wait_for(lambda: self.settled >= count, BOUND_S), (
+                f"{self.settled} of {count} requests came"
+            )
 
     def release(self) -> None:
         """Sends every withheld reply, and waits until it was sent."""
         for reply in self.withheld:
             reply.set()
         with self._changed:
-            assert self._changed.wait_for(lambda: self._sent_late >= len(self.withheld), BOUND_S), "a late reply was not sent"
+            assert self._changed.wait_for(lambda: self._sent_late >= len(self.withheld), BOUND_S), (
+                "a late reply was not sent"
+            )
 
     def deal(self, words: tuple[bytes, ...], connection: socket.socket) -> bool:
         """Executes a request and answers it. False: the connection is to be cut."""
@@ -131,7 +140,9 @@ class CountingServer:
             self.received.append(words)
             if words[0] == b"MGET":
                 values = [self.values.get(key) for key in words[1:]]
-                return b"*%d\r\n" % len(values) + b"".join(b"$-1\r\n" if v is None else b"$%d\r\n%d\r\n" % (len(str(v)), v) for v in values)
+                return b"*%d\r\n" % len(values) + b"".join(
+                    b"$-1\r\n" if v is None else b"$%d\r\n%d\r\n" % (len(str(v)), v) for v in values
+                )
             fault = next(self.faults, "")
             if fault == "lose-request":
                 return None
@@ -161,7 +172,9 @@ class CountingServer:
         return b":%d\r\n" % self.values[words[1]]
 
 
-def _handler(server: CountingServer, connections: list[socket.socket]) -> type[socketserver.BaseRequestHandler]:
+def _handler(
+    server: CountingServer, connections: list[socket.socket]
+) -> type[socketserver.BaseRequestHandler]:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             connections.append(self.request)

@@ -85,7 +85,9 @@ def test_a_cancellation_that_comes_while_the_request_is_sent_is_not_lost() -> No
 def test_a_cancellation_that_comes_while_the_connection_is_made_is_not_lost() -> None:
     async def run(server: CountingServer) -> None:
         for turns in range(40):
-            async with AsyncCounters(server.url, connections=1, client_name="x", **PATIENT) as counters:
+            async with AsyncCounters(
+                server.url, connections=1, client_name="x", **PATIENT
+            ) as counters:
                 await cancelled_after(turns, counters)
 
     with CountingServer() as server:

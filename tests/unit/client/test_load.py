@@ -27,7 +27,9 @@ def test_the_books_balance_when_replies_are_lost(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(("change", "field"), [(-1, "lost"), (1, "doubled")])
-def test_a_lost_and_a_doubled_count_are_found(change: int, field: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lost_and_a_doubled_count_are_found(
+    change: int, field: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with CountingServer(*[""] * 30, f"forge {change}") as server:
         assert load.main(["--url", server.url, *COMMON, "--count", "60"]) == load.UNBALANCED
     assert json.loads(capsys.readouterr().out)[field] == 1
@@ -61,14 +63,29 @@ def test_plain_increments_leave_unknown_outcomes_and_the_books_allow_for_them(
 ) -> None:
     monkeypatch.setattr(load, "Counters", functools.partial(Counters, attempt_s=BOUND_S))
     with CountingServer("lose-reply", "lose-request") as server:
-        assert load.main(["--url", server.url, *COMMON, "--count", "50", "--plain"]) == load.BALANCED
+        assert (
+            load.main(["--url", server.url, *COMMON, "--count", "50", "--plain"]) == load.BALANCED
+        )
     result = json.loads(capsys.readouterr().out)
     assert (result["acknowledged"], result["unknown"], result["delta"]) == (48, 2, 49)
 
 
-def test_the_pace_is_kept_and_a_silence_does_not_make_up_for_itself(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pace_is_kept_and_a_silence_does_not_make_up_for_itself(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with CountingServer(*[""] * 40, *["LOADING no leader"] * 4) as server:
-        words = ["--url", server.url, "--quiet", "--json", "--connections", "1", "--seconds", "0.5", "--rate", "200"]
+        words = [
+            "--url",
+            server.url,
+            "--quiet",
+            "--json",
+            "--connections",
+            "1",
+            "--seconds",
+            "0.5",
+            "--rate",
+            "200",
+        ]
         assert load.main(words) == load.BALANCED
     assert json.loads(capsys.readouterr().out)["acknowledged"] <= 101
 
@@ -76,7 +93,12 @@ def test_the_pace_is_kept_and_a_silence_does_not_make_up_for_itself(capsys: pyte
 def test_a_silence_is_in_the_result(capsys: pytest.CaptureFixture[str]) -> None:
     """The pauses between five attempts are 0.15 s at least; a busy machine makes them longer."""
     with CountingServer(*[""] * 20, *["LOADING no leader"] * 4) as server:
-        assert load.main(["--url", server.url, "--quiet", "--json", "--connections", "1", "--count", "40"]) == load.BALANCED
+        assert (
+            load.main(
+                ["--url", server.url, "--quiet", "--json", "--connections", "1", "--count", "40"]
+            )
+            == load.BALANCED
+        )
     result = json.loads(capsys.readouterr().out)
     assert 0.1 < result["gap"]["lengthSeconds"] <= result["seconds"]
 
@@ -100,7 +122,9 @@ def test_the_history_has_every_operation(capsys: pytest.CaptureFixture[str]) -> 
     assert all(start <= end for _, start, end, _ in history)
 
 
-def test_a_counter_that_cannot_be_read_is_not_called_balanced(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_counter_that_cannot_be_read_is_not_called_balanced(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with CountingServer() as server:
         url = server.url
     assert load.main(["--url", url, *COMMON, "--deadline", "0.2"]) == load.UNREADABLE

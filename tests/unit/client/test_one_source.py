@@ -1,4 +1,5 @@
-"""The blocking face of the client is what client/unasync.py makes of the asyncio one, and nothing in it was forgotten."""
+"""The blocking face of the client is what client/unasync.py makes of the asyncio one, and nothing
+in it was forgotten."""
 
 from __future__ import annotations
 
@@ -15,7 +16,13 @@ SYNC = ROOT / "client/countercluster/sync"
 
 
 def test_the_blocking_face_is_current() -> None:
-    done = subprocess.run([sys.executable, str(ROOT / "client/unasync.py"), "--check"], capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "client/unasync.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -28,6 +35,10 @@ def test_nothing_of_asyncio_is_left_in_the_blocking_face() -> None:
 def test_both_faces_have_the_same_calls() -> None:
     def calls(kind: type) -> dict[str, str]:
         found = inspect.getmembers(kind, inspect.isfunction)
-        return {name: str(inspect.signature(function)) for name, function in found if not name.startswith("_")}
+        return {
+            name: str(inspect.signature(function))
+            for name, function in found
+            if not name.startswith("_")
+        }
 
     assert calls(Counters) == calls(AsyncCounters)

@@ -1,5 +1,6 @@
-"""The state machine once more, as naive as can be: it keeps all that ever happened and looks through it for every answer. Nothing is shared with the
-real one but the numbers of operations and the limits."""
+"""The state machine once more, as naive as can be: it keeps all that ever happened and looks
+through it for every answer. Nothing is shared with the real one but the numbers of operations and
+the limits."""
 
 from __future__ import annotations
 
@@ -19,19 +20,35 @@ MAX_PRODUCERS = 2
 class Model:
     max_keys: int
     time_ms: int = 0
-    counters: dict[bytes, tuple[int, int | None]] = dataclasses.field(default_factory=dict)  # value, deadline
-    executed: dict[int, list[int]] = dataclasses.field(default_factory=dict)  # session → every number that was executed
-    heard: dict[int, int] = dataclasses.field(default_factory=dict)  # session → log time when it was last heard of
-    order: list[int] = dataclasses.field(default_factory=list)  # sessions, the one idle longest first
-    answers: dict[tuple[bytes, bytes], dict[int, Any]] = dataclasses.field(default_factory=dict)  # user and producer → every sequence → its answer
+    counters: dict[bytes, tuple[int, int | None]] = dataclasses.field(
+        default_factory=dict
+    )  # value, deadline
+    executed: dict[int, list[int]] = dataclasses.field(
+        default_factory=dict
+    )  # session → every number that was executed
+    heard: dict[int, int] = dataclasses.field(
+        default_factory=dict
+    )  # session → log time when it was last heard of
+    order: list[int] = dataclasses.field(
+        default_factory=list
+    )  # sessions, the one idle longest first
+    answers: dict[tuple[bytes, bytes], dict[int, Any]] = dataclasses.field(
+        default_factory=dict
+    )  # user and producer → every sequence → its answer
     seen: dict[tuple[bytes, bytes], int] = dataclasses.field(default_factory=dict)
-    limits: dict[bytes, tuple[int | None, int | None]] = dataclasses.field(default_factory=dict)  # user → counters, bytes
-    owners: dict[bytes, bytes] = dataclasses.field(default_factory=dict)  # key → user, as long as it is there
+    limits: dict[bytes, tuple[int | None, int | None]] = dataclasses.field(
+        default_factory=dict
+    )  # user → counters, bytes
+    owners: dict[bytes, bytes] = dataclasses.field(
+        default_factory=dict
+    )  # key → user, as long as it is there
     actor: bytes | None = None
 
     def pass_time(self, time_ms: int) -> None:
         self.time_ms = max(self.time_ms, time_ms)
-        self.counters = {k: (v, d) for k, (v, d) in self.counters.items() if d is None or d > self.time_ms}
+        self.counters = {
+            k: (v, d) for k, (v, d) in self.counters.items() if d is None or d > self.time_ms
+        }
         for session in [s for s in self.order if self.time_ms - self.heard[s] >= sessions.TTL_MS]:
             self._drop(session)
         for producer in [p for p, t in self.seen.items() if self.time_ms - t >= producers.TTL_MS]:
@@ -59,7 +76,7 @@ class Model:
             return OutcomeKind.EXECUTED
         return OutcomeKind.DUPLICATE if number <= last else OutcomeKind.GAP
 
-    # --- operations ---------------------------------------------------------------------------------------------------------
+    # --- operations -------------------------------------------------------------------------------
 
     def run(self, op: list[Any]) -> Any:
         op = [o.INCRBY, op, 1] if isinstance(op, bytes) else op
@@ -97,7 +114,10 @@ class Model:
                 return known[sequence]
             if sequence > max(known) + producers.MOST_AHEAD:
                 return "too far"
-        elif len(self.answers) + sum(user == producer[0] for user, _ in self.answers) >= 2 * MAX_PRODUCERS:
+        elif (
+            len(self.answers) + sum(user == producer[0] for user, _ in self.answers)
+            >= 2 * MAX_PRODUCERS
+        ):
             return "too many"
         self.seen[producer] = self.time_ms
         answers = self.answers.setdefault(producer, {})
@@ -105,7 +125,7 @@ class Model:
         answers[sequence] = self._as(producer[0], inner)
         return answers[sequence]
 
-    # --- users --------------------------------------------------------------------------------------
+    # --- users ------------------------------------------------------------------------------------
 
     def _as(self, user: bytes, inner: list[Any]) -> Any:
         self.actor = user if user in self.limits else None
@@ -124,7 +144,10 @@ class Model:
     def used(self, user: bytes) -> tuple[int, int]:
         mine = [key for key, owner in self.owners.items() if owner == user and key in self.counters]
         expiring = sum(self.counters[key][1] is not None for key in mine)
-        size = sum(weights.KEY + weights.OWNER + len(key) for key in mine) + weights.DEADLINE * expiring
+        size = (
+            sum(weights.KEY + weights.OWNER + len(key) for key in mine)
+            + weights.DEADLINE * expiring
+        )
         return len(mine), size
 
     def _past(self, key: bytes, expiry: bool) -> bool:
@@ -135,7 +158,9 @@ class Model:
         most_keys, most_bytes = self.limits[self.actor]
         new = key not in self.counters
         more = weights.KEY + weights.OWNER + len(key) if new else 0
-        if expiry and (new or (self.owners.get(key) == self.actor and self.counters[key][1] is None)):
+        if expiry and (
+            new or (self.owners.get(key) == self.actor and self.counters[key][1] is None)
+        ):
             more += weights.DEADLINE
         return (new and most_keys is not None and keys + 1 > most_keys) or (
             more > 0 and most_bytes is not None and size + more > most_bytes
@@ -171,7 +196,16 @@ class Model:
         if deadline is not None and deadline <= self.time_ms:
             del self.counters[key]
 
-    def _set(self, key: bytes, value: int, condition: int, expected: int, kind: int, ms: int, give_old: bool) -> Any:
+    def _set(
+        self,
+        key: bytes,
+        value: int,
+        condition: int,
+        expected: int,
+        kind: int,
+        ms: int,
+        give_old: bool,
+    ) -> Any:
         old, deadline = self.counters.get(key, (None, None))
         met = {
             o.ALWAYS: True,
@@ -226,7 +260,17 @@ class Model:
         self.counters[key] = (self.counters[key][0], None)
         return 1
 
-    def _increx(self, key: bytes, delta: int, low: int, high: int, saturate: bool, kind: int, ms: int, only_new: bool) -> Any:
+    def _increx(
+        self,
+        key: bytes,
+        delta: int,
+        low: int,
+        high: int,
+        saturate: bool,
+        kind: int,
+        ms: int,
+        only_new: bool,
+    ) -> Any:
         value, deadline = self.counters.get(key, (0, None))
         exact = value + delta
         if not low <= exact <= high:

@@ -33,7 +33,11 @@ def used(machine: Machine) -> dict[bytes, tuple[int, int]]:
 
 
 def refused(reply: Any, limit: bytes) -> bool:
-    return isinstance(reply, Failure) and reply.startswith(b"OOM user app ") and b"(limits.%s)" % limit in reply
+    return (
+        isinstance(reply, Failure)
+        and reply.startswith(b"OOM user app ")
+        and b"(limits.%s)" % limit in reply
+    )
 
 
 def owned(machine: Machine) -> dict[bytes, tuple[int, int]]:
@@ -43,7 +47,9 @@ def owned(machine: Machine) -> dict[bytes, tuple[int, int]]:
     found = dict.fromkeys(accounts.by_name, (0, 0))
     for key, number in accounts.owners.items():
         keys, size = found[names[number]]
-        more = weights.KEY + weights.OWNER + len(key) + weights.DEADLINE * (key in machine.deadlines)
+        more = (
+            weights.KEY + weights.OWNER + len(key) + weights.DEADLINE * (key in machine.deadlines)
+        )
         found[names[number]] = keys + 1, size + more
     assert accounts.owners.keys() <= machine.values.keys()
     return found
@@ -62,7 +68,9 @@ MAKING: list[Op] = [
 
 
 @pytest.mark.parametrize("op", MAKING)
-@pytest.mark.parametrize(("row", "limit"), [((b"app", 2, None), b"keys"), ((b"app", None, 2 * OWNED), b"bytes")])
+@pytest.mark.parametrize(
+    ("row", "limit"), [((b"app", 2, None), b"keys"), ((b"app", None, 2 * OWNED), b"bytes")]
+)
 def test_past_its_limit_a_user_makes_nothing_new_and_the_error_names_what(
     op: Op, row: LimitsRow, limit: bytes
 ) -> None:
@@ -74,7 +82,9 @@ def test_past_its_limit_a_user_makes_nothing_new_and_the_error_names_what(
     assert log.machine.values == {b"a": 1, b"b": 1}
     assert log.machine.deadlines == {}
     through_idmp = log.run(o.idmp_of(b"app", b"p", 1, op))[0]
-    assert refused(through_idmp, limit), "a producer has a user, too" if limit == b"keys" else through_idmp
+    assert refused(through_idmp, limit), (
+        "a producer has a user, too" if limit == b"keys" else through_idmp
+    )
 
 
 @pytest.mark.parametrize("op", MAKING)
@@ -89,8 +99,15 @@ def test_others_make_what_they_like(op: Op) -> None:
 def test_what_exists_goes_on_whoever_made_it_and_what_is_deleted_makes_room() -> None:
     log = limited((b"app", 2, None))
     log.run(b"foreign", *by(b"app", b"a", b"b"))
-    assert log.run(*by(b"app", b"a", b"foreign", [o.INCRBY, b"b", -5], set_(b"a", 9))) == [2, 2, -4, "OK"]
-    assert log.run([o.GET, b"a"], *by(b"app", [o.EXPIRE, b"a", o.EX_IN, 50, o.ALWAYS], [o.PERSIST, b"a"])) == [b"9", 1, 1]
+    assert log.run(*by(b"app", b"a", b"foreign", [o.INCRBY, b"b", -5], set_(b"a", 9))) == [
+        2,
+        2,
+        -4,
+        "OK",
+    ]
+    assert log.run(
+        [o.GET, b"a"], *by(b"app", [o.EXPIRE, b"a", o.EX_IN, 50, o.ALWAYS], [o.PERSIST, b"a"])
+    ) == [b"9", 1, 1]
     assert log.run(*by(b"app", [o.DEL, [b"foreign"]])) == [1]
     assert refused(log.run(*by(b"app", b"c"))[0], b"keys"), "that was not its own"
     assert log.run([o.DEL, [b"a"]], *by(b"app", b"c")) == [1, 1]
@@ -105,7 +122,11 @@ def test_an_expiry_is_paid_by_whom_the_counter_belongs_to() -> None:
     assert log.run(*by(b"app", [o.EXPIRE, b"a", o.EX_IN, 10, o.ALWAYS])) == [1]
     assert refused(log.run(*by(b"app", [o.EXPIRE, b"b", o.EX_IN, 10, o.ALWAYS]))[0], b"bytes")
     assert refused(log.run(*by(b"app", [o.GETEX, b"b", o.EX_IN, 10]))[0], b"bytes")
-    assert log.run(*by(b"app", [o.EXPIRE, b"a", o.EX_IN, 20, o.ALWAYS], [o.EXPIRE, b"o", o.EX_IN, 20, o.ALWAYS])) == [1, 1]
+    assert log.run(
+        *by(
+            b"app", [o.EXPIRE, b"a", o.EX_IN, 20, o.ALWAYS], [o.EXPIRE, b"o", o.EX_IN, 20, o.ALWAYS]
+        )
+    ) == [1, 1]
     assert used(log.machine)[b"other"] == (1, OWNED + weights.DEADLINE)
     log.tick(20)
     assert used(log.machine) == {b"app": (1, OWNED), b"other": (0, 0)}
@@ -129,7 +150,9 @@ def test_a_limit_is_changed_and_taken_away_while_its_user_is_at_it() -> None:
     assert log.run(*by(b"app", b"a")) == [2]
     log.append(batches.encode(UserLimits(((b"z", 1, None),))))
     assert log.run(*by(b"app", b"d")) == [1]
-    assert used(log.machine) == {b"app": (3, 3 * OWNED), b"z": (0, 0)}, "what was made without a limit is not counted"
+    assert used(log.machine) == {b"app": (3, 3 * OWNED), b"z": (0, 0)}, (
+        "what was made without a limit is not counted"
+    )
     log.append(batches.encode(UserLimits(((b"app", 4, None),))))
     assert log.run(*by(b"app", b"e")) == [1]
     assert refused(log.run(*by(b"app", b"f"))[0], b"keys")
@@ -139,7 +162,9 @@ def test_a_limit_is_changed_and_taken_away_while_its_user_is_at_it() -> None:
     assert log.machine.user_limits == ()
 
 
-def test_the_accounts_follow_from_the_contents_whatever_happened_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_accounts_follow_from_the_contents_whatever_happened_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("counter_node.counters.restore.PIECE", 7)
     monkeypatch.setattr("counter_node.counters.dump.PIECE", 7)
     rng = random.Random(5)
@@ -149,8 +174,10 @@ def test_the_accounts_follow_from_the_contents_whatever_happened_before(monkeypa
     for step in range(1_500):
         name = rng.choice(names)
         op = rng.choice([
-            name, [o.DEL, rng.sample(names, 3)], set_(name, 1, o.EX_IN, rng.randrange(-1, 60)), [o.PERSIST, name],
-            [o.EXPIRE, name, o.EX_IN, rng.randrange(-1, 60), o.ALWAYS], [o.MSET, [name, 1, b"x", 2], False],
+            name, [o.DEL, rng.sample(names, 3)], set_(name, 1, o.EX_IN, rng.randrange(-1, 60)),
+            [o.PERSIST, name],
+            [o.EXPIRE, name, o.EX_IN, rng.randrange(-1, 60), o.ALWAYS], [o.MSET, [name, 1, b"x", 2],
+            False],
             [o.MULTI, [name, [o.GETDEL, rng.choice(names)], rng.choice(names)]],
         ])  # fmt: skip
         log.run(*by(rng.choice([b"app", b"other", b"nobody"]), op))
@@ -177,9 +204,14 @@ def test_a_heavy_command_in_slices_is_paid_by_its_user_to_the_end() -> None:
     assert used(log.machine)[b"app"][0] == 9_000
     log.run(b"nobodys")
     assert used(log.machine)[b"app"][0] == 9_000
-    (told,) = log.run(*by(b"app", [o.MULTI, [b"m" + key for key in keys] + [[o.MSET, [b"q", 1], False]]]))
+    (told,) = log.run(
+        *by(b"app", [o.MULTI, [b"m" + key for key in keys] + [[o.MSET, [b"q", 1], False]]])
+    )
     assert told[-1] == "OK"
-    assert refused(log.run(*by(b"app", [o.MSET, [x for key in keys for x in (b"z" + key, 1)], False]))[0], b"keys")
+    assert refused(
+        log.run(*by(b"app", [o.MSET, [x for key in keys for x in (b"z" + key, 1)], False]))[0],
+        b"keys",
+    )
     assert log.run(*by(b"app", [o.DEL, keys])) == [9_000]
     assert used(log.machine)[b"app"] == (9_001, 9_000 * (OWNED + 6) + OWNED)
 
@@ -189,14 +221,19 @@ def test_the_producers_of_a_user_are_bounded_by_themselves() -> None:
     log = limited((b"app", None, room))
     log.run(b"k", o.idmp_of(b"app", b"p", 1, b"k"), o.idmp_of(b"app", b"q", 1, b"k"))
     reply = log.run(o.idmp_of(b"app", b"r", 1, b"k"))[0]
-    assert reply.startswith(b"OOM user app has producers of IDMP that take %d bytes and may have %d (limits.bytes)" % (room, room))
+    assert reply.startswith(
+        b"OOM user app has producers of IDMP that take %d bytes and may have %d (limits.bytes)"
+        % (room, room)
+    )
     assert log.run(o.idmp_of(b"other", b"r", 1, b"k")) == [4], "others go on"
     assert log.run(o.idmp_of(b"app", b"p", 1, b"k")) == [2], "an answer that is kept is given"
     assert log.run(*by(b"app", b"k")) == [5], "and without IDMP it goes on"
     log = limited((b"app", None, weights.PRODUCER + 20 * weights.SLOT))
     list_of: Op = [o.MULTI, [[o.GET, b"nothing"]] * 90]
     assert log.run(o.idmp_of(b"app", b"p", 1, list_of)) == [[None] * 90]
-    assert log.run(o.idmp_of(b"app", b"p", 1, list_of))[0].startswith(b"ERR sequence 1 was executed; its reply was too large")
+    assert log.run(o.idmp_of(b"app", b"p", 1, list_of))[0].startswith(
+        b"ERR sequence 1 was executed; its reply was too large"
+    )
 
 
 def test_limits_belong_to_their_level() -> None:
@@ -221,5 +258,10 @@ def test_a_full_disk_takes_the_deletions_of_a_user_with_a_limit() -> None:
 
 def test_a_snapshot_with_owners_is_never_larger_than_was_foreseen() -> None:
     log = limited((b"app", 10_000, None))
-    log.run(*by(b"app", *(set_(b"%d" % n * 7, (1 << 62) + n, o.EX_AT, (1 << 60) + n) for n in range(3_000))))
+    log.run(
+        *by(
+            b"app",
+            *(set_(b"%d" % n * 7, (1 << 62) + n, o.EX_AT, (1 << 60) + n) for n in range(3_000)),
+        )
+    )
     assert len(log.machine.snapshot()) <= log.machine.snapshot_bytes() + 1_000

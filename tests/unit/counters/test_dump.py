@@ -16,14 +16,40 @@ KEYS = st.sampled_from([b"%d" % n for n in range(12)])
 OPS = st.one_of(
     KEYS,
     st.tuples(st.just(o.INCRBY), KEYS, st.integers(-5, 5)),
-    st.tuples(st.just(o.SET), KEYS, st.integers(0, 9), st.just(o.ALWAYS), st.none(), st.just(o.EX_IN), st.integers(1, 40), st.just(False)),
+    st.tuples(
+        st.just(o.SET),
+        KEYS,
+        st.integers(0, 9),
+        st.just(o.ALWAYS),
+        st.none(),
+        st.just(o.EX_IN),
+        st.integers(1, 40),
+        st.just(False),
+    ),
     st.tuples(st.just(o.DEL), st.lists(KEYS, min_size=1, max_size=3)),
     st.tuples(st.just(o.EXPIRE), KEYS, st.just(o.EX_IN), st.integers(-1, 30), st.just(o.ALWAYS)),
     st.tuples(st.just(o.PERSIST), KEYS),
-    st.tuples(st.just(o.INCREX), KEYS, st.just(1), st.just(MIN), st.just(MAX), st.just(False), st.just(o.EX_IN), st.integers(1, 30), st.just(False)),
+    st.tuples(
+        st.just(o.INCREX),
+        KEYS,
+        st.just(1),
+        st.just(MIN),
+        st.just(MAX),
+        st.just(False),
+        st.just(o.EX_IN),
+        st.integers(1, 30),
+        st.just(False),
+    ),
     st.tuples(st.just(o.FLUSH)),
 )
-OPS = st.one_of(OPS, st.builds(o.as_user, st.sampled_from([b"u", b"v", b"nobody"]), OPS.map(lambda op: op if isinstance(op, bytes) else list(op))))
+OPS = st.one_of(
+    OPS,
+    st.builds(
+        o.as_user,
+        st.sampled_from([b"u", b"v", b"nobody"]),
+        OPS.map(lambda op: op if isinstance(op, bytes) else list(op)),
+    ),
+)
 JUMPS = st.builds(batches.Jump, st.integers(0, 1_200), st.booleans())
 EVENTS = st.lists(st.one_of(OPS, JUMPS, st.just("step"), st.integers(1, 25)), max_size=60)
 
@@ -38,7 +64,11 @@ class Log:
 
     def append(self, body: bytes) -> batches.Outcome:
         self.index += 1
-        return self.machine.apply(self.index, batches.stamp(self.time_ms, body), lambda session, number: batches.ops_of(body))
+        return self.machine.apply(
+            self.index,
+            batches.stamp(self.time_ms, body),
+            lambda session, number: batches.ops_of(body),
+        )
 
     def do(self, event: Any) -> None:
         if isinstance(event, batches.Jump):
@@ -48,7 +78,11 @@ class Log:
 
     def run(self, op: Any) -> None:
         self.number += 1
-        self.append(batches.encode_batch(self.session, self.number, [op if isinstance(op, bytes) else list(op)]))
+        self.append(
+            batches.encode_batch(
+                self.session, self.number, [op if isinstance(op, bytes) else list(op)]
+            )
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +113,9 @@ def test_the_bytes_are_those_of_the_moment(before: list[Any], events: list[Any])
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 65_535, 65_536])
-def test_maps_of_all_sizes_begin_as_msgpack_wants(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maps_of_all_sizes_begin_as_msgpack_wants(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dump, "PIECE", 5_000)
     monkeypatch.setattr(keyspace, "MOST_PER_BUCKET", 128)
     machine = Machine()
@@ -127,7 +163,11 @@ def test_increments_of_other_gateways_leave_the_dump_alone() -> None:
     log = Log()
     log.run(b"k")
     made = log.machine.dump()
-    log.machine.apply(99, batches.stamp(1_000, batches.encode_batch(log.session, 2, [b"k", b"k"])), lambda session, number: None)
+    log.machine.apply(
+        99,
+        batches.stamp(1_000, batches.encode_batch(log.session, 2, [b"k", b"k"])),
+        lambda session, number: None,
+    )
     assert log.machine.values == {b"k": 3}
     assert Machine.restore(made.finish()).values == {b"k": 1}
 

@@ -78,7 +78,9 @@ def test_a_page_does_not_depend_on_how_the_index_came_to_be() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 60)), max_size=300), st.integers(1, 9))
-def test_the_index_holds_the_keys_that_are_there(changes: list[tuple[bool, int]], count: int) -> None:
+def test_the_index_holds_the_keys_that_are_there(
+    changes: list[tuple[bool, int]], count: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keyspace, "MOST_PER_BUCKET", 2)
         state = State()
@@ -94,8 +96,11 @@ def test_the_index_holds_the_keys_that_are_there(changes: list[tuple[bool, int]]
     assert len(index._starts) == len(index.buckets)
 
 
-def test_nothing_that_a_client_asks_for_looks_at_more_than_a_few_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What once made the first SCAN of a million counters hold the loop for half a second. Counted in places computed, not in time."""
+def test_nothing_that_a_client_asks_for_looks_at_more_than_a_few_buckets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What once made the first SCAN of a million counters hold the loop for half a second. Counted
+    in places computed, not in time."""
     state = State()
     computed = 0
     crc32 = zlib.crc32
@@ -166,11 +171,16 @@ def test_flush_and_restore_leave_no_old_index() -> None:
 
 # As redis-server answers; test_differential.py asks it for many more.
 PATTERNS = [
-    (b"*", b"", True), (b"", b"", True), (b"", b"a", False), (b"a*", b"abc", True), (b"*c", b"abc", True), (b"a*c", b"abdc", True),
-    (b"a?c", b"abc", True), (b"a?c", b"ac", False), (b"[a-c]x", b"bx", True), (b"[c-a]x", b"bx", True), (b"[^a]x", b"ax", False),
-    (b"[^a]x", b"bx", True), (b"[!a]x", b"!x", True), (b"[!a]x", b"bx", False), (b"\\*", b"*", True), (b"\\*", b"a", False),
-    (b"[\\]]", b"]", True), (b"a[", b"a", False), (b"[abc", b"c", True), (b"a\nb?", b"a\nb\n", True), (b"*a*b*", b"xxaxxbxx", True),
-    (b"**a", b"ba", True), (b"a**", b"a", True), (b"[]", b"a", False), (b"[^]", b"a", True), (b"x\\", b"x\\", True), (b"[a-]", b"-", False),
+    (b"*", b"", True), (b"", b"", True), (b"", b"a", False), (b"a*", b"abc", True), (b"*c", b"abc",
+    True), (b"a*c", b"abdc", True),
+    (b"a?c", b"abc", True), (b"a?c", b"ac", False), (b"[a-c]x", b"bx", True), (b"[c-a]x", b"bx",
+    True), (b"[^a]x", b"ax", False),
+    (b"[^a]x", b"bx", True), (b"[!a]x", b"!x", True), (b"[!a]x", b"bx", False), (b"\\*", b"*",
+    True), (b"\\*", b"a", False),
+    (b"[\\]]", b"]", True), (b"a[", b"a", False), (b"[abc", b"c", True), (b"a\nb?", b"a\nb\n",
+    True), (b"*a*b*", b"xxaxxbxx", True),
+    (b"**a", b"ba", True), (b"a**", b"a", True), (b"[]", b"a", False), (b"[^]", b"a", True),
+    (b"x\\", b"x\\", True), (b"[a-]", b"-", False),
 ]  # fmt: skip
 
 
@@ -186,10 +196,19 @@ def test_every_pattern_can_be_compiled(pattern: bytes) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.binary(max_size=6).map(lambda b: bytes(b"**?[]^\\ab"[c % 9] for c in b)), max_size=6), st.binary(max_size=5))
-def test_one_of_several_patterns_matches_as_each_of_them_does(patterns: list[bytes], text: bytes) -> None:
+@given(
+    st.lists(
+        st.binary(max_size=6).map(lambda b: bytes(b"**?[]^\\ab"[c % 9] for c in b)), max_size=6
+    ),
+    st.binary(max_size=5),
+)
+def test_one_of_several_patterns_matches_as_each_of_them_does(
+    patterns: list[bytes], text: bytes
+) -> None:
     names = [bytes(b"*?[]^\\ab:"[c % 9] for c in text), *(p.rstrip(b"*") for p in patterns)]
-    assert [match_of(tuple(patterns))(name) for name in names] == [any(matching([name], p) for p in patterns) for name in names]
+    assert [match_of(tuple(patterns))(name) for name in names] == [
+        any(matching([name], p) for p in patterns) for name in names
+    ]
 
 
 def test_no_pattern_takes_for_ever() -> None:

@@ -1,4 +1,5 @@
-"""What may be in the replicated log in the middle of a rolling upgrade. With real nodes: tests/integration/test_levels.py."""
+"""What may be in the replicated log in the middle of a rolling upgrade. With real nodes:
+tests/integration/test_levels.py."""
 
 from __future__ import annotations
 
@@ -36,7 +37,10 @@ def newer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def old_cluster(knows: int) -> Snapshot:
-    return first_snapshot(Member(1, "n1", "n1:1", "n1:2", True), Machine(knows=min(knows, levels.LEVEL), history="c" * 16))
+    return first_snapshot(
+        Member(1, "n1", "n1:1", "n1:2", True),
+        Machine(knows=min(knows, levels.LEVEL), history="c" * 16),
+    )
 
 
 def replica(knows: int, start: Snapshot, limits: Limits | None = None) -> Alone:
@@ -79,8 +83,19 @@ def test_every_operation_belongs_to_a_level() -> None:
 @pytest.mark.usefixtures("newer")
 def test_the_level_of_what_holds_other_operations_is_theirs() -> None:
     new = [NEW, b"k"]
-    assert levels.level_of(b"k") == levels.level_of([o.GET, b"k"]) == levels.level_of([o.MULTI, [b"k"]]) == 1
-    for op in (new, [o.MULTI, [b"k", new]], o.idmp(b"p", 1, new), o.idmp(b"p", 1, [o.MULTI, [new]]), [o.EXEC_IF, b"w", [new]]):
+    assert (
+        levels.level_of(b"k")
+        == levels.level_of([o.GET, b"k"])
+        == levels.level_of([o.MULTI, [b"k"]])
+        == 1
+    )
+    for op in (
+        new,
+        [o.MULTI, [b"k", new]],
+        o.idmp(b"p", 1, new),
+        o.idmp(b"p", 1, [o.MULTI, [new]]),
+        [o.EXEC_IF, b"w", [new]],
+    ):
         assert levels.level_of(op) == NEXT
 
 
@@ -117,7 +132,10 @@ def test_the_level_waits_for_the_last_member() -> None:
 
 def test_a_node_that_is_too_old_stops_at_the_level_and_at_its_snapshot() -> None:
     old = Log(Machine(knows=1))
-    with pytest.raises(UnknownOperationError, match="the cluster is at level 2 and this version knows 1; upgrade this node"):
+    with pytest.raises(
+        UnknownOperationError,
+        match="the cluster is at level 2 and this version knows 1; upgrade this node",
+    ):
         old.append(batches.encode(Level(2)))
     with pytest.raises(SnapshotFormatError, match="at level 2; this version knows 1"):
         Machine.restore(Machine(knows=2).snapshot(), knows=1)
@@ -134,7 +152,9 @@ def test_a_level_never_sinks_and_is_in_the_snapshot() -> None:
 
 def test_an_operation_above_the_level_of_the_cluster_is_a_broken_invariant() -> None:
     log = Log(Machine.restore(Machine(knows=1).snapshot()))
-    with pytest.raises(AssertionError, match="the entry of limits is of level 2, and the cluster at 1"):
+    with pytest.raises(
+        AssertionError, match="the entry of limits is of level 2, and the cluster at 1"
+    ):
         log.append(batches.encode(Limits(5, 5)))
 
 

@@ -27,7 +27,11 @@ class Log:
 
     def append(self, body: bytes, own: list[Op] | None = None) -> Outcome:
         self.index += 1
-        return self.machine.apply(self.index, batches.stamp(self.time_ms, body), lambda session, number: own or batches.ops_of(body))
+        return self.machine.apply(
+            self.index,
+            batches.stamp(self.time_ms, body),
+            lambda session, number: own or batches.ops_of(body),
+        )
 
     def run(self, *ops: Op) -> list[Any]:
         self.number += 1
@@ -49,12 +53,16 @@ def set_(key: bytes, value: int, kind: int = o.EX_NONE, ms: int = 0) -> Op:
     return [o.SET, key, value, o.ALWAYS, 0, kind, ms, False]
 
 
-# --- batches ----------------------------------------------------------------------------------------------------------------
+# --- batches --------------------------------------------------------------------------------------
 
 
 def test_a_batch_is_executed_once_however_often_it_is_in_the_log(log: Log) -> None:
     body = batches.encode_batch(log.session, 1, [[o.INCRBY, b"k", 1]])
-    assert [log.append(body).kind for _ in range(3)] == [OutcomeKind.EXECUTED, OutcomeKind.DUPLICATE, OutcomeKind.DUPLICATE]
+    assert [log.append(body).kind for _ in range(3)] == [
+        OutcomeKind.EXECUTED,
+        OutcomeKind.DUPLICATE,
+        OutcomeKind.DUPLICATE,
+    ]
     assert log.machine.values == {b"k": 1}
 
 
@@ -69,7 +77,11 @@ def test_a_batch_that_comes_too_early_is_not_executed_and_not_remembered(log: Lo
 def test_a_session_that_is_not_known_is_never_made_by_its_batch(log: Log) -> None:
     for number in (0, 1, 2):
         outcome = log.append(batches.encode_batch(999, number, [[o.INCRBY, b"k", 1]]))
-        assert (outcome.kind, outcome.session, outcome.number) == (OutcomeKind.UNKNOWN_SESSION, 999, number)
+        assert (outcome.kind, outcome.session, outcome.number) == (
+            OutcomeKind.UNKNOWN_SESSION,
+            999,
+            number,
+        )
     assert log.machine.values == {}
 
 
@@ -82,23 +94,32 @@ def test_a_session_is_forgotten_after_an_hour_of_log_time(log: Log) -> None:
     assert log.machine.last_number(log.session) is None
 
 
-def test_the_session_idle_longest_makes_room_for_a_new_one(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_session_idle_longest_makes_room_for_a_new_one(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sessions, "MOST", 3)
     second, third = (log.append(batches.encode_open(n)).session for n in (2, 3))
     log.run([o.INCRBY, b"k", 1])  # the first session is now the freshest
     fourth = log.append(batches.encode_open(4)).session
-    known = [s for s in (log.session, second, third, fourth) if log.machine.last_number(s) is not None]
+    known = [
+        s for s in (log.session, second, third, fourth) if log.machine.last_number(s) is not None
+    ]
     assert known == [log.session, third, fourth]
 
 
 def test_replicas_agree_at_the_key_limit_whatever_reads_the_gateway_puts_between() -> None:
-    """The gateway runs its own list, the others what is in the log: where one looks at the limit, all must."""
+    """The gateway runs its own list, the others what is in the log: where one looks at the limit,
+    all must."""
     writes = [[o.INCRBY, b"%d" % n, 1] for n in range(5)]
     with_reads = [op for write in writes for op in (write, [o.DBSIZE])]
     machines = [Machine(max_keys=3), Machine(max_keys=3)]
     for machine, own in zip(machines, (with_reads, None), strict=True):
-        session = machine.apply(1, batches.stamp(1, batches.encode_open(1)), lambda s, n: None).session
-        machine.apply(2, batches.stamp(1, batches.encode_batch(session, 1, writes)), lambda s, n, own=own: own)
+        session = machine.apply(
+            1, batches.stamp(1, batches.encode_open(1)), lambda s, n: None
+        ).session
+        machine.apply(
+            2, batches.stamp(1, batches.encode_batch(session, 1, writes)), lambda s, n, own=own: own
+        )
     assert machines[0].values == machines[1].values == {b"0": 1, b"1": 1, b"2": 1}
     assert machines[0].checksum() == machines[1].checksum()
 
@@ -108,8 +129,20 @@ def test_the_limit_of_keys_is_named_and_is_part_of_the_state() -> None:
     assert log.run(set_(b"a", 1), set_(b"b", 1)) == [OK, OK]
     refused = Failure(b"OOM too many counters; at most 2")
     pairs = [o.MSET, [b"a", 5, b"c", 5], False]
-    assert log.run(set_(b"c", 1), [o.INCRBY, b"c", 1], [o.INCREX, b"c", 1, MIN, MAX, False, o.EX_KEEP, 0, False], pairs) == [refused] * 4
-    assert log.run([o.INCRBY, b"a", 1], set_(b"b", 7), [o.MSET, [b"a", 3, b"a", 4], False]) == [2, OK, OK]
+    assert (
+        log.run(
+            set_(b"c", 1),
+            [o.INCRBY, b"c", 1],
+            [o.INCREX, b"c", 1, MIN, MAX, False, o.EX_KEEP, 0, False],
+            pairs,
+        )
+        == [refused] * 4
+    )
+    assert log.run([o.INCRBY, b"a", 1], set_(b"b", 7), [o.MSET, [b"a", 3, b"a", 4], False]) == [
+        2,
+        OK,
+        OK,
+    ]
     copy = Log(Machine.restore(Log(Machine(max_keys=2)).machine.snapshot()))
     assert copy.run(set_(b"a", 1), set_(b"b", 1), set_(b"c", 1)) == [OK, OK, refused]
 
@@ -119,16 +152,20 @@ def test_an_operation_of_a_newer_version_stops_the_node_instead_of_being_skipped
         log.run([250, b"k"])
 
 
-# --- reads ------------------------------------------------------------------------------------------------------------------
+# --- reads ----------------------------------------------------------------------------------------
 
 
 def test_a_read_that_would_write_is_refused(log: Log) -> None:
-    for op in ([o.INCRBY, b"k", 1], [o.MULTI, [[o.GET, b"k"], [o.DEL, [b"k"]]]], [o.IDMP, b"p", 1, [o.GET, b"k"]]):
+    for op in (
+        [o.INCRBY, b"k", 1],
+        [o.MULTI, [[o.GET, b"k"], [o.DEL, [b"k"]]]],
+        [o.IDMP, b"p", 1, [o.GET, b"k"]],
+    ):
         with pytest.raises(ValueError, match="must go through the log"):
             log.machine.read([[o.GET, b"k"], op])
 
 
-# --- time -------------------------------------------------------------------------------------------------------------------
+# --- time -----------------------------------------------------------------------------------------
 
 
 def test_a_key_is_gone_at_its_deadline_and_not_before(log: Log) -> None:
@@ -167,7 +204,9 @@ def test_a_deadline_that_moves_again_and_again_needs_no_more_memory() -> None:
 
 def test_a_deadline_that_was_moved_counts_where_it_is_now(log: Log) -> None:
     log.run(set_(b"later", 1, o.EX_IN, 100), set_(b"sooner", 1, o.EX_IN, 300))
-    log.run([o.EXPIRE, b"later", o.EX_IN, 300, o.ALWAYS], [o.EXPIRE, b"sooner", o.EX_IN, 100, o.ALWAYS])
+    log.run(
+        [o.EXPIRE, b"later", o.EX_IN, 300, o.ALWAYS], [o.EXPIRE, b"sooner", o.EX_IN, 100, o.ALWAYS]
+    )
     log.tick(100)
     assert log.machine.values == {b"later": 1}
     log.tick(200)
@@ -182,12 +221,14 @@ def test_what_increx_refuses_keeps_its_deadline(log: Log) -> None:
 
 
 def test_a_key_that_lost_its_deadline_stays(log: Log) -> None:
-    log.run(set_(b"k", 1, o.EX_IN, 100), set_(b"l", 1, o.EX_IN, 100), [o.PERSIST, b"k"], set_(b"l", 2))
+    log.run(
+        set_(b"k", 1, o.EX_IN, 100), set_(b"l", 1, o.EX_IN, 100), [o.PERSIST, b"k"], set_(b"l", 2)
+    )
     log.tick(200)
     assert log.machine.values == {b"k": 1, b"l": 2}
 
 
-# --- arithmetic -------------------------------------------------------------------------------------------------------------
+# --- arithmetic -----------------------------------------------------------------------------------
 
 
 def increx(delta: int, low: int = MIN, high: int = MAX, saturate: bool = False, *more: Any) -> Op:
@@ -207,7 +248,12 @@ INCREX = [
     (MAX, increx(1), [MAX, 0], MAX),
     (MAX - 7, increx(10, saturate=True), [MAX, 7], MAX),
     (MIN + 7, increx(-10, saturate=True), [MIN, -7], MIN),
-    (MAX, increx(-5, high=MIN, saturate=True), Failure(b"ERR applied increment would overflow"), MAX),
+    (
+        MAX,
+        increx(-5, high=MIN, saturate=True),
+        Failure(b"ERR applied increment would overflow"),
+        MAX,
+    ),
     (None, increx(1, high=0), [0, 0], None),
     (None, increx(1, high=0, saturate=True), [0, 0], 0),
     (None, increx(1, low=5, saturate=True), [5, 5], 5),
@@ -219,7 +265,9 @@ INCREX = [
 
 
 @pytest.mark.parametrize(("before", "op", "reply", "after"), INCREX)
-def test_increx_keeps_to_its_bounds(log: Log, before: int | None, op: Op, reply: Any, after: int | None) -> None:
+def test_increx_keeps_to_its_bounds(
+    log: Log, before: int | None, op: Op, reply: Any, after: int | None
+) -> None:
     if before is not None:
         log.run(set_(b"k", before))
     assert log.run(op) == [reply]
@@ -231,17 +279,26 @@ def test_a_transaction_sees_its_own_writes_and_is_one_entry(log: Log) -> None:
     assert log.run(move) == [[-3, 3, [b"-3", b"3"]]]
 
 
-# --- snapshots --------------------------------------------------------------------------------------------------------------
+# --- snapshots ------------------------------------------------------------------------------------
 
 
 def test_a_restored_machine_goes_on_as_if_nothing_had_happened(log: Log) -> None:
-    log.run(set_(b"k", 1, o.EX_IN, 500), set_(b"l", 7), [o.IDMP, b"p", 1, [o.INCRBY, b"m", 5]], [o.IDMP, b"p", 2, set_(b"n", 1)])
+    log.run(
+        set_(b"k", 1, o.EX_IN, 500),
+        set_(b"l", 7),
+        [o.IDMP, b"p", 1, [o.INCRBY, b"m", 5]],
+        [o.IDMP, b"p", 2, set_(b"n", 1)],
+    )
     copy = Machine.restore(log.machine.snapshot())
     assert copy.checksum() == log.machine.checksum()
     body = batches.encode_batch(log.session, 1, [[o.INCRBY, b"l", 1]])
-    assert copy.apply(99, batches.stamp(1_000, body), lambda s, n: None).kind is OutcomeKind.DUPLICATE
+    assert (
+        copy.apply(99, batches.stamp(1_000, body), lambda s, n: None).kind is OutcomeKind.DUPLICATE
+    )
     again = [[o.IDMP, b"p", 1, [o.INCRBY, b"m", 5]], [o.IDMP, b"p", 2, set_(b"n", 1)]]
-    outcome = copy.apply(100, batches.stamp(1_500, batches.encode_batch(log.session, 2, again)), lambda s, n: again)
+    outcome = copy.apply(
+        100, batches.stamp(1_500, batches.encode_batch(log.session, 2, again)), lambda s, n: again
+    )
     assert outcome.replies == [5, OK]
     assert copy.values == {b"l": 7, b"m": 5, b"n": 1}
 
@@ -259,14 +316,19 @@ def test_a_snapshot_written_before_the_key_limit_was_in_it_can_be_read(log: Log)
     assert Machine.restore(msgspec.msgpack.encode(fields[:6])).checksum() == log.machine.checksum()
 
 
-# --- the cache --------------------------------------------------------------------------------------------------------------
+# --- the cache ------------------------------------------------------------------------------------
 
 
 def test_changed_keys_are_told_once_and_only_when_somebody_wants_to_know(log: Log) -> None:
     log.run(set_(b"before", 1))
     assert log.machine.take_dirty() == set()
     log.machine.track_dirty = True
-    log.run([o.INCRBY, b"new", 1], [o.INCRBY, b"new", 1], [o.INCREX, b"x", 5, MIN, 3, False, o.EX_KEEP, 0, False], set_(b"t", 1, o.EX_IN, 10))
+    log.run(
+        [o.INCRBY, b"new", 1],
+        [o.INCRBY, b"new", 1],
+        [o.INCREX, b"x", 5, MIN, 3, False, o.EX_KEEP, 0, False],
+        set_(b"t", 1, o.EX_IN, 10),
+    )
     assert log.machine.take_dirty() == {b"new", b"t"}
     assert log.machine.take_dirty() == set()
     log.tick(10)
@@ -275,11 +337,12 @@ def test_changed_keys_are_told_once_and_only_when_somebody_wants_to_know(log: Lo
     assert log.machine.take_dirty() == {b"before", b"new"}
 
 
-# --- speed ------------------------------------------------------------------------------------------------------------------
+# --- speed ----------------------------------------------------------------------------------------
 
 
 def test_an_increment_is_applied_in_about_a_microsecond(log: Log) -> None:
-    """0.3 µs on an idle core; the bound leaves room for a busy machine, and none for a second look at all keys."""
+    """0.3 µs on an idle core; the bound leaves room for a busy machine, and none for a second look
+    at all keys."""
     log.run(*[set_(b"key:%d" % n, 0) for n in range(100)])
     best = min(_apply_for_a_while(log) for _ in range(20))
     assert best < 3e-6
@@ -298,6 +361,9 @@ def test_increments_of_other_gateways_are_told_to_the_cache(log: Log) -> None:
     log.run(b"k")
     log.machine.track_dirty = True
     body = batches.encode_batch(log.session, 2, [b"k", b"k", b"l"])
-    assert log.machine.apply(99, batches.stamp(1_000, body), lambda session, number: None).replies == []
+    assert (
+        log.machine.apply(99, batches.stamp(1_000, body), lambda session, number: None).replies
+        == []
+    )
     assert log.machine.take_dirty() == {b"k", b"l"}
     assert log.machine.values == {b"k": 3, b"l": 1}

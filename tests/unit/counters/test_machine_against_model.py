@@ -1,6 +1,7 @@
 """Random logs, run by three replicas and a naive model: whatever happens, they agree.
 
-origin    goes by slices, and runs its own full lists, reads included, as the gateway that made the batch does
+origin    goes by slices, and runs its own full lists, reads included, as the gateway that made the
+          batch does
 replica   runs what is in the log
 restored  is replaced by its own snapshot again and again
 """
@@ -35,8 +36,10 @@ SIMPLE_WRITES = st.one_of(
     st.tuples(st.just(o.INCRBY), KEYS, NUMBERS),
     st.tuples(st.just(o.INCRBY), KEYS, st.integers(-3, 3)),
     st.builds(
-        lambda key, value, condition, expected, expiry, old: (o.SET, key, value, condition, expected, *expiry, old),
-        KEYS, NUMBERS, st.sampled_from([o.ALWAYS, o.IF_ABSENT, o.IF_PRESENT, o.IF_EQUAL, o.IF_NOT_EQUAL]), NUMBERS, EXPIRIES, st.booleans(),
+        lambda key, value, condition, expected, expiry, old: (o.SET, key, value, condition,
+        expected, *expiry, old),
+        KEYS, NUMBERS, st.sampled_from([o.ALWAYS, o.IF_ABSENT, o.IF_PRESENT, o.IF_EQUAL,
+        o.IF_NOT_EQUAL]), NUMBERS, EXPIRIES, st.booleans(),
     ),
     st.tuples(st.just(o.DEL), st.lists(KEYS, min_size=1, max_size=3)),
     st.builds(
@@ -46,7 +49,8 @@ SIMPLE_WRITES = st.one_of(
     ),
     st.tuples(st.just(o.PERSIST), KEYS),
     st.builds(
-        lambda key, delta, bounds, saturate, expiry, only_new: (o.INCREX, key, delta, min(bounds), max(bounds), saturate, *expiry, only_new),
+        lambda key, delta, bounds, saturate, expiry, only_new: (o.INCREX, key, delta, min(bounds),
+        max(bounds), saturate, *expiry, only_new),
         KEYS, NUMBERS, st.tuples(NUMBERS, NUMBERS), st.booleans(), EXPIRIES, st.booleans(),
     ),
     st.tuples(st.just(o.FLUSH)),
@@ -57,22 +61,37 @@ READS = st.one_of(
     st.tuples(st.just(o.TTL), KEYS, st.sampled_from([1, 1_000]), st.booleans()),
     st.tuples(st.just(o.DBSIZE)),
 )
-MULTIS = st.builds(lambda inner: (o.MULTI, [list(op) for op in inner]), st.lists(st.one_of(SIMPLE_WRITES, READS), min_size=1, max_size=4))
-SEQUENCES = st.one_of(st.integers(1, 6), st.sampled_from([1_024, 1_025, 1_026, 2_048, 2_050, 5_000, 80_000, 1 << 62]))
+MULTIS = st.builds(
+    lambda inner: (o.MULTI, [list(op) for op in inner]),
+    st.lists(st.one_of(SIMPLE_WRITES, READS), min_size=1, max_size=4),
+)
+SEQUENCES = st.one_of(
+    st.integers(1, 6), st.sampled_from([1_024, 1_025, 1_026, 2_048, 2_050, 5_000, 80_000, 1 << 62])
+)
 IDMPS = st.builds(
     lambda user, name, sequence, inner: (o.IDMP_OF, user, name, sequence, list(inner)),
-    st.sampled_from([b"u", b"u", b"w"]), st.sampled_from([b"p", b"q", b"r"]), SEQUENCES, st.one_of(SIMPLE_WRITES, MULTIS),
+    st.sampled_from([b"u", b"u", b"w"]), st.sampled_from([b"p", b"q", b"r"]), SEQUENCES,
+    st.one_of(SIMPLE_WRITES, MULTIS),
 )  # fmt: skip
 MINE = st.builds(
     lambda user, inner: (o.AS, user, inner if isinstance(inner, bytes) else list(inner)),
     st.sampled_from([b"u", b"v"]), st.one_of(SIMPLE_WRITES, MULTIS, KEYS),
 )  # fmt: skip
-LIMITS = st.fixed_dictionaries({  # of bytes only for who has no producers: the model does not weigh those
+# of bytes only for who has no producers: the model does not weigh those
+LIMITS = st.fixed_dictionaries({
     b"u": st.tuples(st.one_of(st.none(), st.integers(0, 3)), st.none()),
-    b"v": st.tuples(st.one_of(st.none(), st.integers(0, 3)), st.one_of(st.none(), st.integers(0, 900))),
+    b"v": st.tuples(st.one_of(st.none(), st.integers(0, 3)), st.one_of(st.none(), st.integers(0,
+    900))),
 })  # fmt: skip
 INCREMENTS = st.lists(KEYS, min_size=1, max_size=12)
-OPS = st.lists(st.one_of(SIMPLE_WRITES, SIMPLE_WRITES, READS, MULTIS, IDMPS, MINE).map(list), min_size=1, max_size=5) | INCREMENTS
+OPS = (
+    st.lists(
+        st.one_of(SIMPLE_WRITES, SIMPLE_WRITES, READS, MULTIS, IDMPS, MINE).map(list),
+        min_size=1,
+        max_size=5,
+    )
+    | INCREMENTS
+)
 
 
 def alike(told: Any, expected: Any) -> bool:
@@ -90,13 +109,19 @@ def alike(told: Any, expected: Any) -> bool:
 def visible(machine: Machine) -> dict[bytes, int]:
     """What clients can see: without what is due and not removed yet."""
     now = machine.time_ms
-    return {key: value for key, value in machine.values.items() if machine.deadlines.get(key, now + 1) > now}
+    return {
+        key: value
+        for key, value in machine.values.items()
+        if machine.deadlines.get(key, now + 1) > now
+    }
 
 
 class ReplicasAndModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.origin, self.replica, self.restored = (Machine(MAX_KEYS, max_producers=MAX_PRODUCERS) for _ in range(3))
+        self.origin, self.replica, self.restored = (
+            Machine(MAX_KEYS, max_producers=MAX_PRODUCERS) for _ in range(3)
+        )
         self.origin.track_dirty = True
         self.cache: dict[bytes, int] = {}
         self.model = Model(MAX_KEYS)
@@ -125,22 +150,31 @@ class ReplicasAndModel(RuleBasedStateMachine):
             self.replica.apply(self.index, entry, lambda s, n: None),
             self.restored.apply(self.index, entry, lambda s, n: None),
         ]
-        assert bool(asked) == (outcomes[0].kind is OutcomeKind.EXECUTED), "substitute is asked for executed batches only"
+        assert bool(asked) == (outcomes[0].kind is OutcomeKind.EXECUTED), (
+            "substitute is asked for executed batches only"
+        )
         assert outcomes[0].kind is outcomes[1].kind is outcomes[2].kind
-        assert outcomes[1].replies == outcomes[2].replies == [], "replies are for the batch's own gateway"
+        assert outcomes[1].replies == outcomes[2].replies == [], (
+            "replies are for the batch's own gateway"
+        )
         self.model.pass_time(self.clock_ms)
         return outcomes
 
     @rule()
     def open_session(self) -> None:
         outcomes = self._append(batches.encode_open(77), None)
-        assert (outcomes[0].kind, outcomes[0].session, outcomes[0].nonce) == (OutcomeKind.SESSION_OPENED, self.index, 77)
+        assert (outcomes[0].kind, outcomes[0].session, outcomes[0].nonce) == (
+            OutcomeKind.SESSION_OPENED,
+            self.index,
+            77,
+        )
         self.model.open(self.index)
         self.next_number[self.index] = 1
 
     @rule(data=st.data(), ops=OPS, off_by=st.sampled_from([0, 0, 0, 0, 0, 0, -1, -1, -2, 1, 5]))
     def batch(self, data: st.DataObject, ops: list[Any], off_by: int) -> None:
-        """Mostly the next of its session; sometimes one that was executed, that comes too early, or whose session is gone."""
+        """Mostly the next of its session; sometimes one that was executed, that comes too early, or
+        whose session is gone."""
         session = data.draw(st.sampled_from(sorted(self.next_number)))
         number = max(1, self.next_number[session] + off_by)
         writes = [op for op in ops if o.is_write(op)]
@@ -152,7 +186,9 @@ class ReplicasAndModel(RuleBasedStateMachine):
             return
         self.next_number[session] += 1
         expected = [self.model.run(op) for op in ops]
-        assert all(map(alike, outcomes[0].replies, expected)), f"{outcomes[0].replies} instead of {expected}"
+        assert all(map(alike, outcomes[0].replies, expected)), (
+            f"{outcomes[0].replies} instead of {expected}"
+        )
 
     @rule(users=LIMITS)
     def limit_users(self, users: dict[bytes, tuple[int | None, int | None]]) -> None:
@@ -161,7 +197,13 @@ class ReplicasAndModel(RuleBasedStateMachine):
         self.model.limits = {name: (keys, size) for name, keys, size in rows}
         assert self.origin.user_limits == self.restored.user_limits == rows
 
-    @rule(ms=st.one_of(st.integers(0, 40), st.sampled_from([10, 20]), st.sampled_from([1_000, 3_599_999, 3_600_000, 86_400_000])))
+    @rule(
+        ms=st.one_of(
+            st.integers(0, 40),
+            st.sampled_from([10, 20]),
+            st.sampled_from([1_000, 3_599_999, 3_600_000, 86_400_000]),
+        )
+    )
     def time_passes(self, ms: int) -> None:
         self.clock_ms += ms
         self._append(batches.encode_tick(), None)
@@ -224,7 +266,9 @@ class ReplicasAndModel(RuleBasedStateMachine):
                 self.cache[key] = now[key]
             else:
                 self.cache.pop(key, None)
-        gone = self.origin.values.keys() - now.keys()  # due: these expire in the cache by themselves
+        gone = (
+            self.origin.values.keys() - now.keys()
+        )  # due: these expire in the cache by themselves
         assert {key: value for key, value in self.cache.items() if key not in gone} == now
 
 
@@ -242,6 +286,9 @@ def small_tables() -> Any:
 
 
 ReplicasAndModel.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=200,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 TestReplicasAndModel = pytest.mark.usefixtures("small_tables")(ReplicasAndModel.TestCase)

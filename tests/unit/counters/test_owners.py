@@ -52,7 +52,10 @@ def test_a_sequence_far_ahead_is_refused_and_uses_nothing_up() -> None:
     log = Log()
     log.run(of(b"u", 1))
     for far in (2 + MOST_AHEAD, 9 * 10**18):
-        assert fails(log.run(of(b"u", far))[0], b"is more than 65536 ahead of the newest, 1; it was not executed")
+        assert fails(
+            log.run(of(b"u", far))[0],
+            b"is more than 65536 ahead of the newest, 1; it was not executed",
+        )
     assert log.run(of(b"u", 2), of(b"u", 1)) == [2, 1]
     assert log.run(of(b"u", 2 + MOST_AHEAD)) == [3]
 
@@ -61,13 +64,23 @@ def test_however_many_one_user_makes_up_there_is_room_for_another() -> None:
     log = Log(Machine(max_producers=10))
     mine = [log.run(of(b"mallory", 1, b"%d" % n))[0] for n in range(15)]
     assert mine[:10] == list(range(1, 11))
-    assert all(fails(reply, b"OOM too many producers of this user: 10, and 10 of all users (max_producers is 10)") for reply in mine[10:])
+    assert all(
+        fails(
+            reply,
+            b"OOM too many producers of this user: 10, and 10 of all users (max_producers is 10)",
+        )
+        for reply in mine[10:]
+    )
     assert [log.run(of(b"ann", 1, b"%d" % n))[0] for n in range(5)] == [11, 12, 13, 14, 15]
-    assert fails(log.run(of(b"ann", 1, b"more"))[0], b"OOM too many producers of this user: 5, and 15 of all")
+    assert fails(
+        log.run(of(b"ann", 1, b"more"))[0], b"OOM too many producers of this user: 5, and 15 of all"
+    )
     assert log.run(of(b"eve", 1)) == [16], "and for the next"
 
 
-def test_remembered_sequences_and_answers_cost_the_user_who_made_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remembered_sequences_and_answers_cost_the_user_who_made_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(producers, "MOST_SLOTS", 40)
     monkeypatch.setattr(producers, "MOST_OTHER_BYTES", 600)
     log = Log()
@@ -75,11 +88,17 @@ def test_remembered_sequences_and_answers_cost_the_user_who_made_them(monkeypatc
     told = [log.run(of(b"mallory", n, inner=list_of))[0] for n in range(1, 60)]
     assert isinstance(told[38], list)
     assert fails(told[39], b"OOM too many remembered requests")
-    assert log.run(of(b"ann", 1, inner=list_of)) == log.run(of(b"ann", 1, inner=list_of)), "its answer is kept"
-    assert fails(log.run(of(b"mallory", 30, inner=list_of))[0], b"its reply was too large to be kept")
+    assert log.run(of(b"ann", 1, inner=list_of)) == log.run(of(b"ann", 1, inner=list_of)), (
+        "its answer is kept"
+    )
+    assert fails(
+        log.run(of(b"mallory", 30, inner=list_of))[0], b"its reply was too large to be kept"
+    )
 
 
-def test_producers_are_forgotten_in_slices_and_not_known_before_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_producers_are_forgotten_in_slices_and_not_known_before_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("counter_node.counters.machine.EVICTED", 3)
     log = Log()
     log.run(*(of(b"u", 1, b"%d" % n) for n in range(10)), of(b"u", 2, b"9"))
@@ -97,7 +116,9 @@ def test_the_shares_of_users_are_in_a_snapshot() -> None:
     log.run(*(of(user, 1, b"%d" % n) for user in (b"a", b"b") for n in range(2)))
     copy = Machine.restore(log.machine.snapshot())
     assert copy.snapshot() == log.machine.snapshot()
-    shares = {user: (share.producers, share.slots) for user, share in copy._producers._shares.items()}
+    shares = {
+        user: (share.producers, share.slots) for user, share in copy._producers._shares.items()
+    }
     assert shares == {b"a": (2, 4), b"b": (2, 4)}
     assert copy._producers._all.producers == 4
 
@@ -116,7 +137,8 @@ def test_a_dump_has_the_producers_of_its_moment(monkeypatch: pytest.MonkeyPatch)
     expected = log.machine.snapshot()
     dump = log.machine.dump()
     changes = [
-        [of(b"u", 2, b"%d" % n) for n in range(12)], [of(b"new", 1)], [of(b"u", 1, b"old")], [o.idmp(b"older", 1, b"k")], [of(b"u", 3, b"0")],
+        [of(b"u", 2, b"%d" % n) for n in range(12)], [of(b"new", 1)], [of(b"u", 1, b"old")],
+        [o.idmp(b"older", 1, b"k")], [of(b"u", 3, b"0")],
     ]  # fmt: skip
     for change in changes:
         dump.step()

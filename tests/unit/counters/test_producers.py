@@ -39,7 +39,21 @@ def test_a_repeated_request_gets_the_first_answer() -> None:
     assert producer.executed == [1, 2]
 
 
-@pytest.mark.parametrize("reply", [0, -(2**63), 2**63 - 1, OK, Simple("PONG"), b"7", [3, -1], [OK, [b"1", None]], Failure(b"ERR no"), {b"a": 1}])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        0,
+        -(2**63),
+        2**63 - 1,
+        OK,
+        Simple("PONG"),
+        b"7",
+        [3, -1],
+        [OK, [b"1", None]],
+        Failure(b"ERR no"),
+        {b"a": 1},
+    ],
+)
 def test_every_kind_of_answer_is_given_again_as_it_was(reply: Any) -> None:
     producer = Counted()
     producer.send(1, reply=reply)
@@ -72,8 +86,20 @@ def test_sequences_may_come_in_any_order_within_the_window() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.one_of(st.integers(1, 8), st.integers(1_000, 1_040), st.integers(2_040, 2_060), st.integers(1, 2**63 - 1)), max_size=60))
-def test_nothing_is_executed_twice_and_nothing_in_the_window_is_refused(sequences: list[int]) -> None:
+@given(
+    st.lists(
+        st.one_of(
+            st.integers(1, 8),
+            st.integers(1_000, 1_040),
+            st.integers(2_040, 2_060),
+            st.integers(1, 2**63 - 1),
+        ),
+        max_size=60,
+    )
+)
+def test_nothing_is_executed_twice_and_nothing_in_the_window_is_refused(
+    sequences: list[int],
+) -> None:
     producer = Counted()
     first: dict[int, Any] = {}
     producer.send(1)
@@ -138,7 +164,9 @@ def test_a_large_answer_is_not_kept_but_its_request_counts_once() -> None:
     producer = Counted()
     large = [b"x" * LARGEST_REPLY]
     assert producer.send(1, reply=large) == large
-    assert producer.send(1, reply=large) == Failure(b"ERR sequence 1 was executed; its reply was too large to be kept")
+    assert producer.send(1, reply=large) == Failure(
+        b"ERR sequence 1 was executed; its reply was too large to be kept"
+    )
     assert producer.executed == [1]
 
 

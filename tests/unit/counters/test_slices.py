@@ -46,11 +46,21 @@ def test_what_is_due_is_gone_for_everybody_at_once_and_removed_in_slices() -> No
     log = storm(Machine(), 2_500)
     log.time_ms = DUE_MS
     name = b"2499"
-    told = log.run([o.DBSIZE], [o.GET, name], [o.EXISTS, [name]], [o.TYPE, name], [o.TTL, name, 1, False], [o.STRLEN, name])
+    told = log.run(
+        [o.DBSIZE],
+        [o.GET, name],
+        [o.EXISTS, [name]],
+        [o.TYPE, name],
+        [o.TTL, name, 1, False],
+        [o.STRLEN, name],
+    )
     assert told == [1, None, 0, "none", -2, 0]
     assert len(log.machine.values) == 2_501 - SLICE
     assert log.machine.backlog
-    assert log.machine.read([[o.KEYS, b"*"], [o.MGET, [name, b"stays"]]]) == [[b"stays"], [None, b"1"]]
+    assert log.machine.read([[o.KEYS, b"*"], [o.MGET, [name, b"stays"]]]) == [
+        [b"stays"],
+        [None, b"1"],
+    ]
     cursor, found = b"0", []
     while True:
         cursor, page = log.machine.read([[o.SCAN, int(cursor), 100, None]])[0]
@@ -85,7 +95,10 @@ def test_what_is_due_is_gone_for_everybody_at_once_and_removed_in_slices() -> No
 )
 def test_a_write_finds_nothing_of_what_is_due(op: Op, reply: Any, value: int | None) -> None:
     log = Log()
-    log.run(*(set_(name, 1, o.EX_AT, DUE_MS - 1) for name in names(2 * SLICE)), set_(b"k", 40, o.EX_AT, DUE_MS))
+    log.run(
+        *(set_(name, 1, o.EX_AT, DUE_MS - 1) for name in names(2 * SLICE)),
+        set_(b"k", 40, o.EX_AT, DUE_MS),
+    )
     log.time_ms = DUE_MS
     assert log.run(op) == [reply]
     assert log.machine.backlog
@@ -95,7 +108,10 @@ def test_a_write_finds_nothing_of_what_is_due(op: Op, reply: Any, value: int | N
 
 def test_a_watch_is_broken_by_what_is_due_though_it_is_not_removed_yet() -> None:
     log = Log()
-    log.run(*(set_(name, 1, o.EX_AT, DUE_MS - 1) for name in names(2 * SLICE)), set_(b"k", 40, o.EX_AT, DUE_MS))
+    log.run(
+        *(set_(name, 1, o.EX_AT, DUE_MS - 1) for name in names(2 * SLICE)),
+        set_(b"k", 40, o.EX_AT, DUE_MS),
+    )
     log.run([o.WATCH, b"w", [b"k"]])
     log.time_ms = DUE_MS
     log.run([o.WATCH, b"later", [b"k"]])  # when it is gone already
@@ -118,7 +134,12 @@ def test_replicas_that_came_to_their_state_differently_remove_the_same_slices() 
     rng = random.Random(3)
     log = Log()
     for _ in range(3):
-        log.run(*(set_(name, 1, o.EX_AT, DUE_MS + rng.randrange(3)) for name in rng.sample(names(4_000), 3_000)))
+        log.run(
+            *(
+                set_(name, 1, o.EX_AT, DUE_MS + rng.randrange(3))
+                for name in rng.sample(names(4_000), 3_000)
+            )
+        )
     other = Log(Machine.restore(log.machine.snapshot()))
     other.index, other.number, other.session = log.index, log.number, log.session
     for each in (log, other):
@@ -149,7 +170,13 @@ def test_from_the_entry_that_raises_the_level_on_it_goes_in_slices() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("+-t"), st.integers(0, 30), st.sampled_from(names(6))), max_size=120), st.integers(1, 4))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("+-t"), st.integers(0, 30), st.sampled_from(names(6))),
+        max_size=120,
+    ),
+    st.integers(1, 4),
+)
 def test_the_schedule_is_a_sorted_list(changes: list[tuple[str, int, bytes]], most: int) -> None:
     schedule, plain = Schedule(), set[tuple[int, bytes]]()
     with pytest.MonkeyPatch.context() as patch:
@@ -190,7 +217,9 @@ def test_a_heavy_command_is_executed_in_slices_and_leaves_the_same_behind(op: Op
     expected = whole.machine._execution.execute(op)
     commands = [b"before", op, b"after"]
     body = batches.encode_batch(parted.session, 2, commands)
-    outcome = parted.machine.begin(3, batches.stamp(1_000, body), lambda _session, _number: commands)
+    outcome = parted.machine.begin(
+        3, batches.stamp(1_000, body), lambda _session, _number: commands
+    )
     slices = 1
     while outcome is None:
         assert parted.machine.unfinished
@@ -208,7 +237,9 @@ def test_a_batch_of_many_ordinary_commands_is_parted_between_them() -> None:
     log = Log()
     commands: list[Op] = [[o.INCRBY, name, 1] for name in MANY]
     body = batches.encode_batch(log.session, 1, commands)
-    outcome: Outcome | None = log.machine.begin(2, batches.stamp(1_000, body), lambda _session, _number: commands)
+    outcome: Outcome | None = log.machine.begin(
+        2, batches.stamp(1_000, body), lambda _session, _number: commands
+    )
     slices = 1
     while outcome is None:
         outcome, slices = log.machine.go_on(), slices + 1
@@ -269,7 +300,9 @@ def test_keys_of_many_counters_walks_while_others_write(monkeypatch: pytest.Monk
     assert encode(listing, 2).startswith(b"*20000\r\n$")
 
 
-def test_keys_and_scan_of_a_transaction_look_at_so_many_counters_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_and_scan_of_a_transaction_look_at_so_many_counters_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(state, "MOST_LOOKED_AT", 25)
     log = Log()
     log.run(*names(10))
@@ -304,7 +337,9 @@ def test_tables_that_hold_little_are_made_anew_a_part_at_a_time() -> None:
         counters.remove(name)
     kept = dict(counters.values)
     counters.shrink()
-    assert sum(part is not old for part, old in zip(counters.values.parts, before, strict=True)) == 1
+    assert (
+        sum(part is not old for part, old in zip(counters.values.parts, before, strict=True)) == 1
+    )
     turn(counters)
     assert all(part is not old for part, old in zip(counters.values.parts, before, strict=True))
     assert counters.values == kept
@@ -317,14 +352,24 @@ def turn(counters: State) -> None:
 
 @pytest.mark.parametrize("parts", [table.PureParts, table.Parts])
 def test_no_part_of_a_table_holds_much_more_than_its_share(parts: Any) -> None:
-    """So none is copied for long when it grows. With names that have a beginning or an end in common, and in both ways to make a table."""
-    for names_ in ([b"counter:%022d" % n for n in range(20_000)], [b"%d:hits" % n for n in range(20_000)]):
+    """So none is copied for long when it grows. With names that have a beginning or an end in
+    common, and in both ways to make a table."""
+    for names_ in (
+        [b"counter:%022d" % n for n in range(20_000)],
+        [b"%d:hits" % n for n in range(20_000)],
+    ):
         found = parts()
         found.absorb(dict.fromkeys(names_, 1))
         assert len(found) == 20_000
         assert max(map(len, found.parts)) < 2 * 20_000 // PARTS
         assert found.part(names_[7])[names_[7]] == 1
-        assert (found.get(b"x"), found.get(b"x", 5), found.pop(b"x"), found.pop(names_[7]), names_[7] in found) == (None, 5, None, 1, False)
+        assert (
+            found.get(b"x"),
+            found.get(b"x", 5),
+            found.pop(b"x"),
+            found.pop(names_[7]),
+            names_[7] in found,
+        ) == (None, 5, None, 1, False)
         with pytest.raises(KeyError):
             found[names_[7]]
         with pytest.raises(KeyError):
@@ -340,7 +385,12 @@ def test_a_table_is_a_dictionary_in_parts(changes: list[tuple[str, bytes]]) -> N
             found[key] = plain[key] = number
         elif what == "-":
             assert found.pop(key) == plain.pop(key, None)
-        assert (found.get(key), key in found, len(found), bool(found)) == (plain.get(key), key in plain, len(plain), bool(plain))
+        assert (found.get(key), key in found, len(found), bool(found)) == (
+            plain.get(key),
+            key in plain,
+            len(plain),
+            bool(plain),
+        )
     assert found == plain
     assert sorted(found) == sorted(plain)
 
@@ -373,9 +423,15 @@ def test_what_keeps_its_time_over_a_jump_is_moved_in_slices() -> None:
     """A million of them at once stopped every member for seconds, right after a full stop."""
     log = Log()
     log.append(batches.encode(batches.Jump(log.time_ms, True)))
-    log.run(*(set_(name, 1, o.EX_IN, 5_000) for name in names(4_000)), set_(b"old", 1, o.EX_AT, 1 << 41))
+    log.run(
+        *(set_(name, 1, o.EX_IN, 5_000) for name in names(4_000)), set_(b"old", 1, o.EX_AT, 1 << 41)
+    )
     log.index += 1
-    outcome = log.machine.begin(log.index, batches.stamp(log.time_ms, batches.encode(batches.Jump(61_000, False))), lambda _s, _n: None)
+    outcome = log.machine.begin(
+        log.index,
+        batches.stamp(log.time_ms, batches.encode(batches.Jump(61_000, False))),
+        lambda _s, _n: None,
+    )
     slices = 1
     while outcome is None:
         assert log.machine.unfinished
@@ -391,7 +447,9 @@ def test_what_keeps_its_time_over_a_jump_is_moved_in_slices() -> None:
 def test_the_names_of_a_gap_are_in_a_snapshot_and_come_back() -> None:
     log = Log()
     log.append(batches.encode(batches.Jump(log.time_ms, True)))
-    log.run(*(set_(name, 1, o.EX_IN, 5_000) for name in names(3_000)), set_(b"old", 1, o.EX_AT, 1 << 41))
+    log.run(
+        *(set_(name, 1, o.EX_IN, 5_000) for name in names(3_000)), set_(b"old", 1, o.EX_AT, 1 << 41)
+    )
     made, expected = log.machine.dump(), log.machine.snapshot()
     made.step()
     log.append(batches.encode(batches.Jump(61_000, False)))

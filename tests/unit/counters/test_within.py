@@ -20,7 +20,11 @@ FEW, MANY = 50, 25_000
 
 def filled(foreign: int, own: int = 30) -> Machine:
     log = Log()
-    keys = [b"app:%d" % n for n in range(own)] + [b"shared"] + [b"foreign:%d" % n for n in range(foreign)]
+    keys = (
+        [b"app:%d" % n for n in range(own)]
+        + [b"shared"]
+        + [b"foreign:%d" % n for n in range(foreign)]
+    )
     random.Random(3).shuffle(keys)
     for start in range(0, len(keys), 1_000):
         log.run(*keys[start : start + 1_000])
@@ -31,7 +35,9 @@ def own(count: int = 30) -> set[bytes]:
     return {b"app:%d" % n for n in range(count)} | {b"shared"}
 
 
-def scanned(machine: Machine, count: int, pattern: bytes | None = None) -> tuple[list[bytes], list[list[bytes]]]:
+def scanned(
+    machine: Machine, count: int, pattern: bytes | None = None
+) -> tuple[list[bytes], list[list[bytes]]]:
     cursors, pages = [], []
     cursor = b"0"
     while True:
@@ -59,7 +65,9 @@ def test_what_is_told_is_what_it_would_be_without_the_others(foreign: int) -> No
     assert sorted(names(told[2])) == sorted(key for key in own() if key.endswith(b"1"))
     for count in (1, 7, 100):
         for pattern in (None, b"*1"):
-            assert scanned(machine, count, pattern) == scanned(alone, count, pattern), "cursors as well"
+            assert scanned(machine, count, pattern) == scanned(alone, count, pattern), (
+                "cursors as well"
+            )
     cursors, pages = scanned(machine, 7)
     assert sorted(key for page in pages for key in page) == sorted(own())
     assert len(cursors) == 5
@@ -81,7 +89,8 @@ def test_who_has_no_counter_hears_of_none(foreign: int, patterns: list[bytes]) -
 
 def test_many_are_looked_at_in_slices_and_others_of_the_same_pipeline_go_on() -> None:
     machine = filled(MANY)
-    reading = machine.reading([[o.GET, b"shared"], *(o.within(MINE, [code, *rest]) for code, *rest in (
+    reading = machine.reading([[o.GET, b"shared"], *(o.within(MINE, [code, *rest]) for code,
+    *rest in (
         [o.DBSIZE], [o.KEYS, b"*"], [o.SCAN, 0, 100, None])), [o.GET, b"shared"]])  # fmt: skip
     steps = 0
     while not reading.step():
@@ -108,7 +117,9 @@ def test_in_a_transaction_or_behind_writes_few_are_looked_at() -> None:
     for ask in ([o.DBSIZE], [o.SCAN, 0, 10, None], [o.KEYS, b"*"], [o.RANDOMKEY, 5]):
         (told,) = log.run([o.MULTI, [b"shared", o.within(MINE, ask)]])
         assert isinstance(told[1], Failure)
-        assert told[1].startswith(b"ERR SCAN, KEYS, RANDOMKEY and DBSIZE of a user with patterns look at all")
+        assert told[1].startswith(
+            b"ERR SCAN, KEYS, RANDOMKEY and DBSIZE of a user with patterns look at all"
+        )
     few = Log(filled(FEW))
     assert few.run([o.MULTI, [b"shared", o.within(MINE, [o.DBSIZE])]]) == [[2, 31]]
 
@@ -128,7 +139,11 @@ def test_what_is_due_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_patterns_are_those_of_the_users_file_all_of_them() -> None:
     log = Log()
     log.run(b"a.b", b"axb", b"[x]", b"x", b"new\nline")
-    for patterns, found in (([b"a.b"], {b"a.b"}), ([b"a?b", b"[[]x]"], {b"a.b", b"axb", b"[x]"}), ([b"new*"], {b"new\nline"})):
+    for patterns, found in (
+        ([b"a.b"], {b"a.b"}),
+        ([b"a?b", b"[[]x]"], {b"a.b", b"axb", b"[x]"}),
+        ([b"new*"], {b"new\nline"}),
+    ):
         assert set(log.machine.read([o.within(patterns, [o.KEYS, b"*"])])[0]) == found
 
 

@@ -15,7 +15,14 @@ CONFIG = (Path(__file__).resolve().parents[3] / "kind-config.yaml").read_text()
 
 def kubelet_patch(config: str) -> dict[str, Any]:
     patches = yaml.safe_load(config).get("kubeadmConfigPatches", [])
-    return next((loaded for p in patches if (loaded := yaml.safe_load(p))["kind"] == "KubeletConfiguration"), {})
+    return next(
+        (
+            loaded
+            for p in patches
+            if (loaded := yaml.safe_load(p))["kind"] == "KubeletConfiguration"
+        ),
+        {},
+    )
 
 
 def test_on_a_machine_that_needs_nothing_the_configuration_stays_as_it_is() -> None:
@@ -36,7 +43,9 @@ def test_control_groups_of_version_1_are_allowed_where_the_host_has_them() -> No
 
 
 def test_patches_that_the_file_has_already_are_kept() -> None:
-    text = CONFIG + "kubeadmConfigPatches:\n- |\n  kind: ClusterConfiguration\n  clusterName: other\n"
+    text = (
+        CONFIG + "kubeadmConfigPatches:\n- |\n  kind: ClusterConfiguration\n  clusterName: other\n"
+    )
     loaded = yaml.safe_load(effective_config(text, Traits(own_node_image=True, cgroup_v1=True)))
     kinds = [yaml.safe_load(patch)["kind"] for patch in loaded["kubeadmConfigPatches"]]
     assert kinds == ["KubeletConfiguration", "ClusterConfiguration"]
@@ -54,7 +63,10 @@ def test_the_nodes_are_one_control_plane_and_three_workers(own: bool) -> None:
 
 
 def thing(name: str, ready: str) -> dict[str, Any]:
-    return {"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+    return {
+        "metadata": {"name": name},
+        "status": {"conditions": [{"type": "Ready", "status": ready}]},
+    }
 
 
 def test_a_healthy_cluster_has_no_complaints() -> None:
@@ -62,7 +74,9 @@ def test_a_healthy_cluster_has_no_complaints() -> None:
 
 
 def test_complaints_name_what_is_not_ready() -> None:
-    said = complaints_of([thing("worker", "Unknown"), thing("worker2", "True")], [thing("coredns", "False")])
+    said = complaints_of(
+        [thing("worker", "Unknown"), thing("worker2", "True")], [thing("coredns", "False")]
+    )
     assert said == ["node worker is not ready", "pod coredns is not ready"]
     assert complaints_of([], []) == ["there are no system pods"]
 
@@ -72,6 +86,7 @@ def test_the_image_ids_on_a_node_are_read_from_its_labels() -> None:
         "REF TYPE DIGEST SIZE PLATFORMS LABELS\n"
         "docker.io/countercluster/node:dev application/x sha256:aa 120.0 MiB linux/amd64 "
         "io.countercluster/image-id=sha256:bb,io.cri-containerd.image=managed\n"
-        "registry.k8s.io/pause:3.10.2 application/x sha256:cc 0.8 MiB linux/amd64 io.cri-containerd.image=managed\n"
+        "registry.k8s.io/pause:3.10.2 application/x sha256:cc 0.8 MiB linux/amd64 "
+        "io.cri-containerd.image=managed\n"
     )
     assert held_images(listing) == {"docker.io/countercluster/node:dev": "sha256:bb"}

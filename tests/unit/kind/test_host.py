@@ -21,7 +21,7 @@ Types: deb
 URIs: http://mirror.example/debian-security
 """
 OLD_STYLE = """# deb http://commented.example/debian bookworm main
-deb [signed-by=/usr/share/keyrings/x.gpg] http://security.example/debian-security bookworm-security main
+deb [signed-by=/x.gpg] http://security.example/debian-security bookworm-security main
 deb [signed-by=/usr/share/keyrings/x.gpg] https://mirror.example/debian/ bookworm main
 """
 
@@ -69,9 +69,19 @@ def test_a_failing_program_is_reported_with_what_it_said(tmp_path: Path) -> None
         run("sleep", "5", timeout_s=0.1)
 
 
-def test_a_package_counts_as_missing_unless_it_is_wholly_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "run", lambda *_: "gcc installed\nprometheus config-files\nredis-tools half-installed\n")
-    assert missing_packages(("gcc", "prometheus", "redis-tools", "redis-server")) == ["prometheus", "redis-tools", "redis-server"]
+def test_a_package_counts_as_missing_unless_it_is_wholly_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        host,
+        "run",
+        lambda *_: "gcc installed\nprometheus config-files\nredis-tools half-installed\n",
+    )
+    assert missing_packages(("gcc", "prometheus", "redis-tools", "redis-server")) == [
+        "prometheus",
+        "redis-tools",
+        "redis-server",
+    ]
     assert "docker.io" in missing_packages()
 
 

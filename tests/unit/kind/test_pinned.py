@@ -35,18 +35,24 @@ class Engine:
             self.has.add(image)
             return ""
         name, _, _ = image.rpartition(":")
-        found = [f"elsewhere/other@{OTHER}", f"{name}@{self.tags[image]}"] if image in self.tags else []
+        found = (
+            [f"elsewhere/other@{OTHER}", f"{name}@{self.tags[image]}"] if image in self.tags else []
+        )
         return json.dumps([{"Id": "sha256:id", "RepoDigests": found}])
 
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
-    monkeypatch.setattr(pinned, "digests", lambda: json.loads((tmp_path / "digests.json").read_text()))
+    monkeypatch.setattr(
+        pinned, "digests", lambda: json.loads((tmp_path / "digests.json").read_text())
+    )
     (tmp_path / "digests.json").write_text("{}")
     return Engine(monkeypatch)
 
 
-def test_what_is_written_down_is_pulled_by_digest_and_another_content_is_refused(registry: Engine, tmp_path: Path) -> None:
+def test_what_is_written_down_is_pulled_by_digest_and_another_content_is_refused(
+    registry: Engine, tmp_path: Path
+) -> None:
     (tmp_path / "digests.json").write_text(json.dumps({"python:3.13": ONE}))
     assert pinned.pulled(Store(tmp_path), "python:3.13") == f"python:3.13@{ONE}"
     assert registry.pulled == [f"python:3.13@{ONE}"]
@@ -57,7 +63,9 @@ def test_what_is_written_down_is_pulled_by_digest_and_another_content_is_refused
         pinned.pulled(Store(tmp_path), "python:3.13")
 
 
-@pytest.mark.parametrize(("image", "digest"), [("python:3.13", ONE), ("example.com:5000/x/redis:8", OTHER)])
+@pytest.mark.parametrize(
+    ("image", "digest"), [("python:3.13", ONE), ("example.com:5000/x/redis:8", OTHER)]
+)
 def test_what_came_by_a_tag_is_named_by_its_digest_from_then_on(
     registry: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: str, digest: str
 ) -> None:
@@ -80,7 +88,9 @@ def test_pin_writes_what_the_tags_stand_for(registry: Engine, tmp_path: Path) ->
     assert json.loads(file.read_text()) == registry.tags
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"python:3.13": "latest"}', '{"python:3.13": 1}', '{"a": "sha256:12"}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"python:3.13": "latest"}', '{"python:3.13": 1}', '{"a": "sha256:12"}']
+)
 def test_a_lock_file_that_makes_no_sense_stops_the_build(tmp_path: Path, text: str) -> None:
     (tmp_path / "digests.json").write_text(text)
     with pytest.raises(Problem, match=r"digests\.json"):
@@ -88,5 +98,7 @@ def test_a_lock_file_that_makes_no_sense_stops_the_build(tmp_path: Path, text: s
 
 
 def test_the_lock_file_names_nothing_that_is_not_pulled() -> None:
-    known = {image for recipe in apps.RECIPES for image in recipe.pulled.values()} | {metrics.PULLED}
+    known = {image for recipe in apps.RECIPES for image in recipe.pulled.values()} | {
+        metrics.PULLED
+    }
     assert set(pinned.digests()) <= known

@@ -1,4 +1,5 @@
-"""The plan's runner: needs come first, lanes are not shared, the first failure stops what has not begun."""
+"""The plan's runner: needs come first, lanes are not shared, the first failure stops what has not
+begun."""
 
 from __future__ import annotations
 
@@ -10,7 +11,9 @@ import pytest
 from kind.progress import Lane, Step, estimate_s, in_order, remaining, run_all, spoken
 
 
-def step(name: str, lane: Lane = Lane.CPU, seconds: int = 1, needs: tuple[str, ...] = (), **given: object) -> Step:
+def step(
+    name: str, lane: Lane = Lane.CPU, seconds: int = 1, needs: tuple[str, ...] = (), **given: object
+) -> Step:
     make = given.get("make", lambda: None)
     return Step(name, lane, seconds, make, lambda: bool(given.get("done")), needs)  # type: ignore[arg-type]
 
@@ -19,7 +22,9 @@ def test_a_step_runs_after_all_that_it_needs() -> None:
     order: list[str] = []
     run_all(
         [
-            step("load", Lane.ENGINE, needs=("cluster", "images"), make=lambda: order.append("load")),
+            step(
+                "load", Lane.ENGINE, needs=("cluster", "images"), make=lambda: order.append("load")
+            ),
             step("cluster", Lane.ENGINE, needs=("kind",), make=lambda: order.append("cluster")),
             step("images", Lane.NETWORK, make=lambda: order.append("images")),
             step("kind", Lane.CPU, make=lambda: order.append("kind")),
@@ -56,7 +61,12 @@ def test_a_failure_is_raised_and_what_needs_the_failed_step_does_not_begin() -> 
 
     begun: list[str] = []
     with pytest.raises(RuntimeError, match="no space"):
-        run_all([step("kube", make=fail), step("image", needs=("kube",), make=lambda: begun.append("image"))])
+        run_all(
+            [
+                step("kube", make=fail),
+                step("image", needs=("kube",), make=lambda: begun.append("image")),
+            ]
+        )
     assert begun == []
 
 
@@ -81,6 +91,8 @@ def test_the_estimate_counts_parallel_lanes_once() -> None:
     assert estimate_s([]) == 0
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0.44, "0.4 s"), (42.3, "42 s"), (92, "1 min 32 s")])
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.44, "0.4 s"), (42.3, "42 s"), (92, "1 min 32 s")]
+)
 def test_durations_are_said_as_a_person_would(seconds: float, words: str) -> None:
     assert spoken(seconds) == words

@@ -44,7 +44,12 @@ def test_any_change_of_a_source_changes_the_key(tmp_path: Path, change: str) -> 
 
 def test_what_a_compiler_made_and_hidden_files_are_no_sources(tmp_path: Path) -> None:
     kept = [write(tmp_path / name, "") for name in ("a.py", "fast.pyx", "pause.c")]
-    for name in ("__pycache__/a.cpython-313.pyc", ".hidden/b.py", "fast.c", "fast.cpython-313-x86_64-linux-gnu.so"):
+    for name in (
+        "__pycache__/a.cpython-313.pyc",
+        ".hidden/b.py",
+        "fast.c",
+        "fast.cpython-313-x86_64-linux-gnu.so",
+    ):
         write(tmp_path / name, "")
     assert source_files(tmp_path) == kept
 
@@ -96,8 +101,14 @@ def test_only_the_most_recently_used_artefacts_are_kept(tmp_path: Path) -> None:
 
 
 def test_mounts_inside_a_folder_are_found_deepest_first() -> None:
-    table = "proc /proc proc rw 0 0\nproc /c/tmp/root/proc proc rw 0 0\nx /c/tmp/root/proc/sys y rw 0 0\n/dev/vda /c/tmp2 ext4 rw 0 0\n"
-    assert mounts_below(Path("/c/tmp"), table) == [Path("/c/tmp/root/proc/sys"), Path("/c/tmp/root/proc")]
+    table = (
+        "proc /proc proc rw 0 0\nproc /c/tmp/root/proc proc rw 0 0\nx /c/tmp/root/proc/sys y "
+        "rw 0 0\n/dev/vda /c/tmp2 ext4 rw 0 0\n"
+    )
+    assert mounts_below(Path("/c/tmp"), table) == [
+        Path("/c/tmp/root/proc/sys"),
+        Path("/c/tmp/root/proc"),
+    ]
 
 
 def test_builds_that_outlived_their_run_are_told_by_the_folder_they_work_in(tmp_path: Path) -> None:
@@ -115,9 +126,15 @@ def test_builds_that_outlived_their_run_are_told_by_the_folder_they_work_in(tmp_
 def test_a_left_over_build_is_ended_before_its_folder_is_removed(tmp_path: Path) -> None:
     folder = tmp_path / "tmp" / "debian-1"
     folder.mkdir(parents=True)
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", f"{folder}/x"]) as build:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)", f"{folder}/x"]
+    ) as build:
         while str(folder) not in Path(f"/proc/{build.pid}/cmdline").read_text():
-            time.sleep(0.001)  # Popen returns when the new program is being loaded, a moment before it has its command line
+            time.sleep(
+                0.001
+                # Popen returns when the new program is being loaded, a moment before it has its
+                # command line
+            )
         with Store(tmp_path).exclusive():
             assert not folder.exists()
         assert build.wait(5) == -9

@@ -26,7 +26,8 @@ def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def old_form(path: Path) -> Path:
-    """Two images as engines before version 25 save them: the shared layer occurs once and is linked to the second time."""
+    """Two images as engines before version 25 save them: the shared layer occurs once and is linked
+    to the second time."""
     config = json.dumps({"rootfs": {"diff_ids": [digest(BASE), digest(APP)]}}).encode()
     other = json.dumps({"rootfs": {"diff_ids": [digest(BASE)]}}).encode()
     with tarfile.open(path, "w") as archive:
@@ -38,7 +39,11 @@ def old_form(path: Path) -> Path:
         add(archive, "config.json", config)
         add(archive, "other.json", other)
         images = [
-            {"Config": "config.json", "RepoTags": ["x/node:dev"], "Layers": ["aa/layer.tar", "bb/layer.tar"]},
+            {
+                "Config": "config.json",
+                "RepoTags": ["x/node:dev"],
+                "Layers": ["aa/layer.tar", "bb/layer.tar"],
+            },
             {"Config": "other.json", "RepoTags": ["x/redis:dev"], "Layers": ["cc/layer.tar"]},
         ]
         add(archive, "manifest.json", json.dumps(images).encode())
@@ -77,7 +82,9 @@ def test_layers_that_the_node_holds_are_left_out_and_still_named(tmp_path: Path)
 
 
 @pytest.mark.parametrize("held", [frozenset(), frozenset({digest(BASE)})])
-def test_an_archive_that_is_an_oci_layout_already_only_loses_blobs(tmp_path: Path, held: frozenset[str]) -> None:
+def test_an_archive_that_is_an_oci_layout_already_only_loses_blobs(
+    tmp_path: Path, held: frozenset[str]
+) -> None:
     thin(old_form(tmp_path / "saved.tar"), frozenset(), tmp_path / "layout.tar")
     thin(tmp_path / "layout.tar", held, tmp_path / "out.tar")
     before, after = content(tmp_path / "layout.tar"), content(tmp_path / "out.tar")

@@ -1,4 +1,5 @@
-"""The audit's findings, from children as the operator makes them (golden files) and roles as Kubernetes has them."""
+"""The audit's findings, from children as the operator makes them (golden files) and roles as
+Kubernetes has them."""
 
 from __future__ import annotations
 
@@ -31,12 +32,18 @@ def _load(name: str) -> Object:
 
 def _pod(workload: Object, name: str) -> Object:
     template = copy.deepcopy(workload["spec"]["template"])
-    return {"metadata": {"name": name, "labels": template["metadata"]["labels"]}, "spec": template["spec"]}
+    return {
+        "metadata": {"name": name, "labels": template["metadata"]["labels"]},
+        "spec": template["spec"],
+    }
 
 
 def _bound(kind: str, name: str, rules: list[Object], *subjects: Object) -> Access:
     meta = {"name": name}
-    role, binding = {"metadata": meta, "rules": rules}, {"metadata": meta, "roleRef": {"kind": kind, "name": name}, "subjects": [*subjects]}
+    role, binding = (
+        {"metadata": meta, "rules": rules},
+        {"metadata": meta, "roleRef": {"kind": kind, "name": name}, "subjects": [*subjects]},
+    )
     if kind == "Role":
         return Access("shop", [role], [binding], [], [], ("clicks-client",))
     return Access("shop", [], [], [role], [binding], ("clicks-client",))
@@ -46,18 +53,42 @@ def secured(**changes: Any) -> Facts:
     """As the operator makes it by default, seen by somebody who may see everything."""
     certificates = {"notAfter": "2027-01-20T00:00:00Z", "authorityNotAfter": "2036-11-21T00:00:00Z"}
     spec = {"tls": {"enabled": True}, "auth": {"enabled": True}, "network": {}}
-    operator = next(d for d in yaml.safe_load_all((ROOT / "manifests" / "operator.yaml").read_text()) if d["kind"] == "Deployment")
+    operator = next(
+        d
+        for d in yaml.safe_load_all((ROOT / "manifests" / "operator.yaml").read_text())
+        if d["kind"] == "Deployment"
+    )
     facts = Facts(
-        cluster={"metadata": {"name": "clicks", "namespace": "shop"}, "spec": spec, "status": {"certificates": certificates}},
+        cluster={
+            "metadata": {"name": "clicks", "namespace": "shop"},
+            "spec": spec,
+            "status": {"certificates": certificates},
+        },
         now=NOW,
-        pods=[_pod(_load("statefulset.clicks"), "clicks-0"), _pod(_load("deployment.clicks-cache"), "clicks-cache-x")],
-        services=[_load("service.clicks"), _load("service.clicks-peers"), _load("service.clicks-cache")],
+        pods=[
+            _pod(_load("statefulset.clicks"), "clicks-0"),
+            _pod(_load("deployment.clicks-cache"), "clicks-cache-x"),
+        ],
+        services=[
+            _load("service.clicks"),
+            _load("service.clicks-peers"),
+            _load("service.clicks-cache"),
+        ],
         policies=[_load("networkpolicy.clicks"), _load("networkpolicy.clicks-cache")],
-        namespace={"metadata": {"name": "shop", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}},
+        namespace={
+            "metadata": {
+                "name": "shop",
+                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+            }
+        },
         operators=[operator],
         admission=[],
         access=Access("shop", [], [], [], []),
-        probes=(Probe("clicks-0", "resp"), Probe("clicks-0", "admin"), Probe("clicks-cache-x", "redis")),
+        probes=(
+            Probe("clicks-0", "resp"),
+            Probe("clicks-0", "admin"),
+            Probe("clicks-cache-x", "redis"),
+        ),
     )
     return dataclasses.replace(facts, **changes)
 
@@ -75,17 +106,35 @@ def spec(**changes: Any) -> Facts:
 def test_a_cluster_that_is_secured_by_default_passes() -> None:
     found = ids(secured())
     assert set(found.values()) <= {"low", "info"}
-    assert set(found) == {"default-user", "clients-any", "metrics-open", "network-policy-unproven", "image-by-tag", "restrictions-unset"}
+    assert set(found) == {
+        "default-user",
+        "clients-any",
+        "metrics-open",
+        "network-policy-unproven",
+        "image-by-tag",
+        "restrictions-unset",
+    }
     assert code(audit(secured())) == 0
 
 
 def test_what_could_not_be_seen_is_never_called_closed() -> None:
-    facts = Facts(cluster={"metadata": {"name": "c"}, "spec": {"tls": {"enabled": True}, "auth": {"enabled": True}}}, now=NOW)
+    facts = Facts(
+        cluster={
+            "metadata": {"name": "c"},
+            "spec": {"tls": {"enabled": True}, "auth": {"enabled": True}},
+        },
+        now=NOW,
+    )
     unknown = {f.id for f in audit(facts) if f.severity == "unknown"}
     assert unknown == {
-        "certificate-ends", "service-exposed", "network-policy", "pod-security", "namespace-pod-security", "restrictions-unset", "access",
+        "certificate-ends", "service-exposed", "network-policy", "pod-security",
+        "namespace-pod-security", "restrictions-unset", "access",
     }  # fmt: skip
-    assert all("the right to" in f.remedy for f in audit(facts) if f.severity == "unknown" and f.id != "certificate-ends")
+    assert all(
+        "the right to" in f.remedy
+        for f in audit(facts)
+        if f.severity == "unknown" and f.id != "certificate-ends"
+    )
     closed = audit(dataclasses.replace(facts, unreached=("port resp of c-0: forbidden",)))
     assert "pods/portforward" in next(f.remedy for f in closed if f.id == "port-unreached")
 
@@ -95,20 +144,28 @@ def test_what_could_not_be_seen_is_never_called_closed() -> None:
     [
         (spec(tls={"enabled": False}), "tls-off", "high"),
         (spec(auth={"enabled": False}), "login-off", "high"),
-        (spec(auth={"enabled": True, "users": [{"name": "a", "rules": "~* +@all"}]}), "user-rights", "medium"),
-        (spec(auth={"enabled": True, "users": [{"name": "a", "rules": "AllKeys +@read"}]}), "user-rights", "low"),
+        (spec(auth={"enabled": True, "users": [{"name": "a", "rules": "~* +@all"}]}), "user-rights",
+        "medium"),
+        (spec(auth={"enabled": True, "users": [{"name": "a", "rules": "AllKeys +@read"}]}),
+        "user-rights", "low"),
         (spec(auth={"enabled": True, "aclSecretName": "x"}), "user-file", "info"),
-        (dataclasses.replace(secured(), now=NOW + datetime.timedelta(days=70)), "certificate-ends", "medium"),
-        (dataclasses.replace(secured(), now=NOW + datetime.timedelta(days=90)), "certificate-ends", "high"),
+        (dataclasses.replace(secured(), now=NOW + datetime.timedelta(days=70)), "certificate-ends",
+        "medium"),
+        (dataclasses.replace(secured(), now=NOW + datetime.timedelta(days=90)), "certificate-ends",
+        "high"),
         (secured(policies=[]), "network-policy", "high"),
         (secured(policies=[_load("networkpolicy.clicks")]), "network-policy", "high"),
-        (secured(policies=[*(secured().policies or []), {"metadata": {"name": "all"}, "spec": {"podSelector": {}, "ingress": [{}]}}]),
+        (secured(policies=[*(secured().policies or []), {"metadata": {"name": "all"},
+        "spec": {"podSelector": {}, "ingress": [{}]}}]),
          "network-policy", "medium"),
         (secured(probes=(Probe("clicks-0", "http", plain=True),)), "port-plain", "high"),
-        (secured(probes=(Probe("clicks-0", "resp", old="TLSv1.1 AES128-SHA"),)), "tls-weak", "medium"),
-        (secured(probes=(Probe("clicks-0", "resp", weak="TLSv1.2 AES128-SHA"),)), "tls-weak", "medium"),
+        (secured(probes=(Probe("clicks-0", "resp", old="TLSv1.1 AES128-SHA"),)), "tls-weak",
+        "medium"),
+        (secured(probes=(Probe("clicks-0", "resp", weak="TLSv1.2 AES128-SHA"),)), "tls-weak",
+        "medium"),
         (secured(probes=(Probe("clicks-0", "admin", answered=True),)), "port-answers", "high"),
-        (secured(namespace={"metadata": {"name": "shop", "labels": None}}), "namespace-pod-security", "low"),
+        (secured(namespace={"metadata": {"name": "shop", "labels": None}}),
+        "namespace-pod-security", "low"),
         (secured(operators=[]), "restrictions-unset", "unknown"),
         (secured(unreached=("port resp of clicks-0: forbidden",)), "port-unreached", "unknown"),
     ],
@@ -121,7 +178,11 @@ def test_each_fault_is_found(facts: Facts, id: str, severity: str) -> None:
 
 def test_a_service_that_leads_outside_is_found_also_under_another_name() -> None:
     theirs = {**_load("service.clicks"), "metadata": {"name": "theirs"}}
-    theirs["spec"] = {**theirs["spec"], "type": "NodePort", "selector": {"app.kubernetes.io/instance": "clicks"}}
+    theirs["spec"] = {
+        **theirs["spec"],
+        "type": "NodePort",
+        "selector": {"app.kubernetes.io/instance": "clicks"},
+    }
     assert ids(secured(services=[theirs]))["service-exposed"] == "medium"
     plain_text = dataclasses.replace(spec(tls={"enabled": False}), services=[theirs])
     assert ids(plain_text)["service-exposed"] == "high"
@@ -150,9 +211,13 @@ def test_a_pod_that_was_changed_on_its_way_is_found(change: Object, severity: st
 def test_an_operator_or_a_policy_that_bounds_images_is_seen() -> None:
     (operator,) = secured().operators or []
     bounded = copy.deepcopy(operator)
-    bounded["spec"]["template"]["spec"]["containers"][0]["env"].append({"name": "ALLOWED_IMAGES", "value": "ghcr.io/acme/"})
+    bounded["spec"]["template"]["spec"]["containers"][0]["env"].append(
+        {"name": "ALLOWED_IMAGES", "value": "ghcr.io/acme/"}
+    )
     assert "restrictions-unset" not in ids(secured(operators=[bounded]))
-    policy = next(yaml.safe_load_all((ROOT / "manifests" / "policies" / "tenants.yaml").read_text()))
+    policy = next(
+        yaml.safe_load_all((ROOT / "manifests" / "policies" / "tenants.yaml").read_text())
+    )
     assert "restrictions-unset" not in ids(secured(operators=None, admission=[policy]))
 
 
@@ -164,14 +229,22 @@ ANN = {"kind": "User", "name": "ann"}
     ("access", "id", "to"),
     [
         (_bound("Role", "r", [READ], ANN), "secret-readers", "User ann"),
-        (_bound("ClusterRole", "r", [READ], {"kind": "Group", "name": "dev"}), "secret-readers", "Group dev"),
-        (_bound("Role", "r", [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}], ANN), "pod-entry", "User ann"),
-        (_bound("Role", "r", [{**READ, "resourceNames": ["clicks-client"]}], ANN), "secret-readers", "User ann"),
-        (_bound("Role", "r", [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["patch"]}], ANN), "pod-makers", "User ann"),
-        (_bound("Role", "r", [{"apiGroups": [""], "resources": ["*/exec"], "verbs": ["create"]}], ANN), "pod-entry", "User ann"),
-        (_bound("Role", "r", [{"apiGroups": ["countercluster.io"], "resources": ["counterclusters"], "verbs": ["create"]}],
-                {"kind": "ServiceAccount", "name": "ci", "namespace": "tools"}), "cluster-makers", "ServiceAccount tools/ci"),
-        (_bound("Role", "r", [READ], {"kind": "User", "name": "system:serviceaccount:tools:ci"}), "secret-readers", "ServiceAccount tools/ci"),
+        (_bound("ClusterRole", "r", [READ], {"kind": "Group", "name": "dev"}), "secret-readers",
+        "Group dev"),
+        (_bound("Role", "r", [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}], ANN),
+        "pod-entry", "User ann"),
+        (_bound("Role", "r", [{**READ, "resourceNames": ["clicks-client"]}], ANN), "secret-readers",
+        "User ann"),
+        (_bound("Role", "r", [{"apiGroups": ["apps"], "resources": ["deployments"],
+        "verbs": ["patch"]}], ANN), "pod-makers", "User ann"),
+        (_bound("Role", "r", [{"apiGroups": [""], "resources": ["*/exec"], "verbs": ["create"]}],
+        ANN), "pod-entry", "User ann"),
+        (_bound("Role", "r", [{"apiGroups": ["countercluster.io"], "resources": ["counterclusters"],
+        "verbs": ["create"]}],
+                {"kind": "ServiceAccount", "name": "ci", "namespace": "tools"}), "cluster-makers",
+                "ServiceAccount tools/ci"),
+        (_bound("Role", "r", [READ], {"kind": "User", "name": "system:serviceaccount:tools:ci"}),
+        "secret-readers", "ServiceAccount tools/ci"),
     ],
 )  # fmt: skip
 def test_who_may_what_is_listed(access: Access, id: str, to: str) -> None:
@@ -193,7 +266,10 @@ def test_a_right_that_everybody_has_is_grave(subject: Object) -> None:
 
 
 def test_rights_that_do_not_reach_these_secrets_are_left_out() -> None:
-    system = [{"kind": "Group", "name": "system:masters"}, {"kind": "ServiceAccount", "name": "x", "namespace": "kube-system"}]
+    system = [
+        {"kind": "Group", "name": "system:masters"},
+        {"kind": "ServiceAccount", "name": "x", "namespace": "kube-system"},
+    ]
     for access in (
         _bound("Role", "r", [{**READ, "resourceNames": ["other"]}], ANN),
         _bound("Role", "r", [{**READ, "apiGroups": ["example.com"]}], ANN),
@@ -215,8 +291,17 @@ def test_the_table_fits_80_columns_and_json_has_every_field() -> None:
 
 
 def test_every_id_is_a_paragraph_of_the_page() -> None:
-    page = set(re.findall(r"^### (\S+)$", (ROOT / "docs" / "operating" / "audit.md").read_text(), re.MULTILINE))
-    source = "".join((ROOT / "client" / "kubectl_counters" / f"{name}.py").read_text() for name in ("checks", "checks_pods"))
-    used = set(re.findall(r'(?:Finding|unseen)\(\s*"([a-z-]+)"', source)) | {id for id, _, _ in RIGHTS}
+    page = set(
+        re.findall(
+            r"^### (\S+)$", (ROOT / "docs" / "operating" / "audit.md").read_text(), re.MULTILINE
+        )
+    )
+    source = "".join(
+        (ROOT / "client" / "kubectl_counters" / f"{name}.py").read_text()
+        for name in ("checks", "checks_pods")
+    )
+    used = set(re.findall(r'(?:Finding|unseen)\(\s*"([a-z-]+)"', source)) | {
+        id for id, _, _ in RIGHTS
+    }
     used |= {"clients-any", "metrics-open"}
     assert used == page

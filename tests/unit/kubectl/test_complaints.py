@@ -16,7 +16,9 @@ from tests.unit.operator.test_plan import cluster, formed
 
 def told(pod: Pod) -> Pod:
     assert pod.status is not None
-    said = dataclasses.replace(pod.status, history=History("0" * 16, 1, "form"), log_time=LogTime(agreed=True))
+    said = dataclasses.replace(
+        pod.status, history=History("0" * 16, 1, "form"), log_time=LogTime(agreed=True)
+    )
     return dataclasses.replace(pod, status=said)
 
 
@@ -30,12 +32,27 @@ def test_a_healthy_cluster_has_no_complaint() -> None:
 
 
 def test_what_members_of_an_older_version_cannot_tell_is_no_complaint() -> None:
-    """Below level 4 nobody knows a history or what the clocks say; an unknown quorum is another matter."""
+    """Below level 4 nobody knows a history or what the clocks say; an unknown quorum is another
+    matter."""
     seen = dataclasses.replace(formed(), cache_ready=1)
-    found = report.status(cluster(), seen, plan(cluster(), seen), {}, "2026-01-01T00:00:00Z")["conditions"]
+    found = report.status(cluster(), seen, plan(cluster(), seen), {}, "2026-01-01T00:00:00Z")[
+        "conditions"
+    ]
     unknown = {c["type"] for c in found if c["status"] == "Unknown"}
     assert unknown == {"ValuesMayRepeat", "ClocksDisagree"}
     console = Console(width=200)
     with console.capture() as shown:
-        console.print(_complaints([*found, {"type": "QuorumHealthy", "status": "Unknown", "reason": "NotFormed", "message": "not yet"}]))
+        console.print(
+            _complaints(
+                [
+                    *found,
+                    {
+                        "type": "QuorumHealthy",
+                        "status": "Unknown",
+                        "reason": "NotFormed",
+                        "message": "not yet",
+                    },
+                ]
+            )
+        )
     assert shown.get().split() == ["QuorumHealthy", "is", "Unknown:", "NotFormed:", "not", "yet"]

@@ -1,4 +1,5 @@
-"""A walk over all counters: pages as large as a node's 20 ms allow, one way for each, every name once, values, a limit."""
+"""A walk over all counters: pages as large as a node's 20 ms allow, one way for each, every name
+once, values, a limit."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class Node:
 
 
 def test_every_name_is_told_once_and_a_page_costs_one_way() -> None:
-    """Through a port-forward a way takes many times what the node works: 600,000 names took 196 of them, with values 562."""
+    """Through a port-forward a way takes many times what the node works: 600,000 names took 196 of
+    them, with values 562."""
     node = Node(600_000)
     assert [name for name, _ in node.walk()] == node.names
     assert (node.trips, set(node.counts)) == (60, {PAGE})

@@ -25,12 +25,25 @@ class Api:
     def __init__(self, *crowded: str) -> None:
         self.crowded, self.said = set(crowded), list[str]()
         self.live = {
-            "Pod": [thing("c-0"), thing("c-1", {}, serviceAccountName="c"), thing("c-2", {}), thing("x")],
+            "Pod": [
+                thing("c-0"),
+                thing("c-1", {}, serviceAccountName="c"),
+                thing("c-2", {}),
+                thing("x"),
+            ],
             "PersistentVolumeClaim": [thing("data-c-0"), thing("data-c-1", {})],
         }
 
     async def list(
-        self, _version: str, kind: str, _namespace: str, selector: Object, *, fields: str = "", cached: bool, most_bytes: int
+        self,
+        _version: str,
+        kind: str,
+        _namespace: str,
+        selector: Object,
+        *,
+        fields: str = "",
+        cached: bool,
+        most_bytes: int,
     ) -> list[Object]:
         self.said.append(f"list {kind}")
         assert cached
@@ -41,7 +54,8 @@ class Api:
         return [
             found
             for found in self.live[kind]
-            if selector.items() <= found["metadata"]["labels"].items() and account in ("", found["spec"].get("serviceAccountName"))
+            if selector.items() <= found["metadata"]["labels"].items()
+            and account in ("", found["spec"].get("serviceAccountName"))
         ]
 
     async def get(self, _version: str, kind: str, _namespace: str, name: str) -> Object | None:
@@ -54,7 +68,11 @@ def found(api: Api, crowds: Crowds) -> tuple[list[str], list[str], str]:
         own = Belongings(api, CLUSTER, crowds)  # type: ignore[arg-type]
         pods = await own.pods()
         pods += await own.strays({p["metadata"]["name"] for p in pods})
-        return [p["metadata"]["name"] for p in pods], [c["metadata"]["name"] for c in await own.claims()], own.crowded
+        return (
+            [p["metadata"]["name"] for p in pods],
+            [c["metadata"]["name"] for c in await own.claims()],
+            own.crowded,
+        )
 
     return asyncio.run(read())
 
@@ -66,7 +84,10 @@ def test_labels_on_too_many_objects_cost_names_and_hide_no_member() -> None:
     assert (sorted(pods), claims, text) == (["c-0", "c-1", "x"], ["data-c-0"], "")
     pods, claims, text = found(busy, crowds)
     assert (sorted(pods), claims) == (["c-0", "c-1"], ["data-c-0"]), "a name alone is anybody's"
-    assert text.startswith("PersistentVolumeClaims and Pods with the label app.kubernetes.io/instance=c take more than 4 MiB")
+    assert text.startswith(
+        "PersistentVolumeClaims and Pods with the label app.kubernetes.io/instance=c take more "
+        "than 4 MiB"
+    )
     assert busy.said.count("get Pod") <= 2 * MAX_REPLICAS
 
     busy.said.clear()

@@ -29,7 +29,9 @@ class FakeApi:
         self.applies = 0
         self.reads = 0
 
-    async def get(self, _version: str, kind: str, _namespace: str, name: str) -> dict[str, Any] | None:
+    async def get(
+        self, _version: str, kind: str, _namespace: str, name: str
+    ) -> dict[str, Any] | None:
         self.reads += 1
         return copy.deepcopy(self.live.get((kind, name)))
 
@@ -37,13 +39,22 @@ class FakeApi:
         self.applies += 1
         key = (manifest["kind"], manifest["metadata"]["name"])
         if self.wanted.get(key) != manifest:
-            before = int(self.live.get(key, {"metadata": {"generation": 0}})["metadata"]["generation"])
-            meta = {**manifest["metadata"], "uid": str(key), "generation": before + 1, "resourceVersion": str(before + 1)}
+            before = int(
+                self.live.get(key, {"metadata": {"generation": 0}})["metadata"]["generation"]
+            )
+            meta = {
+                **manifest["metadata"],
+                "uid": str(key),
+                "generation": before + 1,
+                "resourceVersion": str(before + 1),
+            }
             self.live[key] = {**copy.deepcopy(manifest), "metadata": meta}
             self.wanted[key] = copy.deepcopy(manifest)
         return copy.deepcopy(self.live[key])
 
-    async def delete(self, _version: str, kind: str, _namespace: str, name: str, uid: str | None = None) -> None:
+    async def delete(
+        self, _version: str, kind: str, _namespace: str, name: str, uid: str | None = None
+    ) -> None:
         self.live.pop((kind, name), None)
 
 
@@ -80,7 +91,9 @@ def test_what_the_api_server_refuses_is_told_and_keeps_nothing_else_from_being_a
 
     async def run() -> None:
         kept = await Children(Strict()).keep(cluster(), 3, 3)  # type: ignore[arg-type]
-        assert kept.refused == ["the API server refuses StatefulSet c: memory request must be less than its limit"]
+        assert kept.refused == [
+            "the API server refuses StatefulSet c: memory request must be less than its limit"
+        ]
         assert "PodDisruptionBudget c" in kept.written
 
     asyncio.run(run())
@@ -88,9 +101,14 @@ def test_what_the_api_server_refuses_is_told_and_keeps_nothing_else_from_being_a
 
 def test_claims_grow_and_change_hands_but_are_never_made() -> None:
     wanted = cluster()
-    seen = dataclasses.replace(formed(), claims=(Claim(0), Claim(1, size="512Mi"), Claim(2, owned=False), Claim(3, owned=False)))
+    seen = dataclasses.replace(
+        formed(),
+        claims=(Claim(0), Claim(1, size="512Mi"), Claim(2, owned=False), Claim(3, owned=False)),
+    )
     claims = to_write(wanted, seen, (3,))
-    assert [(c["metadata"]["name"], c["spec"]["resources"]["requests"]["storage"]) for c in claims] == [("data-c-1", "1Gi"), ("data-c-2", "1Gi")]
+    assert [
+        (c["metadata"]["name"], c["spec"]["resources"]["requests"]["storage"]) for c in claims
+    ] == [("data-c-1", "1Gi"), ("data-c-2", "1Gi")]
     assert all(c["metadata"]["ownerReferences"] for c in claims)
 
     async def run() -> None:
@@ -116,21 +134,42 @@ def test_a_child_that_is_being_deleted_is_made_again_when_it_is_gone() -> None:
     asyncio.run(run())
 
 
-OTHER = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop", "uid": "other", "controller": True}
+OTHER = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "name": "shop",
+    "uid": "other",
+    "controller": True,
+}
 
 
 @pytest.mark.parametrize(
     ("meta", "why"),
     [
-        ({"labels": names.labels("c", "node"), "ownerReferences": [OTHER]}, "belongs to Deployment shop"),
+        (
+            {"labels": names.labels("c", "node"), "ownerReferences": [OTHER]},
+            "belongs to Deployment shop",
+        ),
         ({"labels": {"app": "shop"}}, "was there already"),
         ({"labels": names.labels("another", "node")}, "was there already"),
     ],
 )
-def test_what_belongs_to_somebody_else_is_left_alone_and_told(meta: dict[str, Any], why: str) -> None:
+def test_what_belongs_to_somebody_else_is_left_alone_and_told(
+    meta: dict[str, Any], why: str
+) -> None:
     async def run() -> None:
         api = FakeApi()
-        live = {"kind": "Service", "metadata": {"name": "c", "namespace": "ns", "uid": "theirs", "generation": 1, "resourceVersion": "1", **meta}}
+        live = {
+            "kind": "Service",
+            "metadata": {
+                "name": "c",
+                "namespace": "ns",
+                "uid": "theirs",
+                "generation": 1,
+                "resourceVersion": "1",
+                **meta,
+            },
+        }
         api.live["Service", "c"] = copy.deepcopy(live)
         kept = await Children(api).keep(cluster(), 3, 3)  # type: ignore[arg-type]
         assert kept.foreign == ["Service"]
@@ -178,7 +217,9 @@ def test_what_the_watch_shows_unchanged_is_not_read_for_ten_minutes() -> None:
         touched = copy.deepcopy(api.live["Service", "c"])
         touched["metadata"]["generation"] += 1
         children.watched("Service", touched, gone=False)
-        assert await reads() == 1, "only what looks different is read, and it turns out to be as it was"
+        assert await reads() == 1, (
+            "only what looks different is read, and it turns out to be as it was"
+        )
         children.watched("Service", api.live["Service", "c"], gone=False)
         assert await reads() == 0
 
@@ -196,17 +237,34 @@ def test_what_the_watch_shows_unchanged_is_not_read_for_ten_minutes() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "name", "held"),
-    [("ServiceAccount", "c", "StatefulSet c"), ("Secret", "c-nodes", "StatefulSet c"), ("Secret", "c-cache", "Deployment c-cache")],
+    [
+        ("ServiceAccount", "c", "StatefulSet c"),
+        ("Secret", "c-nodes", "StatefulSet c"),
+        ("Secret", "c-cache", "Deployment c-cache"),
+    ],
 )
-def test_no_pod_uses_an_account_or_a_secret_of_somebody_else(kind: str, name: str, held: str) -> None:
+def test_no_pod_uses_an_account_or_a_secret_of_somebody_else(
+    kind: str, name: str, held: str
+) -> None:
     async def run() -> None:
         api = FakeApi()
-        meta = {"name": name, "namespace": "ns", "uid": "theirs", "generation": 1, "resourceVersion": "1"}
+        meta = {
+            "name": name,
+            "namespace": "ns",
+            "uid": "theirs",
+            "generation": 1,
+            "resourceVersion": "1",
+        }
         api.live[kind, name] = {"kind": kind, "metadata": meta}
         kept = await Children(api).keep(cluster(), 3, 3, secured=SECURED)  # type: ignore[arg-type]
         assert held not in kept.written
-        assert {"StatefulSet c", "Deployment c-cache"} - {held} <= set(kept.written), "the other pods do not use it"
-        assert f"{held} is not applied: its pods would use {kind} {name}, which is not ours" in kept.refused
+        assert {"StatefulSet c", "Deployment c-cache"} - {held} <= set(kept.written), (
+            "the other pods do not use it"
+        )
+        assert (
+            f"{held} is not applied: its pods would use {kind} {name}, which is not ours"
+            in kept.refused
+        )
         assert "Service c" in kept.written
         del api.live[kind, name]
         assert held in (await Children(api).keep(cluster(), 3, 3, secured=SECURED)).written  # type: ignore[arg-type]

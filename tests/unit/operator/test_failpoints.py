@@ -18,7 +18,14 @@ print("done", flush=True)
 def output(**environment: str) -> list[str]:
     words = [sys.executable, "-c", PROGRAM]
     path = ":".join(p for p in sys.path if p)
-    return subprocess.run(words, env={"PYTHONPATH": path, **environment}, check=True, capture_output=True, text=True, timeout=30).stdout.split()
+    return subprocess.run(
+        words,
+        env={"PYTHONPATH": path, **environment},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    ).stdout.split()
 
 
 def test_each_place_is_reached_once() -> None:

@@ -1,4 +1,5 @@
-"""How a lost member is given up: by UID, within the budget, and with its volume kept where it is to be retained."""
+"""How a lost member is given up: by UID, within the budget, and with its volume kept where it is to
+be retained."""
 
 from __future__ import annotations
 
@@ -29,7 +30,11 @@ def seen(**loss: Any) -> Observed:
     """c-2 is lost, and no member any more."""
     found = kill(formed(3, members=2), 2, terminating=True, loss=dataclasses.replace(LOST, **loss))
     pods = tuple(dataclasses.replace(p, uid=f"pod-{p.ordinal}") for p in found.pods)
-    return dataclasses.replace(found, pods=pods, claims=tuple(Claim(o, uid=f"claim-{o}", volume=f"pv-{o}") for o in range(3)))
+    return dataclasses.replace(
+        found,
+        pods=pods,
+        claims=tuple(Claim(o, uid=f"claim-{o}", volume=f"pv-{o}") for o in range(3)),
+    )
 
 
 class Api:
@@ -42,7 +47,15 @@ class Api:
             raise ApiException(status=self.refuse, reason="no")
         self.said.append(manifest)
 
-    async def delete(self, _version: str, kind: str, _namespace: str, name: str, uid: str | None = None, **how: bool) -> None:
+    async def delete(
+        self,
+        _version: str,
+        kind: str,
+        _namespace: str,
+        name: str,
+        uid: str | None = None,
+        **how: bool,
+    ) -> None:
         self.said.append({"delete": kind, "name": name, "uid": uid, **how})
 
 
@@ -53,14 +66,19 @@ def act(api: Api, of: Cluster, what: Step, told: list[str] | None = None) -> lis
 
 def test_a_pod_and_a_claim_are_deleted_by_the_uid_that_was_decided_about() -> None:
     found = act(Api(), cluster(), Step("ReplaceDisk", "", "c-2"))
-    assert [(f["delete"], f["name"], f["uid"]) for f in found] == [("PersistentVolumeClaim", "data-c-2", "claim-2"), ("Pod", "c-2", "pod-2")]
+    assert [(f["delete"], f["name"], f["uid"]) for f in found] == [
+        ("PersistentVolumeClaim", "data-c-2", "claim-2"),
+        ("Pod", "c-2", "pod-2"),
+    ]
     assert found[1]["at_once"], "no kubelet will say that it has ended"
     assert act(Api(), cluster(), Step("DeletePod", "", "c-1"))[0]["uid"] == "pod-1"
     with pytest.raises(NotNow):
         act(Api(), cluster(), Step("DeletePod", "", "c-7"))
 
 
-@pytest.mark.parametrize("storage", [Storage(retain="Retain"), Storage(retain_on_scale_in="Retain")])
+@pytest.mark.parametrize(
+    "storage", [Storage(retain="Retain"), Storage(retain_on_scale_in="Retain")]
+)
 def test_a_retained_volume_stays_and_says_whose_it_was(storage: Storage) -> None:
     found = act(Api(), with_spec(storage=storage), Step("ReplaceDisk", "", "c-2"))
     kept = found[0]
@@ -78,7 +96,10 @@ def test_a_volume_that_cannot_be_kept_is_not_deleted_and_that_is_remembered() ->
     assert api.said == []
     assert told == ["keep"]
     without = dataclasses.replace(seen(), may_keep=False)
-    assert "may not change PersistentVolumes" in plan(with_spec(storage=Storage(retain="Retain")), without).waiting
+    assert (
+        "may not change PersistentVolumes"
+        in plan(with_spec(storage=Storage(retain="Retain")), without).waiting
+    )
     step = plan(cluster(), without).step
     assert step is not None
     assert step.kind == "ReplaceDisk"
@@ -87,11 +108,20 @@ def test_a_volume_that_cannot_be_kept_is_not_deleted_and_that_is_remembered() ->
 def test_a_member_that_the_leader_hears_is_not_lost() -> None:
     """Its kubelet is gone and it is not: also the operator may be the one that is cut off."""
     heard = kill(formed(), 2, loss=LOST)
-    pods = tuple(p if p.status is None else dataclasses.replace(p, status=formed().pods[0].status) if p.ordinal == 0 else p for p in heard.pods)
+    pods = tuple(
+        p
+        if p.status is None
+        else dataclasses.replace(p, status=formed().pods[0].status)
+        if p.ordinal == 0
+        else p
+        for p in heard.pods
+    )
     assert plan(cluster(), dataclasses.replace(heard, pods=pods)).step is None
 
 
-def test_one_cluster_after_the_other_gives_up_what_a_machine_took_and_says_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_cluster_after_the_other_gives_up_what_a_machine_took_and_says_who_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     first, second = (World(seen=kill(formed(), 2, loss=LOST)) for _ in range(2))
     second.reconciler._losses = first.reconciler._losses
     assert second.cluster is not None
@@ -110,7 +140,10 @@ def test_one_cluster_after_the_other_gives_up_what_a_machine_took_and_says_who_w
 
 def test_a_cluster_that_is_paused_takes_nobodys_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives up no member, however long it stays so."""
-    paused, other = World({"paused": True}, kill(formed(), 2, loss=LOST)), World(seen=kill(formed(), 2, loss=LOST))
+    paused, other = (
+        World({"paused": True}, kill(formed(), 2, loss=LOST)),
+        World(seen=kill(formed(), 2, loss=LOST)),
+    )
     other.reconciler._losses = paused.reconciler._losses
     assert other.cluster is not None
     other.cluster["metadata"]["name"] = "d"

@@ -1,9 +1,11 @@
-"""A CounterCluster or its namespace goes away at every single request of a pass: the pass ends, and nothing has failed.
+"""A CounterCluster or its namespace goes away at every single request of a pass: the pass ends, and
+nothing has failed.
 
-What the API server answers then (measured on Kubernetes 1.37, and held to it by tests/apiserver/test_going.py): a namespace that is being deleted
-takes no new object (403 with the cause NamespaceTerminating) and lets what is there be changed; one that is gone has nothing (404); an object that is
-being deleted cannot be made anew yet (409); a status with the version of an object that is gone or was changed is refused (409).
-"""
+What the API server answers then (measured on Kubernetes 1.37, and held to it by
+tests/apiserver/test_going.py): a namespace that is being deleted takes no new object (403 with the
+cause NamespaceTerminating) and lets what is there be changed; one that is gone has nothing (404);
+an object that is being deleted cannot be made anew yet (409); a status with the version of an
+object that is gone or was changed is refused (409)."""
 
 from __future__ import annotations
 
@@ -30,7 +32,13 @@ MAX_REQUESTS = 200
 
 def refusal(status: int, cause: str = "") -> ApiException:
     error = ApiException(status=status)
-    error.body = json.dumps({"kind": "Status", "message": "words", "details": {"causes": [{"reason": cause}] if cause else []}})
+    error.body = json.dumps(
+        {
+            "kind": "Status",
+            "message": "words",
+            "details": {"causes": [{"reason": cause}] if cause else []},
+        }
+    )
     return error
 
 
@@ -56,7 +64,10 @@ class Going(World):
             elif self.how == "being deleted":
                 meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
             elif self.how == "made anew":
-                self.cluster = {**self.cluster, "metadata": {**meta, "uid": "another", "resourceVersion": "9"}}
+                self.cluster = {
+                    **self.cluster,
+                    "metadata": {**meta, "uid": "another", "resourceVersion": "9"},
+                }
                 self.cluster.pop("status", None)
                 self.live.clear()
                 self.wanted.clear()
@@ -131,7 +142,9 @@ HOWS = ("namespace terminating", "namespace gone", "deleted", "being deleted", "
 
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("before", [first, rolling])
-def test_whatever_goes_away_at_whatever_request_fails_no_pass(how: str, before: Callable[[str], Going], caplog: pytest.LogCaptureFixture) -> None:
+def test_whatever_goes_away_at_whatever_request_fails_no_pass(
+    how: str, before: Callable[[str], Going], caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     last, requests = 0, 1
     while last < requests:
@@ -144,7 +157,9 @@ def test_whatever_goes_away_at_whatever_request_fails_no_pass(how: str, before: 
         assert requests < MAX_REQUESTS
         again = world.look()
         assert "ChildRefused" not in world.told, f"at request {last}"
-        assert not [r.getMessage() for r in caplog.records if r.levelno > logging.INFO], f"at request {last}"
+        assert not [r.getMessage() for r in caplog.records if r.levelno > logging.INFO], (
+            f"at request {last}"
+        )
         if how in ("namespace gone", "deleted", "being deleted"):
             assert again is None, f"it is not forgotten, at request {last}"
         last += 1
@@ -169,7 +184,9 @@ def test_only_the_api_servers_own_words_say_that_a_namespace_is_terminating() ->
 
 
 @pytest.mark.parametrize("status", [404, 409])
-def test_a_child_that_goes_in_the_moment_of_the_write_is_made_with_the_next_pass(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_goes_in_the_moment_of_the_write_is_made_with_the_next_pass(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = World()
     world.look(2)
     del world.live["Service", "c"]
@@ -206,7 +223,9 @@ def test_the_status_is_of_the_object_that_was_looked_at() -> None:
     assert len(sent) >= 3
 
 
-def test_a_cluster_that_is_edited_during_the_pass_is_looked_at_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_is_edited_during_the_pass_is_looked_at_again_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     world = World()
 
     async def apply(manifest: Object, *, subresource: str = "") -> Object:

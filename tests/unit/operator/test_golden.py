@@ -1,5 +1,6 @@
-"""Every child of two CounterClusters, as YAML to be read: golden/CASE.KIND.NAME.yaml. A change shows in the diff of the files, which
-`pytest tests/unit/operator/test_golden.py --rewrite` writes anew. tests/apiserver/test_golden.py lets a real API server judge them."""
+"""Every child of two CounterClusters, as YAML to be read: golden/CASE.KIND.NAME.yaml. A change
+shows in the diff of the files, which `pytest tests/unit/operator/test_golden.py --rewrite` writes
+anew. tests/apiserver/test_golden.py lets a real API server judge them."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ CASES = {path.stem: path for path in (ROOT / "manifests" / "samples").glob("*.ya
 
 PAIR = Pair(b"a certificate", b"a key")
 MATERIAL = Material(
-    authority=Authority(Pair(b"an authority", b"its key"), datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)),
+    authority=Authority(
+        Pair(b"an authority", b"its key"), datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    ),
     nodes=PAIR,
     cache=PAIR,
     admin=PAIR,
@@ -36,16 +39,27 @@ SECURED = Secured(MATERIAL)
 def rendered(case: str) -> dict[str, str]:
     """The text of each child by the name of its file."""
     body = yaml.safe_load(CASES[case].read_text())
-    body["metadata"] |= {"namespace": "shop", "uid": "00000000-0000-0000-0000-000000000001", "generation": 1}
+    body["metadata"] |= {
+        "namespace": "shop",
+        "uid": "00000000-0000-0000-0000-000000000001",
+        "generation": 1,
+    }
     body["spec"].setdefault("resources", _default_resources())
     cluster = decode(body, "countercluster/node:dev", "countercluster/redis:dev")
     children = all_children(cluster, cluster.spec.replicas, cluster.spec.replicas, secured=SECURED)
-    return {f"{case}.{m['kind'].lower()}.{m['metadata']['name']}.yaml": yaml.safe_dump(m, sort_keys=False, width=150) for m in children}
+    return {
+        f"{case}.{m['kind'].lower()}.{m['metadata']['name']}.yaml": yaml.safe_dump(
+            m, sort_keys=False, width=150
+        )
+        for m in children
+    }
 
 
 def _default_resources() -> Any:
     crd = yaml.safe_load((ROOT / "crds" / "countercluster.yaml").read_text())
-    return crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["resources"]["default"]
+    return crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"][
+        "properties"
+    ]["resources"]["default"]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -19,7 +19,9 @@ def pod(ordinal: int, history: History | None, *, role: str = "follower", last: 
 
 
 def said(*pods: Pod, acknowledged: str = "") -> tuple[bool | None, str]:
-    found = handed_out.condition(msgspec.structs.replace(cluster(), acknowledged_history=acknowledged), Observed(pods=pods))
+    found = handed_out.condition(
+        msgspec.structs.replace(cluster(), acknowledged_history=acknowledged), Observed(pods=pods)
+    )
     return found[1], found[2]
 
 
@@ -42,11 +44,17 @@ def test_what_is_known_to_be_lost_is_told() -> None:
     seen = heights.noted(("ns", "c"), Observed(pods=(pod(1, OLD, last=100),)))
     assert "a member was seen 40 entries further, at 140" in handed_out.loss(seen, 100)
     heights.forget(("ns", "c"))
-    assert "no member was seen further" in handed_out.loss(heights.noted(("ns", "c"), Observed(pods=(pod(1, OLD),))), 100)
+    assert "no member was seen further" in handed_out.loss(
+        heights.noted(("ns", "c"), Observed(pods=(pod(1, OLD),))), 100
+    )
 
 
 @pytest.mark.parametrize("history", [None, "x", [], {}, {"id": "nonsense", "index": 1}, {"id": 5}])
 def test_a_history_that_makes_no_sense_is_none(history: object) -> None:
     names = ("nodeId", "role", "leaderId", "reason")
-    found = dict.fromkeys(names, "") | dict.fromkeys(("term", "commitIndex", "lastIndex"), 0) | {"ready": True, "members": [], "history": history}
+    found = (
+        dict.fromkeys(names, "")
+        | dict.fromkeys(("term", "commitIndex", "lastIndex"), 0)
+        | {"ready": True, "members": [], "history": history}
+    )
     assert node_status(found).history is None

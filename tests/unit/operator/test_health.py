@@ -25,7 +25,9 @@ def _later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     monkeypatch.setattr(health.time, "monotonic", lambda: now + seconds)
 
 
-def test_a_key_that_waits_while_no_pass_ends_is_a_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_waits_while_no_pass_ends_is_a_complaint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     waits, rests = _health(121.0), _health(0.0)
     _later(monkeypatch, health.STUCK_S + 1)
     assert "no pass has ended for 121 s" in waits.complaint()
@@ -41,8 +43,11 @@ def test_how_long_a_key_may_wait_follows_from_how_many_there_are() -> None:
     assert found.complaint() == ""
 
 
-def test_a_quiet_cluster_is_healthy_for_ever_and_one_that_is_out_of_reach_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """kopf lists only after an error: that nothing is told is how a quiet cluster is, and its operator was killed every 15 minutes."""
+def test_a_quiet_cluster_is_healthy_for_ever_and_one_that_is_out_of_reach_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """kopf lists only after an error: that nothing is told is how a quiet cluster is, and its
+    operator was killed every 15 minutes."""
     found = _health()
     found.clusters = 2
     _later(monkeypatch, 1e6)
@@ -54,7 +59,8 @@ def test_a_quiet_cluster_is_healthy_for_ever_and_one_that_is_out_of_reach_is_not
 
 
 def test_a_thousand_clusters_with_a_silent_pod_each_do_not_hold_each_other_up() -> None:
-    """By the clock of a calendar: 16 workers, a pass takes as long as its silent pod is waited for, and each looks again when it is time."""
+    """By the clock of a calendar: 16 workers, a pass takes as long as its silent pod is waited for,
+    and each looks again when it is time."""
     now, longest, first = 0.0, 0.0, 0.0
     silence, patience, seen, looks = Silence(lambda: now), Patience(), set(), 0
     queue = [(0.0, n) for n in range(1000)]  # since when it waits
@@ -94,7 +100,12 @@ def test_a_few_silent_pods_are_given_their_time_and_those_that_are_gone_count_no
 
 def test_who_waits_for_the_same_thing_is_looked_at_more_and_more_seldom() -> None:
     patience = Patience()
-    assert [patience.again_s("c", "for c-0") for _ in range(20)] == [1.0] * 16 + [2.0, 4.0, 5.0, 5.0]
+    assert [patience.again_s("c", "for c-0") for _ in range(20)] == [1.0] * 16 + [
+        2.0,
+        4.0,
+        5.0,
+        5.0,
+    ]
     assert patience.again_s("c", "for c-1") == 1.0, "something else"
     patience.forget("c")
     for n in range(1000):

@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 from countercluster_operator import door, observe
 from countercluster_operator.observed import node_status
-from countercluster_operator.replies import MAX_BYTES, MAX_LINE, Hostile, Refusal, Reply, command, document
+from countercluster_operator.replies import (
+    MAX_BYTES,
+    MAX_LINE,
+    Hostile,
+    Refusal,
+    Reply,
+    command,
+    document,
+)
 from countercluster_operator.statuses import judged
 
 Server = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -25,7 +33,9 @@ GOOD: dict[str, Any] = {
     "lastIndex": 7,
     "ready": True,
     "reason": "",
-    "members": [{"nodeId": "0" * 15 + "1", "name": "c-0", "voter": True, "matchIndex": None, "active": True}],
+    "members": [
+        {"nodeId": "0" * 15 + "1", "name": "c-0", "voter": True, "matchIndex": None, "active": True}
+    ],
     "history": {"id": "a" * 16, "index": 1, "reason": "bootstrap"},
     "tls": {"trust": "ab", "serial": "1f"},
     "users_digest": "",
@@ -115,24 +125,40 @@ async def asked(serve: Server, what: Callable[[int], Awaitable[Any]]) -> Any:
         (silent, TimeoutError),
     ],
 )
-def test_a_hostile_reply_ends_in_bounded_time(serve: Server, error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hostile_reply_ends_in_bounded_time(
+    serve: Server, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(door, "CONNECT_S", 0.5)
 
     async def run() -> None:
         with pytest.raises(error):
-            await asked(serve, lambda port: door.ask("127.0.0.1", "c-0", None, "RAFT.STATUS", timeout_s=0.1, port=port))
+            await asked(
+                serve,
+                lambda port: door.ask(
+                    "127.0.0.1", "c-0", None, "RAFT.STATUS", timeout_s=0.1, port=port
+                ),
+            )
 
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("serve", [saying(b"+OK\r\n"), silent, flooding(b"\x16\x03\x03\xff\xff", b"x" * 65_536)])
-def test_one_who_speaks_no_tls_costs_a_bounded_time(serve: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "serve", [saying(b"+OK\r\n"), silent, flooding(b"\x16\x03\x03\xff\xff", b"x" * 65_536)]
+)
+def test_one_who_speaks_no_tls_costs_a_bounded_time(
+    serve: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(door, "CONNECT_S", 0.5)
     context = ssl.create_default_context()
 
     async def run() -> None:
         with pytest.raises((OSError, TimeoutError)):
-            await asked(serve, lambda port: door.ask("127.0.0.1", "c-0", context, "RAFT.STATUS", timeout_s=0.1, port=port))
+            await asked(
+                serve,
+                lambda port: door.ask(
+                    "127.0.0.1", "c-0", context, "RAFT.STATUS", timeout_s=0.1, port=port
+                ),
+            )
 
     asyncio.run(run())
 
@@ -204,7 +230,20 @@ def test_a_field_beyond_its_bounds_makes_the_status_worth_nothing(change: dict[s
         judged(document(json.dumps({**GOOD, **change}).encode()))
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"7", b"null", b"{", b"\xff", b'{"a":' * 60_000, b"[" * 60_000, b'{"term":' + b"9" * 50_000 + b"}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"7",
+        b"null",
+        b"{",
+        b"\xff",
+        b'{"a":' * 60_000,
+        b"[" * 60_000,
+        b'{"term":' + b"9" * 50_000 + b"}",
+    ],
+)
 def test_a_document_that_is_no_status_is_refused(text: bytes) -> None:
     with pytest.raises(Hostile):
         judged(document(text))
@@ -216,7 +255,9 @@ def test_words_are_one_printable_line_of_bounded_length() -> None:
     assert len(told) == 300
 
 
-def test_200_hostile_nodes_are_all_silent_and_an_honest_one_beside_them_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_200_hostile_nodes_are_all_silent_and_an_honest_one_beside_them_is_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def run() -> None:
         ports = iter(range(0))
         real = door.ask
@@ -233,7 +274,9 @@ def test_200_hostile_nodes_are_all_silent_and_an_honest_one_beside_them_is_heard
             async def good(port: int) -> None:
                 nonlocal ports
                 ports = iter([bad_port] * 200 + [port])
-                answers = await asyncio.gather(*(observe._ask("127.0.0.1", "c-0", None, 20) for _ in range(201)))
+                answers = await asyncio.gather(
+                    *(observe._ask("127.0.0.1", "c-0", None, 20) for _ in range(201))
+                )
                 assert answers[:200] == [None] * 200
                 assert answers[200] == node_status(GOOD)
 

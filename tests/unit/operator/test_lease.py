@@ -1,4 +1,5 @@
-"""One active operator: the lease is taken only from a holder that stopped renewing it, by this process's own clock."""
+"""One active operator: the lease is taken only from a holder that stopped renewing it, by this
+process's own clock."""
 
 from __future__ import annotations
 
@@ -125,7 +126,9 @@ def test_trust_begins_when_the_renewal_was_sent_and_not_when_it_was_answered() -
 
 
 @pytest.mark.parametrize("failure", ["silence", "errors", "somebody else"])
-def test_keep_ends_when_the_lease_cannot_be_trusted_any_more(failure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keep_ends_when_the_lease_cannot_be_trusted_any_more(
+    failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("countercluster_operator.lease.TRUSTED_S", 0.5)
     monkeypatch.setattr("countercluster_operator.lease.RENEW_S", 0.05)
 

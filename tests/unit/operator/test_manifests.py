@@ -1,4 +1,5 @@
-"""What is installed: rendered, least privileged, restricted, and decoded by the operator as the schema promises."""
+"""What is installed: rendered, least privileged, restricted, and decoded by the operator as the
+schema promises."""
 
 from __future__ import annotations
 
@@ -33,7 +34,11 @@ def test_every_sample_is_understood() -> None:
 
 
 def test_an_upgraded_operator_keeps_the_image_that_a_cluster_was_made_with() -> None:
-    body = {"metadata": {"name": "c", "namespace": "ns", "uid": "u", "generation": 1}, "spec": {}, "status": {"image": "node:1"}}
+    body = {
+        "metadata": {"name": "c", "namespace": "ns", "uid": "u", "generation": 1},
+        "spec": {},
+        "status": {"image": "node:1"},
+    }
     assert decode(body, "node:2", "redis").image == "node:1"
     body["spec"] = {"image": "node:3"}
     assert decode(body, "node:2", "redis").image == "node:3"
@@ -42,11 +47,22 @@ def test_an_upgraded_operator_keeps_the_image_that_a_cluster_was_made_with() -> 
 @pytest.mark.parametrize("spec", [{"replicas": 9}, {"replicas": "many"}, {"storage": 3}])
 def test_a_spec_that_makes_no_sense_is_refused_with_the_field(spec: dict[str, Any]) -> None:
     with pytest.raises(InvalidSpec, match="spec"):
-        decode({"metadata": {"name": "c", "namespace": "ns", "uid": "u", "generation": 1}, "spec": spec}, "n", "r")
+        decode(
+            {
+                "metadata": {"name": "c", "namespace": "ns", "uid": "u", "generation": 1},
+                "spec": spec,
+            },
+            "n",
+            "r",
+        )
 
 
 def _pod_specs(children: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [c["spec"]["template"]["spec"] for c in children if c["kind"] in ("StatefulSet", "Deployment")]
+    return [
+        c["spec"]["template"]["spec"]
+        for c in children
+        if c["kind"] in ("StatefulSet", "Deployment")
+    ]
 
 
 def test_a_machine_without_cpu_to_spare_is_no_reason_to_kill_the_operator() -> None:
@@ -58,7 +74,10 @@ def test_a_machine_without_cpu_to_spare_is_no_reason_to_kill_the_operator() -> N
         assert starting["httpGet"] == living["httpGet"]
         assert starting["periodSeconds"] * starting["failureThreshold"] >= 300
         assert living["periodSeconds"] * living["failureThreshold"] >= 60
-        assert all(container[f"{kind}Probe"]["timeoutSeconds"] >= 5 for kind in ("startup", "readiness", "liveness"))
+        assert all(
+            container[f"{kind}Probe"]["timeoutSeconds"] >= 5
+            for kind in ("startup", "readiness", "liveness")
+        )
 
 
 def test_pods_fit_the_restricted_standard_and_carry_no_token() -> None:
@@ -102,11 +121,20 @@ def test_open_ports_are_a_matter_of_words() -> None:
     """Without TLS a stranger's RAFT.REMOVE is obeyed, passwords or not."""
 
     def made(tls: dict[str, Any], **more: Any) -> Cluster:
-        return decode({"metadata": {"name": "c", "namespace": "ns", "uid": "u", "generation": 1}, "spec": {"tls": tls, **more}}, "n", "r")
+        return decode(
+            {
+                "metadata": {"name": "c", "namespace": "ns", "uid": "u", "generation": 1},
+                "spec": {"tls": tls, **more},
+            },
+            "n",
+            "r",
+        )
 
     for auth in (True, False):
         for words in ({}, {"openPorts": ""}, {"openPorts": "yes"}):
             with pytest.raises(InvalidSpec, match=r"whoever reaches the admin port .* is obeyed"):
                 made({"enabled": False, **words}, auth={"enabled": auth})
-    assert not made({"enabled": False, "openPorts": "AnyoneWhoReachesThemIsObeyed"}).spec.tls.enabled
+    assert not made(
+        {"enabled": False, "openPorts": "AnyoneWhoReachesThemIsObeyed"}
+    ).spec.tls.enabled
     assert made({"enabled": True}).spec.tls.enabled

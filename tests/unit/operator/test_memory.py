@@ -28,11 +28,17 @@ def anew(world: World) -> None:
 async def observe(api: World, _cluster: Any, status: Any, *_: Any) -> Any:
     """As the real one, what it knows of before is from the status that it is given."""
     first = status.get("bootstrap")
-    seen = dataclasses.replace(api.seen, bootstrap=(first["pod"], first["nodeId"]) if first else None)
-    return dataclasses.replace(seen, target=status.get("target")), {p.name: "192.0.2.1" for p in seen.pods}
+    seen = dataclasses.replace(
+        api.seen, bootstrap=(first["pod"], first["nodeId"]) if first else None
+    )
+    return dataclasses.replace(seen, target=status.get("target")), {
+        p.name: "192.0.2.1" for p in seen.pods
+    }
 
 
-def test_a_wiped_status_comes_back_with_everything_that_was_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wiped_status_comes_back_with_everything_that_was_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(reconcile, "observe", observe)
     world = World()
     world.look(2)
@@ -76,7 +82,9 @@ def test_memory_that_is_deleted_with_the_other_children_comes_back_with_them() -
     assert ("Service", "c") in world.live
 
 
-def test_memory_that_cannot_be_read_is_not_taken_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_cannot_be_read_is_not_taken_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     world = World()
     read = world.get
 
@@ -93,8 +101,18 @@ def test_memory_that_cannot_be_read_is_not_taken_for_nothing(monkeypatch: pytest
 
 def test_a_config_map_of_a_stranger_or_without_sense_is_no_memory() -> None:
     world = World()
-    meta = {"name": "c-memory", "namespace": "ns", "uid": "theirs", "generation": 1, "resourceVersion": "1"}
-    world.live["ConfigMap", "c-memory"] = {"kind": "ConfigMap", "metadata": meta, "data": {"memory.json": '{"members": []}'}}
+    meta = {
+        "name": "c-memory",
+        "namespace": "ns",
+        "uid": "theirs",
+        "generation": 1,
+        "resourceVersion": "1",
+    }
+    world.live["ConfigMap", "c-memory"] = {
+        "kind": "ConfigMap",
+        "metadata": meta,
+        "data": {"memory.json": '{"members": []}'},
+    }
     world.look(2)
     assert "apply ConfigMap" not in world.said
     assert world.live["ConfigMap", "c-memory"]["metadata"]["uid"] == "theirs"
@@ -109,8 +127,16 @@ def test_a_config_map_of_a_stranger_or_without_sense_is_no_memory() -> None:
 
 
 def test_what_is_recalled_wins_over_a_status_that_somebody_wrote() -> None:
-    kept = {"bootstrap": {"pod": "c-0", "nodeId": "a"}, "members": [{"name": "c-0", "nodeId": "a", "role": "follower"}]}
-    forged = {"bootstrap": {"pod": "c-1", "nodeId": "b"}, "recovered": "x", "members": [], "conditions": [1]}
+    kept = {
+        "bootstrap": {"pod": "c-0", "nodeId": "a"},
+        "members": [{"name": "c-0", "nodeId": "a", "role": "follower"}],
+    }
+    forged = {
+        "bootstrap": {"pod": "c-1", "nodeId": "b"},
+        "recovered": "x",
+        "members": [],
+        "conditions": [1],
+    }
     found = recalled(forged, kept)
     assert found["bootstrap"] == kept["bootstrap"]
     assert "recovered" not in found

@@ -15,7 +15,9 @@ BODY = {"metadata": {"name": "c", "namespace": "shop", "uid": "u", "generation":
 
 def test_the_operator_is_admitted_from_its_own_namespace_only() -> None:
     rules = network.policy(decode(BODY, "node", "redis", "tools"))["spec"]["ingress"]
-    [peers] = [rule["from"] for rule in rules if {"protocol": "TCP", "port": names.ADMIN} in rule["ports"]]
+    [peers] = [
+        rule["from"] for rule in rules if {"protocol": "TCP", "port": names.ADMIN} in rule["ports"]
+    ]
     labels = {"app.kubernetes.io/name": "countercluster-operator"}
     home = {"matchLabels": {"kubernetes.io/metadata.name": "tools"}}
     assert peers == [{"namespaceSelector": home, "podSelector": {"matchLabels": labels}}]

@@ -16,14 +16,18 @@ NOW = datetime.datetime(2026, 1, 1, 12, 0, 0, tzinfo=datetime.UTC)
 
 def pod(conditions: list[dict[str, str]] | None = None, **meta: Any) -> Pod:
     meta = {"name": "c-0", "uid": "u", "labels": names.labels("c", names.NODE), **meta}
-    return _pod(cluster(), {"metadata": meta, "status": {"conditions": conditions or []}}, 0, None, NOW)
+    return _pod(
+        cluster(), {"metadata": meta, "status": {"conditions": conditions or []}}, 0, None, NOW
+    )
 
 
 def test_a_statefulset_rests_since_the_last_write_of_anybody() -> None:
     def idle(*times: str) -> float:
         claim = {"spec": {"resources": {"requests": {"storage": "1Gi"}}}}
         meta = {"uid": "u", "generation": 1, "managedFields": [{"time": t} for t in times]}
-        found = _stateful_set({"metadata": meta, "spec": {"replicas": 3, "volumeClaimTemplates": [claim]}}, NOW)["set_idle_s"]
+        found = _stateful_set(
+            {"metadata": meta, "spec": {"replicas": 3, "volumeClaimTemplates": [claim]}}, NOW
+        )["set_idle_s"]
         assert isinstance(found, float)
         return found
 

@@ -1,4 +1,5 @@
-"""Tables: one situation a test, and the one step (or the reason to wait) that plan() must answer with."""
+"""Tables: one situation a test, and the one step (or the reason to wait) that plan() must answer
+with."""
 
 from __future__ import annotations
 
@@ -22,26 +23,74 @@ def node(ordinal: int) -> str:
 
 
 def waiting_pod(ordinal: int) -> Pod:
-    return Pod(f"c-{ordinal}", ordinal, running=True, revision=NEW, status=NodeStatus(node(ordinal), "waiting"))
+    return Pod(
+        f"c-{ordinal}",
+        ordinal,
+        running=True,
+        revision=NEW,
+        status=NodeStatus(node(ordinal), "waiting"),
+    )
 
 
-def formed(count: int = 3, *, leader: int = 0, learners: tuple[int, ...] = (), members: int | None = None, **more: Any) -> Observed:
+def formed(
+    count: int = 3,
+    *,
+    leader: int = 0,
+    learners: tuple[int, ...] = (),
+    members: int | None = None,
+    **more: Any,
+) -> Observed:
     """A healthy cluster of `count` pods, whose first `members` are members."""
     inside = count if members is None else members
     known = tuple(Member(node(o), f"c-{o}", o not in learners, 100, True) for o in range(inside))
     pods = []
     for o in range(count):
-        role = "leader" if o == leader else "waiting" if o >= inside else "learner" if o in learners else "follower"
-        status = NodeStatus(node(o), role, 3, node(leader), 100, 100, role in ("leader", "follower"), "", known if o < inside else ())
+        role = (
+            "leader"
+            if o == leader
+            else "waiting"
+            if o >= inside
+            else "learner"
+            if o in learners
+            else "follower"
+        )
+        status = NodeStatus(
+            node(o),
+            role,
+            3,
+            node(leader),
+            100,
+            100,
+            role in ("leader", "follower"),
+            "",
+            known if o < inside else (),
+        )
         pods.append(Pod(f"c-{o}", o, ready=status.ready, running=True, revision=NEW, status=status))
-    seen = Observed(tuple(pods), count, True, NEW, tuple(Claim(o) for o in range(count)), 1, count, ("c-0", node(0)))
-    recorded = {"recorded_members": tuple((m.name, m.node_id) for m in known), "recorded_voters": tuple(m.node_id for m in known if m.voter)}
+    seen = Observed(
+        tuple(pods),
+        count,
+        True,
+        NEW,
+        tuple(Claim(o) for o in range(count)),
+        1,
+        count,
+        ("c-0", node(0)),
+    )
+    recorded = {
+        "recorded_members": tuple((m.name, m.node_id) for m in known),
+        "recorded_voters": tuple(m.node_id for m in known if m.voter),
+    }
     seen = dataclasses.replace(seen, **recorded)
     return dataclasses.replace(seen, **more)
 
 
 def change(seen: Observed, ordinal: int, **fields: Any) -> Observed:
-    return dataclasses.replace(seen, pods=tuple(dataclasses.replace(p, **fields) if p.ordinal == ordinal else p for p in seen.pods))
+    return dataclasses.replace(
+        seen,
+        pods=tuple(
+            dataclasses.replace(p, **fields) if p.ordinal == ordinal else p for p in seen.pods
+        ),
+    )
 
 
 def kill(seen: Observed, ordinal: int, **fields: Any) -> Observed:
@@ -50,7 +99,10 @@ def kill(seen: Observed, ordinal: int, **fields: Any) -> Observed:
     pods = []
     for pod in seen.pods:
         if pod.status is not None:
-            members = tuple(dataclasses.replace(m, active=False) if m.node_id == node(ordinal) else m for m in pod.status.members)
+            members = tuple(
+                dataclasses.replace(m, active=False) if m.node_id == node(ordinal) else m
+                for m in pod.status.members
+            )
             pod = dataclasses.replace(pod, status=dataclasses.replace(pod.status, members=members))
         pods.append(pod)
     return dataclasses.replace(seen, pods=tuple(pods))
@@ -76,16 +128,21 @@ def test_a_healthy_cluster_is_left_alone() -> None:
 
 
 def test_a_statefulset_that_rests_although_a_pod_is_missing_is_touched() -> None:
-    """Found on kind in CI: the controller tried again after minutes only, as it had looked in vain too often."""
+    """Found on kind in CI: the controller tried again after minutes only, as it had looked in vain
+    too often."""
     seen = formed()
     seen = dataclasses.replace(seen, pods=seen.pods[:2])
     assert step(3, dataclasses.replace(seen, set_idle_s=9.0)) is None
     assert step(3, dataclasses.replace(seen, set_idle_s=10.0)) == ("TouchStatefulSet", "")
-    assert step(3, change(formed(set_idle_s=10.0), 2, terminating=True, ready=False)) is None, "the pod is still there"
-    assert plan(cluster(2), formed(2, set_replicas=3, set_idle_s=10.0)).settled, "nobody wants it any more"
+    assert step(3, change(formed(set_idle_s=10.0), 2, terminating=True, ready=False)) is None, (
+        "the pod is still there"
+    )
+    assert plan(cluster(2), formed(2, set_replicas=3, set_idle_s=10.0)).settled, (
+        "nobody wants it any more"
+    )
 
 
-# --- forming -----------------------------------------------------------------------------------------------------------------
+# --- forming --------------------------------------------------------------------------------------
 
 
 def test_who_forms_the_cluster_is_recorded_before_it_is_told_to() -> None:
@@ -101,7 +158,9 @@ def test_a_cluster_is_not_formed_while_a_pod_is_silent() -> None:
 
 
 def test_a_recorded_node_that_lost_its_disk_never_lets_another_form_the_cluster() -> None:
-    seen = Observed(tuple(waiting_pod(o) for o in range(3)), 3, True, NEW, bootstrap=("c-0", "another id"))
+    seen = Observed(
+        tuple(waiting_pod(o) for o in range(3)), 3, True, NEW, bootstrap=("c-0", "another id")
+    )
     found = plan(cluster(), seen)
     assert found.step is None
     assert found.waiting
@@ -112,13 +171,17 @@ def test_volumes_that_hold_a_cluster_are_taken_over() -> None:
 
 
 def test_some_volumes_with_members_and_some_empty_do_not_form_a_cluster() -> None:
-    pods = (waiting_pod(0), waiting_pod(1), Pod("c-2", 2, running=True, revision=NEW, status=NodeStatus("id2", "follower")))
+    pods = (
+        waiting_pod(0),
+        waiting_pod(1),
+        Pod("c-2", 2, running=True, revision=NEW, status=NodeStatus("id2", "follower")),
+    )
     found = plan(cluster(), Observed(pods, 3, True, NEW))
     assert found.step is None
     assert "elect" in found.waiting
 
 
-# --- growing and shrinking -----------------------------------------------------------------------------------------------------
+# --- growing and shrinking ------------------------------------------------------------------------
 
 
 def test_a_new_pod_joins_as_a_learner_and_then_becomes_a_voter() -> None:
@@ -160,7 +223,7 @@ def test_an_edit_waits_for_the_member_in_flight() -> None:
     assert plan(cluster(4), formed(5, members=3, target=3)).target == 4
 
 
-# --- disks ---------------------------------------------------------------------------------------------------------------------
+# --- disks ----------------------------------------------------------------------------------------
 
 
 def test_a_member_whose_disk_is_gone_leaves_by_its_old_id() -> None:
@@ -180,7 +243,10 @@ def test_a_lost_disk_waits_for_a_majority() -> None:
 
 def test_the_data_of_a_removed_member_is_replaced() -> None:
     seen = formed(members=2)
-    assert step(3, change(seen, 2, ready=False, status=NodeStatus(node(2), "removed", 3))) == ("ReplaceDisk", "c-2")
+    assert step(3, change(seen, 2, ready=False, status=NodeStatus(node(2), "removed", 3))) == (
+        "ReplaceDisk",
+        "c-2",
+    )
 
 
 def test_a_node_of_a_newer_term_than_the_leader_keeps_its_disk() -> None:
@@ -189,7 +255,7 @@ def test_a_node_of_a_newer_term_than_the_leader_keeps_its_disk() -> None:
     assert found.step is None or found.step.kind != "ReplaceDisk"
 
 
-# --- rolling -------------------------------------------------------------------------------------------------------------------
+# --- rolling --------------------------------------------------------------------------------------
 
 
 def test_followers_restart_from_the_highest_ordinal_down() -> None:
@@ -212,7 +278,9 @@ def test_a_bad_image_stops_the_roll_at_the_first_pod_and_rolling_back_mends_it()
     found = plan(cluster(), bad)
     assert found.step is None
     assert "ErrImagePull" in found.waiting
-    back = dataclasses.replace(change(change(bad, 0, revision="back"), 1, revision="back"), revision="back")
+    back = dataclasses.replace(
+        change(change(bad, 0, revision="back"), 1, revision="back"), revision="back"
+    )
     assert step(3, back) == ("DeletePod", "c-2")
 
 
@@ -221,8 +289,15 @@ def test_the_next_pod_waits_until_the_last_one_has_caught_up() -> None:
     late = []
     for pod in seen.pods:
         assert pod.status is not None
-        members = tuple(dataclasses.replace(m, match_index=5) if m.node_id == node(2) else m for m in pod.status.members)
-        late.append(dataclasses.replace(pod, status=dataclasses.replace(pod.status, last_index=1000, members=members)))
+        members = tuple(
+            dataclasses.replace(m, match_index=5) if m.node_id == node(2) else m
+            for m in pod.status.members
+        )
+        late.append(
+            dataclasses.replace(
+                pod, status=dataclasses.replace(pod.status, last_index=1000, members=members)
+            )
+        )
     found = plan(cluster(), dataclasses.replace(seen, pods=tuple(late)))
     assert found.step is None
     assert "catch up" in found.waiting
@@ -238,7 +313,7 @@ def test_nothing_is_done_without_a_leader() -> None:
     assert "no leader" in found.waiting
 
 
-# --- volumes -----------------------------------------------------------------------------------------------------------------
+# --- volumes --------------------------------------------------------------------------------------
 
 
 def test_more_volumes_than_replicas_all_get_their_pod_before_a_cluster_is_formed() -> None:
@@ -251,7 +326,9 @@ def test_more_volumes_than_replicas_all_get_their_pod_before_a_cluster_is_formed
 
 
 def test_the_stateful_set_is_made_anew_when_all_claims_have_grown() -> None:
-    wanted = Cluster("c", "ns", "uid", 1, Spec(replicas=3, storage=Storage(size="2Gi")), "image", "redis")
+    wanted = Cluster(
+        "c", "ns", "uid", 1, Spec(replicas=3, storage=Storage(size="2Gi")), "image", "redis"
+    )
     small = formed(template_size="1Gi")
     assert plan(wanted, small).waiting == "enlarging data-c-0, data-c-1, data-c-2 to 2Gi"
     grown = dataclasses.replace(small, claims=tuple(Claim(o, size="2Gi") for o in range(3)))
@@ -260,11 +337,13 @@ def test_the_stateful_set_is_made_anew_when_all_claims_have_grown() -> None:
 
 
 def test_claims_that_cannot_grow_do_not_keep_a_template_from_being_rolled() -> None:
-    wanted = Cluster("c", "ns", "uid", 1, Spec(replicas=3, storage=Storage(size="2Gi")), "image", "redis")
+    wanted = Cluster(
+        "c", "ns", "uid", 1, Spec(replicas=3, storage=Storage(size="2Gi")), "image", "redis"
+    )
     assert did(plan(wanted, outdated(formed(template_size="1Gi"), 1))) == ("DeletePod", "c-1")
 
 
-# --- day 2 -------------------------------------------------------------------------------------------------------------------
+# --- day 2 ----------------------------------------------------------------------------------------
 
 
 def with_spec(**fields: Any) -> Cluster:
@@ -274,12 +353,24 @@ def with_spec(**fields: Any) -> Cluster:
 def test_a_machine_that_is_lost_costs_its_member_after_the_time_it_is_given() -> None:
     seen = kill(formed(), 2, terminating=True, loss=Loss(200.0, "gone", "m"))
     assert plan(cluster(), seen).step is None
-    assert did(plan(cluster(), change(seen, 2, loss=Loss(301.0, "gone", "m")))) == ("RemoveMember", "c-2")
+    assert did(plan(cluster(), change(seen, 2, loss=Loss(301.0, "gone", "m")))) == (
+        "RemoveMember",
+        "c-2",
+    )
     assert did(plan(with_spec(healing=Healing(100)), seen)) == ("RemoveMember", "c-2")
-    assert plan(with_spec(healing=Healing(0)), change(seen, 2, loss=Loss(1e6, "gone", "m"))).step is None
-    assert plan(with_spec(maintenance="c-2"), change(seen, 2, loss=Loss(1e6, "gone", "m"))).step is None
+    assert (
+        plan(with_spec(healing=Healing(0)), change(seen, 2, loss=Loss(1e6, "gone", "m"))).step
+        is None
+    )
+    assert (
+        plan(with_spec(maintenance="c-2"), change(seen, 2, loss=Loss(1e6, "gone", "m"))).step
+        is None
+    )
     lost = Loss(301.0, "gone", "m")
-    left = dataclasses.replace(change(seen, 2, loss=lost), pods=kill(formed(members=2), 2, terminating=True, loss=lost).pods)
+    left = dataclasses.replace(
+        change(seen, 2, loss=lost),
+        pods=kill(formed(members=2), 2, terminating=True, loss=lost).pods,
+    )
     assert did(plan(cluster(), left)) == ("ReplaceDisk", "c-2"), "only when its member has left"
 
 
@@ -309,7 +400,13 @@ def headless(*, alive: tuple[int, ...], last: dict[int, int] | None = None) -> O
     for pod in seen.pods:
         if pod.ordinal in alive:
             index = (last or {}).get(pod.ordinal, 100)
-            pods.append(dataclasses.replace(pod, ready=False, status=NodeStatus(node(pod.ordinal), "follower", 3, "", index, index)))
+            pods.append(
+                dataclasses.replace(
+                    pod,
+                    ready=False,
+                    status=NodeStatus(node(pod.ordinal), "follower", 3, "", index, index),
+                )
+            )
     return dataclasses.replace(seen, pods=tuple(pods))
 
 
@@ -319,13 +416,20 @@ def test_a_lost_majority_is_told_with_who_is_missing_and_nothing_is_done() -> No
     assert found.warning is not None
     assert found.warning[0] == "QuorumLost"
     assert "2 of 3 voters do not answer: c-0 (its pod is not there), c-2" in found.waiting
-    assert plan(cluster(), headless(alive=(0, 1))).warning is None, "they are about to elect a leader"
+    assert plan(cluster(), headless(alive=(0, 1))).warning is None, (
+        "they are about to elect a leader"
+    )
 
 
 def test_a_majority_that_is_away_with_its_zone_is_told_with_the_outage() -> None:
     """The kubelet that could say that a pod does not run any more is away as well."""
     outage = "m1 is not ready; 2 of 2 machines of zone a are not ready, which is an outage"
-    silent = change(change(formed(), 0, status=None, loss=Loss(0.0, outage, "a")), 2, status=None, loss=Loss(0.0, outage, "a"))
+    silent = change(
+        change(formed(), 0, status=None, loss=Loss(0.0, outage, "a")),
+        2,
+        status=None,
+        loss=Loss(0.0, outage, "a"),
+    )
     headed = change(silent, 1, status=NodeStatus(node(1), "follower", 3, "", 100, 100))
     found = plan(cluster(), headed)
     assert found.step is None
@@ -335,12 +439,23 @@ def test_a_majority_that_is_away_with_its_zone_is_told_with_the_outage() -> None
 
 
 def test_a_recovery_names_a_survivor_that_answers() -> None:
-    assert did(plan(with_spec(recovery=Recovery(node(1))), headless(alive=(1,)))) == ("Recover", "c-1")
-    assert "there are id1 (c-1)" in plan(with_spec(recovery=Recovery("nobody")), headless(alive=(1,))).waiting
+    assert did(plan(with_spec(recovery=Recovery(node(1))), headless(alive=(1,)))) == (
+        "Recover",
+        "c-1",
+    )
+    assert (
+        "there are id1 (c-1)"
+        in plan(with_spec(recovery=Recovery("nobody")), headless(alive=(1,))).waiting
+    )
 
 
-def test_a_recovery_is_refused_for_a_survivor_that_lacks_what_another_knows_to_be_committed() -> None:
-    five = dataclasses.replace(headless(alive=(0, 1), last={0: 50, 1: 90}), recorded_voters=tuple(node(o) for o in range(5)))
+def test_a_recovery_is_refused_for_a_survivor_that_lacks_what_another_knows_to_be_committed() -> (
+    None
+):
+    five = dataclasses.replace(
+        headless(alive=(0, 1), last={0: 50, 1: 90}),
+        recorded_voters=tuple(node(o) for o in range(5)),
+    )
     found = plan(with_spec(recovery=Recovery(node(0))), five)
     assert found.step is None
     assert "name id1" in found.waiting
@@ -356,7 +471,10 @@ def test_a_recovery_is_not_carried_out_while_a_majority_answers_nor_a_second_tim
 
 
 def test_hibernation_keeps_claims_and_members() -> None:
-    found = plan(with_spec(hibernated=True), dataclasses.replace(formed(), claims=tuple(Claim(o) for o in range(5))))
+    found = plan(
+        with_spec(hibernated=True),
+        dataclasses.replace(formed(), claims=tuple(Claim(o) for o in range(5))),
+    )
     assert (found.replicas, found.excess_claims, found.step) == (0, (), None)
     asleep = dataclasses.replace(formed(), pods=(), set_replicas=0)
     assert plan(with_spec(hibernated=True), asleep).settled

@@ -1,5 +1,5 @@
-"""The plan against a world in which things go wrong: never below the majority, the leader last, one cluster ever, and in the end what was asked
-for."""
+"""The plan against a world in which things go wrong: never below the majority, the leader last, one
+cluster ever, and in the end what was asked for."""
 
 from __future__ import annotations
 
@@ -246,13 +246,17 @@ def test_a_recovery_asked_for_while_there_is_a_majority_is_void_for_ever() -> No
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_minority_of_retained_volumes_goes_on_when_asked_also_when_nothing_is_remembered(seed: int) -> None:
+def test_a_minority_of_retained_volumes_goes_on_when_asked_also_when_nothing_is_remembered(
+    seed: int,
+) -> None:
     world = disturbed(seed)
     world.replicas = world.random.choice([3, 5])
     settle(world)
     survivor = world.random.choice(sorted(world.members))
     keep, _ = world.members[survivor]
-    for ordinal in world.random.sample([o for o in world.pods if o != keep], quorum(len(world.members))):
+    for ordinal in world.random.sample(
+        [o for o in world.pods if o != keep], quorum(len(world.members))
+    ):
         world.pods.pop(ordinal)
         world.disks[ordinal] = Disk(f"new{ordinal}")
     world.forget()

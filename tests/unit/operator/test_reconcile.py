@@ -1,4 +1,5 @@
-"""One pass: what is written, in which order, and when the next look is due. The API and the nodes are in memory; tests/apiserver/ has real ones."""
+"""One pass: what is written, in which order, and when the next look is due. The API and the nodes
+are in memory; tests/apiserver/ has real ones."""
 
 from __future__ import annotations
 
@@ -29,12 +30,24 @@ Object = dict[str, Any]
 
 
 class World(FakeApi):
-    """Children as in FakeApi; besides one CounterCluster, its status, events, and a list of everything that was written."""
+    """Children as in FakeApi; besides one CounterCluster, its status, events, and a list of
+    everything that was written."""
 
     def __init__(self, spec: Object | None = None, seen: Observed | None = None) -> None:
         super().__init__()
-        meta = {"name": "c", "namespace": "ns", "uid": "uid", "generation": 1, "resourceVersion": "1"}
-        self.cluster: Object | None = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": meta, "spec": spec or {}}
+        meta = {
+            "name": "c",
+            "namespace": "ns",
+            "uid": "uid",
+            "generation": 1,
+            "resourceVersion": "1",
+        }
+        self.cluster: Object | None = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "metadata": meta,
+            "spec": spec or {},
+        }
         self.seen = seen or formed()
         self.said: list[str] = []
         self.failing: Exception | None = None
@@ -44,7 +57,11 @@ class World(FakeApi):
         return None
 
     async def get(self, version: str, kind: str, namespace: str, name: str) -> Object | None:
-        return self.cluster if kind == names.KIND else await super().get(version, kind, namespace, name)
+        return (
+            self.cluster
+            if kind == names.KIND
+            else await super().get(version, kind, namespace, name)
+        )
 
     async def apply(self, manifest: Object, *, subresource: str = "") -> Object:
         if not subresource:
@@ -59,7 +76,15 @@ class World(FakeApi):
         self.said.append(f"event {manifest['reason']}")
         return manifest
 
-    async def delete(self, _version: str, kind: str, _namespace: str, name: str, uid: str | None = None, **_: bool) -> None:
+    async def delete(
+        self,
+        _version: str,
+        kind: str,
+        _namespace: str,
+        name: str,
+        uid: str | None = None,
+        **_: bool,
+    ) -> None:
         self.said.append(f"delete {kind} {name}")
 
     def may_write(self) -> None:
@@ -128,7 +153,10 @@ def test_an_invalid_spec_is_told_and_nothing_is_done_about_it() -> None:
     world = World({"replicas": 9})
     assert world.look() == AT_REST_S
     assert world.said == ["status"]
-    assert (world.ready()["reason"], world.ready()["message"]) == ("InvalidSpec", "spec.replicas is 9; 1 to 7")
+    assert (world.ready()["reason"], world.ready()["message"]) == (
+        "InvalidSpec",
+        "spec.replicas is 9; 1 to 7",
+    )
     world.look()
     assert world.said == [], "told once"
 
@@ -151,7 +179,9 @@ def test_the_status_is_written_before_the_step_and_the_event_after_it() -> None:
     assert world.said == ["delete Pod c-2"], "the same decision is told once, and its status rests"
 
 
-def test_a_command_goes_to_the_leader_and_one_that_cannot_be_done_comes_back(nodes: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_goes_to_the_leader_and_one_that_cannot_be_done_comes_back(
+    nodes: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = World({"replicas": 3}, formed(4, leader=1))
     world.look()
     world.look()
@@ -162,18 +192,30 @@ def test_a_command_goes_to_the_leader_and_one_that_cannot_be_done_comes_back(nod
 
     monkeypatch.setattr(act, "admin", refuse)
     assert world.look() == SOON_S
-    assert not [said for said in world.said if said.startswith("event")], "what was not done is not told as done"
+    assert not [said for said in world.said if said.startswith("event")], (
+        "what was not done is not told as done"
+    )
 
 
 @pytest.mark.parametrize("role", ["waiting", "learner"])
-def test_a_learner_whose_id_is_used_up_starts_anew(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was removed before it heard of anything, and an operator died before its claim was deleted."""
+def test_a_learner_whose_id_is_used_up_starts_anew(
+    role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was removed before it heard of anything, and an operator died before its claim was
+    deleted."""
     seen = formed(4, members=3)
-    pods = [dataclasses.replace(p, status=dataclasses.replace(p.status, role=role)) if p.ordinal == 3 and p.status else p for p in seen.pods]
+    pods = [
+        dataclasses.replace(p, status=dataclasses.replace(p.status, role=role))
+        if p.ordinal == 3 and p.status
+        else p
+        for p in seen.pods
+    ]
     world = World({"replicas": 4}, dataclasses.replace(seen, pods=tuple(pods), target=4))
 
     async def refuse(*_: Any) -> None:
-        raise Refusal("node id id3 was removed and is never reused; start the node with an empty directory")
+        raise Refusal(
+            "node id id3 was removed and is never reused; start the node with an empty directory"
+        )
 
     monkeypatch.setattr(act, "admin", refuse)
     world.look(2)
@@ -191,7 +233,9 @@ def test_what_is_refused_is_told_once_and_tried_again(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(world, "apply", strict)
     world.look()
-    assert len([said for said in world.said if said == "event ChildRefused"]) == 4, "one for each Service"
+    assert len([said for said in world.said if said == "event ChildRefused"]) == 4, (
+        "one for each Service"
+    )
     assert world.look() == REFUSED_S
     assert world.ready()["reason"] == "ChildRefused"
     assert "the API server refuses Service c: Forbidden" in world.ready()["message"]
@@ -201,7 +245,13 @@ def test_what_is_refused_is_told_once_and_tried_again(monkeypatch: pytest.Monkey
 
 def test_the_pods_of_somebody_elses_stateful_set_are_not_touched() -> None:
     world = World(seen=outdated(formed(), 2))
-    theirs = {"name": "c", "namespace": "ns", "uid": "theirs", "generation": 1, "resourceVersion": "1"}
+    theirs = {
+        "name": "c",
+        "namespace": "ns",
+        "uid": "theirs",
+        "generation": 1,
+        "resourceVersion": "1",
+    }
     world.live["StatefulSet", "c"] = {"kind": "StatefulSet", "metadata": theirs, "spec": {}}
     world.look(3)
     assert not [said for said in world.said if said.startswith("delete")]
@@ -269,7 +319,7 @@ def test_every_write_asks_for_the_lease_right_before_it() -> None:
     assert free.calls["apply"] == 4, "counted together"
 
 
-def test_secrets_are_kept_before_anything_is_made_from_them_and_are_the_same_for_the_next_operator() -> None:
+def test_secrets_are_kept_before_they_are_used_and_are_the_same_for_the_next_operator() -> None:
     world = World()
     world.look()
     assert world.said[0] == "apply Secret", "the private one"
@@ -306,7 +356,9 @@ def test_an_operator_that_finds_no_private_secret_carries_on_what_the_pods_trust
     world.wanted.clear()
     world.look()
     now = world.live["Secret", "c-nodes"]["data"]
-    assert now["tls.crt"] == trusted["tls.crt"], "the certificate is good as long as its authority is trusted"
+    assert now["tls.crt"] == trusted["tls.crt"], (
+        "the certificate is good as long as its authority is trusted"
+    )
     assert base64.b64decode(now["ca.crt"]).endswith(base64.b64decode(trusted["ca.crt"]))
     assert now["ca.crt"] != trusted["ca.crt"]
 
@@ -318,7 +370,11 @@ def test_a_user_without_a_password_and_a_missing_secret_of_certificates_are_told
     assert "spec.tls.secretName: Secret mine is not there" in world.ready()["message"]
     assert "spec.auth.users: app: Secret app-password is not there" in world.ready()["message"]
     meta = {"name": "app-password", "namespace": "ns", "uid": "u", "resourceVersion": "1"}
-    world.live["Secret", "app-password"] = {"kind": "Secret", "metadata": meta, "data": {"password": base64.b64encode(b"word").decode()}}
+    world.live["Secret", "app-password"] = {
+        "kind": "Secret",
+        "metadata": meta,
+        "data": {"password": base64.b64encode(b"word").decode()},
+    }
     world.look(2)
     users = base64.b64decode(world.live["Secret", "c-users"]["data"]["users.acl"]).decode()
     assert f"user app on #{hashlib.sha256(b'word').hexdigest()} ~app:* +@read\n" in users
@@ -340,13 +396,29 @@ class Watched(World):
 
     def edit(self, **spec: Any) -> None:
         assert self.cluster is not None
-        meta = {**self.cluster["metadata"], "generation": self.cluster["metadata"]["generation"] + 1}
+        meta = {
+            **self.cluster["metadata"],
+            "generation": self.cluster["metadata"]["generation"] + 1,
+        }
         self.cluster = {**self.cluster, "metadata": meta, "spec": {**self.cluster["spec"], **spec}}
 
 
-@pytest.mark.parametrize("kind", ["Secret", "Service", "StatefulSet", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount", "Deployment"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Secret",
+        "Service",
+        "StatefulSet",
+        "PodDisruptionBudget",
+        "NetworkPolicy",
+        "ServiceAccount",
+        "Deployment",
+    ],
+)
 @pytest.mark.parametrize("touched", [False, True], ids=["deleted", "touched"])
-def test_a_child_that_is_applied_again_is_no_reason_not_to_be_ready(kind: str, touched: bool) -> None:
+def test_a_child_that_is_applied_again_is_no_reason_not_to_be_ready(
+    kind: str, touched: bool
+) -> None:
     world = Watched()
     world.look(3)
     world.shown.clear()
@@ -364,19 +436,27 @@ def test_a_child_that_is_applied_again_is_no_reason_not_to_be_ready(kind: str, t
     assert world.ready()["status"] == "True"
 
 
-def test_a_spec_that_restarts_nothing_keeps_ready_and_it_is_not_said_of_the_new_spec_before_it_is_known() -> None:
+def test_a_spec_that_restarts_nothing_keeps_ready_but_not_before_it_is_known() -> None:
     world = Watched()
     world.look(3)
     world.shown.clear()
     world.edit(tls={"rotateAuthority": "now"})
     world.look()
-    assert (world.ready()["status"], world.ready()["observedGeneration"], world.status["observedGeneration"]) == ("True", 1, 1)
+    assert (
+        world.ready()["status"],
+        world.ready()["observedGeneration"],
+        world.status["observedGeneration"],
+    ) == ("True", 1, 1)
     world.look(2)
-    assert (world.ready()["status"], world.ready()["observedGeneration"], world.status["observedGeneration"]) == ("True", 2, 2)
+    assert (
+        world.ready()["status"],
+        world.ready()["observedGeneration"],
+        world.status["observedGeneration"],
+    ) == ("True", 2, 2)
     assert [status for status, _ in world.shown] == ["True"] * len(world.shown)
 
 
-def test_ready_is_not_said_of_a_new_spec_before_the_controller_of_the_stateful_set_has_seen_it() -> None:
+def test_ready_is_not_said_of_a_new_spec_before_the_stateful_set_has_seen_it() -> None:
     """It may be about to restart every pod."""
     world = Watched()
     world.look(3)
@@ -400,7 +480,7 @@ def test_a_member_that_is_lost_while_a_child_is_applied_is_told_at_once() -> Non
     assert world.ready()["status"] == "False"
 
 
-def test_a_new_cluster_whose_secret_of_certificates_is_refused_makes_nothing_that_would_mount_it() -> None:
+def test_a_new_cluster_whose_certificates_are_refused_makes_nothing_that_mounts_them() -> None:
     world = World({"tls": {"secretName": "mine"}})
     world.look(3)
     assert ("StatefulSet", "c") not in world.live
@@ -409,7 +489,9 @@ def test_a_new_cluster_whose_secret_of_certificates_is_refused_makes_nothing_tha
     assert world.said == []
 
 
-def test_nodes_of_0_1_0_that_mount_a_secret_of_their_own_are_reached_in_the_first_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nodes_of_0_1_0_that_mount_a_secret_of_their_own_are_reached_in_the_first_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """That version kept no copy of it; to reach nobody would be told as a lost quorum."""
     monkeypatch.setattr(keeper, "judge", lambda *_: (GIVEN["one"], []))
     world = World({"tls": {"secretName": "mine"}})
@@ -422,20 +504,34 @@ def test_nodes_of_0_1_0_that_mount_a_secret_of_their_own_are_reached_in_the_firs
     assert len(context.get_ca_certs()) == 1, "the Secret's own authority and no other"
 
 
-def test_a_secret_that_is_missing_or_unfit_changes_nothing_on_a_live_cluster_also_for_another_operator() -> None:
+def test_a_secret_that_is_unfit_changes_nothing_on_a_live_cluster() -> None:
     world = World()
     world.look(2)
-    before = {name: manifest["data"] for (kind, name), manifest in world.live.items() if kind == "Secret"}
+    before = {
+        name: manifest["data"] for (kind, name), manifest in world.live.items() if kind == "Secret"
+    }
     assert world.cluster is not None
     world.cluster["spec"] = {"tls": {"secretName": "mine"}}
     meta = {"name": "mine", "namespace": "ns", "uid": "u", "resourceVersion": "1"}
-    world.live["Secret", "mine"] = {"kind": "Secret", "metadata": meta, "data": {"token": base64.b64encode(b"word").decode()}}
+    world.live["Secret", "mine"] = {
+        "kind": "Secret",
+        "metadata": meta,
+        "data": {"token": base64.b64encode(b"word").decode()},
+    }
     for _ in range(2):
         world.look(3)
-        assert {n: m["data"] for (k, n), m in world.live.items() if k == "Secret" and n != "mine"} == before
-        assert world.ready()["message"] == "spec.tls.secretName: Secret mine has no tls.crt, tls.key, ca.crt"
+        assert {
+            n: m["data"] for (k, n), m in world.live.items() if k == "Secret" and n != "mine"
+        } == before
+        assert (
+            world.ready()["message"]
+            == "spec.tls.secretName: Secret mine has no tls.crt, tls.key, ca.crt"
+        )
         world.reconciler = Reconciler(world, load({"POD_NAMESPACE": "system"}))  # type: ignore[arg-type]
-    mounted = {v["secret"]["secretName"] for v in world.live["StatefulSet", "c"]["spec"]["template"]["spec"]["volumes"]}
+    mounted = {
+        v["secret"]["secretName"]
+        for v in world.live["StatefulSet", "c"]["spec"]["template"]["spec"]["volumes"]
+    }
     assert mounted == {"c-nodes", "c-users"}
 
 
@@ -443,11 +539,15 @@ def users_in_force(world: World) -> str:
     return base64.b64decode(world.live["Secret", "c-users"]["data"]["users.acl"]).decode()
 
 
-def test_a_wrong_word_in_a_rule_is_told_and_the_last_good_users_stay_also_for_another_operator() -> None:
+def test_a_wrong_word_in_a_rule_is_told_and_the_last_good_users_stay() -> None:
     user = {"name": "app", "rules": "~app:* +@read", "passwordSecret": {"name": "word"}}
     world = World({"auth": {"users": [user]}})
     meta = {"name": "word", "namespace": "ns", "uid": "u", "resourceVersion": "1"}
-    world.live["Secret", "word"] = {"kind": "Secret", "metadata": meta, "data": {"password": base64.b64encode(b"word").decode()}}
+    world.live["Secret", "word"] = {
+        "kind": "Secret",
+        "metadata": meta,
+        "data": {"password": base64.b64encode(b"word").decode()},
+    }
     world.look(3)
     before = users_in_force(world)
     assert world.ready()["status"] == "True"
@@ -468,7 +568,12 @@ def test_a_wrong_word_in_a_rule_is_told_and_the_last_good_users_stay_also_for_an
 def telling(seen: Observed, digests: list[str], error: str = "") -> Observed:
     """What each node says of its users."""
     said = zip(seen.pods, digests, strict=True)
-    pods = [dataclasses.replace(p, status=p.status and dataclasses.replace(p.status, users_digest=d, users_error=error)) for p, d in said]
+    pods = [
+        dataclasses.replace(
+            p, status=p.status and dataclasses.replace(p.status, users_digest=d, users_error=error)
+        )
+        for p, d in said
+    ]
     return dataclasses.replace(seen, pods=tuple(pods))
 
 

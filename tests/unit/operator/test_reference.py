@@ -19,6 +19,10 @@ def test_the_page_is_what_the_schema_says() -> None:
 def test_every_field_is_described() -> None:
     crd = yaml.safe_load((ROOT / "crds" / "countercluster.yaml").read_text())
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    fields = [(p, f) for part in ("spec", "status") for p, f in REFERENCE["fields"](schema["properties"][part], part)]
+    fields = [
+        (p, f)
+        for part in ("spec", "status")
+        for p, f in REFERENCE["fields"](schema["properties"][part], part)
+    ]
     assert len(fields) > 30
     assert not [path for path, field in fields if not field.get("description")]

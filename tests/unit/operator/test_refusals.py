@@ -1,4 +1,5 @@
-"""What the API server does not take, or does not answer, concerns that one object and stops nothing else."""
+"""What the API server does not take, or does not answer, concerns that one object and stops nothing
+else."""
 
 from __future__ import annotations
 
@@ -52,7 +53,15 @@ class Failing(World):
         await self._fail("Event")
         return await super().create(manifest)
 
-    async def delete(self, version: str, kind: str, namespace: str, name: str, uid: str | None = None, **more: bool) -> None:
+    async def delete(
+        self,
+        version: str,
+        kind: str,
+        namespace: str,
+        name: str,
+        uid: str | None = None,
+        **more: bool,
+    ) -> None:
         await self._fail(f"delete {kind}")
         await super().delete(version, kind, namespace, name, uid, **more)
 
@@ -71,8 +80,21 @@ WEBHOOK = api_error(500, "Internal error occurred: failed calling webhook")
         (ConnectionResetError("reset by peer"), "reset by peer"),
     ],
 )
-@pytest.mark.parametrize("kind", ["Service", "StatefulSet", "PodDisruptionBudget", "Deployment", "NetworkPolicy", "ServiceAccount", "Secret"])
-def test_every_other_child_is_kept_the_step_is_done_and_the_cause_is_told(kind: str, error: BaseException, words: str) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Service",
+        "StatefulSet",
+        "PodDisruptionBudget",
+        "Deployment",
+        "NetworkPolicy",
+        "ServiceAccount",
+        "Secret",
+    ],
+)
+def test_every_other_child_is_kept_the_step_is_done_and_the_cause_is_told(
+    kind: str, error: BaseException, words: str
+) -> None:
     world = Failing(seen=outdated(formed(), 2))
     world.look(2)
     world.fails = {kind: error}
@@ -90,7 +112,9 @@ def test_every_other_child_is_kept_the_step_is_done_and_the_cause_is_told(kind: 
     assert "delete Pod c-2" in world.said or kind == "Secret"
 
 
-def test_a_child_that_is_never_answered_is_given_up_with_the_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_is_never_answered_is_given_up_with_the_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(children, "KEEP_S", 0.2)
     world = Failing(("Service", None))
     world.look()
@@ -98,7 +122,9 @@ def test_a_child_that_is_never_answered_is_given_up_with_the_pass(monkeypatch: p
     assert "apply StatefulSet" in world.said
 
 
-def test_events_are_best_effort_and_a_failing_one_is_not_asked_for_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_are_best_effort_and_a_failing_one_is_not_asked_for_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(events, "EVENT_S", 0.1)
     for error in (WEBHOOK, api_error(403), TimeoutError(), None):
         world = Failing(("Event", error), ("Service", api_error(403)), seen=outdated(formed(), 2))
@@ -107,7 +133,9 @@ def test_events_are_best_effort_and_a_failing_one_is_not_asked_for_again_and_aga
         assert world.said.count("tried Event") <= 1
 
 
-def test_a_status_that_cannot_be_written_stops_nothing_but_what_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_status_that_cannot_be_written_stops_nothing_but_what_is_done_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     world = Failing(seen=outdated(formed(), 2))
     world.look()
     world.fails = {"status": WEBHOOK}
@@ -132,8 +160,12 @@ def test_a_step_that_the_api_server_refuses_is_told_and_tried_again() -> None:
         if "tried delete Pod" in world.said:
             pauses.append(now)
         now += again_s
-        assert "the API server refuses DeletePod c-2: denied by policy" in world.ready()["message"] or pauses == [1_000.0]
-    assert [round(b - a) for a, b in itertools.pairwise(pauses)][:5] == [5, 10, 20, 30, 30], "ever more rarely"
+        assert "the API server refuses DeletePod c-2: denied by policy" in world.ready()[
+            "message"
+        ] or pauses == [1_000.0]
+    assert [round(b - a) for a, b in itertools.pairwise(pauses)][:5] == [5, 10, 20, 30, 30], (
+        "ever more rarely"
+    )
     world.fails = {}
     now += 30
     world.look()
@@ -160,7 +192,10 @@ def test_a_memory_that_is_refused_is_told_and_what_is_done_once_waits() -> None:
     world = Failing(("ConfigMap", quota), seen=outdated(formed(), 2))
     world.look(3)
     assert "delete Pod c-2" in world.said
-    assert world.ready()["message"] == "the API server refuses ConfigMap c-memory: exceeded quota: count/configmaps=9"
+    assert (
+        world.ready()["message"]
+        == "the API server refuses ConfigMap c-memory: exceeded quota: count/configmaps=9"
+    )
     first = Failing(("ConfigMap", quota), seen=formed(bootstrap=None))
     first.look(3)
     assert not [said for said in first.said if "RecordBootstrap" in said]

@@ -34,7 +34,10 @@ def test_the_time_of_a_transition_moves_with_the_status_of_its_condition_only() 
     assert _condition(before, "Ready")["status"] == "True"
     del world.pods[2]
     after = _status(world, before, "t2")
-    assert (_condition(after, "Ready")["status"], _condition(after, "Ready")["lastTransitionTime"]) == ("False", "t2")
+    assert (
+        _condition(after, "Ready")["status"],
+        _condition(after, "Ready")["lastTransitionTime"],
+    ) == ("False", "t2")
     assert _condition(after, "QuorumHealthy")["lastTransitionTime"] == "t1"
     assert _condition(after, "Degraded")["message"] == "not ready: c-2"
 
@@ -74,7 +77,10 @@ def test_a_refused_child_is_said_although_all_members_serve() -> None:
     settle(world)
     refused = dataclasses.replace(world.operate(), refused="StatefulSet c: no such priority class")
     status = report.status(world.cluster(), world.observe(), refused, {}, "t")
-    assert (_condition(status, "Ready")["status"], _condition(status, "Ready")["reason"]) == ("False", "ChildRefused")
+    assert (_condition(status, "Ready")["status"], _condition(status, "Ready")["reason"]) == (
+        "False",
+        "ChildRefused",
+    )
     assert _condition(status, "Progressing")["status"] == "False"
     assert _condition(status, "Available")["status"] == "True"
     assert status["step"] == "StatefulSet c: no such priority class"
@@ -90,7 +96,8 @@ def test_a_hibernated_cluster_says_so_and_nothing_is_wrong_with_it() -> None:
         world.operate()
     status = _status(world, {"members": members}, "t2")
     assert [
-        (_condition(status, kind)["status"], _condition(status, kind)["reason"]) for kind in ("Ready", "Progressing", "Degraded", "QuorumHealthy")
+        (_condition(status, kind)["status"], _condition(status, kind)["reason"])
+        for kind in ("Ready", "Progressing", "Degraded", "QuorumHealthy")
     ] == [
         ("False", "Hibernated"),
         ("False", "AtRest"),
@@ -109,12 +116,18 @@ def test_a_lost_majority_and_a_roll_that_stopped_are_reasons_of_their_own() -> N
         world.tick()
         world.operate()
     stalled = _status(world, {}, "t1")
-    assert (_condition(stalled, "Progressing")["reason"], _condition(stalled, "QuorumHealthy")["status"]) == ("RollStalled", "True")
+    assert (
+        _condition(stalled, "Progressing")["reason"],
+        _condition(stalled, "QuorumHealthy")["status"],
+    ) == ("RollStalled", "True")
     for ordinal in [o for o, pod in world.pods.items() if pod.up]:
         world.pods[ordinal].starts_in = 99
     world.tick()
     lost = _status(world, {}, "t2")
-    assert (_condition(lost, "QuorumHealthy")["reason"], _condition(lost, "Available")["status"]) == ("QuorumLost", "False")
+    assert (
+        _condition(lost, "QuorumHealthy")["reason"],
+        _condition(lost, "Available")["status"],
+    ) == ("QuorumLost", "False")
     assert "3 of 3 voters do not answer" in _condition(lost, "QuorumHealthy")["message"]
 
 
@@ -126,16 +139,26 @@ def test_the_cache_is_available_only_when_what_is_published_reaches_it() -> None
     def said(known: int, connected: int, error: str) -> tuple[str, str, str]:
         seen = dataclasses.replace(world.observe(), cache_ready=1)
         status = {"cache_known": known, "cache_connected": connected, "cache_error": error}
-        pods = [dataclasses.replace(p, status=p.status and dataclasses.replace(p.status, **status)) for p in seen.pods]
+        pods = [
+            dataclasses.replace(p, status=p.status and dataclasses.replace(p.status, **status))
+            for p in seen.pods
+        ]
         seen = dataclasses.replace(seen, pods=tuple(pods))
-        found = _condition(report.status(world.cluster(), seen, world.operate(), {}, "t"), "CacheAvailable")
+        found = _condition(
+            report.status(world.cluster(), seen, world.operate(), {}, "t"), "CacheAvailable"
+        )
         return found["status"], found["reason"], found["message"]
 
     assert said(1, 1, "")[:2] == ("True", "RedisReady")
-    assert said(0, 0, "")[:2] == ("True", "RedisReady"), "the leader has just begun, or tells nothing"
+    assert said(0, 0, "")[:2] == ("True", "RedisReady"), (
+        "the leader has just begun, or tells nothing"
+    )
     status, reason, message = said(2, 0, "10.0.0.3:6379: certificate verify failed")
     assert (status, reason) == ("False", "NotPublished")
-    assert "0 of 2 Redis pods take what the leader publishes: 10.0.0.3:6379: certificate verify failed" in message
+    assert (
+        "0 of 2 Redis pods take what the leader publishes: 10.0.0.3:6379: certificate verify failed"
+        in message
+    )
     assert said(2, 1, "10.0.0.3:6379: refused")[:2] == ("True", "PartlyPublished")
 
 

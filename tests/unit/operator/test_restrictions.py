@@ -1,4 +1,5 @@
-"""What the administrator does not allow is not applied, and is told by word, setting and remedy; what runs goes on."""
+"""What the administrator does not allow is not applied, and is told by word, setting and remedy;
+what runs goes on."""
 
 from __future__ import annotations
 
@@ -22,7 +23,14 @@ NODE, REDIS = "ghcr.io/acme/node:1", "ghcr.io/acme/redis:8"
 
 def refused(spec: dict[str, Any], **environment: str) -> list[str]:
     meta = {"name": "c", "namespace": "ns", "uid": "u", "generation": 1}
-    settings = load({"RELATED_IMAGE_NODE": NODE, "RELATED_IMAGE_REDIS": REDIS, "POD_NAMESPACE": "system", **environment})
+    settings = load(
+        {
+            "RELATED_IMAGE_NODE": NODE,
+            "RELATED_IMAGE_REDIS": REDIS,
+            "POD_NAMESPACE": "system",
+            **environment,
+        }
+    )
     cluster = decode({"metadata": meta, "spec": spec}, settings.node_image, settings.redis_image)
     return [one.text for one in outside(cluster, settings.restrictions)]
 
@@ -65,26 +73,39 @@ def test_a_word_for_images_ends_where_a_part_ends(word: str, image: str, allowed
 @pytest.mark.parametrize(
     ("setting", "words", "inside", "beyond", "shown"),
     [
-        ("ALLOWED_IMAGES", "ghcr.io/acme/,example.com", {"image": "example.com/a/b:1"}, {"image": "example.org/b"}, "spec.image: example.org/b"),
+        ("ALLOWED_IMAGES", "ghcr.io/acme/,example.com", {"image": "example.com/a/b:1"},
+        {"image": "example.org/b"}, "spec.image: example.org/b"),
         ("ALLOWED_IMAGES", "none", {"image": NODE}, {"image": "b"}, "spec.image: b"),
-        ("ALLOWED_IMAGES", "none", {"cache": {"image": REDIS}}, {"cache": {"image": "b"}}, "spec.cache.image: b"),
+        ("ALLOWED_IMAGES", "none", {"cache": {"image": REDIS}}, {"cache": {"image": "b"}},
+        "spec.cache.image: b"),
         ("ALLOWED_PRIORITY_CLASSES", "tenants,shop-*", template(priorityClassName="shop-low"),
-         template(priorityClassName="system-cluster-critical"), "spec.podTemplate.priorityClassName: system-cluster-critical"),
-        ("ALLOWED_LABELS", "team,tier=batch,example.com/*", template(labels={"team": "a", "tier": "batch", "example.com/x": "y"}),
+         template(priorityClassName="system-cluster-critical"),
+         "spec.podTemplate.priorityClassName: system-cluster-critical"),
+        ("ALLOWED_LABELS", "team,tier=batch,example.com/*", template(labels={"team": "a",
+        "tier": "batch", "example.com/x": "y"}),
          template(labels={"tier": "front"}), "spec.podTemplate.labels: tier=front"),
         ("ALLOWED_LABELS", "release", {"monitoring": {"enabled": True, "labels": {"release": "p"}}},
          {"monitoring": {"enabled": True, "labels": {"a": "p"}}}, "spec.monitoring.labels: a=p"),
-        ("ALLOWED_LABELS", "none", {"monitoring": {"labels": {"a": "p"}}}, template(labels={"a": "b"}), "spec.podTemplate.labels: a=b"),
-        ("ALLOWED_ANNOTATIONS", "none", template(annotations={"countercluster.io/restarted-at": "now"}),
-         template(annotations={"container.apparmor.security.beta.kubernetes.io/node": "unconfined"}),
-         "spec.podTemplate.annotations: container.apparmor.security.beta.kubernetes.io/node=unconfined"),
-        ("ALLOWED_NODE_SELECTORS", "pool=tenants", template(nodeSelector={"pool": "tenants"}), template(nodeSelector={"pool": "system"}),
+        ("ALLOWED_LABELS", "none", {"monitoring": {"labels": {"a": "p"}}},
+        template(labels={"a": "b"}), "spec.podTemplate.labels: a=b"),
+        ("ALLOWED_ANNOTATIONS", "none",
+        template(annotations={"countercluster.io/restarted-at": "now"}),
+         template(annotations={
+             "container.apparmor.security.beta.kubernetes.io/node": "unconfined"}),
+         "spec.podTemplate.annotations: "
+         "container.apparmor.security.beta.kubernetes.io/node=unconfined"),
+        ("ALLOWED_NODE_SELECTORS", "pool=tenants", template(nodeSelector={"pool": "tenants"}),
+        template(nodeSelector={"pool": "system"}),
          "spec.podTemplate.nodeSelector: pool=system"),
-        ("ALLOWED_TOPOLOGY_KEYS", "topology.kubernetes.io/zone", template(topologySpreadConstraints=[{"topologyKey": "topology.kubernetes.io/zone"}]),
-         template(topologySpreadConstraints=[{"topologyKey": "rack"}]), "spec.podTemplate.topologySpreadConstraints: rack"),
-        ("ALLOWED_STORAGE_CLASSES", "slow", {"storage": {"storageClassName": "slow"}}, {"storage": {"storageClassName": "fast"}},
+        ("ALLOWED_TOPOLOGY_KEYS", "topology.kubernetes.io/zone",
+        template(topologySpreadConstraints=[{"topologyKey": "topology.kubernetes.io/zone"}]),
+         template(topologySpreadConstraints=[{"topologyKey": "rack"}]),
+         "spec.podTemplate.topologySpreadConstraints: rack"),
+        ("ALLOWED_STORAGE_CLASSES", "slow", {"storage": {"storageClassName": "slow"}},
+        {"storage": {"storageClassName": "fast"}},
          "spec.storage.storageClassName: fast"),
-        ("ALLOWED_RESOURCES", "none", {"resources": {"limits": {"cpu": 1, "memory": "1Gi", "ephemeral-storage": "1Gi"}}},
+        ("ALLOWED_RESOURCES", "none", {"resources": {"limits": {"cpu": 1, "memory": "1Gi",
+        "ephemeral-storage": "1Gi"}}},
          {"resources": {"requests": {"example.com/device": 1}, "limits": {"hugepages-2Mi": "2Mi"}}},
          "spec.resources: example.com/device, hugepages-2Mi"),
     ],
@@ -92,24 +113,39 @@ def test_a_word_for_images_ends_where_a_part_ends(word: str, image: str, allowed
 def test_what_is_beyond_a_setting_is_told_by_word_setting_and_remedy(
     setting: str, words: str, inside: dict[str, Any], beyond: dict[str, Any], shown: str
 ) -> None:
-    assert refused(beyond) == refused(beyond, **{setting: ""}) == [], "without the setting everything is allowed"
+    assert refused(beyond) == refused(beyond, **{setting: ""}) == [], (
+        "without the setting everything is allowed"
+    )
     assert refused(beyond, **{setting: "*"}) == []
     assert refused(inside, **{setting: words}) == []
     (text,) = refused(beyond, **{setting: words})
-    remedy = "allows none: leave it out" if words == "none" else f"allows {', '.join(words.split(','))}: take one of these"
-    assert text == f"{shown} is not allowed; the operator's setting {setting} {remedy}, or ask whoever runs the operator"
+    remedy = (
+        "allows none: leave it out"
+        if words == "none"
+        else f"allows {', '.join(words.split(','))}: take one of these"
+    )
+    assert (
+        text
+        == f"{shown} is not allowed; the operator's setting {setting} {remedy}, or ask whoever "
+        f"runs the operator"
+    )
 
 
 @pytest.mark.parametrize(
     ("toleration", "covered_by", "not_by"),
     [
         ({"key": "pool", "operator": "Equal", "value": "a", "effect": "NoSchedule"},
-         ("*", "pool", "pool=a", "po*=*", "pool:NoSchedule", "pool=a:NoSchedule"), ("pool=b", "pool=a:NoExecute", "pools", "a")),
-        ({"key": "pool", "value": "a"}, ("pool", "pool=a"), ("pool=a:NoSchedule", "pool:NoSchedule")),
-        ({"key": "pool", "operator": "Exists"}, ("pool", "*", "p*"), ("pool=a", "pool=*", "pool:NoSchedule")),
+         ("*", "pool", "pool=a", "po*=*", "pool:NoSchedule", "pool=a:NoSchedule"), ("pool=b",
+         "pool=a:NoExecute", "pools", "a")),
+        ({"key": "pool", "value": "a"}, ("pool", "pool=a"), ("pool=a:NoSchedule",
+        "pool:NoSchedule")),
+        ({"key": "pool", "operator": "Exists"}, ("pool", "*", "p*"), ("pool=a", "pool=*",
+        "pool:NoSchedule")),
         ({"operator": "Exists"}, ("*",), ("pool", "*:NoSchedule", "*=*")),
-        ({"operator": "Exists", "effect": "NoExecute"}, ("*", "*:NoExecute"), ("pool", "*:NoSchedule")),
-        ({"key": "node-role.kubernetes.io/control-plane", "operator": "Exists", "effect": "NoSchedule"},
+        ({"operator": "Exists", "effect": "NoExecute"}, ("*", "*:NoExecute"), ("pool",
+        "*:NoSchedule")),
+        ({"key": "node-role.kubernetes.io/control-plane", "operator": "Exists",
+        "effect": "NoSchedule"},
          ("node-role.kubernetes.io/*",), ("node.kubernetes.io/*",)),
     ],
 )  # fmt: skip
@@ -125,15 +161,25 @@ def test_a_toleration_is_allowed_when_one_word_covers_all_of_it(
 def test_an_image_that_was_chosen_earlier_is_judged_as_well() -> None:
     """Whoever may write the status, or what remembers it, gets no other image in."""
     meta = {"name": "c", "namespace": "ns", "uid": "u", "generation": 1}
-    body = {"metadata": meta, "spec": {}, "status": {"chosen": {"image": "evil", "cacheImage": REDIS}}}
+    body = {
+        "metadata": meta,
+        "spec": {},
+        "status": {"chosen": {"image": "evil", "cacheImage": REDIS}},
+    }
     cluster = decode(body, NODE, REDIS)
-    (one,) = outside(cluster, load({"ALLOWED_IMAGES": "ghcr.io/", "RELATED_IMAGE_REDIS": REDIS}).restrictions)
-    assert one.text.startswith("spec.image is empty, and what was chosen for it earlier: evil is not allowed")
+    (one,) = outside(
+        cluster, load({"ALLOWED_IMAGES": "ghcr.io/", "RELATED_IMAGE_REDIS": REDIS}).restrictions
+    )
+    assert one.text.startswith(
+        "spec.image is empty, and what was chosen for it earlier: evil is not allowed"
+    )
     assert one.kinds == ("StatefulSet",)
 
 
 def test_a_long_list_is_cut_short() -> None:
-    (text,) = refused(template(annotations={f"a{n}": "x" * 4096 for n in range(32)}), ALLOWED_ANNOTATIONS="none")
+    (text,) = refused(
+        template(annotations={f"a{n}": "x" * 4096 for n in range(32)}), ALLOWED_ANNOTATIONS="none"
+    )
     assert "and 24 more" in text
     assert len(text) < 1_300
 
@@ -148,7 +194,9 @@ def test_words_that_make_no_sense_end_the_start(text: str) -> None:
 
 def test_every_setting_is_on_the_page() -> None:
     page = (ROOT / "docs" / "operating" / "security.md").read_text()
-    assert [name for name in VARIABLES if name.startswith("ALLOWED_") and f"`{name}`" not in page] == []
+    assert [
+        name for name in VARIABLES if name.startswith("ALLOWED_") and f"`{name}`" not in page
+    ] == []
 
 
 class Restricted(World):
@@ -161,16 +209,26 @@ class Restricted(World):
 
     def edit(self, **spec: Any) -> None:
         assert self.cluster is not None
-        self.cluster = {**self.cluster, "spec": spec, "metadata": {**self.cluster["metadata"], "generation": 2}}
+        self.cluster = {
+            **self.cluster,
+            "spec": spec,
+            "metadata": {**self.cluster["metadata"], "generation": 2},
+        }
 
 
 def test_a_new_cluster_beyond_it_gets_no_pods_and_is_told_why() -> None:
-    world = Restricted({"image": "evil:1", "cache": {"image": "evil:2"}}, seen=dataclasses.replace(formed(0), bootstrap=None, set_replicas=None))
+    world = Restricted(
+        {"image": "evil:1", "cache": {"image": "evil:2"}},
+        seen=dataclasses.replace(formed(0), bootstrap=None, set_replicas=None),
+    )
     world.look(3)
     assert not {kind for kind, _ in world.live} & {"StatefulSet", "Deployment"}
     assert ("Service", "c") in world.live, "all else is there"
     assert (world.ready()["status"], world.ready()["reason"]) == ("False", "NotAllowed")
-    assert "spec.image: evil:1 is not allowed; the operator's setting ALLOWED_IMAGES allows none" in world.ready()["message"]
+    assert (
+        "spec.image: evil:1 is not allowed; the operator's setting ALLOWED_IMAGES allows none"
+        in world.ready()["message"]
+    )
     assert "spec.cache.image: evil:2" in world.ready()["message"]
     assert "evil" not in f"{world.status['image']}{world.status['cacheImage']}"
 
@@ -214,7 +272,10 @@ def test_nothing_is_deleted_that_only_a_new_statefulset_would_bring_back() -> No
 
 
 def test_what_is_allowed_again_is_applied() -> None:
-    world = Restricted({"podTemplate": {"priorityClassName": "high"}}, seen=dataclasses.replace(formed(0), bootstrap=None, set_replicas=None))
+    world = Restricted(
+        {"podTemplate": {"priorityClassName": "high"}},
+        seen=dataclasses.replace(formed(0), bootstrap=None, set_replicas=None),
+    )
     world.look(2)
     assert ("StatefulSet", "c") not in world.live
     world.restrict(ALLOWED_PRIORITY_CLASSES="high")

@@ -23,12 +23,22 @@ from tests.unit.operator.answers import Answer
 
 def test_what_is_only_listed_again_wakes_nobody() -> None:
     def pod(version: str) -> dict[str, Any]:
-        return {"metadata": {"namespace": "ns", "name": "c-0", "resourceVersion": version, "uid": "u"}, "spec": {}}
+        return {
+            "metadata": {"namespace": "ns", "name": "c-0", "resourceVersion": version, "uid": "u"},
+            "spec": {},
+        }
 
     async def run() -> list[bool]:
         runtime = Runtime(load({"POD_NAMESPACE": "ns"}))
         woken = []
-        for version, event in (("1", None), ("1", None), ("2", None), ("3", "MODIFIED"), ("3", "DELETED"), ("3", None)):
+        for version, event in (
+            ("1", None),
+            ("1", None),
+            ("2", None),
+            ("3", "MODIFIED"),
+            ("3", "DELETED"),
+            ("3", None),
+        ):
             runtime.saw("c", "Pod", pod(version), event)
             await asyncio.sleep(2 * BURST_S)
             woken.append(runtime.queue.depth == 1)
@@ -52,8 +62,13 @@ class Api:
         return [(namespace or "any", name) for name in ("a", "b")]
 
 
-@pytest.mark.parametrize(("watched", "expected"), [("", {("any", "a"), ("any", "b")}), ("x,y", {(n, c) for n in "xy" for c in "ab"})])
-def test_a_cluster_whose_event_was_lost_is_found_all_the_same(watched: str, expected: set[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("watched", "expected"),
+    [("", {("any", "a"), ("any", "b")}), ("x,y", {(n, c) for n in "xy" for c in "ab"})],
+)
+def test_a_cluster_whose_event_was_lost_is_found_all_the_same(
+    watched: str, expected: set[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "RESYNC_S", 0.05)
 
     async def run() -> tuple[set[Any], int]:
@@ -69,9 +84,13 @@ def test_a_cluster_whose_event_was_lost_is_found_all_the_same(watched: str, expe
     assert asyncio.run(run()) == (expected, len(expected))
 
 
-def test_a_namespace_that_is_forbidden_keeps_nobody_from_looking_after_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_namespace_that_is_forbidden_keeps_nobody_from_looking_after_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Forbidding(Api):
-        async def keys(self, version: str, kind: str, namespace: str | None) -> list[tuple[str, str]]:
+        async def keys(
+            self, version: str, kind: str, namespace: str | None
+        ) -> list[tuple[str, str]]:
             if namespace == "x":
                 raise ApiException(status=403, reason="Forbidden")
             self.asked.append("first")
@@ -101,19 +120,39 @@ def test_a_list_comes_in_pages_and_one_from_the_memory_of_the_api_server_in_one(
         async def get(self, *_: Any, **how: Any) -> Any:
             if "kind" in how:
                 return object()
-            asked.append({k: how[k] for k in ("limit", "resource_version", "_continue") if k in how})
+            asked.append(
+                {k: how[k] for k in ("limit", "resource_version", "_continue") if k in how}
+            )
             more = {"continue": "next"} if len(asked) == 1 else {}
-            return Answer.of({"metadata": more, "items": [{"metadata": {"namespace": "ns", "name": f"{len(asked)}", "annotations": {"a": "b"}}}]})
+            return Answer.of(
+                {
+                    "metadata": more,
+                    "items": [
+                        {
+                            "metadata": {
+                                "namespace": "ns",
+                                "name": f"{len(asked)}",
+                                "annotations": {"a": "b"},
+                            }
+                        }
+                    ],
+                }
+            )
 
     dynamic = Dynamic()
     dynamic.resources = dynamic
     api = Kubernetes(None, dynamic)  # type: ignore[arg-type]
-    assert [item["metadata"]["name"] for item in asyncio.run(api.list("v1", "Pod", None, {}))] == ["1", "2"]
+    assert [item["metadata"]["name"] for item in asyncio.run(api.list("v1", "Pod", None, {}))] == [
+        "1",
+        "2",
+    ]
     asyncio.run(api.list("v1", "Pod", None, {}, cached=True))
     assert asked == [{"limit": 500}, {"limit": 500, "_continue": "next"}, {"resource_version": "0"}]
     asked.clear()
     assert asyncio.run(api.keys("v1", "Pod", None)) == [("ns", "1"), ("ns", "2")]
-    assert asked == [{"limit": FEW}, {"limit": FEW, "_continue": "next"}], "each of these may be as large as an object can be"
+    assert asked == [{"limit": FEW}, {"limit": FEW, "_continue": "next"}], (
+        "each of these may be as large as an object can be"
+    )
 
 
 def test_of_an_answer_no_more_is_read_than_its_bound() -> None:
@@ -143,7 +182,11 @@ def test_the_bound_is_for_all_pages_together() -> None:
         resources: Any = None
 
         async def get(self, *_: Any, **how: Any) -> Any:
-            return object() if "kind" in how else Answer.of({"metadata": {"continue": "next"}, "items": ["x" * 1000]})
+            return (
+                object()
+                if "kind" in how
+                else Answer.of({"metadata": {"continue": "next"}, "items": ["x" * 1000]})
+            )
 
     dynamic = Dynamic()
     dynamic.resources = dynamic
@@ -152,7 +195,8 @@ def test_the_bound_is_for_all_pages_together() -> None:
 
 
 def test_requests_wait_for_each_other_and_the_lease_for_none_of_them() -> None:
-    """An API server that has fallen behind is not asked for ever more, and the operator stays who it is meanwhile."""
+    """An API server that has fallen behind is not asked for ever more, and the operator stays who
+    it is meanwhile."""
     under_way: list[int] = []
 
     async def run() -> int:
@@ -173,7 +217,9 @@ def test_requests_wait_for_each_other_and_the_lease_for_none_of_them() -> None:
         dynamic.resources = dynamic
         api = Kubernetes(None, dynamic, places=asyncio.Semaphore(AT_ONCE))  # type: ignore[arg-type]
         guarded = api.guarded(lambda: None)
-        many = [asyncio.create_task(guarded.get("v1", "Pod", "ns", f"p{n}")) for n in range(3 * AT_ONCE)]
+        many = [
+            asyncio.create_task(guarded.get("v1", "Pod", "ns", f"p{n}")) for n in range(3 * AT_ONCE)
+        ]
         while len(under_way) < AT_ONCE:
             await asyncio.sleep(0)
         for _ in range(100):
@@ -197,7 +243,9 @@ class Lease:
 
 
 @pytest.mark.parametrize(("pass_s", "released"), [(0.1, True), (30.0, False)])
-def test_the_lease_is_given_back_after_the_last_pass_or_not_at_all(pass_s: float, released: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lease_is_given_back_after_the_last_pass_or_not_at_all(
+    pass_s: float, released: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "FINISH_S", 1.0)
     said: list[str] = []
 
@@ -221,15 +269,20 @@ def test_the_lease_is_given_back_after_the_last_pass_or_not_at_all(pass_s: float
     assert said == (["finished"] if released else []), "what waits is left to the next operator"
 
 
-def test_an_operator_that_starts_without_an_api_server_is_healthy_and_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where a node's network or a proxy comes up after it; one answer is an error, one never comes."""
+def test_an_operator_that_starts_without_an_api_server_is_healthy_and_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where a node's network or a proxy comes up after it; one answer is an error, one never
+    comes."""
     monkeypatch.setattr(module, "CONNECT_S", 0.05)
     monkeypatch.setattr(module, "RETRY_S", 0.01)
     tried: list[int] = []
 
     async def run() -> tuple[set[int], bool]:
         port = free_ports(1)[0]
-        runtime = Runtime(load({"POD_NAMESPACE": "ns", "HEALTH_PORT": str(port), "LEADER_ELECTION": "false"}))
+        runtime = Runtime(
+            load({"POD_NAMESPACE": "ns", "HEALTH_PORT": str(port), "LEADER_ELECTION": "false"})
+        )
         answered = asyncio.Event()
 
         async def connect() -> Any:
@@ -251,7 +304,9 @@ def test_an_operator_that_starts_without_an_api_server_is_healthy_and_waits_for_
         async with aiohttp.ClientSession() as session:
             while len(tried) < 3:
                 await asyncio.sleep(0.01)
-                with contextlib.suppress(aiohttp.ClientConnectionError):  # in its first moment nobody listens
+                with contextlib.suppress(
+                    aiohttp.ClientConnectionError
+                ):  # in its first moment nobody listens
                     async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
                         codes.add(answer.status)
         answered.set()
@@ -269,4 +324,6 @@ def test_what_others_label_as_ours_is_read_in_small_parts() -> None:
     settings = kopf.OperatorSettings()
     handlers.configure(settings)
     assert settings.watching.chunk_size is not None
-    assert settings.watching.chunk_size * 1.5 <= 30, "MB of one answer, at the API server's limit for an object"
+    assert settings.watching.chunk_size * 1.5 <= 30, (
+        "MB of one answer, at the API server's limit for an object"
+    )

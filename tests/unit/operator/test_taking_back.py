@@ -41,7 +41,7 @@ def test_an_image_that_was_named_is_forgotten_with_the_field() -> None:
         assert (back["image"], back["cacheImage"]) == ("v1", "redis-v1")
 
 
-def test_a_newer_operator_keeps_what_was_chosen_and_one_that_was_named_from_the_start_chooses_nothing() -> None:
+def test_a_newer_operator_keeps_what_was_chosen_and_one_that_was_named_chooses_nothing() -> None:
     status = next_status({}, None, "v1")
     assert next_status({}, status, "v2")["image"] == "v1"
     named = next_status({"image": "mine"}, next_status({}, status, "v2"), "v2")
@@ -50,7 +50,9 @@ def test_a_newer_operator_keeps_what_was_chosen_and_one_that_was_named_from_the_
 
 
 def test_the_status_of_version_0_1_0_is_read() -> None:
-    assert decode(body({}, {"image": "v0", "cacheImage": "redis-v0"}), "v1", "redis-v1").image == "v0"
+    assert (
+        decode(body({}, {"image": "v0", "cacheImage": "redis-v0"}), "v1", "redis-v1").image == "v0"
+    )
     assert decode(body({"image": "mine"}, {"image": "mine"}), "v1", "redis-v1").chosen_image == "v1"
 
 
@@ -64,7 +66,9 @@ def test_the_status_of_version_0_1_0_is_read() -> None:
         ("3Gi", Claim(0, size="9Gi"), "9Gi"),
     ],
 )
-def test_a_size_is_taken_back_as_far_as_the_volume_has_not_followed(size: str, claim: Claim, asks_for: str) -> None:
+def test_a_size_is_taken_back_as_far_as_the_volume_has_not_followed(
+    size: str, claim: Claim, asks_for: str
+) -> None:
     seen = dataclasses.replace(formed(), claims=(dataclasses.replace(claim, owned=False),))
     written = to_write(with_spec(storage=Storage(size=size)), seen, ())
     assert [c["spec"]["resources"]["requests"]["storage"] for c in written] == [asks_for]
@@ -75,10 +79,14 @@ def test_growth_is_done_when_the_volume_has_it() -> None:
     asked = tuple(Claim(o, size="2Gi", capacity="1Gi" if o == 1 else "2Gi") for o in range(3))
     seen = dataclasses.replace(formed(), claims=asked, template_size="2Gi")
     assert plan(wanted, seen).waiting == "waiting for the volumes of data-c-1 (1Gi of 2Gi) to grow"
-    assert plan(wanted, dataclasses.replace(seen, template_size="1Gi")).step is not None, "the StatefulSet need not wait for it"
+    assert plan(wanted, dataclasses.replace(seen, template_size="1Gi")).step is not None, (
+        "the StatefulSet need not wait for it"
+    )
     grown = tuple(dataclasses.replace(c, capacity="2Gi") for c in asked)
     assert plan(wanted, dataclasses.replace(seen, claims=grown)).settled
-    assert plan(with_spec(storage=Storage(size="1Gi")), dataclasses.replace(seen, template_size="1Gi")).settled, "nobody wants it any more"
+    assert plan(
+        with_spec(storage=Storage(size="1Gi")), dataclasses.replace(seen, template_size="1Gi")
+    ).settled, "nobody wants it any more"
 
 
 def test_a_cluster_that_was_orphaned_and_applied_again_takes_over_its_children() -> None:
@@ -94,6 +102,13 @@ def test_a_cluster_that_was_orphaned_and_applied_again_takes_over_its_children()
     world.reconciler = Reconciler(world, load({"POD_NAMESPACE": "system"}))  # type: ignore[arg-type]
     world.look(3)
     assert world.ready()["status"] == "True", world.ready()
-    assert world.live["Secret", "c-private"]["data"] == private, "the same password and the same authority"
-    owners = {kind: [o["uid"] for o in live["metadata"]["ownerReferences"]] for (kind, _), live in world.live.items()}
-    assert {kind for kind, uids in owners.items() if uids != ["another"]} == set(), "what has no owner outlives the cluster"
+    assert world.live["Secret", "c-private"]["data"] == private, (
+        "the same password and the same authority"
+    )
+    owners = {
+        kind: [o["uid"] for o in live["metadata"]["ownerReferences"]]
+        for (kind, _), live in world.live.items()
+    }
+    assert {kind for kind, uids in owners.items() if uids != ["another"]} == set(), (
+        "what has no owner outlives the cluster"
+    )

@@ -36,7 +36,9 @@ def test_a_cluster_waits_for_its_turn_and_says_so() -> None:
     assert throttle.admit("another"), "a cluster that is at rest has given its place back"
 
 
-def test_what_does_not_run_is_replaced_without_waiting_and_a_roll_that_hangs_keeps_its_place() -> None:
+def test_what_does_not_run_is_replaced_without_waiting_and_a_roll_that_hangs_keeps_its_place() -> (
+    None
+):
     world = World(seen=kill(outdated(formed(), 0, 1, 2), 2))
     throttle = world.reconciler._rolls = Throttle(1)
     throttle.admit("another")

@@ -1,4 +1,5 @@
-"""What an operator of version 0.1.0 left behind: it goes on, nothing of it is lost, and what is missing is said."""
+"""What an operator of version 0.1.0 left behind: it goes on, nothing of it is lost, and what is
+missing is said."""
 
 from __future__ import annotations
 
@@ -27,8 +28,17 @@ def condition(world: World, kind: str) -> tuple[str, str]:
 
 def secret(name: str, **files: str) -> Object:
     owner = {"kind": names.KIND, "name": "c", "uid": "uid", "controller": True}
-    meta = {"name": name, "namespace": "ns", "uid": name, "resourceVersion": "1", "ownerReferences": [owner]}
-    data = {key.replace("_", "-"): base64.b64encode(value.encode()).decode() for key, value in files.items()}
+    meta = {
+        "name": name,
+        "namespace": "ns",
+        "uid": name,
+        "resourceVersion": "1",
+        "ownerReferences": [owner],
+    }
+    data = {
+        key.replace("_", "-"): base64.b64encode(value.encode()).decode()
+        for key, value in files.items()
+    }
     return {"kind": "Secret", "metadata": meta, "data": data}
 
 
@@ -39,9 +49,16 @@ def test_members_that_the_operator_cannot_ask_have_lost_no_quorum() -> None:
         world.look()
         assert "event QuorumLost" not in world.said
         assert not [said for said in world.said if said.startswith("delete")]
-    assert condition(world, "QuorumHealthy") == condition(world, "Available") == ("Unknown", "NotReached")
+    assert (
+        condition(world, "QuorumHealthy")
+        == condition(world, "Available")
+        == ("Unknown", "NotReached")
+    )
     assert condition(world, "Degraded")[1] != "NoLeader"
-    assert "does not reach them; they go on" in next(c for c in world.status["conditions"] if c["type"] == "QuorumHealthy")["message"]
+    assert (
+        "does not reach them; they go on"
+        in next(c for c in world.status["conditions"] if c["type"] == "QuorumHealthy")["message"]
+    )
 
 
 def test_a_user_whose_secret_is_missing_at_the_upgrade_stays_who_he_was() -> None:
@@ -50,7 +67,9 @@ def test_a_user_whose_secret_is_missing_at_the_upgrade_stays_who_he_was() -> Non
     world.live["Secret", "c-private"] = secret("c-private", password="word", told="word")
     acl = f"user default on {HASH} ~* +@all\nuser app on {HASH} ~app:* +@read\n"
     world.live["Secret", "c-users"] = secret("c-users", users_acl=acl)
-    world.live["Secret", "c-users"]["data"] = {"users.acl": world.live["Secret", "c-users"]["data"]["users-acl"]}
+    world.live["Secret", "c-users"]["data"] = {
+        "users.acl": world.live["Secret", "c-users"]["data"]["users-acl"]
+    }
     assert world.cluster is not None
     found, problems = asyncio.run(keeper.Keeper(world).look(decode(world.cluster, "node", "redis")))  # type: ignore[arg-type]
     assert found.given.users.spec == f"user app on {HASH} ~app:* +@read\n"
@@ -73,16 +92,27 @@ def test_a_cluster_without_tls_and_without_the_words_goes_on_and_says_so() -> No
 
 
 def written_by(*managers: str, remembered: bool = False) -> Object:
-    entry = {"subresource": "status", "fieldsV1": {"f:status": {"f:members": {}, "f:bootstrap": {}}}}
+    entry = {
+        "subresource": "status",
+        "fieldsV1": {"f:status": {"f:members": {}, "f:bootstrap": {}}},
+    }
     status = {"bootstrap": BOOTSTRAP, **({"remembered": True} if remembered else {})}
-    return {"metadata": {"managedFields": [{"manager": m, **entry} for m in managers]}, "status": status}
+    return {
+        "metadata": {"managedFields": [{"manager": m, **entry} for m in managers]},
+        "status": status,
+    }
 
 
-def test_the_status_of_an_operator_that_knows_no_memory_is_newer_than_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rolled back and forward again, it would go by members that are gone, and by a size of before."""
+def test_the_status_of_an_operator_that_knows_no_memory_is_newer_than_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rolled back and forward again, it would go by members that are gone, and by a size of
+    before."""
     assert older_wrote(written_by(names.FIELD_MANAGER))
     assert not older_wrote(written_by(names.FIELD_MANAGER, remembered=True))
-    assert not older_wrote(written_by(names.FIELD_MANAGER, "kubectl-edit")), "what anybody else wrote is no better than the memory"
+    assert not older_wrote(written_by(names.FIELD_MANAGER, "kubectl-edit")), (
+        "what anybody else wrote is no better than the memory"
+    )
     assert not older_wrote({"metadata": {}, "status": {}})
     taken: list[Object | None] = []
     monkeypatch.setattr(reconcile, "recalled", lambda status, kept: taken.append(kept) or status)
@@ -91,7 +121,10 @@ def test_the_status_of_an_operator_that_knows_no_memory_is_newer_than_the_memory
     assert world.status["remembered"] is True
     assert taken[-1] is not None
     assert world.cluster is not None
-    world.cluster["metadata"] = {**world.cluster["metadata"], **written_by(names.FIELD_MANAGER)["metadata"]}
+    world.cluster["metadata"] = {
+        **world.cluster["metadata"],
+        **written_by(names.FIELD_MANAGER)["metadata"],
+    }
     world.cluster["status"] = {k: v for k, v in world.status.items() if k != "remembered"}
     world.look()
     assert taken[-1] is None
@@ -102,7 +135,13 @@ def test_the_status_of_an_operator_that_knows_no_memory_is_newer_than_the_memory
 
 def test_a_memory_of_somebody_else_is_told() -> None:
     world = World()
-    meta = {"name": "c-memory", "namespace": "ns", "uid": "theirs", "generation": 1, "resourceVersion": "1"}
+    meta = {
+        "name": "c-memory",
+        "namespace": "ns",
+        "uid": "theirs",
+        "generation": 1,
+        "resourceVersion": "1",
+    }
     world.live["ConfigMap", "c-memory"] = {"kind": "ConfigMap", "metadata": meta, "data": {}}
     world.look()
     assert "event ChildRefused" in world.said

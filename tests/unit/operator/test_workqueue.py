@@ -65,7 +65,16 @@ def test_what_is_new_goes_before_what_is_only_looked_at_again_and_leaves_it_a_tu
             queue.add(f"new{n}")
         return [await queue.get() for _ in range(8)]
 
-    assert asyncio.run(scenario()) == ["old1", "new0", "new1", "old0", "new2", "new3", "old2", "old3"]
+    assert asyncio.run(scenario()) == [
+        "old1",
+        "new0",
+        "new1",
+        "old0",
+        "new2",
+        "new3",
+        "old2",
+        "old3",
+    ]
 
 
 def test_what_became_new_while_it_waited_or_was_worked_on_is_new() -> None:

@@ -1,5 +1,6 @@
-"""A small world for the plan: machines, pods, disks, members, a leader and a StatefulSet controller. What the operator sees of it is the JSON that
-the API server and the nodes would tell, so that reading the world is tested as well as deciding."""
+"""A small world for the plan: machines, pods, disks, members, a leader and a StatefulSet
+controller. What the operator sees of it is the JSON that the API server and the nodes would tell,
+so that reading the world is tested as well as deciding."""
 
 from __future__ import annotations
 
@@ -21,13 +22,17 @@ from countercluster_operator.resources.disruption import quorum
 from countercluster_operator.restrictions import NODES, as_it_runs, only_what_comes_back
 
 TICK_S = 100.0
-FULL = "0/7 nodes are available: 3 Insufficient cpu, 4 node(s) didn't match PersistentVolume's node affinity."
+FULL = (
+    "0/7 nodes are available: 3 Insufficient cpu, 4 node(s) didn't match PersistentVolume's "
+    "node affinity."
+)
 """What the scheduler says of a pod whose machine is full. Nothing is lost."""
 
 
 @dataclasses.dataclass
 class Host:
-    """A machine of Kubernetes. `silent`: its kubelet says nothing; `dark`: and what ran on it does not run."""
+    """A machine of Kubernetes. `silent`: its kubelet says nothing; `dark`: and what ran on it does
+    not run."""
 
     name: str
     zone: str
@@ -44,7 +49,8 @@ class Host:
 
 @dataclasses.dataclass
 class Disk:
-    """A claim and its volume. `host`: where the volume is; empty while nothing was started on it."""
+    """A claim and its volume. `host`: where the volume is; empty while nothing was started on
+    it."""
 
     node_id: str
     joined: bool = False  # was a member once
@@ -90,12 +96,16 @@ class World:
         self.leader: str | None = None
         self.term = 1
         self.set_replicas: int | None = None
-        self.overlooked: set[int] = set()  # pods that the StatefulSet's controller makes only when it is made to look
+        self.overlooked: set[int] = (
+            set()
+        )  # pods that the StatefulSet's controller makes only when it is made to look
         self.target: int | None = None
         self.bootstrap: tuple[str, str] | None = None
         self.recorded: tuple[Member, ...] = ()
         self.template = ""  # the revision that the StatefulSet has
-        self.refused = False  # the administrator allows no image of the spec: the StatefulSet is not applied
+        self.refused = (
+            False  # the administrator allows no image of the spec: the StatefulSet is not applied
+        )
         self.hibernated = False
         self.maintenance = ""
         self.supervised = False
@@ -115,9 +125,11 @@ class World:
         self.returning: set[str] = set()  # zones whose machines come back one after the other
         self.readable = True  # the operator may read machines and volumes
         self.may_keep = True  # and change volumes
-        self.released: list[str] = []  # node ids of volumes that were kept when their member was replaced
+        self.released: list[
+            str
+        ] = []  # node ids of volumes that were kept when their member was replaced
 
-    # --- what the plan sees -------------------------------------------------------------------------------------------------
+    # --- what the plan sees -----------------------------------------------------------------------
 
     def cluster(self) -> Cluster:
         spec: dict[str, Any] = {
@@ -130,7 +142,13 @@ class World:
         }
         if self.recovery:
             spec["recovery"] = {"survivor": self.recovery}
-        meta = {"name": "c", "namespace": "ns", "uid": "uid", "generation": 1, "annotations": {names.ROLL_LEADER: self.approved}}
+        meta = {
+            "name": "c",
+            "namespace": "ns",
+            "uid": "uid",
+            "generation": 1,
+            "annotations": {names.ROLL_LEADER: self.approved},
+        }
         return decode({"metadata": meta, "spec": spec, "status": self.status()}, "r1", "redis")
 
     @property
@@ -143,7 +161,17 @@ class World:
         self.spec_image = image
 
     def manifest(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("replicas", "spec_image", "hibernated", "maintenance", "supervised", "retain")}
+        return {
+            name: getattr(self, name)
+            for name in (
+                "replicas",
+                "spec_image",
+                "hibernated",
+                "maintenance",
+                "supervised",
+                "retain",
+            )
+        }
 
     def apply(self, manifest: dict[str, Any]) -> None:
         for name, value in manifest.items():
@@ -154,15 +182,26 @@ class World:
 
     def active(self) -> set[str]:
         """Voters whose pod runs with their disk."""
-        return {i for i, (o, votes) in self.members.items() if votes and o in self.pods and self.pods[o].up and self.disks[o].node_id == i}
+        return {
+            i
+            for i, (o, votes) in self.members.items()
+            if votes and o in self.pods and self.pods[o].up and self.disks[o].node_id == i
+        }
 
     def observe(self) -> Observed:
         return read(self.cluster(), self.status(), self.raw())
 
     def status(self) -> dict[str, Any]:
         """Of the CounterCluster, as far as the operator reads it again."""
-        members = [{"name": m.name, "nodeId": m.node_id, "role": "follower" if m.voter else "learner"} for m in self.recorded]
-        found: dict[str, Any] = {"members": members, "recovered": self.recovered, "target": self.target}
+        members = [
+            {"name": m.name, "nodeId": m.node_id, "role": "follower" if m.voter else "learner"}
+            for m in self.recorded
+        ]
+        found: dict[str, Any] = {
+            "members": members,
+            "recovered": self.recovered,
+            "target": self.target,
+        }
         if self.used:
             found["image"] = self.used
         if self.chosen:
@@ -172,25 +211,36 @@ class World:
         return recalled({}, essence(found))  # the status is wiped all the time
 
     def forget(self) -> None:
-        """Status and memory are lost: the CounterCluster was deleted, its volumes were retained, and it is applied again."""
+        """Status and memory are lost: the CounterCluster was deleted, its volumes were retained,
+        and it is applied again."""
         self.bootstrap, self.recorded, self.target, self.recovered = None, (), None, ""
 
     def raw(self) -> Raw:
         now = self._moment(self.time_s)
-        nodes = [_node(h, self._text(h.since)) for h in self.hosts.values() if not h.gone] if self.readable else None
+        nodes = (
+            [_node(h, self._text(h.since)) for h in self.hosts.values() if not h.gone]
+            if self.readable
+            else None
+        )
         return Raw(
             now=now,
             pods=[self._pod(p) for _, p in sorted(self.pods.items())],
             claims=[_claim(o, d) for o, d in sorted(self.disks.items())],
             stateful_set=self._stateful_set(),
             answers={f"c-{o}": node_status(self._answer(o)) for o, p in self.pods.items() if p.up},
-            volumes={f"pv-{d.uid}": _volume(d, self.hosts[d.host]) for d in self.disks.values() if d.host} if self.readable else {},
+            volumes={
+                f"pv-{d.uid}": _volume(d, self.hosts[d.host]) for d in self.disks.values() if d.host
+            }
+            if self.readable
+            else {},
             machines=Machines(nodes, now, self.gone, self.zones),
             may_keep=self.may_keep,
         )
 
     def _moment(self, seconds: float) -> datetime.datetime:
-        return datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=seconds)
+        return datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(
+            seconds=seconds
+        )
 
     def _text(self, seconds: float) -> str:
         return self._moment(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -199,17 +249,33 @@ class World:
         if self.set_replicas is None:
             return None
         idle_s = 1000.0 if self.overlooked else 0.0
-        meta = {"uid": "set", "generation": 1, "managedFields": [{"time": self._text(self.time_s - idle_s)}]}
+        meta = {
+            "uid": "set",
+            "generation": 1,
+            "managedFields": [{"time": self._text(self.time_s - idle_s)}],
+        }
         claim = {"spec": {"resources": {"requests": {"storage": "1Gi"}}}}
         status = {"observedGeneration": 1, "updateRevision": self.template}
-        return {"metadata": meta, "spec": {"replicas": self.set_replicas, "volumeClaimTemplates": [claim]}, "status": status}
+        return {
+            "metadata": meta,
+            "spec": {"replicas": self.set_replicas, "volumeClaimTemplates": [claim]},
+            "status": status,
+        }
 
     def _answer(self, ordinal: int) -> dict[str, Any]:
         """To RAFT.STATUS."""
         disk, active = self.disks[ordinal], self.active()
         is_member = disk.node_id in self.members
         votes = is_member and self.members[disk.node_id][1]
-        role = "leader" if disk.node_id == self.leader else "follower" if votes else "learner" if is_member else "waiting"
+        role = (
+            "leader"
+            if disk.node_id == self.leader
+            else "follower"
+            if votes
+            else "learner"
+            if is_member
+            else "waiting"
+        )
         if not is_member and disk.joined:
             role = "removed"
         members = [
@@ -217,28 +283,64 @@ class World:
             for i, (o, v) in sorted(self.members.items())
             if disk.joined
         ]
-        answer = {"nodeId": disk.node_id, "role": role, "term": self.term, "leaderId": self.leader or "", "members": members}
-        return {**answer, "commitIndex": 100, "lastIndex": 100, "ready": bool(votes and self.leader), "reason": ""}
+        answer = {
+            "nodeId": disk.node_id,
+            "role": role,
+            "term": self.term,
+            "leaderId": self.leader or "",
+            "members": members,
+        }
+        return {
+            **answer,
+            "commitIndex": 100,
+            "lastIndex": 100,
+            "ready": bool(votes and self.leader),
+            "reason": "",
+        }
 
     def _pod(self, pod: Machine) -> dict[str, Any]:
         labels = {**names.labels("c", names.NODE), "controller-revision-hash": pod.revision}
         if pod.stray:
             del labels[names.LABEL_INSTANCE]
-        meta: dict[str, Any] = {"name": f"c-{pod.ordinal}", "uid": pod.uid, "labels": labels, "creationTimestamp": self._text(0)}
+        meta: dict[str, Any] = {
+            "name": f"c-{pod.ordinal}",
+            "uid": pod.uid,
+            "labels": labels,
+            "creationTimestamp": self._text(0),
+        }
         if pod.ending:
             meta["deletionTimestamp"] = self._text(0)
         ready = pod.up and bool(self._answer(pod.ordinal)["ready"])
         conditions = [{"type": "Ready", "status": str(ready)}]
         if not pod.host:
-            conditions.append({"type": "PodScheduled", "status": "False", "message": FULL, "lastTransitionTime": self._text(0)})
-        state = {"running": {}} if pod.up or pod.dark else {"waiting": {"reason": "ImagePullBackOff" if pod.broken else "ContainerCreating"}}
-        status = {"conditions": conditions, "containerStatuses": [{"name": "node", "state": state}] if pod.host else []}
-        return {"metadata": meta, "spec": {"nodeName": pod.host} if pod.host else {}, "status": status}
+            conditions.append(
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "message": FULL,
+                    "lastTransitionTime": self._text(0),
+                }
+            )
+        state = (
+            {"running": {}}
+            if pod.up or pod.dark
+            else {"waiting": {"reason": "ImagePullBackOff" if pod.broken else "ContainerCreating"}}
+        )
+        status = {
+            "conditions": conditions,
+            "containerStatuses": [{"name": "node", "state": state}] if pod.host else [],
+        }
+        return {
+            "metadata": meta,
+            "spec": {"nodeName": pod.host} if pod.host else {},
+            "status": status,
+        }
 
-    # --- one pass of the operator -------------------------------------------------------------------------------------------
+    # --- one pass of the operator -----------------------------------------------------------------
 
     def operate(self, dies_at: str = "") -> Plan:
-        """One pass. `dies_at`: the operator ends right before `status`, `claims` or `step`, and knows nothing afterwards but what it wrote."""
+        """One pass. `dies_at`: the operator ends right before `status`, `claims` or `step`, and
+        knows nothing afterwards but what it wrote."""
         seen = self.observe()
         todo = self._planned(seen)
         if not self.refused:
@@ -270,14 +372,28 @@ class World:
         withheld = NODES if self.refused else ()
         cluster = as_it_runs(self.cluster(), seen, self.status(), withheld)
         todo = only_what_comes_back(plan(cluster, seen), seen, withheld)
-        takes = todo.step is not None and todo.step.kind in ("DeletePod", "ReplaceDisk", "RenewStatefulSet")
+        takes = todo.step is not None and todo.step.kind in (
+            "DeletePod",
+            "ReplaceDisk",
+            "RenewStatefulSet",
+        )
         if self.refused and (todo.excess_claims or (self.set_replicas is None and takes)):
             raise Broken(f"what no StatefulSet brings back is deleted: {todo}")
-        if self.refused and todo.step is not None and todo.step.kind == "RemoveMember" and self.set_replicas:
+        if (
+            self.refused
+            and todo.step is not None
+            and todo.step.kind == "RemoveMember"
+            and self.set_replicas
+        ):
             if (names.ordinal("c", todo.step.pod) or 0) >= self.set_replicas:
                 return todo
             disk = self.disks.get(names.ordinal("c", todo.step.pod) or 0)
-            if disk is not None and disk.node_id == todo.step.node_id and disk.host and self.hosts[disk.host].serves:
+            if (
+                disk is not None
+                and disk.node_id == todo.step.node_id
+                and disk.host
+                and self.hosts[disk.host].serves
+            ):
                 raise Broken(f"a size that is not applied costs a member: {todo.step.reason}")
         return dataclasses.replace(todo, refused="not allowed") if self.refused else todo
 
@@ -304,7 +420,11 @@ class World:
             if others:
                 self.leader, self.term = self.random.choice(others), self.term + 1
         elif step.kind == "Recover":
-            if self.recovery != step.node_id or self.leader is not None or len(self.active()) >= quorum(len(self.voters())):
+            if (
+                self.recovery != step.node_id
+                or self.leader is not None
+                or len(self.active()) >= quorum(len(self.voters()))
+            ):
                 raise Broken(f"a recovery that nobody asked for, or needs: {step.reason}")
             self.members = {step.node_id: (ordinal, True)}
             self.recoveries += 1
@@ -329,22 +449,56 @@ class World:
             self.members[step.node_id] = (ordinal, False)
             self.disks[ordinal].joined = True
         elif step.kind == "Promote":
-            if ordinal in self.pods and self.pods[ordinal].up and self.disks[ordinal].node_id == step.node_id:
+            if (
+                ordinal in self.pods
+                and self.pods[ordinal].up
+                and self.disks[ordinal].node_id == step.node_id
+            ):
                 self.members[step.node_id] = (ordinal, True)
         else:
             if step.node_id == self.leader:
                 raise Broken("the leader is removed")
             disk = self.disks.get(ordinal)
-            lost = disk is None or disk.node_id != step.node_id or not disk.host or not self.hosts[disk.host].serves
-            if disk is not None and disk.node_id == step.node_id and disk.host and ordinal < (self.target or 0):
-                zone = [h for h in self.hosts.values() if h.zone == self.hosts[disk.host].zone and not h.gone]
-                if not self.hosts[disk.host].gone and 2 * sum(h.silent for h in zone) > len(zone) > 1:
-                    raise Broken(f"{step.pod} is given up while its zone has an outage: {step.reason}")
+            lost = (
+                disk is None
+                or disk.node_id != step.node_id
+                or not disk.host
+                or not self.hosts[disk.host].serves
+            )
+            if (
+                disk is not None
+                and disk.node_id == step.node_id
+                and disk.host
+                and ordinal < (self.target or 0)
+            ):
+                zone = [
+                    h
+                    for h in self.hosts.values()
+                    if h.zone == self.hosts[disk.host].zone and not h.gone
+                ]
+                if (
+                    not self.hosts[disk.host].gone
+                    and 2 * sum(h.silent for h in zone) > len(zone) > 1
+                ):
+                    raise Broken(
+                        f"{step.pod} is given up while its zone has an outage: {step.reason}"
+                    )
                 calm_s = self.time_s - self.outages.get(self.hosts[disk.host].zone, -1e9)
-                if lost and self.hosts[disk.host].silent and not self.hosts[disk.host].gone and calm_s < Healing().replace_lost_after_seconds:
-                    raise Broken(f"{step.pod} is given up {calm_s:.0f} s after the outage of its zone: {step.reason}")
+                if (
+                    lost
+                    and self.hosts[disk.host].silent
+                    and not self.hosts[disk.host].gone
+                    and calm_s < Healing().replace_lost_after_seconds
+                ):
+                    raise Broken(
+                        f"{step.pod} is given up {calm_s:.0f} s after the outage of its zone: "
+                        f"{step.reason}"
+                    )
             if not lost and ordinal < (self.target or 0):
-                raise Broken(f"{step.pod} is given up, whose volume is on a machine that serves: {step.reason}")
+                raise Broken(
+                    f"{step.pod} is given up, whose volume is on a machine that serves: "
+                    f"{step.reason}"
+                )
             del self.members[step.node_id]
             voters = self.voters()
             if len(self.active()) < quorum(len(voters)):
@@ -358,13 +512,18 @@ class World:
         if node_id in active and len(voters) > 1:
             if node_id == self.leader:
                 raise Broken(f"{step.pod} is deleted while it leads: {step.reason}")
-            # Two voters cannot be rolled without a gap, and without a leader nothing is served that a restart could cost.
-            if len(active) - 1 < quorum(len(voters)) and len(voters) > 2 and self.leader is not None:
+            # Two voters cannot be rolled without a gap, and without a leader nothing is served that
+            # a restart could cost.
+            if (
+                len(active) - 1 < quorum(len(voters))
+                and len(voters) > 2
+                and self.leader is not None
+            ):
                 raise Broken(f"{step.pod} is deleted, which costs the majority: {step.reason}")
         self.restarted.append(step.pod)
         self.pods.pop(ordinal, None)
 
-    # --- time ---------------------------------------------------------------------------------------------------------------
+    # --- time -------------------------------------------------------------------------------------
 
     def tick(self) -> None:
         """The StatefulSet's controller, the scheduler, the kubelets, and Raft's elections."""
@@ -380,7 +539,11 @@ class World:
             disk.uid = disk.uid or f"uid-{next(self._ids)}"
         self._kubelets()
         size = len(self.disks) + 1 if self.set_replicas is None else self.set_replicas
-        for ordinal in [o for o, p in self.pods.items() if o >= size and not p.ending and not p.dark and not p.stray]:
+        for ordinal in [
+            o
+            for o, p in self.pods.items()
+            if o >= size and not p.ending and not p.dark and not p.stray
+        ]:
             del self.pods[ordinal]
         self._schedule()
         for pod in self.pods.values():
@@ -395,10 +558,17 @@ class World:
     def machine(self, ordinal: int, revision: str, starts_in: int | None = None) -> Machine:
         """A new pod."""
         starts_in = self.random.randint(0, 2) if starts_in is None else starts_in
-        return Machine(ordinal, revision, starts_in, revision in self.bad_revisions, uid=f"uid-{next(self._ids)}")
+        return Machine(
+            ordinal,
+            revision,
+            starts_in,
+            revision in self.bad_revisions,
+            uid=f"uid-{next(self._ids)}",
+        )
 
     def _kubelets(self) -> None:
-        """On a machine that is silent for long, pods should end, and on one that is gone from the API they are gone. The rest is as it is."""
+        """On a machine that is silent for long, pods should end, and on one that is gone from the
+        API they are gone. The rest is as it is."""
         for ordinal, pod in list(self.pods.items()):
             host = self.hosts.get(pod.host)
             if host is None:
@@ -406,7 +576,10 @@ class World:
             if host.gone or (host.serves and pod.ending):
                 del self.pods[ordinal]
             elif host.silent:
-                pod.dark, pod.ending = pod.dark or host.dark, pod.ending or self.time_s - host.since >= TICK_S
+                pod.dark, pod.ending = (
+                    pod.dark or host.dark,
+                    pod.ending or self.time_s - host.since >= TICK_S,
+                )
             elif pod.dark:
                 pod.dark, pod.starts_in = False, 1
 
@@ -444,7 +617,8 @@ class World:
                 host.since = self.time_s
 
     def mend(self) -> None:
-        """Every machine is there again; in the place of one that was taken away, a new one of another name."""
+        """Every machine is there again; in the place of one that was taken away, a new one of
+        another name."""
         for host in list(self.hosts.values()):
             if host.gone and f"{host.name}x" not in self.hosts:
                 self.hosts[f"{host.name}x"] = Host(f"{host.name}x", host.zone)
@@ -466,8 +640,12 @@ class World:
         elif kind < 0.6:
             self.readable, self.may_keep = self.random.random() < 0.5, self.random.random() < 0.5
         else:
-            together = [h for h in self.hosts.values() if h.zone == host.zone] if kind > 0.85 else [host]
-            lost = {h.name for h in together} | {h.name for h in self.hosts.values() if not h.serves}
+            together = (
+                [h for h in self.hosts.values() if h.zone == host.zone] if kind > 0.85 else [host]
+            )
+            lost = {h.name for h in together} | {
+                h.name for h in self.hosts.values() if not h.serves
+            }
             voters = self.voters()
             left = [i for i in self.active() if self.disks[self.members[i][0]].host not in lost]
             if len(left) >= quorum(len(voters)) and len(voters) > 2:
@@ -478,7 +656,8 @@ class World:
                     self.returning.add(host.zone)
 
     def fault(self) -> None:
-        """One thing goes wrong, or somebody edits the spec. Never so much that the majority's disks are gone."""
+        """One thing goes wrong, or somebody edits the spec. Never so much that the majority's disks
+        are gone."""
         kind = self.random.random()
         ordinal = self.random.choice(list(self.pods)) if self.pods else None
         if self.manifests and self.random.random() < 0.1:
@@ -523,15 +702,25 @@ class World:
             self.overlooked = {self.random.randrange(3)}
 
 
-# --- as the API tells it ------------------------------------------------------------------------------------------------------
+# --- as the API tells it --------------------------------------------------------------------------
 
 
 def _node(host: Host, since: str) -> dict[str, Any]:
     labels = {HOSTNAME: host.name, ZONE: host.zone}
-    ready = {"type": "Ready", "status": "Unknown" if host.silent else "True", "lastTransitionTime": since}
-    taints = [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}] if host.full else []
+    ready = {
+        "type": "Ready",
+        "status": "Unknown" if host.silent else "True",
+        "lastTransitionTime": since,
+    }
+    taints = (
+        [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}] if host.full else []
+    )
     pressure = {"type": "DiskPressure", "status": "False", "lastTransitionTime": since}
-    return {"metadata": {"name": host.name, "labels": labels}, "spec": {"taints": taints}, "status": {"conditions": [pressure, ready]}}
+    return {
+        "metadata": {"name": host.name, "labels": labels},
+        "spec": {"taints": taints},
+        "status": {"conditions": [pressure, ready]},
+    }
 
 
 def _claim(ordinal: int, disk: Disk) -> dict[str, Any]:
@@ -539,10 +728,17 @@ def _claim(ordinal: int, disk: Disk) -> dict[str, Any]:
     if disk.host:
         spec["volumeName"] = f"pv-{disk.uid}"
     meta = {"name": f"data-c-{ordinal}", "uid": disk.uid, "ownerReferences": [{"uid": "uid"}]}
-    return {"metadata": meta, "spec": spec, "status": {"phase": "Bound" if disk.host else "Pending"}}
+    return {
+        "metadata": meta,
+        "spec": spec,
+        "status": {"phase": "Bound" if disk.host else "Pending"},
+    }
 
 
 def _volume(disk: Disk, host: Host) -> dict[str, Any]:
     term = {"matchExpressions": [{"key": HOSTNAME, "operator": "In", "values": [host.name]}]}
     affinity = {"required": {"nodeSelectorTerms": [term]}}
-    return {"metadata": {"name": f"pv-{disk.uid}"}, "spec": {"nodeAffinity": affinity, "persistentVolumeReclaimPolicy": "Delete"}}
+    return {
+        "metadata": {"name": f"pv-{disk.uid}"},
+        "spec": {"nodeAffinity": affinity, "persistentVolumeReclaimPolicy": "Delete"},
+    }

@@ -1,4 +1,5 @@
-"""A few Raft cores joined by a network that does what the test says; storage is instant. For tests of the core alone."""
+"""A few Raft cores joined by a network that does what the test says; storage is instant. For tests
+of the core alone."""
 
 from __future__ import annotations
 
@@ -9,12 +10,22 @@ import msgspec
 from counter_node.raft.core import Raft
 from counter_node.raft.messages import InstallSnapshot, Message
 from counter_node.raft.state import Config
-from counter_node.raft.types import EntryKind, HardState, Member, Membership, MembershipChange, NodeId, SnapshotMeta
+from counter_node.raft.types import (
+    EntryKind,
+    HardState,
+    Member,
+    Membership,
+    MembershipChange,
+    NodeId,
+    SnapshotMeta,
+)
 
 
 def membership(voters: int, learners: int = 0) -> Membership:
     total = voters + learners
-    return Membership(tuple(Member(i, f"n{i}", f"n{i}:1", f"n{i}:2", i <= voters) for i in range(1, total + 1)))
+    return Membership(
+        tuple(Member(i, f"n{i}", f"n{i}:1", f"n{i}:2", i <= voters) for i in range(1, total + 1))
+    )
 
 
 class Network:
@@ -22,7 +33,8 @@ class Network:
         self.random = random.Random(1)
         start = SnapshotMeta(1, 1, membership(voters, learners))
         self.nodes: dict[NodeId, Raft] = {
-            m.id: Raft(Config(m.id, **config), HardState(1, 0, 1), start, [], self.random.randint) for m in start.membership.members
+            m.id: Raft(Config(m.id, **config), HardState(1, 0, 1), start, [], self.random.randint)
+            for m in start.membership.members
         }
         self.applied: dict[NodeId, list[bytes]] = {n: [] for n in self.nodes}
         self.drop: Callable[[NodeId, NodeId, Message], bool] = lambda sender, to, message: False
@@ -59,7 +71,11 @@ class Network:
         entries = node.take_committed(1 << 20)
         for entry in entries:
             if entry.kind is EntryKind.CONFIG:
-                node.apply_change(msgspec.msgpack.decode(entry.data, type=MembershipChange), entry.term, entry.index)
+                node.apply_change(
+                    msgspec.msgpack.decode(entry.data, type=MembershipChange),
+                    entry.term,
+                    entry.index,
+                )
             elif entry.kind is EntryKind.DATA:
                 self.applied[node.id].append(entry.data)
             node.applied_to(entry.index)

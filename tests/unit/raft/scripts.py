@@ -1,4 +1,5 @@
-"""Scripts for the core: commands and what they led to, as text that reads like a conversation (docs/internals/raft-scripts.md has the words).
+"""Scripts for the core: commands and what they led to, as text that reads like a conversation
+(docs/internals/raft-scripts.md has the words).
 
     # Why this script exists.
     > cluster voters=3
@@ -7,10 +8,11 @@
       1→2 PreVote term=2 log=1/1
       …
 
-A line that begins with `>` is a command, one that begins with `#` a comment; indented lines are what the commands before them led to, and are made
-anew by `pytest tests/unit/raft/test_scripts.py --rewrite`. Nothing is random: timeouts are exactly `election_ticks`, ids count from 1, and nothing
-moves unless a command moves it: messages wait in the network until delivered, a write waits until it is synced.
-"""
+A line that begins with `>` is a command, one that begins with `#` a comment; indented lines are
+what the commands before them led to, and are made anew by `pytest tests/unit/raft/test_scripts.py
+--rewrite`. Nothing is random: timeouts are exactly `election_ticks`, ids count from 1, and nothing
+moves unless a command moves it: messages wait in the network until delivered, a write waits until
+it is synced."""
 
 from __future__ import annotations
 
@@ -24,7 +26,16 @@ from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.lease import Promise
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.state import Config
-from counter_node.raft.types import ChangeKind, Entry, EntryKind, HardState, Member, MembershipChange, NodeId, SnapshotMeta
+from counter_node.raft.types import (
+    ChangeKind,
+    Entry,
+    EntryKind,
+    HardState,
+    Member,
+    MembershipChange,
+    NodeId,
+    SnapshotMeta,
+)
 
 from tests.unit.raft.network import membership
 
@@ -47,8 +58,17 @@ class Node:
 
     def boot(self) -> None:
         c = self.cluster
-        promise = Promise(lambda: c.clock_ms, c.config["election_ticks"] * 100) if c.leases else None
-        self.raft = Raft(Config(self.id, **c.config), self.hard_state, self.snapshot, self.entries, lambda low, high: low, promise)
+        promise = (
+            Promise(lambda: c.clock_ms, c.config["election_ticks"] * 100) if c.leases else None
+        )
+        self.raft = Raft(
+            Config(self.id, **c.config),
+            self.hard_state,
+            self.snapshot,
+            self.entries,
+            lambda low, high: low,
+            promise,
+        )
         self.applied = self.files.get(self.snapshot, b"|").decode()
         self.writing: Persist | None = None
         self.seen = self.view()
@@ -63,7 +83,9 @@ class Node:
         if persist.snapshot is not None:
             self.snapshot, self.entries = persist.snapshot, []
         if persist.entries:
-            self.entries = [e for e in self.entries if e.index < persist.entries[0].index] + persist.entries
+            self.entries = [
+                e for e in self.entries if e.index < persist.entries[0].index
+            ] + persist.entries
 
 
 def members(found: tuple[Member, ...]) -> str:
@@ -71,7 +93,8 @@ def members(found: tuple[Member, ...]) -> str:
 
 
 class Cluster:
-    """What the commands act on. Each `do_…` method is one command; `say` writes a line of output."""
+    """What the commands act on. Each `do_…` method is one command; `say` writes a line of
+    output."""
 
     def __init__(self) -> None:
         self.nodes: dict[NodeId, Node] = {}
@@ -84,7 +107,8 @@ class Cluster:
         self.quiet = False
 
     def run(self, line: str) -> list[str]:
-        """The output of one command. Errors of the core are output too; a script that makes no sense raises."""
+        """The output of one command. Errors of the core are output too; a script that makes no
+        sense raises."""
         words = line.split()
         self.quiet = words[0] == "quietly"
         if self.quiet:
@@ -111,16 +135,20 @@ class Cluster:
         for node in self.nodes.values():
             role, term, leader, who = now = node.view()
             if now != node.seen:
-                told = f"n{node.id} is {role}, term {term}, " + (f"leader n{leader}" if leader else "no leader")
+                told = f"n{node.id} is {role}, term {term}, " + (
+                    f"leader n{leader}" if leader else "no leader"
+                )
                 self.say(told + ("" if who == node.seen[3] else f", members {who}"))
                 node.seen = now
 
     def node(self, name: str) -> Node:
         return self.nodes[int(name)]
 
-    # --- setting the scene ----------------------------------------------------------------------------------------------------
+    # --- setting the scene ------------------------------------------------------------------------
 
-    def do_cluster(self, voters: str, learners: str = "0", leases: str = "off", **config: str) -> None:
+    def do_cluster(
+        self, voters: str, learners: str = "0", leases: str = "off", **config: str
+    ) -> None:
         self.config = {"election_ticks": 10} | {k: int(v) for k, v in config.items()}
         self.leases = leases == "on"
         start = SnapshotMeta(1, 1, membership(int(voters), int(learners)))
@@ -139,12 +167,14 @@ class Cluster:
                 self.cuts.add((int(name[0]), int(name[2])))
             else:
                 others = [n for n in self.nodes if str(n) not in names]
-                self.cuts |= {pair for other in others for pair in ((int(name), other), (other, int(name)))}
+                self.cuts |= {
+                    pair for other in others for pair in ((int(name), other), (other, int(name)))
+                }
 
     def do_heal(self) -> None:
         self.cuts.clear()
 
-    # --- events of the core ---------------------------------------------------------------------------------------------------
+    # --- events of the core -----------------------------------------------------------------------
 
     def do_tick(self, name: str, times: str = "1") -> None:
         for _ in range(int(times)):
@@ -181,8 +211,14 @@ class Cluster:
     def do_change(self, name: str, kind: str, who: str) -> None:
         leadership = self.node(name).raft.leadership
         assert leadership is not None, f"n{name} does not lead"
-        member = Member(int(who), f"n{who}", f"n{who}:1", f"n{who}:2", False) if kind == "add" else None
-        kinds = {"add": ChangeKind.ADD_LEARNER, "promote": ChangeKind.PROMOTE, "remove": ChangeKind.REMOVE}
+        member = (
+            Member(int(who), f"n{who}", f"n{who}:1", f"n{who}:2", False) if kind == "add" else None
+        )
+        kinds = {
+            "add": ChangeKind.ADD_LEARNER,
+            "promote": ChangeKind.PROMOTE,
+            "remove": ChangeKind.REMOVE,
+        }
         index = leadership.propose_change(MembershipChange(kinds[kind], int(who), member))
         self.say("in force already" if index is None else f"proposed at {index}")
 
@@ -200,12 +236,14 @@ class Cluster:
 
     def do_inject(self, sender: str, to: str, kind: str, **fields: str) -> None:
         """A message from nowhere, as an old or a mad node may send it."""
-        values: dict[str, object] = {k: v == "yes" if v in ("yes", "no") else int(v) for k, v in fields.items()}
+        values: dict[str, object] = {
+            k: v == "yes" if v in ("yes", "no") else int(v) for k, v in fields.items()
+        }
         message = getattr(m, kind)(**values)
         self.say(describe((int(sender), int(to), message)))
         self.node(to).raft.step(int(sender), message)
 
-    # --- disks ----------------------------------------------------------------------------------------------------------------
+    # --- disks ------------------------------------------------------------------------------------
 
     def do_write(self, name: str) -> None:
         """The node begins to write what it has, if nothing is being written."""
@@ -242,13 +280,17 @@ class Cluster:
         return True
 
     def do_crash(self, name: str, fate: str = "lost") -> None:
-        """The node dies and starts again from its disk. What was being written is `lost` or `kept`."""
+        """The node dies and starts again from its disk. What was being written is `lost` or
+        `kept`."""
         node = self.node(name)
         if fate == "kept" and node.writing is not None:
             node.write(node.writing)
         node.boot()
         log = node.raft.log
-        self.say(f"n{name} starts: term {node.raft.term}, vote {node.raft.vote}, log {log.offset}..{log.last_index}, commit {log.committed}")
+        self.say(
+            f"n{name} starts: term {node.raft.term}, vote {node.raft.vote}, log "
+            f"{log.offset}..{log.last_index}, commit {log.committed}"
+        )
 
     def do_snapshot(self, name: str) -> None:
         """The node's state up to what it applied, durable at once, and the log compacted."""
@@ -259,9 +301,12 @@ class Cluster:
         node.snapshot = meta
         node.raft.snapshot_taken(meta)
         node.entries = [e for e in node.entries if e.index > log.offset]
-        self.say(f"n{name} snapshot at {meta.index}, {len(node.applied)} bytes; log {log.offset}..{log.last_index}")
+        self.say(
+            f"n{name} snapshot at {meta.index}, {len(node.applied)} bytes; log "
+            f"{log.offset}..{log.last_index}"
+        )
 
-    # --- network --------------------------------------------------------------------------------------------------------------
+    # --- network ----------------------------------------------------------------------------------
 
     def do_turn(self, name: str) -> None:
         """The node applies what is committed and sends what it has to send."""
@@ -273,11 +318,17 @@ class Cluster:
         restored = raft.take_restore()
         if restored is not None:
             node.applied = restored.state.decode()
-            self.lines.append(f"n{node.id} goes on from the snapshot at {restored.meta.index}: {node.applied}")
+            self.lines.append(
+                f"n{node.id} goes on from the snapshot at {restored.meta.index}: {node.applied}"
+            )
         for entry in raft.take_committed(1 << 20):
             moved = True
             if entry.kind is EntryKind.CONFIG:
-                raft.apply_change(msgspec.msgpack.decode(entry.data, type=MembershipChange), entry.term, entry.index)
+                raft.apply_change(
+                    msgspec.msgpack.decode(entry.data, type=MembershipChange),
+                    entry.term,
+                    entry.index,
+                )
             elif entry.kind is EntryKind.DATA:
                 node.applied += entry.data.decode() + "|"
             raft.applied_to(entry.index)
@@ -299,7 +350,9 @@ class Cluster:
                 leadership.snapshot_gone(to)
                 return
             end = message.offset + PIECE_BYTES
-            message = msgspec.structs.replace(message, data=state[message.offset : end], last=end >= len(state))
+            message = msgspec.structs.replace(
+                message, data=state[message.offset : end], last=end >= len(state)
+            )
         self.network.append((sender, to, message))
 
     def do_network(self) -> None:
@@ -308,7 +361,9 @@ class Cluster:
 
     def do_deliver(self, which: str = "all", count: str = "1000") -> None:
         """Messages that are under way now, all or those of one pair (`1→2`), in their order."""
-        chosen = [letter for letter in self.network if which in ("all", f"{letter[0]}→{letter[1]}")][: int(count)]
+        chosen = [
+            letter for letter in self.network if which in ("all", f"{letter[0]}→{letter[1]}")
+        ][: int(count)]
         for letter in chosen:
             self.network.remove(letter)
             self.deliver(letter)
@@ -330,7 +385,8 @@ class Cluster:
         self.network.append([x for x in self.network if which == f"{x[0]}→{x[1]}"][-1])
 
     def do_settle(self, *only: str) -> None:
-        """Writes, syncs, turns and deliveries, until nothing moves any more; of all nodes or of some."""
+        """Writes, syncs, turns and deliveries, until nothing moves any more; of all nodes or of
+        some."""
         for _ in range(MOST_STEPS):
             nodes = [n for n in self.nodes.values() if not only or str(n.id) in only]
             moved = False
@@ -348,14 +404,17 @@ class Cluster:
                 return
         raise RuntimeError("the cluster does not come to rest")
 
-    # --- questions ------------------------------------------------------------------------------------------------------------
+    # --- questions --------------------------------------------------------------------------------
 
     def do_state(self, *names: str) -> None:
         for node in self.nodes.values():
             if names and str(node.id) not in names:
                 continue
             raft, log = node.raft, node.raft.log
-            where = f"term={raft.term} log={log.offset}..{log.last_index} commit={log.committed} applied={log.applied}"
+            where = (
+                f"term={raft.term} log={log.offset}..{log.last_index} commit={log.committed} "
+                f"applied={log.applied}"
+            )
             self.say(f"n{node.id} {raft.role} {where}: {node.applied}")
 
     def do_log(self, name: str) -> None:
@@ -367,7 +426,9 @@ class Cluster:
         for node, p in leadership.progress.items():
             if node != int(name):
                 window = f" window={len(p.inflight)}/{p.inflight_bytes}B" if p.inflight else ""
-                snapshot = f" snapshot={p.pending.index}@{p.received}" if p.pending is not None else ""
+                snapshot = (
+                    f" snapshot={p.pending.index}@{p.received}" if p.pending is not None else ""
+                )
                 self.say(f"n{node} {p.pace.value} match={p.match} next={p.next}{window}{snapshot}")
 
 
@@ -385,7 +446,10 @@ def show(entry: Entry) -> str:
 def wrote(persist: Persist) -> list[str]:
     found = []
     if persist.hard_state is not None:
-        found.append(f"term={persist.hard_state.term} vote={persist.hard_state.vote} commit={persist.hard_state.commit}")
+        found.append(
+            f"term={persist.hard_state.term} vote={persist.hard_state.vote} "
+            f"commit={persist.hard_state.commit}"
+        )
     if persist.snapshot is not None:
         found.append(f"snapshot {persist.snapshot.index}")
     return found + [show(e) for e in persist.entries]
@@ -395,18 +459,44 @@ def describe(letter: Letter) -> str:
     sender, to, x = letter
     head = f"{sender}→{to} "
     if isinstance(x, m.VoteRequest):
-        return head + f"{'PreVote' if x.pre else 'Vote'} term={x.term} log={x.last_index}/{x.last_term}" + (" transfer" if x.transfer else "")
+        return (
+            head
+            + f"{'PreVote' if x.pre else 'Vote'} term={x.term} log={x.last_index}/{x.last_term}"
+            + (" transfer" if x.transfer else "")
+        )
     if isinstance(x, m.VoteResponse):
-        return head + f"{'PreVote' if x.pre else 'Vote'} term={x.term} {'granted' if x.granted else 'refused'}"
+        return (
+            head + f"{'PreVote' if x.pre else 'Vote'} term={x.term} "
+            f"{'granted' if x.granted else 'refused'}"
+        )
     if isinstance(x, m.Append):
         entries = " ".join(show(e) for e in x.entries)
-        return head + f"Append term={x.term} after={x.prev_index}/{x.prev_term} commit={x.commit} [{entries}]"
+        return (
+            head + f"Append term={x.term} after={x.prev_index}/{x.prev_term} commit={x.commit} "
+            f"[{entries}]"
+        )
     if isinstance(x, m.AppendResponse):
-        return head + f"Append term={x.term} " + (f"ok up to {x.index}" if x.ok else f"nothing at {x.index}, try {x.hint_index}/{x.hint_term}")
+        return (
+            head
+            + f"Append term={x.term} "
+            + (
+                f"ok up to {x.index}"
+                if x.ok
+                else f"nothing at {x.index}, try {x.hint_index}/{x.hint_term}"
+            )
+        )
     if isinstance(x, m.InstallSnapshot):
-        return head + f"Snapshot term={x.term} {x.meta.index}@{x.offset} {x.data.decode()!r}" + (" last" if x.last else "")
+        return (
+            head
+            + f"Snapshot term={x.term} {x.meta.index}@{x.offset} {x.data.decode()!r}"
+            + (" last" if x.last else "")
+        )
     name = type(x).__name__
-    fields = " ".join(f"{f}={getattr(x, f)}" for f in x.__struct_fields__ if not (f == "promise_ms" and x.promise_ms == 0))  # type: ignore[union-attr]
+    fields = " ".join(
+        f"{f}={getattr(x, f)}"
+        for f in x.__struct_fields__
+        if not (f == "promise_ms" and x.promise_ms == 0)
+    )  # type: ignore[union-attr]
     return head + f"{name} {fields}"
 
 

@@ -6,9 +6,24 @@ import pytest
 from counter_node.raft.core import Raft
 from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
-from counter_node.raft.messages import Append, Heartbeat, HeartbeatResponse, InstallSnapshot, VoteRequest, VoteResponse
+from counter_node.raft.messages import (
+    Append,
+    Heartbeat,
+    HeartbeatResponse,
+    InstallSnapshot,
+    VoteRequest,
+    VoteResponse,
+)
 from counter_node.raft.state import Config, Role
-from counter_node.raft.types import ChangeKind, Entry, EntryKind, HardState, Member, MembershipChange, SnapshotMeta
+from counter_node.raft.types import (
+    ChangeKind,
+    Entry,
+    EntryKind,
+    HardState,
+    Member,
+    MembershipChange,
+    SnapshotMeta,
+)
 
 from tests.unit.raft.network import Network, membership
 
@@ -41,7 +56,9 @@ def test_what_is_proposed_is_applied_everywhere_in_order() -> None:
     assert all(applied == [b"a", b"b", b"c"] for applied in net.applied.values())
 
 
-def test_who_waits_for_an_entry_hears_at_once_that_it_is_committed_others_by_the_next_tick() -> None:
+def test_who_waits_for_an_entry_hears_at_once_that_it_is_committed_others_by_the_next_tick() -> (
+    None
+):
     net = Network(3)
     leader = net.elect(1)
     assert leader.propose(b"mine")
@@ -103,7 +120,9 @@ def test_a_vote_survives_a_restart_so_there_is_one_per_term() -> None:
     persist = net.nodes[2].take_persist()
     assert persist is not None
     assert persist.hard_state is not None
-    again = Raft(Config(2), persist.hard_state, SnapshotMeta(1, 1, membership(3)), [], lambda low, high: low)
+    again = Raft(
+        Config(2), persist.hard_state, SnapshotMeta(1, 1, membership(3)), [], lambda low, high: low
+    )
     again.step(3, VoteRequest(2, False, 1, 1))
     second = again.take_persist()
     assert second is not None
@@ -157,7 +176,9 @@ def test_an_entry_of_an_earlier_term_is_not_committed_by_counting_it() -> None:
     net.settle()
     assert net.applied[1] == []
     committed = leader.log.committed
-    net.drop = lambda sender, to, message: isinstance(message, Append) and sender == 1 and message.term > 2
+    net.drop = lambda sender, to, message: (
+        isinstance(message, Append) and sender == 1 and message.term > 2
+    )
     for node in net.nodes.values():
         node.leader = 0
     leader.step_down()
@@ -191,7 +212,8 @@ def test_an_isolated_node_does_not_depose_the_leader_when_it_comes_back() -> Non
 
 
 def test_a_node_whose_disk_does_not_answer_neither_campaigns_nor_helps_others_to() -> None:
-    """It could win pre-votes again and again, and its rising term would depose whom the others elect."""
+    """It could win pre-votes again and again, and its rising term would depose whom the others
+    elect."""
     net = Network(3)
     net.elect(1)
     net.nodes[1].disk_answers = False
@@ -210,7 +232,8 @@ def test_a_node_whose_disk_does_not_answer_neither_campaigns_nor_helps_others_to
 
 
 def test_a_voter_that_does_not_know_yet_that_it_is_one_votes_when_nobody_leads() -> None:
-    """It was promoted and is behind, so for itself it is a learner. Seed 52003: its timer began anew again and again, as if it heard the leader."""
+    """It was promoted and is behind, so for itself it is a learner. Seed 52003: its timer began
+    anew again and again, as if it heard the leader."""
     net = Network(voters=3, learners=1)
     net.elect(1)
     behind = net.nodes[4]
@@ -280,7 +303,9 @@ def test_a_follower_reads_through_the_leader() -> None:
 
 
 def _learner(node: int) -> MembershipChange:
-    return MembershipChange(ChangeKind.ADD_LEARNER, node, Member(node, f"n{node}", "a:1", "a:2", False))
+    return MembershipChange(
+        ChangeKind.ADD_LEARNER, node, Member(node, f"n{node}", "a:1", "a:2", False)
+    )
 
 
 def test_a_learner_catches_up_by_snapshot_and_becomes_a_voter() -> None:
@@ -442,11 +467,21 @@ def test_names_and_addresses_in_the_configuration_are_bounded() -> None:
             leader.leadership.propose_change(MembershipChange(ChangeKind.ADD_LEARNER, 9, member))
 
 
-def test_what_one_write_to_the_disk_does_not_take_waits_for_the_next_and_so_do_the_messages_that_depend_on_it() -> None:
-    raft = Raft(Config(1, max_write_bytes=250), HardState(1, 0, 1), SnapshotMeta(1, 1, membership(3)), [], lambda low, high: low)
+def test_what_one_write_to_the_disk_does_not_take_waits_and_so_do_messages_that_depend_on_it() -> (
+    None
+):
+    raft = Raft(
+        Config(1, max_write_bytes=250),
+        HardState(1, 0, 1),
+        SnapshotMeta(1, 1, membership(3)),
+        [],
+        lambda low, high: low,
+    )
     raft.step(2, Append(1, 1, 1, 1, [Entry(i, 1, EntryKind.DATA, b"x" * 100) for i in range(2, 7)]))
     raft.step(3, VoteRequest(2, False, 9, 9, True))
     found = []
     while (persist := raft.take_persist()) is not None:
-        found.append(([e.index for e in persist.entries], [type(m).__name__ for _, m in persist.after]))
+        found.append(
+            ([e.index for e in persist.entries], [type(m).__name__ for _, m in persist.after])
+        )
     assert found == [([2, 3], []), ([4, 5], []), ([6], ["AppendResponse", "VoteResponse"])]

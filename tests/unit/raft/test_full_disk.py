@@ -1,4 +1,5 @@
-"""A node whose disk can take only so much: it takes no more than that, refuses its clients' writes, and goes on answering."""
+"""A node whose disk can take only so much: it takes no more than that, refuses its clients' writes,
+and goes on answering."""
 
 from __future__ import annotations
 
@@ -8,7 +9,14 @@ from counter_node.counters.machine import Machine
 from counter_node.counters.ops import is_write
 from counter_node.counters.replies import Failure
 from counter_node.gateway import Gateway
-from counter_node.raft.messages import Append, AppendResponse, Heartbeat, HeartbeatResponse, InstallSnapshot, VoteRequest
+from counter_node.raft.messages import (
+    Append,
+    AppendResponse,
+    Heartbeat,
+    HeartbeatResponse,
+    InstallSnapshot,
+    VoteRequest,
+)
 from counter_node.raft.state import Config
 from counter_node.raft.types import Entry, EntryKind, HardState, Member, SnapshotMeta
 from counter_node.relief import shrinks
@@ -21,7 +29,15 @@ from tests.unit.raft.test_replica import Alone
 def replica() -> Replica:
     gateway = Gateway(1, is_write=is_write, tick_ms=10, patience_ticks=100, retry_ticks=10)
     first = first_snapshot(Member(1, "n1", "n1:1", "n1:2", True))
-    made = Replica(Config(2), HardState(1, 0, 1), first, [], gateway=gateway, clock_ms=lambda: 0, randint=lambda a, b: a)
+    made = Replica(
+        Config(2),
+        HardState(1, 0, 1),
+        first,
+        [],
+        gateway=gateway,
+        clock_ms=lambda: 0,
+        randint=lambda a, b: a,
+    )
     made.room_left(3 * ENTRY_BYTES + 100)
     return made
 
@@ -75,7 +91,10 @@ def test_writes_of_its_clients_are_refused_with_the_reason_and_reads_are_not() -
     node.submit_read("r", [ops.get(b"k")])
     replies = node.turn().replies
     assert [token for token, _ in replies] == ["w"]
-    assert all(isinstance(r, Failure) and r.startswith(b"MISCONF the disk of this node is nearly full") for r in replies[0][1])
+    assert all(
+        isinstance(r, Failure) and r.startswith(b"MISCONF the disk of this node is nearly full")
+        for r in replies[0][1]
+    )
     assert node.gateway.reads
 
 
@@ -83,7 +102,9 @@ META = SnapshotMeta(50, 1, membership(2))
 
 
 def piece(index: int = 50, term: int = 1) -> InstallSnapshot:
-    return InstallSnapshot(term, SnapshotMeta(index, 1, membership(2)), 0, Machine().snapshot(), True)
+    return InstallSnapshot(
+        term, SnapshotMeta(index, 1, membership(2)), 0, Machine().snapshot(), True
+    )
 
 
 def follower() -> Replica:
@@ -116,9 +137,13 @@ def test_a_snapshot_that_finds_no_room_changes_nothing_and_is_tried_again() -> N
     assert (node.snapshot_waits, node.applied, node.raft.log.last_index) == (True, 1, 1)
     node.receive(1, append(2, 10))
     job, _, released = written(node)
-    assert (job.install, len(job.entries), released) == (None, 1, [AppendResponse(1, True, 2)]), "it goes on in the meantime"
+    assert (job.install, len(job.entries), released) == (None, 1, [AppendResponse(1, True, 2)]), (
+        "it goes on in the meantime"
+    )
     node.receive(1, piece())
-    assert node.turn().job is None, "the leader that sends it again is not believed to have sent another"
+    assert node.turn().job is None, (
+        "the leader that sends it again is not believed to have sent another"
+    )
     for _ in range(SAVE_AGAIN_TICKS):
         node.receive(1, Heartbeat(1, 1, 0))
         node.tick()
@@ -156,8 +181,11 @@ def test_a_second_snapshot_during_the_first_compacts_no_further_than_what_is_in_
     assert (job.marker is not None and job.marker.index, keep_from, node.applied) == (90, 91, 90)
 
 
-def test_a_snapshot_of_its_own_that_begins_right_after_one_was_adopted_holds_the_new_state() -> None:
-    """What it is called and what is in it would differ otherwise, and it would take the place of the right one."""
+def test_a_snapshot_of_its_own_that_begins_right_after_one_was_adopted_holds_the_new_state() -> (
+    None
+):
+    """What it is called and what is in it would differ otherwise, and it would take the place of
+    the right one."""
     node = follower()
     machine = Machine()
     machine._state.put(b"k", 7)
@@ -171,7 +199,8 @@ def test_a_snapshot_of_its_own_that_begins_right_after_one_was_adopted_holds_the
 
 @pytest.mark.parametrize("failed", [True, False])
 def test_a_disk_that_takes_nothing_makes_nothing_grow(failed: bool) -> None:
-    """Failed for good, or only slow: the answers that wait for it are one of a kind for each member."""
+    """Failed for good, or only slow: the answers that wait for it are one of a kind for each
+    member."""
     node = follower()
     node.receive(1, append(2, 10))
     assert node.turn().job is not None
@@ -185,7 +214,7 @@ def test_a_disk_that_takes_nothing_makes_nothing_grow(failed: bool) -> None:
     assert len(node.raft._after) <= 4
 
 
-# --- a way out --------------------------------------------------------------------------------------------------------------
+# --- a way out ------------------------------------------------------------------------------------
 
 NOW = (1_000, 2_000)
 
@@ -216,7 +245,7 @@ def test_what_makes_the_state_smaller_is_known(op: ops.Op, smaller: bool) -> Non
     assert shrinks(op, *NOW) is smaller
 
 
-def test_on_a_full_disk_deletions_go_on_and_the_rest_of_their_pipeline_is_refused_in_its_place() -> None:
+def test_on_a_full_disk_deletions_go_on_and_the_rest_is_refused_in_its_place() -> None:
     node = replica()
     node.submit_write("w", [b"k", [ops.DEL, [b"k"]], [ops.GET, b"k"]])
     assert node.gateway.writes.ops[1:] == [[ops.DEL, [b"k"]], [ops.GET, b"k"]]
@@ -238,7 +267,9 @@ def test_a_leader_with_a_full_disk_marks_a_full_stop_as_nothing_is_deleted_befor
     node.replica.room_left(0, 1_000)
     last = node.replica.raft.log.last_index
     assert node.replica.propose_time(batches.Calendar(5)) is None
-    assert node.replica.propose_time(batches.Jump(node.replica.machine.time_ms, gap=True)) == last + 1
+    assert (
+        node.replica.propose_time(batches.Jump(node.replica.machine.time_ms, gap=True)) == last + 1
+    )
 
 
 def test_entries_that_make_the_state_smaller_have_room_of_their_own() -> None:
@@ -246,7 +277,20 @@ def test_entries_that_make_the_state_smaller_have_room_of_their_own() -> None:
     node.room_left(0, 300)
 
     def entry(index: int, *commands: ops.Op) -> Append:
-        return Append(1, index - 1, 1, 0, [Entry(index, 1, EntryKind.DATA, batches.stamp(0, batches.encode_batch(5, index, list(commands))))])
+        return Append(
+            1,
+            index - 1,
+            1,
+            0,
+            [
+                Entry(
+                    index,
+                    1,
+                    EntryKind.DATA,
+                    batches.stamp(0, batches.encode_batch(5, index, list(commands))),
+                )
+            ],
+        )
 
     node.receive(1, entry(2, b"k"))
     assert node.raft.log.last_index == 1
@@ -274,11 +318,17 @@ def test_on_a_full_disk_a_snapshot_lets_all_go_that_it_covers(full: bool) -> Non
 
 
 def test_counters_that_expire_leave_the_room_for_deletions() -> None:
-    """Log time went into the log each second, and after some hours nothing could be deleted any more."""
+    """Log time went into the log each second, and after some hours nothing could be deleted any
+    more."""
     node = Alone()
     node.lead()
-    expiring = [[ops.SET, b"%d" % n, 1, ops.ALWAYS, None, ops.EX_IN, 30_000 * n, False] for n in range(1, 900)]
-    node.write([ops.MULTI, [*expiring, [ops.SET, b"stays", 1, ops.ALWAYS, None, ops.EX_NONE, 0, False]]])
+    expiring = [
+        [ops.SET, b"%d" % n, 1, ops.ALWAYS, None, ops.EX_IN, 30_000 * n, False]
+        for n in range(1, 900)
+    ]
+    node.write(
+        [ops.MULTI, [*expiring, [ops.SET, b"stays", 1, ops.ALWAYS, None, ops.EX_NONE, 0, False]]]
+    )
     node.turn()
     node.replica.room_left(0, 10_000)
     before = node.replica.raft.log.last_index
@@ -302,7 +352,15 @@ def test_many_that_are_due_at_once_are_removed_on_a_full_disk_as_ever() -> None:
     node = Alone()
     node.lead()
     for start in range(0, 5_000, 1_000):
-        node.write([ops.MULTI, [[ops.SET, b"%d" % n, 1, ops.ALWAYS, None, ops.EX_IN, 1_000, False] for n in range(start, start + 1_000)]])
+        node.write(
+            [
+                ops.MULTI,
+                [
+                    [ops.SET, b"%d" % n, 1, ops.ALWAYS, None, ops.EX_IN, 1_000, False]
+                    for n in range(start, start + 1_000)
+                ],
+            ]
+        )
     node.turn()
     node.replica.room_left(0, 10_000)
     node.tick(1, ms=70_000)

@@ -1,4 +1,5 @@
-"""What the replica adds to the core: time in the log, stalls, and the order in which things reach the disk. No network."""
+"""What the replica adds to the core: time in the log, stalls, and the order in which things reach
+the disk. No network."""
 
 from __future__ import annotations
 
@@ -9,7 +10,15 @@ from counter_node.counters.machine import Machine
 from counter_node.counters.ops import is_write
 from counter_node.gateway import Gateway
 from counter_node.log_time import Note
-from counter_node.raft.messages import Append, AppendResponse, Heartbeat, HeartbeatResponse, ReadRequest, ReadResponse, VoteResponse
+from counter_node.raft.messages import (
+    Append,
+    AppendResponse,
+    Heartbeat,
+    HeartbeatResponse,
+    ReadRequest,
+    ReadResponse,
+    VoteResponse,
+)
 from counter_node.raft.state import Config
 from counter_node.raft.types import Entry, EntryKind, HardState, Member, Snapshot
 from counter_node.replica import LOG_TIME_STEP_MS, DiskJob, Forward, Replica, first_snapshot
@@ -25,12 +34,20 @@ class Alone:
 
     def __init__(self, voters: int = 1) -> None:
         self.now_ms = EPOCH_MS
-        start = first_snapshot(Member(1, "n1", "n1:1", "n1:2", True), Machine(began_ms=EPOCH_MS, history="c" * 16))
+        start = first_snapshot(
+            Member(1, "n1", "n1:1", "n1:2", True), Machine(began_ms=EPOCH_MS, history="c" * 16)
+        )
         if voters > 1:
             start = Snapshot(type(start.meta)(1, 1, membership(voters)), start.state)
         gateway = Gateway(99, is_write=is_write, tick_ms=100, patience_ticks=35, retry_ticks=5)
         self.replica = Replica(
-            Config(1, keep_entries=0), HardState(1, 0, 1), start, [], gateway=gateway, clock_ms=lambda: self.now_ms, randint=lambda low, high: low,
+            Config(1, keep_entries=0),
+            HardState(1, 0, 1),
+            start,
+            [],
+            gateway=gateway,
+            clock_ms=lambda: self.now_ms,
+            randint=lambda low, high: low,
             note=Note(EPOCH_MS, EPOCH_MS),
         )
         self.held: DiskJob | None = None
@@ -173,7 +190,9 @@ def test_reads_that_waited_are_dropped_with_the_leadership() -> None:
     node.now_ms += 60_000
     node.replica.receive(2, ReadRequest(2, 7))
     node.replica.raft.step_down()
-    assert not [m for _, m in node.replica.turn().messages if isinstance(m, ReadRequest | ReadResponse)]
+    assert not [
+        m for _, m in node.replica.turn().messages if isinstance(m, ReadRequest | ReadResponse)
+    ]
 
 
 def read(node: Alone, key: bytes) -> object:
@@ -254,14 +273,23 @@ def test_clients_of_a_node_whose_disk_failed_are_told_at_once() -> None:
     node.replica.submit_write("later", [[ops.INCRBY, b"k", 1]])
     node.replica.submit_read("later read", [[ops.GET, b"k"]])
     told = {token: bytes(replies[0]).split()[0] for token, replies in node.replica.turn().replies}
-    assert told == {"on its way": b"UNKNOWN", "read": b"MISCONF", "waits": b"MISCONF", "later": b"MISCONF", "later read": b"MISCONF"}
+    assert told == {
+        "on its way": b"UNKNOWN",
+        "read": b"MISCONF",
+        "waits": b"MISCONF",
+        "later": b"MISCONF",
+        "later read": b"MISCONF",
+    }
     assert node.replica.gateway.idle
     node.tick(200)
     assert node.replica.raft.role.value == "follower"
 
 
-def test_a_snapshot_beyond_what_is_durable_here_is_named_only_after_its_entries(tmp_path: Path) -> None:
-    """Others commit entries that this disk is still waiting for; a snapshot of them is quick. The storage refuses entries that a snapshot covers."""
+def test_a_snapshot_beyond_what_is_durable_here_is_named_only_after_its_entries(
+    tmp_path: Path,
+) -> None:
+    """Others commit entries that this disk is still waiting for; a snapshot of them is quick. The
+    storage refuses entries that a snapshot covers."""
     node = Alone(voters=3)
     storage, _ = Storage.open(tmp_path, "c", segment_bytes=1 << 20)
     first = node.replica.take_snapshot()
@@ -312,7 +340,13 @@ def test_entries_behind_the_snapshot_are_used_after_a_restart() -> None:
     entries = [Entry(i, 1, EntryKind.NOOP, b"") for i in range(2, 8)]
     gateway = Gateway(99, is_write=is_write, tick_ms=100, patience_ticks=35, retry_ticks=5)
     replica = Replica(
-        Config(1), HardState(1, 0, 6), Snapshot(meta, start.state), entries, gateway=gateway, clock_ms=lambda: 0, randint=lambda low, high: low
+        Config(1),
+        HardState(1, 0, 6),
+        Snapshot(meta, start.state),
+        entries,
+        gateway=gateway,
+        clock_ms=lambda: 0,
+        randint=lambda low, high: low,
     )
     log = replica.raft.log
     assert (log.offset, log.applied, log.committed, log.last_index) == (2, 5, 6, 7)
@@ -324,7 +358,13 @@ def test_entries_that_do_not_fit_the_snapshot_are_not_kept_behind_it() -> None:
     entries = [Entry(i, 1, EntryKind.NOOP, b"") for i in range(2, 6)]
     gateway = Gateway(99, is_write=is_write, tick_ms=100, patience_ticks=35, retry_ticks=5)
     replica = Replica(
-        Config(1), HardState(3, 0, 5), Snapshot(meta, start.state), entries, gateway=gateway, clock_ms=lambda: 0, randint=lambda low, high: low
+        Config(1),
+        HardState(3, 0, 5),
+        Snapshot(meta, start.state),
+        entries,
+        gateway=gateway,
+        clock_ms=lambda: 0,
+        randint=lambda low, high: low,
     )
     assert (replica.raft.log.offset, replica.raft.log.last_term) == (5, 3)
 
@@ -370,7 +410,9 @@ def test_reads_that_were_gathered_while_others_were_asked_for_are_told_of() -> N
     node.lead()
     replica = node.replica
     replica.submit_read("first", [ops.get(b"k")])
-    heartbeat = next(message for _, message in replica.turn().messages if isinstance(message, Heartbeat))
+    heartbeat = next(
+        message for _, message in replica.turn().messages if isinstance(message, Heartbeat)
+    )
     replica.submit_read("second", [ops.get(b"k")])
     replica.receive(2, HeartbeatResponse(2, heartbeat.read))
     turn = replica.turn()
@@ -401,10 +443,14 @@ def test_a_leader_that_is_settled_says_so() -> None:
 def test_a_replica_that_starts_with_a_long_log_is_behind_until_it_has_applied_it() -> None:
     """No snapshot is begun meanwhile (node.py)."""
     node = Alone()
-    entries = [Entry(n, 1, EntryKind.DATA, batches.stamp(EPOCH_MS, batches.encode_open(n))) for n in range(2, 12)]
+    entries = [
+        Entry(n, 1, EntryKind.DATA, batches.stamp(EPOCH_MS, batches.encode_open(n)))
+        for n in range(2, 12)
+    ]
     old = node.replica
     again = Replica(
-        Config(1), HardState(1, 0, 11), Snapshot(old.raft.snapshot, old.machine.snapshot()), entries,
+        Config(1), HardState(1, 0, 11), Snapshot(old.raft.snapshot, old.machine.snapshot()),
+        entries,
         gateway=old.gateway, clock_ms=lambda: EPOCH_MS, randint=lambda low, high: low,
     )  # fmt: skip
     assert again.behind == 10

@@ -35,7 +35,9 @@ def turns(node: Alone, most: int = 2_000) -> list[tuple[Any, list[Any]]]:
     for _ in range(most):
         settled = node.replica.settled
         found = node.replica.turn()
-        assert not settled or found == Turn([], None, [], False), "the driver leaves out the turn of who is settled"
+        assert not settled or found == Turn([], None, [], False), (
+            "the driver leaves out the turn of who is settled"
+        )
         told += found.replies
         if found.job is not None:
             node.replica.persisted(found.job)
@@ -109,7 +111,15 @@ def storm() -> Alone:
     node = leader()
     due = EPOCH_MS + 1_000
     for start in range(0, 5 * SLICE, SLICE):
-        node.write([o.MULTI, [[o.SET, b"%d" % n, 1, o.ALWAYS, None, o.EX_AT, due, False] for n in range(start, start + SLICE)]])
+        node.write(
+            [
+                o.MULTI,
+                [
+                    [o.SET, b"%d" % n, 1, o.ALWAYS, None, o.EX_AT, due, False]
+                    for n in range(start, start + SLICE)
+                ],
+            ]
+        )
     turns(node)
     assert len(node.replica.machine.values) == 5 * SLICE
     return node
@@ -154,7 +164,9 @@ def test_a_read_finds_nothing_of_what_is_due_and_waits_for_one_entry_only() -> N
     assert node.replica.machine.backlog
 
 
-def test_a_received_snapshot_is_put_in_force_in_slices_while_peers_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_received_snapshot_is_put_in_force_in_slices_while_peers_are_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("counter_node.counters.restore.PIECE", 100)
     machine = Machine()
     for name in MANY[:5_000]:
@@ -171,14 +183,18 @@ def test_a_received_snapshot_is_put_in_force_in_slices_while_peers_are_answered(
         heard += sum(isinstance(message, HeartbeatResponse) for _, message in found.messages)
         if found.job is not None:
             node.replica.persisted(found.job)
-        assert node.replica.restoring == (node.replica.applied == 50 and b"0" not in node.replica.machine.values)
+        assert node.replica.restoring == (
+            node.replica.applied == 50 and b"0" not in node.replica.machine.values
+        )
         if not node.replica.whole:
             slices += 1
             assert node.replica.busy
             asked = SimpleNamespace(replica=node.replica, failed="", stopping=False, removed=False)
             assert unready_reason(cast(Any, asked)) == "puts the snapshot of entry 50 in force"
             with pytest.raises(AssertionError):
-                assert node.replica.machine.read([[o.GET, b"old"]]) == [b"1"], "the old state is given up"
+                assert node.replica.machine.read([[o.GET, b"old"]]) == [b"1"], (
+                    "the old state is given up"
+                )
         elif b"0" in node.replica.machine.values:
             break
     assert slices > 20
@@ -186,14 +202,19 @@ def test_a_received_snapshot_is_put_in_force_in_slices_while_peers_are_answered(
     assert node.replica.machine.snapshot() == state
 
 
-def test_a_newer_snapshot_takes_the_place_of_one_that_is_half_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_newer_snapshot_takes_the_place_of_one_that_is_half_in_force(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("counter_node.counters.restore.PIECE", 100)
     node = Alone(voters=3)
     for index, value in ((50, 7), (60, 8)):
         machine = Machine()
         for name in MANY[:2_000]:
             machine._state.put(name, value)
-        node.replica.receive(2, InstallSnapshot(3, SnapshotMeta(index, 3, membership(3)), 0, machine.snapshot(), True))
+        node.replica.receive(
+            2,
+            InstallSnapshot(3, SnapshotMeta(index, 3, membership(3)), 0, machine.snapshot(), True),
+        )
         for _ in range(8):
             found = node.replica.turn()
             if found.job is not None:

@@ -1,4 +1,5 @@
-"""Rules of the core whose breaking the simulator alone would not show: safety holds without them, or only just (found by `make mutations`)."""
+"""Rules of the core whose breaking the simulator alone would not show: safety holds without them,
+or only just (found by `make mutations`)."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ def test_leadership_is_handed_only_to_who_has_the_whole_log() -> None:
     assert leader.leadership is not None
     leader.leadership.transfer(3)
     net.settle()
-    assert not [m for _, to, m in net.sent if isinstance(m, TimeoutNow)], "it lacks an entry, and would lose the election"
+    assert not [m for _, to, m in net.sent if isinstance(m, TimeoutNow)], (
+        "it lacks an entry, and would lose the election"
+    )
     assert net.leaders() == [1]
     net.drop = lambda sender, to, message: False
     net.tick(3, 1)

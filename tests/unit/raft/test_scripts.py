@@ -1,4 +1,5 @@
-"""Each script in testdata/ leads to what it says. `--rewrite` makes the output anew: read the diff, it is a change of behaviour."""
+"""Each script in testdata/ leads to what it says. `--rewrite` makes the output anew: read the diff,
+it is a change of behaviour."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ def test_the_core_does_what_the_script_says(path: Path, pytestconfig: pytest.Con
     found = Script(written).run()
     if pytestconfig.getoption("--rewrite"):
         path.write_text(found)
-    assert found == path.read_text(), "if that is meant: pytest tests/unit/raft/test_scripts.py --rewrite"
+    assert found == path.read_text(), (
+        "if that is meant: pytest tests/unit/raft/test_scripts.py --rewrite"
+    )
 
 
 def test_there_are_scripts() -> None:

@@ -13,7 +13,17 @@ from counter_node.gateway import Gateway
 from counter_node.raft.alone import ELECTIONS, why_not_alone
 from counter_node.raft.messages import Heartbeat, VoteResponse
 from counter_node.raft.state import Config
-from counter_node.raft.types import NONE, Entry, EntryKind, HardState, Member, Membership, Removal, Snapshot, SnapshotMeta
+from counter_node.raft.types import (
+    NONE,
+    Entry,
+    EntryKind,
+    HardState,
+    Member,
+    Membership,
+    Removal,
+    Snapshot,
+    SnapshotMeta,
+)
 from counter_node.replica import Replica
 
 
@@ -22,21 +32,43 @@ def member(node: int) -> Member:
 
 
 def survivor(committed: int) -> Replica:
-    """Node 1 of three, which has three entries: a session that is opened, and two increments; 9 was removed before."""
+    """Node 1 of three, which has three entries: a session that is opened, and two increments; 9 was
+    removed before."""
     machine = Machine()
-    first = Snapshot(SnapshotMeta(1, 1, Membership((member(1), member(2), member(3)), (9,))), machine.snapshot())
-    session = Machine().apply(2, batches.stamp(1, batches.encode_open(5)), lambda _session, _number: []).session
-    bodies = [batches.encode_open(5), *(batches.encode_batch(session, n, [[o.INCRBY, b"k", 1]]) for n in (1, 2))]
-    entries = [Entry(2 + n, 4, EntryKind.DATA, batches.stamp(1, body)) for n, body in enumerate(bodies)]
+    first = Snapshot(
+        SnapshotMeta(1, 1, Membership((member(1), member(2), member(3)), (9,))), machine.snapshot()
+    )
+    session = (
+        Machine()
+        .apply(2, batches.stamp(1, batches.encode_open(5)), lambda _session, _number: [])
+        .session
+    )
+    bodies = [
+        batches.encode_open(5),
+        *(batches.encode_batch(session, n, [[o.INCRBY, b"k", 1]]) for n in (1, 2)),
+    ]
+    entries = [
+        Entry(2 + n, 4, EntryKind.DATA, batches.stamp(1, body)) for n, body in enumerate(bodies)
+    ]
     gateway = Gateway(7, is_write=o.is_write, tick_ms=10, patience_ticks=100, retry_ticks=5)
-    return Replica(Config(1), HardState(4, NONE, committed), first, entries, gateway=gateway, clock_ms=lambda: 1, randint=random.Random(1).randint)
+    return Replica(
+        Config(1),
+        HardState(4, NONE, committed),
+        first,
+        entries,
+        gateway=gateway,
+        clock_ms=lambda: 1,
+        randint=random.Random(1).randint,
+    )
 
 
 def test_everything_in_its_log_is_kept_whether_it_knew_it_to_be_committed_or_not() -> None:
     for committed in (1, 3, 4):
         snapshot = survivor(committed).sole_survivor(member(1), "c" * 16)
         assert Machine.restore(snapshot.state).values == {b"k": 2}
-        assert (snapshot.meta.index, snapshot.meta.term) == (5, 5), "after all that was there, in a term of its own"
+        assert (snapshot.meta.index, snapshot.meta.term) == (5, 5), (
+            "after all that was there, in a term of its own"
+        )
 
 
 def test_it_is_alone_and_every_other_id_is_removed_for_ever() -> None:
@@ -49,7 +81,9 @@ def test_it_begins_a_history_of_its_own_whose_parent_is_the_old_one() -> None:
     snapshot = survivor(1).sole_survivor(member(1), "c" * 16)
     (begun,) = Machine.restore(snapshot.state).lineage
     assert begun == History("c" * 16, snapshot.meta.index, "recover")
-    assert snapshot.meta.membership.removal(2) == Removal(2, snapshot.meta.term, snapshot.meta.index)
+    assert snapshot.meta.membership.removal(2) == Removal(
+        2, snapshot.meta.term, snapshot.meta.index
+    )
     assert snapshot.meta.membership.removal(9) is None, "it was removed before anybody noted when"
 
 
@@ -59,7 +93,9 @@ def test_it_may_go_on_alone_only_after_several_elections_without_anybody() -> No
     patience = ELECTIONS * raft.config.election_ticks
     for tick in range(3 * patience):
         if tick % 7 == 0 and tick < patience:
-            raft.step(2, VoteResponse(raft.term, True, False))  # a voter that refuses is there all the same
+            raft.step(
+                2, VoteResponse(raft.term, True, False)
+            )  # a voter that refuses is there all the same
         assert bool(why_not_alone(raft, ())) == (raft.silent_ticks < patience), tick
         assert "voters answer" in why_not_alone(raft, (3,)) or raft.silent_ticks < patience
         raft.tick()
@@ -87,7 +123,9 @@ FAR = 1 << 40
         ((), 4, 5, True),
     ],
 )
-def test_a_removal_is_believed_by_its_decision_and_history(theirs: tuple[str, ...], term: int, index: int, believed: bool) -> None:
+def test_a_removal_is_believed_by_its_decision_and_history(
+    theirs: tuple[str, ...], term: int, index: int, believed: bool
+) -> None:
     raft = survivor(4).raft
     assert (raft.hears_of_removal(Removal(1, term, index), (OLD, MINE), theirs) == "") is believed
     assert (raft.told_removed is not None) is believed

@@ -34,7 +34,10 @@ class RealConnection:
         self._socket.close()
 
     def command(self, *words: bytes) -> bytes:
-        return self.send(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
+        return self.send(
+            b"*%d\r\n" % len(words)
+            + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+        )
 
     def send(self, data: bytes) -> bytes:
         self._socket.sendall(data)

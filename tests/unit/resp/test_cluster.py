@@ -33,7 +33,10 @@ class View:
         return 7
 
     def nodes(self) -> Sequence[ClusterNode]:
-        return [ClusterNode(IDS[n - 1], f"host-{n}", 6380, n == self._leader, n != 3, 100 - n) for n in (1, 2, 3)]
+        return [
+            ClusterNode(IDS[n - 1], f"host-{n}", 6380, n == self._leader, n != 3, 100 - n)
+            for n in (1, 2, 3)
+        ]
 
     def all_keys(self, most: int) -> Sequence[bytes]:
         return [b"foo", b"{foo}1", b"bar"]
@@ -55,7 +58,8 @@ def ask(of: Session, command: str) -> object:
 @pytest.mark.parametrize(
     ("key", "slot"),
     [
-        (b"123456789", 0x31C3), (b"somekey", 11058), (b"foo{hash_tag}", 2515), (b"bar{hash_tag}", 2515), (b"foo{}{bar}", 8363),
+        (b"123456789", 0x31C3), (b"somekey", 11058), (b"foo{hash_tag}", 2515), (b"bar{hash_tag}",
+        2515), (b"foo{}{bar}", 8363),
         (b"foo{bar}{zap}", 5061), (b"", 0),
     ],
 )  # fmt: skip
@@ -71,7 +75,11 @@ def test_the_leader_serves() -> None:
 
 def test_a_follower_sends_to_the_leader_and_serves_reads_when_asked_to() -> None:
     follower = session(View(me=2))
-    assert ask(follower, "INCR foo") == ask(follower, "MGET foo bar") == Failure(b"MOVED 12182 host-1:6380")
+    assert (
+        ask(follower, "INCR foo")
+        == ask(follower, "MGET foo bar")
+        == Failure(b"MOVED 12182 host-1:6380")
+    )
     assert follower.increments([[b"INCR", b"k"], [b"INCR", b"l"]]) is None
     assert ask(follower, "PING")
     assert ask(follower, "READONLY") == OK
@@ -104,7 +112,9 @@ def test_a_node_that_leads_no_more_sends_to_another_also_for_reads() -> None:
     """go-redis, Jedis and Lettuce leave a master for MOVED, and not for CLUSTERDOWN."""
     deposed = session(View(me=1, leader=0, other=3))
     assert ask(deposed, "READONLY") == OK
-    assert ask(deposed, "INCR foo") == ask(deposed, "GET foo") == Failure(b"MOVED 12182 host-3:6380")
+    assert (
+        ask(deposed, "INCR foo") == ask(deposed, "GET foo") == Failure(b"MOVED 12182 host-3:6380")
+    )
     assert b"cluster_state:fail\r\n" in ask(deposed, "CLUSTER INFO")  # type: ignore[operator]
     assert ask(deposed, "PING")
 
@@ -116,7 +126,11 @@ def test_the_map_is_one_shard_with_the_leader_as_master() -> None:
     assert [node[0] for node in others] == [b"host-2", b"host-3"]
     shard = ask(shown, "CLUSTER SHARDS")[0]  # type: ignore[index]
     assert shard[b"slots"] == [0, 16383]
-    assert [(n[b"role"], n[b"health"]) for n in shard[b"nodes"]] == [(b"master", b"online"), (b"replica", b"online"), (b"replica", b"fail")]
+    assert [(n[b"role"], n[b"health"]) for n in shard[b"nodes"]] == [
+        (b"master", b"online"),
+        (b"replica", b"online"),
+        (b"replica", b"fail"),
+    ]
     assert (
         ask(shown, "CLUSTER NODES")
         == (
@@ -126,7 +140,9 @@ def test_the_map_is_one_shard_with_the_leader_as_master() -> None:
         ).encode()
     )
     assert len(ask(shown, f"CLUSTER REPLICAS {IDS[0]}")) == 2  # type: ignore[arg-type]
-    assert ask(shown, f"CLUSTER REPLICAS {IDS[1]}") == Failure(b"ERR The specified node is not a master")
+    assert ask(shown, f"CLUSTER REPLICAS {IDS[1]}") == Failure(
+        b"ERR The specified node is not a master"
+    )
     assert ask(shown, "CLUSTER REPLICAS x") == Failure(b"ERR Unknown node x")
     assert ask(shown, "CLUSTER MYID") == IDS[1].encode()
     assert ask(shown, "CLUSTER KEYSLOT {foo}x") == 12182
@@ -136,14 +152,23 @@ def test_the_map_is_one_shard_with_the_leader_as_master() -> None:
     assert ask(shown, "CLUSTER LINKS") == []
 
 
-@pytest.mark.parametrize("command", ["SLOTS", "SHARDS", "NODES", "INFO", "MYID", "KEYSLOT k", "LINKS", "COUNTKEYSINSLOT 1"])
+@pytest.mark.parametrize(
+    "command",
+    ["SLOTS", "SHARDS", "NODES", "INFO", "MYID", "KEYSLOT k", "LINKS", "COUNTKEYSINSLOT 1"],
+)
 def test_elsewhere_cluster_mode_is_off_as_in_a_redis_without_it(command: str) -> None:
-    assert ask(session(None), f"CLUSTER {command}") == Failure(b"ERR This instance has cluster support disabled")
+    assert ask(session(None), f"CLUSTER {command}") == Failure(
+        b"ERR This instance has cluster support disabled"
+    )
 
 
 def test_the_clients_port_tells_of_all_nodes_and_is_no_cluster_otherwise() -> None:
     plain = session(None)
     plain.neighbours = View(me=2)
     (shard,) = ask(plain, "CLUSTER SHARDS")  # type: ignore[misc]
-    assert [(n[b"ip"], n[b"port"]) for n in shard[b"nodes"]] == [(b"host-1", 6380), (b"host-2", 6380), (b"host-3", 6380)]
+    assert [(n[b"ip"], n[b"port"]) for n in shard[b"nodes"]] == [
+        (b"host-1", 6380),
+        (b"host-2", 6380),
+        (b"host-3", 6380),
+    ]
     assert ask(plain, "CLUSTER SLOTS") == Failure(b"ERR This instance has cluster support disabled")

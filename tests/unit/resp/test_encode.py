@@ -23,7 +23,9 @@ REPLIES = st.recursive(
         st.sampled_from(["QUEUED", "PONG"]).map(Simple),
         st.sampled_from([b"ERR no", b"OOM too many", b"ERR a\r\nb"]).map(Failure),
     ),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.binary(max_size=5), inner, max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.binary(max_size=5), inner, max_size=3)
+    ),
     max_leaves=12,
 )
 
@@ -57,7 +59,9 @@ def seen(reply: Any) -> Any:
 def test_hiredis_reads_what_was_meant(replies: list[Any], protocol: int) -> None:
     reader = hiredis.Reader()
     reader.feed(encode_many(replies, protocol))
-    assert [seen(reader.gets()) for _ in replies] == [expected(reply, protocol) for reply in replies]
+    assert [seen(reader.gets()) for _ in replies] == [
+        expected(reply, protocol) for reply in replies
+    ]
     assert reader.gets() is False
 
 
@@ -82,7 +86,10 @@ class Buffer:
 
 
 @pytest.mark.parametrize(("parser", "protocol"), [(_RESP2Parser, 2), (_RESP3Parser, 3)])
-@pytest.mark.parametrize("reply", [0, 9_999, 10_000, -1, 2**63 - 1, b"", b"a\r\nb", None, OK, [1, [b"x", None]], {b"a": [1]}])
+@pytest.mark.parametrize(
+    "reply",
+    [0, 9_999, 10_000, -1, 2**63 - 1, b"", b"a\r\nb", None, OK, [1, [b"x", None]], {b"a": [1]}],
+)
 def test_redis_py_reads_what_was_meant(parser: Any, protocol: int, reply: Any) -> None:
     reading = parser(socket_read_size=65_536)
     reading._buffer = Buffer(encode(reply, protocol))

@@ -18,7 +18,9 @@ def test_three_thousand_made_up_connections_do_no_harm() -> None:
 
 
 def test_the_same_seed_makes_the_same_inputs() -> None:
-    assert [inputs.stream(random.Random(n)) for n in range(50)] == [inputs.stream(random.Random(n)) for n in range(50)]
+    assert [inputs.stream(random.Random(n)) for n in range(50)] == [
+        inputs.stream(random.Random(n)) for n in range(50)
+    ]
 
 
 def test_an_exception_in_a_command_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +30,8 @@ def test_an_exception_in_a_command_is_found(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_reply_cut_short_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "encode", lambda reply, protocol: encode_many([reply], protocol)[:-1])
+    monkeypatch.setattr(
+        local, "encode", lambda reply, protocol: encode_many([reply], protocol)[:-1]
+    )
     with pytest.raises(fuzz.FuzzError):
         fuzz.run(50, seed=3, say=False)

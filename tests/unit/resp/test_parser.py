@@ -1,4 +1,5 @@
-"""The two ways through the parser agree with each other and with Redis's rules, however the bytes are cut."""
+"""The two ways through the parser agree with each other and with Redis's rules, however the bytes
+are cut."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 
 def wire(*words: bytes) -> bytes:
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+    return b"*%d\r\n" % len(words) + b"".join(
+        b"$%d\r\n%s\r\n" % (len(word), word) for word in words
+    )
 
 
 def feed_all(pieces: list[bytes]) -> tuple[list[list[bytes]], str | None]:
@@ -36,7 +39,21 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 # Words that hold what headers look like: they must never be taken for one.
 WORDS = st.one_of(
     st.binary(max_size=20),
-    st.sampled_from([b"", b"INCR", b"k", b"\r\n", b"\r\n*99999\r\n", b"a\n+OK", b"x\n(1", b"*123456", b"$-1\r\n", b"y" * 3_000, b"\n=5\r\n"]),
+    st.sampled_from(
+        [
+            b"",
+            b"INCR",
+            b"k",
+            b"\r\n",
+            b"\r\n*99999\r\n",
+            b"a\n+OK",
+            b"x\n(1",
+            b"*123456",
+            b"$-1\r\n",
+            b"y" * 3_000,
+            b"\n=5\r\n",
+        ]
+    ),
 )
 COMMANDS = st.lists(WORDS, min_size=1, max_size=4)
 PLACES = st.lists(st.integers(0, 20_000), max_size=12)
@@ -44,7 +61,9 @@ PLACES = st.lists(st.integers(0, 20_000), max_size=12)
 
 @settings(deadline=None)
 @given(st.lists(COMMANDS, max_size=12), PLACES)
-def test_commands_arrive_whole_however_they_are_cut(commands: list[list[bytes]], places: list[int]) -> None:
+def test_commands_arrive_whole_however_they_are_cut(
+    commands: list[list[bytes]], places: list[int]
+) -> None:
     data = b"".join(wire(*words) for words in commands)
     assert feed_all(cut(data, places)) == (commands, None)
 
@@ -57,13 +76,20 @@ def test_commands_arrive_whole_byte_by_byte() -> None:
 
 FRAGMENTS = st.sampled_from(
     [
-        wire(b"INCR", b"k"), wire(b"PING"), b"PING\r\n", b"ping\n", b"\r\n", b"\n", b"*0\r\n", b"*-1\r\n", b"*-10\r\n", b"*1\r\n",
-        b"$4\r\nPING\r\n", b"$1\r\nxyz", b"*2\r\n$4\r\nECHO\r\n$-1\r\n", b"*1\r\n+PING\r\n", b"*1\r\n:1\r\n", b"*1\r\n(1\r\n",
-        b"#f\r\n", b"#t\r\n", b"_\r\n", b"+OK\r\n", b"-ERR\r\n", b",1.25\r\n", b"~1\r\n$1\r\na\r\n", b"%1\r\n$1\r\na\r\n$1\r\nb\r\n",
-        b"*1\r\n*1\r\n$1\r\na\r\n", b"*01\r\n", b"*1\n$1\na\n", b"*1000000000\r\n", b"*70000\r\n", b"*65536\r\n", b"$", b"*", b"\r",
-        b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\nfooz\r\n", b'set "a b" \'c\\\'d\' "\\x41\\n\\"" e\r\n', b'set "a"b\r\n', b"set 'a\r\n", b"*a\r\n",
-        b"$99999999\r\n", b"*1\r\n$99999999\r\n", b"*1\r\n$blabla\r\n", b"\x00\xff\r\n", b"*1\r\n=5\r\ntxt:a\r\n", b"*1\r\n,1.5\r\n",
-        b"*1\r\n|1\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n", b"*2\r\n$1\r\na\r\n", b"$30\r\nab", b">1\r\n$1\r\na\r\n",
+        wire(b"INCR", b"k"), wire(b"PING"), b"PING\r\n", b"ping\n", b"\r\n", b"\n", b"*0\r\n",
+        b"*-1\r\n", b"*-10\r\n", b"*1\r\n",
+        b"$4\r\nPING\r\n", b"$1\r\nxyz", b"*2\r\n$4\r\nECHO\r\n$-1\r\n", b"*1\r\n+PING\r\n",
+        b"*1\r\n:1\r\n", b"*1\r\n(1\r\n",
+        b"#f\r\n", b"#t\r\n", b"_\r\n", b"+OK\r\n", b"-ERR\r\n", b",1.25\r\n", b"~1\r\n$1\r\na\r\n",
+        b"%1\r\n$1\r\na\r\n$1\r\nb\r\n",
+        b"*1\r\n*1\r\n$1\r\na\r\n", b"*01\r\n", b"*1\n$1\na\n", b"*1000000000\r\n", b"*70000\r\n",
+        b"*65536\r\n", b"$", b"*", b"\r",
+        b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\nfooz\r\n", b'set "a b" \'c\\\'d\' "\\x41\\n\\"" e\r\n',
+        b'set "a"b\r\n', b"set 'a\r\n", b"*a\r\n",
+        b"$99999999\r\n", b"*1\r\n$99999999\r\n", b"*1\r\n$blabla\r\n", b"\x00\xff\r\n",
+        b"*1\r\n=5\r\ntxt:a\r\n", b"*1\r\n,1.5\r\n",
+        b"*1\r\n|1\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n", b"*2\r\n$1\r\na\r\n", b"$30\r\nab",
+        b">1\r\n$1\r\na\r\n",
         b"|1\r\n$1\r\na\r\n$1\r\nb\r\n", b"*1\r\n$6\r\nab", b"*1\r\n$2\r\nab",
     ]
 )  # fmt: skip
@@ -75,7 +101,9 @@ FRAGMENTS = st.sampled_from(
 @example([wire(b"INCR", b"k"), b"~1\r\n$1\r\na\r\n"], [])
 @example([wire(b"INCR", b"k"), b"|1\r\n$1\r\na\r\n$1\r\nb\r\n", wire(b"PING")], [])
 @example([wire(b"INCR", b"k"), b"#f\r\n", wire(b"PING")], [])
-def test_nonsense_is_understood_alike_however_it_is_cut(fragments: list[bytes], places: list[int]) -> None:
+def test_nonsense_is_understood_alike_however_it_is_cut(
+    fragments: list[bytes], places: list[int]
+) -> None:
     """In one piece it may go the fast way; byte by byte it never does."""
     data = b"".join(fragments)
     careful = feed_all([data[n : n + 1] for n in range(len(data))])
@@ -104,14 +132,26 @@ ERRORS = [
 
 
 OWN_ERRORS = [
-    (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$5000000\r\n", "invalid bulk length: 5000000; at most 4194304 bytes in a command, send several"),
+    (
+        b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$5000000\r\n",
+        "invalid bulk length: 5000000; at most 4194304 bytes in a command, send several",
+    ),
 ]
 """Where our limit is lower than Redis's."""
 
 
-@pytest.mark.parametrize(("data", "text"), [*ERRORS, *OWN_ERRORS], ids=lambda value: value if isinstance(value, str) else "")
-def test_errors_are_those_of_redis_and_come_after_the_commands_before_them(data: bytes, text: str) -> None:
-    assert feed_all([wire(b"INCR", b"k") + data]) == ([[b"INCR", b"k"]], f"ERR Protocol error: {text}")
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [*ERRORS, *OWN_ERRORS],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_errors_are_those_of_redis_and_come_after_the_commands_before_them(
+    data: bytes, text: str
+) -> None:
+    assert feed_all([wire(b"INCR", b"k") + data]) == (
+        [[b"INCR", b"k"]],
+        f"ERR Protocol error: {text}",
+    )
 
 
 def test_empty_commands_are_passed_over() -> None:
@@ -122,7 +162,10 @@ def test_empty_commands_are_passed_over() -> None:
 
 def test_a_person_may_type_and_a_program_may_follow() -> None:
     data = b"PING\r\n" + wire(b"INCR", b"k") + b"  set  k \"a b\\x41\\t\" 'it\\'s'\n"
-    assert feed_all([data]) == ([[b"PING"], [b"INCR", b"k"], [b"set", b"k", b"a bA\t", b"it's"]], None)
+    assert feed_all([data]) == (
+        [[b"PING"], [b"INCR", b"k"], [b"set", b"k", b"a bA\t", b"it's"]],
+        None,
+    )
 
 
 def test_many_words_are_taken_up_to_the_limit_and_not_beyond() -> None:
@@ -130,7 +173,8 @@ def test_many_words_are_taken_up_to_the_limit_and_not_beyond() -> None:
     assert feed_all([wire(*words)]) == ([words], None)
     assert feed_all([wire(*words, b"k")]) == (
         [],
-        "ERR Protocol error: invalid multibulk length: 65537; at most 65536 words in a command, send several",
+        "ERR Protocol error: invalid multibulk length: 65537; at most 65536 words in a command, "
+        "send several",
     )
 
 
@@ -144,16 +188,26 @@ def test_a_request_has_a_limit_of_bytes() -> None:
     assert feed_all([fits[n : n + 65_536] for n in range(0, len(fits), 65_536)])[1] is None
 
 
-HEADERS = [b"*1000000000\r\n", wire(b"PING") + b"*1000000000\r\n", b"*1\r\n*1000000000\r\n", wire(b"a") + b"*4294967295\r\n"]
+HEADERS = [
+    b"*1000000000\r\n",
+    wire(b"PING") + b"*1000000000\r\n",
+    b"*1\r\n*1000000000\r\n",
+    wire(b"a") + b"*4294967295\r\n",
+]
 
 
 @pytest.mark.parametrize("header", HEADERS)
 def test_an_absurd_header_reserves_no_memory(header: bytes) -> None:
-    """hiredis alone reserves 8 GB of addresses for the first of these, and takes 3 s to give them back."""
+    """hiredis alone reserves 8 GB of addresses for the first of these, and takes 3 s to give them
+    back."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     sizes = []
     begin = time.perf_counter()
-    for pieces in ([header], [header[:3], header[3:]], [header[n : n + 1] for n in range(len(header))]):
+    for pieces in (
+        [header],
+        [header[:3], header[3:]],
+        [header[n : n + 1] for n in range(len(header))],
+    ):
         assert feed_all(pieces)[1] is not None
         sizes.append(_virtual_pages())
     assert time.perf_counter() - begin < 0.5

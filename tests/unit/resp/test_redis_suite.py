@@ -26,7 +26,9 @@ def test_a_unit_that_breaks_off_has_failed() -> None:
 
 
 def test_a_name_is_the_same_in_every_version_of_redis() -> None:
-    new, old = (suite.known_differences(f"# why\nscan: {prefix}SSCAN\n") for prefix in ("{standalone} ", ""))
+    new, old = (
+        suite.known_differences(f"# why\nscan: {prefix}SSCAN\n") for prefix in ("{standalone} ", "")
+    )
     assert new == old == {("scan", "SSCAN"): "why"}
 
 

@@ -11,7 +11,9 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "commands.md
 
 
 def test_the_page_is_not_stale() -> None:
-    assert PAGE.read_text() == page(), "make it anew: python -m counter_node.resp.reference > docs/reference/commands.md"
+    assert PAGE.read_text() == page(), (
+        "make it anew: python -m counter_node.resp.reference > docs/reference/commands.md"
+    )
 
 
 def test_every_command_has_its_place_and_its_words() -> None:

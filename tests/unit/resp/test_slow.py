@@ -1,4 +1,5 @@
-"""What is long is taken apart, and made into bytes, in slices, with the same outcome as at once. Counted in slices, not in time."""
+"""What is long is taken apart, and made into bytes, in slices, with the same outcome as at once.
+Counted in slices, not in time."""
 
 from __future__ import annotations
 
@@ -58,14 +59,20 @@ def test_a_long_transaction() -> None:
     assert slices > 9_000 // AT_ONCE
     assert action.op == [o.MULTI, [[o.INCRBY, name, 2] for name in NAMES[:9_000]]]
     assert action.held > 9_000 * QUEUED_BYTES, "what waits for its outcome counts"
-    action, slices = in_slices(queued(session(), MSET, [b"MSET", b"k", b"x"], [b"GET", b"k"]), [b"EXEC"])
+    action, slices = in_slices(
+        queued(session(), MSET, [b"MSET", b"k", b"x"], [b"GET", b"k"]), [b"EXEC"]
+    )
     assert slices > 50
     assert [op[0] for op in action.op[1]] == [o.MSET, o.CONSTANT, o.GET]
 
 
 def test_what_idmp_ends_or_holds() -> None:
     action, slices = in_slices(queued(session(), MSET), [b"IDMP", b"p", b"1", b"EXEC"])
-    assert (slices > 50, action.op[:4], action.op[4][0]) == (True, [o.IDMP_OF, b"default", b"p", 1], o.MULTI)
+    assert (slices > 50, action.op[:4], action.op[4][0]) == (
+        True,
+        [o.IDMP_OF, b"default", b"p", 1],
+        o.MULTI,
+    )
     action, _ = in_slices(session(), [b"IDMP", b"p", b"1", *MSET])
     assert action.op[4][:1] == [o.MSET]
     action, _ = in_slices(session(), [b"IDMP", b"p", b"1", *MSET, b"k", b"x"])
@@ -106,25 +113,48 @@ def test_rights_to_many_keys(tmp_path: Path) -> None:
     assert action.value == NO_KEY
     assert isinstance(of.begin([b"MGET", *NAMES[:9]]), Read)
     for name in (b"HELLO", b"AUTH", b"COMMAND", b"CLIENT", b"nonsense"):
-        assert not isinstance(of.begin([name, *NAMES]), Slow | Again), "no login is taken apart in slices"
+        assert not isinstance(of.begin([name, *NAMES]), Slow | Again), (
+            "no login is taken apart in slices"
+        )
 
 
 # --- replies to bytes -----------------------------------------------------------------------------
 
-LEAVES = st.one_of(st.integers(-5, 10**9), st.binary(max_size=3), st.none(), st.just(OK), st.just(Failure(b"ERR x")), st.just(NO_LIST))
+LEAVES = st.one_of(
+    st.integers(-5, 10**9),
+    st.binary(max_size=3),
+    st.none(),
+    st.just(OK),
+    st.just(Failure(b"ERR x")),
+    st.just(NO_LIST),
+)
 REPLIES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=12), max_leaves=60)
 
 
-@given(st.lists(st.one_of(REPLIES, st.just(Listing(2, [b"$1\r\na\r\n", b"$1\r\nb\r\n"]))), max_size=12), st.integers(1, 9), st.sampled_from([2, 3]))
+@given(
+    st.lists(
+        st.one_of(REPLIES, st.just(Listing(2, [b"$1\r\na\r\n", b"$1\r\nb\r\n"]))), max_size=12
+    ),
+    st.integers(1, 9),
+    st.sampled_from([2, 3]),
+)
 def test_the_pieces_are_the_whole(replies: list[Any], most: int, protocol: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "PIECE", most)
-        assert b"".join(encode.in_pieces(replies, protocol)) == encode.encode_many(replies, protocol)
+        assert b"".join(encode.in_pieces(replies, protocol)) == encode.encode_many(
+            replies, protocol
+        )
 
 
 def test_no_piece_holds_much() -> None:
     names = [b"name"] * 300
-    for replies in ([names * 200], [[names] * 200], [names] * 200, [[[b"0", names * 30], 1] * 50], [1] * 5_000):
+    for replies in (
+        [names * 200],
+        [[names] * 200],
+        [names] * 200,
+        [[[b"0", names * 30], 1] * 50],
+        [1] * 5_000,
+    ):
         assert encode.are_long(replies)
         pieces = list(encode.in_pieces(replies, 2))
         assert max(map(len, pieces)) < 12 * encode.PIECE

@@ -37,7 +37,10 @@ def test_every_command_that_writes_is_in_write_and_none_of_them_in_read() -> Non
 
 
 def test_passwords_are_kept_as_hashes_and_several_are_good() -> None:
-    acl = Acl(f"user a on >one #{hashlib.sha256(b'two').hexdigest()}\nuser b off >three\nuser c on\n", CATALOGUE)
+    acl = Acl(
+        f"user a on >one #{hashlib.sha256(b'two').hexdigest()}\nuser b off >three\nuser c on\n",
+        CATALOGUE,
+    )
     assert acl.check("a", b"one")
     assert acl.check("a", b"two")
     assert not acl.check("a", b"")
@@ -61,10 +64,14 @@ def test_patterns_of_keys_for_reading_and_writing() -> None:
 @pytest.mark.parametrize(
     ("line", "tells"),
     [
-        ("GET k", True), ("INCR k", True), ("DECRBY k 0", True), ("INCREX k BYINT 0", True), ("GETSET k 1", True), ("GETDEL k", True),
-        ("GETEX k", True), ("SET k 1 GET", True), ("SET k 1 NX get", True), ("SET k 1 IFEQ 1", True), ("SET k 1 EX 5 IFNE 1", True),
-        ("MGET k", True), ("WATCH k", True), ("EXISTS k", True), ("SET k 1", False), ("SET k 1 NX EX 5", False), ("SETNX k 1", False),
-        ("MSET k 1", False), ("SETEX k 5 1", False), ("DEL k", False), ("EXPIRE k 5", False), ("PERSIST k", False),
+        ("GET k", True), ("INCR k", True), ("DECRBY k 0", True), ("INCREX k BYINT 0", True),
+        ("GETSET k 1", True), ("GETDEL k", True),
+        ("GETEX k", True), ("SET k 1 GET", True), ("SET k 1 NX get", True), ("SET k 1 IFEQ 1",
+        True), ("SET k 1 EX 5 IFNE 1", True),
+        ("MGET k", True), ("WATCH k", True), ("EXISTS k", True), ("SET k 1", False),
+        ("SET k 1 NX EX 5", False), ("SETNX k 1", False),
+        ("MSET k 1", False), ("SETEX k 5 1", False), ("DEL k", False), ("EXPIRE k 5", False),
+        ("PERSIST k", False),
     ],
 )  # fmt: skip
 def test_what_tells_a_value_needs_the_right_to_read_it(line: str, tells: bool) -> None:
@@ -80,14 +87,17 @@ def test_what_tells_a_value_needs_the_right_to_read_it(line: str, tells: bool) -
 
 
 def test_a_user_with_many_patterns_waits_for_none_of_them() -> None:
-    """Three hundred took 22 ms to compile, at the first command and again whenever others had pushed them out."""
+    """Three hundred took 22 ms to compile, at the first command and again whenever others had
+    pushed them out."""
     names = " ".join(f"~tenant-{n}:* %R~shared-{n}" for n in range(1_000))
     user = Acl(f"user a on nopass +@all {names} ~odd-?-[ab]", CATALOGUE).users["a"]
     before = compiled.cache_info().misses
     assert user.may_use_keys([b"tenant-999:x", b"shared-0", b"odd-1-b"], read=True)
     assert not user.may_use_keys([b"shared-0"], write=True)
     assert not user.may_use_keys([b"tenant-9:x", b"tenant-1000:x"], read=True)
-    assert compiled.cache_info().misses - before <= 1, "only what is no name and no beginning of one"
+    assert compiled.cache_info().misses - before <= 1, (
+        "only what is no name and no beginning of one"
+    )
     assert user.matches, "they are kept with the user"
     assert not applied(user, "resetkeys", CATALOGUE).may_use_keys([b"shared-0"], read=True)
 

@@ -1,4 +1,5 @@
-"""Whom the admin port obeys: the operator and the node itself, by the whole name and by no beginning of one."""
+"""Whom the admin port obeys: the operator and the node itself, by the whole name and by no
+beginning of one."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ from tests.support.certificates import Folder
         ("shops/client/operator", False),
     ],
 )
-def test_a_certificate_administers_by_its_whole_name(tmp_path: Path, uri: str, admitted: bool) -> None:
+def test_a_certificate_administers_by_its_whole_name(
+    tmp_path: Path, uri: str, admitted: bool
+) -> None:
     tls = Tls(Folder(tmp_path, 1, cluster="shop").path, "shop", "node-0")
     assert tls.administers({"subjectAltName": (("URI", f"countercluster://{uri}"),)}) is admitted
 
@@ -34,4 +37,6 @@ def test_a_certificate_administers_by_its_whole_name(tmp_path: Path, uri: str, a
 def test_who_shows_no_name_or_the_name_elsewhere_does_not_administer(tmp_path: Path) -> None:
     tls = Tls(Folder(tmp_path, 1, cluster="shop").path, "shop", "node-0")
     assert not tls.administers(None)
-    assert not tls.administers({"subjectAltName": (("DNS", "countercluster://shop/client/operator"),)})
+    assert not tls.administers(
+        {"subjectAltName": (("DNS", "countercluster://shop/client/operator"),)}
+    )

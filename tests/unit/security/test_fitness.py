@@ -1,4 +1,5 @@
-"""What spec.tls.secretName must hold: each fault is refused by itself, in words that say what to do."""
+"""What spec.tls.secretName must hold: each fault is refused by itself, in words that say what to
+do."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ def made(
     key = key or ec.generate_private_key(ec.SECP256R1())
     ca = x509.load_pem_x509_certificate(CA.certificate)
     signer: Any = serialization.load_pem_private_key(CA.key, None)
-    builder = x509.CertificateBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "c")]))
+    builder = x509.CertificateBuilder().subject_name(
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "c")])
+    )
     builder = builder.issuer_name(ca.subject).serial_number(7).public_key(key.public_key())
     builder = builder.not_valid_before(NOW + life[0]).not_valid_after(NOW + life[1])
     if usages is not None:
@@ -69,7 +72,10 @@ def made(
 
 def test_what_a_good_secret_holds_is_given_back_in_one_form() -> None:
     pair = leaf(CA, NAMES, NOW)
-    untidy = {**files(pair, b"# ours\n" + CA.certificate.strip() + b"\n\n" + CA.certificate), "more": b"x"}
+    untidy = {
+        **files(pair, b"# ours\n" + CA.certificate.strip() + b"\n\n" + CA.certificate),
+        "more": b"x",
+    }
     assert judge(secret(untidy), CLUSTER, NOW) == (files(pair), [])
 
 
@@ -78,7 +84,13 @@ def test_what_a_good_secret_holds_is_given_back_in_one_form() -> None:
     [
         lambda: made(usages=None),
         lambda: made(rsa.generate_private_key(65537, 2048)),
-        lambda: leaf(CA, Names("c", ("clicks.shop.svc", "*.clicks-peers.shop.svc", "*.shop.svc"), (), NAMES.uris), NOW),
+        lambda: leaf(
+            CA,
+            Names(
+                "c", ("clicks.shop.svc", "*.clicks-peers.shop.svc", "*.shop.svc"), (), NAMES.uris
+            ),
+            NOW,
+        ),
     ],
     ids=["no extended usages", "rsa", "wildcards"],
 )
@@ -100,7 +112,10 @@ def encrypted() -> Pair:
         (lambda: {**files(), "tls.crt": b"nonsense"}, "tls.crt is no certificate in PEM"),
         (lambda: {**files(), "ca.crt": CA.key}, "ca.crt is no certificate in PEM"),
         (lambda: {**files(), "tls.key": b"nonsense"}, "tls.key is no private key"),
-        (lambda: {**files(), "tls.key": leaf(CA, NAMES, NOW).key}, "not the key of the first certificate"),
+        (
+            lambda: {**files(), "tls.key": leaf(CA, NAMES, NOW).key},
+            "not the key of the first certificate",
+        ),
         (lambda: files(encrypted()), "tls.key is encrypted"),
         (lambda: files(made(usages=BOTH[:1])), "lacks the usages client auth"),
         (lambda: files(made(usages=BOTH[1:])), "lacks the usages server auth"),
@@ -108,12 +123,26 @@ def encrypted() -> Pair:
         (lambda: files(made(life=(-2 * DAY, -DAY))), "has expired at"),
         (lambda: files(made(life=(DAY, 2 * DAY))), "is not valid before"),
         (lambda: files(made(names=None)), "no subject alternative names"),
-        (lambda: files(made(names=Names("c", NAMES.dns, (), NAMES.uris[1:]))), "lacks URI countercluster://shop/clicks/node/clicks-0"),
-        (lambda: files(made(names=Names("c", NAMES.dns, (), NAMES.uris[:3]))), "URI countercluster://shop/clicks/client/operator"),
-        (lambda: files(made(names=Names("c", NAMES.dns[1:], (), NAMES.uris))), "lacks DNS clicks.shop.svc"),
+        (
+            lambda: files(made(names=Names("c", NAMES.dns, (), NAMES.uris[1:]))),
+            "lacks URI countercluster://shop/clicks/node/clicks-0",
+        ),
+        (
+            lambda: files(made(names=Names("c", NAMES.dns, (), NAMES.uris[:3]))),
+            "URI countercluster://shop/clicks/client/operator",
+        ),
+        (
+            lambda: files(made(names=Names("c", NAMES.dns[1:], (), NAMES.uris))),
+            "lacks DNS clicks.shop.svc",
+        ),
         (lambda: files(ca=authority("another", NOW).certificate), "does not stand up to ca.crt"),
         (lambda: files(ca=leaf(CA, NAMES, NOW).certificate), "does not stand up to ca.crt"),
-        (lambda: files(ca=CA.certificate + b"".join(authority("a", NOW).certificate for _ in range(64))), "65 certificates; at most 64"),
+        (
+            lambda: files(
+                ca=CA.certificate + b"".join(authority("a", NOW).certificate for _ in range(64))
+            ),
+            "65 certificates; at most 64",
+        ),
     ],
 )
 def test_each_fault_is_refused_in_words(found: Callable[[], dict[str, bytes]], words: str) -> None:

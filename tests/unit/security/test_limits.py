@@ -1,4 +1,5 @@
-"""Limits of users: what the file says, what the operator writes, and what a session makes of them."""
+"""Limits of users: what the file says, what the operator writes, and what a session makes of
+them."""
 
 from __future__ import annotations
 
@@ -24,7 +25,10 @@ from countercluster_operator.users import limits as lines_of
 
 from tests.support.local import LocalConnection, LocalServer
 
-FILE = "user app on nopass ~app:* %R~shared +@all\nuser root on nopass ~* +@all\nuser seen on nopass %W~app:* +@all\n"
+FILE = (
+    "user app on nopass ~app:* %R~shared +@all\nuser root on nopass ~* +@all\nuser seen on "
+    "nopass %W~app:* +@all\n"
+)
 
 
 class Clock:
@@ -38,7 +42,11 @@ class Clock:
 
 
 def test_a_line_of_limits_is_about_one_user_wherever_it_stands() -> None:
-    acl = Acl(f"#limits root commands=7\n{FILE}#limits app keys=0 bytes=90\n# limits seen keys=1\n#strict-patterns\n", CATALOGUE)
+    acl = Acl(
+        f"#limits root commands=7\n{FILE}#limits app keys=0 bytes=90\n# limits seen "
+        f"keys=1\n#strict-patterns\n",
+        CATALOGUE,
+    )
     assert {name: user.limits for name, user in acl.users.items()} == {
         "default": None,
         "app": Limits(0, 90, None),
@@ -78,7 +86,8 @@ def test_a_line_that_makes_no_sense_is_refused_with_its_number(line: str, words:
 
 
 def test_whatever_limit_is_taken_fits_into_the_log() -> None:
-    """Zeros before a number hid that it was too large, and each leader ended when it put it into the log."""
+    """Zeros before a number hid that it was too large, and each leader ended when it put it into
+    the log."""
     acl = Acl(f"{FILE}#limits app keys={'0' * 30}{(1 << 63) - 1} bytes=00\n", CATALOGUE)
     assert acl.user_limits == ((b"app", (1 << 63) - 1, 0),)
     assert decode(encode(UserLimits(acl.user_limits))) == UserLimits(acl.user_limits)
@@ -116,12 +125,20 @@ def cluster(*users: tuple[str, InSpec], strict: bool = False, acl: str = "") -> 
 
 
 def test_what_the_spec_limits_stands_in_the_file_in_lines_that_a_node_understands() -> None:
-    wanted = cluster(("app", InSpec(5, None, 50)), ("free", InSpec()), ("later", InSpec(1)), strict=True)
+    wanted = cluster(
+        ("app", InSpec(5, None, 50)), ("free", InSpec()), ("later", InSpec(1)), strict=True
+    )
     users, _ = judged(wanted, {"app": b"a", "free": b"f"}, None, NOBODY)
     text = lines_of(wanted, users)
-    assert text == "#limits app keys=5 commands=50\n#strict-patterns\n", "who has no password yet is no user yet"
+    assert text == "#limits app keys=5 commands=50\n#strict-patterns\n", (
+        "who has no password yet is no user yet"
+    )
     acl = Acl(users.spec + text, CATALOGUE)
-    assert (acl.users["app"].limits, acl.users["free"].limits, acl.strict) == (Limits(5, None, 50), None, True)
+    assert (acl.users["app"].limits, acl.users["free"].limits, acl.strict) == (
+        Limits(5, None, 50),
+        None,
+        True,
+    )
     assert of_file(f"user default on #x ~* +@all\n{users.spec}{text}", wanted) == users
     assert lines_of(cluster(("app", InSpec())), users) == ""
 
@@ -136,7 +153,10 @@ def test_a_file_of_ones_own_may_have_limits_of_its_own_users() -> None:
     for bad, words in (
         (b"#limits app keys=1\nuser ops on\n", "line 1: user app is in spec.auth.users too"),
         (b"#limits ops keys=x\nuser ops on\n", "keys is 'x'"),
-        (b"".join(b"user u%d on\n#limits u%d keys=1\n" % (n, n) for n in range(1_001)), "it limits 1001 users; at most 1000"),
+        (
+            b"".join(b"user u%d on\n#limits u%d keys=1\n" % (n, n) for n in range(1_001)),
+            "it limits 1001 users; at most 1000",
+        ),
     ):
         assert words in judged(wanted, {"app": b"a"}, bad, Users())[1][0]
 
@@ -145,7 +165,9 @@ def test_a_file_of_ones_own_may_have_limits_of_its_own_users() -> None:
 
 
 def paced(most: int | None) -> Any:
-    acl = Acl(FILE + (f"#limits app commands={most}\n" if most else "#limits app keys=1\n"), CATALOGUE)
+    acl = Acl(
+        FILE + (f"#limits app commands={most}\n" if most else "#limits app keys=1\n"), CATALOGUE
+    )
     return acl.users
 
 
@@ -156,12 +178,19 @@ def test_a_user_gives_as_many_commands_as_its_limit_says_and_others_do_not_pay()
     pace.settle(users.values())
     told = [pace.refusal(users["app"]) for _ in range(25)]
     assert told[:10] == [None] * 10
-    assert all(bytes(reply or b"").startswith(b"ERR user app may give 10 commands a second to this node (limits.comm") for reply in told[10:])
+    assert all(
+        bytes(reply or b"").startswith(
+            b"ERR user app may give 10 commands a second to this node (limits.comm"
+        )
+        for reply in told[10:]
+    )
     assert pace.refusal(users["root"]) is None
     clock.now = 0.5
     assert [pace.refusal(users["app"]) is None for _ in range(6)] == [True] * 5 + [False]
     clock.now = 100.0
-    assert sum(pace.refusal(users["app"]) is None for _ in range(99)) == 10, "a second's worth at once at most"
+    assert sum(pace.refusal(users["app"]) is None for _ in range(99)) == 10, (
+        "a second's worth at once at most"
+    )
     assert (pace.taken, pace.refused) == ({"app": 25}, {"app": 105})
 
 
@@ -202,17 +231,23 @@ def words(client: LocalConnection, line: str) -> Any:
     return client.ask(*line.encode().split())
 
 
-def test_whatever_makes_a_counter_is_refused_past_the_limit_however_it_comes(server: LocalServer) -> None:
+def test_whatever_makes_a_counter_is_refused_past_the_limit_however_it_comes(
+    server: LocalServer,
+) -> None:
     client = logged_in(server, "app", "#limits app keys=1\n")
     assert words(client, "INCR app:a") == 1
     for making in (
-        "INCR app:b", "DECR app:b", "INCRBY app:b 2", "DECRBY app:b 2", "INCREX app:b BYINT 2", "SET app:b 1", "SETNX app:b 1",
-        "GETSET app:b 1", "SETEX app:b 9 1", "PSETEX app:b 9 1", "MSET app:a 1 app:b 1", "MSETNX app:b 1 app:c 1",
+        "INCR app:b", "DECR app:b", "INCRBY app:b 2", "DECRBY app:b 2", "INCREX app:b BYINT 2",
+        "SET app:b 1", "SETNX app:b 1",
+        "GETSET app:b 1", "SETEX app:b 9 1", "PSETEX app:b 9 1", "MSET app:a 1 app:b 1",
+        "MSETNX app:b 1 app:c 1",
         "IDMP p1 1 INCR app:b", "IDMP p2 1 MSET app:b 1",
     ):  # fmt: skip
         reply = words(client, making)
         assert isinstance(reply, Failure), making
-        assert reply.startswith(b"OOM user app has 1 counters of its own and may have 1 (limits.keys)"), making
+        assert reply.startswith(
+            b"OOM user app has 1 counters of its own and may have 1 (limits.keys)"
+        ), making
     for line in ("MULTI", "INCR app:b", "INCR app:a"):
         words(client, line)
     told = words(client, "EXEC")
@@ -226,15 +261,26 @@ def test_whatever_makes_a_counter_is_refused_past_the_limit_however_it_comes(ser
     words(client, "SET app:b 1")
     assert isinstance(words(client, "EXEC")[0], Failure)
     assert server.machine.values == {b"app:a": 2}
-    for fine in ("INCR app:a", "GET app:a", "EXPIRE app:a 100", "GETEX app:a EX 50", "SET app:a 5", "DEL app:a", "INCR app:b"):
+    for fine in (
+        "INCR app:a",
+        "GET app:a",
+        "EXPIRE app:a 100",
+        "GETEX app:a EX 50",
+        "SET app:a 5",
+        "DEL app:a",
+        "INCR app:b",
+    ):
         assert not isinstance(words(client, fine), Failure), fine
 
 
 @pytest.mark.parametrize("login", ["AUTH root x", "HELLO 2 AUTH root x", "AUTH default x"])
 @pytest.mark.parametrize("end", ["EXEC", "IDMP p 1 EXEC"])
 @pytest.mark.parametrize("count", [3, 300])
-def test_a_login_within_a_transaction_leaves_the_bill_where_it_was(server: LocalServer, login: str, end: str, count: int) -> None:
-    """What was queued before it was made for whoever the connection had become, who may have no limit."""
+def test_a_login_within_a_transaction_leaves_the_bill_where_it_was(
+    server: LocalServer, login: str, end: str, count: int
+) -> None:
+    """What was queued before it was made for whoever the connection had become, who may have no
+    limit."""
     client = logged_in(server, "app", "user default on nopass ~app:* +@all\n#limits app keys=1\n")
     words(client, "MULTI")
     for n in range(count):
@@ -243,14 +289,21 @@ def test_a_login_within_a_transaction_leaves_the_bill_where_it_was(server: Local
     words(client, "INCR app:last")
     told = words(client, end)
     assert told[0] == 1
-    assert [isinstance(reply, Failure) for reply in told] == [False, *[True] * (count - 1), False, True]
+    assert [isinstance(reply, Failure) for reply in told] == [
+        False,
+        *[True] * (count - 1),
+        False,
+        True,
+    ]
     assert client.session.user_name in ("root", "default")
     assert list(server.machine.values) == [b"app:0"]
     assert words(client, "INCR app:free") == 1, "from now on it is the other's"
     assert server.machine.accounts()[0][0].keys == 1
 
 
-def test_a_watch_is_its_users_until_it_ends_whoever_the_connection_becomes(server: LocalServer) -> None:
+def test_a_watch_is_its_users_until_it_ends_whoever_the_connection_becomes(
+    server: LocalServer,
+) -> None:
     client = logged_in(server, "app", "#limits app keys=5\n")
     words(client, "WATCH app:a")
     words(client, "AUTH root x")
@@ -271,7 +324,9 @@ def test_every_command_that_may_make_a_counter_or_an_expiry_is_known_as_such() -
     }  # fmt: skip
 
 
-def test_commands_a_second_are_counted_once_each_whatever_they_are(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_a_second_are_counted_once_each_whatever_they_are(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = logged_in(server, "app", "#limits app commands=9\n")
     assert client.session.access is not None
     clock = Clock()
@@ -280,7 +335,11 @@ def test_commands_a_second_are_counted_once_each_whatever_they_are(server: Local
     for line in ("INCR app:a", "GET foreign", "MULTI", "INCR app:a", "GET app:a"):
         words(client, line)
     assert words(client, "EXEC") == [2, b"2"]
-    assert [words(client, "IDMP p 1 INCR app:a"), words(client, "PING"), words(client, "COMMAND COUNT") > 9] == [3, "PONG", True]
+    assert [
+        words(client, "IDMP p 1 INCR app:a"),
+        words(client, "PING"),
+        words(client, "COMMAND COUNT") > 9,
+    ] == [3, "PONG", True]
     for line in ("PING", "INCR app:a", "MULTI", "COMMAND DOCS", "IDMP p 1 INCR app:a"):
         assert words(client, line).startswith(b"ERR user app may give 9 commands a second")
     assert server.machine.values == {b"app:a": 3}
@@ -301,7 +360,9 @@ def test_without_limits_a_session_makes_what_it_made_before(server: LocalServer)
 
 
 @pytest.mark.parametrize("strict", ["", "#strict-patterns\n"])
-def test_with_strict_patterns_nothing_is_told_or_done_beyond_them(server: LocalServer, strict: str) -> None:
+def test_with_strict_patterns_nothing_is_told_or_done_beyond_them(
+    server: LocalServer, strict: str
+) -> None:
     root = logged_in(server, "root", strict)
     for line in ("SET app:1 1", "SET app:2 1", "SET shared 1", "SET foreign 1"):
         words(root, line)
@@ -319,11 +380,15 @@ def test_with_strict_patterns_nothing_is_told_or_done_beyond_them(server: LocalS
     told = words(client, "EXEC")
     assert (told[0], set(told[1]), told[2]) == (len(seen), seen, 2)
     writer = logged_in(server, "seen", strict)
-    assert set(words(writer, "KEYS *")) == (set() if strict else seen), "names of what it may only write are not told"
+    assert set(words(writer, "KEYS *")) == (set() if strict else seen), (
+        "names of what it may only write are not told"
+    )
     for line in ("FLUSHALL", "FLUSHDB", "IDMP p 1 FLUSHALL"):
         reply = words(client, line)
         if strict:
-            assert reply.startswith(b"NOPERM User app may not remove counters beyond its patterns"), line
+            assert reply.startswith(
+                b"NOPERM User app may not remove counters beyond its patterns"
+            ), line
     assert bool(server.machine.values) == bool(strict)
 
 
@@ -332,7 +397,10 @@ def test_the_file_in_force_decides_for_sessions_that_are_there(server: LocalServ
     access = client.session.access
     assert access is not None
     path: Path = server.path  # type: ignore[attr-defined]
-    for more, pays, within in (("#limits app keys=1\n#strict-patterns\n", True, [b"app:*", b"shared"]), ("#limits app commands=9\n", False, None)):
+    for more, pays, within in (
+        ("#limits app keys=1\n#strict-patterns\n", True, [b"app:*", b"shared"]),
+        ("#limits app commands=9\n", False, None),
+    ):
         path.write_text(FILE + more)
         access._checked = -100.0
         access.refresh(lambda: [client.session])

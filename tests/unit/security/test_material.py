@@ -1,4 +1,5 @@
-"""What is secret about a cluster, over years and through losses: kept as it was, renewed when due; nodes trust each other all the time."""
+"""What is secret about a cluster, over years and through losses: kept as it was, renewed when due;
+nodes trust each other all the time."""
 
 from __future__ import annotations
 
@@ -6,7 +7,18 @@ import dataclasses
 import datetime
 
 from countercluster_operator.certificates import SPREAD, Pair, authority, leaf
-from countercluster_operator.material import EMPTY, OVERLAP, Limits, Material, adopted, dump, load, pair_of, renewed, wanted_names
+from countercluster_operator.material import (
+    EMPTY,
+    OVERLAP,
+    Limits,
+    Material,
+    adopted,
+    dump,
+    load,
+    pair_of,
+    renewed,
+    wanted_names,
+)
 from countercluster_operator.model import Auth, Cluster, Spec, Tls
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +29,9 @@ DAY = datetime.timedelta(days=1)
 
 
 def cluster(tls: Tls | None = None, auth: Auth | None = None) -> Cluster:
-    return Cluster("clicks", "shop", "uid", 1, Spec(tls=tls or Tls(), auth=auth or Auth()), "image", "cache")
+    return Cluster(
+        "clicks", "shop", "uid", 1, Spec(tls=tls or Tls(), auth=auth or Auth()), "image", "cache"
+    )
 
 
 def made(wanted: Cluster | None = None, now: datetime.datetime = START) -> Material:
@@ -27,17 +41,38 @@ def made(wanted: Cluster | None = None, now: datetime.datetime = START) -> Mater
 def left_of(found: Material, nodes: tuple[bytes, Pair]) -> dict[str, dict[str, bytes]]:
     """The Secrets that were made from it."""
     pairs = {"nodes": nodes[1], "cache": found.cache}
-    left = {part: {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": nodes[0]} for part, pair in pairs.items() if pair is not None}
-    return {"client": {"password": found.told.encode()}, "users": {"cache-password": found.cache_password.encode()}, "cache": {}, **left}
+    left = {
+        part: {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": nodes[0]}
+        for part, pair in pairs.items()
+        if pair is not None
+    }
+    return {
+        "client": {"password": found.told.encode()},
+        "users": {"cache-password": found.cache_password.encode()},
+        "cache": {},
+        **left,
+    }
 
 
 def test_what_pods_and_applications_have_is_carried_on_when_the_private_secret_is_lost() -> None:
     before = made()
     assert before.authority is not None
     assert before.nodes is not None
-    found = renewed(adopted(left_of(before, (before.authority.bundle, before.nodes)), cluster(), START), cluster(), START, spread_out=False)
-    assert (found.password, found.told, found.cache_password, found.nodes) == (before.password, before.told, before.cache_password, before.nodes)
-    nothing: dict[str, dict[str, bytes]] = {part: {} for part in ("nodes", "cache", "client", "users")}
+    found = renewed(
+        adopted(left_of(before, (before.authority.bundle, before.nodes)), cluster(), START),
+        cluster(),
+        START,
+        spread_out=False,
+    )
+    assert (found.password, found.told, found.cache_password, found.nodes) == (
+        before.password,
+        before.told,
+        before.cache_password,
+        before.nodes,
+    )
+    nothing: dict[str, dict[str, bytes]] = {
+        part: {} for part in ("nodes", "cache", "client", "users")
+    }
     assert adopted(nothing, cluster(), START) == EMPTY
 
 
@@ -50,7 +85,9 @@ def test_it_is_the_same_after_a_secret_and_back_and_nothing_is_due_at_rest() -> 
 
 def test_what_the_spec_does_not_want_is_not_there() -> None:
     assert made(cluster(Tls(enabled=False), Auth(enabled=False))) == EMPTY
-    assert made(cluster(Tls(secret_name="mine"))).authority is None, "the Secret is not there, or unfit"
+    assert made(cluster(Tls(secret_name="mine"))).authority is None, (
+        "the Secret is not there, or unfit"
+    )
     assert made(cluster(auth=Auth(enabled=False))).password == ""
 
 
@@ -61,21 +98,32 @@ def test_certificates_are_made_anew_at_two_thirds_of_their_life() -> None:
     assert later.authority is found.authority
     assert later.password == found.password
     short = renewed(EMPTY, cluster(), START, spread_out=True, limits=Limits(life=DAY))
-    assert renewed(short, cluster(), START + DAY * 0.7, spread_out=True, limits=Limits(life=DAY)).nodes != short.nodes
+    assert (
+        renewed(short, cluster(), START + DAY * 0.7, spread_out=True, limits=Limits(life=DAY)).nodes
+        != short.nodes
+    )
 
 
-def test_a_new_password_is_told_when_every_node_knows_it_and_the_old_one_is_good_for_a_day_more() -> None:
+def test_a_new_password_is_told_when_every_node_knows_it_and_the_old_one_lasts_a_day() -> None:
     found = made()
     asked = cluster(auth=Auth(rotate_password="monday"))
     now = renewed(found, asked, START + DAY, spread_out=True)
-    assert (now.previous, now.told, now.rotated_password) == (found.password, found.password, "monday")
+    assert (now.previous, now.told, now.rotated_password) == (
+        found.password,
+        found.password,
+        "monday",
+    )
     assert now.password not in ("", found.password)
     impatient = cluster(auth=Auth(rotate_password="tuesday"))
-    assert renewed(now, impatient, START + DAY + SPREAD / 2, spread_out=True) is now, "one change after the other: clients have the old one"
+    assert renewed(now, impatient, START + DAY + SPREAD / 2, spread_out=True) is now, (
+        "one change after the other: clients have the old one"
+    )
     told = renewed(now, asked, START + DAY + SPREAD, spread_out=True)
     assert (told.told, told.password, told.previous) == (now.password, now.password, found.password)
     assert renewed(told, asked, START + DAY + SPREAD + OVERLAP / 2, spread_out=True) is told
-    assert renewed(told, asked, START + DAY + SPREAD + OVERLAP, spread_out=True) == dataclasses.replace(told, previous="")
+    assert renewed(
+        told, asked, START + DAY + SPREAD + OVERLAP, spread_out=True
+    ) == dataclasses.replace(told, previous="")
     assert renewed(told, impatient, START + DAY + SPREAD, spread_out=True).password != told.password
 
 
@@ -85,9 +133,12 @@ def test_a_new_password_is_told_when_every_node_knows_it_and_the_old_one_is_good
     asked_at=st.sets(st.integers(1, 60), max_size=3),
     lost_at=st.sets(st.integers(1, 60), max_size=1),
 )
-def test_pods_however_late_trust_each_other_through_every_change(lags: list[tuple[int, int]], asked_at: set[int], lost_at: set[int]) -> None:
-    """A pod reads ca.crt and its certificate later than they were written, each by itself; longer than a phase lasts at least. `lost_at`: the private
-    Secret is gone, and the operator that knew it as well."""
+def test_pods_however_late_trust_each_other_through_every_change(
+    lags: list[tuple[int, int]], asked_at: set[int], lost_at: set[int]
+) -> None:
+    """A pod reads ca.crt and its certificate later than they were written, each by itself; longer
+    than a phase lasts at least. `lost_at`: the private Secret is gone, and the operator that knew
+    it as well."""
     state, secrets, word = made(), [], ""
     assert SPREAD < 40 * MINUTE
     for minute in range(160):
@@ -95,7 +146,14 @@ def test_pods_however_late_trust_each_other_through_every_change(lags: list[tupl
         now = START + minute * MINUTE
         if minute in lost_at and secrets:
             state = adopted(left_of(state, secrets[-1]), cluster(), now)
-        seen = [(secrets[max(0, minute - 1 - lag[0])][0], secrets[max(0, minute - 1 - lag[1])][1]) for lag in lags] if secrets else []
+        seen = (
+            [
+                (secrets[max(0, minute - 1 - lag[0])][0], secrets[max(0, minute - 1 - lag[1])][1])
+                for lag in lags
+            ]
+            if secrets
+            else []
+        )
         arrived = not secrets or all(pod == secrets[-1] for pod in seen)
         state = renewed(state, cluster(Tls(rotate_authority=word)), now, spread_out=arrived)
         assert state.authority is not None
@@ -119,7 +177,7 @@ GIVEN = {name: files(name) for name in ("one", "two")}
 
 
 def source(name: str) -> tuple[Cluster, dict[str, bytes]]:
-    """"" is the operator's own authority; "gone" is a Secret that is missing or unfit."""
+    """ "" is the operator's own authority; "gone" is a Secret that is missing or unfit."""
     return cluster(Tls(secret_name=name)), GIVEN.get(name, {})
 
 
@@ -130,7 +188,9 @@ STEP = SPREAD / 2
 @given(
     lags=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=2, max_size=3),
     first=st.sampled_from(["", "one"]),
-    edits=st.dictionaries(st.integers(1, 24), st.sampled_from(["", "one", "two", "gone"]), max_size=5),
+    edits=st.dictionaries(
+        st.integers(1, 24), st.sampled_from(["", "one", "two", "gone"]), max_size=5
+    ),
     lost_at=st.sets(st.integers(1, 24), max_size=1),
 )
 def test_nodes_and_operator_trust_each_other_through_every_change_of_the_secret(
@@ -147,22 +207,37 @@ def test_nodes_and_operator_trust_each_other_through_every_change_of_the_secret(
             last = edits[step] if edits[step] != "gone" else last
         if step in lost_at:
             state = adopted(left_of(state, secrets[-1]), wanted, now)
-        seen = [(secrets[max(0, step - 1 - lag[0])][0], secrets[max(0, step - 1 - lag[1])][1]) for lag in lags] if secrets else []
+        seen = (
+            [
+                (secrets[max(0, step - 1 - lag[0])][0], secrets[max(0, step - 1 - lag[1])][1])
+                for lag in lags
+            ]
+            if secrets
+            else []
+        )
         arrived = not secrets or all(pod == secrets[-1] for pod in seen)
         before = state
         state = renewed(state, wanted, now, spread_out=arrived, given=given_files)
         assert state.authority is not None
         assert state.nodes is not None
         assert state.admin is not None
-        if wanted.spec.tls.secret_name == "gone" and before.authority is not None and not before.authority.phase:
+        if (
+            wanted.spec.tls.secret_name == "gone"
+            and before.authority is not None
+            and not before.authority.phase
+        ):
             assert state == before, "what is missing or unfit changes nothing"
         secrets.append((state.authority.bundle, state.nodes))
         for bundle, shown in seen:
-            assert trusts(state.authority.bundle, shown), f"step {step}: the operator does not trust a node"
+            assert trusts(state.authority.bundle, shown), (
+                f"step {step}: the operator does not trust a node"
+            )
             for _, other in seen:
                 assert trusts(bundle, other), f"step {step}"
     if not lost_at and wanted.spec.tls.secret_name != "gone" and max(edits, default=0) < 12:
-        assert (state.nodes == pair_of(GIVEN[last])) if last else state.authority.signing.key, "what was asked for last is in force"
+        assert (state.nodes == pair_of(GIVEN[last])) if last else state.authority.signing.key, (
+            "what was asked for last is in force"
+        )
         assert state.authority.phase == ""
 
 
@@ -182,7 +257,9 @@ def test_a_renewal_by_the_same_authority_is_shown_at_once_and_one_by_another_in_
     assert back == state, "nobody has shown a certificate of the other yet"
 
 
-def test_while_the_secret_is_missing_what_the_operator_signed_itself_is_renewed_all_the_same() -> None:
+def test_while_the_secret_is_missing_what_the_operator_signed_itself_is_renewed_all_the_same() -> (
+    None
+):
     found = made()
     gone = cluster(Tls(secret_name="gone"))
     assert renewed(found, gone, START + DAY, spread_out=True) is found

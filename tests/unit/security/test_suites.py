@@ -1,4 +1,5 @@
-"""What a node agrees to on its ports: versions, suites, and no session of another member. Handshakes in memory."""
+"""What a node agrees to on its ports: versions, suites, and no session of another member.
+Handshakes in memory."""
 
 from __future__ import annotations
 
@@ -18,8 +19,11 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tls, Tls]:
     return Tls(folder.path, CLUSTER, "node-0"), Tls(folder.path, CLUSTER, "node-1")
 
 
-def shaken(server: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLObject:
-    """The client's side after the handshake, and after what the server says right behind it. Raises ssl.SSLError."""
+def shaken(
+    server: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> ssl.SSLObject:
+    """The client's side after the handshake, and after what the server says right behind it. Raises
+    ssl.SSLError."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     here = client.wrap_bio(to_client, to_server, session=session)
     there = server.wrap_bio(to_server, to_client, server_side=True)
@@ -49,7 +53,9 @@ STATIC = ("AES256-GCM-SHA384", "DHE-RSA-AES256-GCM-SHA384")
 
 
 @pytest.mark.parametrize("suite", [*CBC, *STATIC])
-def test_no_suite_without_forward_secrecy_or_in_cbc_mode(members: tuple[Tls, Tls], suite: str) -> None:
+def test_no_suite_without_forward_secrecy_or_in_cbc_mode(
+    members: tuple[Tls, Tls], suite: str
+) -> None:
     with pytest.raises(ssl.SSLError):
         shaken(members[0].current.clients, stranger(ssl.TLSVersion.TLSv1_2, f"{suite}:@SECLEVEL=0"))
 
@@ -74,7 +80,9 @@ def test_members_and_the_operator_speak_tls_1_3_alone(members: tuple[Tls, Tls]) 
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_session_of_one_member_is_none_at_another(members: tuple[Tls, Tls], version: ssl.TLSVersion) -> None:
+def test_a_session_of_one_member_is_none_at_another(
+    members: tuple[Tls, Tls], version: ssl.TLSVersion
+) -> None:
     client = stranger(version)
     first = shaken(members[0].current.clients, client)
     if first.session is None:

@@ -51,8 +51,16 @@ def test_no_account_gives_more_than_its_tokens(attempts: list[tuple[int, int, fl
 
 
 def test_many_addresses_guess_no_more_than_the_accounts_of_user_and_all_allow() -> None:
-    assert guesses(Throttle(Clock()), [(f"10.0.{n % 256}.{n // 256}", "app") for n in range(3_000)]) == USER.burst
-    assert guesses(Throttle(Clock()), [(f"10.0.{n % 256}.{n // 256}", f"u{n % 100}") for n in range(3_000)]) == TOTAL.burst
+    assert (
+        guesses(Throttle(Clock()), [(f"10.0.{n % 256}.{n // 256}", "app") for n in range(3_000)])
+        == USER.burst
+    )
+    assert (
+        guesses(
+            Throttle(Clock()), [(f"10.0.{n % 256}.{n // 256}", f"u{n % 100}") for n in range(3_000)]
+        )
+        == TOTAL.burst
+    )
 
 
 def test_many_addresses_free_no_exhausted_one() -> None:
@@ -127,7 +135,9 @@ def room(monkeypatch: pytest.MonkeyPatch) -> tuple[Loop, Logins, Throttle]:
     return loop, Logins(cast(asyncio.AbstractEventLoop, loop), throttle), throttle
 
 
-def test_whoever_has_a_place_is_judged_before_clients_give_up(room: tuple[Loop, Logins, Throttle]) -> None:
+def test_whoever_has_a_place_is_judged_before_clients_give_up(
+    room: tuple[Loop, Logins, Throttle],
+) -> None:
     loop, waiting, _ = room
     honest = Waiter()
     crowd = [Waiter() for _ in range(KEY_MOST - 1)]
@@ -137,7 +147,9 @@ def test_whoever_has_a_place_is_judged_before_clients_give_up(room: tuple[Loop, 
     assert {waiter.told for waiter in (*crowd, honest)} == {"turn"}
 
 
-def test_who_failed_on_its_connection_makes_room_for_who_did_not(room: tuple[Loop, Logins, Throttle]) -> None:
+def test_who_failed_on_its_connection_makes_room_for_who_did_not(
+    room: tuple[Loop, Logins, Throttle],
+) -> None:
     _, waiting, _ = room
     guessing = [Waiter(failed=1) for _ in range(KEY_MOST)]
     for waiter in guessing:
@@ -148,7 +160,9 @@ def test_who_failed_on_its_connection_makes_room_for_who_did_not(room: tuple[Loo
     assert [w.told for w in guessing].count("ended") == 1
 
 
-def test_who_was_here_before_does_not_wait_behind_a_thousand_strangers(room: tuple[Loop, Logins, Throttle]) -> None:
+def test_who_was_here_before_does_not_wait_behind_a_thousand_strangers(
+    room: tuple[Loop, Logins, Throttle],
+) -> None:
     loop, waiting, throttle = room
     throttle.succeeded(("192.0.2.1", "app"))
     for n in range(1_000):
@@ -189,24 +203,45 @@ def test_a_login_that_is_refused_at_once_is_answered_after_what_came_before_it()
 
     node = SimpleNamespace(wake=lambda: None, tls=None)
     server = SimpleNamespace(
-        lane=None, node=node, max_reply_bytes=1 << 20, max_pipeline=100, ordinary_commands=0, logins=Full(), failed=lambda _: None
+        lane=None,
+        node=node,
+        max_reply_bytes=1 << 20,
+        max_pipeline=100,
+        ordinary_commands=0,
+        logins=Full(),
+        failed=lambda _: None,
     )
     connection = ClientConnection(cast(Any, server))
     connection.transport = cast(Any, (socket := Socket()))
     actions: dict[bytes, Reply | Again] = {b"PING": Reply(1), b"AUTH": Again()}
-    session = SimpleNamespace(begin=lambda words: actions[words[0]], increments=lambda _: None, login_key=("", ""), protocol=2)
+    session = SimpleNamespace(
+        begin=lambda words: actions[words[0]],
+        increments=lambda _: None,
+        login_key=("", ""),
+        protocol=2,
+    )
     connection.session = cast(Any, session)
     connection._take([[b"PING"], [b"AUTH", b"u", b"p"], [b"PING"]])
     assert socket.written.startswith(b":1\r\n-ERR too many wrong passwords")
 
 
-def test_a_connection_goes_on_after_a_login_that_was_refused_while_an_answer_is_outstanding() -> None:
+def test_a_connection_goes_on_after_a_login_that_was_refused_while_an_answer_is_outstanding() -> (
+    None
+):
     async def inside() -> None:
         waiting: list[ClientConnection] = []
         node = SimpleNamespace(wake=lambda: None, tls=None)
         turns = Turns(asyncio.get_running_loop())
         logins = SimpleNamespace(wait=lambda connection, _: waiting.append(connection))
-        server = SimpleNamespace(lane=None, node=node, max_reply_bytes=1 << 20, max_pipeline=100, ordinary_commands=0, turns=turns, logins=logins)
+        server = SimpleNamespace(
+            lane=None,
+            node=node,
+            max_reply_bytes=1 << 20,
+            max_pipeline=100,
+            ordinary_commands=0,
+            turns=turns,
+            logins=logins,
+        )
         connection = ClientConnection(cast(Any, server))
         connection.transport = cast(Any, Socket())
         connection.session = cast(Any, SimpleNamespace(access=None, login_key=("", ""), protocol=2))

@@ -1,4 +1,5 @@
-"""Users of the spec, judged by the parser of the node before a node sees them; what was good last stays."""
+"""Users of the spec, judged by the parser of the node before a node sees them; what was good last
+stays."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ WORD = {"app": b"word"}
 
 def cluster(*users: tuple[str, str], acl: str = "") -> Cluster:
     wanted = [User(name, rules, SecretKey("s")) for name, rules in users]
-    return Cluster("c", "ns", "uid", 1, Spec(auth=Auth(users=wanted, acl_secret_name=acl)), "image", "cache")
+    return Cluster(
+        "c", "ns", "uid", 1, Spec(auth=Auth(users=wanted, acl_secret_name=acl)), "image", "cache"
+    )
 
 
 def test_a_good_user_is_a_line_of_the_file() -> None:
@@ -28,7 +31,9 @@ def test_a_good_user_is_a_line_of_the_file() -> None:
     Acl(found.spec, CATALOGUE)
 
 
-@pytest.mark.parametrize("word", ["+@wrte", "+nosuch", "+@", "~", "%X~a", "nonsense", "app:*", "+get|nosuch", "-@wirte"])
+@pytest.mark.parametrize(
+    "word", ["+@wrte", "+nosuch", "+@", "~", "%X~a", "nonsense", "app:*", "+get|nosuch", "-@wirte"]
+)
 def test_the_first_wrong_word_is_named_with_its_user(word: str) -> None:
     _, problems = judged(cluster(("app", f"~app:* +@read {word} +@alsowrong")), WORD, None, NOBODY)
     assert len(problems) == 1
@@ -45,11 +50,18 @@ def test_a_word_that_undoes_the_password_is_refused_and_shows_none(word: str) ->
 
 
 def test_the_last_good_rules_stay_and_only_for_the_user_that_is_wrong() -> None:
-    last, _ = judged(cluster(("app", "~app:* +@read"), ("reports", "+get")), {"app": b"word", "reports": b"r"}, None, NOBODY)
+    last, _ = judged(
+        cluster(("app", "~app:* +@read"), ("reports", "+get")),
+        {"app": b"word", "reports": b"r"},
+        None,
+        NOBODY,
+    )
     wanted = cluster(("app", "~app:* +@wrte"), ("reports", "+get +set"))
     found, problems = judged(wanted, {"app": b"new", "reports": b"r"}, None, last)
     app, reports = found.spec.splitlines()
-    assert app == f"user app on #{hashlib.sha256(b'new').hexdigest()} ~app:* +@read", "its new password is in force all the same"
+    assert app == f"user app on #{hashlib.sha256(b'new').hexdigest()} ~app:* +@read", (
+        "its new password is in force all the same"
+    )
     assert reports.endswith("+get +set")
     assert len(problems) == 1
     assert "last good rules" in problems[0]
@@ -58,7 +70,10 @@ def test_the_last_good_rules_stay_and_only_for_the_user_that_is_wrong() -> None:
 
 def test_a_password_whose_secret_is_gone_stays() -> None:
     last, _ = judged(cluster(("app", "+get")), WORD, None, NOBODY)
-    assert judged(cluster(("app", "+get +set")), {}, None, last)[0].spec == f"user app on #{HASH} +get +set\n"
+    assert (
+        judged(cluster(("app", "+get +set")), {}, None, last)[0].spec
+        == f"user app on #{HASH} +get +set\n"
+    )
     assert judged(cluster(("app", "+get")), {}, None, NOBODY)[0] == NOBODY
 
 
@@ -80,7 +95,9 @@ def test_of_a_file_the_line_of_default_does_not_count_and_comments_go() -> None:
         (b"#" * (1 << 20), "1048576 bytes; at most"),
     ],
 )
-def test_a_file_that_makes_no_sense_is_refused_with_its_line_and_the_last_one_stays(file: bytes, words: str) -> None:
+def test_a_file_that_makes_no_sense_is_refused_with_its_line_and_the_last_one_stays(
+    file: bytes, words: str
+) -> None:
     wanted = cluster(("app", "+get"), acl="mine")
     last = Users(f"user app on #{HASH} +get\n", "user ops on >word +@read\n")
     found, problems = judged(wanted, WORD, file, last)
@@ -88,12 +105,21 @@ def test_a_file_that_makes_no_sense_is_refused_with_its_line_and_the_last_one_st
     assert words in problems[0]
     assert "hunter2" not in problems[0]
     assert judged(wanted, WORD, file, NOBODY)[0].file == ""
-    assert judged(wanted, WORD, None, last)[0] == last, "nor does a file that is gone change anything"
-    assert judged(cluster(("app", "+get")), WORD, None, last)[0].file == "", "what is not asked for any more goes"
+    assert judged(wanted, WORD, None, last)[0] == last, (
+        "nor does a file that is gone change anything"
+    )
+    assert judged(cluster(("app", "+get")), WORD, None, last)[0].file == "", (
+        "what is not asked for any more goes"
+    )
 
 
 def test_a_user_that_moves_from_the_file_to_the_spec_is_there_once() -> None:
-    found, _ = judged(cluster(("ops", "+get"), acl="mine"), {"ops": b"word"}, None, Users("", "user ops on >x +@all\n"))
+    found, _ = judged(
+        cluster(("ops", "+get"), acl="mine"),
+        {"ops": b"word"},
+        None,
+        Users("", "user ops on >x +@all\n"),
+    )
     assert found == Users(f"user ops on #{HASH} +get\n", "")
 
 
@@ -104,16 +130,24 @@ def test_what_a_file_of_the_operator_has_is_found_again() -> None:
 
 
 def test_the_node_s_parser_brings_nothing_into_the_operator_that_it_does_not_have() -> None:
-    """The operator's image has these rooms of the node, and msgspec; neither hiredis, nor what is compiled, nor the rest."""
+    """The operator's image has these rooms of the node, and msgspec; neither hiredis, nor what is
+    compiled, nor the rest."""
     root = Path(__file__).resolve().parents[3]
     docker = (root / "operator" / "Dockerfile").read_text()
     code = """
 import sys
 sys.modules["hiredis"] = sys.modules["counter_node.fast"] = None
 import countercluster_operator.users
-print(*sorted({".".join(m.split(".")[:2]) for m, found in sys.modules.items() if found and m.startswith("counter_node.")}))
+loaded = [m for m, found in sys.modules.items() if found and m.startswith("counter_node.")]
+print(*sorted({".".join(m.split(".")[:2]) for m in loaded}))
 """
     path = f"{root / 'node_image'}:{root / 'operator'}"
-    run = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     for room in run.stdout.split():
         assert f"COPY node_image/counter_node/{room.removeprefix('counter_node.')} " in docker, room

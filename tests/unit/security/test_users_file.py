@@ -13,10 +13,42 @@ from counter_node.security.users import KEPT, UsersFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-GOOD = "user default off\nuser app on >apple ~app:* +@read +@write\nuser root on >root-pass ~* +@all\n"
-RULES = ["on", "off", "nopass", "resetpass", "reset", ">one", ">two", "allkeys", "resetkeys", "~a:*", "%R~b", "~*", "+@all", "-@all", "+@read"]
-RULES += ["+client", "-client|kill", "+client|id", "-get", "+get", "-@write", "allcommands", "+nothing", "%X~a", "nonsense"]
-lines = st.lists(st.tuples(st.sampled_from(["default", "a", "b"]), st.lists(st.sampled_from(RULES), max_size=6)), max_size=4)
+GOOD = (
+    "user default off\nuser app on >apple ~app:* +@read +@write\nuser root on >root-pass ~* +@all\n"
+)
+RULES = [
+    "on",
+    "off",
+    "nopass",
+    "resetpass",
+    "reset",
+    ">one",
+    ">two",
+    "allkeys",
+    "resetkeys",
+    "~a:*",
+    "%R~b",
+    "~*",
+    "+@all",
+    "-@all",
+    "+@read",
+]
+RULES += [
+    "+client",
+    "-client|kill",
+    "+client|id",
+    "-get",
+    "+get",
+    "-@write",
+    "allcommands",
+    "+nothing",
+    "%X~a",
+    "nonsense",
+]
+lines = st.lists(
+    st.tuples(st.sampled_from(["default", "a", "b"]), st.lists(st.sampled_from(RULES), max_size=6)),
+    max_size=4,
+)
 
 
 def file_of(found: list[tuple[str, list[str]]]) -> str:
@@ -30,7 +62,16 @@ def parsed(text: str) -> Acl | None:
         return None
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "# user default on nopass ~* +@all\n", "user a on >b ~* +@all\n", "user default\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n\n",
+        "# user default on nopass ~* +@all\n",
+        "user a on >b ~* +@all\n",
+        "user default\n",
+    ],
+)
 def test_the_absence_of_a_rule_is_a_refusal(text: str) -> None:
     acl = Acl(text, CATALOGUE)
     assert acl.open is None
@@ -46,14 +87,20 @@ def test_the_copy_means_what_the_file_meant(found: list[tuple[str, list[str]]]) 
     if acl is None:
         return
     copy = Acl(acl.text, CATALOGUE)
-    assert {n: (u.enabled, u.no_password, u.hashes, u.patterns, u.commands) for n, u in copy.users.items()} == {
-        n: (u.enabled, u.no_password, u.hashes, u.patterns, u.commands) for n, u in acl.users.items()
+    assert {
+        n: (u.enabled, u.no_password, u.hashes, u.patterns, u.commands)
+        for n, u in copy.users.items()
+    } == {
+        n: (u.enabled, u.no_password, u.hashes, u.patterns, u.commands)
+        for n, u in acl.users.items()
     }
 
 
 @settings(deadline=None)
 @given(lines, lines)
-def test_a_file_that_cannot_be_used_gives_nothing(before: list[tuple[str, list[str]]], after: list[tuple[str, list[str]]]) -> None:
+def test_a_file_that_cannot_be_used_gives_nothing(
+    before: list[tuple[str, list[str]]], after: list[tuple[str, list[str]]]
+) -> None:
     last = parsed(file_of(before))
     if last is None:
         return
@@ -73,7 +120,10 @@ def test_a_file_that_cannot_be_used_gives_nothing(before: list[tuple[str, list[s
 
 def test_a_broken_file_takes_away_what_it_plainly_does_not_grant() -> None:
     last = Acl(GOOD + "user gone on >g ~* +@all\nuser less on >l ~* +@all\n", CATALOGUE)
-    new = "user default off\nuser app off ~app:* +@read +@nonsense\nuser root on >another ~* +@all\nuser less on >l ~l:* +@read\n"
+    new = (
+        "user default off\nuser app off ~app:* +@read +@nonsense\nuser root on >another ~* "
+        "+@all\nuser less on >l ~l:* +@read\n"
+    )
     left = remaining(last, new, CATALOGUE).users
     assert not left["app"].enabled
     assert left["app"].commands == last.users["app"].commands, "that line is not understood"
@@ -85,7 +135,9 @@ def test_a_broken_file_takes_away_what_it_plainly_does_not_grant() -> None:
 
 
 @pytest.mark.parametrize("damage", ["gone", "not utf-8", "too long", "directory"])
-def test_a_file_that_cannot_be_read_leaves_the_last_good_one_in_force_also_after_a_restart(tmp_path: Path, damage: str) -> None:
+def test_a_file_that_cannot_be_read_leaves_the_last_good_one_in_force_also_after_a_restart(
+    tmp_path: Path, damage: str
+) -> None:
     path = tmp_path / "users.acl"
     path.write_text(GOOD)
     first = UsersFile(path, CATALOGUE, tmp_path)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from counter_node.raft.types import Entry, EntryKind, HardState, Member, Membership, Snapshot, SnapshotMeta
+from counter_node.raft.types import (
+    Entry,
+    EntryKind,
+    HardState,
+    Member,
+    Membership,
+    Snapshot,
+    SnapshotMeta,
+)
 from counter_node.storage import Recovered, Storage
 from counter_node.storage.disk import Disk
 
@@ -32,23 +40,38 @@ def snapshot(index: int, term: int = 1, state: bytes = b"state") -> Snapshot:
     return Snapshot(SnapshotMeta(index, term, Membership((member,), (7,))), state)
 
 
-def open_sim(disk: Disk, segment_bytes: int = SEGMENT_BYTES, cluster: str = CLUSTER) -> tuple[Storage, Recovered]:
-    return Storage.open(DIRECTORY, cluster, node_id_source=lambda: NODE, segment_bytes=segment_bytes, disk=disk)
+def open_sim(
+    disk: Disk, segment_bytes: int = SEGMENT_BYTES, cluster: str = CLUSTER
+) -> tuple[Storage, Recovered]:
+    return Storage.open(
+        DIRECTORY, cluster, node_id_source=lambda: NODE, segment_bytes=segment_bytes, disk=disk
+    )
 
 
-def put(storage: Storage, new: Sequence[Entry] = (), hard_state: HardState | None = None, meta: SnapshotMeta | None = None) -> None:
+def put(
+    storage: Storage,
+    new: Sequence[Entry] = (),
+    hard_state: HardState | None = None,
+    meta: SnapshotMeta | None = None,
+) -> None:
     """One durable turn."""
     storage.write(hard_state, new, meta)
     storage.sync()
 
 
-def take_snapshot(storage: Storage, value: Snapshot, new: Sequence[Entry] = (), hard_state: HardState | None = None) -> None:
+def take_snapshot(
+    storage: Storage,
+    value: Snapshot,
+    new: Sequence[Entry] = (),
+    hard_state: HardState | None = None,
+) -> None:
     storage.save_snapshot(value)
     put(storage, new, hard_state, value.meta)
 
 
 def new_sim(segment_bytes: int = SEGMENT_BYTES) -> tuple[SimDisk, Storage]:
-    """A new directory whose hard state is of term 9, so that entries of terms up to 9 may follow."""
+    """A new directory whose hard state is of term 9, so that entries of terms up to 9 may
+    follow."""
     disk = SimDisk()
     storage, _ = open_sim(disk, segment_bytes)
     put(storage, hard_state=HardState(9, NODE, 0))

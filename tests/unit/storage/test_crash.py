@@ -1,4 +1,5 @@
-"""Storage against a model, with a crash before any operation on the disk, also while recovering from the last crash."""
+"""Storage against a model, with a crash before any operation on the disk, also while recovering
+from the last crash."""
 
 from __future__ import annotations
 
@@ -14,11 +15,35 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.support.sim_disk import CrashError, SimDisk
-from tests.unit.storage.support import CLUSTER, DIRECTORY, NODE, SEGMENT_BYTES, WAL, entries, entry, new_sim, open_sim, put, snapshot, take_snapshot
+from tests.unit.storage.support import (
+    CLUSTER,
+    DIRECTORY,
+    NODE,
+    SEGMENT_BYTES,
+    WAL,
+    entries,
+    entry,
+    new_sim,
+    open_sim,
+    put,
+    snapshot,
+    take_snapshot,
+)
 
 SEEDS = st.integers(0, 2**32)
 # Sizes around sectors and segments; b"\0" exercises the mask.
-DATA = st.sampled_from([b"", b"x", b"y" * 100, b"z" * 481, b"abcdefgh" * 150, b"\0" * 1200, b"\xff" * 900, b"big!" * 1100])
+DATA = st.sampled_from(
+    [
+        b"",
+        b"x",
+        b"y" * 100,
+        b"z" * 481,
+        b"abcdefgh" * 150,
+        b"\0" * 1200,
+        b"\xff" * 900,
+        b"big!" * 1100,
+    ]
+)
 
 NEW = HardState()
 
@@ -47,7 +72,9 @@ class State:
     def with_entries(self, new: list[Entry]) -> State:
         if not new:
             return self
-        return State(self.hard_state, self.snapshot, self.entries[: new[0].index - self.first] + tuple(new))
+        return State(
+            self.hard_state, self.snapshot, self.entries[: new[0].index - self.first] + tuple(new)
+        )
 
     def with_snapshot(self, taken: Snapshot) -> State:
         index = taken.meta.index
@@ -63,7 +90,8 @@ def as_state(recovered: Recovered) -> State:
 
 
 class StorageUnderCrashes(RuleBasedStateMachine):
-    """Promise: what was synced is there after any crash; what was written after that is there wholly or not at all."""
+    """Promise: what was synced is there after any crash; what was written after that is there
+    wholly or not at all."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,8 +104,11 @@ class StorageUnderCrashes(RuleBasedStateMachine):
 
     # -- what a node does
 
-    def _run(self, crash_after: int | None, seed: int, power: bool, action: str, *arguments: object) -> bool:
-        """One call; with `crash_after` the machine dies before that many operations on the disk. Tells whether it survived."""
+    def _run(
+        self, crash_after: int | None, seed: int, power: bool, action: str, *arguments: object
+    ) -> bool:
+        """One call; with `crash_after` the machine dies before that many operations on the disk.
+        Tells whether it survived."""
         assert self.storage is not None
         self.disk.steps_left = crash_after
         try:
@@ -88,16 +119,30 @@ class StorageUnderCrashes(RuleBasedStateMachine):
             return False
         return True
 
-    def _write(self, crash_after: int | None, seed: int, power: bool, state: State, *arguments: object) -> None:
+    def _write(
+        self, crash_after: int | None, seed: int, power: bool, state: State, *arguments: object
+    ) -> None:
         self.pending = state
-        if self._run(crash_after, seed, power, "write", *arguments) and self._run(crash_after, seed, power, "sync"):
+        if self._run(crash_after, seed, power, "write", *arguments) and self._run(
+            crash_after, seed, power, "sync"
+        ):
             self.synced, self.pending = state, None
 
     @rule(
-        data=st.lists(DATA, max_size=3), back=st.integers(0, 3), term=st.integers(0, 1), commit=st.booleans(),
+        data=st.lists(DATA, max_size=3), back=st.integers(0, 3), term=st.integers(0, 1),
+        commit=st.booleans(),
         crash_after=st.none() | st.integers(0, 12), seed=SEEDS, power=st.booleans(),
     )  # fmt: skip
-    def write(self, data: list[bytes], back: int, term: int, commit: bool, crash_after: int | None, seed: int, power: bool) -> None:
+    def write(
+        self,
+        data: list[bytes],
+        back: int,
+        term: int,
+        commit: bool,
+        crash_after: int | None,
+        seed: int,
+        power: bool,
+    ) -> None:
         old = self.synced
         state = old
         hard_state = None
@@ -107,12 +152,22 @@ class StorageUnderCrashes(RuleBasedStateMachine):
             hard_state = HardState(new_term, vote, old.last)
             state = state.with_hard_state(hard_state)
         first = max(old.first, old.last + 1 - back)
-        new = [entry(index, state.hard_state.term, value) for index, value in enumerate(data, first)]
+        new = [
+            entry(index, state.hard_state.term, value) for index, value in enumerate(data, first)
+        ]
         if new or hard_state:
             self._write(crash_after, seed, power, state.with_entries(new), hard_state, new)
 
-    @rule(ahead=st.integers(-4, 6), size=st.sampled_from([0, 10, 5000]), crash_after=st.none() | st.integers(0, 20), seed=SEEDS, power=st.booleans())
-    def take_or_install_snapshot(self, ahead: int, size: int, crash_after: int | None, seed: int, power: bool) -> None:
+    @rule(
+        ahead=st.integers(-4, 6),
+        size=st.sampled_from([0, 10, 5000]),
+        crash_after=st.none() | st.integers(0, 20),
+        seed=SEEDS,
+        power=st.booleans(),
+    )
+    def take_or_install_snapshot(
+        self, ahead: int, size: int, crash_after: int | None, seed: int, power: bool
+    ) -> None:
         old = self.synced
         index = max(old.first, old.last + ahead)
         inside = index <= old.last
@@ -124,7 +179,12 @@ class StorageUnderCrashes(RuleBasedStateMachine):
             self._write(crash_after, seed, power, old.with_snapshot(taken), None, [], taken.meta)
 
     @precondition(lambda self: self.synced.snapshot is not None)
-    @rule(less=st.integers(0, 3), crash_after=st.none() | st.integers(0, 12), seed=SEEDS, power=st.booleans())
+    @rule(
+        less=st.integers(0, 3),
+        crash_after=st.none() | st.integers(0, 12),
+        seed=SEEDS,
+        power=st.booleans(),
+    )
     def compact(self, less: int, crash_after: int | None, seed: int, power: bool) -> None:
         self._run(crash_after, seed, power, "compact", self.synced.first - less)
 
@@ -135,7 +195,9 @@ class StorageUnderCrashes(RuleBasedStateMachine):
         self._die_and_recover(seed, power, crash_again)
 
     @rule(data=DATA, seed=SEEDS, power=st.booleans(), crash_again=st.none() | st.integers(0, 25))
-    def crash_between_write_and_sync(self, data: bytes, seed: int, power: bool, crash_again: int | None) -> None:
+    def crash_between_write_and_sync(
+        self, data: bytes, seed: int, power: bool, crash_again: int | None
+    ) -> None:
         assert self.storage is not None
         if self.synced.hard_state.term:
             new = [entry(self.synced.last + 1, self.synced.hard_state.term, data)]
@@ -182,22 +244,32 @@ class StorageUnderCrashes(RuleBasedStateMachine):
         assert found in allowed, f"found {found}\nallowed {allowed}"
         self.synced, self.pending = found, None
         if recovered.repaired is not None:
-            assert any(name.startswith("torn-") and name in recovered.repaired for name in self.disk.list_dir(WAL))
+            assert any(
+                name.startswith("torn-") and name in recovered.repaired
+                for name in self.disk.list_dir(WAL)
+            )
 
     @invariant()
     def positions_agree(self) -> None:
         assert self.storage is not None
-        assert (self.storage.first_index, self.storage.last_index) == (self.synced.first, self.synced.last)
+        assert (self.storage.first_index, self.storage.last_index) == (
+            self.synced.first,
+            self.synced.last,
+        )
 
 
 TestStorageUnderCrashes = StorageUnderCrashes.TestCase
 TestStorageUnderCrashes.settings = settings(
-    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=200,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 
 
 def test_an_unfinished_change_of_segments_is_finished_durably_even_on_a_full_disk() -> None:
-    """With room, the allocation of the next segment syncs the directory as well; here there is none."""
+    """With room, the allocation of the next segment syncs the directory as well; here there is
+    none."""
     finished = 0
     for step in range(12):
         disk, storage = new_sim()
@@ -209,16 +281,21 @@ def test_an_unfinished_change_of_segments_is_finished_durably_even_on_a_full_dis
         disk.crash(None)
         had = len(disk.list_dir(WAL))
         full = Failpoints("storage.allocate.wal=enospc")
-        storage, before = Storage.open(DIRECTORY, CLUSTER, segment_bytes=SEGMENT_BYTES, disk=disk, failpoints=full)
+        storage, before = Storage.open(
+            DIRECTORY, CLUSTER, segment_bytes=SEGMENT_BYTES, disk=disk, failpoints=full
+        )
         finished += len(disk.list_dir(WAL)) == had == 2
         put(storage, entries(storage.last_index + 1, storage.last_index + 1))
         disk.crash(None)
-        assert open_sim(disk)[1].entries == before.entries + entries(len(before.entries) + 1, len(before.entries) + 1)
+        assert open_sim(disk)[1].entries == before.entries + entries(
+            len(before.entries) + 1, len(before.entries) + 1
+        )
     assert finished
 
 
 def test_a_snapshot_saved_again_is_never_half_of_it() -> None:
-    """The one in force stays readable whatever happens while it is written anew, e.g. because a leader sent it once more."""
+    """The one in force stays readable whatever happens while it is written anew, e.g. because a
+    leader sent it once more."""
     for step in range(10):
         disk, storage = new_sim()
         put(storage, entries(1, 5))
@@ -248,5 +325,7 @@ def test_a_torn_frame_is_not_overwritten_before_its_copy_is_durable() -> None:
         disk.crash(None)
         if torn not in disk.read(WAL / segment_name(1)):
             cut += 1
-            assert torn in [disk.read(WAL / name) for name in disk.list_dir(WAL) if name.startswith("torn-")]
+            assert torn in [
+                disk.read(WAL / name) for name in disk.list_dir(WAL) if name.startswith("torn-")
+            ]
     assert cut

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from counter_node.raft.types import HardState
 from counter_node.storage import DamagedError, StorageError
-from counter_node.storage.frames import ALIGN_BYTES, HEADER_BYTES, SECTOR_BYTES, Ending, Kind, scan, seal
+from counter_node.storage.frames import (
+    ALIGN_BYTES,
+    HEADER_BYTES,
+    SECTOR_BYTES,
+    Ending,
+    Kind,
+    scan,
+    seal,
+)
 from counter_node.storage.segments import segment_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -64,7 +72,13 @@ def flip(disk: SimDisk, path: Path, bit: int) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(
-    pieces=st.lists(st.sampled_from([b"\0" * 600, b"\0" * 1500, b"\1" * 700, b"\2" * 511, b"ab", b"\xff" * 513, b"\0"]), min_size=1, max_size=8),
+    pieces=st.lists(
+        st.sampled_from(
+            [b"\0" * 600, b"\0" * 1500, b"\1" * 700, b"\2" * 511, b"ab", b"\xff" * 513, b"\0"]
+        ),
+        min_size=1,
+        max_size=8,
+    ),
     offset=st.integers(0, 200),
 )
 def test_a_whole_frame_has_no_sector_of_zeros(pieces: list[bytes], offset: int) -> None:
@@ -90,7 +104,8 @@ def test_a_payload_made_of_every_mask_is_still_stored() -> None:
 
 
 def synced_then_torn(data: bytes, filler: int) -> tuple[SimDisk, int, int]:
-    """A log of entries 1..2 and an un-synced third; where the third's frame begins and ends in the first segment."""
+    """A log of entries 1..2 and an un-synced third; where the third's frame begins and ends in the
+    first segment."""
     disk, storage = new_sim()
     put(storage, entries(1, 2, size=filler))
     start = written(disk, FIRST)
@@ -138,7 +153,8 @@ def test_two_torn_tails_at_one_place_are_both_kept() -> None:
 
 
 def test_a_torn_frame_with_a_later_frame_behind_it_is_damage() -> None:
-    """Later frames are written only after earlier ones are durable: so this sector was lost after it had been acknowledged."""
+    """Later frames are written only after earlier ones are durable: so this sector was lost after
+    it had been acknowledged."""
     disk, start, end = synced_then_torn(b"t" * 1900, 10)
     storage, _ = reopen(disk)
     put(storage, entries(4, 4))
@@ -173,13 +189,17 @@ def outcome(disk: SimDisk) -> tuple[object, ...] | None:
     return found.node_id, found.hard_state, found.snapshot, tuple(found.entries)
 
 
-@pytest.mark.parametrize("name", ["wal/" + segment_name(1), "wal/" + segment_name(2), "snap", "node.json"])
+@pytest.mark.parametrize(
+    "name", ["wal/" + segment_name(1), "wal/" + segment_name(2), "snap", "node.json"]
+)
 def test_every_flipped_bit_is_refused_or_harmless(name: str) -> None:
     disk = small_log()
     path = DIRECTORY / name if name != "snap" else SNAP / disk.list_dir(SNAP)[0]
     expected = outcome(disk.clone())
     used = written(disk, path)
-    bits = set(range(0, used * 8, 7 if used > 2000 else 1)) | set(range(used * 8, len(disk.read(path)) * 8, 997))
+    bits = set(range(0, used * 8, 7 if used > 2000 else 1)) | set(
+        range(used * 8, len(disk.read(path)) * 8, 997)
+    )
     refused = 0
     for bit in sorted(bits):
         trial = disk.clone() if name == "node.json" else disk
@@ -189,7 +209,9 @@ def test_every_flipped_bit_is_refused_or_harmless(name: str) -> None:
         assert found in (None, expected), f"bit {bit} of {name}"
         if found is None:
             refused += 1
-            assert {p: trial.read(WAL / p) for p in trial.list_dir(WAL)} == before, "a refusal changes nothing"
+            assert {p: trial.read(WAL / p) for p in trial.list_dir(WAL)} == before, (
+                "a refusal changes nothing"
+            )
             flip(trial, path, bit)
         else:
             disk = small_log()
@@ -197,7 +219,9 @@ def test_every_flipped_bit_is_refused_or_harmless(name: str) -> None:
 
 
 @pytest.mark.parametrize("mask_data", [b"x" * 2000, b"\0" * 2000, b"\0\1" * 1000])
-def test_a_flipped_bit_in_the_last_acknowledged_frame_never_passes_for_a_torn_tail(mask_data: bytes) -> None:
+def test_a_flipped_bit_in_the_last_acknowledged_frame_never_passes_for_a_torn_tail(
+    mask_data: bytes,
+) -> None:
     disk, storage = new_sim()
     start = written(disk, FIRST)
     put(storage, [entry(1, 1, mask_data)])
@@ -284,13 +308,20 @@ def test_segments_of_another_order_are_refused() -> None:
 
 def test_a_segment_of_another_member_is_refused() -> None:
     disk = long_log()
-    change(disk, DIRECTORY / "node.json", lambda data: data.__setitem__(slice(None), data.replace(b"00f1000000000001", b"00f1000000000002")))
+    change(
+        disk,
+        DIRECTORY / "node.json",
+        lambda data: data.__setitem__(
+            slice(None), data.replace(b"00f1000000000001", b"00f1000000000002")
+        ),
+    )
     with pytest.raises(DamagedError, match="node id"):
         open_sim(disk)
 
 
 def test_the_chain_crosses_segments() -> None:
-    """The second segment of a log with the same positions and terms, but other data before it: only the chain tells."""
+    """The second segment of a log with the same positions and terms, but other data before it: only
+    the chain tells."""
     one, other = long_log(), long_log(filler=b"other")
     name = WAL / segment_name(2)
     change(one, name, lambda data: data.__setitem__(slice(None), other.read(name)))
@@ -324,14 +355,22 @@ def test_a_missing_or_foreign_snapshot_in_force_is_damage() -> None:
     other, storage = new_sim()
     put(storage, entries(1, 5))
     take_snapshot(storage, snapshot(3))
-    change(disk, SNAP / name, lambda data: data.__setitem__(slice(None), other.read(SNAP / other.list_dir(SNAP)[0])))
+    change(
+        disk,
+        SNAP / name,
+        lambda data: data.__setitem__(slice(None), other.read(SNAP / other.list_dir(SNAP)[0])),
+    )
     with pytest.raises(DamagedError, match="the log names"):
         open_sim(disk)
 
 
 def test_a_newer_format_is_refused_without_calling_it_damage() -> None:
     disk = small_log()
-    change(disk, DIRECTORY / "node.json", lambda data: data.__setitem__(slice(None), data.replace(b'"format": 1', b'"format": 2')))
+    change(
+        disk,
+        DIRECTORY / "node.json",
+        lambda data: data.__setitem__(slice(None), data.replace(b'"format": 1', b'"format": 2')),
+    )
     with pytest.raises(StorageError, match="format 2") as caught:
         open_sim(disk)
     assert not isinstance(caught.value, DamagedError)

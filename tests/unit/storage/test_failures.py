@@ -12,14 +12,24 @@ from pathlib import Path
 
 import pytest
 from counter_node.raft.types import HardState
-from counter_node.storage import DiskFailedError, DiskFullError, Failpoints, InvariantError, Storage, segments, snapshots
+from counter_node.storage import (
+    DiskFailedError,
+    DiskFullError,
+    Failpoints,
+    InvariantError,
+    Storage,
+    segments,
+    snapshots,
+)
 from counter_node.storage.disk import Disk
 
 from tests.unit.storage.support import CLUSTER, SEGMENT_BYTES, entries, put, snapshot, take_snapshot
 
 
 def open_with(directory: Path, faults: str = "", disk: Disk | None = None) -> Storage:
-    return Storage.open(directory, CLUSTER, segment_bytes=SEGMENT_BYTES, failpoints=Failpoints(faults), disk=disk)[0]
+    return Storage.open(
+        directory, CLUSTER, segment_bytes=SEGMENT_BYTES, failpoints=Failpoints(faults), disk=disk
+    )[0]
 
 
 def open_entries(directory: Path) -> list[int]:
@@ -60,9 +70,13 @@ def made(tmp_path: Path) -> tuple[Path, Counting]:
     return tmp_path, counting
 
 
-@pytest.mark.parametrize("place", ["storage.write", "storage.sync", "storage.write.wal", "storage.sync.wal"])
+@pytest.mark.parametrize(
+    "place", ["storage.write", "storage.sync", "storage.write.wal", "storage.sync.wal"]
+)
 @pytest.mark.parametrize("fault", ["eio", "enospc"])
-def test_the_first_failure_is_final_and_nothing_more_is_acknowledged(made: tuple[Path, Counting], place: str, fault: str) -> None:
+def test_the_first_failure_is_final_and_nothing_more_is_acknowledged(
+    made: tuple[Path, Counting], place: str, fault: str
+) -> None:
     directory, opening = made
     storage = open_with(directory, f"{place}={fault}@{opening.visits[place] + 2}")
     put(storage, entries(3, 3))
@@ -84,22 +98,29 @@ def test_the_first_failure_is_final_and_nothing_more_is_acknowledged(made: tuple
     assert open_entries(directory)[:3] == [1, 2, 3]
 
 
-def test_a_failed_sync_is_made_good_by_writing_again_when_the_directory_is_opened(made: tuple[Path, Counting]) -> None:
-    """The page cache may show a frame whose pages the kernel has given up: opening must write it, not only sync it."""
+def test_a_failed_sync_is_made_good_by_writing_again_when_the_directory_is_opened(
+    made: tuple[Path, Counting],
+) -> None:
+    """The page cache may show a frame whose pages the kernel has given up: opening must write it,
+    not only sync it."""
     directory, opening = made
     storage = open_with(directory, f"storage.sync.wal=eio@{opening.visits['storage.sync.wal'] + 1}")
     with pytest.raises(DiskFailedError):
         put(storage, entries(3, 3))
     storage.close()
     counting = Counting()
-    storage, recovered = Storage.open(directory, CLUSTER, segment_bytes=SEGMENT_BYTES, failpoints=counting)
+    storage, recovered = Storage.open(
+        directory, CLUSTER, segment_bytes=SEGMENT_BYTES, failpoints=counting
+    )
     assert len(recovered.entries) == 3
     assert counting.visits["storage.write.wal"] >= 1
     assert counting.visits["storage.sync.wal"] >= 2
     storage.close()
 
 
-def test_a_disk_without_room_for_the_next_segment_is_told_before_anything_fails(tmp_path: Path) -> None:
+def test_a_disk_without_room_for_the_next_segment_is_told_before_anything_fails(
+    tmp_path: Path,
+) -> None:
     storage = open_with(tmp_path, "storage.allocate.wal=enospc@2+")
     assert not storage.has_reserve
     put(storage, entries(1, 5), HardState(1, 0, 0))
@@ -111,7 +132,9 @@ def test_a_disk_without_room_for_the_next_segment_is_told_before_anything_fails(
     assert open_entries(tmp_path)[:5] == [1, 2, 3, 4, 5]
 
 
-def test_the_current_segment_is_filled_to_its_end_before_a_full_disk_is_a_failure(tmp_path: Path) -> None:
+def test_the_current_segment_is_filled_to_its_end_before_a_full_disk_is_a_failure(
+    tmp_path: Path,
+) -> None:
     storage = open_with(tmp_path, "storage.allocate.wal=enospc@2+")
     put(storage, entries(1, 1), HardState(1, 0, 0))
     put_until_failure(storage, 2, 40)
@@ -133,7 +156,9 @@ def test_a_full_disk_is_a_definite_error_before_any_frame_is_half_written(tmp_pa
 
 
 @pytest.mark.parametrize(("place", "visits"), [("allocate.wal", "3"), ("allocate.wal", "234")])
-def test_a_frame_larger_than_a_segment_that_finds_no_room_is_written_when_there_is_some(tmp_path: Path, place: str, visits: str) -> None:
+def test_a_frame_larger_than_a_segment_that_finds_no_room_is_written_when_there_is_some(
+    tmp_path: Path, place: str, visits: str
+) -> None:
     """With a reserve that would have to grow, and without one."""
     storage = open_with(tmp_path, ",".join(f"storage.{place}=enospc@{visit}" for visit in visits))
     put(storage, entries(1, 2), HardState(1, 0, 0))
@@ -147,7 +172,9 @@ def test_a_frame_larger_than_a_segment_that_finds_no_room_is_written_when_there_
     assert open_entries(tmp_path) == [1, 2, 3, 4]
 
 
-def test_the_next_segment_is_filled_a_slice_at_a_time_and_no_further_than_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_segment_is_filled_a_slice_at_a_time_and_no_further_than_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(segments, "FILL_BYTES", SEGMENT_BYTES // 4)
     counting = Counting()
     storage, _ = Storage.open(tmp_path, CLUSTER, segment_bytes=SEGMENT_BYTES, failpoints=counting)
@@ -226,7 +253,9 @@ def test_the_snapshot_before_the_one_in_force_makes_room_for_a_new_one(tmp_path:
 
 
 @pytest.mark.parametrize("place", ["write.snap", "sync.snap", "rename.snap", "sync_dir.snap"])
-def test_a_snapshot_that_fails_half_way_is_final_and_never_in_force(tmp_path: Path, place: str) -> None:
+def test_a_snapshot_that_fails_half_way_is_final_and_never_in_force(
+    tmp_path: Path, place: str
+) -> None:
     storage = open_with(tmp_path, f"storage.{place}=eio@1")
     put(storage, entries(1, 5), HardState(1, 0, 0))
     with pytest.raises(DiskFailedError):
@@ -256,7 +285,10 @@ def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 # -- the failpoints themselves
 
 
-@pytest.mark.parametrize("text", ["storage.sync", "storage.sync=explode", "storage.sync=eio@0", "=eio", "storage.sync=eio@x"])
+@pytest.mark.parametrize(
+    "text",
+    ["storage.sync", "storage.sync=explode", "storage.sync=eio@0", "=eio", "storage.sync=eio@x"],
+)
 def test_a_failpoint_that_would_never_fire_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="COUNTER_FAILPOINTS"):
         Failpoints(text)
@@ -285,7 +317,8 @@ def test_failpoints_are_absent_unless_set() -> None:
 
 
 def test_a_killed_process_leaves_what_it_synced(tmp_path: Path) -> None:
-    """The environment variable, a real kill -9 after the rename of a segment, and a real reopening."""
+    """The environment variable, a real kill -9 after the rename of a segment, and a real
+    reopening."""
     program = """
 import sys; from pathlib import Path
 from counter_node.storage import Storage
@@ -296,8 +329,17 @@ for index in range(2, 100):
     put(storage, entries(index, index, size=300))
     print(index, flush=True)
 """
-    environment = os.environ | {"COUNTER_FAILPOINTS": "storage.after_rename.wal=crash@2", "PYTHONPATH": os.pathsep.join(sys.path)}
-    run = subprocess.run([sys.executable, "-c", program, tmp_path], env=environment, capture_output=True, text=True, check=False)
+    environment = os.environ | {
+        "COUNTER_FAILPOINTS": "storage.after_rename.wal=crash@2",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", program, tmp_path],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert run.returncode == -signal.SIGKILL, run.stderr
     acknowledged = int(run.stdout.split()[-1])
     assert 5 < acknowledged < 99

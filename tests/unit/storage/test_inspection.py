@@ -15,7 +15,9 @@ from tests.unit.storage.support import CLUSTER, SEGMENT_BYTES, entries, put, sna
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    storage, _ = Storage.open(tmp_path, CLUSTER, node_id_source=lambda: 0xAB, segment_bytes=SEGMENT_BYTES)
+    storage, _ = Storage.open(
+        tmp_path, CLUSTER, node_id_source=lambda: 0xAB, segment_bytes=SEGMENT_BYTES
+    )
     put(storage, entries(1, 20, size=150), HardState(3, 0xAB, 7))
     put(storage, entries(21, 30, size=150))
     take_snapshot(storage, snapshot(20))
@@ -24,10 +26,16 @@ def directory(tmp_path: Path) -> Path:
 
 
 def contents(directory: Path) -> dict[Path, tuple[bytes, int]]:
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in directory.rglob("*") if path.is_file()}
+    return {
+        path: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
 
 
-def test_inspect_prints_the_log_and_changes_nothing(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_prints_the_log_and_changes_nothing(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = contents(directory)
     assert wal.main(["inspect", str(directory)]) == 0
     text = capsys.readouterr().out
@@ -48,13 +56,17 @@ def test_inspect_prints_the_log_and_changes_nothing(directory: Path, capsys: pyt
     assert contents(directory) == before
 
 
-def test_inspect_works_while_the_node_runs(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_works_while_the_node_runs(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     storage, _ = Storage.open(directory, CLUSTER, segment_bytes=SEGMENT_BYTES)
     assert wal.main(["inspect", str(directory)]) == 0
     storage.close()
 
 
-def test_inspect_flags_damage_and_a_torn_tail(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_flags_damage_and_a_torn_tail(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     newest = sorted((directory / "wal").glob("*.wal"))[-1]
     whole = newest.read_bytes()
     used = len(whole.rstrip(b"\0"))
@@ -71,7 +83,9 @@ def test_inspect_flags_damage_and_a_torn_tail(directory: Path, capsys: pytest.Ca
     assert text.splitlines()[-1].startswith("torn:")
 
 
-def test_inspect_of_something_else_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_of_something_else_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         wal.main(["inspect", str(tmp_path / "absent")])
     assert wal.main(["inspect", str(tmp_path)]) == 3

@@ -42,7 +42,12 @@ def test_a_new_directory_has_a_random_id_and_nothing_else(tmp_path: Path) -> Non
     other, second = Storage.open(tmp_path / "c", CLUSTER, segment_bytes=SEGMENT_BYTES)
     assert 0 < recovered.node_id < 1 << 63
     assert recovered.node_id != second.node_id
-    assert (recovered.hard_state, recovered.snapshot, recovered.entries, recovered.repaired) == (HardState(), None, [], None)
+    assert (recovered.hard_state, recovered.snapshot, recovered.entries, recovered.repaired) == (
+        HardState(),
+        None,
+        [],
+        None,
+    )
     assert (storage.first_index, storage.last_index) == (1, 0)
     storage.close()
     other.close()
@@ -54,7 +59,11 @@ def test_ids_are_63_bits_and_never_zero() -> None:
 
 def test_everything_synced_comes_back_from_a_real_directory(tmp_path: Path) -> None:
     storage, first = Storage.open(tmp_path, CLUSTER, segment_bytes=SEGMENT_BYTES)
-    log = [entry(1, 2, b"", EntryKind.NOOP), entry(2, 2, b"a" * 5000), entry(3, 3, b"cfg", EntryKind.CONFIG)]
+    log = [
+        entry(1, 2, b"", EntryKind.NOOP),
+        entry(2, 2, b"a" * 5000),
+        entry(3, 3, b"cfg", EntryKind.CONFIG),
+    ]
     put(storage, log[:1], HardState(2, first.node_id, 0))
     put(storage, log[1:], HardState(3, 0, 1))
     take_snapshot(storage, snapshot(1, 2, b"s" * 10_000))
@@ -338,7 +347,9 @@ def test_another_cluster_s_directory_is_refused() -> None:
         ([], HardState(9, 0, 0), "already given to"),
     ],
 )
-def test_what_raft_never_does_is_refused_and_not_written(new: list[Entry], hard_state: HardState | None, message: str) -> None:
+def test_what_raft_never_does_is_refused_and_not_written(
+    new: list[Entry], hard_state: HardState | None, message: str
+) -> None:
     disk, storage = new_sim()
     put(storage, entries(1, 3))
     with pytest.raises(InvariantError, match=message):
@@ -387,7 +398,9 @@ def test_a_closed_storage_refuses_everything() -> None:
 
 
 @pytest.mark.parametrize("keep_all", [True, False])
-def test_a_crash_while_the_directory_is_made_leaves_an_id_that_was_used_or_none(keep_all: bool) -> None:
+def test_a_crash_while_the_directory_is_made_leaves_an_id_that_was_used_or_none(
+    keep_all: bool,
+) -> None:
     """A node id is either in node.json with a log behind it, or nobody has ever seen it."""
     whole = SimDisk()
     open_sim(whole)
@@ -399,8 +412,14 @@ def test_a_crash_while_the_directory_is_made_leaves_an_id_that_was_used_or_none(
         disk.kill()
         if not keep_all:
             disk.crash(None)
-        seen = b"nodeId" in disk.read(DIRECTORY / "node.json") if "node.json" in disk.list_dir(DIRECTORY) else False
-        storage, recovered = Storage.open(DIRECTORY, CLUSTER, node_id_source=lambda: 42, segment_bytes=SEGMENT_BYTES, disk=disk)
+        seen = (
+            b"nodeId" in disk.read(DIRECTORY / "node.json")
+            if "node.json" in disk.list_dir(DIRECTORY)
+            else False
+        )
+        storage, recovered = Storage.open(
+            DIRECTORY, CLUSTER, node_id_source=lambda: 42, segment_bytes=SEGMENT_BYTES, disk=disk
+        )
         assert recovered.node_id == (NODE if seen else 42)
         put(storage, entries(1, 1), HardState(1, 0, 0))
         disk.crash(None)

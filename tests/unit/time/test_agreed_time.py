@@ -31,7 +31,9 @@ def clocks(draw: st.DrawFn, wrong_at_most: int | None = None) -> tuple[float, in
 
 
 @given(clocks())
-def test_with_a_minority_wrong_the_bounds_hold_true_time_and_are_near_it(case: tuple[float, int, list[Interval]]) -> None:
+def test_with_a_minority_wrong_the_bounds_hold_true_time_and_are_near_it(
+    case: tuple[float, int, list[Interval]],
+) -> None:
     true, n, found = case
     agreed = agree(found, majority(n))
     assert agreed is not None
@@ -39,7 +41,9 @@ def test_with_a_minority_wrong_the_bounds_hold_true_time_and_are_near_it(case: t
 
 
 @given(clocks(wrong_at_most=7), st.integers(1, 7))
-def test_it_is_what_a_count_at_every_edge_says(case: tuple[float, int, list[Interval]], needed: int) -> None:
+def test_it_is_what_a_count_at_every_edge_says(
+    case: tuple[float, int, list[Interval]], needed: int
+) -> None:
     """Against a naive version of itself."""
     _, _, found = case
     edges = [edge for interval in found for edge in interval]
@@ -49,7 +53,9 @@ def test_it_is_what_a_count_at_every_edge_says(case: tuple[float, int, list[Inte
 
 
 @given(WIDE, st.floats(0, WIDTH), WIDE)
-def test_of_two_clocks_a_wrong_one_makes_nothing_early(true: float, low: float, other: float) -> None:
+def test_of_two_clocks_a_wrong_one_makes_nothing_early(
+    true: float, low: float, other: float
+) -> None:
     right, wrong = Interval(true - low, true + WIDTH), Interval(other, other + 1e9)
     agreed = agree([right, wrong], majority(2))
     assert agreed is None or agreed.low <= right.high

@@ -20,7 +20,9 @@ class State:
 class Bench:
     def __init__(self, note: Note | None = None, *, second: bool = False) -> None:
         self.wall, self.running, self.state = 5_000_000, 0.0, State()
-        self.time = LogTime(lambda: self.wall, lambda: self.running, lambda: self.state, note, second=second)
+        self.time = LogTime(
+            lambda: self.wall, lambda: self.running, lambda: self.state, note, second=second
+        )
 
 
 def tell(elapsed_ms: int) -> ClockTell:
@@ -54,8 +56,13 @@ def test_what_was_stamped_less_binds_too() -> None:
     assert bench.time.stamp() == 8_000
 
 
-@pytest.mark.parametrize(("offers", "expected"), [([], 1_500), ([3_000], 3_000), ([3_000, 4_000], 3_000), ([5_000, 3_000, 4_000], 4_000)])
-def test_a_note_from_the_disk_is_second_to_those_of_others(offers: list[int], expected: int) -> None:
+@pytest.mark.parametrize(
+    ("offers", "expected"),
+    [([], 1_500), ([3_000], 3_000), ([3_000, 4_000], 3_000), ([5_000, 3_000, 4_000], 4_000)],
+)
+def test_a_note_from_the_disk_is_second_to_those_of_others(
+    offers: list[int], expected: int
+) -> None:
     bench = Bench(Note(1_500, 0), second=True)
     bench.time.lead()
     assert bench.time.searching
@@ -72,8 +79,13 @@ def test_the_state_is_never_ahead_of_a_stamp() -> None:
     assert bench.time.stamp() == State.time_ms + 5
 
 
-@pytest.mark.parametrize(("wall_step", "low", "high"), [(3_600_000, 60_900, 65_100), (-3_600_000, 56_900, 57_100), (0, 59_900, 60_100)])
-def test_below_level_4_the_wall_is_kept_within_what_the_running_clock_says(wall_step: int, low: int, high: int) -> None:
+@pytest.mark.parametrize(
+    ("wall_step", "low", "high"),
+    [(3_600_000, 60_900, 65_100), (-3_600_000, 56_900, 57_100), (0, 59_900, 60_100)],
+)
+def test_below_level_4_the_wall_is_kept_within_what_the_running_clock_says(
+    wall_step: int, low: int, high: int
+) -> None:
     bench = Bench()
     bench.state.level = 3
     bench.time.lead()
@@ -95,15 +107,26 @@ def test_a_mark_is_known_from_its_bytes_and_ends_notes_of_the_disk() -> None:
     def entry(index: int, body: object) -> Entry:
         return Entry(index, 1, EntryKind.DATA, batches.stamp(5, batches.encode(body)))
 
-    mark, jump, tick = entry(7, batches.Jump(9, True)), entry(8, batches.Jump(9, False)), entry(9, batches.Tick())
-    assert [is_mark(e) for e in (mark, jump, tick, Entry(1, 1, EntryKind.NOOP, b""))] == [True, False, False, False]
+    mark, jump, tick = (
+        entry(7, batches.Jump(9, True)),
+        entry(8, batches.Jump(9, False)),
+        entry(9, batches.Tick()),
+    )
+    assert [is_mark(e) for e in (mark, jump, tick, Entry(1, 1, EntryKind.NOOP, b""))] == [
+        True,
+        False,
+        False,
+        False,
+    ]
     assert holds(7, 3, [mark, jump, tick])
     assert not holds(6, 3, [mark, jump, tick])
     assert holds(6, 3, [jump, tick])
     assert not holds(6, 8, [tick])
 
 
-@pytest.mark.parametrize(("rate", "delays"), [(1.0, [0]), (1.1, [0]), (0.9, [0]), (1.0, [0, 3_000, 10, 0, 40, 2_000, 0])])
+@pytest.mark.parametrize(
+    ("rate", "delays"), [(1.0, [0]), (1.1, [0]), (0.9, [0]), (1.0, [0, 3_000, 10, 0, 40, 2_000, 0])]
+)
 def test_a_rate_is_measured_and_no_late_message_changes_it(rate: float, delays: list[int]) -> None:
     meter = RateMeter()
     for second in range(140):
@@ -115,7 +138,12 @@ def test_a_rate_is_measured_and_no_late_message_changes_it(rate: float, delays: 
 def test_a_jump_or_another_leader_begins_the_measuring_anew() -> None:
     meter = RateMeter()
     for second in range(100):
-        meter.heard(1 if second < 50 else 2, 0, second * 1_000 + (7 * 86_400_000 if second >= 50 else 0), second * 1_000)
+        meter.heard(
+            1 if second < 50 else 2,
+            0,
+            second * 1_000 + (7 * 86_400_000 if second >= 50 else 0),
+            second * 1_000,
+        )
         assert meter.rate_ppm == 0
 
 
@@ -135,9 +163,13 @@ def test_the_note_on_the_disk_is_of_one_boot(tmp_path: Path) -> None:
 def test_an_idle_node_does_not_write_what_the_disk_says_already() -> None:
     kept = Note(1_000, 500)
     assert worth_keeping(None, kept, 17)
-    assert not worth_keeping((kept, 17), Note(61_000, 60_500), 17), "a minute later, on the same line"
+    assert not worth_keeping((kept, 17), Note(61_000, 60_500), 17), (
+        "a minute later, on the same line"
+    )
     assert worth_keeping((kept, 17), Note(61_000, 60_500), 18), "a mark may be in between"
-    assert not worth_keeping((kept, 17), Note(61_050, 60_500), 17), "late is allowed, and messages take now more, now less time"
+    assert not worth_keeping((kept, 17), Note(61_050, 60_500), 17), (
+        "late is allowed, and messages take now more, now less time"
+    )
     assert worth_keeping((kept, 17), Note(61_200, 60_500), 17)
     assert worth_keeping((kept, 17), Note(60_990, 60_500), 17), "early is not"
 

@@ -28,7 +28,8 @@ def test_what_an_earlier_leader_stamped_is_no_note_and_ends_the_one_from_before(
 
 
 def test_a_leader_decides_about_time_when_all_of_earlier_terms_is_applied() -> None:
-    """A calendar may be among it, which moves each clock's answer: seed 820121 jumped 1.4 s early by the one before."""
+    """A calendar may be among it, which moves each clock's answer: seed 820121 jumped 1.4 s early
+    by the one before."""
     alone = Alone(voters=3)
     node = alone.replica
     node.raft.campaign()

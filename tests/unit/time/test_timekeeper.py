@@ -1,4 +1,5 @@
-"""What a leader makes of the members' clocks (timekeeper.py): the table in docs/internals/time.md, row by row."""
+"""What a leader makes of the members' clocks (timekeeper.py): the table in docs/internals/time.md,
+row by row."""
 
 from __future__ import annotations
 
@@ -25,7 +26,12 @@ class Leader:
         self.running, self.machine, self.own = 0.0, Machine(), walls[0] or 0
         self.voters = range(len(walls))
         self.walls = walls
-        time = LogTime(lambda: int(UTC + self.running + self.own), lambda: self.running, lambda: self.machine, Note(1_000, 0))
+        time = LogTime(
+            lambda: int(UTC + self.running + self.own),
+            lambda: self.running,
+            lambda: self.machine,
+            Note(1_000, 0),
+        )
         self.keeper = Timekeeper(0, time, lambda: synchronised)
         self.keeper.lead()
         self.pass_time(2_000)
@@ -39,7 +45,11 @@ class Leader:
                     self.told(node, int(UTC + self.running + wall))
 
     def told(self, node: int, wall_ms: int, rate_ppm: int = 0, elapsed_ms: int = -1) -> None:
-        self.keeper.told(node, ClockTell(int((self.running - 10) * 1000), wall_ms, elapsed_ms, rate_ppm, 1), voter=True)
+        self.keeper.told(
+            node,
+            ClockTell(int((self.running - 10) * 1000), wall_ms, elapsed_ms, rate_ppm, 1),
+            voter=True,
+        )
 
     def decides(self) -> Jump | Calendar | None:
         return self.keeper.decide(self.voters, self.machine)
@@ -51,7 +61,8 @@ class Leader:
 @pytest.mark.parametrize(
     "walls",
     [
-        [0, 0, 0], [0, 0, 8 * HOUR], [-HOUR, 0, 0], [0, -UTC, 0], [0, 0, None], [365 * DAY, 100, -100], [0, 0],
+        [0, 0, 0], [0, 0, 8 * HOUR], [-HOUR, 0, 0], [0, -UTC, 0], [0, 0, None], [365 * DAY, 100,
+        -100], [0, 0],
         [0, 0, 0, DAY, -DAY], [DAY, DAY, 0, 0, 0], [0, 0, 0, None, None],
     ],
 )  # fmt: skip
@@ -64,7 +75,15 @@ def test_a_minority_of_wrong_clocks_does_not_matter_after_a_stop(walls: list[int
 
 
 @pytest.mark.parametrize(
-    "walls", [[0, HOUR, None], [HOUR, 0, -HOUR], [0, None, None], [DAY, None, None], [0, 0, None, None, DAY], [0, DAY, 2 * DAY, 0, -DAY]]
+    "walls",
+    [
+        [0, HOUR, None],
+        [HOUR, 0, -HOUR],
+        [0, None, None],
+        [DAY, None, None],
+        [0, 0, None, None, DAY],
+        [0, DAY, 2 * DAY, 0, -DAY],
+    ],
 )
 def test_without_a_majority_of_all_voters_nothing_jumps(walls: list[int | None]) -> None:
     leader = Leader(walls)
@@ -75,7 +94,9 @@ def test_without_a_majority_of_all_voters_nothing_jumps(walls: list[int | None])
 
 @pytest.mark.parametrize("wrong", [8 * HOUR, -HOUR, 365 * DAY, -UTC])
 @pytest.mark.parametrize("own", [True, False])
-def test_of_two_that_disagree_the_smaller_gap_counts_and_more_is_made_up_for_later(wrong: int, own: bool) -> None:
+def test_of_two_that_disagree_the_smaller_gap_counts_and_more_is_made_up_for_later(
+    wrong: int, own: bool
+) -> None:
     leader = Leader([wrong, 0] if own else [0, wrong])
     jump = leader.decides()
     if jump is not None:  # with a clock far behind there is nothing to make up for
@@ -164,12 +185,16 @@ def test_an_answer_from_before_a_start_or_too_old_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("voters", "rates", "off"),
     [
-        (3, [1_100_000, 1_090_000], [1, 2]), (3, [900_000, 920_000], [1, 2]), (3, [1_100_000, 1_000_000], []),
-        (3, [1_100_000, 900_000], []), (2, [1_200_000], []), (5, [1_100_000, 1_000_000, 1_100_000, 1_100_000], [1, 3, 4]),
+        (3, [1_100_000, 1_090_000], [1, 2]), (3, [900_000, 920_000], [1, 2]), (3, [1_100_000,
+        1_000_000], []),
+        (3, [1_100_000, 900_000], []), (2, [1_200_000], []), (5, [1_100_000, 1_000_000, 1_100_000,
+        1_100_000], [1, 3, 4]),
         (5, [1_100_000, 1_100_000, 1_000_000, 1_000_000], []), (3, [0, 1_100_000], []),
     ],
 )  # fmt: skip
-def test_a_leader_whose_clock_runs_off_by_a_majority_hands_over(voters: int, rates: list[int], off: list[int]) -> None:
+def test_a_leader_whose_clock_runs_off_by_a_majority_hands_over(
+    voters: int, rates: list[int], off: list[int]
+) -> None:
     leader = Leader([0] * voters)
     for node, rate in enumerate(rates, 1):
         leader.told(node, UTC, rate_ppm=rate)
@@ -196,8 +221,11 @@ def test_a_follower_tells_its_note_from_before_the_question() -> None:
         (9_000, [9_000, UNKNOWN], False),  # without a note nobody says more
     ],
 )
-def test_who_may_be_late_by_what_was_not_told_marks_a_gap(own: int, offers: list[int | None], marked: bool) -> None:
-    """Else the note that says more is taken up by a later leader, and what was stamped late meanwhile is gone early."""
+def test_who_may_be_late_by_what_was_not_told_marks_a_gap(
+    own: int, offers: list[int | None], marked: bool
+) -> None:
+    """Else the note that says more is taken up by a later leader, and what was stamped late
+    meanwhile is gone early."""
     running, machine = 100.0, Machine()
     machine.gap = False
     time = LogTime(lambda: UTC, lambda: running, lambda: machine, Note(own, running), second=True)
