@@ -1,7 +1,9 @@
-"""How much memory this process may use, and what is made of it. The only place that asks the system.
+"""How much memory this process may use, and what is made of it. The only place that asks the
+system.
 
-The limit of a container is hard: who goes over it is killed, and as all members hold the same state,
-all are. So the parts of the memory come to no more than the limit, all of them full at once (`needs`):
+The limit of a container is hard: who goes over it is killed, and as all members hold the same
+state, all are. So the parts of the memory come to no more than the limit, all of them full at once
+(`needs`):
 
 1. `PROCESS`: the program itself.
 2. What clients can make it hold (`client_bytes`).
@@ -12,10 +14,9 @@ all are. So the parts of the memory come to no more than the limit, all of them 
 The operator refuses settings that come to more (its room.py, which has the same numbers).
 
 What is free is given back to the system, too. The interpreter returns whole arenas by itself; the C
-library keeps what lies between two blocks that are in use, and of a snapshot's pieces that was 20 MiB
-of 130. So large blocks are pages of their own (`settle`), and what lies between is given back in
-pieces (`Returns`).
-"""
+library keeps what lies between two blocks that are in use, and of a snapshot's pieces that was 20
+MiB of 130. So large blocks are pages of their own (`settle`), and what lies between is given back
+in pieces (`Returns`)."""
 
 from __future__ import annotations
 
@@ -26,6 +27,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+from counter_node.counters.weights import with_dump
 
 PROCESS: Final = 64 << 20
 CLIENTS_SHARE: Final = 8
@@ -40,8 +43,8 @@ LEAST: Final = 8 << 20
 SNAPSHOT_ROOM: Final = 24 << 20
 _CGROUPS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 OWN_PAGES_FROM: Final = 512 << 10
-"""A block of so many bytes is no part of the heap: a buffer of a client, a part of a table. By itself
-the C library would raise this to the largest that was ever freed."""
+"""A block of so many bytes is no part of the heap: a buffer of a client, a part of a table. By
+itself the C library would raise this to the largest that was ever freed."""
 TRIM_THRESHOLD: Final = 1 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 RETURN_BYTES: Final = 8 << 20
@@ -79,7 +82,11 @@ def settle() -> None:
     """Before the first thread begins. Another C library than glibc goes its own way."""
     with contextlib.suppress(OSError, AttributeError):
         mallopt = _library().mallopt
-        for name, value in ((_M_MMAP_THRESHOLD, OWN_PAGES_FROM), (_M_TRIM_THRESHOLD, TRIM_THRESHOLD), (_M_ARENA_MAX, 1)):
+        for name, value in (
+            (_M_MMAP_THRESHOLD, OWN_PAGES_FROM),
+            (_M_TRIM_THRESHOLD, TRIM_THRESHOLD),
+            (_M_ARENA_MAX, 1),
+        ):
             mallopt(name, value)
 
 
@@ -90,8 +97,8 @@ def trim() -> None:
 
 
 class Returns:
-    """When free memory is given back: in the loop and little by little, since the allocator is locked
-    meanwhile, so that on a thread it would hold the loop as well, and longer."""
+    """When free memory is given back: in the loop and little by little, since the allocator is
+    locked meanwhile, so that on a thread it would hold the loop as well, and longer."""
 
     def __init__(self, clock: Callable[[], float], trim: Callable[[], None] = trim) -> None:
         self._clock, self._trim = clock, trim
@@ -105,13 +112,15 @@ class Returns:
         self._due_bytes += size
 
     def look(self, size: int, freed: int, *, more: bool) -> None:
-        """Once a tick. `size`: of the state; `freed`: bytes of old tables that were freed so far, about;
-        `more`: there are such still."""
+        """Once a tick. `size`: of the state; `freed`: bytes of old tables that were freed so far,
+        about; `more`: there are such still."""
         self._due_bytes += max(0, self._size - size) + max(0, freed - self._freed)
         quiet = size >= self._size and freed == self._freed and not more
         self._size, self._freed = size, freed
         now_s = self._clock()
-        if now_s < self._not_before_s or self._due_bytes < (LEAST_RETURN_BYTES if quiet else RETURN_BYTES):
+        if now_s < self._not_before_s or self._due_bytes < (
+            LEAST_RETURN_BYTES if quiet else RETURN_BYTES
+        ):
             return
         self._trim()
         self._due_bytes = 0
@@ -121,14 +130,18 @@ class Returns:
 
 
 def client_bytes(setting: int, memory: int) -> int:
-    """What clients may make the process hold: the setting, or for 0 an eighth of its memory (0: not known), at most 256 MiB."""
+    """What clients may make the process hold: the setting, or for 0 an eighth of its memory (0: not
+    known), at most 256 MiB."""
     if setting:
         return setting
-    return max(LEAST_CLIENTS, min(MOST_CLIENTS, memory // CLIENTS_SHARE)) if memory else MOST_CLIENTS
+    return (
+        max(LEAST_CLIENTS, min(MOST_CLIENTS, memory // CLIENTS_SHARE)) if memory else MOST_CLIENTS
+    )
 
 
 def state_bytes(memory: int, clients: int) -> int:
-    """What the state may take (`max_bytes`) of so much memory, beside clients; 0, no limit, where that is not known."""
+    """What the state may take (`max_bytes`) of so much memory, beside clients; 0, no limit, where
+    that is not known."""
     if not memory:
         return 0
     return max(LEAST, (memory - PROCESS - clients - memory // LOG_SHARE) * 2 // 3)
@@ -136,11 +149,12 @@ def state_bytes(memory: int, clients: int) -> int:
 
 def needs(memory: int, clients: int, state: int) -> int:
     """What all parts come to when each is full."""
-    return PROCESS + clients + memory // LOG_SHARE + state + state // 2
+    return PROCESS + clients + memory // LOG_SHARE + with_dump(state)
 
 
 def log_bytes(memory: int) -> int:
-    """After how much log on disk a snapshot is due at the latest, as the log is in memory as well."""
+    """After how much log on disk a snapshot is due at the latest, as the log is in memory as
+    well."""
     return max(LEAST, memory // LOG_SHARE // LOG_EXPANDS) if memory else _ENDLESS
 
 

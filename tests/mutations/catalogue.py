@@ -1,7 +1,8 @@
-"""The breakages. Each is a function that puts something wrong in place of something right, by the `patch` it is given.
+"""The breakages. Each is a function that puts something wrong in place of something right, by the
+`patch` it is given.
 
-`MUTATION=name` in the environment breaks a whole pytest run (tests/mutations/plugin.py); the simulator's are switched on in the process.
-"""
+`MUTATION=name` in the environment breaks a whole pytest run (tests/mutations/plugin.py); the
+simulator's are switched on in the process."""
 
 from __future__ import annotations
 
@@ -81,10 +82,14 @@ class Mutation:
 CATALOGUE: dict[str, Mutation] = {}
 
 
-def mutation(breaks: str, *plans: str, tests: tuple[str, ...] = (), quick: bool = False) -> Callable[[Apply], Apply]:
+def mutation(
+    breaks: str, *plans: str, tests: tuple[str, ...] = (), quick: bool = False
+) -> Callable[[Apply], Apply]:
     def keep(apply: Apply) -> Apply:
         name = apply.__name__.replace("_", "-")
-        CATALOGUE[name] = Mutation(name, breaks, apply, plans or (() if tests else ("everything",)), tests, quick)
+        CATALOGUE[name] = Mutation(
+            name, breaks, apply, plans or (() if tests else ("everything",)), tests, quick
+        )
         return apply
 
     return keep
@@ -102,7 +107,7 @@ def _hard_state(patch: Patch, change: Callable[[Any], Any]) -> None:
     patch(Raft, "take_persist", take_persist)
 
 
-# --- elections --------------------------------------------------------------------------------------------------------------
+# --- elections ------------------------------------------------------------------------------------
 
 
 @mutation("a vote is told but not written", tests=("tests/unit/raft",))
@@ -133,7 +138,9 @@ def vote_for_an_older_log(patch: Patch) -> None:
     patch(
         Raft,
         "_on_vote_request",
-        lambda self, sender, m: original(self, sender, msgspec.structs.replace(m, last_term=1 << 40, last_index=1 << 40)),
+        lambda self, sender, m: original(
+            self, sender, msgspec.structs.replace(m, last_term=1 << 40, last_index=1 << 40)
+        ),
     )
 
 
@@ -166,13 +173,17 @@ def transfer_without_waiting(patch: Patch) -> None:
     patch(Leadership, "transfer", transfer)
 
 
-# --- the log ----------------------------------------------------------------------------------------------------------------
+# --- the log --------------------------------------------------------------------------------------
 
 
 @mutation("of increments that are counted together one is lost", quick=True)
 def counted_together_one_short(patch: Patch) -> None:
     original = ops.EXECUTE[ops.TIMES]
-    patch(ops, "EXECUTE", {**ops.EXECUTE, ops.TIMES: lambda state, op: original(state, [*op[:2], op[2] - 1])})
+    patch(
+        ops,
+        "EXECUTE",
+        {**ops.EXECUTE, ops.TIMES: lambda state, op: original(state, [*op[:2], op[2] - 1])},
+    )
 
 
 @mutation("an entry is acknowledged before it is durable", quick=True)
@@ -181,14 +192,18 @@ def acknowledged_before_durable(patch: Patch) -> None:
 
     def on_append(self: Raft, sender: int, message: Any) -> None:
         original(self, sender, message)
-        early = [(to, m) for to, m in self._after if isinstance(m, AppendResponse) and to != self.id]
+        early = [
+            (to, m) for to, m in self._after if isinstance(m, AppendResponse) and to != self.id
+        ]
         self._after = [pair for pair in self._after if pair not in early]
         self._messages.extend(early)
 
     patch(Raft, "_on_append", on_append)
 
 
-@mutation("the leader counts itself before its entry is durable", "storage", "everything", quick=True)
+@mutation(
+    "the leader counts itself before its entry is durable", "storage", "everything", quick=True
+)
 def leader_counts_what_it_has_not_written(patch: Patch) -> None:
     original = Leadership._append
 
@@ -204,7 +219,10 @@ def commit_not_persisted(patch: Patch) -> None:
     _hard_state(patch, lambda h: msgspec.structs.replace(h, commit=0))
 
 
-@mutation("an entry of an earlier term is committed by counting (thesis 3.6.2)", tests=("tests/unit/raft",))
+@mutation(
+    "an entry of an earlier term is committed by counting (thesis 3.6.2)",
+    tests=("tests/unit/raft",),
+)
 def commit_of_an_old_term_by_counting(patch: Patch) -> None:
     original = Leadership._advance_commit
 
@@ -223,10 +241,19 @@ def commit_of_an_old_term_by_counting(patch: Patch) -> None:
 @mutation("no entry opens a term", tests=("tests/unit/raft",))
 def no_op_left_out(patch: Patch) -> None:
     original = Leadership._append
-    patch(Leadership, "_append", lambda self, kind, data: None if kind is EntryKind.NOOP else original(self, kind, data))
+    patch(
+        Leadership,
+        "_append",
+        lambda self, kind, data: None if kind is EntryKind.NOOP else original(self, kind, data),
+    )
 
 
-@mutation("an append is taken without looking at what comes before it", "zombies", "everything", quick=True)
+@mutation(
+    "an append is taken without looking at what comes before it",
+    "zombies",
+    "everything",
+    quick=True,
+)
 def append_without_the_consistency_check(patch: Patch) -> None:
     patch(RaftLog, "matches", lambda self, index, term: self.offset <= index <= self.last_index)
 
@@ -246,7 +273,10 @@ def truncation_of_committed(patch: Patch) -> None:
     patch(RaftLog, "_truncate", truncate)
 
 
-@mutation("a change of members before the term has committed, and several at once", tests=("tests/unit/raft",))
+@mutation(
+    "a change of members before the term has committed, and several at once",
+    tests=("tests/unit/raft",),
+)
 def membership_change_before_no_op(patch: Patch) -> None:
     original = Leadership.propose_change
 
@@ -257,7 +287,7 @@ def membership_change_before_no_op(patch: Patch) -> None:
     patch(Leadership, "propose_change", propose)
 
 
-# --- reads ------------------------------------------------------------------------------------------------------------------
+# --- reads ----------------------------------------------------------------------------------------
 
 
 @mutation("a read is confirmed without a quorum", "zombies", quick=True)
@@ -298,10 +328,12 @@ def lease_promise_not_kept(patch: Patch) -> None:
     patch(Promise, "binds", lambda self: False)
 
 
-# --- exactly once -----------------------------------------------------------------------------------------------------------
+# --- exactly once ---------------------------------------------------------------------------------
 
 
-@mutation("a batch that arrives twice is executed twice", tests=("tests/unit/counters", "tests/unit/raft"))
+@mutation(
+    "a batch that arrives twice is executed twice", tests=("tests/unit/counters", "tests/unit/raft")
+)
 def batch_executed_twice(patch: Patch) -> None:
     original = Sessions.admit
 
@@ -333,7 +365,12 @@ def batch_numbered_anew(patch: Patch) -> None:
 
     def proposal(self: Gateway, route: Any) -> bytes | None:
         batch = self._in_flight
-        if batch is not None and not batch.answered and batch.route != route and self.session is not None:
+        if (
+            batch is not None
+            and not batch.answered
+            and batch.route != route
+            and self.session is not None
+        ):
             self._in_flight = None
             self.writes.put_back(batch.bundles, batch.ops)
             self._mixed = True
@@ -342,7 +379,7 @@ def batch_numbered_anew(patch: Patch) -> None:
     patch(Gateway, "proposal", proposal)
 
 
-# --- storage ----------------------------------------------------------------------------------------------------------------
+# --- storage --------------------------------------------------------------------------------------
 
 
 @mutation("the log is not synced", "storage", quick=True)
@@ -365,13 +402,18 @@ class _NoSync(Disk):
         pass
 
 
-@mutation("a snapshot's file is not synced before it gets its name", "storage", tests=(), quick=True)
+@mutation(
+    "a snapshot's file is not synced before it gets its name", "storage", tests=(), quick=True
+)
 def snapshot_file_not_synced(patch: Patch) -> None:
     original = snapshots.save
     patch(snapshots, "save", lambda disk, *rest: original(_NoSync(disk), *rest))
 
 
-@mutation("the log is cut before the snapshot that covers it is named in it", tests=("tests/unit/storage",))
+@mutation(
+    "the log is cut before the snapshot that covers it is named in it",
+    tests=("tests/unit/storage",),
+)
 def compaction_before_the_snapshot(patch: Patch) -> None:
     original = Storage.save_snapshot
 
@@ -414,7 +456,12 @@ def damage_passes_for_a_torn_tail(patch: Patch) -> None:
     patch(frames, "_judge", judge)
 
 
-@mutation("the segment in use is filled with zeros, and not the next one", "storage", tests=("tests/unit/storage",), quick=True)
+@mutation(
+    "the segment in use is filled with zeros, and not the next one",
+    "storage",
+    tests=("tests/unit/storage",),
+    quick=True,
+)
 def zeros_in_the_wrong_segment(patch: Patch) -> None:
     patch(Segments, "_fill_slice", lambda self: segments.fill(self._disk, self._fd, 4 << 10, 0))
 
@@ -431,7 +478,7 @@ def failed_sync_is_forgotten(patch: Patch) -> None:
     patch(Storage, "_fail", fail)
 
 
-# --- administration ---------------------------------------------------------------------------------------------------------
+# --- administration -------------------------------------------------------------------------------
 
 
 @mutation("a member is removed without whom no majority lives", "administrator")
@@ -446,7 +493,11 @@ def any_peer_silences(patch: Patch) -> None:
 
 @mutation("an older history is believed", "everything")
 def older_history_silences(patch: Patch) -> None:
-    patch(election, "why_not_believed", lambda raft, mine, removal, theirs: why_not_believed(raft, (), removal, ()))
+    patch(
+        election,
+        "why_not_believed",
+        lambda raft, mine, removal, theirs: why_not_believed(raft, (), removal, ()),
+    )
 
 
 @mutation("a node may go on alone although a majority answers")
@@ -454,17 +505,23 @@ def last_resort_at_any_moment(patch: Patch) -> None:
     patch(nemesis, "why_not_alone", lambda raft, reached: why_not_alone(raft, ()))
 
 
-@mutation("a node may go on alone in an ordinary election", tests=("tests/unit/raft/test_survivor.py",))
+@mutation(
+    "a node may go on alone in an ordinary election", tests=("tests/unit/raft/test_survivor.py",)
+)
 def last_resort_in_an_election(patch: Patch) -> None:
     patch(alone, "ELECTIONS", 0)
 
 
-@mutation("a survivor keeps the history of those it gave up", tests=("tests/unit/raft/test_survivor.py",))
+@mutation(
+    "a survivor keeps the history of those it gave up", tests=("tests/unit/raft/test_survivor.py",)
+)
 def survivor_keeps_its_history(patch: Patch) -> None:
     patch(Machine, "begin_history", lambda self, history: None)
 
 
-@mutation("the cache's fence forgets which history wrote", tests=("tests/integration/test_cache.py",))
+@mutation(
+    "the cache's fence forgets which history wrote", tests=("tests/integration/test_cache.py",)
+)
 def fence_without_history(patch: Patch) -> None:
     patch(
         cache_replica,
@@ -473,7 +530,7 @@ def fence_without_history(patch: Patch) -> None:
     )
 
 
-# --- cache and driver -------------------------------------------------------------------------------------------------------
+# --- cache and driver -----------------------------------------------------------------------------
 
 
 @mutation("a node whose disk failed asks for votes again and again", tests=("tests/unit/raft",))
@@ -486,7 +543,9 @@ def candidate_outruns_its_disk(patch: Patch) -> None:
     patch(Raft, "_vote_on_its_way", property(lambda self: False))
 
 
-@mutation("a refused vote does not tell what is committed", tests=("tests/unit/raft/test_scripts.py",))
+@mutation(
+    "a refused vote does not tell what is committed", tests=("tests/unit/raft/test_scripts.py",)
+)
 def refusal_tells_nothing(patch: Patch) -> None:
     patch(Raft, "_refusal", lambda self, *, pre: VoteResponse(self.term, pre, False))
 
@@ -496,12 +555,19 @@ def applying_put_off_for_ever(patch: Patch) -> None:
     patch(replica, "MOST_PUT_OFF", 1 << 60)
 
 
-@mutation("a leader appends a batch that is in its log already", "everything", tests=("tests/unit/test_tail.py",))
+@mutation(
+    "a leader appends a batch that is in its log already",
+    "everything",
+    tests=("tests/unit/test_tail.py",),
+)
 def copies_are_appended(patch: Patch) -> None:
     patch(Tail, "index_of", lambda self, raft, body, executed: None)
 
 
-@mutation("a batch that was executed, and whose entry is applied, is taken for one that is on its way", tests=("tests/unit/test_tail.py",))
+@mutation(
+    "a batch that was executed, and whose entry is applied, is taken for one that is on its way",
+    tests=("tests/unit/test_tail.py",),
+)
 def lost_batches_are_dropped(patch: Patch) -> None:
     original = Tail.index_of
 
@@ -511,7 +577,11 @@ def lost_batches_are_dropped(patch: Patch) -> None:
     patch(Tail, "index_of", index_of)
 
 
-@mutation("a bundle is never parted, whatever it holds", "everything", tests=("tests/unit/test_gateway.py",))
+@mutation(
+    "a bundle is never parted, whatever it holds",
+    "everything",
+    tests=("tests/unit/test_gateway.py",),
+)
 def bundles_are_not_parted(patch: Patch) -> None:
     original = Gateway.__init__
 
@@ -532,7 +602,11 @@ def any_entry_is_appended(patch: Patch) -> None:
     patch(Leadership, "propose", propose)
 
 
-@mutation("a received snapshot is used before its file is saved", "snapshots", tests=("tests/unit/raft/test_full_disk.py",))
+@mutation(
+    "a received snapshot is used before its file is saved",
+    "snapshots",
+    tests=("tests/unit/raft/test_full_disk.py",),
+)
 def snapshot_adopted_before_it_is_saved(patch: Patch) -> None:
     original = Raft._on_snapshot
 
@@ -544,7 +618,11 @@ def snapshot_adopted_before_it_is_saved(patch: Patch) -> None:
     patch(Raft, "_on_snapshot", on_snapshot)
 
 
-@mutation("the log is dropped as far as memory has dropped it, not as far as the snapshot in force reaches", "snapshots")
+@mutation(
+    "the log is dropped as far as memory has dropped it, not as far as the snapshot in force "
+    "reaches",
+    "snapshots",
+)
 def compaction_runs_ahead(patch: Patch) -> None:
     original = Replica.persisted
 
@@ -555,7 +633,10 @@ def compaction_runs_ahead(patch: Patch) -> None:
     patch(Replica, "persisted", persisted)
 
 
-@mutation("a note of log time stays on the disk though log time fell behind it", tests=("tests/unit/time/test_log_time.py",))
+@mutation(
+    "a note of log time stays on the disk though log time fell behind it",
+    tests=("tests/unit/time/test_log_time.py",),
+)
 def an_early_note_is_kept(patch: Patch) -> None:
     patch(log_time, "EARLY_MS", float("inf"))
 
@@ -571,27 +652,37 @@ def full_disk_takes_all(patch: Patch) -> None:
     patch(Replica, "_fits", lambda self, size, relieves=None: True)
 
 
-@mutation("a full disk takes every command for one that makes the state smaller", tests=("tests/unit/raft/test_full_disk.py",))
+@mutation(
+    "a full disk takes every command for one that makes the state smaller",
+    tests=("tests/unit/raft/test_full_disk.py",),
+)
 def everything_is_relief(patch: Patch) -> None:
     patch(replica, "shrinks", lambda op, now_ms, utc_ms: True)
     patch(replica, "entries_shrink", lambda entries, now_ms, utc_ms: True)
 
 
-# --- operator ---------------------------------------------------------------------------------------------------------------
+# --- operator -------------------------------------------------------------------------------------
 
 
-@mutation("another authority is trusted alone at once", tests=("tests/unit/security/test_material.py",))
+@mutation(
+    "another authority is trusted alone at once", tests=("tests/unit/security/test_material.py",)
+)
 def authority_without_overlap(patch: Patch) -> None:
     patch(Authority, "bundle", property(lambda self: (self.next or self.signing).certificate))
 
 
-@mutation("a Secret of certificates is used as it is", tests=("tests/unit/security/test_fitness.py",))
+@mutation(
+    "a Secret of certificates is used as it is", tests=("tests/unit/security/test_fitness.py",)
+)
 def unfit_certificates_are_used(patch: Patch) -> None:
     patch(fitness, "_names", lambda *_: [])
     patch(fitness, "_usages", lambda *_: [])
 
 
-@mutation("a new password is given out before the nodes know it", tests=("tests/unit/operator/test_reconcile.py",))
+@mutation(
+    "a new password is given out before the nodes know it",
+    tests=("tests/unit/operator/test_reconcile.py",),
+)
 def password_given_out_early(patch: Patch) -> None:
     patch(keeper, "users_known", lambda *_: True)
 
@@ -599,10 +690,14 @@ def password_given_out_early(patch: Patch) -> None:
 @mutation("rules of users are not judged", tests=("tests/unit/security/test_users.py",))
 def rules_not_judged(patch: Patch) -> None:
     patch(users, "fault_of", lambda *_: "")
-# --- the operator -----------------------------------------------------------------------------------------------------------
 
 
-@mutation("what the scheduler says makes a member lost", tests=("tests/unit/operator/test_plan_world.py",))
+# --- the operator ---------------------------------------------------------------------------------
+
+
+@mutation(
+    "what the scheduler says makes a member lost", tests=("tests/unit/operator/test_plan_world.py",)
+)
 def loss_by_the_schedulers_word(patch: Patch) -> None:
     def loss(self: Machines, pod: Any, claim: Any, volume: Any) -> Loss:
         placed = all(c["type"] != "PodScheduled" for c in pod["status"]["conditions"])
@@ -621,25 +716,34 @@ def retained_volume_deleted(patch: Patch) -> None:
     patch(healing, "_withheld", lambda cluster, seen, pod: None)
 
 
-@mutation("any number of members is given up at once", tests=("tests/unit/operator/test_machines.py",))
+@mutation(
+    "any number of members is given up at once", tests=("tests/unit/operator/test_machines.py",)
+)
 def healing_without_a_budget(patch: Patch) -> None:
     patch(Budget, "refusal", lambda self, key, domain, silent: "")
 
 
-@mutation("after an outage the time that a machine is given does not begin anew", tests=("tests/unit/operator/test_machines.py",))
+@mutation(
+    "after an outage the time that a machine is given does not begin anew",
+    tests=("tests/unit/operator/test_machines.py",),
+)
 def no_calm_after_an_outage(patch: Patch) -> None:
     patch(Machines, "_calm_since", lambda self, domain: None)
 
 
-@mutation("what the API server refuses ends the pass", tests=("tests/unit/operator/test_refusals.py",))
+@mutation(
+    "what the API server refuses ends the pass", tests=("tests/unit/operator/test_refusals.py",)
+)
 def refusal_ends_the_pass(patch: Patch) -> None:
-    def note(self: Children, key: Any, wish: str, what: str, error: BaseException, kept: Any) -> None:
+    def note(
+        self: Children, key: Any, wish: str, what: str, error: BaseException, kept: Any
+    ) -> None:
         raise error
 
     patch(Children, "_note", note)
 
 
-# --- log time ---------------------------------------------------------------------------------------------------------------
+# --- log time -------------------------------------------------------------------------------------
 
 TIME_TESTS = ("tests/unit/time", "tests/simulation/test_clocks.py")
 
@@ -702,7 +806,11 @@ def upper_end(patch: Patch) -> None:
 @mutation("a majority of the answers is enough", tests=TIME_TESTS)
 def majority_of_answers(patch: Patch) -> None:
     original = agreed_time.agree
-    patch(timekeeper, "agree", lambda intervals, needed: original(intervals, max(1, agreed_time.majority(len(intervals)))))
+    patch(
+        timekeeper,
+        "agree",
+        lambda intervals, needed: original(intervals, max(1, agreed_time.majority(len(intervals)))),
+    )
 
 
 @mutation("an answer counts from who lacks what the leader has in its log", tests=TIME_TESTS)
@@ -730,9 +838,21 @@ def jump_ages_the_new(patch: Patch) -> None:
 @mutation("a jump makes sessions and producers forgotten", tests=TIME_TESTS)
 def jump_forgets(patch: Patch) -> None:
     patch(State, "running_ms", property(lambda self: self.time_ms))
-@mutation("an image that the spec named is used for ever", tests=("tests/unit/operator/test_plan_world.py",))
+
+
+@mutation(
+    "an image that the spec named is used for ever",
+    tests=("tests/unit/operator/test_plan_world.py",),
+)
 def named_image_remembered(patch: Patch) -> None:
-    patch(model, "_chosen", lambda status, spec, image, cache: (status.get("image") or image, status.get("cacheImage") or cache))
+    patch(
+        model,
+        "_chosen",
+        lambda status, spec, image, cache: (
+            status.get("image") or image,
+            status.get("cacheImage") or cache,
+        ),
+    )
 
 
 @mutation("what is due can still be read", tests=("tests/unit/counters",))
@@ -745,12 +865,17 @@ def due_is_written(patch: Patch) -> None:
     patch(State, "fetch", lambda self, key: self.values.get(key))
 
 
-@mutation("a leader that is cut off keeps the clients of its cluster port", tests=("tests/unit/test_cluster_view.py",))
+@mutation(
+    "a leader that is cut off keeps the clients of its cluster port",
+    tests=("tests/unit/test_cluster_view.py",),
+)
 def keeps_cluster_clients(patch: Patch) -> None:
     patch(cluster_view.View, "elsewhere", lambda self: None)
 
 
-@mutation("older members' clusters remove what is due in slices, too", tests=("tests/unit/counters",))
+@mutation(
+    "older members' clusters remove what is due in slices, too", tests=("tests/unit/counters",)
+)
 def slices_below_their_level(patch: Patch) -> None:
     patch(machine, "SLICES_LEVEL", 1)
 
@@ -767,7 +892,10 @@ def bytes_are_kept(patch: Patch) -> None:
     patch(State, "_drop", drop)
 
 
-@mutation("a snapshot forgets the counters that went while it was made", tests=("tests/unit/counters/test_dump.py",))
+@mutation(
+    "a snapshot forgets the counters that went while it was made",
+    tests=("tests/unit/counters/test_dump.py",),
+)
 def dump_without_the_gone(patch: Patch) -> None:
     patch(Notes, "left", lambda self, key: None)
 
@@ -777,12 +905,19 @@ def order_of_the_past(patch: Patch) -> None:
     patch(keyspace, "in_order", list)
 
 
-@mutation("a long command is overtaken by what comes behind it", tests=("tests/unit/test_fast_lane.py",))
+@mutation(
+    "a long command is overtaken by what comes behind it", tests=("tests/unit/test_fast_lane.py",)
+)
 def long_command_is_overtaken(patch: Patch) -> None:
-    patch(ClientConnection, "_unbegun", property(lambda self: bool(self._commands or self._backlog)))
+    patch(
+        ClientConnection, "_unbegun", property(lambda self: bool(self._commands or self._backlog))
+    )
 
 
-@mutation("what is behind an answer in pieces is answered in the middle of it", tests=("tests/unit/test_fast_lane.py",))
+@mutation(
+    "what is behind an answer in pieces is answered in the middle of it",
+    tests=("tests/unit/test_fast_lane.py",),
+)
 def answer_is_let_go(patch: Patch) -> None:
     original = ClientConnection.let_go
 
@@ -793,10 +928,25 @@ def answer_is_let_go(patch: Patch) -> None:
     patch(ClientConnection, "let_go", let_go)
 
 
-@mutation("a transaction that waits for its outcome counts for nobody", tests=("tests/unit/resp/test_slow.py",))
+@mutation(
+    "a transaction that waits for its outcome counts for nobody",
+    tests=("tests/unit/resp/test_slow.py",),
+)
 def transaction_for_nothing(patch: Patch) -> None:
     original = Write.__init__
     patch(Write, "__init__", lambda self, op, held=0: original(self, op))
+
+
+@mutation(
+    "long names fill the room that is set apart for a snapshot",
+    tests=("tests/unit/counters/test_weights.py",),
+)
+def snapshots_unweighed(patch: Patch) -> None:
+    patch(
+        State,
+        "_overweight",
+        lambda self, more: self.size_bytes + self.beside + more > self.max_bytes,
+    )
 
 
 @mutation("so many short names as fit are one batch", tests=("tests/unit/test_gateway.py",))
@@ -804,20 +954,35 @@ def heavy_batch(patch: Patch) -> None:
     patch(gateway, "not_too_heavy", len)
 
 
-@mutation("log time uses up the room for deletions on a full disk", tests=("tests/unit/raft/test_full_disk.py",))
+@mutation(
+    "log time uses up the room for deletions on a full disk",
+    tests=("tests/unit/raft/test_full_disk.py",),
+)
 def ticks_on_a_full_disk(patch: Patch) -> None:
     patch(Replica, "_propose_tick", lambda self: self._propose(batches.encode_tick()))
 
 
-@mutation("settings that come to more than the memory are let through", tests=("tests/unit/operator/test_room.py",))
+@mutation(
+    "settings that come to more than the memory are let through",
+    tests=("tests/unit/operator/test_room.py",),
+)
 def more_than_the_memory(patch: Patch) -> None:
     patch(room, "too_much", lambda resources, client_mib, state_mib: "")
 
 
 @mutation("a producer answers every user", tests=("tests/unit/counters",))
 def producers_of_everybody(patch: Patch) -> None:
-    patch(Producers, "place_of", lambda self, user, name, sequence, time_ms: self.place(name, sequence, time_ms))
-@mutation("a recovery of long ago is done again when it is not remembered", tests=("tests/unit/operator/test_plan_world.py",))
+    patch(
+        Producers,
+        "place_of",
+        lambda self, user, name, sequence, time_ms: self.place(name, sequence, time_ms),
+    )
+
+
+@mutation(
+    "a recovery of long ago is done again when it is not remembered",
+    tests=("tests/unit/operator/test_plan_world.py",),
+)
 def recovery_without_looking(patch: Patch) -> None:
     patch(healing, "_not_seen", lambda seen, answering: "")
 
@@ -827,28 +992,40 @@ def any_suite(patch: Patch) -> None:
     patch(tls, "SUITES_OF_1_2", "DEFAULT")
 
 
-@mutation("what the administrator does not allow is applied", tests=("tests/unit/operator/test_restrictions.py",))
+@mutation(
+    "what the administrator does not allow is applied",
+    tests=("tests/unit/operator/test_restrictions.py",),
+)
 def nothing_is_outside(patch: Patch) -> None:
     patch(restrictions, "outside", lambda cluster, allowed: [])
 
 
-@mutation("an allowed image is a bare beginning", tests=("tests/unit/operator/test_restrictions.py",))
+@mutation(
+    "an allowed image is a bare beginning", tests=("tests/unit/operator/test_restrictions.py",)
+)
 def images_by_prefix(patch: Patch) -> None:
     patch(restrictions, "begins", lambda image, word: image.startswith(word))
 
 
-@mutation("a size that is not applied costs members", tests=("tests/unit/operator/test_restrictions.py",))
+@mutation(
+    "a size that is not applied costs members", tests=("tests/unit/operator/test_restrictions.py",)
+)
 def refused_size_is_planned(patch: Patch) -> None:
     patch(restrictions, "as_it_runs", lambda cluster, seen, old, withheld: cluster)
 
 
-@mutation("a file of users without `default` gives everybody everything", tests=("tests/unit/security/test_users_file.py",))
+@mutation(
+    "a file of users without `default` gives everybody everything",
+    tests=("tests/unit/security/test_users_file.py",),
+)
 def open_without_a_rule(patch: Patch) -> None:
     right = Acl.__init__
     patch(Acl, "__init__", lambda self, text, catalogue: right(self, text or None, catalogue))
 
 
-@mutation("many addresses make the throttle forget one", tests=("tests/unit/security/test_throttle.py",))
+@mutation(
+    "many addresses make the throttle forget one", tests=("tests/unit/security/test_throttle.py",)
+)
 def throttle_forgets(patch: Patch) -> None:
     patch(Throttle, "_cell", lambda self, what: 0 if what.startswith("u") else 1)
 
@@ -863,7 +1040,11 @@ def patience_for_each(patch: Patch) -> None:
     patch(Gateway, "lost", property(lambda self: False))
 
 
-@mutation("a user makes more than its limit allows", "everything", tests=("tests/unit/counters/test_accounts.py",))
+@mutation(
+    "a user makes more than its limit allows",
+    "everything",
+    tests=("tests/unit/counters/test_accounts.py",),
+)
 def limits_of_users_not_asked(patch: Patch) -> None:
     patch(Account, "passes", lambda self, keys, size_bytes: "")
 
@@ -884,12 +1065,17 @@ def owners_not_restored(patch: Patch) -> None:
     patch(State, "take_owners", lambda self, piece: None)
 
 
-@mutation("what is deleted stays on its owner's account", tests=("tests/unit/counters/test_accounts.py",))
+@mutation(
+    "what is deleted stays on its owner's account", tests=("tests/unit/counters/test_accounts.py",)
+)
 def owners_pay_for_ever(patch: Patch) -> None:
     patch(State, "_disown", lambda self, key: None)
 
 
-@mutation("a user's commands below the level are in the log with their user", tests=("tests/unit/counters/test_accounts.py",))
+@mutation(
+    "a user's commands below the level are in the log with their user",
+    tests=("tests/unit/counters/test_accounts.py",),
+)
 def users_below_their_level(patch: Patch) -> None:
     patch(levels, "USERS_LEVEL", 1)
 
@@ -899,12 +1085,18 @@ def nobody_is_too_fast(patch: Patch) -> None:
     patch(Pace, "refusal", lambda self, user: None)
 
 
-@mutation("a listing tells what is beyond a user's patterns", tests=("tests/unit/counters/test_within.py",))
+@mutation(
+    "a listing tells what is beyond a user's patterns",
+    tests=("tests/unit/counters/test_within.py",),
+)
 def foreign_names_told(patch: Patch) -> None:
     patch(within, "match_of", lambda patterns: lambda name: True)
 
 
-@mutation("a login in a transaction makes another pay for it", tests=("tests/unit/security/test_limits.py",))
+@mutation(
+    "a login in a transaction makes another pay for it",
+    tests=("tests/unit/security/test_limits.py",),
+)
 def another_pays(patch: Patch) -> None:
     original = Session._admitted
 
@@ -923,17 +1115,25 @@ def writers_read(patch: Patch) -> None:
     patch(Command, "tells", lambda self, words: self.only_reads)
 
 
-@mutation("whoever watches first loses its watch to who watches most", tests=("tests/unit/counters/test_watches.py",))
+@mutation(
+    "whoever watches first loses its watch to who watches most",
+    tests=("tests/unit/counters/test_watches.py",),
+)
 def the_oldest_watch_of_all_goes(patch: Patch) -> None:
     patch(Watches, "_shorten", lambda self, user, what: self.end(next(iter(self._table))))
 
 
-@mutation("what TLS holds for a lost connection waits for the collector", tests=("tests/unit/test_fast_lane.py",))
+@mutation(
+    "what TLS holds for a lost connection waits for the collector",
+    tests=("tests/unit/test_fast_lane.py",),
+)
 def lost_connections_hold_on(patch: Patch) -> None:
     patch(ClientConnection, "_let_go_of_buffers", lambda self: None)
 
 
-@mutation("SCAN's cursor is the place of a foreign counter", tests=("tests/unit/counters/test_within.py",))
+@mutation(
+    "SCAN's cursor is the place of a foreign counter", tests=("tests/unit/counters/test_within.py",)
+)
 def foreign_places_told(patch: Patch) -> None:
     def scan(self: Search, state: State, cursor: int, count: int, pattern: bytes | None) -> Any:
         following, names = state.index.page(cursor, count)

@@ -1,9 +1,9 @@
 """The state machine as Raft sees it: apply an entry, read, dump, restore.
 
-An entry is applied whole, but not always at once: what would hold the caller's loop for long is done in slices (`begin`, then `go_on` until there is
-an outcome), and in between nothing is read, dumped or applied. Where a slice ends is nobody's business but this process's: the state after the entry
-is the same.
-"""
+An entry is applied whole, but not always at once: what would hold the caller's loop for long is
+done in slices (`begin`, then `go_on` until there is an outcome), and in between nothing is read,
+dumped or applied. Where a slice ends is nobody's business but this process's: the state after the
+entry is the same."""
 
 from __future__ import annotations
 
@@ -38,7 +38,15 @@ from counter_node.counters.dump import FORMAT, Dump
 from counter_node.counters.errors import SnapshotFormatError, UnknownOperationError
 from counter_node.counters.execution import Execution, Reading, Work
 from counter_node.counters.history import FORMED, UPGRADED, History, Lineage, begun
-from counter_node.counters.levels import BYTES_LEVEL, HISTORY_LEVEL, LEVEL, LIMITS_LEVEL, SLICES_LEVEL, TIME_LEVEL, USERS_LEVEL
+from counter_node.counters.levels import (
+    BYTES_LEVEL,
+    HISTORY_LEVEL,
+    LEVEL,
+    LIMITS_LEVEL,
+    SLICES_LEVEL,
+    TIME_LEVEL,
+    USERS_LEVEL,
+)
 from counter_node.counters.producers import MOST, Producers
 from counter_node.counters.restore import Restore
 from counter_node.counters.sessions import Sessions
@@ -52,8 +60,6 @@ EVICTED: int = 1_000
 
 MOVING_WORK = 2_500
 """Of one slice of a jump."""
-_KEY_HEAD = 12
-"""Of a name and a number in a snapshot."""
 
 Substitute = Callable[[int, int], list[Op] | None]
 """(session, number) → the full list of commands, reads included, if the batch is one's own."""
@@ -82,7 +88,9 @@ class Machine:
         self._execution = Execution(self._state, self._producers)
         self.knows = knows
         self.level = knows
-        self.lineage: Lineage = (History(history, 1, FORMED),) if history and knows >= HISTORY_LEVEL else ()
+        self.lineage: Lineage = (
+            (History(history, 1, FORMED),) if history and knows >= HISTORY_LEVEL else ()
+        )
         self._work: Work | None = None
         self._moving: Iterator[None] | None = None  # a jump of log time
         self.spent = 0
@@ -122,13 +130,17 @@ class Machine:
         return self._state.size_bytes + self._beside()
 
     def _beside(self) -> int:
-        return self._producers.size_bytes + self._state.watches.size_bytes + weights.SESSION * len(self._sessions)
+        return (
+            self._producers.size_bytes
+            + self._state.watches.size_bytes
+            + weights.SESSION * len(self._sessions)
+        )
 
     @property
     def producer_count(self) -> int:
         return len(self._producers)
 
-    # --- the log ------------------------------------------------------------------------------------------------------------
+    # --- the log ----------------------------------------------------------------------------------
 
     def apply(self, index: int, payload: bytes, substitute: Substitute) -> Outcome:
         """The whole entry now, in however many slices."""
@@ -138,8 +150,8 @@ class Machine:
         return outcome
 
     def begin(self, index: int, payload: bytes, substitute: Substitute) -> Outcome | None:
-        """Entries in their order, each once. None: `go_on` is to be called until it is done. `substitute` is asked only for a batch that is going to
-        be executed.
+        """Entries in their order, each once. None: `go_on` is to be called until it is done.
+        `substitute` is asked only for a batch that is going to be executed.
 
         Raises UnknownOperationError; the state is of no use afterwards, the log is.
         """
@@ -158,7 +170,10 @@ class Machine:
         try:
             body = decode(memoryview(payload)[TIME_BYTES:])
         except msgspec.ValidationError as error:
-            raise UnknownOperationError(f"entry {index} is of a kind that this version does not know ({error}); upgrade this node") from None
+            raise UnknownOperationError(
+                f"entry {index} is of a kind that this version does not know ({error}); upgrade "
+                f"this node"
+            ) from None
         if type(body) is Batch:
             kind = sessions.admit(body.session, body.number, now)
             if kind is not OutcomeKind.EXECUTED:
@@ -208,7 +223,10 @@ class Machine:
         """What the leader put in for all."""
         if type(body) is Level:
             if body.level > self.knows:
-                raise UnknownOperationError(f"the cluster is at level {body.level} and this version knows {self.knows}; upgrade this node")
+                raise UnknownOperationError(
+                    f"the cluster is at level {body.level} and this version knows {self.knows}; "
+                    f"upgrade this node"
+                )
             self.level = max(self.level, body.level)
         elif type(body) is Limits:
             self._execution.allow(LIMITS_LEVEL, "the entry of limits")
@@ -242,7 +260,7 @@ class Machine:
         assert not self.unfinished, "not in the middle of an entry"
         return Reading(self._execution, ops)
 
-    # --- questions ----------------------------------------------------------------------------------------------------------
+    # --- questions --------------------------------------------------------------------------------
 
     @property
     def values(self) -> Table[int]:
@@ -313,10 +331,15 @@ class Machine:
 
     def containers(self) -> int:
         """How many objects of the state the interpreter's collector of garbage looks at."""
-        return len(self._state.index.buckets) + len(self._state.schedule.buckets) + 2 * len(self._producers)
+        return (
+            len(self._state.index.buckets)
+            + len(self._state.schedule.buckets)
+            + 2 * len(self._producers)
+        )
 
     def abandon(self) -> None:
-        """Another is going to take its place: what it holds is given back in slices, while the other is made."""
+        """Another is going to take its place: what it holds is given back in slices, while the
+        other is made."""
         self._work = self._moving = None
         self._state.dirty = None if self._state.dirty is None else set()
         self._state.clear()
@@ -363,7 +386,7 @@ class Machine:
             "watches": len(state.watches),
         }
 
-    # --- snapshots ----------------------------------------------------------------------------------------------------------
+    # --- snapshots --------------------------------------------------------------------------------
 
     def snapshot(self) -> bytes:
         """The whole state at once; for tests, and for a new cluster."""
@@ -372,18 +395,29 @@ class Machine:
         _, names = state.index.run(0, len(state.values))
         values = {name: state.values[name] for name in names}
         deadlines = {name: state.deadlines[name] for name in names if name in state.deadlines}
-        since_gap = None if state.since_gap is None else [name for name in names if name in state.since_gap]
+        since_gap = (
+            None if state.since_gap is None else [name for name in names if name in state.since_gap]
+        )
         before_gap, after_gap = self._rest()
-        owners = {name: state.accounts.owners[name] for name in names if name in state.accounts.owners}
+        owners = {
+            name: state.accounts.owners[name] for name in names if name in state.accounts.owners
+        }
         rest = [*before_gap, since_gap, *after_gap, owners]
-        return msgspec.msgpack.encode([FORMAT, state.time_ms, values, deadlines, self._sessions.dump(), self._producers.dump(), *rest])
+        return msgspec.msgpack.encode(
+            [
+                FORMAT,
+                state.time_ms,
+                values,
+                deadlines,
+                self._sessions.dump(),
+                self._producers.dump(),
+                *rest,
+            ]
+        )
 
     def snapshot_bytes(self) -> int:
         """How many bytes `dump` makes, at most."""
-        state = self._state
-        names = state.size_bytes - weights.KEY * len(state.values) - weights.DEADLINE * len(state.deadlines)
-        keys = names + _KEY_HEAD * len(state.values) + len(state.deadlines) * (_KEY_HEAD + names // max(1, len(state.values)))
-        return keys + self._beside()
+        return self._state.dump_bytes() + self._beside()
 
     def dump(self) -> Dump:
         """The same bytes, piece by piece; meanwhile entries may be applied. One at a time."""
@@ -391,9 +425,9 @@ class Machine:
         return Dump(self._state, self._sessions, self._producers, *self._rest())
 
     def _rest(self) -> tuple[list[Any], list[Any]]:
-        """What a snapshot holds after the tables of counters, sessions and producers, but for the names
-        of the gap between the two, and for the owners, which come after it. New fields come last of
-        all, and have a default in restore.py."""
+        """What a snapshot holds after the tables of counters, sessions and producers, but for the
+        names of the gap between the two, and for the owners, which come after it. New fields come
+        last of all, and have a default in restore.py."""
         state = self._state
         limits = state.max_keys, state.watches.dump(), self.level, self._producers.most
         calendar = (state.offset_ms, state.agreed, state.jumps, state.jumped_ms, state.marks)
@@ -422,7 +456,9 @@ class Restoring:
 
     def __init__(self, data: bytes, knows: int) -> None:
         self.machine = Machine(knows=knows)
-        self._restore = Restore(data, knows, self.machine._state, self.machine._sessions, self.machine._producers)
+        self._restore = Restore(
+            data, knows, self.machine._state, self.machine._sessions, self.machine._producers
+        )
 
     def step(self) -> bool:
         """True when the machine is whole."""

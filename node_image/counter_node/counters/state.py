@@ -9,11 +9,15 @@ moves with the jump that closes it, so that it keeps what was left.
 anything. Sessions, producers and watches age by it, so that no jump makes them forgotten.
 
 
-1. A key is in `deadlines` only if it is in `values`. `index` holds exactly the keys of `values`, `schedule` exactly the pairs of `deadlines`.
-2. What is due is gone for everybody at once, and is removed in slices: `SLICE` counters with each entry of the log, in the schedule's order, so that
-   the same are left on every replica. While some are left there is a `backlog`: whoever reads asks `get`, whoever writes asks `fetch`, which
-   removes what is due first. Below level 4 (`in_slices` is False) all of it is removed at once, as the versions before do.
-3. `size_bytes` is what the counters take, in the units of weights.py. A key or an expiry more is refused once all together reach `max_bytes`.
+1. A key is in `deadlines` only if it is in `values`. `index` holds exactly the keys of `values`,
+   `schedule` exactly the pairs of `deadlines`.
+2. What is due is gone for everybody at once, and is removed in slices: `SLICE` counters with each
+   entry of the log, in the schedule's order, so that the same are left on every replica. While some
+   are left there is a `backlog`: whoever reads asks `get`, whoever writes asks `fetch`, which
+   removes what is due first. Below level 4 (`in_slices` is False) all of it is removed at once, as
+   the versions before do.
+3. `size_bytes` is what the counters take, in the units of weights.py. A key or an expiry more is
+   refused once all together reach `max_bytes`.
 """
 
 from __future__ import annotations
@@ -35,18 +39,34 @@ MAX: Final = (1 << 63) - 1
 MAX_KEYS: Final = 10_000_000
 """Part of the replicated state (it is in the snapshot), as all nodes must refuse the same key."""
 SLICE: Final = 1_000
-"""Counters that are due and removed with one entry of the log. For ever: a replica that removed another number would differ."""
+"""Counters that are due and removed with one entry of the log. For ever: a replica that removed
+another number would differ."""
 MOST_LOOKED_AT: Final = 20_000
-"""Counters that the KEYS and SCAN of one command, which may be a transaction, look at together. For ever, as replies may be kept in the state."""
+"""Counters that the KEYS and SCAN of one command, which may be a transaction, look at together. For
+ever, as replies may be kept in the state."""
 TOLD_SINGLY: Final = 10_000
-"""Counters of a FLUSH that the cache is told of by name; of more, it is told that everything changed."""
+"""Counters of a FLUSH that the cache is told of by name; of more, it is told that everything
+changed."""
 JUMP_PIECE: Final = 500
 """Deadlines moved in one slice by a jump of log time: some 3 ms."""
 
 
 class State:
     __slots__ = (
-        *("accounts", "actor", "agreed", "all_dirty", "backlog", "beside", "deadlines", "dirty", "in_slices", "index", "jumped_ms"),
+        *(
+            "accounts",
+            "actor",
+            "agreed",
+            "again_bytes",
+            "all_dirty",
+            "backlog",
+            "beside",
+            "deadlines",
+            "dirty",
+            "in_slices",
+            "index",
+            "jumped_ms",
+        ),
         *("jumps", "looked_at", "marks", "max_bytes", "max_keys", "notes", "offset_ms", "schedule"),
         *("since_gap", "size_bytes", "time_ms", "values", "waste", "watches"),
     )
@@ -63,6 +83,7 @@ class State:
         self.max_keys = max_keys
         self.max_bytes = 0  # 0: no limit
         self.size_bytes = 0  # of counters
+        self.again_bytes = 0  # of names with an expiry, and with an owner: a dump repeats them
         self.accounts = Accounts()
         self.actor: Account | None = None  # of whose command is being executed, if it has a limit
         self.beside = 0  # bytes of the other tables, as they were before the entry
@@ -77,10 +98,11 @@ class State:
         self.notes: Notes | None = None  # None: no dump is being made
         self.watches = Watches()
 
-    # --- time ---------------------------------------------------------------------------------------------------------------
+    # --- time -------------------------------------------------------------------------------------
 
     def advance(self, time_ms: int) -> int:
-        """Log time moves on, never back; what is due by then is gone. Returns how many counters were removed."""
+        """Log time moves on, never back; what is due by then is gone. Returns how many counters
+        were removed."""
         self.time_ms = max(time_ms, self.time_ms)
         return self.clear_away()
 
@@ -97,8 +119,8 @@ class State:
         return self.time_ms - self.jumped_ms
 
     def jump(self, time_ms: int, *, gap: bool) -> Generator[None]:
-        """Log time moves on over a time in which the cluster stood still, with a pause after each piece of what moves with it. `gap`: perhaps not
-        over all of that time."""
+        """Log time moves on over a time in which the cluster stood still, with a pause after each
+        piece of what moves with it. `gap`: perhaps not over all of that time."""
         ahead_ms = time_ms - self.time_ms
         if ahead_ms > 0:
             yield from self._move(ahead_ms)
@@ -107,7 +129,9 @@ class State:
             self.advance(time_ms)
         if not gap:
             self._end_gap(None)
-        elif self.since_gap is None or ahead_ms <= 0:  # the mark, perhaps of another stop before the last was made up for
+        elif (
+            self.since_gap is None or ahead_ms <= 0
+        ):  # the mark, perhaps of another stop before the last was made up for
             self.marks += 1
             self.since_gap = Table() if self.since_gap is None else self.since_gap
 
@@ -120,7 +144,8 @@ class State:
                 yield
 
     def _end_gap(self, then: Table[None] | None) -> None:
-        """The names are given back in slices. A dump that has not come to them knows them by its own reference."""
+        """The names are given back in slices. A dump that has not come to them knows them by its
+        own reference."""
         if self.since_gap is not None and self.notes is None:
             self.waste.add(*self.since_gap.parts)
         elif self.since_gap is not None and self.notes is not None:
@@ -131,7 +156,9 @@ class State:
         self.offset_ms = offset_ms
         self.agreed = self.agreed or agreed
 
-    def restore_calendar(self, offset_ms: int, agreed: bool, jumps: int, jumped_ms: int, marks: int) -> None:
+    def restore_calendar(
+        self, offset_ms: int, agreed: bool, jumps: int, jumped_ms: int, marks: int
+    ) -> None:
         self.offset_ms, self.agreed = offset_ms, agreed
         self.jumps, self.jumped_ms, self.marks = jumps, jumped_ms, marks
 
@@ -149,20 +176,23 @@ class State:
 
     def next_deadline(self) -> int | None:
         """Of what is not due yet."""
-        return self.schedule.first_after_ms(self.time_ms) if self.backlog else self.schedule.first_ms()
+        return (
+            self.schedule.first_after_ms(self.time_ms) if self.backlog else self.schedule.first_ms()
+        )
 
     def is_due(self, key: bytes) -> bool:
         deadline_ms = self.deadlines.get(key)
         return deadline_ms is not None and deadline_ms <= self.time_ms
 
-    # --- questions ----------------------------------------------------------------------------------------------------------
+    # --- questions --------------------------------------------------------------------------------
 
     def get(self, key: bytes) -> int | None:
         """The value as clients see it. Changes nothing."""
         return None if self.backlog and self.is_due(key) else self.values.get(key)
 
     def fetch(self, key: bytes) -> int | None:
-        """The same, for an operation of the log: what is due is removed, so that the operation finds nothing of it."""
+        """The same, for an operation of the log: what is due is removed, so that the operation
+        finds nothing of it."""
         if self.backlog and self.is_due(key):
             self.remove(key)
         return self.values.get(key)
@@ -171,7 +201,7 @@ class State:
         """Counters as clients see them."""
         return len(self.values) - (self.schedule.due(self.time_ms) if self.backlog else 0)
 
-    # --- notes for a dump (dump.py) -----------------------------------------------------------------------------------------
+    # --- notes for a dump (dump.py) ---------------------------------------------------------------
 
     def begin_notes(self) -> Notes:
         assert self.notes is None, "one dump at a time"
@@ -184,7 +214,7 @@ class State:
         self.waste.add(*notes.waste)
         notes.waste = []
 
-    # --- changes ------------------------------------------------------------------------------------------------------------
+    # --- changes ----------------------------------------------------------------------------------
 
     @property
     def careful(self) -> bool:
@@ -211,6 +241,7 @@ class State:
             if self.actor is not None:
                 self.accounts.made(self.actor, key)
                 self.size_bytes += weights.OWNER
+                self.again_bytes += len(key)
         self.values[key] = value
         if self.dirty is not None:
             self.dirty.add(key)
@@ -233,8 +264,11 @@ class State:
             self._disown(key)
         if self.deadlines.pop(key, None) is not None:
             self.size_bytes -= weights.DEADLINE
+            self.again_bytes -= len(key)
         if self.since_gap:
-            self.since_gap.pop(key, None)  # a gap may stay open for long, and names must not pile up in it
+            self.since_gap.pop(
+                key, None
+            )  # a gap may stay open for long, and names must not pile up in it
         del self.values[key]
         self.size_bytes -= weights.KEY + len(key)
         self.index.remove(key)
@@ -244,6 +278,7 @@ class State:
     def _disown(self, key: bytes) -> None:
         if self.accounts.gone(key, expiring=key in self.deadlines):
             self.size_bytes -= weights.OWNER
+            self.again_bytes -= len(key)
 
     def expire_at(self, key: bytes, deadline_ms: int) -> None:
         """The key exists. A deadline that has passed removes it at once."""
@@ -255,6 +290,7 @@ class State:
         old_ms = self.deadlines.get(key)
         if old_ms is None:
             self.size_bytes += weights.DEADLINE
+            self.again_bytes += len(key)
             self.accounts.grown(key, weights.DEADLINE)
         else:
             self.schedule.remove(old_ms, key)
@@ -271,13 +307,15 @@ class State:
         del self.deadlines[key]
         self.schedule.remove(deadline_ms, key)
         self.size_bytes -= weights.DEADLINE
+        self.again_bytes -= len(key)
         self.accounts.grown(key, -weights.DEADLINE)
         if self.dirty is not None:
             self.dirty.add(key)
         return True
 
     def clear(self) -> None:
-        """All tables are replaced, and the old ones freed later: ten million counters are gone at once."""
+        """All tables are replaced, and the old ones freed later: ten million counters are gone at
+        once."""
         if self.dirty is not None:
             if len(self.values) <= TOLD_SINGLY:
                 self.dirty.update(self.values)
@@ -294,7 +332,7 @@ class State:
         self.waste.add(self.schedule.buckets)
         self.values, self.deadlines, self.notes = Table(), Table(), None
         self.index, self.schedule = KeyIndex(), Schedule()
-        self.size_bytes, self.backlog = 0, False
+        self.size_bytes, self.again_bytes, self.backlog = 0, 0, False
 
     def shrink(self) -> None:
         """Tables that hold little now are made anew, a part at a time."""
@@ -303,7 +341,7 @@ class State:
             self.deadlines.shrink()
             self.accounts.owners.shrink()
 
-    # --- limits -------------------------------------------------------------------------------------------------------------
+    # --- limits -----------------------------------------------------------------------------------
 
     def full(self, more: int = 1) -> bool:
         """Whether there are too many counters for `more` new ones. What is due makes room first."""
@@ -316,10 +354,29 @@ class State:
         """Whether so many bytes more are too many. What is due makes room first."""
         if not self.max_bytes:
             return False
-        while self.backlog and self.size_bytes + self.beside + more > self.max_bytes:
+        while self.backlog and self._overweight(more):
             if not self.clear_away():
                 break
-        return self.size_bytes + self.beside + more > self.max_bytes
+        return self._overweight(more)
+
+    def _overweight(self, more: int) -> bool:
+        """Over the limit, or with a dump beside it over one and a half of it (weights.py). What
+        `more` adds to the dump is not looked at: one command may go past that by its own bytes."""
+        total = self.size_bytes + self.beside + more
+        dump = self.dump_bytes() + self.beside // 2
+        return total > self.max_bytes or total + dump > weights.with_dump(self.max_bytes)
+
+    def dump_bytes(self) -> int:
+        """What the tables of counters take in a snapshot, at most (without the names of a gap)."""
+        counters, expiring = len(self.values), len(self.deadlines)
+        owned = len(self.accounts.owners)
+        names = (
+            self.size_bytes
+            - weights.KEY * counters
+            - weights.DEADLINE * expiring
+            - weights.OWNER * owned
+        )
+        return names + self.again_bytes + weights.DUMPED * (counters + expiring + owned)
 
     def new_bytes(self, keys: int, names_bytes: int) -> int:
         """What so many new counters take, with names of so many bytes together."""
@@ -330,7 +387,7 @@ class State:
         self.looked_at += count
         return not self.in_slices or self.looked_at <= MOST_LOOKED_AT
 
-    # --- a snapshot (restore.py) --------------------------------------------------------------------------------------------
+    # --- a snapshot (restore.py) ------------------------------------------------------------------
 
     def take_values(self, piece: dict[bytes, int]) -> None:
         self.values.absorb(piece)
@@ -343,11 +400,13 @@ class State:
         for key, deadline_ms in piece.items():
             add(deadline_ms, key)
         self.size_bytes += weights.DEADLINE * len(piece)
+        self.again_bytes += sum(map(len, piece))
 
     def take_owners(self, piece: dict[bytes, int]) -> None:
         """After the counters, their expiries and the accounts."""
         self.accounts.take_owners(piece, self.deadlines)
         self.size_bytes += weights.OWNER * len(piece)
+        self.again_bytes += sum(map(len, piece))
 
     def loaded(self, time_ms: int) -> None:
         self.time_ms = time_ms

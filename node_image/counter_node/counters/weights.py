@@ -2,8 +2,14 @@
 
 What a process really holds differs from one to the next by its allocator and its history, so it
 cannot decide whether a counter is refused: replicas would differ. The state counts what it holds in
-units that follow from its contents alone. The weights are what a node needs for each thing, measured
-(`python -m benchmarks.weights`) where tables have just grown, when that is most, and rounded up.
+units that follow from its contents alone. The weights are what a node needs for each thing,
+measured (`python -m benchmarks.weights`) where tables have just grown, when that is most, and
+rounded up.
+
+A node makes a snapshot beside its state, and one that receives a snapshot makes its state beside
+that. Half as much as the state may take is set apart for it (memory.py). A long name takes as much
+in a snapshot as in the state, so both together have a limit as well, `with_dump`: else the members
+of a cluster of long names ended in their first snapshot.
 
 They are part of level 4: another number would make a replica refuse what others take.
 """
@@ -13,7 +19,8 @@ from __future__ import annotations
 from typing import Final
 
 KEY: Final = 150
-"""A counter beside its name: its places in the table and in the index, the value, the head of the name."""
+"""A counter beside its name: its places in the table and in the index, the value, the head of the
+name."""
 DEADLINE: Final = 190
 """An expiry: its place in the table and in the schedule."""
 OWNER: Final = 70
@@ -26,3 +33,11 @@ WATCH: Final = 400
 WATCHED_KEY: Final = 400
 """A key of a watch, beside its name."""
 SESSION: Final = 200
+DUMPED: Final = 14
+"""In a snapshot: a counter, an expiry or an owner beside the name. At most 5 bytes stand before the
+name, and a number takes 9."""
+
+
+def with_dump(most: int) -> int:
+    """What the state and its dump may take together, where the state alone may take `most`."""
+    return most + most // 2

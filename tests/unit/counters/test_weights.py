@@ -8,10 +8,20 @@ from typing import Any
 import pytest
 from counter_node.counters import batches, levels, weights
 from counter_node.counters import ops as o
-from counter_node.counters.batches import Bytes, Op
+from counter_node.counters.batches import Bytes, Op, UserLimits
 from counter_node.counters.machine import Machine, UnknownOperationError
 from counter_node.counters.replies import Failure
-from counter_node.memory import LEAST, PROCESS, client_bytes, limit_bytes, log_bytes, needs, resident_bytes, state_bytes, survives
+from counter_node.memory import (
+    LEAST,
+    PROCESS,
+    client_bytes,
+    limit_bytes,
+    log_bytes,
+    needs,
+    resident_bytes,
+    state_bytes,
+    survives,
+)
 
 from tests.unit.counters.test_machine import Log, set_
 
@@ -43,7 +53,8 @@ def test_the_bytes_follow_from_the_contents_whatever_happened_before() -> None:
         name = rng.choice(names)
         log.run(rng.choice([
             name, [o.DEL, rng.sample(names, 3)], set_(name, 1, o.EX_IN, rng.randrange(-1, 60)),
-            [o.PERSIST, name], [o.EXPIRE, name, o.EX_IN, rng.randrange(-1, 60), o.ALWAYS], [o.MSET, [name, 1], False],
+            [o.PERSIST, name], [o.EXPIRE, name, o.EX_IN, rng.randrange(-1, 60), o.ALWAYS], [o.MSET,
+            [name, 1], False],
         ]))  # fmt: skip
         log.time_ms += rng.randrange(4)
         if step == 700:
@@ -51,6 +62,7 @@ def test_the_bytes_follow_from_the_contents_whatever_happened_before() -> None:
         assert log.machine.size_bytes == session + counted(log.machine)
     copy = Machine.restore(log.machine.snapshot())
     assert copy.size_bytes == log.machine.size_bytes
+    assert copy.snapshot_bytes() == log.machine.snapshot_bytes()
     log.run(o.idmp_of(b"u", b"p", 1, [o.MULTI, [b"k"]]), [o.WATCH, b"w", [b"k", b"kk"]])
     assert Machine.restore(log.machine.snapshot()).size_bytes == log.machine.size_bytes
     log.run([o.DEL, [b"k"]], [o.UNWATCH, b"w", b"\xc0"], [o.FLUSH])
@@ -92,7 +104,9 @@ def test_past_the_limit_nothing_new_is_taken_and_nothing_is_changed(op: Op) -> N
 def test_what_exists_goes_on_past_the_limit_and_what_is_deleted_makes_room() -> None:
     log = limited(3)
     log.run(b"a", b"b", b"c")
-    assert log.run(b"a", set_(b"b", 7), [o.INCRBY, b"c", -4], [o.EXPIRE, b"a", o.EX_IN, -1, o.ALWAYS]) == [2, "OK", -3, 1]
+    assert log.run(
+        b"a", set_(b"b", 7), [o.INCRBY, b"c", -4], [o.EXPIRE, b"a", o.EX_IN, -1, o.ALWAYS]
+    ) == [2, "OK", -3, 1]
     assert log.run(b"d") == [1]
     assert refused(log.run(b"e")[0])
     assert log.run([o.DEL, [b"d"]], b"e") == [1, 1]
@@ -136,6 +150,33 @@ def test_a_snapshot_is_never_larger_than_was_foreseen() -> None:
     assert len(log.machine.snapshot()) <= log.machine.snapshot_bytes() + 1_000
 
 
+@pytest.mark.parametrize("length", [8, 30, 200, 1_000])
+@pytest.mark.parametrize("expiring", [False, True])
+@pytest.mark.parametrize("owned", [False, True])
+def test_the_state_and_its_snapshot_together_stay_within_what_is_set_apart(
+    length: int, expiring: bool, owned: bool
+) -> None:
+    """Names of 200 bytes took 0.6 of the state's bytes in a snapshot, for which half was there."""
+    most = 400_000
+    log = Log()
+    log.append(batches.encode(Bytes(most)))
+    log.append(batches.encode(UserLimits(((b"app", 1_000_000, None),))))
+    for n in range(3_000):
+        name = b"%d" % n
+        op = set_(name.ljust(length, b"x"), -(1 << 62), *((o.EX_AT, 1 << 60) if expiring else ()))
+        if refused(log.run(o.as_user(b"app", op) if owned else op)[0]):
+            break
+    else:
+        pytest.fail("nothing was refused")
+    machine = log.machine
+    dump = len(machine.snapshot())
+    assert machine.size_bytes <= most
+    one = weights.KEY + weights.OWNER + weights.DEADLINE + 4 * length + 3 * weights.DUMPED
+    assert machine.size_bytes + dump <= weights.with_dump(most) + one
+    foreseen = machine.size_bytes + machine.snapshot_bytes()
+    assert machine.size_bytes + one > most or foreseen + one > weights.with_dump(most)
+
+
 # --- of the process -------------------------------------------------------------------------------
 
 
@@ -150,8 +191,13 @@ def test_the_limit_of_memory_leaves_room_for_the_rest() -> None:
         if mib >= 128:
             assert needs(memory, clients, state) <= memory, "all parts full at once"
             more = 20 << 20
-            assert needs(memory, clients + more, state_bytes(memory, clients + more)) <= memory or state_bytes(memory, clients + more) == LEAST
-        if mib >= 512:  # a snapshot has at most a byte for two of the state (names and numbers alone)
+            assert (
+                needs(memory, clients + more, state_bytes(memory, clients + more)) <= memory
+                or state_bytes(memory, clients + more) == LEAST
+            )
+        if (
+            mib >= 512
+        ):  # a snapshot has at most a byte for two of the state (names and numbers alone)
             assert survives(memory, state // 2, PROCESS + state)
     assert state_bytes(0, 5) == 0
     assert survives(0, 1 << 40, 1 << 40)
