@@ -72,7 +72,7 @@ demo: setup cluster ## shows a cluster that counts through crashes, scaling and 
 
 .PHONY: lint
 lint: setup ## ruff and mypy --strict
-	@.venv/bin/ruff check .
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy node_image operator client kind benchmarks
 
 # A test that is skipped because a program is missing hides what it should show.

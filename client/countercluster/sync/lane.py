@@ -162,7 +162,9 @@ class Lane:
             sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, PAUSE_MOST_S)
 
-    def _attempt(self, batch: list[tuple[Word, ...]], patience: Patience, deadline: float) -> Any:
+    def _attempt(
+        self, batch: list[tuple[Word, ...]], patience: Patience, deadline: float
+    ) -> Any:
         """The last reply of the batch. Raises what attempts.py has, or ReplyLost."""
         settled = False
         try:
