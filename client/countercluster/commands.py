@@ -15,6 +15,8 @@ Key = str | bytes
 T = TypeVar("T")
 
 MOST_IN_BATCH = 5_000
+LONGEST_S = 100 * 366 * 86_400
+"""Of a counter's life: a hundred years."""
 
 
 class Added(NamedTuple):
@@ -203,5 +205,11 @@ def _maybe(value: bytes | None) -> int | None:
 
 
 def _ms(seconds: float) -> int:
-    """At least one: a time that is over at once was not meant."""
+    """At least one. Raises ValueError for a time that is over at once, or never: it was not
+    meant."""
+    if not 0 < seconds <= LONGEST_S:
+        raise ValueError(
+            f"a time of {seconds!r} seconds; more than 0 and at most {LONGEST_S:,} are possible."
+            f" delete() ends a counter at once, and persist() takes its end away"
+        )
     return max(1, math.ceil(seconds * 1000))

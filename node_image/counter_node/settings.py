@@ -1,5 +1,5 @@
 """The one loader of settings: defaults, then `COUNTER_<NAME>` from the environment, then `--<name>`
-from the command line.
+from the command line. A variable that is empty is not set, as for the operator.
 
 Every limit of the node is a field here, with its unit last in the name.
 docs/internals/node-interface.md explains them."""
@@ -22,6 +22,9 @@ from counter_node.counters.state import MAX_KEYS
 from counter_node.raft.membership import MAX_ADDRESS_BYTES, MAX_NAME_BYTES
 
 PREFIX = "COUNTER_"
+SEGMENT_BYTES = 16 << 20
+BESIDE_ENTRY_BYTES = 64 << 10
+"""Of a segment that holds one entry: its header, and what else is in that frame."""
 LARGEST_ENTRY_BYTES = 16 << 20
 """What `max_entry_bytes` may be, and what a leader takes from a node that has another setting."""
 
@@ -52,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     election_ticks: int = 10
     lease_reads: bool = False
     snapshot_bytes: int = 64 << 20
-    segment_bytes: int = 16 << 20
+    segment_bytes: int = 0
     max_keys: int = MAX_KEYS
     max_producers: int = MOST
     max_bytes: int = 0
@@ -113,7 +116,7 @@ HELP = {
     "clocks run equally fast within 10 %",
     "snapshot_bytes": "log bytes after which a snapshot is taken, at most; a small state is "
     "written sooner",
-    "segment_bytes": "size of one file of the log",
+    "segment_bytes": "size of one file of the log; 0: twice max_entry_bytes, at least 16 MiB",
     "max_keys": "counters; the leader's setting is put in force through the log",
     "max_producers": "producers of IDMP remembered at once; the leader's setting is put in force "
     "through the log",
@@ -164,7 +167,7 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     found: dict[str, Any] = {}
     for key, value in environment.items():
         name = key.removeprefix(PREFIX).lower()
-        if key.startswith(PREFIX) and name in known:
+        if key.startswith(PREFIX) and name in known and value:
             found[name] = value
     found.update(given)
     for required in ("cluster_id", "data_dir"):
@@ -186,7 +189,7 @@ _RANGES: dict[str, tuple[int, int, str]] = {
     "heartbeat_ticks": (1, 10_000, ""),
     "election_ticks": (3, 100_000, ""),
     "snapshot_bytes": (1, 1 << 40, ""),
-    "segment_bytes": (1 << 20, 1 << 30, ""),
+    "segment_bytes": (0, 1 << 30, "0 means twice max_entry_bytes"),
     "max_keys": _COUNT,
     "max_producers": _COUNT,
     "max_bytes": _MEMORY,
@@ -255,6 +258,16 @@ def _checked(s: Settings) -> Settings:
             "client_bytes",
             s.client_bytes,
             "at least 1 MiB, and 0 means a part of the container's memory",
+        )
+    if not s.segment_bytes:
+        segment_bytes = max(SEGMENT_BYTES, 2 * s.max_entry_bytes)
+        s = msgspec.structs.replace(s, segment_bytes=segment_bytes)
+    if s.segment_bytes < s.max_entry_bytes + BESIDE_ENTRY_BYTES:
+        _refuse(
+            "segment_bytes",
+            s.segment_bytes,
+            f"at least {BESIDE_ENTRY_BYTES} more than max_entry_bytes ({s.max_entry_bytes}): on a"
+            f" full disk a deletion of that size would fit nowhere",
         )
     if s.log_level.lower() not in LOG_LEVELS:
         _refuse("log_level", s.log_level, f"one of {', '.join(LOG_LEVELS)}")

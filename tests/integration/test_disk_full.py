@@ -46,8 +46,7 @@ class SmallDisks(DevCluster):
         options = (
             "--tick-ms",
             "50",
-            "--segment-bytes",
-            str(1 << 20),
+            *("--segment-bytes", str(1 << 20), "--max-entry-bytes", str(1 << 19)),
             "--snapshot-bytes",
             str(64 << 20),
         )

@@ -11,7 +11,10 @@ import pytest
 from tests.integration.test_faults import count_through, lead
 from tests.support.devcluster import DevCluster
 
-OPTIONS = ("--tick-ms", "50", "--segment-bytes", str(1 << 20), "--snapshot-bytes", str(1 << 16))
+OPTIONS = (
+    *("--tick-ms", "50", "--snapshot-bytes", str(1 << 16)),
+    *("--segment-bytes", str(1 << 20), "--max-entry-bytes", str(1 << 19)),
+)
 
 CRASHES = {
     "before and after the log is written and synced": (

@@ -17,7 +17,6 @@ NUMBERS = [f.name for f in FIELDS if f.type is int]
 TEXTS = [f.name for f in FIELDS if f.type is str]
 ADDRESSES = ("advertise_peer", "advertise_resp", "cache")
 WRONG_NUMBERS = (
-    "",
     "NaN",
     "inf",
     "-1",
@@ -103,6 +102,12 @@ def test_an_address_is_host_and_port(name: str) -> None:
             "COUNTER_CLIENT_BYTES is 5; at least 1 MiB, and 0 means a part of the container's "
             "memory",
         ),
+        (
+            "segment_bytes",
+            str(8 << 20),
+            "COUNTER_SEGMENT_BYTES is 8388608; at least 65536 more than max_entry_bytes (8388608): "
+            "on a full disk a deletion of that size would fit nowhere",
+        ),
         ("admin_port", "6379", "COUNTER_ADMIN_PORT is 6379; COUNTER_RESP_PORT is the same"),
         ("cluster_port", "7000", "COUNTER_CLUSTER_PORT is 7000; COUNTER_PEER_PORT is the same"),
         ("cluster_id", "x" * 513, f"COUNTER_CLUSTER_ID is '{'x' * 79}…; 513 bytes; at most 512"),
@@ -119,6 +124,24 @@ def test_what_is_allowed_is_told(name: str, value: str, words: str) -> None:
     with pytest.raises(SettingsError) as caught:
         loaded(**{name: value})
     assert str(caught.value) == words
+
+
+@pytest.mark.parametrize("name", sorted({f.name for f in FIELDS} - {"cluster_id", "data_dir"}))
+def test_a_variable_that_is_empty_is_not_set(name: str) -> None:
+    """As for the operator; an argument says what it says."""
+    assert loaded(**{name: ""}) == loaded()
+    if name in NUMBERS:
+        with pytest.raises(SettingsError):
+            load([f"--{name.replace('_', '-')}="], NEEDED)
+
+
+@pytest.mark.parametrize(("entry_mib", "segment_mib"), [(1, 16), (8, 16), (16, 32)])
+def test_the_largest_entry_fits_into_what_is_kept_for_a_full_disk(
+    entry_mib: int, segment_mib: int
+) -> None:
+    found = loaded(max_entry_bytes=str(entry_mib << 20))
+    assert found.segment_bytes == segment_mib << 20
+    assert loaded(max_entry_bytes=str(1 << 19), segment_bytes=str(1 << 20)).segment_bytes == 1 << 20
 
 
 def test_what_the_operator_may_set_is_taken(tmp_path: Any) -> None:

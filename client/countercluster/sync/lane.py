@@ -49,11 +49,17 @@ SLOWEST = 1 << 10
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds: for a call as a whole, for one attempt, for a connection to be made."""
+    """Seconds: for a call as a whole, for one attempt, for a connection to be made. Raises
+    ValueError for what is no time: a deadline that is not a number never comes."""
 
     deadline_s: float
     attempt_s: float
     connect_s: float
+
+    def __post_init__(self) -> None:
+        for name in ("deadline_s", "attempt_s", "connect_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; more than 0 seconds")
 
 
 class Lane:
