@@ -184,7 +184,7 @@ pin: ## writes down the digests of the base images, where images can be pulled
 # Exit code 1: something was found; 2: nothing, and a list or an image was not there.
 .PHONY: scan
 scan: $(SCAN) ## images and lock files against the lists of vulnerabilities that can be reached; for the release's notes
-	@$(PY) -m kind.scan
+	@$(PY) -m kind.packaging.scan
 
 $(SCAN): $(VENV)
 	@$(call environment,scan,$(PYTHON))

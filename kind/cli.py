@@ -8,17 +8,19 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 
-from kind import apps, cluster, engine, golang, host, metrics, pinned, plan, programs, state
+from kind import cluster, metrics, plan, state
 from kind.doctor import findings
-from kind.progress import Lane, Step, estimate_s, perform, remaining, run_all, say, spoken
-from kind.settings import APP_IMAGES, TEST_PACKAGES, bin_folder, cache_root, kubeconfig
-from kind.shell import Problem
-from kind.store import Store, remove_tree
+from kind.packaging import apps, pinned
+from kind.tools import engine, golang, host, programs
+from kind.tools.progress import Lane, Step, estimate_s, perform, remaining, run_all, say, spoken
+from kind.tools.settings import APP_IMAGES, TEST_PACKAGES, bin_folder, cache_root, kubeconfig
+from kind.tools.shell import Problem
+from kind.tools.store import Store, remove_tree
 
 USAGE = """
 up          the cluster with the project's images; uses what is there, makes what is not
 load        builds the project's images and brings what changed to the running nodes
-pin         writes down which base images the tags stand for now: kind/image/digests.json
+pin         writes down which base images the tags stand for now: kind/packaging/digests.json
 metrics     metrics-server on the running cluster, for autoscalers
 status      engine, nodes, images; exits with 1 when something is wrong
 doctor      what this machine has and lacks

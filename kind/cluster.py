@@ -14,10 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kind import engine, transfer
-from kind.settings import CLUSTER, bin_folder, kubeconfig
-from kind.shell import Problem, run, tail
-from kind.store import Store
+from kind import transfer
+from kind.tools import engine
+from kind.tools.settings import CLUSTER, bin_folder, kubeconfig
+from kind.tools.shell import Problem, run, tail
+from kind.tools.store import Store
 
 WAIT_READY_S = 180
 WAIT_HEALED_S = 75

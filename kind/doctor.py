@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kind import engine, host
-from kind.settings import DISK_NEEDED_GIB
-from kind.shell import Problem
+from kind.tools import engine, host
+from kind.tools.settings import DISK_NEEDED_GIB
+from kind.tools.shell import Problem
 
 
 @dataclass(frozen=True)

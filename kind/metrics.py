@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import shutil
 
-from kind import cluster, engine, golang, pinned
-from kind.settings import HERE, METRICS_IMAGE, METRICS_SERVER, kubeconfig
-from kind.shell import run
-from kind.store import Store
+from kind import cluster
+from kind.packaging import pinned
+from kind.tools import engine, golang
+from kind.tools.settings import HERE, METRICS_IMAGE, METRICS_SERVER, kubeconfig
+from kind.tools.shell import run
+from kind.tools.store import Store
 
 MANIFEST = HERE / "image" / "metrics-server.yaml"
 PULLED = f"registry.k8s.io/metrics-server/metrics-server:{METRICS_SERVER}"

@@ -10,8 +10,8 @@ import os
 import shutil
 from pathlib import Path
 
-from kind import debian, engine, golang
-from kind.settings import (
+from kind.tools import debian, engine, golang
+from kind.tools.settings import (
     COREDNS_IMAGE,
     ETCD_IMAGE,
     HERE,
@@ -19,8 +19,8 @@ from kind.settings import (
     LOCAL_PATH_PROVISIONER,
     PAUSE_IMAGE,
 )
-from kind.shell import Problem, run
-from kind.store import Store, digest
+from kind.tools.shell import Problem, run
+from kind.tools.store import Store, digest
 
 FILES = HERE / "image"
 NODE_FILES = (
@@ -79,56 +79,70 @@ def make(store: Store) -> str:
 
 def _system_images(store: Store, work: Path, log: Path) -> dict[str, str]:
     """Builds the images that run inside a node: name to tag."""
-    programs = work / "kube" / "root" / "usr" / "local" / "bin"
+    kube = _kube(store, work / "kube", log)
+    (work / "coredns").mkdir()
+    return {
+        "kube": kube,
+        "coredns": _build(
+            work / "coredns",
+            f"countercluster/coredns:{golang.kube_key()}",
+            f'FROM {kube}\nENTRYPOINT ["/usr/local/bin/coredns"]\n',
+            log,
+        ),
+        "pause": _pause(work / "pause", log),
+        "provisioner": _provisioner(store, work / "provisioner", log),
+        "busybox": _busybox(work / "busybox", log),
+    }
+
+
+def _kube(store: Store, work: Path, log: Path) -> str:
+    """Every program of Kubernetes, etcd and CoreDNS: one file with many names."""
+    programs = work / "root" / "usr" / "local" / "bin"
     programs.mkdir(parents=True)
     _place(golang.kube(store) / "kube", programs / "kube")
     for name in KUBE_NAMES:
         (programs / name).symlink_to("kube")
-    version = golang.kube_key()
-    kube = _build(
-        work / "kube",
-        f"countercluster/kube:{version}",
+    return _build(
+        work,
+        f"countercluster/kube:{golang.kube_key()}",
         f"FROM {debian.NODE.image(store)}\nCOPY root/ /\n",
         log,
     )
-    (work / "coredns").mkdir()
-    coredns = f'FROM {kube}\nENTRYPOINT ["/usr/local/bin/coredns"]\n'
 
-    pause = work / "pause" / "root"
-    pause.mkdir(parents=True)
-    run("gcc", "-static", "-O2", "-s", "-Wall", "-o", pause / "pause", FILES / "pause.c", log=log)
 
-    provisioner = work / "provisioner" / "root" / "bin"
-    provisioner.mkdir(parents=True)
-    _place(
-        golang.installed(store, "provisioner") / "local-path-provisioner",
-        provisioner / "local-path-provisioner",
+def _pause(work: Path, log: Path) -> str:
+    """The container that holds a pod's namespaces."""
+    root = work / "root"
+    root.mkdir(parents=True)
+    run("gcc", "-static", "-O2", "-s", "-Wall", "-o", root / "pause", FILES / "pause.c", log=log)
+    return _build(
+        work,
+        f"countercluster/pause:{key()}",
+        'FROM scratch\nCOPY root/ /\nENTRYPOINT ["/pause"]\n',
+        log,
     )
 
-    busybox = work / "busybox" / "root" / "bin"
-    busybox.mkdir(parents=True)
+
+def _provisioner(store: Store, work: Path, log: Path) -> str:
+    """What makes volumes."""
+    programs = work / "root" / "bin"
+    programs.mkdir(parents=True)
+    name = "local-path-provisioner"
+    _place(golang.installed(store, "provisioner") / name, programs / name)
+    return _build(work, f"countercluster/provisioner:{key()}", _FROM_SCRATCH, log)
+
+
+def _busybox(work: Path, log: Path) -> str:
+    """The helper image of the provisioner."""
+    programs = work / "root" / "bin"
+    programs.mkdir(parents=True)
     program = _static_busybox()
-    _place(program, busybox / "busybox")
+    _place(program, programs / "busybox")
     for applet in run(program, "--list").split():
         if applet != "busybox":
-            (busybox / applet).symlink_to("busybox")
-
-    return {
-        "kube": kube,
-        "coredns": _build(work / "coredns", f"countercluster/coredns:{version}", coredns, log),
-        "pause": _build(
-            work / "pause",
-            f"countercluster/pause:{key()}",
-            'FROM scratch\nCOPY root/ /\nENTRYPOINT ["/pause"]\n',
-            log,
-        ),
-        "provisioner": _build(
-            work / "provisioner", f"countercluster/provisioner:{key()}", _FROM_SCRATCH, log
-        ),
-        "busybox": _build(
-            work / "busybox", f"countercluster/busybox:{key()}", f'{_FROM_SCRATCH}CMD ["sh"]\n', log
-        ),
-    }
+            (programs / applet).symlink_to("busybox")
+    tag = f"countercluster/busybox:{key()}"
+    return _build(work, tag, f'{_FROM_SCRATCH}CMD ["sh"]\n', log)
 
 
 def aliases(built: dict[str, str]) -> list[str]:

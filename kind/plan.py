@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from kind import apps, cluster, debian, engine, golang, host, nodeimage, state
-from kind.progress import Lane, Step, perform, say
-from kind.settings import APP_IMAGES, KIND, POD_AND_SERVICE_RANGES, REPOSITORY, bin_folder
-from kind.shell import Problem, run
-from kind.store import Store, digest
+from kind import cluster, nodeimage, state
+from kind.packaging import apps
+from kind.tools import debian, engine, golang, host
+from kind.tools.progress import Lane, Step, perform, say
+from kind.tools.settings import APP_IMAGES, KIND, POD_AND_SERVICE_RANGES, REPOSITORY, bin_folder
+from kind.tools.shell import Problem, run
+from kind.tools.store import Store, digest
 
 NODE_IMAGE_OVERRIDE = "COUNTERCLUSTER_KIND_NODE_IMAGE"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kind import programs
+from kind.tools import programs
 from tests.support.apiserver import ApiServer
 
 pytestmark = pytest.mark.timeout(600)

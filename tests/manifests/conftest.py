@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kind import golang
-from kind.settings import cache_root
-from kind.store import Store
+from kind.tools import golang
+from kind.tools.settings import cache_root
+from kind.tools.store import Store
 from tests.apiserver.conftest import namespace, server
 
 __all__ = ["namespace", "server"]

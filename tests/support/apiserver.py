@@ -1,10 +1,10 @@
 """A real kube-apiserver with its etcd on loopback, in a few seconds and without a node: for
 everything that the API server decides.
 
-The programs are those of the local cluster (kind/programs.py); `make apiserver` sees to it that
-they are there. State is in a folder of the test's own; etcd does not sync to disk. There are no
-controllers unless asked for: `controllers` names those of the kube-controller-manager that shall
-run."""
+The programs are those of the local cluster (kind/tools/programs.py); `make apiserver` makes them
+where they are missing. State is in a folder of the test's own; etcd does not sync to disk. There
+are no controllers unless asked for: `controllers` names those of the kube-controller-manager that
+shall run."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from typing import IO, Any, Self
 import yaml
 from counter_node.ports import free_ports
 
-from kind import programs
-from kind.settings import KUBERNETES
+from kind.tools import programs
+from kind.tools.settings import KUBERNETES
 
 ADMIN_TOKEN = "admin-of-the-tests"
 START_S = 150.0

@@ -38,7 +38,7 @@ TOOLS = (
     "client/unasync.py", "crds/reference.py", "docs/house.py", "docs/kubectl_page.py",
     "docs/metrics_page.py", "docs/pictures.py", "examples/demo.py",
     "examples/deploy.py", "examples/embedded_node.py", "examples/redis_session.py", "kind/local.py",
-    "kind.scan",
+    "kind.packaging.scan",
     "manifests/render.py", "node_image/compile.py",
 )  # fmt: skip
 PARTS_OF_TESTS = {

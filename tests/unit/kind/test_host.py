@@ -6,11 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from kind import cli, host
-from kind.host import debian_mirror, go_version, has_cgroup_v1, lacks_sys_resource, missing_packages
-from kind.settings import TEST_PACKAGES
-from kind.shell import Problem, run
-from kind.store import Store
+from kind import cli
+from kind.tools import host
+from kind.tools.host import (
+    debian_mirror,
+    go_version,
+    has_cgroup_v1,
+    lacks_sys_resource,
+    missing_packages,
+)
+from kind.tools.settings import TEST_PACKAGES
+from kind.tools.shell import Problem, run
+from kind.tools.store import Store
 
 NEW_STYLE = """Types: deb
 # http://snapshot.example/archive/debian/20250520T000000Z

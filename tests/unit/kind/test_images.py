@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from kind import apps, debian, engine, golang, host, nodeimage, pinned, plan, settings, state
-from kind.progress import in_order
-from kind.store import Store
+from kind import nodeimage, plan, state
+from kind.packaging import apps, pinned
+from kind.tools import debian, engine, golang, host, settings
+from kind.tools.progress import in_order
+from kind.tools.store import Store
 
 
 def test_a_build_context_holds_only_what_the_image_needs(tmp_path: Path) -> None:

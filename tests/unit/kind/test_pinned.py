@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from kind import apps, engine, metrics, pinned
-from kind.shell import Problem
-from kind.store import Store
+from kind import metrics
+from kind.packaging import apps, pinned
+from kind.tools import engine
+from kind.tools.shell import Problem
+from kind.tools.store import Store
 
 ONE, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from kind import programs
-from kind.shell import Problem
-from kind.store import Store
+from kind.tools import programs
+from kind.tools.shell import Problem
+from kind.tools.store import Store
 
 
 def _found(name: str) -> subprocess.CompletedProcess[bytes]:

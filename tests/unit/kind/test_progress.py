@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from kind.progress import Lane, Step, estimate_s, in_order, remaining, run_all, spoken
+from kind.tools.progress import Lane, Step, estimate_s, in_order, remaining, run_all, spoken
 
 
 def step(

@@ -11,9 +11,19 @@ from typing import Any
 
 import pytest
 
-from kind import engine, scan
-from kind.scan import Part, audited, debian_packages, judged_by, main, newest, of_audit, report
-from kind.shell import Problem
+from kind.packaging import scan
+from kind.packaging.scan import (
+    Part,
+    audited,
+    debian_packages,
+    judged_by,
+    main,
+    newest,
+    of_audit,
+    report,
+)
+from kind.tools import engine
+from kind.tools.shell import Problem
 
 FAULT = {"id": "PYSEC-2026-1", "fix_versions": ["2.1"], "aliases": [], "description": "a"}
 AUDIT = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kind.store import KEPT_PER_NAME, Store, digest, mounts_below, processes_at, source_files
+from kind.tools.store import KEPT_PER_NAME, Store, digest, mounts_below, processes_at, source_files
 
 
 def write(path: Path, text: str) -> Path:

@@ -27,9 +27,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kind import engine, host
-from kind.settings import BASE_SUITE, NODE_IMAGE, OPERATOR_IMAGE, REDIS_IMAGE, REPOSITORY
-from kind.shell import Problem, run
+from kind.tools import engine, host
+from kind.tools.settings import BASE_SUITE, NODE_IMAGE, OPERATOR_IMAGE, REDIS_IMAGE, REPOSITORY
+from kind.tools.shell import Problem, run
 
 SHIPPED = (NODE_IMAGE, OPERATOR_IMAGE, REDIS_IMAGE)
 LOCKS = ("node", "operator", "compile")
@@ -229,7 +229,9 @@ def report(parts: Iterable[Part], day: datetime.date) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="kind.scan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="kind.packaging.scan",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--audit", type=Path, default=AUDIT, help="the program pip-audit")
     audit: Path = parser.parse_args().audit

@@ -1,7 +1,7 @@
 """Images that others made, pulled by digest: what was built from once is what is built from again.
 
-1. kind/image/digests.json names the digest of each image, by its name with the tag. It is the lock
-   file of base images, as requirements/*.txt are those of distributions: `make pin` writes it.
+1. kind/packaging/digests.json names the digest of each image, by its name with the tag. It is the
+   lock file of base images, as requirements/*.txt are those of distributions: `make pin` writes it.
 2. An image that it names is pulled by that digest, and the engine refuses any other content.
 3. One that it does not name is pulled by its tag. What came is named by its digest from then on: in
    the log, and in the build, so that all stages of all images start from the same.
@@ -13,13 +13,13 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from kind import engine
-from kind.progress import say
-from kind.settings import HERE
-from kind.shell import Problem, run
-from kind.store import Store
+from kind.tools import engine
+from kind.tools.progress import say
+from kind.tools.settings import HERE
+from kind.tools.shell import Problem, run
+from kind.tools.store import Store
 
-FILE = HERE / "image" / "digests.json"
+FILE = HERE / "packaging" / "digests.json"
 _DIGEST = "sha256:"
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from kind import host
-from kind.settings import (
+from kind.tools import host
+from kind.tools.settings import (
     CONTAINERD,
     HERE,
     KIND,
@@ -17,8 +17,8 @@ from kind.settings import (
     LOCAL_PATH_PROVISIONER,
     METRICS_SERVER,
 )
-from kind.shell import run
-from kind.store import Store, digest
+from kind.tools.shell import run
+from kind.tools.store import Store, digest
 
 NODE_SOURCES = HERE / "node"
 _FLAGS = "-s -w"

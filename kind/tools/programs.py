@@ -9,10 +9,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from kind import engine, golang
-from kind.settings import CLUSTER, KUBERNETES, cache_root
-from kind.shell import Problem
-from kind.store import Store, digest
+from kind.tools import engine, golang
+from kind.tools.settings import CLUSTER, KUBERNETES, cache_root
+from kind.tools.shell import Problem
+from kind.tools.store import Store, digest
 
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kubeadm", "kubectl")
 _ARTEFACT = "programs"

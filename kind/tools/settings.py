@@ -73,7 +73,7 @@ POD_AND_SERVICE_RANGES = ("10.96.0.0/12", "10.244.0.0/16")
 
 DISK_NEEDED_GIB = 18
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 HERE = REPOSITORY / "kind"
 
 

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kind import debian, engine, pinned
-from kind.settings import (
+from kind.packaging import pinned
+from kind.tools import debian, engine
+from kind.tools.settings import (
     HERE,
     NODE_IMAGE,
     NODE_IMAGE_NEXT,
@@ -27,13 +28,13 @@ from kind.settings import (
     TOOLS_IMAGE,
     wheel_platforms,
 )
-from kind.shell import run
-from kind.store import KEPT_PER_NAME, Store, digest, source_files
+from kind.tools.shell import run
+from kind.tools.store import KEPT_PER_NAME, Store, digest, source_files
 
 NEXT_LABEL = "io.countercluster.build=next"
-SBOM = "kind/image/sbom"
+SBOM = "kind/packaging/sbom"
 """Writes what is in an image into it."""
-STRIP = "kind/image/strip"
+STRIP = "kind/packaging/strip"
 """Takes out of it what its program does not need."""
 
 
@@ -95,7 +96,7 @@ OPERATOR = Recipe(
 )
 REDIS = Recipe(
     REDIS_IMAGE,
-    str((HERE / "image" / "redis.Dockerfile").relative_to(REPOSITORY)),
+    str((HERE / "packaging" / "redis.Dockerfile").relative_to(REPOSITORY)),
     {"BASE": PULLED_REDIS},
 )
 TOOLS = replace(NODE, tag=TOOLS_IMAGE, target="tools")

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 
-from kind.settings import DISK_NEEDED_GIB, GO_MINIMUM, HOST_PACKAGES
-from kind.shell import Problem, run
+from kind.tools.settings import DISK_NEEDED_GIB, GO_MINIMUM, HOST_PACKAGES
+from kind.tools.shell import Problem, run
 
 CAP_SYS_RESOURCE = 24
 LISTS_OLD_AFTER_S = 24 * 3600

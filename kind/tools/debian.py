@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kind import engine, host
-from kind.settings import BASE_PACKAGES, BASE_SUITE, BUILDER_PACKAGES, NODE_PACKAGES, NODE_SUITE
-from kind.shell import run
-from kind.store import Store, digest
+from kind.tools import engine, host
+from kind.tools.settings import (
+    BASE_PACKAGES,
+    BASE_SUITE,
+    BUILDER_PACKAGES,
+    NODE_PACKAGES,
+    NODE_SUITE,
+)
+from kind.tools.shell import run
+from kind.tools.store import Store, digest
 
 # What a container never reads. Licences (usr/share/doc/*/copyright) stay, as Debian asks.
 LEFT_OUT = (

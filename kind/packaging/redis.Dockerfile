@@ -4,8 +4,8 @@ ARG BASE=redis:8
 
 FROM ${BASE} AS stripped
 USER 0:0
-COPY kind/image/sbom /sbom
-COPY kind/image/strip /strip
+COPY kind/packaging/sbom /sbom
+COPY kind/packaging/strip /strip
 RUN sh /sbom countercluster-redis >/sbom.cdx.json && mkdir -p /usr/share/sbom && cp /sbom.cdx.json /usr/share/sbom/
 RUN ["sh", "/strip", "/", "redis-server", "redis-cli", "redis-check-rdb"]
 

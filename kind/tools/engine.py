@@ -23,10 +23,10 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from kind import host
-from kind.settings import HERE
-from kind.shell import Problem, run, succeeds, tail
-from kind.store import Store
+from kind.tools import host
+from kind.tools.settings import HERE
+from kind.tools.shell import Problem, run, succeeds, tail
+from kind.tools.store import Store
 
 START_S = 60
 STOP_S = 40
