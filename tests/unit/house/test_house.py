@@ -74,7 +74,6 @@ DEBTS = {
         "tests/apiserver/test_secured.py",
         "tests/e2e/test_surroundings.py",
         "tests/integration/test_cache.py",
-        "tests/mutations/catalogue.py",
         "tests/simulation/nemesis.py",
         "tests/simulation/world.py",
         "tests/support/apiserver.py",

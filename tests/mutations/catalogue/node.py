@@ -1,0 +1,233 @@
+"""Breakages of what drives Raft in a node: disk worker, gateway, snapshots, client connections."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from counter_node import gateway, log_time, replica
+from counter_node.counters import batches
+from counter_node.gateway import Gateway
+from counter_node.net import cluster_view
+from counter_node.net.clients import ClientConnection
+from counter_node.net.holdings import Holdings
+from counter_node.net.pulse import Pulse
+from counter_node.raft.core import Raft
+from counter_node.raft.leadership import Leadership
+from counter_node.raft.messages import VoteResponse
+from counter_node.raft.types import NONE, EntryKind
+from counter_node.replica import Replica
+from counter_node.resp.actions import Write
+from counter_node.tail import Tail
+
+from tests.mutations.breakage import Patch, mutation
+
+
+@mutation("a node whose disk failed asks for votes again and again", tests=("tests/unit/raft",))
+def failed_disk_campaigns(patch: Patch) -> None:
+    patch(Raft, "disk_answers", property(lambda self: True, lambda self, value: None))
+
+
+@mutation("a candidate stands again before its own vote is durable", tests=("tests/unit/raft",))
+def candidate_outruns_its_disk(patch: Patch) -> None:
+    patch(Raft, "_vote_on_its_way", property(lambda self: False))
+
+
+@mutation(
+    "a refused vote does not tell what is committed", tests=("tests/unit/raft/test_scripts.py",)
+)
+def refusal_tells_nothing(patch: Patch) -> None:
+    patch(Raft, "_refusal", lambda self, *, pre: VoteResponse(self.term, pre, False))
+
+
+@mutation("a follower under load never applies", tests=("tests/unit/raft/test_replica.py",))
+def applying_put_off_for_ever(patch: Patch) -> None:
+    patch(replica, "MOST_PUT_OFF", 1 << 60)
+
+
+@mutation(
+    "a leader appends a batch that is in its log already",
+    "everything",
+    tests=("tests/unit/test_tail.py",),
+)
+def copies_are_appended(patch: Patch) -> None:
+    patch(Tail, "index_of", lambda self, raft, body, executed: None)
+
+
+@mutation(
+    "a batch that was executed, and whose entry is applied, is taken for one that is on its way",
+    tests=("tests/unit/test_tail.py",),
+)
+def lost_batches_are_dropped(patch: Patch) -> None:
+    original = Tail.index_of
+
+    def index_of(self: Tail, raft: Raft, body: bytes, executed: Any) -> int | None:
+        return original(self, raft, body, executed) or raft.log.last_index
+
+    patch(Tail, "index_of", index_of)
+
+
+@mutation(
+    "a bundle is never parted, whatever it holds",
+    "everything",
+    tests=("tests/unit/test_gateway.py",),
+)
+def bundles_are_not_parted(patch: Patch) -> None:
+    original = Gateway.__init__
+
+    def init(self: Gateway, *given: Any, **named: Any) -> None:
+        original(self, *given, **named | {"max_batch_bytes": 1 << 30, "max_entry_bytes": 1 << 30})
+
+    patch(Gateway, "__init__", init)
+
+
+@mutation("an entry of any size is appended", tests=("tests/unit/raft",))
+def any_entry_is_appended(patch: Patch) -> None:
+    original = Leadership.propose
+
+    def propose(self: Leadership, kind: EntryKind, data: bytes, origin: int = NONE) -> bool:
+        self._config = dataclasses.replace(self._config, max_entry_bytes=1 << 30)
+        return original(self, kind, data, origin)
+
+    patch(Leadership, "propose", propose)
+
+
+@mutation(
+    "a received snapshot is used before its file is saved",
+    "snapshots",
+    tests=("tests/unit/raft/test_full_disk.py",),
+)
+def snapshot_adopted_before_it_is_saved(patch: Patch) -> None:
+    original = Raft._on_snapshot
+
+    def on_snapshot(self: Raft, sender: int, message: Any) -> None:
+        original(self, sender, message)
+        if self.arrived is not None:
+            self.adopt(self.arrived)
+
+    patch(Raft, "_on_snapshot", on_snapshot)
+
+
+@mutation(
+    "the log is dropped as far as memory has dropped it, not as far as the snapshot in force "
+    "reaches",
+    "snapshots",
+)
+def compaction_runs_ahead(patch: Patch) -> None:
+    original = Replica.persisted
+
+    def persisted(self: Replica, job: Any, *, no_room: bool = False) -> int | None:
+        found = original(self, job, no_room=no_room)
+        return self.raft.log.offset + 1 if job.install is not None else found
+
+    patch(Replica, "persisted", persisted)
+
+
+@mutation(
+    "a note of log time stays on the disk though log time fell behind it",
+    tests=("tests/unit/time/test_log_time.py",),
+)
+def an_early_note_is_kept(patch: Patch) -> None:
+    patch(log_time, "EARLY_MS", float("inf"))
+
+
+@mutation("a silent link is left to TCP", "short", tests=("tests/unit/test_peer_link.py",))
+def silent_links_wait(patch: Patch) -> None:
+    original = Pulse.tick
+    patch(Pulse, "tick", lambda self: original(self)._replace(dial=False))
+
+
+@mutation("a full disk takes whatever it is sent", tests=("tests/unit/raft/test_full_disk.py",))
+def full_disk_takes_all(patch: Patch) -> None:
+    patch(Replica, "_fits", lambda self, size, relieves=None: True)
+
+
+@mutation(
+    "a full disk takes every command for one that makes the state smaller",
+    tests=("tests/unit/raft/test_full_disk.py",),
+)
+def everything_is_relief(patch: Patch) -> None:
+    patch(replica, "shrinks", lambda op, now_ms, utc_ms: True)
+    patch(replica, "entries_shrink", lambda entries, now_ms, utc_ms: True)
+
+
+@mutation(
+    "a leader that is cut off keeps the clients of its cluster port",
+    tests=("tests/unit/test_cluster_view.py",),
+)
+def keeps_cluster_clients(patch: Patch) -> None:
+    patch(cluster_view.View, "elsewhere", lambda self: None)
+
+
+@mutation(
+    "a long command is overtaken by what comes behind it", tests=("tests/unit/test_fast_lane.py",)
+)
+def long_command_is_overtaken(patch: Patch) -> None:
+    patch(
+        ClientConnection, "_unbegun", property(lambda self: bool(self._commands or self._backlog))
+    )
+
+
+@mutation(
+    "what is behind an answer in pieces is answered in the middle of it",
+    tests=("tests/unit/test_fast_lane.py",),
+)
+def answer_is_let_go(patch: Patch) -> None:
+    original = ClientConnection.let_go
+
+    def let_go(self: ClientConnection, now_s: float) -> bool:
+        self._encoding = None
+        return original(self, now_s)
+
+    patch(ClientConnection, "let_go", let_go)
+
+
+@mutation(
+    "a transaction that waits for its outcome counts for nobody",
+    tests=("tests/unit/resp/test_slow.py",),
+)
+def transaction_for_nothing(patch: Patch) -> None:
+    original = Write.__init__
+    patch(Write, "__init__", lambda self, op, held=0: original(self, op))
+
+
+@mutation("so many short names as fit are one batch", tests=("tests/unit/test_gateway.py",))
+def heavy_batch(patch: Patch) -> None:
+    patch(gateway, "not_too_heavy", len)
+
+
+@mutation(
+    "log time uses up the room for deletions on a full disk",
+    tests=("tests/unit/raft/test_full_disk.py",),
+)
+def ticks_on_a_full_disk(patch: Patch) -> None:
+    patch(Replica, "_propose_tick", lambda self: self._propose(batches.encode_tick()))
+
+
+@mutation("what clients hold is not bounded", tests=("tests/unit/test_holdings.py",))
+def nobody_is_cut(patch: Patch) -> None:
+    patch(Holdings, "_cut_heaviest", lambda self, table: table.clear())
+
+
+@mutation("patience counts for each command", tests=("tests/unit/test_gateway.py",))
+def patience_for_each(patch: Patch) -> None:
+    patch(Gateway, "lost", property(lambda self: False))
+
+
+@mutation("a limit of a user is what each node's own file says", "everything", "only crashes")
+def limits_of_users_beside_the_log(patch: Patch) -> None:
+    original = Replica.govern
+
+    def govern(self: Replica, known: Any) -> None:
+        self.machine._state.accounts.govern(self.user_limits or ())
+        original(self, known)
+
+    patch(Replica, "govern", govern)
+
+
+@mutation(
+    "what TLS holds for a lost connection waits for the collector",
+    tests=("tests/unit/test_fast_lane.py",),
+)
+def lost_connections_hold_on(patch: Patch) -> None:
+    patch(ClientConnection, "_let_go_of_buffers", lambda self: None)

@@ -1,0 +1,142 @@
+"""Breakages of the operator: what it heals, gives out, deletes and refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from countercluster_operator import fitness, healing, keeper, model, restrictions, room, users
+from countercluster_operator.budget import Budget
+from countercluster_operator.certificates import Authority
+from countercluster_operator.children import Children
+from countercluster_operator.machines import Loss, Machines
+
+from tests.mutations.breakage import Patch, mutation
+
+
+@mutation(
+    "another authority is trusted alone at once", tests=("tests/unit/security/test_material.py",)
+)
+def authority_without_overlap(patch: Patch) -> None:
+    patch(Authority, "bundle", property(lambda self: (self.next or self.signing).certificate))
+
+
+@mutation(
+    "a Secret of certificates is used as it is", tests=("tests/unit/security/test_fitness.py",)
+)
+def unfit_certificates_are_used(patch: Patch) -> None:
+    patch(fitness, "_names", lambda *_: [])
+    patch(fitness, "_usages", lambda *_: [])
+
+
+@mutation(
+    "a new password is given out before the nodes know it",
+    tests=("tests/unit/operator/test_reconcile.py",),
+)
+def password_given_out_early(patch: Patch) -> None:
+    patch(keeper, "users_known", lambda *_: True)
+
+
+@mutation("rules of users are not judged", tests=("tests/unit/security/test_users.py",))
+def rules_not_judged(patch: Patch) -> None:
+    patch(users, "fault_of", lambda *_: "")
+
+
+@mutation(
+    "what the scheduler says makes a member lost", tests=("tests/unit/operator/test_plan_world.py",)
+)
+def loss_by_the_schedulers_word(patch: Patch) -> None:
+    def loss(self: Machines, pod: Any, claim: Any, volume: Any) -> Loss:
+        placed = all(c["type"] != "PodScheduled" for c in pod["status"]["conditions"])
+        return Loss() if placed else Loss(1e6, "out of reach", "anywhere")
+
+    patch(Machines, "loss", loss)
+
+
+@mutation("an outage of a zone is many losses", tests=("tests/unit/operator/test_plan_world.py",))
+def outage_taken_for_losses(patch: Patch) -> None:
+    patch(Machines, "_outage", lambda self, domain: "")
+
+
+@mutation("a retained volume goes with its claim", tests=("tests/unit/operator/test_giving_up.py",))
+def retained_volume_deleted(patch: Patch) -> None:
+    patch(healing, "_withheld", lambda cluster, seen, pod: None)
+
+
+@mutation(
+    "any number of members is given up at once", tests=("tests/unit/operator/test_machines.py",)
+)
+def healing_without_a_budget(patch: Patch) -> None:
+    patch(Budget, "refusal", lambda self, key, domain, silent: "")
+
+
+@mutation(
+    "after an outage the time that a machine is given does not begin anew",
+    tests=("tests/unit/operator/test_machines.py",),
+)
+def no_calm_after_an_outage(patch: Patch) -> None:
+    patch(Machines, "_calm_since", lambda self, domain: None)
+
+
+@mutation(
+    "what the API server refuses ends the pass", tests=("tests/unit/operator/test_refusals.py",)
+)
+def refusal_ends_the_pass(patch: Patch) -> None:
+    def note(
+        self: Children, key: Any, wish: str, what: str, error: BaseException, kept: Any
+    ) -> None:
+        raise error
+
+    patch(Children, "_note", note)
+
+
+@mutation(
+    "an image that the spec named is used for ever",
+    tests=("tests/unit/operator/test_plan_world.py",),
+)
+def named_image_remembered(patch: Patch) -> None:
+    patch(
+        model,
+        "_chosen",
+        lambda status, spec, image, cache: (
+            status.get("image") or image,
+            status.get("cacheImage") or cache,
+        ),
+    )
+
+
+@mutation(
+    "settings that come to more than the memory are let through",
+    tests=("tests/unit/operator/test_room.py",),
+)
+def more_than_the_memory(patch: Patch) -> None:
+    patch(room, "too_much", lambda resources, client_mib, state_mib: "")
+
+
+@mutation(
+    "a recovery of long ago is done again when it is not remembered",
+    tests=("tests/unit/operator/test_plan_world.py",),
+)
+def recovery_without_looking(patch: Patch) -> None:
+    patch(healing, "_not_seen", lambda seen, answering: "")
+
+
+@mutation(
+    "what the administrator does not allow is applied",
+    tests=("tests/unit/operator/test_restrictions.py",),
+)
+def nothing_is_outside(patch: Patch) -> None:
+    patch(restrictions, "outside", lambda cluster, allowed: [])
+
+
+@mutation(
+    "an allowed image is a bare beginning", tests=("tests/unit/operator/test_restrictions.py",)
+)
+def images_by_prefix(patch: Patch) -> None:
+    patch(restrictions, "begins", lambda image, word: image.startswith(word))
+
+
+@mutation(
+    "a size that is not applied costs members", tests=("tests/unit/operator/test_restrictions.py",)
+)
+def refused_size_is_planned(patch: Patch) -> None:
+    patch(restrictions, "as_it_runs", lambda cluster, seen, old, withheld: cluster)

@@ -1,0 +1,63 @@
+"""Breakages of TLS, users, limits and the throttle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from counter_node.resp import session
+from counter_node.resp.commands import Command
+from counter_node.resp.session import Session
+from counter_node.security import tls
+from counter_node.security.acl import Acl
+from counter_node.security.limits import Pace
+from counter_node.security.throttle import Throttle
+
+from tests.mutations.breakage import Patch, mutation
+
+
+@mutation("any suite of TLS 1.2 will do", tests=("tests/unit/security/test_suites.py",))
+def any_suite(patch: Patch) -> None:
+    patch(tls, "SUITES_OF_1_2", "DEFAULT")
+
+
+@mutation(
+    "a file of users without `default` gives everybody everything",
+    tests=("tests/unit/security/test_users_file.py",),
+)
+def open_without_a_rule(patch: Patch) -> None:
+    right = Acl.__init__
+    patch(Acl, "__init__", lambda self, text, catalogue: right(self, text or None, catalogue))
+
+
+@mutation(
+    "many addresses make the throttle forget one", tests=("tests/unit/security/test_throttle.py",)
+)
+def throttle_forgets(patch: Patch) -> None:
+    patch(Throttle, "_cell", lambda self, what: 0 if what.startswith("u") else 1)
+
+
+@mutation("a user may be as fast as it likes", tests=("tests/unit/security/test_limits.py",))
+def nobody_is_too_fast(patch: Patch) -> None:
+    patch(Pace, "refusal", lambda self, user: None)
+
+
+@mutation(
+    "a login in a transaction makes another pay for it",
+    tests=("tests/unit/security/test_limits.py",),
+)
+def another_pays(patch: Patch) -> None:
+    original = Session._admitted
+
+    def admitted(self: Session, command: Command, words: list[bytes]) -> Any:
+        before, self.pays = (self.user_name, self.pays), False
+        action = original(self, command, words)
+        if self.user_name == before[0]:
+            self.pays = before[1]
+        return session._paid(action, self.user_name.encode()) if self.pays else action  # type: ignore[arg-type]
+
+    patch(Session, "_admitted", admitted)
+
+
+@mutation("who may write a counter may read it", tests=("tests/unit/security/test_acl.py",))
+def writers_read(patch: Patch) -> None:
+    patch(Command, "tells", lambda self, words: self.only_reads)
