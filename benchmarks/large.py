@@ -23,7 +23,7 @@ BATCH = 2_000
 PARTS = 8
 MOST_PARTS = 40 * PARTS
 _LONG = (
-    "import sys; from counter_node import __main__, snapshot_taker; "
+    "import sys; from counter_node import __main__; from counter_node.node import snapshot_taker; "
     "snapshot_taker.LEAST_LOG_BYTES = 1 << 40; sys.exit(__main__.main())"
 )
 """A node that takes no snapshot of its own accord."""

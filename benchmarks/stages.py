@@ -15,10 +15,9 @@ from typing import Any, cast
 
 from counter_node.counters import batches
 from counter_node.counters.machine import Machine
-from counter_node.metrics import Metrics
 from counter_node.net import peers
 from counter_node.net.clients import ClientServer
-from counter_node.node import Node
+from counter_node.node.node import Node
 from counter_node.raft.messages import Append
 from counter_node.raft.types import Entry, EntryKind
 from counter_node.resp.commands import CATALOGUE
@@ -27,6 +26,7 @@ from counter_node.resp.parser import Parser
 from counter_node.resp.session import Session
 from counter_node.security.access import Access
 from counter_node.security.refusals import Refusals
+from counter_node.views.metrics import Metrics
 
 BATCH = 800
 

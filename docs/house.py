@@ -62,20 +62,27 @@ def graph() -> dict[str, frozenset[str]]:
 def imports(files: Mapping[str, Path]) -> dict[str, frozenset[str]]:
     """What each module imports of the others. `from room import name` is the module `room.name`
     where there is one, else the room."""
-    return {name: frozenset(_imported(tree(file), files)) - {name} for name, file in files.items()}
+    return {name: frozenset(_imported(name, files)) - {name} for name in files}
 
 
-def _imported(module: ast.Module, known: Mapping[str, Path]) -> Iterator[str]:
-    for node in statements(module):
+def _imported(name: str, known: Mapping[str, Path]) -> Iterator[str]:
+    for node in statements(tree(known[name])):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif isinstance(node, ast.ImportFrom):
+            source = _source(node, room_of(name, known))
             for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
+                inner = f"{source}.{alias.name}"
                 if inner in known:
                     yield inner
-                elif node.module in known:
-                    yield node.module
+                elif source in known:
+                    yield source
+
+
+def _source(node: ast.ImportFrom, room: str) -> str:
+    """The absolute name of what a module of `room` imports from, also where it says ".disk"."""
+    above = room.split(".")[: 1 - node.level or None] if node.level else []
+    return ".".join([*above, *(node.module or "").split(".")]).rstrip(".")
 
 
 def circles(arrows: Graph) -> list[tuple[str, ...]]:

@@ -13,7 +13,7 @@ from counter_node import logs, memory, settings
 from counter_node.counters.machine import SnapshotFormatError, UnknownOperationError
 from counter_node.exits import Exit
 from counter_node.net.descriptors import TooFewDescriptors
-from counter_node.node import serve
+from counter_node.node.node import serve
 from counter_node.security.acl import AclError
 from counter_node.security.tls import CertificateError
 from counter_node.storage import (

@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from counter_node import settings
-from counter_node.node import Node
+from counter_node.node.node import Node
 from counter_node.ports import free_ports
 
 START_S = 10.0

@@ -13,9 +13,9 @@ from counter_node import settings
 from counter_node.counters.batches import Limits
 from counter_node.counters.levels import LEVEL
 from counter_node.counters.machine import SnapshotFormatError, UnknownOperationError
-from counter_node.node import Node
+from counter_node.node.node import Node
 from counter_node.ports import free_ports
-from counter_node.status import hex_id
+from counter_node.views.status import hex_id
 
 WAIT_S = 150.0
 

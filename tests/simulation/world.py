@@ -18,13 +18,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
-from counter_node import replica
 from counter_node.counters import dump, execution, keyspace, ops, restore, state
 from counter_node.counters.batches import LimitsRow
 from counter_node.counters.levels import LEVEL
 from counter_node.counters.ops import is_write
-from counter_node.gateway import Gateway
-from counter_node.log_time import Note, holds, worth_keeping
 from counter_node.net.pulse import Pulse
 from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
@@ -32,7 +29,17 @@ from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import AppendResponse, InstallSnapshot
 from counter_node.raft.state import Config
 from counter_node.raft.types import HardState, Member, NodeId, Snapshot
-from counter_node.replica import ENTRY_BYTES, DiskJob, PeerMessage, Replica, Turn, first_snapshot
+from counter_node.replica import replica
+from counter_node.replica.gateway import Gateway
+from counter_node.replica.log_time import Note, holds, worth_keeping
+from counter_node.replica.replica import (
+    ENTRY_BYTES,
+    DiskJob,
+    PeerMessage,
+    Replica,
+    Turn,
+    first_snapshot,
+)
 
 from tests.simulation.clocks import Clocks
 from tests.simulation.disks import RESERVE_BYTES, DiskError, ModelDisk, StorageDisk

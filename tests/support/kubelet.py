@@ -32,7 +32,7 @@ from typing import Any, Self
 import aiohttp
 import yaml
 from counter_node import settings
-from counter_node.node import Node
+from counter_node.node.node import Node
 
 PROBE_S = 0.3
 FIRST_ADDRESS = int(ipaddress.IPv4Address("127.64.0.0"))

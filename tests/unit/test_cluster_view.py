@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from counter_node.net.cluster_view import View
 from counter_node.raft.types import NONE, Member
+from counter_node.views.cluster_view import View
 
 ME = 2
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from counter_node import disk_worker
-from counter_node.disk_worker import DiskWorker
 from counter_node.fast.lanes import COMPILED, Syncer
+from counter_node.node import disk_worker
+from counter_node.node.disk_worker import DiskWorker
 from counter_node.raft.types import HardState
 from counter_node.storage import DiskFailedError, Failpoints, Storage
 

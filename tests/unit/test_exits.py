@@ -10,7 +10,7 @@ import pytest
 from counter_node import __main__ as program
 from counter_node.counters.machine import SnapshotFormatError, UnknownOperationError
 from counter_node.exits import Exit
-from counter_node.node import EndedByErrorError
+from counter_node.node.node import EndedByErrorError
 from counter_node.security.acl import AclError
 from counter_node.storage import (
     DamagedError,

@@ -20,13 +20,13 @@ from counter_node.counters import increments
 from counter_node.counters import ops as o
 from counter_node.counters.replies import Failure
 from counter_node.fast.lanes import COMPILED
-from counter_node.metrics import Metrics
 from counter_node.net.clients import FLUSH_PIECES, ClientConnection, ClientServer
-from counter_node.node import Node
+from counter_node.node.node import Node
 from counter_node.resp.commands import CATALOGUE
 from counter_node.resp.encode import PIECE, encode
 from counter_node.security.access import Access
 from counter_node.security.refusals import Refusals
+from counter_node.views.metrics import Metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

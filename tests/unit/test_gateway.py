@@ -9,7 +9,7 @@ from counter_node.counters import batches
 from counter_node.counters import ops as o
 from counter_node.counters.batches import Outcome, OutcomeKind
 from counter_node.counters.replies import Failure
-from counter_node.gateway import Gateway
+from counter_node.replica.gateway import Gateway
 
 ROUTE = (1, 7, 0)
 

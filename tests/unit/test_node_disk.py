@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from counter_node.node import EndedByErrorError, Node
+from counter_node.node.node import EndedByErrorError, Node
 from counter_node.ports import free_ports
 from counter_node.settings import Settings
 from counter_node.storage import DiskFullError, Failpoints

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from counter_node.admin.commands import Admin, Refused, node_id
 from counter_node.counters.replies import Failure
-from counter_node.net.admin import Admin, Refused, node_id
 from counter_node.settings import HELP, Settings, SettingsError, address, load
 
 FIELDS = msgspec.structs.fields(Settings)

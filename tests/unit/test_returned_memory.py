@@ -16,13 +16,13 @@ import pytest
 from counter_node import memory
 from counter_node.counters import ops as o
 from counter_node.counters.machine import Machine
-from counter_node.disk_worker import DiskWorker
 from counter_node.memory import LEAST_RETURN_BYTES, RETURN_BYTES, RETURN_SHARE, Returns
-from counter_node.node import Node
+from counter_node.node.disk_worker import DiskWorker
+from counter_node.node.node import Node
+from counter_node.node.writing import Writing
 from counter_node.raft.types import Membership, Snapshot, SnapshotMeta
-from counter_node.replica import DiskJob
+from counter_node.replica.replica import DiskJob
 from counter_node.storage import DiskFullError, Storage
-from counter_node.writing import Writing
 
 from tests.unit.counters.test_machine import Log, set_
 from tests.unit.test_fast_lane import MadeUpNode, request, run

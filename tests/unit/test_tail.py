@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from counter_node.counters import batches
 from counter_node.counters.ops import is_write
-from counter_node.gateway import Gateway
 from counter_node.raft.leadership import Leadership
 from counter_node.raft.messages import Append, AppendResponse, VoteResponse
 from counter_node.raft.state import Config
 from counter_node.raft.types import Entry, EntryKind, HardState, Snapshot, SnapshotMeta
-from counter_node.replica import Forward, Replica, first_snapshot
+from counter_node.replica.gateway import Gateway
+from counter_node.replica.replica import Forward, Replica, first_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 

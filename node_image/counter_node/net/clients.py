@@ -30,11 +30,9 @@ from counter_node.counters.batches import Op
 from counter_node.counters.replies import Failure
 from counter_node.fast.lanes import Connection, Lane, Sheaf
 from counter_node.memory import client_bytes
-from counter_node.net.cluster_view import View
 from counter_node.net.descriptors import ADMIN
 from counter_node.net.holdings import Holdings
 from counter_node.net.logins import Logins
-from counter_node.net.questions import answer
 from counter_node.net.turns import SLICE_S, Turns
 from counter_node.net.unready import GRACE_S, Unready
 from counter_node.resp.actions import Action, Again, NodeQuestion, Read, Reply, Slow, Write
@@ -43,9 +41,11 @@ from counter_node.resp.encode import are_long, encode_many, in_pieces
 from counter_node.resp.parser import Parser, ProtocolError
 from counter_node.resp.session import Session
 from counter_node.security.access import THROTTLED
+from counter_node.views.cluster_view import View
+from counter_node.views.info import answer
 
 if TYPE_CHECKING:
-    from counter_node.node import Node
+    from counter_node.node.node import Node
 
 MAX_UNKNOWN_BYTES = 16 << 10
 PIECE_BYTES, STRANGER_PIECE_BYTES = 32 << 10, 1 << 10

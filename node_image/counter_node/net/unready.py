@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from counter_node.counters.replies import Failure
 
 if TYPE_CHECKING:
-    from counter_node.node import Node
+    from counter_node.node.node import Node
 
 GRACE_S: Final = 1.0
 """A new connection may take so long to say what it wants, and to hear that it will not get it."""

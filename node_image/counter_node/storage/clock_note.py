@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from ..log_time import Note
+from ..replica.log_time import Note
 
 FILE: Final = "clock.json"
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")

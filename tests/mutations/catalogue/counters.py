@@ -13,7 +13,7 @@ from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import State
 from counter_node.counters.watches import Watches
 from counter_node.counters.within import Search
-from counter_node.gateway import Gateway
+from counter_node.replica.gateway import Gateway
 
 from tests.mutations.breakage import Patch, mutation
 

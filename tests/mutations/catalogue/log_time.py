@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from counter_node import agreed_time, replica, timekeeper
 from counter_node.counters.state import State
 from counter_node.counters.table import Table
-from counter_node.log_time import ClockTell, LogTime
+from counter_node.replica import agreed_time, replica, timekeeper
+from counter_node.replica.log_time import ClockTell, LogTime
 
 from tests.mutations.breakage import Patch, mutation
 

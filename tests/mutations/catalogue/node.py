@@ -5,10 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from counter_node import gateway, log_time, replica
 from counter_node.counters import batches
-from counter_node.gateway import Gateway
-from counter_node.net import cluster_view
 from counter_node.net.clients import ClientConnection
 from counter_node.net.holdings import Holdings
 from counter_node.net.pulse import Pulse
@@ -16,9 +13,12 @@ from counter_node.raft.core import Raft
 from counter_node.raft.leadership import Leadership
 from counter_node.raft.messages import VoteResponse
 from counter_node.raft.types import NONE, EntryKind
-from counter_node.replica import Replica
+from counter_node.replica import gateway, log_time, replica
+from counter_node.replica.gateway import Gateway
+from counter_node.replica.replica import Replica
+from counter_node.replica.tail import Tail
 from counter_node.resp.actions import Write
-from counter_node.tail import Tail
+from counter_node.views import cluster_view
 
 from tests.mutations.breakage import Patch, mutation
 

@@ -9,7 +9,6 @@ import msgspec
 from counter_node.cache import replica as cache_replica
 from counter_node.counters import ops
 from counter_node.counters.machine import Machine
-from counter_node.gateway import Gateway
 from counter_node.raft import alone, election
 from counter_node.raft.alone import why_not_alone
 from counter_node.raft.core import Persist, Raft
@@ -20,6 +19,7 @@ from counter_node.raft.messages import AppendResponse, TimeoutNow
 from counter_node.raft.readindex import ReadQueue
 from counter_node.raft.removal import why_not_believed
 from counter_node.raft.types import NONE, EntryKind
+from counter_node.replica.gateway import Gateway
 
 from tests.mutations.breakage import Patch, mutation
 from tests.simulation import nemesis

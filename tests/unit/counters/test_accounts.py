@@ -11,7 +11,7 @@ from counter_node.counters import ops as o
 from counter_node.counters.batches import LimitsRow, Op, UserLimits
 from counter_node.counters.machine import Machine, UnknownOperationError
 from counter_node.counters.replies import Failure
-from counter_node.relief import shrinks
+from counter_node.replica.relief import shrinks
 
 from tests.unit.counters.test_machine import Log, set_
 

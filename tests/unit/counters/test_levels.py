@@ -11,11 +11,11 @@ from counter_node.counters.batches import Level, Limits
 from counter_node.counters.machine import Machine, SnapshotFormatError, UnknownOperationError
 from counter_node.counters.replies import Failure
 from counter_node.counters.state import State
-from counter_node.gateway import Gateway
-from counter_node.log_time import Note
 from counter_node.raft.state import Config
 from counter_node.raft.types import HardState, Member, Snapshot
-from counter_node.replica import Replica, first_snapshot
+from counter_node.replica.gateway import Gateway
+from counter_node.replica.log_time import Note
+from counter_node.replica.replica import Replica, first_snapshot
 
 from tests.unit.counters.test_machine import Log
 from tests.unit.raft.test_replica import Alone

@@ -8,7 +8,6 @@ from counter_node.counters import batches, ops
 from counter_node.counters.machine import Machine
 from counter_node.counters.ops import is_write
 from counter_node.counters.replies import Failure
-from counter_node.gateway import Gateway
 from counter_node.raft.messages import (
     Append,
     AppendResponse,
@@ -19,8 +18,15 @@ from counter_node.raft.messages import (
 )
 from counter_node.raft.state import Config
 from counter_node.raft.types import Entry, EntryKind, HardState, Member, SnapshotMeta
-from counter_node.relief import shrinks
-from counter_node.replica import ENTRY_BYTES, SAVE_AGAIN_TICKS, DiskJob, Replica, first_snapshot
+from counter_node.replica.gateway import Gateway
+from counter_node.replica.relief import shrinks
+from counter_node.replica.replica import (
+    ENTRY_BYTES,
+    SAVE_AGAIN_TICKS,
+    DiskJob,
+    Replica,
+    first_snapshot,
+)
 
 from tests.unit.raft.network import membership
 from tests.unit.raft.test_replica import Alone

@@ -8,8 +8,6 @@ from pathlib import Path
 from counter_node.counters import batches, ops
 from counter_node.counters.machine import Machine
 from counter_node.counters.ops import is_write
-from counter_node.gateway import Gateway
-from counter_node.log_time import Note
 from counter_node.raft.messages import (
     Append,
     AppendResponse,
@@ -21,7 +19,9 @@ from counter_node.raft.messages import (
 )
 from counter_node.raft.state import Config
 from counter_node.raft.types import Entry, EntryKind, HardState, Member, Snapshot
-from counter_node.replica import LOG_TIME_STEP_MS, DiskJob, Forward, Replica, first_snapshot
+from counter_node.replica.gateway import Gateway
+from counter_node.replica.log_time import Note
+from counter_node.replica.replica import LOG_TIME_STEP_MS, DiskJob, Forward, Replica, first_snapshot
 from counter_node.storage import Storage
 
 from tests.unit.raft.network import membership

@@ -12,8 +12,8 @@ from counter_node.counters.machine import Machine
 from counter_node.counters.state import SLICE
 from counter_node.raft.messages import Heartbeat, HeartbeatResponse, InstallSnapshot
 from counter_node.raft.types import SnapshotMeta
-from counter_node.replica import Turn
-from counter_node.status import unready_reason
+from counter_node.replica.replica import Turn
+from counter_node.views.status import unready_reason
 
 from tests.unit.raft.network import membership
 from tests.unit.raft.test_replica import EPOCH_MS, Alone

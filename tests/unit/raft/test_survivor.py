@@ -9,7 +9,6 @@ from counter_node.counters import batches
 from counter_node.counters import ops as o
 from counter_node.counters.history import History
 from counter_node.counters.machine import Machine
-from counter_node.gateway import Gateway
 from counter_node.raft.alone import ELECTIONS, why_not_alone
 from counter_node.raft.messages import Heartbeat, VoteResponse
 from counter_node.raft.state import Config
@@ -24,7 +23,8 @@ from counter_node.raft.types import (
     Snapshot,
     SnapshotMeta,
 )
-from counter_node.replica import Replica
+from counter_node.replica.gateway import Gateway
+from counter_node.replica.replica import Replica
 
 
 def member(node: int) -> Member:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from counter_node.agreed_time import Interval, agree, majority
+from counter_node.replica.agreed_time import Interval, agree, majority
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 from counter_node.counters import batches
-from counter_node.log_time import UNKNOWN, ClockTell, LogTime, Note, holds, is_mark, worth_keeping
 from counter_node.raft.types import Entry, EntryKind
-from counter_node.rate_meter import RateMeter
+from counter_node.replica.log_time import (
+    UNKNOWN,
+    ClockTell,
+    LogTime,
+    Note,
+    holds,
+    is_mark,
+    worth_keeping,
+)
+from counter_node.replica.rate_meter import RateMeter
 from counter_node.storage import clock_note
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 from counter_node.counters.batches import Calendar, Jump
-from counter_node.log_time import UNKNOWN, ClockAsk, ClockTell, LogTime, Note
-from counter_node.timekeeper import Timekeeper
+from counter_node.replica.log_time import UNKNOWN, ClockAsk, ClockTell, LogTime, Note
+from counter_node.replica.timekeeper import Timekeeper
 
 DAY = 86_400_000
 HOUR = 3_600_000

@@ -14,15 +14,15 @@ from counter_node.counters.batches import Calendar
 from counter_node.counters.levels import TIME_LEVEL
 from counter_node.counters.replies import Failure, Simple
 from counter_node.logs import log
+from counter_node.node.snapshot_taker import NoSnapshotError
 from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import ChangeKind, Entry, Member, MembershipChange, NodeId
 from counter_node.settings import SettingsError, address
-from counter_node.snapshot_taker import NoSnapshotError
-from counter_node.status import hex_id, status
+from counter_node.views.status import hex_id, status
 
 if TYPE_CHECKING:
-    from counter_node.node import Node
+    from counter_node.node.node import Node
 
 WAIT_S = 10.0
 MOST_NAME_BYTES = 100

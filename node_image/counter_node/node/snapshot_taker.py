@@ -13,7 +13,7 @@ from counter_node.raft.types import Snapshot
 from counter_node.storage import DiskFullError, Storage
 
 if TYPE_CHECKING:
-    from counter_node.node import Node
+    from counter_node.node.node import Node
 
 LEAST_LOG_BYTES = 8 << 20
 LOG_PER_SNAPSHOT = 4

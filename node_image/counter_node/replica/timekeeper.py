@@ -30,11 +30,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Final, NamedTuple, Protocol
 
-from counter_node.agreed_time import MARGIN_MS, Interval, agree, majority
 from counter_node.counters.batches import Calendar, Jump
-from counter_node.log_time import UNKNOWN, ClockAsk, ClockTell, LogTime
 from counter_node.raft.types import NodeId
-from counter_node.rate_meter import RateMeter
+from counter_node.replica.agreed_time import MARGIN_MS, Interval, agree, majority
+from counter_node.replica.log_time import UNKNOWN, ClockAsk, ClockTell, LogTime
+from counter_node.replica.rate_meter import RateMeter
 
 ASK_MS: Final = 1_000
 SEARCH_ASK_MS: Final = 100

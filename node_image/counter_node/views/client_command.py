@@ -11,7 +11,7 @@ from counter_node.resp.actions import Refusal
 from counter_node.resp.arguments import SYNTAX, integer
 
 if TYPE_CHECKING:
-    from counter_node.node import Node
+    from counter_node.node.node import Node
     from counter_node.resp.session import Session
 
 Test = Callable[["Session"], bool]

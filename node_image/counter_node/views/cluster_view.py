@@ -17,7 +17,7 @@ from counter_node.raft.types import NONE, Member, NodeId
 from counter_node.resp.cluster import ClusterNode
 
 if TYPE_CHECKING:
-    from counter_node.node import Node
+    from counter_node.node.node import Node
 
 
 def long_id(node: NodeId) -> str:

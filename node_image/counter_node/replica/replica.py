@@ -34,8 +34,6 @@ from counter_node.counters.levels import (
 from counter_node.counters.machine import Machine, Restoring
 from counter_node.counters.ops import CONSTANT, is_write
 from counter_node.counters.replies import Failure, pack
-from counter_node.gateway import Gateway, Op, Reads, Token
-from counter_node.log_time import ClockAsk, ClockTell, LogTime, Note
 from counter_node.raft.core import Persist, Raft
 from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
@@ -55,9 +53,11 @@ from counter_node.raft.types import (
     Snapshot,
     SnapshotMeta,
 )
-from counter_node.relief import body_shrinks, entries_shrink, shrinks
-from counter_node.tail import Tail
-from counter_node.timekeeper import Timekeeper
+from counter_node.replica.gateway import Gateway, Op, Reads, Token
+from counter_node.replica.log_time import ClockAsk, ClockTell, LogTime, Note
+from counter_node.replica.relief import body_shrinks, entries_shrink, shrinks
+from counter_node.replica.tail import Tail
+from counter_node.replica.timekeeper import Timekeeper
 
 MAX_APPLY_BYTES = 256 << 10
 """Log bytes taken to be applied at once."""

@@ -28,11 +28,11 @@ from prometheus_client.core import (
 
 from counter_node import __version__
 from counter_node.counters.replies import Failure
-from counter_node.status import time_status
-from counter_node.user_usage import usage
+from counter_node.views.status import time_status
+from counter_node.views.user_usage import usage
 
 if TYPE_CHECKING:
-    from counter_node.node import Node
+    from counter_node.node.node import Node
     from counter_node.raft.core import Raft
 
 SECONDS = (

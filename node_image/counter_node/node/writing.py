@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from counter_node.storage import DiskFullError
 
 if TYPE_CHECKING:
-    from counter_node.node import Node
-    from counter_node.replica import DiskJob
+    from counter_node.node.node import Node
+    from counter_node.replica.replica import DiskJob
 
 BESIDE_BYTES = 512
 """Entries of so many bytes, some twenty increments of different counters, are many commands for the

@@ -22,23 +22,23 @@ from pathlib import Path
 from typing import Any
 
 from counter_node import __version__, memory
+from counter_node.admin.commands import Admin
 from counter_node.cache.publisher import Publisher
 from counter_node.counters.batches import Limits
 from counter_node.counters.history import ids
 from counter_node.counters.machine import Machine, SnapshotFormatError, UnknownOperationError
 from counter_node.counters.ops import is_write
-from counter_node.disk_worker import DiskWorker
-from counter_node.gateway import Gateway
-from counter_node.log_time import Note, holds, worth_keeping
 from counter_node.logs import log
-from counter_node.metrics import Metrics
-from counter_node.net.admin import Admin
 from counter_node.net.clients import ClientServer
 from counter_node.net.descriptors import shares
 from counter_node.net.http import Pages
 from counter_node.net.peers import REMOVED, Hello, Peers, Welcome, frame, frames
 from counter_node.net.reach import reached
-from counter_node.question import Questions
+from counter_node.node.disk_worker import DiskWorker
+from counter_node.node.own_reads import Questions
+from counter_node.node.snapshot_sender import SnapshotSender
+from counter_node.node.snapshot_taker import SnapshotTaker
+from counter_node.node.writing import Writing
 from counter_node.raft.alone import why_not_alone
 from counter_node.raft.leadership import Busy
 from counter_node.raft.lease import Promise
@@ -55,16 +55,15 @@ from counter_node.raft.types import (
     NodeId,
     Snapshot,
 )
-from counter_node.replica import DiskJob, PeerMessage, Replica, first_snapshot
+from counter_node.replica.gateway import Gateway
+from counter_node.replica.log_time import Note, holds, worth_keeping
+from counter_node.replica.replica import DiskJob, PeerMessage, Replica, first_snapshot
 from counter_node.resp.commands import CATALOGUE
 from counter_node.security.access import Access
 from counter_node.security.door import Door, Factory
 from counter_node.security.refusals import Refusals
 from counter_node.security.tls import Tls
 from counter_node.settings import LARGEST_ENTRY_BYTES, Settings
-from counter_node.snapshot_sender import SnapshotSender
-from counter_node.snapshot_taker import SnapshotTaker
-from counter_node.status import pages, unready_reason
 from counter_node.storage import (
     DamagedError,
     DiskFailedError,
@@ -74,7 +73,8 @@ from counter_node.storage import (
     StorageError,
     clock_note,
 )
-from counter_node.writing import Writing
+from counter_node.views.metrics import Metrics
+from counter_node.views.status import pages, unready_reason
 
 RECOVERED_S = 0.2
 """Between the answer to RAFT.RECOVER and the end of the process."""

@@ -15,7 +15,7 @@ from counter_node.net.http import Page
 from counter_node.raft.types import NONE, Member
 
 if TYPE_CHECKING:
-    from counter_node.node import Node
+    from counter_node.node.node import Node
 
 
 def hex_id(node_id: int) -> str:

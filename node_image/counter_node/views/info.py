@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from counter_node import __version__
 from counter_node.counters.replies import Verbatim
-from counter_node.net import client_command
 from counter_node.resp.actions import Refusal
 from counter_node.resp.arguments import integer
 from counter_node.resp.serving import VERSION
-from counter_node.status import hex_id
-from counter_node.user_usage import usage
+from counter_node.views import client_command
+from counter_node.views.status import hex_id
+from counter_node.views.user_usage import usage
 
 if TYPE_CHECKING:
-    from counter_node.node import Node
+    from counter_node.node.node import Node
     from counter_node.resp.actions import NodeQuestion
     from counter_node.resp.session import Session
 

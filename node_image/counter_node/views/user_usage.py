@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from counter_node.node import Node
+    from counter_node.node.node import Node
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Administration: the RAFT.* commands, which hold Raft's semantics and no sockets."""
