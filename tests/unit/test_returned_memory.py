@@ -24,8 +24,8 @@ from counter_node.raft.types import Membership, Snapshot, SnapshotMeta
 from counter_node.replica.replica import DiskJob
 from counter_node.storage import DiskFullError, Storage
 
-from tests.unit.counters.test_machine import Log, set_
-from tests.unit.test_fast_lane import MadeUpNode, request, run
+from tests.support.unit.machine_log import Log, set_
+from tests.support.unit.made_up_node import MadeUpNode, request, run
 
 
 @contextlib.contextmanager

@@ -14,8 +14,8 @@ from counter_node.replica.replica import Forward, Replica, first_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.raft.network import membership
-from tests.unit.raft.test_replica import Alone
+from tests.support.unit.lone_replica import Alone
+from tests.support.unit.raft_network import membership
 
 SMALL = st.integers(0, 2**64 - 1)
 

@@ -8,7 +8,7 @@ import itertools
 
 from countercluster import AsyncCounters
 
-from tests.unit.client.server import PATIENT, CountingServer
+from tests.support.unit.counting_server import PATIENT, CountingServer
 
 CALLS = 40
 

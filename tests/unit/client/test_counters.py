@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from countercluster import CounterError, NotExecuted, OutcomeUnknown, Refused
 
-from tests.unit.client.clock import LATE_S, Clock
-from tests.unit.client.server import PATIENT_FACES, CountingServer
+from tests.support.unit.client_clock import LATE_S, Clock
+from tests.support.unit.counting_server import PATIENT_FACES, CountingServer
 
 pytestmark = PATIENT_FACES
 

@@ -10,7 +10,7 @@ import pytest
 from countercluster import Counters, load
 from countercluster.tally import Tally
 
-from tests.unit.client.server import BOUND_S, CountingServer
+from tests.support.unit.counting_server import BOUND_S, CountingServer
 
 COMMON = ["--quiet", "--json", "--key", "k", "--connections", "4"]
 

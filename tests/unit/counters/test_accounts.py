@@ -13,7 +13,7 @@ from counter_node.counters.machine import Machine, UnknownOperationError
 from counter_node.counters.replies import Failure
 from counter_node.replica.relief import shrinks
 
-from tests.unit.counters.test_machine import Log, set_
+from tests.support.unit.machine_log import Log, set_
 
 OWNED = weights.KEY + weights.OWNER + 1  # with a name of one byte
 

@@ -12,6 +12,8 @@ from counter_node.counters.state import MAX, MIN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.unit.dumped_log import Log
+
 KEYS = st.sampled_from([b"%d" % n for n in range(12)])
 OPS = st.one_of(
     KEYS,
@@ -52,37 +54,6 @@ OPS = st.one_of(
 )
 JUMPS = st.builds(batches.Jump, st.integers(0, 1_200), st.booleans())
 EVENTS = st.lists(st.one_of(OPS, JUMPS, st.just("step"), st.integers(1, 25)), max_size=60)
-
-
-class Log:
-    def __init__(self) -> None:
-        self.machine = Machine()
-        self.index = self.number = 0
-        self.time_ms = 1_000
-        self.session = self.append(batches.encode_open(1)).session
-        self.append(batches.encode(batches.UserLimits(((b"u", 100, None), (b"v", None, 1_000)))))
-
-    def append(self, body: bytes) -> batches.Outcome:
-        self.index += 1
-        return self.machine.apply(
-            self.index,
-            batches.stamp(self.time_ms, body),
-            lambda session, number: batches.ops_of(body),
-        )
-
-    def do(self, event: Any) -> None:
-        if isinstance(event, batches.Jump):
-            self.append(batches.encode(event))
-        else:
-            self.run(event)
-
-    def run(self, op: Any) -> None:
-        self.number += 1
-        self.append(
-            batches.encode_batch(
-                self.session, self.number, [op if isinstance(op, bytes) else list(op)]
-            )
-        )
 
 
 @pytest.fixture(autouse=True)

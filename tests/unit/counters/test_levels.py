@@ -17,8 +17,8 @@ from counter_node.replica.gateway import Gateway
 from counter_node.replica.log_time import Note
 from counter_node.replica.replica import Replica, first_snapshot
 
-from tests.unit.counters.test_machine import Log
-from tests.unit.raft.test_replica import Alone
+from tests.support.unit.lone_replica import Alone
+from tests.support.unit.machine_log import Log
 
 NEW = max(*o.EXECUTE, *levels.OPCODES) + 1
 NEXT = levels.LEVEL + 1

@@ -9,48 +9,17 @@ import msgspec
 import pytest
 from counter_node.counters import batches, sessions
 from counter_node.counters import ops as o
-from counter_node.counters.batches import Op, Outcome, OutcomeKind
+from counter_node.counters.batches import Op, OutcomeKind
 from counter_node.counters.machine import Machine, SnapshotFormatError, UnknownOperationError
 from counter_node.counters.replies import OK, Failure
 from counter_node.counters.state import MAX, MIN, State
 
-
-class Log:
-    """Appends to one machine as one gateway."""
-
-    def __init__(self, machine: Machine | None = None) -> None:
-        self.machine = machine or Machine()
-        self.time_ms = 1_000
-        self.index = 0
-        self.number = 0
-        self.session = self.append(batches.encode_open(1)).session
-
-    def append(self, body: bytes, own: list[Op] | None = None) -> Outcome:
-        self.index += 1
-        return self.machine.apply(
-            self.index,
-            batches.stamp(self.time_ms, body),
-            lambda session, number: own or batches.ops_of(body),
-        )
-
-    def run(self, *ops: Op) -> list[Any]:
-        self.number += 1
-        outcome = self.append(batches.encode_batch(self.session, self.number, list(ops)))
-        assert outcome.kind is OutcomeKind.EXECUTED
-        return outcome.replies
-
-    def tick(self, ms: int) -> None:
-        self.time_ms += ms
-        self.append(batches.encode_tick())
+from tests.support.unit.machine_log import Log, set_
 
 
 @pytest.fixture
 def log() -> Log:
     return Log()
-
-
-def set_(key: bytes, value: int, kind: int = o.EX_NONE, ms: int = 0) -> Op:
-    return [o.SET, key, value, o.ALWAYS, 0, kind, ms, False]
 
 
 # --- batches --------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.counters.model import MAX, MAX_PRODUCERS, MIN, Model
+from tests.support.unit.counters_model import MAX, MAX_PRODUCERS, MIN, Model
 
 MAX_KEYS = 5
 KEYS = st.sampled_from([b"a", b"a", b"a", b"b", b"c", b"d", b"e", b"f", b"g"])

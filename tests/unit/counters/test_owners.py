@@ -12,7 +12,7 @@ from counter_node.counters.machine import Machine
 from counter_node.counters.producers import MOST_AHEAD, TTL_MS, Producers
 from counter_node.counters.replies import Failure
 
-from tests.unit.counters.test_machine import Log
+from tests.support.unit.machine_log import Log
 
 
 def of(user: bytes, sequence: int, name: bytes = b"p", inner: Op = b"k") -> Op:

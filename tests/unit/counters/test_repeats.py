@@ -12,8 +12,8 @@ from counter_node.counters.state import MAX
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.counters.test_machine import Log
-from tests.unit.test_gateway import ROUTE, number_and_ops, opened
+from tests.support.unit.gateways import ROUTE, number_and_ops, opened
+from tests.support.unit.machine_log import Log
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"nearly full"])
 

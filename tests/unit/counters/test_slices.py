@@ -22,7 +22,7 @@ from counter_node.resp.encode import encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.counters.test_machine import Log, set_
+from tests.support.unit.machine_log import Log, set_
 
 DUE_MS = 5_000
 OLDER = levels.SLICES_LEVEL - 1

@@ -10,7 +10,7 @@ from counter_node.counters.machine import Machine
 from counter_node.counters.replies import NO_LIST, OK, pack
 from counter_node.counters.watches import TTL_MS, Watches
 
-from tests.unit.counters.test_dump import Log
+from tests.support.unit.dumped_log import Log
 
 
 def run(log: Log, *commands: object) -> list[object]:

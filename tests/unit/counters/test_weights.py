@@ -23,7 +23,7 @@ from counter_node.memory import (
     survives,
 )
 
-from tests.unit.counters.test_machine import Log, set_
+from tests.support.unit.machine_log import Log, set_
 
 COUNTER = weights.KEY + 1  # with a name of one byte
 

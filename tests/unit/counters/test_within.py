@@ -12,7 +12,7 @@ from counter_node.counters.batches import Op
 from counter_node.counters.machine import Machine
 from counter_node.counters.replies import Failure, Listing
 
-from tests.unit.counters.test_machine import Log, set_
+from tests.support.unit.machine_log import Log, set_
 
 MINE = [b"app:*", b"shared"]
 FEW, MANY = 50, 25_000

@@ -11,7 +11,7 @@ from countercluster_operator.plan import plan
 from kubectl_counters.views import _complaints
 from rich.console import Console
 
-from tests.unit.operator.test_plan import cluster, formed
+from tests.support.unit.situations import cluster, formed
 
 
 def told(pod: Pod) -> Pod:

@@ -14,48 +14,9 @@ from countercluster_operator.observed import Claim
 from countercluster_operator.resources.claims import to_write
 from kubernetes.aio.client.exceptions import ApiException
 
-from tests.unit.operator.test_golden import SECURED
-from tests.unit.operator.test_plan import cluster, formed
-
-Key = tuple[str, str]
-
-
-class FakeApi:
-    """Server-side apply: the generation and the version move only when something changes."""
-
-    def __init__(self) -> None:
-        self.live: dict[Key, dict[str, Any]] = {}
-        self.wanted: dict[Key, dict[str, Any]] = {}
-        self.applies = 0
-        self.reads = 0
-
-    async def get(
-        self, _version: str, kind: str, _namespace: str, name: str
-    ) -> dict[str, Any] | None:
-        self.reads += 1
-        return copy.deepcopy(self.live.get((kind, name)))
-
-    async def apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        self.applies += 1
-        key = (manifest["kind"], manifest["metadata"]["name"])
-        if self.wanted.get(key) != manifest:
-            before = int(
-                self.live.get(key, {"metadata": {"generation": 0}})["metadata"]["generation"]
-            )
-            meta = {
-                **manifest["metadata"],
-                "uid": str(key),
-                "generation": before + 1,
-                "resourceVersion": str(before + 1),
-            }
-            self.live[key] = {**copy.deepcopy(manifest), "metadata": meta}
-            self.wanted[key] = copy.deepcopy(manifest)
-        return copy.deepcopy(self.live[key])
-
-    async def delete(
-        self, _version: str, kind: str, _namespace: str, name: str, uid: str | None = None
-    ) -> None:
-        self.live.pop((kind, name), None)
+from tests.support.unit.fake_api import FakeApi
+from tests.support.unit.secured import SECURED
+from tests.support.unit.situations import cluster, formed
 
 
 def test_only_what_differs_is_written() -> None:

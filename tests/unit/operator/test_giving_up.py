@@ -16,11 +16,11 @@ from countercluster_operator.observed import Claim, Observed
 from countercluster_operator.plan import Step, plan
 from kubernetes.aio.client.exceptions import ApiException
 
-from tests.unit.operator import test_reconcile
-from tests.unit.operator.test_plan import cluster, formed, kill, with_spec
-from tests.unit.operator.test_reconcile import World
+from tests.support.unit import reconcile_world
+from tests.support.unit.reconcile_world import World
+from tests.support.unit.situations import cluster, formed, kill, with_spec
 
-nodes = test_reconcile.nodes
+nodes = reconcile_world.nodes
 
 LOST = Loss(400.0, "its machine m is gone", "m")
 Object = dict[str, Any]
@@ -130,7 +130,7 @@ def test_one_cluster_after_the_other_gives_up_what_a_machine_took_and_says_who_w
     first.look(2)
     assert "event RemoveMember" in first.said
     assert _STATUS["replacing"] == {"pod": "c-2", "domain": "m"}
-    monkeypatch.setattr(test_reconcile, "KEY", ("ns", "d"))
+    monkeypatch.setattr(reconcile_world, "KEY", ("ns", "d"))
     second.look(2)
     assert "event RemoveMember" not in second.said
     assert "at most 1 at once in m" in _STATUS["step"]
@@ -149,7 +149,7 @@ def test_a_cluster_that_is_paused_takes_nobodys_place(monkeypatch: pytest.Monkey
     other.cluster["metadata"]["name"] = "d"
     paused.look(2)
     assert "replacing" not in paused.status
-    monkeypatch.setattr(test_reconcile, "KEY", ("ns", "d"))
+    monkeypatch.setattr(reconcile_world, "KEY", ("ns", "d"))
     other.look(2)
     assert "event RemoveMember" in other.said
 

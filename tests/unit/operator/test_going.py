@@ -23,8 +23,8 @@ from countercluster_operator.material import Material
 from countercluster_operator.reconcile import AT_ONCE_S, AT_REST_S, SOON_S
 from kubernetes.aio.client.exceptions import ApiException
 
-from tests.unit.operator.test_plan import formed, outdated
-from tests.unit.operator.test_reconcile import KEY, Object, World, nodes
+from tests.support.unit.reconcile_world import KEY, Object, World, nodes
+from tests.support.unit.situations import formed, outdated
 
 __all__ = ["nodes"]  # a fixture
 MAX_REQUESTS = 200

@@ -4,36 +4,19 @@ anew. tests/apiserver/test_golden.py lets a real API server judge them."""
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from countercluster_operator.certificates import Authority, Pair
-from countercluster_operator.material import Material
 from countercluster_operator.model import decode
 from countercluster_operator.resources import all_children
-from countercluster_operator.resources.secrets import Secured
+
+from tests.support.unit.secured import SECURED
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = Path(__file__).parent / "golden"
 CASES = {path.stem: path for path in (ROOT / "manifests" / "samples").glob("*.yaml")}
-
-
-PAIR = Pair(b"a certificate", b"a key")
-MATERIAL = Material(
-    authority=Authority(
-        Pair(b"an authority", b"its key"), datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-    ),
-    nodes=PAIR,
-    cache=PAIR,
-    admin=PAIR,
-    password="a-password",
-    told="a-password",
-    cache_password="the-nodes-password",
-)
-SECURED = Secured(MATERIAL)
 
 
 def rendered(case: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from countercluster_operator import handed_out
 from countercluster_operator.handed_out import Heights
 from countercluster_operator.observed import History, NodeStatus, Observed, Pod, node_status
 
-from tests.unit.operator.test_plan import cluster
+from tests.support.unit.situations import cluster
 
 OLD, NEW = History("a" * 16, 1, "bootstrap"), History("b" * 16, 101, "recover")
 

@@ -14,11 +14,11 @@ from countercluster_operator.reconcile import Reconciler
 from countercluster_operator.settings import load
 from kubernetes.aio.client.exceptions import ApiException
 
-from tests.unit.operator import test_reconcile
-from tests.unit.operator.test_plan import formed, kill
-from tests.unit.operator.test_reconcile import World
+from tests.support.unit import reconcile_world
+from tests.support.unit.reconcile_world import World
+from tests.support.unit.situations import formed, kill
 
-nodes = test_reconcile.nodes
+nodes = reconcile_world.nodes
 
 
 def anew(world: World) -> None:

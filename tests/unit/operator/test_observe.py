@@ -9,7 +9,7 @@ from countercluster_operator import names
 from countercluster_operator.observe import _pod, _stateful_set
 from countercluster_operator.observed import Pod
 
-from tests.unit.operator.test_plan import cluster
+from tests.support.unit.situations import cluster
 
 NOW = datetime.datetime(2026, 1, 1, 12, 0, 0, tzinfo=datetime.UTC)
 

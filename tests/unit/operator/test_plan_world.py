@@ -6,19 +6,8 @@ from __future__ import annotations
 import pytest
 from countercluster_operator.resources.disruption import quorum
 
-from tests.unit.operator.world import Disk, World
-
-PASSES = 400
-
-
-def settle(world: World) -> int:
-    """Passes until nothing is left to do."""
-    for count in range(PASSES):
-        world.tick()
-        world.approved = world.revision
-        if world.operate().settled and all(p.up for p in world.pods.values()):
-            return count
-    raise AssertionError(f"not at rest after {PASSES} passes: {world.operate()}\n{world.observe()}")
+from tests.support.unit.plan_world import Disk, World
+from tests.support.unit.settling import settle
 
 
 def check(world: World) -> None:

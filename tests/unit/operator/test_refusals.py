@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 from countercluster_operator import children, events
 from countercluster_operator.observed import Claim
+from countercluster_operator.reconcile import SOON_S
 from countercluster_operator.refusals import FIRST_S, LAST_S, Refusals, reason, retry_after_s
 from kubernetes.aio.client.exceptions import ApiException
 
-from tests.unit.operator import test_reconcile
-from tests.unit.operator.test_plan import formed, outdated
-from tests.unit.operator.test_reconcile import World
+from tests.support.unit import reconcile_world
+from tests.support.unit.reconcile_world import World
+from tests.support.unit.situations import formed, outdated
 
-nodes = test_reconcile.nodes
+nodes = reconcile_world.nodes
 Object = dict[str, Any]
 
 
@@ -184,7 +185,7 @@ def test_a_claim_that_cannot_be_deleted_keeps_no_step_from_being_done() -> None:
     assert "delete Pod c-2" in world.said
     assert "to delete claim 3: a backup needs it" in world.ready()["message"]
     world.seen = dataclasses.replace(formed(), claims=extra)
-    assert world.look(2) >= test_reconcile.SOON_S
+    assert world.look(2) >= SOON_S
 
 
 def test_a_memory_that_is_refused_is_told_and_what_is_done_once_waits() -> None:

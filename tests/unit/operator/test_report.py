@@ -7,8 +7,8 @@ from typing import Any
 
 from countercluster_operator import report
 
-from tests.unit.operator.test_plan_world import settle
-from tests.unit.operator.world import World
+from tests.support.unit.plan_world import World
+from tests.support.unit.settling import settle
 
 
 def _status(world: World, old: dict[str, Any], now: str) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from countercluster_operator.reconcile import Reconciler
 from countercluster_operator.restrictions import begins, outside
 from countercluster_operator.settings import VARIABLES, SettingsError, load
 
-from tests.unit.operator.test_plan import formed, kill, outdated
-from tests.unit.operator.test_reconcile import World
-from tests.unit.operator.test_reconcile import nodes as nodes  # a fixture
+from tests.support.unit.reconcile_world import World
+from tests.support.unit.reconcile_world import nodes as nodes  # a fixture
+from tests.support.unit.situations import formed, kill, outdated
 
 ROOT = Path(__file__).resolve().parents[3]
 NODE, REDIS = "ghcr.io/acme/node:1", "ghcr.io/acme/redis:8"

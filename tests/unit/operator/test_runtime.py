@@ -18,7 +18,7 @@ from countercluster_operator.runtime import BURST_S, Runtime
 from countercluster_operator.settings import load
 from kubernetes.aio.client.exceptions import ApiException
 
-from tests.unit.operator.answers import Answer
+from tests.support.unit.api_answers import Answer
 
 
 def test_what_is_only_listed_again_wakes_nobody() -> None:

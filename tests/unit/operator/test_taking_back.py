@@ -14,11 +14,11 @@ from countercluster_operator.reconcile import Reconciler
 from countercluster_operator.resources.claims import to_write
 from countercluster_operator.settings import load
 
-from tests.unit.operator import test_reconcile
-from tests.unit.operator.test_plan import formed, with_spec
-from tests.unit.operator.test_reconcile import World
+from tests.support.unit import reconcile_world
+from tests.support.unit.reconcile_world import World
+from tests.support.unit.situations import formed, with_spec
 
-nodes = test_reconcile.nodes
+nodes = reconcile_world.nodes
 Object = dict[str, Any]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from countercluster_operator.throttle import Throttle
 
-from tests.unit.operator.test_plan import formed, kill, outdated
-from tests.unit.operator.test_reconcile import KEY, World, nodes
+from tests.support.unit.reconcile_world import KEY, World, nodes
+from tests.support.unit.situations import formed, kill, outdated
 
 __all__ = ["nodes"]
 

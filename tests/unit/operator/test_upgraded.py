@@ -12,10 +12,10 @@ from countercluster_operator import keeper, names, reconcile
 from countercluster_operator.memory import older_wrote
 from countercluster_operator.model import decode
 
-from tests.unit.operator import test_reconcile
-from tests.unit.operator.test_reconcile import World
+from tests.support.unit import reconcile_world
+from tests.support.unit.reconcile_world import World
 
-nodes = test_reconcile.nodes
+nodes = reconcile_world.nodes
 Object = dict[str, Any]
 BOOTSTRAP = {"pod": "c-0", "nodeId": "id0"}
 HASH = "#" + "a" * 64

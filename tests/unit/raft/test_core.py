@@ -25,7 +25,7 @@ from counter_node.raft.types import (
     SnapshotMeta,
 )
 
-from tests.unit.raft.network import Network, membership
+from tests.support.unit.raft_network import Network, membership
 
 
 def test_a_node_without_membership_never_campaigns() -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import pytest
 from counter_node.counters import batches, ops
 from counter_node.counters.machine import Machine
-from counter_node.counters.ops import is_write
 from counter_node.counters.replies import Failure
 from counter_node.raft.messages import (
     Append,
@@ -16,36 +15,17 @@ from counter_node.raft.messages import (
     InstallSnapshot,
     VoteRequest,
 )
-from counter_node.raft.state import Config
-from counter_node.raft.types import Entry, EntryKind, HardState, Member, SnapshotMeta
-from counter_node.replica.gateway import Gateway
+from counter_node.raft.types import Entry, EntryKind, SnapshotMeta
 from counter_node.replica.relief import shrinks
 from counter_node.replica.replica import (
-    ENTRY_BYTES,
     SAVE_AGAIN_TICKS,
     DiskJob,
     Replica,
-    first_snapshot,
 )
 
-from tests.unit.raft.network import membership
-from tests.unit.raft.test_replica import Alone
-
-
-def replica() -> Replica:
-    gateway = Gateway(1, is_write=is_write, tick_ms=10, patience_ticks=100, retry_ticks=10)
-    first = first_snapshot(Member(1, "n1", "n1:1", "n1:2", True))
-    made = Replica(
-        Config(2),
-        HardState(1, 0, 1),
-        first,
-        [],
-        gateway=gateway,
-        clock_ms=lambda: 0,
-        randint=lambda a, b: a,
-    )
-    made.room_left(3 * ENTRY_BYTES + 100)
-    return made
+from tests.support.unit.full_disk import follower, replica
+from tests.support.unit.lone_replica import Alone
+from tests.support.unit.raft_network import membership
 
 
 def append(index: int, size: int) -> Append:
@@ -111,12 +91,6 @@ def piece(index: int = 50, term: int = 1) -> InstallSnapshot:
     return InstallSnapshot(
         term, SnapshotMeta(index, 1, membership(2)), 0, Machine().snapshot(), True
     )
-
-
-def follower() -> Replica:
-    node = replica()
-    node.room_left(None)
-    return node
 
 
 def written(node: Replica, *, no_room: bool = False) -> tuple[DiskJob, int | None, list[object]]:

@@ -15,8 +15,8 @@ from counter_node.raft.types import SnapshotMeta
 from counter_node.replica.replica import Turn
 from counter_node.views.status import unready_reason
 
-from tests.unit.raft.network import membership
-from tests.unit.raft.test_replica import EPOCH_MS, Alone
+from tests.support.unit.lone_replica import EPOCH_MS, Alone
+from tests.support.unit.raft_network import membership
 
 MANY = [b"%d" % n for n in range(30_000)]
 

@@ -8,7 +8,7 @@ from counter_node.raft.log import RaftLog
 from counter_node.raft.messages import Append, AppendResponse, TimeoutNow
 from counter_node.raft.types import Entry, EntryKind
 
-from tests.unit.raft.network import Network
+from tests.support.unit.raft_network import Network
 
 
 def test_leadership_is_handed_only_to_who_has_the_whole_log() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.raft.scripts import Script
+from tests.support.unit.raft_scripts import Script
 
 FOLDER = Path(__file__).parent / "testdata"
 SCRIPTS = sorted(FOLDER.glob("*.txt"))

@@ -15,8 +15,8 @@ import pytest
 
 from tests.support.local import LocalServer
 from tests.support.redis_server import RedisServer
-from tests.unit.resp.real import RealConnection
-from tests.unit.resp.test_parser import ERRORS
+from tests.support.unit.protocol_errors import ERRORS
+from tests.support.unit.redis_connection import RealConnection
 
 SEEDS = [1, 2, 3, 4, 5, 6, random.SystemRandom().randrange(10**9)]
 COMMANDS_PER_SEED = int(os.environ.get("DIFFERENTIAL_COMMANDS", "1500"))

@@ -13,6 +13,8 @@ from counter_node.resp.parser import Parser, ProtocolError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.unit.protocol_errors import ERRORS
+
 
 def wire(*words: bytes) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(
@@ -109,26 +111,6 @@ def test_nonsense_is_understood_alike_however_it_is_cut(
     careful = feed_all([data[n : n + 1] for n in range(len(data))])
     assert feed_all([data]) == careful
     assert feed_all(cut(data, places)) == careful
-
-
-# As redis-server 7.0 answers (test_differential.py asks it).
-ERRORS = [
-    (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\nfooz\r\n", "expected '$', got 'f'"),
-    (b"*1\r\nfoo\r\n", "expected '$', got 'f'"),
-    (b"*1\r\n+PING\r\n", "expected '$', got '+'"),
-    (b"*1\r\n*1\r\n$1\r\na\r\n", "expected '$', got '*'"),
-    (b"*3000000000\r\n", "invalid multibulk length"),
-    (b"*blabla\r\n", "invalid multibulk length"),
-    (b"*01\r\n", "invalid multibulk length"),
-    (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$-10\r\n", "invalid bulk length"),
-    (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$2000000000\r\n", "invalid bulk length"),
-    (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$blabla\r\n", "invalid bulk length"),
-    (b"*" + b"1" * 70_000, "too big mbulk count string"),
-    (b"*1\r\n$" + b"1" * 70_000, "too big bulk count string"),
-    (b"a" * 70_000, "too big inline request"),
-    (b'set """test-key""" test-value\r\n', "unbalanced quotes in request"),
-    (b'set "a\r\n', "unbalanced quotes in request"),
-]
 
 
 OWN_ERRORS = [

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.local import LocalConnection, LocalServer
-from tests.unit.resp.real import reply_end
+from tests.support.unit.redis_connection import reply_end
 
 
 class Client:

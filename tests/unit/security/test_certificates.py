@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import functools
 
 from countercluster_operator.certificates import (
     SPREAD,
@@ -22,21 +20,9 @@ from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-MINUTE, DAY = datetime.timedelta(minutes=1), datetime.timedelta(days=1)
+from tests.support.unit.certificates import DAY, MINUTE, START, trusts
+
 NAMES = node_names("clicks", "shop", range(3))
-
-
-@functools.cache
-def trusts(bundle: bytes, shown: Pair) -> bool:
-    certificate = x509.load_pem_x509_certificate(shown.certificate)
-    for root in x509.load_pem_x509_certificates(bundle):
-        try:
-            certificate.verify_directly_issued_by(root)
-        except Exception:
-            continue
-        return True
-    return False
 
 
 def test_a_leaf_is_made_anew_at_two_thirds_of_its_life_and_not_before() -> None:

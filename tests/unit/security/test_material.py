@@ -19,19 +19,12 @@ from countercluster_operator.material import (
     renewed,
     wanted_names,
 )
-from countercluster_operator.model import Auth, Cluster, Spec, Tls
+from countercluster_operator.model import Auth, Cluster, Tls
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.security.test_certificates import MINUTE, START, trusts
-
-DAY = datetime.timedelta(days=1)
-
-
-def cluster(tls: Tls | None = None, auth: Auth | None = None) -> Cluster:
-    return Cluster(
-        "clicks", "shop", "uid", 1, Spec(tls=tls or Tls(), auth=auth or Auth()), "image", "cache"
-    )
+from tests.support.unit.certificates import MINUTE, START, trusts
+from tests.support.unit.credentials import DAY, GIVEN, cluster, files
 
 
 def made(wanted: Cluster | None = None, now: datetime.datetime = START) -> Material:
@@ -164,16 +157,6 @@ def test_pods_however_late_trust_each_other_through_every_change(
                 assert trusts(bundle, shown), f"minute {minute}"
     assert state.authority is not None
     assert asked_at == set() or state.rotated_authority == word or state.authority.phase
-
-
-def files(name: str) -> dict[str, bytes]:
-    """A Secret of spec.tls.secretName."""
-    signing = authority(name, START)
-    pair = leaf(signing, wanted_names(cluster())["nodes"], START, 300 * DAY)
-    return {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": signing.certificate}
-
-
-GIVEN = {name: files(name) for name in ("one", "two")}
 
 
 def source(name: str) -> tuple[Cluster, dict[str, bytes]]:

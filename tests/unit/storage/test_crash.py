@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.support.sim_disk import CrashError, SimDisk
-from tests.unit.storage.support import (
+from tests.support.unit.storage_files import (
     CLUSTER,
     DIRECTORY,
     NODE,

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.sim_disk import SimDisk
-from tests.unit.storage.support import (
+from tests.support.unit.storage_files import (
     DIRECTORY,
     SEGMENT_BYTES,
     SNAP,

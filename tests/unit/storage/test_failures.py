@@ -23,7 +23,14 @@ from counter_node.storage import (
 )
 from counter_node.storage.disk import Disk
 
-from tests.unit.storage.support import CLUSTER, SEGMENT_BYTES, entries, put, snapshot, take_snapshot
+from tests.support.unit.storage_files import (
+    CLUSTER,
+    SEGMENT_BYTES,
+    entries,
+    put,
+    snapshot,
+    take_snapshot,
+)
 
 
 def open_with(directory: Path, faults: str = "", disk: Disk | None = None) -> Storage:
@@ -322,7 +329,7 @@ def test_a_killed_process_leaves_what_it_synced(tmp_path: Path) -> None:
     program = """
 import sys; from pathlib import Path
 from counter_node.storage import Storage
-from tests.unit.storage.support import CLUSTER, SEGMENT_BYTES, HardState, entries, put
+from tests.support.unit.storage_files import CLUSTER, SEGMENT_BYTES, HardState, entries, put
 storage, _ = Storage.open(Path(sys.argv[1]), CLUSTER, segment_bytes=SEGMENT_BYTES)
 put(storage, entries(1, 1), HardState(1, 0, 0))
 for index in range(2, 100):

@@ -10,7 +10,14 @@ from counter_node import wal
 from counter_node.raft.types import HardState
 from counter_node.storage import Storage
 
-from tests.unit.storage.support import CLUSTER, SEGMENT_BYTES, entries, put, snapshot, take_snapshot
+from tests.support.unit.storage_files import (
+    CLUSTER,
+    SEGMENT_BYTES,
+    entries,
+    put,
+    snapshot,
+    take_snapshot,
+)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from counter_node.raft.types import HardState
 from counter_node.storage import DamagedError, Storage, StorageError
 
-from tests.unit.storage.support import entries, snapshot
+from tests.support.unit.storage_files import entries, snapshot
 
 
 def test_a_snapshot_is_read_in_pieces_also_after_its_file_was_deleted(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from counter_node.storage import DamagedError, InvariantError, Storage, StorageE
 from counter_node.storage.storage import random_node_id
 
 from tests.support.sim_disk import CrashError, SimDisk
-from tests.unit.storage.support import (
+from tests.support.unit.storage_files import (
     CLUSTER,
     DIRECTORY,
     NODE,

@@ -6,8 +6,8 @@ from counter_node.counters import batches
 from counter_node.raft.messages import Append, AppendResponse, VoteResponse
 from counter_node.raft.types import Entry, EntryKind
 
-from tests.unit.raft.test_full_disk import follower
-from tests.unit.raft.test_replica import Alone
+from tests.support.unit.full_disk import follower
+from tests.support.unit.lone_replica import Alone
 
 
 def stamped(index: int, term: int, time_ms: int) -> Entry:

@@ -19,7 +19,7 @@ from countercluster.aio import waiting as aio_waiting
 from countercluster.sync import lane as sync_lane
 from countercluster.sync import waiting as sync_waiting
 
-from tests.unit.client.server import BOUND_S, CountingServer
+from tests.support.unit.counting_server import BOUND_S, CountingServer
 
 LATE_S = 0.4
 

@@ -37,7 +37,7 @@ from counter_node.raft.types import (
     SnapshotMeta,
 )
 
-from tests.unit.raft.network import membership
+from tests.support.unit.raft_network import membership
 
 PIECE_BYTES = 8
 MOST_STEPS = 500

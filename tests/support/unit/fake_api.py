@@ -1,0 +1,46 @@
+"""An API server in memory, as far as children need it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+Key = tuple[str, str]
+
+
+class FakeApi:
+    """Server-side apply: the generation and the version move only when something changes."""
+
+    def __init__(self) -> None:
+        self.live: dict[Key, dict[str, Any]] = {}
+        self.wanted: dict[Key, dict[str, Any]] = {}
+        self.applies = 0
+        self.reads = 0
+
+    async def get(
+        self, _version: str, kind: str, _namespace: str, name: str
+    ) -> dict[str, Any] | None:
+        self.reads += 1
+        return copy.deepcopy(self.live.get((kind, name)))
+
+    async def apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        self.applies += 1
+        key = (manifest["kind"], manifest["metadata"]["name"])
+        if self.wanted.get(key) != manifest:
+            before = int(
+                self.live.get(key, {"metadata": {"generation": 0}})["metadata"]["generation"]
+            )
+            meta = {
+                **manifest["metadata"],
+                "uid": str(key),
+                "generation": before + 1,
+                "resourceVersion": str(before + 1),
+            }
+            self.live[key] = {**copy.deepcopy(manifest), "metadata": meta}
+            self.wanted[key] = copy.deepcopy(manifest)
+        return copy.deepcopy(self.live[key])
+
+    async def delete(
+        self, _version: str, kind: str, _namespace: str, name: str, uid: str | None = None
+    ) -> None:
+        self.live.pop((kind, name), None)

@@ -1,0 +1,25 @@
+"""A CounterCluster's credentials, made up."""
+
+from __future__ import annotations
+
+import datetime
+
+from countercluster_operator.certificates import Authority, Pair
+from countercluster_operator.material import Material
+from countercluster_operator.resources.secrets import Secured
+
+PAIR = Pair(b"a certificate", b"a key")
+
+MATERIAL = Material(
+    authority=Authority(
+        Pair(b"an authority", b"its key"), datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    ),
+    nodes=PAIR,
+    cache=PAIR,
+    admin=PAIR,
+    password="a-password",
+    told="a-password",
+    cache_password="the-nodes-password",
+)
+
+SECURED = Secured(MATERIAL)
