@@ -73,7 +73,7 @@ demo: setup cluster ## shows a cluster that counts through crashes, scaling and 
 .PHONY: lint
 lint: setup ## ruff and mypy --strict
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check --quiet .
-	@.venv/bin/mypy node_image operator client kind benchmarks
+	@.venv/bin/mypy node_image operator client generators kind benchmarks
 
 # A test that is skipped because a program is missing hides what it should show.
 .PHONY: packages
@@ -116,7 +116,7 @@ mutations: setup ## breaks the node on purpose in every known way and shows what
 
 .PHONY: pictures
 pictures: setup cluster ## docs/images anew, from real output: the plugin at the local cluster, increments through failures
-	@$(IN_CLUSTER) PYTHONPATH=node_image:client:. $(PY) docs/pictures.py
+	@$(IN_CLUSTER) PYTHONPATH=node_image:client:. $(PY) generators/pictures.py
 
 .PHONY: figures
 figures: setup ## how long a killed, a silent, a leaving leader is missed, and what a rejoining follower costs

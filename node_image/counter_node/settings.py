@@ -243,10 +243,7 @@ def _checked(s: Settings) -> Settings:
     for name, (least, most, why) in _RANGES.items():
         if not least <= (value := getattr(s, name)) <= most:
             _refuse(name, value, f"{least} to {most}" + (f"; {why}" if why else ""))
-    taken: dict[int, str] = {}
-    for port in ("resp_port", "peer_port", "admin_port", "http_port", "cluster_port"):
-        if (number := getattr(s, port)) and (other := taken.setdefault(number, port)) != port:
-            _refuse(port, number, f"{PREFIX}{other.upper()} is the same")
+    _check_ports(s)
     if s.election_ticks < 3 * s.heartbeat_ticks:
         _refuse(
             "election_ticks",
@@ -290,6 +287,14 @@ def _checked(s: Settings) -> Settings:
         if value := getattr(s, field_name):
             _require_address(field_name, value)
     return s
+
+
+def _check_ports(s: Settings) -> None:
+    """Raises SettingsError when two are the same."""
+    taken: dict[int, str] = {}
+    for port in ("resp_port", "peer_port", "admin_port", "http_port", "cluster_port"):
+        if (number := getattr(s, port)) and (other := taken.setdefault(number, port)) != port:
+            _refuse(port, number, f"{PREFIX}{other.upper()} is the same")
 
 
 def _require_address(name: str, value: str) -> None:

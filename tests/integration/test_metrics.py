@@ -127,5 +127,7 @@ def test_a_change_of_leader_is_seen_by_all_and_counted_by_the_winner(nodes: DevC
 
 
 def test_the_reference_page_is_what_the_code_says() -> None:
-    module: dict[str, Any] = runpy.run_path(str(ROOT / "docs" / "metrics_page.py"))
-    assert module["PAGE"].read_text() == module["rendered"](), "run: python docs/metrics_page.py"
+    module: dict[str, Any] = runpy.run_path(str(ROOT / "generators" / "metrics_page.py"))
+    assert module["PAGE"].read_text() == module["rendered"](), (
+        "run: python generators/metrics_page.py"
+    )

@@ -1,1 +1,1 @@
-"""The asyncio face: the source of both. `client/unasync.py` makes sync/ of it."""
+"""The asyncio face: the source of both. `generators/unasync.py` makes sync/ of it."""

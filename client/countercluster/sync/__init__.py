@@ -1,2 +1,2 @@
 """The blocking face. counters.py, lane.py and cache.py are made from those in aio/ by
-client/unasync.py; waiting.py is written by hand."""
+generators/unasync.py; waiting.py is written by hand."""

@@ -1,4 +1,4 @@
-# Made from ../aio/cache.py by client/unasync.py: change it there.
+# Made from ../aio/cache.py by generators/unasync.py: change it there.
 """Reads from the Redis cache, as far as what is there is fresh enough. In doubt the answer is "ask
 a node"."""
 

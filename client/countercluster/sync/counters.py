@@ -1,4 +1,4 @@
-# Made from ../aio/counters.py by client/unasync.py: change it there.
+# Made from ../aio/counters.py by generators/unasync.py: change it there.
 """The counters of a cluster: what a program uses."""
 
 from __future__ import annotations

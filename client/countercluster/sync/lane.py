@@ -1,4 +1,4 @@
-# Made from ../aio/lane.py by client/unasync.py: change it there.
+# Made from ../aio/lane.py by generators/unasync.py: change it there.
 """One connection and one producer id: the place where a command is repeated until its fate is
 known.
 

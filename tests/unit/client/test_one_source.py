@@ -1,5 +1,5 @@
-"""The blocking face of the client is what client/unasync.py makes of the asyncio one, and nothing
-in it was forgotten."""
+"""The blocking face of the client is what generators/unasync.py makes of the asyncio one, and
+nothing in it was forgotten."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SYNC = ROOT / "client/countercluster/sync"
 
 def test_the_blocking_face_is_current() -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "client/unasync.py"), "--check"],
+        [sys.executable, str(ROOT / "generators/unasync.py"), "--check"],
         capture_output=True,
         text=True,
         check=False,

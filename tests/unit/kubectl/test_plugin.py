@@ -166,9 +166,11 @@ def test_structures_lose_values_and_keep_names() -> None:
 
 def test_the_reference_page_is_what_the_plugin_says() -> None:
     module: dict[str, Any] = runpy.run_path(
-        str(Path(__file__).resolve().parents[3] / "docs" / "kubectl_page.py")
+        str(Path(__file__).resolve().parents[3] / "generators" / "kubectl_page.py")
     )
-    assert module["PAGE"].read_text() == module["rendered"](), "run: python docs/kubectl_page.py"
+    assert module["PAGE"].read_text() == module["rendered"](), (
+        "run: python generators/kubectl_page.py"
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import yaml
 from countercluster_operator.model import Cluster, InvalidSpec, Spec, decode
 from countercluster_operator.resources import all_children
 
+from generators.manifests import rendered
+
 ROOT = Path(__file__).resolve().parents[3]
 MANIFESTS = ROOT / "manifests"
 
@@ -20,10 +22,8 @@ def _documents(path: Path) -> list[dict[str, Any]]:
 
 
 def test_install_yaml_is_what_its_parts_make() -> None:
-    scope: dict[str, Any] = {"__name__": "render", "__file__": str(MANIFESTS / "render.py")}
-    exec(compile((MANIFESTS / "render.py").read_text(), "render.py", "exec"), scope)
-    for name, text in scope["rendered"]().items():
-        assert (MANIFESTS / name).read_text() == text, "run: python3 manifests/render.py"
+    for name, text in rendered().items():
+        assert (MANIFESTS / name).read_text() == text, "run: python3 generators/manifests.py"
 
 
 def test_every_sample_is_understood() -> None:

@@ -202,7 +202,7 @@ def test_an_alert_fires_when_it_should_and_only_then(rule: dict[str, Any], tmp_p
 
 
 def test_every_query_names_what_is_exported() -> None:
-    exported = runpy.run_path(str(ROOT / "docs" / "metrics_page.py"))["names"]()
+    exported = runpy.run_path(str(ROOT / "generators" / "metrics_page.py"))["names"]()
     board = json.loads(next(iter(monitoring.dashboard(CLUSTER)["data"].values())))
     queries = [rule["expr"] for rule in RULES] + [
         target["expr"] for panel in board["panels"] for target in panel["targets"]

@@ -9,11 +9,13 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
-REFERENCE: dict[str, Any] = runpy.run_path(str(ROOT / "crds" / "reference.py"))
+REFERENCE: dict[str, Any] = runpy.run_path(str(ROOT / "generators" / "crd_page.py"))
 
 
 def test_the_page_is_what_the_schema_says() -> None:
-    assert REFERENCE["PAGE"].read_text() == REFERENCE["rendered"](), "run: python crds/reference.py"
+    assert REFERENCE["PAGE"].read_text() == REFERENCE["rendered"](), (
+        "run: python generators/crd_page.py"
+    )
 
 
 def test_every_field_is_described() -> None:

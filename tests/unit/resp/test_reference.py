@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from counter_node.resp.commands import BY_NAME
-from counter_node.resp.reference import GROUPS, page
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "commands.md"
+from generators.commands_page import GROUPS, PAGE, page
 
 
 def test_the_page_is_not_stale() -> None:
-    assert PAGE.read_text() == page(), (
-        "make it anew: python -m counter_node.resp.reference > docs/reference/commands.md"
-    )
+    assert PAGE.read_text() == page(), "run: python generators/commands_page.py"
 
 
 def test_every_command_has_its_place_and_its_words() -> None:

@@ -1,4 +1,4 @@
-"""docs/reference/countercluster.md from the CRD's schema: `python crds/reference.py`. A test fails
+"""docs/reference/countercluster.md from the CRD's schema: `python generators/crd_page.py`. A test fails
 while the page is stale."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reference" / "countercluster.md"
 HEAD = """# The CounterCluster resource
 
-Made from `crds/countercluster.yaml` by `crds/reference.py`.
+Made from `crds/countercluster.yaml` by `generators/crd_page.py`.
 Group `countercluster.io`, version `v1alpha1`, short name `cc`; `spec: {}` is a whole cluster.
 
 For a CounterCluster `clicks` there are: StatefulSet `clicks` with pods `clicks-0`…, client Service `clicks` (6379), headless Service `clicks-peers`,

@@ -17,7 +17,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from countercluster import Counters
@@ -30,7 +30,7 @@ from examples.demo_counters import CounterCluster, Tools
 from examples.demo_kube import Namespace, kubectl
 from tests.support.devcluster import DevCluster
 
-IMAGES = Path(__file__).resolve().parent / "images"
+IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 CLUSTER = """apiVersion: countercluster.io/v1alpha1
 kind: CounterCluster
 metadata: {name: clicks}
@@ -147,28 +147,63 @@ def leader(cluster: DevCluster) -> int:
     raise AssertionError("nobody leads")
 
 
-def plot(times: Sequence[float], events: Sequence[tuple[float, str]], words: str) -> str:
+class Plot:
+    """Acknowledgements a second over time, as an SVG: `left`, `top` and so on are in its units."""
+
     left, top, width, height = 80, 60, 840, 260
+
+    def __init__(self, rates: Sequence[float]) -> None:
+        self.rates = rates
+        steps = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
+        self.step = next(s for s in steps if max(rates) / s <= 6)
+        self.most = self.step * (int(max(rates) / self.step) + 1)
+
+    def x(self, t: float) -> float:
+        return self.left + self.width * t / END_S
+
+    def y(self, rate: float) -> float:
+        return self.top + self.height * (1 - rate / self.most)
+
+    def grid(self) -> Iterator[str]:
+        """A line for each step of the rate, and the seconds below."""
+        left, width = self.left, self.width
+        for rate in range(0, self.most + 1, self.step):
+            yield (
+                f'<line x1="{left}" x2="{left + width}" y1="{self.y(rate):.1f}" '
+                f'y2="{self.y(rate):.1f}" stroke="#e2e2e2"/>'
+            )
+            yield (
+                f'<text x="{left - 8}" y="{self.y(rate) + 4:.1f}" text-anchor="end" '
+                f'fill="#555555">{rate:,}</text>'
+            )
+        below = f'y="{self.top + self.height + 20}" text-anchor="middle" fill="#555555"'
+        for second in range(0, int(END_S) + 1, 2):
+            yield f'<text x="{self.x(second):.1f}" {below}>{second} s</text>'
+
+    def event(self, when: float, what: str) -> Iterator[str]:
+        x = self.x(when)
+        yield (
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{self.top - 8}" y2="{self.top + self.height}" '
+            f'stroke="#b03030" stroke-dasharray="4 3"/>'
+        )
+        yield f'<text x="{x + 5:.1f}" y="{self.top - 2}" fill="#b03030">{what}</text>'
+
+    def curve(self) -> str:
+        path = " ".join(
+            f"{'L' if n else 'M'}{self.x((n + 0.5) * BIN_S):.1f},{self.y(rate):.1f}"
+            for n, rate in enumerate(self.rates)
+        )
+        return f'<path d="{path}" fill="none" stroke="#1f4e79" stroke-width="1.6"/>'
+
+
+def plot(times: Sequence[float], events: Sequence[tuple[float, str]], words: str) -> str:
     bins = [0] * int(END_S / BIN_S)
     for t in times:
         if t < END_S:
             bins[int(t / BIN_S)] += 1
-    rates = [n / BIN_S for n in bins]
-    step = next(
-        s for s in (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000) if max(rates) / s <= 6
-    )
-    most = step * (int(max(rates) / step) + 1)
-
-    def x(t: float) -> float:
-        return left + width * t / END_S
-
-    def y(rate: float) -> float:
-        return top + height * (1 - rate / most)
-
-    path = " ".join(
-        f"{'L' if n else 'M'}{x((n + 0.5) * BIN_S):.1f},{y(rate):.1f}"
-        for n, rate in enumerate(rates)
-    )
+    made = Plot([n / BIN_S for n in bins])
+    left, below = made.left, made.top + made.height
+    today = datetime.datetime.now(datetime.UTC).date()
     lines = [
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 960 400" width="960" height="400" '
         'font-family="Helvetica, Arial, sans-serif" '
@@ -176,34 +211,13 @@ def plot(times: Sequence[float], events: Sequence[tuple[float, str]], words: str
         'height="400" fill="#ffffff"/>',
         f'<text x="{left}" y="26" font-size="16" fill="#222222">Acknowledged increments each '
         f"second; three nodes, {THREADS} connections</text>",
+        *made.grid(),
+        *(line for when, what in events for line in made.event(when, what)),
+        made.curve(),
+        f'<text x="{left}" y="{below + 48}" fill="#222222">{words}</text>',
+        f'<text x="{left}" y="{below + 68}" fill="#777777">By generators/pictures.py on {today}, '
+        f"on two shared cores.</text>",
     ]
-    for rate in range(0, most + 1, step):
-        lines.append(
-            f'<line x1="{left}" x2="{left + width}" y1="{y(rate):.1f}" y2="{y(rate):.1f}" '
-            f'stroke="#e2e2e2"/>'
-        )
-        lines.append(
-            f'<text x="{left - 8}" y="{y(rate) + 4:.1f}" text-anchor="end" '
-            f'fill="#555555">{rate:,}</text>'
-        )
-    below = f'y="{top + height + 20}" text-anchor="middle" fill="#555555"'
-    lines += [
-        f'<text x="{x(second):.1f}" {below}>{second} s</text>'
-        for second in range(0, int(END_S) + 1, 2)
-    ]
-    for when, what in events:
-        lines.append(
-            f'<line x1="{x(when):.1f}" x2="{x(when):.1f}" y1="{top - 8}" y2="{top + height}" '
-            f'stroke="#b03030" stroke-dasharray="4 3"/>'
-        )
-        lines.append(f'<text x="{x(when) + 5:.1f}" y="{top - 2}" fill="#b03030">{what}</text>')
-    lines.append(f'<path d="{path}" fill="none" stroke="#1f4e79" stroke-width="1.6"/>')
-    lines.append(f'<text x="{left}" y="{top + height + 48}" fill="#222222">{words}</text>')
-    made = datetime.datetime.now(datetime.UTC).date()
-    lines.append(
-        f'<text x="{left}" y="{top + height + 68}" fill="#777777">By docs/pictures.py on {made}, '
-        f"on two shared cores.</text>"
-    )
     return "\n".join([*lines, "</svg>", ""])
 
 

@@ -1,4 +1,4 @@
-"""docs/reference/metrics.md from the tables of the code: `python docs/metrics_page.py`. A test
+"""docs/reference/metrics.md from the tables of the code: `python generators/metrics_page.py`. A test
 fails while the page is stale."""
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from counter_node.views.metrics import FAMILIES, HISTOGRAMS
 from countercluster_operator.health import Health
 from prometheus_client import ProcessCollector
 
-PAGE = Path(__file__).resolve().parent / "reference" / "metrics.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "metrics.md"
 HEAD = """# Metrics
 
-Made from the code by `docs/metrics_page.py`. Every node serves them on `/metrics` of its HTTP port (8080), the operator its own likewise.
+Made from the code by `generators/metrics_page.py`. Every node serves them on `/metrics` of its HTTP port (8080), the operator its own likewise.
 What to make of them: [watch](../operating/watch.md).
 """
 

@@ -1,5 +1,5 @@
 """The picture of the house in CONTRIBUTING.md, from the imports of the code: `python
-docs/house.py`.
+generators/house.py`.
 
 A room is a package, a module belongs to the innermost one, and an arrow says "imports", type-only
 imports and those inside functions included. A test fails while the picture is stale
@@ -16,13 +16,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "CONTRIBUTING.md"
-BEGIN, END = "<!-- rooms: made by docs/house.py -->\n", "<!-- end of rooms -->\n"
+BEGIN, END = "<!-- rooms: made by generators/house.py -->\n", "<!-- end of rooms -->\n"
 SOURCES = {
     "counter_node": "node_image/counter_node",
     "countercluster_operator": "operator/countercluster_operator",
     "countercluster": "client/countercluster",
     "kubectl_counters": "client/kubectl_counters",
     "kind": "kind",
+    "generators": "generators",
 }
 """The name of each package, and where it is."""
 

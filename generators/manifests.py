@@ -1,4 +1,4 @@
-"""Joins the CRD and the operator's manifests: `python3 manifests/render.py`. A test fails while
+"""Joins the CRD and the operator's manifests: `python3 generators/manifests.py`. A test fails while
 what it made is stale.
 
 - install.yaml: an operator in countercluster-system for every namespace.
@@ -14,24 +14,27 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-CRD = HERE.parent / "crds" / "countercluster.yaml"
-HEAD = "# Made by manifests/render.py from crds/ and this folder; change those.\n"
+ROOT = Path(__file__).resolve().parents[1]
+MANIFESTS = ROOT / "manifests"
+CRD = ROOT / "crds" / "countercluster.yaml"
+HEAD = "# Made by generators/manifests.py from crds/ and this folder; change those.\n"
 WATCH = """        - {name: POD_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
 """
 
 
 def cluster_wide() -> str:
     ours = ("namespace.yaml", "rbac.yaml", "machines.yaml", "operator.yaml")
-    return HEAD + "---\n".join(part.read_text() for part in (CRD, *(HERE / name for name in ours)))
+    return HEAD + "---\n".join(
+        part.read_text() for part in (CRD, *(MANIFESTS / name for name in ours))
+    )
 
 
 def namespaced() -> str:
     """The same rules as a Role."""
-    operator = (HERE / "operator.yaml").read_text()
+    operator = (MANIFESTS / "operator.yaml").read_text()
     assert WATCH in operator
     operator = operator.replace(WATCH, WATCH + WATCH.replace("POD_NAMESPACE", "WATCH_NAMESPACES"))
-    rbac = (HERE / "rbac.yaml").read_text().replace("ClusterRole", "Role")
+    rbac = (MANIFESTS / "rbac.yaml").read_text().replace("ClusterRole", "Role")
     rbac = rbac.replace(
         "metadata: {name: countercluster-operator}",
         "metadata: {name: countercluster-operator, namespace: my-namespace}",
@@ -42,7 +45,7 @@ def namespaced() -> str:
 def machines() -> str:
     """Named by the namespace, as there may be several."""
     text = (
-        (HERE / "machines.yaml")
+        (MANIFESTS / "machines.yaml")
         .read_text()
         .replace(
             "countercluster-operator-machines", "countercluster-operator-machines-my-namespace"
@@ -63,4 +66,4 @@ def rendered() -> dict[str, str]:
 if __name__ == "__main__":
     argparse.ArgumentParser(description=__doc__).parse_args()
     for name, text in rendered().items():
-        (HERE / name).write_text(text)
+        (MANIFESTS / name).write_text(text)

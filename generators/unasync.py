@@ -1,5 +1,5 @@
-"""Makes the blocking face of the client from the asyncio one: `python client/unasync.py`. `--check`
-only says whether it is current.
+"""Makes the blocking face of the client from the asyncio one: `python generators/unasync.py`.
+`--check` only says whether it is current.
 
 One source for both: countercluster/aio/{counters,lane,cache}.py. After the replacement of words
 below the two differ in nothing else; what waiting is, is in the two hand-written waiting.py."""
@@ -11,9 +11,9 @@ import re
 import sys
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent / "countercluster"
+PACKAGE = Path(__file__).resolve().parents[1] / "client" / "countercluster"
 NAMES = ("counters.py", "lane.py", "cache.py")
-HEADER = "# Made from ../aio/{name} by client/unasync.py: change it there.\n"
+HEADER = "# Made from ../aio/{name} by generators/unasync.py: change it there.\n"
 
 WORDS = [
     (r"\bredis\.asyncio\.", "redis."),
@@ -56,8 +56,8 @@ def main(words: list[str]) -> int:
     if options.check:
         for name in wrong:
             print(
-                f"countercluster/sync/{name} is not what client/unasync.py makes of aio/{name}: "
-                f"run `python client/unasync.py`",
+                f"countercluster/sync/{name} is not what generators/unasync.py makes of aio/{name}:"
+                f" run `python generators/unasync.py`",
                 file=sys.stderr,
             )
         return 1 if wrong else 0

@@ -1,16 +1,18 @@
-"""The reference page of the commands, made from the table: `python -m counter_node.resp.reference`
-prints it, a test fails when the page is stale."""
+"""docs/reference/commands.md from the table of commands: `python generators/commands_page.py`. A
+test fails while the page is stale."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from counter_node.counters import listing, producers, sessions, state
 from counter_node.resp import arguments, keyed, limits, serving, session
 from counter_node.resp.commands import BY_NAME, Command
 
+PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "reference" / "commands.md"
 GROUPS: Final = {
     "counters": "Counters",
     "expiry": "Expiry",
@@ -155,5 +157,5 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description="Prints docs/reference/commands.md.").parse_args()
-    print(page(), end="")
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    PAGE.write_text(page())

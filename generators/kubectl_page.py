@@ -1,4 +1,4 @@
-"""docs/reference/kubectl.md from the plugin's own help: `python docs/kubectl_page.py`. A test fails
+"""docs/reference/kubectl.md from the plugin's own help: `python generators/kubectl_page.py`. A test fails
 while the page is stale."""
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any
 import typer
 from kubectl_counters.__main__ import app
 
-PAGE = Path(__file__).resolve().parent / "reference" / "kubectl.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "kubectl.md"
 HEAD = """# kubectl counters
 
-Made from the plugin's help by `docs/kubectl_page.py`.
+Made from the plugin's help by `generators/kubectl_page.py`.
 `pipx install '.[kubectl]'` in a clone (or pip, into any environment on PATH) makes `kubectl-counters`, which kubectl finds, and
 `kubectl_complete-counters`, by which kubectl's own completion knows commands, options and names of CounterClusters.
 Before the command or behind it (not behind `--`): `-n NAMESPACE`, `--context`, `--kubeconfig`. Every command has `-o json` and `-o yaml`.
