@@ -3,9 +3,10 @@
 Three nodes with users; one client that is logged in at the leader sends one increment after
 another. Beside it strangers, in a process of their own, send to the leader as fast as it takes it:
 `HELLO` without reading the answers, `HELLO` reading them, wrong passwords, pages of the HTTP port.
-The first table tells the client's 50th and 99th percentile without and with each, as a ratio, how
-many of the strangers' requests were answered, the most memory that the node held meanwhile, and
-whether the term is the same. More always waits than the node takes. Rounds are interleaved, as the
+The first table tells the client's 50th and 99th percentile without and with each, as a ratio, also
+to what a process costs that takes a core as the flood does and sends nothing; how many of the
+strangers' requests were answered, the most memory that the node held meanwhile, and whether the
+term is the same. More always waits than the node takes. Rounds are interleaved, as the
 machine is not quiet. The second tells its memory before and after `--requests` of `HELLO` by 16
 connections, and the third how long pages of the HTTP port take beside that."""
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import itertools
 import multiprocessing
 import os
@@ -134,6 +136,12 @@ def pages(ports: Ports, stop: Event, sent: Any) -> None:
             sent.value += 1
 
 
+def neighbour(ports: Ports, stop: Event, sent: Any) -> None:
+    """Takes a core as the floods do, and sends nothing: what of a ratio is the machine's."""
+    while not stop.is_set():
+        hashlib.sha256(bytes(1 << 16)).digest()
+
+
 Flood = Callable[[Ports, Event, Any], None]
 FLOODS: dict[str, Flood] = {
     "one connection of HELLO": one,
@@ -214,16 +222,19 @@ class Node:
 def latencies(node: Node, rounds: int, seconds: float) -> None:
     print(
         "| flood | answered a second | p50, ms | p99, ms | p99 without, ms | ratio (each round) "
-        "| memory before, most, MiB | term |"
+        "| to a busy neighbour's | memory before, most, MiB | term |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|")
     ask = lambda: node.wire("INCR", "k")  # noqa: E731
     for name, flood in FLOODS.items():
-        quiet, loud, medians, rates = [], [], [], []
+        quiet, busy, loud, medians, rates = [], [], [], [], []
         before, term = node.resident_mib(), node.term()
         node.forget_peak()
         for _ in range(rounds):
             quiet.append(p99(taken(seconds, ask)))
+            with flooded(neighbour, node.ports):
+                time.sleep(0.5)
+                busy.append(p99(taken(seconds, ask)))
             with flooded(flood, node.ports) as sent:
                 time.sleep(0.5)
                 before_it = sent.value
@@ -231,16 +242,21 @@ def latencies(node: Node, rounds: int, seconds: float) -> None:
                 rates.append((sent.value - before_it) / seconds)
             loud.append(p99(found))
             medians.append(statistics.median(found))
-        ratios = sorted(with_it / without for with_it, without in zip(loud, quiet, strict=True))
+        ratios = _ratios(loud, quiet)
         print(
             f"| {name} | {statistics.median(rates):,.0f} | {statistics.median(medians):.2f} | "
             f"{statistics.median(loud):.1f} "
             f"| {statistics.median(quiet):.1f} | {statistics.median(ratios):.1f} "
             f"({ratios[0]:.1f} to {ratios[-1]:.1f}) "
+            f"| {statistics.median(_ratios(loud, busy)):.1f} "
             f"| {before:.0f}, {node.peak_mib():.0f} | "
             f"{'the same' if node.term() == term else 'ANOTHER'} |",
             flush=True,
         )
+
+
+def _ratios(loud: list[float], quiet: list[float]) -> list[float]:
+    return sorted(with_it / without for with_it, without in zip(loud, quiet, strict=True))
 
 
 def scrapes(node: Node, rounds: int, seconds: float) -> None:

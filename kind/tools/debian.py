@@ -1,4 +1,9 @@
-"""Root filesystems of Debian, made by debootstrap, kept as tar files in the cache."""
+"""Root filesystems of Debian, made by debootstrap, kept as tar files in the cache.
+
+debootstrap takes the main archive alone, whose packages are those of the last point release. So
+what the archive of security updates has by then is installed as well, by this machine's apt: where
+this machine uses that archive, else the log says that it does not. A root that is kept stays as it
+is; `make scan` tells what came since, and `make clean` has all made anew."""
 
 from __future__ import annotations
 
@@ -25,7 +30,8 @@ LEFT_OUT = (
     "./usr/lib/x86_64-linux-gnu/gconv/*", "./usr/lib/aarch64-linux-gnu/gconv/*", "./dev/*",
     "./proc/*", "./sys/*",
 )  # fmt: skip
-IMPORT_FORM = "1"
+IMPORT_FORM = "2"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -60,6 +66,7 @@ class Debian:
                     self.suite, root, mirror,
                     log=store.log(f"debootstrap-{self.name}"), nice=True,
                 )  # fmt: skip
+                self._update(root, store.log(f"debootstrap-{self.name}"))
                 excludes = [f"--exclude={pattern}" for pattern in LEFT_OUT]
                 run(
                     "tar",
@@ -73,6 +80,29 @@ class Debian:
                 )
         store.used(self.name, key)
         return store.path(self.name, key) / "root.tar"
+
+    def _update(self, root: Path, log: Path) -> None:
+        archive = host.debian_security(host.apt_sources())
+        if archive is None:
+            with log.open("a") as file:
+                file.write("no archive of security updates in apt's sources on this machine\n")
+            return
+        sources = root / "var" / "lib" / "apt" / "security.list"
+        sources.write_text(f"deb [signed-by={KEYRING}] {archive} {self.suite}-security main\n")
+        options = {
+            "Dir::Etc::sourcelist": sources,
+            "Dir::Etc::sourceparts": "-",
+            "Dir::State": root / "var" / "lib" / "apt",
+            "Dir::State::status": root / "var" / "lib" / "dpkg" / "status",
+            "Dir::Cache": root / "var" / "cache" / "apt",
+            "DPkg::Chroot-Directory": root,
+            "APT::Sandbox::User": "root",
+        }
+        apt = ["apt-get", *(word for name in options for word in ("-o", f"{name}={options[name]}"))]
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        for words in (("update",), ("-y", "--no-install-recommends", "dist-upgrade")):
+            run(*apt, *words, log=log, env=quiet, nice=True)
+        sources.unlink()
 
     def image(self, store: Store) -> str:
         """The image's tag, imported first where the engine does not have it."""

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -45,19 +45,26 @@ def debian_mirror(sources: Iterable[str]) -> str:
 
     Raises Problem where there is none.
     """
-    for text in sources:
-        lines = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
-        for line in lines:
-            words = line.split()
-            if not words or words[0] not in ("URIs:", "deb"):
-                continue
-            for word in words[1:]:
-                if "://" in word and "security" not in word:
-                    return word.rstrip("/")
+    for address in _archives(sources):
+        if "security" not in address:
+            return address
     raise Problem(
         "apt on this machine has no source of Debian packages",
         "add one to /etc/apt/sources.list.d/",
     )
+
+
+def debian_security(sources: Iterable[str]) -> str | None:
+    """The address of the archive of security updates that this machine's apt uses, if it does."""
+    return next((address for address in _archives(sources) if "security" in address), None)
+
+
+def _archives(sources: Iterable[str]) -> Iterator[str]:
+    for text in sources:
+        for line in text.splitlines():
+            words = line.split()
+            if words and words[0] in ("URIs:", "deb"):
+                yield from (word.rstrip("/") for word in words[1:] if "://" in word)
 
 
 def apt_sources() -> list[str]:

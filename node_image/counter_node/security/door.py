@@ -27,6 +27,9 @@ from counter_node.security.refusals import Refusals
 Factory = Callable[[], asyncio.Protocol]
 AT_ONCE = 16
 """Connections accepted before others have their turn."""
+AT_ONCE_TLS = 2
+"""The same where each begins with a handshake, of a millisecond or so: a crowd that comes again
+after each cut must not shake hands in one turn of the loop."""
 NO_DESCRIPTOR_S = 0.2
 """Pause after the process ran out of descriptors."""
 TELL_S = 10.0
@@ -61,7 +64,7 @@ class Door:
 
     def _accept(self) -> None:
         assert self._socket is not None
-        for _ in range(AT_ONCE):
+        for _ in range(AT_ONCE if self._context() is None else AT_ONCE_TLS):
             try:
                 connection, _address = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

@@ -10,6 +10,7 @@ from kind import cli
 from kind.tools import host
 from kind.tools.host import (
     debian_mirror,
+    debian_security,
     go_version,
     has_cgroup_v1,
     lacks_sys_resource,
@@ -39,6 +40,12 @@ deb [signed-by=/usr/share/keyrings/x.gpg] https://mirror.example/debian/ bookwor
 )
 def test_the_main_archive_is_found_in_both_styles(text: str, mirror: str) -> None:
     assert debian_mirror([text]) == mirror
+
+
+def test_the_archive_of_security_updates_is_found_where_there_is_one() -> None:
+    assert debian_security([NEW_STYLE]) == "http://mirror.example/debian-security"
+    assert debian_security([OLD_STYLE]) == "http://security.example/debian-security"
+    assert debian_security(["deb http://mirror.example/debian bookworm main"]) is None
 
 
 def test_no_archive_is_a_problem_with_a_remedy() -> None:
