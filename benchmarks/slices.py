@@ -15,6 +15,7 @@ from counter_node.counters import ops as o
 from counter_node.counters.batches import Op
 from counter_node.counters.machine import Machine
 from counter_node.resp.actions import Slow
+from counter_node.resp.dispatch import begin, handle, new_session
 from counter_node.resp.encode import encode, in_pieces
 from counter_node.resp.limits import MAX_ARGUMENTS
 from counter_node.resp.parser import Parser
@@ -99,7 +100,7 @@ def filled(keys: int, expiring_ms: int = 0) -> Log:
 
 def taken_apart(what: str, session: Session, words: list[bytes]) -> Any:
     longest = Longest(what)
-    found = longest(lambda: session.begin(words))
+    found = longest(lambda: begin(session, words))
     while isinstance(found, Slow):
         action = longest(found.step)
         found = found if action is None else action
@@ -108,7 +109,7 @@ def taken_apart(what: str, session: Session, words: list[bytes]) -> Any:
 
 
 def words_to_operations() -> None:
-    session = Session(1, "", "", admin=False)
+    session = new_session(1, "", "", admin=False)
     mset = [
         b"MSET",
         *(word for name in NAMES[: MAX_ARGUMENTS // 2 - 1] for word in (name, b"1234567")),
@@ -121,9 +122,9 @@ def words_to_operations() -> None:
     )
     taken_apart(f"MSET of {len(mset):,} words to an operation", session, mset)
     taken_apart(f"DEL of {len(NAMES):,} names to an operation", session, [b"DEL", *NAMES])
-    session.handle([b"MULTI"])
+    handle(session, [b"MULTI"])
     for name in NAMES[:10_000]:
-        session.handle([b"SET", name, b"5", b"EX", b"1000"])
+        handle(session, [b"SET", name, b"5", b"EX", b"1000"])
     transaction = taken_apart("EXEC of 10,000 SET to an operation", session, [b"EXEC"])
     encoded = Longest("that transaction to an entry, and from it")
     body = encoded(lambda: batches.encode_batch(1, 1, [transaction.op]))

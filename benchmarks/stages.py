@@ -21,9 +21,9 @@ from counter_node.node.node import Node
 from counter_node.raft.messages import Append
 from counter_node.raft.types import Entry, EntryKind
 from counter_node.resp.commands import CATALOGUE
+from counter_node.resp.dispatch import handle, increments, new_session
 from counter_node.resp.encode import encode_many
 from counter_node.resp.parser import Parser
-from counter_node.resp.session import Session
 from counter_node.security.access import Access
 from counter_node.security.refusals import Refusals
 from counter_node.views.metrics import Metrics
@@ -95,13 +95,13 @@ def connection(pipeline: int, repeats: int) -> None:
         b"*2\r\n$4\r\nINCR\r\n$20\r\ncounter:%012d\r\n" % (n % 1000) for n in range(pipeline)
     )
     print(f"pipelines of {pipeline}")
-    parser, session = Parser(), Session(1, "a:1", "b:1", admin=False)
+    parser, session = Parser(), new_session(1, "a:1", "b:1", admin=False)
     commands = parser.feed(data)
     time("parse", pipeline, lambda: parser.feed(data), repeats)
     if pipeline == 1:
-        time("one command to an operation", 1, lambda: session.handle(commands[0]), repeats)
+        time("one command to an operation", 1, lambda: handle(session, commands[0]), repeats)
     else:
-        time("commands to operations", pipeline, lambda: session.increments(commands), repeats)
+        time("commands to operations", pipeline, lambda: increments(session, commands), repeats)
     replies = list(range(10**6, 10**6 + pipeline))
     time("replies to bytes", pipeline, lambda: encode_many(replies, 2), repeats)
     node = NodeWithoutLog()

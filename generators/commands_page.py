@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from counter_node.counters import listing, producers, sessions, state
-from counter_node.resp import arguments, keyed, limits, serving, session
-from counter_node.resp.commands import BY_NAME, Command
+from counter_node.resp import arguments, keyed, limits, serving, transactions
+from counter_node.resp.commands import BY_NAME
+from counter_node.resp.session import Command
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "reference" / "commands.md"
 GROUPS: Final = {
@@ -133,9 +134,9 @@ def _parts() -> Iterator[str]:
         key_bytes=arguments.MAX_KEY_BYTES,
         request_bytes=limits.MAX_REQUEST_BYTES,
         words=limits.MAX_ARGUMENTS,
-        queued=session.MAX_QUEUED,
-        queued_bytes=session.MAX_QUEUED_BYTES,
-        looked_at=session.MAX_LOOKED_AT,
+        queued=transactions.MAX_QUEUED,
+        queued_bytes=transactions.MAX_QUEUED_BYTES,
+        looked_at=transactions.MAX_LOOKED_AT,
         page=keyed.MAX_PAGE,
         producers=producers.MOST,
         ahead=producers.MOST_AHEAD,

@@ -11,6 +11,7 @@ from counter_node.counters import batches
 from counter_node.counters.machine import Machine
 from counter_node.counters.replies import Failure, Fixed
 from counter_node.resp.actions import Close, NodeQuestion, Read, Reply, Write
+from counter_node.resp.dispatch import handle, new_session
 from counter_node.resp.encode import encode
 from counter_node.resp.parser import Parser, ProtocolError
 from counter_node.resp.session import Session
@@ -34,7 +35,7 @@ class LocalServer:
     def connect(self, *, admin: bool = False) -> LocalConnection:
         self._connections += 1
         return LocalConnection(
-            self, Session(self._connections, "127.0.0.1:1", "127.0.0.1:2", admin=admin)
+            self, new_session(self._connections, "127.0.0.1:1", "127.0.0.1:2", admin=admin)
         )
 
     def _append(self, body: bytes) -> batches.Outcome:
@@ -80,7 +81,7 @@ class LocalConnection:
         return encode(reply, self.session.protocol)
 
     def ask(self, *words: bytes) -> Any:
-        action = self.session.handle(list(words))
+        action = handle(self.session, list(words))
         if isinstance(action, Write):
             return self.server.write(action.op)
         if isinstance(action, Read):

@@ -1,16 +1,14 @@
 """Increments by one of counters that exist: nearly all that is ever executed, so without a call for
 each.
 
-`increments` is here in Python, and compiled (`fast/increments.pyx`) where that was done and
-`COUNTER_PURE` is not set. Both do the same, and the tests of the state machine run on both."""
+`increments` is here in Python, and compiled (`fast/increments.pyx`) where counter_node/compiled.py
+says so. Both do the same, and the tests of the state machine run on both."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import os
 from typing import Any
 
+from counter_node.compiled import compiled
 from counter_node.counters.batches import Op
 from counter_node.counters.state import MAX, State
 
@@ -36,8 +34,7 @@ def increments(state: State, commands: list[Op], at: int, replies: list[Any] | N
     return len(commands)
 
 
-COMPILED = False
-if not os.environ.get("COUNTER_PURE"):
-    with contextlib.suppress(ImportError):
-        increments = importlib.import_module("counter_node.fast.increments").increments
-        COMPILED = True
+_fast = compiled("increments")
+COMPILED = _fast is not None
+if _fast is not None:
+    increments = _fast.increments

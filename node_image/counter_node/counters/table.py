@@ -9,17 +9,16 @@ A name's part follows from Python's own hash, which the name remembers: looking 
 That hash is another one in each process. So the order of such a table is nobody's business: who
 wants an order asks the index (keyspace.py), whose order is the same everywhere.
 
-`Parts` is here in Python, and compiled (`fast/table.pyx`) where that was done and `COUNTER_PURE` is
-not set."""
+`Parts` is here in Python, and compiled (`fast/table.pyx`) where counter_node/compiled.py says
+so."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from counter_node.compiled import compiled
 
 V = TypeVar("V")
 PARTS: Final = 64
@@ -72,10 +71,8 @@ class PureParts(Generic[V]):
 if TYPE_CHECKING:
     Parts = PureParts
 else:
-    Parts = PureParts
-    if not os.environ.get("COUNTER_PURE"):
-        with contextlib.suppress(ImportError):
-            Parts = importlib.import_module("counter_node.fast.table").Parts
+    _fast = compiled("table")
+    Parts = PureParts if _fast is None else _fast.Parts
 
 
 class Table(Parts[V], MutableMapping[bytes, V]):  # type: ignore[misc]

@@ -7,7 +7,7 @@ of Python for each.
     table.pyx       looks counters up in the parts of their table (counters/table.py)
     syncer.pyx      waits for the disk on a thread that never needs the interpreter (disk_worker.py)
     pure.py         what the rest of the node may expect of a lane, and what stands in for it where
-                    nothing was compiled or `COUNTER_PURE` is set:
+                    none is compiled (counter_node/compiled.py):
                     then every command goes the ordinary way (net/clients.py), with the same replies
     lanes.py        which of the two it is
 

@@ -1,17 +1,16 @@
-"""The lane to use: the compiled one, or the one that nothing takes."""
+"""The lane to use: the compiled one, or the one that nothing takes (counter_node/compiled.py)."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING or os.environ.get("COUNTER_PURE"):
+from counter_node.compiled import compiled
+
+_lane, _syncer = compiled("lane"), compiled("syncer")
+if TYPE_CHECKING or _lane is None or _syncer is None:
     from counter_node.fast.pure import COMPILED, Connection, Lane, Sheaf, Syncer
 else:
-    try:
-        from counter_node.fast.lane import COMPILED, Connection, Lane, Sheaf
-        from counter_node.fast.syncer import Syncer
-    except ImportError:
-        from counter_node.fast.pure import COMPILED, Connection, Lane, Sheaf, Syncer
+    from counter_node.fast.lane import COMPILED, Connection, Lane, Sheaf
+    from counter_node.fast.syncer import Syncer
 
 __all__ = ["COMPILED", "Connection", "Lane", "Sheaf", "Syncer"]

@@ -37,9 +37,11 @@ from counter_node.net.turns import SLICE_S, Turns
 from counter_node.net.unready import GRACE_S, Unready
 from counter_node.resp.actions import Action, Again, NodeQuestion, Read, Reply, Slow, Write
 from counter_node.resp.cluster import in_cluster_mode
+from counter_node.resp.dispatch import begin, increments, new_session
 from counter_node.resp.encode import are_long, encode_many, in_pieces
 from counter_node.resp.parser import Parser, ProtocolError
 from counter_node.resp.session import Session
+from counter_node.resp.transactions import lost
 from counter_node.security.access import THROTTLED
 from counter_node.views.cluster_view import View
 from counter_node.views.info import answer
@@ -142,7 +144,7 @@ class ClientConnection(Connection, asyncio.Protocol):
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         if tls is None and (socket := transport.get_extra_info("socket")) is not None:
             self.plain(socket.fileno())
-        session = Session(
+        session = new_session(
             number, f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}", admin=self._admin
         )
         session.born_s = session.active_s = self._server.now_s()
@@ -164,7 +166,7 @@ class ClientConnection(Connection, asyncio.Protocol):
         self.forget_lane()
         self._slots.clear()
         self._held.clear()
-        if self.session is not None and isinstance(ends := self.session.lost(), Write):
+        if self.session is not None and isinstance(ends := lost(self.session), Write):
             self._act([ends])
         self._commands, self._backlog, self._slow, self._encoding = [], b"", None, None
         self._server.holdings.gone(self)
@@ -446,21 +448,21 @@ class ClientConnection(Connection, asyncio.Protocol):
         assert session is not None
         self._server.ordinary_commands += len(commands)
         if len(commands) == 1:
-            action = session.begin(commands[0])
+            action = begin(session, commands[0])
             if isinstance(action, Again):
                 self._wait_for_login(commands)
             elif isinstance(action, Slow):
                 self._slow = action
             else:
                 self._act_alone(action)
-        elif not self._reads and (keys := session.increments(commands)) is not None:
+        elif not self._reads and (keys := increments(session, commands)) is not None:
             self._write(keys, mixed=False)
             self._node.wake()
         else:
             actions: list[Action] = []
             waits: list[list[bytes]] = []
             for number, command in enumerate(commands):
-                action = session.begin(command)
+                action = begin(session, command)
                 if isinstance(action, Again):
                     waits = commands[number:]
                     break

@@ -3,15 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from counter_node.counters.replies import OK, Failure, Set
 from counter_node.resp.actions import Action, Refusal, Reply
 from counter_node.resp.arguments import SYNTAX
+from counter_node.resp.session import Session
 from counter_node.resp.subcommands import Family
-
-if TYPE_CHECKING:
-    from counter_node.resp.session import Session
 
 NOTHING_TO_GIVE = (
     "ERR AUTH <password> called without any password configured for the default "

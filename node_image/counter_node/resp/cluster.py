@@ -19,56 +19,21 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
 from counter_node.counters.keyspace import match_of
 from counter_node.counters.replies import OK, Failure
 from counter_node.counters.state import MOST_LOOKED_AT
 from counter_node.resp.actions import Action, Refusal, Reply
 from counter_node.resp.arguments import integer
+from counter_node.resp.session import Command, Session
 from counter_node.resp.subcommands import Family
-
-if TYPE_CHECKING:
-    from counter_node.resp.commands import Command
-    from counter_node.resp.session import Session
+from counter_node.resp.topology import ClusterNode, ClusterView
 
 SLOTS: Final = 16_384
 DOWN = Failure(b"CLUSTERDOWN no leader is known; the command was not executed")
 _BUS: Final = 10_000
 """How far the port of Redis's cluster bus is from the clients' port. Nobody listens there."""
-
-
-class ClusterNode(NamedTuple):
-    id: str  # 40 hexadecimal digits
-    host: str
-    port: int
-    leads: bool
-    connected: bool
-    offset: int  # of the log
-
-
-class ClusterView(Protocol):
-    """What a node knows of its cluster."""
-
-    def leads(self) -> bool: ...
-
-    def leader(self) -> tuple[str, int] | None:
-        """Host and cluster port."""
-        ...
-
-    def elsewhere(self) -> tuple[str, int] | None:
-        """Of another voter, if no leader is known and this node was the last one."""
-        ...
-
-    def me(self) -> str: ...
-
-    def term(self) -> int: ...
-
-    def nodes(self) -> Sequence[ClusterNode]:
-        """The voters, the leader first; the last known one, while there is none."""
-        ...
-
-    def all_keys(self, most: int) -> Sequence[bytes]: ...
 
 
 def slot_of(key: bytes) -> int:

@@ -7,55 +7,10 @@ serving.py, those about the server itself in introspection.py. RAFT.* exist on t
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 from counter_node.resp import access, cluster, introspection, keyed, serving
-from counter_node.resp.actions import Action, Slow
+from counter_node.resp.categories import ADMIN_MEMBERS, categories
+from counter_node.resp.session import Command
 from counter_node.security.acl import Catalogue
-
-if TYPE_CHECKING:
-    from counter_node.resp.session import Session
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Command:
-    """`arity` as in COMMAND: with the name; negative = at least. `keys` = (first, last, step).
-    `since`: the version of Redis that brought it."""
-
-    name: str
-    arity: int
-    flags: str
-    keys: tuple[int, int, int]
-    group: str
-    syntax: str
-    summary: str
-    take: Callable[[Session, list[bytes]], Action | Slow]
-    admin_only: bool = False
-    at_once: bool = False
-    """In a transaction it is executed instead of being queued."""
-    door: Callable[[list[bytes]], None] | None = None
-    """Raises Refusal for what spoils a transaction."""
-    since: str = "1.0.0"
-
-    @property
-    def only_reads(self) -> bool:
-        """What it needs of a key is the right to read it. WATCH tells when a key changes, and
-        changes none."""
-        return "readonly" in self.flags or self.name == "watch"
-
-    def tells(self, words: list[bytes]) -> bool:
-        """Whether the answer says something of a value: that needs the right to read it, as in
-        Redis."""
-        if self.only_reads or self.name in _TELL:
-            return True
-        return self.name == "set" and not _TELLING.isdisjoint(word.upper() for word in words[3:])
-
-    def keys_in(self, words: list[bytes]) -> list[bytes]:
-        first, last, step = self.keys
-        return words[first : (len(words) if last < 0 else last + 1) : step] if first else []
-
 
 _FAMILIES = (
     access.ACL,
@@ -65,9 +20,6 @@ _FAMILIES = (
     introspection.CONFIG,
     introspection.FUNCTION,
 )
-_TELL = frozenset({"incr", "decr", "incrby", "decrby", "increx", "getset", "getdel", "getex"})
-_TELLING = frozenset({b"GET", b"IFEQ", b"IFNE"})
-"""Options of SET."""
 NO_KEYS, ONE_KEY, ALL_KEYS, PAIRS = (0, 0, 0), (1, 1, 1), (1, -1, 1), (1, -1, 2)
 
 _KEYED = [
@@ -587,26 +539,6 @@ TABLE, ADMIN_TABLE = _table(admin=False), _table(admin=True)
 
 # --- what users may be allowed (security/acl.py) --------------------------------------------------
 
-_ADMIN_MEMBERS = frozenset({
-    "acl|getuser", "acl|list", "acl|users", "acl|setuser", "acl|deluser", "acl|load", "acl|save",
-    "client|kill", "client|list",
-    "config|get", "config|set", "config|resetstat", "config|rewrite",
-})  # fmt: skip
-_DANGEROUS = frozenset({"flushall", "flushdb", "keys", "info", "role"}) | _ADMIN_MEMBERS
-"""As Redis has them."""
-
-
-def categories(command: Command) -> list[str]:
-    """Without the @."""
-    flags = command.flags.split()
-    found = ["write"] if "write" in flags else ["read"] if "readonly" in flags else []
-    found += {"counters": ["string"], "expiry": ["keyspace"], "keyspace": ["keyspace"],
-    "transactions": ["transaction"],
-              "connection": ["connection"], "administration": ["admin",
-              "dangerous"]}.get(command.group, [])  # fmt: skip
-    found += ["dangerous"] if command.name in _DANGEROUS else []
-    return [*found, "fast" if "fast" in flags else "slow"]
-
 
 def _catalogue() -> Catalogue:
     members: dict[str, set[str]] = {}
@@ -621,7 +553,7 @@ def _catalogue() -> Catalogue:
             names.add(member)
             chosen = (
                 ["admin", "dangerous", "slow"]
-                if member in _ADMIN_MEMBERS
+                if member in ADMIN_MEMBERS
                 else categories(served[family.name])
             )
             for category in chosen:

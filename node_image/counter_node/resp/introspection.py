@@ -4,18 +4,16 @@ table of commands."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from counter_node.counters.keyspace import matching
 from counter_node.counters.replies import OK, Fixed, Set, Simple
 from counter_node.resp.actions import Action, Refusal, Reply
 from counter_node.resp.arguments import SYNTAX
+from counter_node.resp.categories import categories
 from counter_node.resp.limits import MAX_REQUEST_BYTES
+from counter_node.resp.session import Command, Session
 from counter_node.resp.subcommands import Family
-
-if TYPE_CHECKING:
-    from counter_node.resp.commands import Command
-    from counter_node.resp.session import Session
 
 CONFIG_VALUES = {
     b"save": b"",
@@ -152,8 +150,6 @@ def describe(command: Command) -> list[Any]:
 
 
 def _categories(command: Command) -> list[str]:
-    from counter_node.resp.commands import categories  # that module imports this one
-
     return [f"@{category}" for category in categories(command)]
 
 

@@ -4,7 +4,6 @@ on the state is decided when the operation is applied."""
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from counter_node.counters import ops as o
 from counter_node.counters.batches import Op
@@ -23,9 +22,8 @@ from counter_node.resp.arguments import (
     key,
     keys,
 )
-
-if TYPE_CHECKING:
-    from counter_node.resp.session import Session
+from counter_node.resp.session import Session
+from counter_node.resp.transactions import once
 
 _CURSOR = re.compile(rb"[+-]?\d{1,20}\Z|\Z")
 PAIRS_AT_ONCE = 500
@@ -346,7 +344,7 @@ def idmp(session: Session, words: list[bytes]) -> Action | Slow:
     if sequence < 1:
         raise Refusal("ERR sequence is not a positive integer")
     user = session.user_name.encode()
-    inner = session.once(words[3:])
+    inner = once(session, words[3:])
     if isinstance(inner, Slow):
         return Slow(_once(inner, user, words[1], sequence))
     return _idmp_of(user, words[1], sequence, inner)

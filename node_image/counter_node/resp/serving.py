@@ -3,16 +3,14 @@ NodeQuestion."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from counter_node.counters.replies import OK, Set, Simple
-from counter_node.resp import access
+from counter_node.resp import access, transactions
 from counter_node.resp.actions import Action, Close, NodeQuestion, Refusal, Reply, Slow
 from counter_node.resp.arguments import SYNTAX, Options, integer, keys
+from counter_node.resp.session import Session
 from counter_node.resp.subcommands import Family
-
-if TYPE_CHECKING:
-    from counter_node.resp.session import Session
 
 VERSION = b"7.2.4"
 """The version of Redis whose replies these are; clients choose their commands by it."""
@@ -28,23 +26,23 @@ def ask_node(session: Session, words: list[bytes]) -> Action:
 
 
 def multi(session: Session, words: list[bytes]) -> Action:
-    return session.multi()
+    return transactions.multi(session)
 
 
 def execute(session: Session, words: list[bytes]) -> Action | Slow:
-    return session.execute()
+    return transactions.execute(session)
 
 
 def discard(session: Session, words: list[bytes]) -> Action:
-    return session.discard()
+    return transactions.discard(session)
 
 
 def watch(session: Session, words: list[bytes]) -> Action:
-    return session.watch(keys(words[1:]))
+    return transactions.watch(session, keys(words[1:]))
 
 
 def unwatch(session: Session, words: list[bytes]) -> Action:
-    return session.unwatch()
+    return transactions.unwatch(session)
 
 
 def ping(session: Session, words: list[bytes]) -> Action:
@@ -64,7 +62,8 @@ def select(session: Session, words: list[bytes]) -> Action:
 
 
 def reset(session: Session, words: list[bytes]) -> Action:
-    return session.reset()
+    session.reset()
+    return transactions.unwatched(session, Simple("RESET"))
 
 
 def quit_(session: Session, words: list[bytes]) -> Action:

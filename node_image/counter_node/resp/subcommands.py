@@ -4,15 +4,12 @@ like commands of their own."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from counter_node.counters.replies import Simple
 from counter_node.resp.actions import Action, Refusal, Reply
+from counter_node.resp.session import Session
 
-if TYPE_CHECKING:
-    from counter_node.resp.session import Session
-
-Take = Callable[["Session", list[bytes]], Action]
+Take = Callable[[Session, list[bytes]], Action]
 
 
 class Family:

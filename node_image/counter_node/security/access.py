@@ -11,20 +11,17 @@ import secrets
 import time
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from counter_node.counters.replies import Failure
 from counter_node.logs import log
 from counter_node.resp.actions import NotYet
+from counter_node.resp.session import Command, Session
 from counter_node.security.acl import DEFAULT, Acl, Catalogue, User
 from counter_node.security.limits import Pace
 from counter_node.security.refusals import Refusals
 from counter_node.security.throttle import Key, Throttle, network
 from counter_node.security.users import UsersFile
-
-if TYPE_CHECKING:
-    from counter_node.resp.commands import Command
-    from counter_node.resp.session import Session
 
 CHECK_S: Final = 1.0
 ALWAYS: Final = frozenset({"auth", "hello", "quit", "reset"})

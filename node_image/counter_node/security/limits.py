@@ -16,13 +16,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from counter_node.counters.replies import Failure
 from counter_node.security.throttle import Account, Rate
-
-if TYPE_CHECKING:
-    from counter_node.security.acl import User
 
 LINE: Final = "#limits"
 STRICT: Final = "#strict-patterns"
@@ -72,6 +69,16 @@ def limits(words: Iterable[str]) -> Limits:
     return Limits(**found)
 
 
+class Limited(Protocol):
+    """A user, as far as its limits go."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def limits(self) -> Limits | None: ...
+
+
 class Pace:
     """How many commands users with a limit give to this node. Pure."""
 
@@ -81,7 +88,7 @@ class Pace:
         self.taken: dict[str, int] = {}
         self.refused: dict[str, int] = {}
 
-    def settle(self, users: Iterable[User]) -> None:
+    def settle(self, users: Iterable[Limited]) -> None:
         """These are in force. Who has the same limit as before has the same tokens."""
         before, self._accounts = self._accounts, {}
         limited = [u for u in users if u.limits is not None]
@@ -98,7 +105,7 @@ class Pace:
             for gone in table.keys() - names:
                 del table[gone]
 
-    def refusal(self, user: User | None) -> Failure | None:
+    def refusal(self, user: Limited | None) -> Failure | None:
         """Why the next command of a user is not taken, if so."""
         if user is None or user.limits is None:
             return None

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from counter_node.raft.types import NONE, Member, NodeId
-from counter_node.resp.cluster import ClusterNode
+from counter_node.resp.topology import ClusterNode
 
 if TYPE_CHECKING:
     from counter_node.node.node import Node
@@ -26,7 +26,7 @@ def long_id(node: NodeId) -> str:
 
 
 class View:
-    """Implements resp/cluster.py: ClusterView."""
+    """Implements resp/topology.py: ClusterView."""
 
     def __init__(self, node: Node, offset_of_port: int = 0) -> None:
         """`offset_of_port`: how far the port that is shown is from the clients' port, on every node

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from counter_node.resp import session
-from counter_node.resp.commands import Command
-from counter_node.resp.session import Session
+from counter_node.resp import dispatch
+from counter_node.resp.session import Command, Session
 from counter_node.security import tls
 from counter_node.security.acl import Acl
 from counter_node.security.limits import Pace
@@ -46,16 +45,18 @@ def nobody_is_too_fast(patch: Patch) -> None:
     tests=("tests/unit/security/test_limits.py",),
 )
 def another_pays(patch: Patch) -> None:
-    original = Session._admitted
+    original = dispatch._admitted
 
-    def admitted(self: Session, command: Command, words: list[bytes]) -> Any:
-        before, self.pays = (self.user_name, self.pays), False
-        action = original(self, command, words)
-        if self.user_name == before[0]:
-            self.pays = before[1]
-        return session._paid(action, self.user_name.encode()) if self.pays else action  # type: ignore[arg-type]
+    def admitted(session: Session, command: Command, words: list[bytes]) -> Any:
+        before, session.pays = (session.user_name, session.pays), False
+        action = original(session, command, words)
+        if session.user_name == before[0]:
+            session.pays = before[1]
+        if not session.pays:
+            return action
+        return dispatch._paid(action, session.user_name.encode())  # type: ignore[arg-type]
 
-    patch(Session, "_admitted", admitted)
+    patch(dispatch, "_admitted", admitted)
 
 
 @mutation("who may write a counter may read it", tests=("tests/unit/security/test_acl.py",))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from counter_node.counters.replies import OK, Failure, Verbatim
 from counter_node.resp.commands import CATALOGUE
+from counter_node.resp.dispatch import new_session
 from counter_node.resp.session import Session
 from counter_node.security.access import Access
 from counter_node.security.acl import Acl
@@ -20,7 +21,9 @@ class Connections:
     """What the answers ask of a server, over real sessions."""
 
     def __init__(self) -> None:
-        self.all = [Session(n, f"10.0.0.{n}:5000", "10.0.0.9:6379", admin=False) for n in (1, 2, 3)]
+        self.all = [
+            new_session(n, f"10.0.0.{n}:5000", "10.0.0.9:6379", admin=False) for n in (1, 2, 3)
+        ]
         for session in self.all:
             session.born_s = session.number * 100.0
         self.access = Access(None, CATALOGUE, Refusals())
@@ -124,7 +127,7 @@ def test_what_cannot_be_meant_is_refused_in_the_words_of_redis(
 
 
 def test_clients_neither_see_nor_end_connections_of_the_admin_port(client: Connections) -> None:
-    client.all.append(Session(4, "10.0.0.4:5000", "10.0.0.9:7001", admin=True))
+    client.all.append(new_session(4, "10.0.0.4:5000", "10.0.0.9:7001", admin=True))
     assert b"id=4" not in client("CLIENT LIST")
     assert client("CLIENT LIST ID 4") == b""
     for line, killed in (

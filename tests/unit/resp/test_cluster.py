@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import pytest
 from counter_node.counters.replies import OK, Failure
 from counter_node.resp.actions import Read, Reply, Write
-from counter_node.resp.cluster import ClusterNode, in_cluster_mode, slot_of
+from counter_node.resp.cluster import in_cluster_mode, slot_of
+from counter_node.resp.dispatch import handle, increments, new_session
 from counter_node.resp.session import Session
+from counter_node.resp.topology import ClusterNode
 
 IDS = [f"{number:040x}" for number in (1, 2, 3)]
 
@@ -43,13 +45,13 @@ class View:
 
 
 def session(view: View | None) -> Session:
-    found = Session(1, "127.0.0.1:1", "127.0.0.1:2", admin=False)
+    found = new_session(1, "127.0.0.1:1", "127.0.0.1:2", admin=False)
     found.cluster = view
     return found
 
 
 def ask(of: Session, command: str) -> object:
-    action = of.handle(command.encode().split())
+    action = handle(of, command.encode().split())
     assert isinstance(action, Reply), action
     return action.value
 
@@ -69,8 +71,8 @@ def test_slots_are_those_of_redis(key: bytes, slot: int) -> None:
 
 def test_the_leader_serves() -> None:
     leader = session(View())
-    assert isinstance(leader.handle([b"INCR", b"k"]), Write)
-    assert leader.increments([[b"INCR", b"k"], [b"INCR", b"l"]]) == [b"k", b"l"]
+    assert isinstance(handle(leader, [b"INCR", b"k"]), Write)
+    assert increments(leader, [[b"INCR", b"k"], [b"INCR", b"l"]]) == [b"k", b"l"]
 
 
 def test_a_follower_sends_to_the_leader_and_serves_reads_when_asked_to() -> None:
@@ -80,10 +82,10 @@ def test_a_follower_sends_to_the_leader_and_serves_reads_when_asked_to() -> None
         == ask(follower, "MGET foo bar")
         == Failure(b"MOVED 12182 host-1:6380")
     )
-    assert follower.increments([[b"INCR", b"k"], [b"INCR", b"l"]]) is None
+    assert increments(follower, [[b"INCR", b"k"], [b"INCR", b"l"]]) is None
     assert ask(follower, "PING")
     assert ask(follower, "READONLY") == OK
-    assert isinstance(follower.handle([b"GET", b"foo"]), Read)
+    assert isinstance(handle(follower, [b"GET", b"foo"]), Read)
     assert ask(follower, "INCR foo") == Failure(b"MOVED 12182 host-1:6380")
     assert ask(follower, "READWRITE") == OK
     assert ask(follower, "GET foo") == Failure(b"MOVED 12182 host-1:6380")

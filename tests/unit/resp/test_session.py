@@ -1,4 +1,4 @@
-"""Commands and their replies, without a socket (session.py)."""
+"""Commands and their replies, without a socket (dispatch.py, transactions.py)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from counter_node.counters import ops as o
 from counter_node.counters.replies import OK, Failure, Simple
 from counter_node.resp.actions import Close, NodeQuestion, Read, Reply, Write
 from counter_node.resp.commands import BY_NAME
+from counter_node.resp.dispatch import handle, new_session
 from counter_node.resp.encode import encode
-from counter_node.resp.session import MAX_QUEUED_BYTES, Session
+from counter_node.resp.transactions import MAX_QUEUED_BYTES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,17 +51,17 @@ def client(server: LocalServer) -> Client:
       ("FOO", Reply), ("WAIT 0 0", NodeQuestion), ("SCAN 0", Read), ("SCAN 0 TYPE hash", Reply)],
 )  # fmt: skip
 def test_a_command_becomes_the_kind_of_action_that_answers_it(line: str, kind: type) -> None:
-    assert type(Session(1, "", "", admin=False).handle(line.encode().split())) is kind
+    assert type(handle(new_session(1, "", "", admin=False), line.encode().split())) is kind
 
 
 def test_raft_commands_exist_on_the_admin_port_only() -> None:
-    public, admin = Session(1, "", "", admin=False), Session(1, "", "", admin=True)
-    refused = public.handle([b"RAFT.STATUS"])
+    public, admin = new_session(1, "", "", admin=False), new_session(1, "", "", admin=True)
+    refused = handle(public, [b"RAFT.STATUS"])
     assert isinstance(refused, Reply)
     assert refused.value == Failure(
         b"ERR unknown command 'RAFT.STATUS', with args beginning with: "
     )
-    asked = admin.handle([b"raft.status"])
+    asked = handle(admin, [b"raft.status"])
     assert isinstance(asked, NodeQuestion)
     assert asked.name == "raft.status"
 
@@ -69,7 +70,7 @@ def test_raft_commands_exist_on_the_admin_port_only() -> None:
     "line", ["INCR k", "GET k", "FLUSHALL", "MULTI", "IDMP p 1 INCR k", "KEYS *", "EXPIRE k 1"]
 )
 def test_counters_are_not_served_on_the_admin_port(line: str) -> None:
-    refused = Session(1, "", "", admin=True).handle(line.encode().split())
+    refused = handle(new_session(1, "", "", admin=True), line.encode().split())
     assert isinstance(refused, Reply)
     assert refused.value.startswith(b"ERR unknown command ")
 
@@ -167,7 +168,7 @@ def test_a_window_of_a_rate_limiter(client: Client) -> None:
 def test_a_transaction_is_one_operation(client: Client) -> None:
     client("MULTI")
     assert [client("INCR a"), client("GET a"), client("PING")] == [Simple("QUEUED")] * 3
-    action = client.session.handle([b"EXEC"])
+    action = handle(client.session, [b"EXEC"])
     assert isinstance(action, Write)
     assert action.op[0] == o.MULTI
     assert client.connection.server.write(action.op) == [1, b"1", Simple("PONG")]
@@ -178,10 +179,10 @@ def test_a_transaction_of_reads_needs_no_entry_and_one_of_neither_nothing_at_all
 ) -> None:
     client("MULTI")
     client("GET a")
-    assert isinstance(client.session.handle([b"EXEC"]), Read)
+    assert isinstance(handle(client.session, [b"EXEC"]), Read)
     client("MULTI")
     client("PING")
-    told = client.session.handle([b"EXEC"])
+    told = handle(client.session, [b"EXEC"])
     assert isinstance(told, Reply)
     assert told.value == [Simple("PONG")]
 
@@ -447,7 +448,7 @@ def test_every_command_survives_every_number_of_odd_words(name: bytes) -> None:
         for count in range(9):
             for word in (b"", b"1", b"x", b"\xff\x00\r\n", b"-9223372036854775808"):
                 connection = LocalServer(clock_ms=lambda: 1_000).connect(admin=admin)
-                action = connection.session.handle([name, *[word] * count])
+                action = handle(connection.session, [name, *[word] * count])
                 if isinstance(action, Reply | Close):
                     encode(action.value, 2)
                 elif isinstance(action, Read | Write):

@@ -12,7 +12,9 @@ from counter_node.counters.replies import NO_LIST, OK, Failure, Listing, larger_
 from counter_node.resp import encode
 from counter_node.resp.actions import Again, Read, Reply, Slow, Write
 from counter_node.resp.commands import CATALOGUE
-from counter_node.resp.session import AT_ONCE, QUEUED_BYTES, Session
+from counter_node.resp.dispatch import begin, handle, new_session
+from counter_node.resp.session import QUEUED_BYTES, Session
+from counter_node.resp.transactions import AT_ONCE, lost
 from counter_node.security.access import NO_KEY, Access
 from counter_node.security.refusals import Refusals
 from hypothesis import given
@@ -23,11 +25,11 @@ MSET = [b"MSET", *(word for name in NAMES for word in (name, b"7"))]
 
 
 def session() -> Session:
-    return Session(1, "127.0.0.1:5", "", admin=False)
+    return new_session(1, "127.0.0.1:5", "", admin=False)
 
 
 def in_slices(of: Session, words: list[bytes]) -> tuple[Any, int]:
-    found = of.begin(words)
+    found = begin(of, words)
     assert isinstance(found, Slow)
     slices = 1
     while (action := found.step()) is None:
@@ -36,9 +38,9 @@ def in_slices(of: Session, words: list[bytes]) -> tuple[Any, int]:
 
 
 def queued(of: Session, *commands: list[bytes]) -> Session:
-    of.handle([b"MULTI"])
+    handle(of, [b"MULTI"])
     for words in commands:
-        assert of.handle(words)
+        assert handle(of, words)
     return of
 
 
@@ -50,7 +52,7 @@ def test_mset_of_many_names() -> None:
     wrong, _ = in_slices(session(), [*MSET, b"k", b"no number"])
     assert isinstance(wrong, Reply)
     assert wrong.value == b"ERR value is not an integer or out of range"
-    assert isinstance(session().begin(MSET[:201]), Write)
+    assert isinstance(begin(session(), MSET[:201]), Write)
 
 
 def test_a_long_transaction() -> None:
@@ -82,20 +84,20 @@ def test_what_idmp_ends_or_holds() -> None:
 def test_a_watch_is_there_until_the_transaction_is_taken_apart() -> None:
     """Who is gone in the middle of it must still forget what it watches."""
     of = session()
-    of.handle([b"WATCH", b"k"])
+    handle(of, [b"WATCH", b"k"])
     queued(of, *([b"INCR", name] for name in NAMES[:2_000]), [b"UNWATCH"])
-    found = of.begin([b"EXEC"])
+    found = begin(of, [b"EXEC"])
     assert isinstance(found, Slow)
     assert found.step() is None
     assert of.queue is None
     assert of.held_bytes > 2_000 * QUEUED_BYTES
-    gone = of.lost()
+    gone = lost(of)
     assert isinstance(gone, Write)
     assert gone.op[0] == o.UNWATCH
     action = found.finish()
     assert isinstance(action, Write)
     assert (action.op[0], of.watching, of.held_bytes) == (o.EXEC_IF, 0, 0)
-    assert isinstance(of.lost(), Reply)
+    assert isinstance(lost(of), Reply)
 
 
 def test_rights_to_many_keys(tmp_path: Path) -> None:
@@ -111,9 +113,9 @@ def test_rights_to_many_keys(tmp_path: Path) -> None:
     action, _ = in_slices(of, [b"MGET", *NAMES, b"other"])
     assert isinstance(action, Reply)
     assert action.value == NO_KEY
-    assert isinstance(of.begin([b"MGET", *NAMES[:9]]), Read)
+    assert isinstance(begin(of, [b"MGET", *NAMES[:9]]), Read)
     for name in (b"HELLO", b"AUTH", b"COMMAND", b"CLIENT", b"nonsense"):
-        assert not isinstance(of.begin([name, *NAMES]), Slow | Again), (
+        assert not isinstance(begin(of, [name, *NAMES]), Slow | Again), (
             "no login is taken apart in slices"
         )
 

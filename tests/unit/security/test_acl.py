@@ -7,7 +7,7 @@ import hashlib
 import pytest
 from counter_node.counters.keyspace import compiled
 from counter_node.resp.commands import CATALOGUE, TABLE
-from counter_node.resp.session import Session
+from counter_node.resp.dispatch import new_session
 from counter_node.security.access import NO_KEY, Access
 from counter_node.security.acl import Acl, AclError, applied
 from counter_node.security.refusals import Refusals
@@ -79,7 +79,7 @@ def test_what_tells_a_value_needs_the_right_to_read_it(line: str, tells: bool) -
     assert TABLE[words[0]].tells(words) is tells
     access = Access(None, CATALOGUE, Refusals())
     access.file.acl = Acl("user default on nopass +@all %W~k", CATALOGUE)
-    session = Session(1, "", "", admin=False)
+    session = new_session(1, "", "", admin=False)
     session.access = access
     access.settle(session)
     for given in (words, [b"IDMP", b"p", b"1", *words]):

@@ -12,6 +12,7 @@ from counter_node.counters import ops as o
 from counter_node.counters.batches import UserLimits, decode, encode
 from counter_node.counters.replies import Failure
 from counter_node.resp.commands import CATALOGUE
+from counter_node.resp.dispatch import handle, increments
 from counter_node.security.access import Access
 from counter_node.security.acl import Acl, AclError
 from counter_node.security.limits import Limits, Pace, limits
@@ -351,11 +352,11 @@ def test_commands_a_second_are_counted_once_each_whatever_they_are(
 
 def test_without_limits_a_session_makes_what_it_made_before(server: LocalServer) -> None:
     client = logged_in(server, "root", "#limits app keys=1\n")
-    assert client.session.increments([[b"INCR", b"a"]] * 3) is not None
+    assert increments(client.session, [[b"INCR", b"a"]] * 3) is not None
     assert not client.session.guarded
     limited_one = logged_in(server, "app", "#limits app keys=1\n")
-    assert limited_one.session.increments([[b"INCR", b"a"]] * 3) is None
-    action = limited_one.session.handle([b"INCR", b"app:a"])
+    assert increments(limited_one.session, [[b"INCR", b"a"]] * 3) is None
+    action = handle(limited_one.session, [b"INCR", b"app:a"])
     assert action.op == o.as_user(b"app", b"app:a")  # type: ignore[union-attr]
 
 

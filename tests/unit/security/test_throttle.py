@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from counter_node.net import logins
+from counter_node.net import clients, logins
 from counter_node.net.clients import ClientConnection
 from counter_node.net.logins import KEY_MOST, Logins
 from counter_node.net.turns import Turns
@@ -194,7 +194,9 @@ class Socket:
     close = resume_reading = pause_reading
 
 
-def test_a_login_that_is_refused_at_once_is_answered_after_what_came_before_it() -> None:
+def test_a_login_that_is_refused_at_once_is_answered_after_what_came_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Else its error is taken for the answer of a command that is executed."""
 
     class Full:
@@ -214,13 +216,9 @@ def test_a_login_that_is_refused_at_once_is_answered_after_what_came_before_it()
     connection = ClientConnection(cast(Any, server))
     connection.transport = cast(Any, (socket := Socket()))
     actions: dict[bytes, Reply | Again] = {b"PING": Reply(1), b"AUTH": Again()}
-    session = SimpleNamespace(
-        begin=lambda words: actions[words[0]],
-        increments=lambda _: None,
-        login_key=("", ""),
-        protocol=2,
-    )
-    connection.session = cast(Any, session)
+    monkeypatch.setattr(clients, "begin", lambda session, words: actions[words[0]])
+    monkeypatch.setattr(clients, "increments", lambda session, commands: None)
+    connection.session = cast(Any, SimpleNamespace(login_key=("", ""), protocol=2))
     connection._take([[b"PING"], [b"AUTH", b"u", b"p"], [b"PING"]])
     assert socket.written.startswith(b":1\r\n-ERR too many wrong passwords")
 

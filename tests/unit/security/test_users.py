@@ -150,4 +150,5 @@ print(*sorted({".".join(m.split(".")[:2]) for m in loaded}))
         check=True,
     )
     for room in run.stdout.split():
-        assert f"COPY node_image/counter_node/{room.removeprefix('counter_node.')} " in docker, room
+        copied = f"COPY node_image/counter_node/{room.removeprefix('counter_node.')}"
+        assert f"{copied} " in docker or f"{copied}.py " in docker, room
