@@ -126,8 +126,8 @@ class Machine:
 
     @property
     def size_bytes(self) -> int:
-        """What the state takes, in the units of weights.py."""
-        return self._state.size_bytes + self._beside()
+        """What the state takes of its limit, in the units of weights.py."""
+        return self._state.taken(self._beside())
 
     def _beside(self) -> int:
         return (

@@ -137,7 +137,7 @@ def no_room(state: State, key: bytes, old: int | None, *, expiry: bool = False) 
 
 
 def too_heavy(state: State) -> Failure:
-    return Failure(TOO_HEAVY % (state.size_bytes + state.beside, state.max_bytes))
+    return Failure(TOO_HEAVY % (state.taken(state.beside), state.max_bytes))
 
 
 def _bytes(value: int | None) -> bytes | None:

@@ -354,17 +354,16 @@ class State:
         """Whether so many bytes more are too many. What is due makes room first."""
         if not self.max_bytes:
             return False
-        while self.backlog and self._overweight(more):
+        while self.backlog and self.taken(self.beside + more) > self.max_bytes:
             if not self.clear_away():
                 break
-        return self._overweight(more)
+        return self.taken(self.beside + more) > self.max_bytes
 
-    def _overweight(self, more: int) -> bool:
-        """Over the limit, or with a dump beside it over one and a half of it (weights.py). What
-        `more` adds to the dump is not looked at: one command may go past that by its own bytes."""
-        total = self.size_bytes + self.beside + more
-        dump = self.dump_bytes() + self.beside // 2
-        return total > self.max_bytes or total + dump > weights.with_dump(self.max_bytes)
+    def taken(self, beside: int) -> int:
+        """What the state takes of its limit, with so many bytes of other tables (weights.py). Of
+        those the dump takes half at most."""
+        total = self.size_bytes + beside
+        return weights.taken(total, self.dump_bytes() + beside // 2)
 
     def dump_bytes(self) -> int:
         """What the tables of counters take in a snapshot, at most (without the names of a gap)."""

@@ -8,8 +8,8 @@ rounded up.
 
 A node makes a snapshot beside its state, and one that receives a snapshot makes its state beside
 that. Half as much as the state may take is set apart for it (memory.py). A long name takes as much
-in a snapshot as in the state, so both together have a limit as well, `with_dump`: else the members
-of a cluster of long names ended in their first snapshot.
+in a snapshot as in the state, so both together count as well (`taken`): else the members of a
+cluster of long names ended in their first snapshot.
 
 They are part of level 4: another number would make a replica refuse what others take.
 """
@@ -39,5 +39,10 @@ name, and a number takes 9."""
 
 
 def with_dump(most: int) -> int:
-    """What the state and its dump may take together, where the state alone may take `most`."""
+    """What the state and its dump come to at most, where `taken` may be so much."""
     return most + most // 2
+
+
+def taken(state: int, dump: int) -> int:
+    """What counts for the limit: the state, or two thirds of it and its dump."""
+    return max(state, (state + dump) * 2 // 3)

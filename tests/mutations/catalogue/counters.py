@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from counter_node.counters import keyspace, levels, machine, within
+from counter_node.counters import keyspace, levels, machine, weights, within
 from counter_node.counters.accounts import Account
 from counter_node.counters.batches import OutcomeKind
 from counter_node.counters.notes import Notes
@@ -113,11 +113,7 @@ def order_of_the_past(patch: Patch) -> None:
     tests=("tests/unit/counters/test_weights.py",),
 )
 def snapshots_unweighed(patch: Patch) -> None:
-    patch(
-        State,
-        "_overweight",
-        lambda self, more: self.size_bytes + self.beside + more > self.max_bytes,
-    )
+    patch(weights, "taken", lambda state, dump: state)
 
 
 @mutation("a producer answers every user", tests=("tests/unit/counters",))
