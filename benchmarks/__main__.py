@@ -38,7 +38,7 @@ def about(options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def main() -> int:
+def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument(
         "--systems",
@@ -66,15 +66,15 @@ def main() -> int:
         default=None,
         help="where the data go: a folder on the disk that is to be measured",
     )
-    options = parser.parse_args()
-    if lacking := tools.missing():
-        print("bench: this machine lacks\n  " + "\n  ".join(lacking), file=sys.stderr)
-        return 2
-    try:
-        chosen = [systems.BY_NAME[name] for name in options.systems.split(",")]
-        asked = [scenarios.BY_NAME[name] for name in options.scenarios.split(",")]
-    except KeyError as error:
-        parser.error(f"no such system or scenario: {error}")
+    return parser
+
+
+def measure(
+    options: argparse.Namespace,
+    chosen: list[type[systems.System]],
+    asked: list[scenarios.Scenario],
+) -> None:
+    """Measures the rounds and writes what was measured, also when it is interrupted."""
     made = tools.build()
     facts = about(options)
     with tempfile.TemporaryDirectory(dir=options.dir, prefix="countercluster-bench-") as directory:
@@ -88,6 +88,20 @@ def main() -> int:
         finally:
             options.out.mkdir(parents=True, exist_ok=True)
             run.save(options.out / "results.json", facts)
+
+
+def main() -> int:
+    parser = arguments()
+    options = parser.parse_args()
+    if lacking := tools.missing():
+        print("bench: this machine lacks\n  " + "\n  ".join(lacking), file=sys.stderr)
+        return 2
+    try:
+        chosen = [systems.BY_NAME[name] for name in options.systems.split(",")]
+        asked = [scenarios.BY_NAME[name] for name in options.scenarios.split(",")]
+    except KeyError as error:
+        parser.error(f"no such system or scenario: {error}")
+    measure(options, chosen, asked)
     report.write(options.out)
     print((options.out / "README.md").read_text())
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,25 +136,32 @@ def markdown(r: Results) -> str:
         "Written by `make bench`. Processes and load generator share the machine's cores: "
         "compare ratios, not figures.",
         "",
+        *(f"- {name}: {value}" for name, value in r.about.items()),
+        *_wanted(r),
+        *_floor(r),
+        *_rates(r),
+        *_processes(r),
     ]
-    lines += [f"- {name}: {value}" for name, value in r.about.items()]
-    lines += [
+    return "\n".join(lines) + "\n"
+
+
+def _wanted(r: Results) -> Iterator[str]:
+    """The targets, and what came of each."""
+    yield from (
         "",
         "## What we want to reach",
         "",
         "| ratio | wanted | got | |",
         "|---|---:|---:|---|",
-    ]
+    )
     for target in TARGETS:
         got = r.ratio(target)
         if got is not None:
-            lines.append(
-                f"| {target.what} | {target.least:g} | {got:.2f} | "
-                f"{'yes' if got >= target.least else 'no'} |"
-            )
+            verdict = "yes" if got >= target.least else "no"
+            yield f"| {target.what} | {target.least:g} | {got:.2f} | {verdict} |"
     p99 = r.median("ours", "half", "p99_ms")
     if p99 is not None:
-        lines.append(
+        yield (
             f"| 99th percentile at half of the top rate, ms (at most) | 5 | {p99:.2f} | "
             f"{'yes' if p99 < 5 else 'no'} |"
         )
@@ -161,52 +169,56 @@ def markdown(r: Results) -> str:
         before, after = r.cpu("ours", one).get("leader"), r.cpu("ours", five).get("leader")
         if before and after:
             verdict = "yes" if after <= before else "no"
-            lines.append(
+            yield (
                 f"| the leader's CPU for a command, one node to five, {what}, µs (no more) | "
                 f"{before:.2f} | {after:.2f} | {verdict} |"
             )
+
+
+def _floor(r: Results) -> Iterator[str]:
+    """What the machine itself adds to a 99th percentile."""
     floor = r.all("floor", "half", "p99_ms")
     if floor:
         spread = f"{statistics.median(floor):.1f} ms ({min(floor):.1f} to {max(floor):.1f})"
-        lines += [
-            "",
+        yield ""
+        yield (
             f"A Redis that writes nothing and replicates nothing had a 99th percentile of "
-            f"{spread} at our half rate:",
-        ]
-        lines += ["the machine's stalls, and the generator's own waiting for a core."]
-    lines += ["", "## Operations per second", ""]
-    lines += [
+            f"{spread} at our half rate:"
+        )
+        yield "the machine's stalls, and the generator's own waiting for a core."
+
+
+def _rates(r: Results) -> Iterator[str]:
+    yield from (
+        "",
+        "## Operations per second",
+        "",
         "Median of the rounds (lowest to highest), then the median and the 99th percentile of "
         "the latency, ms.",
         "",
-    ]
-    lines += [
         "| | " + " | ".join(systems.BY_NAME[s].title for s in r.systems) + " |",
         "|---|" + "---|" * len(r.systems),
-    ]
+    )
     for scenario in r.scenarios:
-        lines.append(
-            f"| {scenario.title} | " + " | ".join(_cell(r, s, scenario) for s in r.systems) + " |"
-        )
-    lines += ["", "![operations per second](throughput.png)", "", "![latency](latency.png)", ""]
-    lines += [
+        cells = " | ".join(_cell(r, s, scenario) for s in r.systems)
+        yield f"| {scenario.title} | {cells} |"
+    yield from ("", "![operations per second](throughput.png)", "", "![latency](latency.png)", "")
+
+
+def _processes(r: Results) -> Iterator[str]:
+    yield from (
         "## CPU",
         "",
         "Microseconds of CPU per operation, of each process.",
         "",
-        "| | system | " + "processes |",
+        "| | system | processes |",
         "|---|---|---|",
-    ]
+    )
     for scenario in r.scenarios:
         for system in r.systems:
-            cpu = r.cpu(system, scenario.name)
-            if cpu:
-                lines.append(
-                    f"| {scenario.title} | {system} | "
-                    + ", ".join(f"{name} {value:.1f}" for name, value in cpu.items())
-                    + " |"
-                )
-    return "\n".join(lines) + "\n"
+            if cpu := r.cpu(system, scenario.name):
+                each = ", ".join(f"{name} {value:.1f}" for name, value in cpu.items())
+                yield f"| {scenario.title} | {system} | {each} |"
 
 
 def _cell(r: Results, system: str, scenario: Scenario) -> str:

@@ -220,75 +220,50 @@ def port_forward(space: Namespace, target: str, port: int) -> Iterator[int]:
             process.kill()
 
 
-def diagnose(spaces: list[Namespace], folder: Path) -> Path:
-    """Writes all that helps to understand a failure to `folder`; never raises because of the state
-    of the cluster."""
-    folder.mkdir(parents=True, exist_ok=True)
+class _Diagnosis:
+    """Answers of kubectl in files. A refusal is written in place of its answer."""
 
-    def keep(name: str, text: str) -> None:
-        (folder / name).write_text(text)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
 
-    def ask(name: str, *words: str) -> None:
+    def keep(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    def ask(self, name: str, *words: str) -> None:
         try:
-            keep(name, kubectl(*words, check=False, seconds=20))
+            self.keep(name, kubectl(*words, check=False, seconds=20))
         except Broken as broken:
-            keep(name, f"{broken}\n")
+            self.keep(name, f"{broken}\n")
 
-    ask("nodes.txt", "get", "nodes", "-o", "wide")
-    for space in [*spaces, Namespace(OPERATOR_NAMESPACE)]:
-        ask(
-            f"{space.name}-objects.txt",
-            "-n",
-            space.name,
-            "get",
-            "counterclusters,all,pvc,pdb,configmaps,secrets",
-            "-o",
-            "wide",
-        )
-        ask(
-            f"{space.name}-counterclusters.yaml",
-            "-n",
-            space.name,
-            "get",
-            "counterclusters",
-            "-o",
-            "yaml",
-        )
-        ask(f"{space.name}-describe.txt", "-n", space.name, "describe", "pods")
-        ask(
-            f"{space.name}-events.txt",
-            "-n",
-            space.name,
-            "get",
-            "events",
-            "--sort-by=.lastTimestamp",
-        )
+    def ask_about(self, space: Namespace) -> None:
+        def ask(what: str, *words: str) -> None:
+            self.ask(f"{space.name}-{what}", "-n", space.name, *words)
+
+        kinds = "counterclusters,all,pvc,pdb,configmaps,secrets"
+        ask("objects.txt", "get", kinds, "-o", "wide")
+        ask("counterclusters.yaml", "get", "counterclusters", "-o", "yaml")
+        ask("describe.txt", "describe", "pods")
+        ask("events.txt", "get", "events", "--sort-by=.lastTimestamp")
         for pod in space.list("pods"):
             name = pod["metadata"]["name"]
-            ask(
-                f"{space.name}-{name}.log",
-                "-n",
-                space.name,
-                "logs",
-                name,
-                "--all-containers",
-                "--tail=2000",
-            )
+            ask(f"{name}.log", "logs", name, "--all-containers", "--tail=2000")
             if any(
                 status.get("restartCount")
                 for status in pod.get("status", {}).get("containerStatuses", [])
             ):
-                ask(
-                    f"{space.name}-{name}-previous.log",
-                    "-n",
-                    space.name,
-                    "logs",
-                    name,
-                    "--previous",
-                    "--tail=2000",
-                )
+                ask(f"{name}-previous.log", "logs", name, "--previous", "--tail=2000")
             with contextlib.suppress(Broken):
                 status = node_status(space, name)
                 if status:
-                    keep(f"{space.name}-{name}-status.json", json.dumps(status, indent=1))
+                    self.keep(f"{space.name}-{name}-status.json", json.dumps(status, indent=1))
+
+
+def diagnose(spaces: list[Namespace], folder: Path) -> Path:
+    """Writes all that helps to understand a failure to `folder`; never raises because of the state
+    of the cluster."""
+    diagnosis = _Diagnosis(folder)
+    diagnosis.ask("nodes.txt", "get", "nodes", "-o", "wide")
+    for space in [*spaces, Namespace(OPERATOR_NAMESPACE)]:
+        diagnosis.ask_about(space)
     return folder

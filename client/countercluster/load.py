@@ -125,6 +125,22 @@ def run(options: argparse.Namespace, budget: Budget, counters: Counters) -> Book
 
 
 def arguments() -> argparse.ArgumentParser:
+    parser = _parser_with_addresses()
+    _add_amounts(parser)
+    _add_ways(parser)
+    parser.add_argument(
+        "--history",
+        action="store_true",
+        help="every operation with its times in the JSON, for a checker",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="the result as one JSON object on stdout"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    return parser
+
+
+def _parser_with_addresses() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="countercluster.load",
         description="Counts, and checks that nothing was lost or doubled.",
@@ -142,6 +158,11 @@ def arguments() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="where the Secret <name>-client is mounted: address, password and certificates",
     )
+    return parser
+
+
+def _add_amounts(parser: argparse.ArgumentParser) -> None:
+    """What is counted, how much, and how fast."""
     parser.add_argument(
         "--key",
         default="load",
@@ -159,6 +180,10 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rate", type=float, help="at most so many increments a second, over all connections"
     )
+
+
+def _add_ways(parser: argparse.ArgumentParser) -> None:
+    """How each increment is sent, and when it is given up."""
     parser.add_argument(
         "--plain",
         action="store_true",
@@ -178,16 +203,6 @@ def arguments() -> argparse.ArgumentParser:
         metavar="S",
         help="seconds after which one increment is given up (default: 60)",
     )
-    parser.add_argument(
-        "--history",
-        action="store_true",
-        help="every operation with its times in the JSON, for a checker",
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="the result as one JSON object on stdout"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    return parser
 
 
 def main(words: Sequence[str] | None = None) -> int:

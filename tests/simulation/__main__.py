@@ -37,7 +37,7 @@ def _one(work: tuple[int, Plan]) -> Report | Failure:
         return found if found is not None else Failure(seed, plan, "did not fail a second time", 0)
 
 
-def main() -> int:
+def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tests.simulation",
         description=__doc__,
@@ -59,7 +59,49 @@ def main() -> int:
     parser.add_argument(
         "--shrink", type=float, default=60, metavar="S", help="seconds for making a failure small"
     )
-    options = parser.parse_args()
+    return parser
+
+
+@dataclasses.dataclass
+class Totals:
+    """Of the seeds that ran so far."""
+
+    start: float = dataclasses.field(default_factory=time.monotonic)
+    events: int = 0
+    acknowledged: int = 0
+    unknown: int = 0
+    reads: int = 0
+    failed: list[Failure] = dataclasses.field(default_factory=list)
+
+    def add(self, found: Report | Failure) -> None:
+        if isinstance(found, Failure):
+            self.failed.append(found)
+            print(f"FAILED seed {found.seed}: {found.error.splitlines()[0]}", flush=True)
+        else:
+            self.events += found.events
+            self.acknowledged += found.acknowledged
+            self.unknown += found.unknown
+            self.reads += found.reads
+
+    def say(self, seeds: int) -> None:
+        print(
+            f"{seeds} seeds, {self.events:,} events, {time.monotonic() - self.start:.0f} s, "
+            f"{len(self.failed)} failed",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def conclude(self, seeds: int) -> None:
+        took = time.monotonic() - self.start
+        print(
+            f"{seeds} seeds in {took:.0f} s: {self.events:,} events ({self.events / took:,.0f}/s), "
+            f"{self.acknowledged:,} increments acknowledged,"
+        )
+        print(f"{self.unknown:,} unknown, {self.reads:,} reads; {len(self.failed)} seeds failed")
+
+
+def main() -> int:
+    options = arguments().parse_args()
     first, _, last = options.seeds.rpartition("-")
     seeds = range(int(first or 1), int(last) + 1)
     if options.story:
@@ -68,33 +110,17 @@ def main() -> int:
             print(told(failure(seed, plan) or Failure(seed, plan, "clean", 0), name))
         return 0
     work = [(seed, chosen(seed, options)[1]) for seed in seeds]
-    start, events, acknowledged, unknown, reads = time.monotonic(), 0, 0, 0, 0
-    failed: list[Failure] = []
+    totals = Totals()
     with multiprocessing.Pool(options.processes) as pool:
         for number, found in enumerate(pool.imap_unordered(_one, work, chunksize=1), 1):
-            if isinstance(found, Failure):
-                failed.append(found)
-                print(f"FAILED seed {found.seed}: {found.error.splitlines()[0]}", flush=True)
-            else:
-                events, acknowledged = events + found.events, acknowledged + found.acknowledged
-                unknown, reads = unknown + found.unknown, reads + found.reads
+            totals.add(found)
             if number % 250 == 0:
-                print(
-                    f"{number} seeds, {events:,} events, {time.monotonic() - start:.0f} s, "
-                    f"{len(failed)} failed",
-                    file=sys.stderr,
-                    flush=True,
-                )
-    took = time.monotonic() - start
-    print(
-        f"{len(work)} seeds in {took:.0f} s: {events:,} events ({events / took:,.0f}/s), "
-        f"{acknowledged:,} increments acknowledged,"
-    )
-    print(f"{unknown:,} unknown, {reads:,} reads; {len(failed)} seeds failed")
-    for found in failed[:3]:
+                totals.say(number)
+    totals.conclude(len(work))
+    for found in totals.failed[:3]:
         name, _ = chosen(found.seed, options)
         print("\n" + told(shrink(found, options.shrink), name))
-    return 1 if failed else 0
+    return 1 if totals.failed else 0
 
 
 if __name__ == "__main__":

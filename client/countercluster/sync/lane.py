@@ -124,23 +124,16 @@ class Lane:
         unknown = False
         name = spoken(before[0].words) + " …" if before else spoken(command.words)
         while True:
-            words = (
-                ("IDMP", self._producer, self._sequence, *command.words)
-                if stamped
-                else command.words
-            )
-            batch = [("MULTI",), *(other.words for other in before), words] if before else [words]
             try:
-                return self._attempt(batch, patience, deadline)
+                return self._attempt(
+                    self._batch(command, before, stamped), patience, deadline
+                )
             except attempts.NotThisTime as error:
                 problem: Exception = error
             except attempts.NoAnswer as error:
                 problem, unknown = error, True
-                self._slowness = (
-                    min(2 * self._slowness, SLOWEST)
-                    if isinstance(error, attempts.TooSlow)
-                    else self._slowness
-                )
+                if isinstance(error, attempts.TooSlow):
+                    self._slowness = min(2 * self._slowness, SLOWEST)
             except attempts.Forgotten as error:
                 if unknown:
                     raise OutcomeUnknown(
@@ -148,17 +141,9 @@ class Lane:
                     ) from error
                 problem = error
                 self._new_producer()
-            except attempts.Remembered as error:
-                raise Refused(f"{name}: {error}") from error
-            except attempts.Definite as error:
-                text = f"{name}: {error}"
-                raise (
-                    OutcomeUnknown(f"an attempt was not answered, and then {text}")
-                    if unknown
-                    else Refused(text)
-                ) from error
-            now = time.monotonic()
-            if now + pause_s >= deadline or (once and unknown):
+            except (attempts.Remembered, attempts.Definite) as error:
+                raise _final(name, error, unknown) from error
+            if time.monotonic() + pause_s >= deadline or (once and unknown):
                 text = (
                     f"{name}: {problem} (deadline {patience.deadline_s:g} s, addresses "
                     f"{self._addresses.shown})"
@@ -167,6 +152,15 @@ class Lane:
             self._at += 1
             sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, PAUSE_MOST_S)
+
+    def _batch(
+        self, command: Command[Any], before: tuple[Command[Any], ...], stamped: bool
+    ) -> list[tuple[Word, ...]]:
+        """What one attempt sends; `stamped`: with the producer and the sequence of now."""
+        words: tuple[Word, ...] = command.words
+        if stamped:
+            words = ("IDMP", self._producer, self._sequence, *words)
+        return [("MULTI",), *(other.words for other in before), words] if before else [words]
 
     def _attempt(
         self, batch: list[tuple[Word, ...]], patience: Patience, deadline: float
@@ -242,3 +236,12 @@ class Lane:
 
     def _new_producer(self) -> None:
         self._producer, self._sequence, self._sent = secrets.token_hex(8), 1, False
+
+
+def _final(name: str, error: Exception, unknown: bool) -> Refused | OutcomeUnknown:
+    """What a call raises when no further attempt can change its outcome; `unknown`: an earlier
+    attempt was not answered."""
+    text = f"{name}: {error}"
+    if unknown and not isinstance(error, attempts.Remembered):
+        return OutcomeUnknown(f"an attempt was not answered, and then {text}")
+    return Refused(text)
