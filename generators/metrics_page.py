@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from counter_node.views.metrics import FAMILIES, HISTOGRAMS
-from countercluster_operator.health import Health
+from countercluster_operator.run.health import Health
 from prometheus_client import ProcessCollector
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "metrics.md"

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 import kopf
 
-from countercluster_operator import __version__, settings
-from countercluster_operator.handlers import register
-from countercluster_operator.runtime import Runtime
+from countercluster_operator import __version__
+from countercluster_operator.run import settings
+from countercluster_operator.run.handlers import register
+from countercluster_operator.run.runtime import Runtime
 
 WRONG_SETTING = 2
 _OURS = frozenset(

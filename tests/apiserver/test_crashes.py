@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from countercluster_operator import api as client
-from countercluster_operator.api import Kubernetes
-from countercluster_operator.reconcile import Reconciler
-from countercluster_operator.settings import Settings, load
+from countercluster_operator.run.reconcile import Reconciler
+from countercluster_operator.run.settings import Settings, load
+from countercluster_operator.world import api as client
+from countercluster_operator.world.api import Kubernetes
 
 from tests.apiserver.world import World, world
 

@@ -16,7 +16,7 @@ import redis
 import yaml
 from countercluster import Counters, NotExecuted
 from countercluster.addresses import Binding
-from countercluster_operator.certificates import Names, Pair, advance, leaf
+from countercluster_operator.credentials.certificates import Names, Pair, advance, leaf
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 

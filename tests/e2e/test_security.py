@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from countercluster_operator.certificates import Pair, advance
+from countercluster_operator.credentials.certificates import Pair, advance
 
 from examples.demo_counters import CounterCluster, Tools
 from examples.demo_kube import Namespace, condition, kubectl, port_forward, wait

@@ -20,7 +20,7 @@ from counter_node.cache import replica as replica_module
 from counter_node.cache.publisher import RESOLVE_S, Publisher
 from counter_node.cache.replica import CacheReplica
 from counter_node.cache.script import FENCE, HEARTBEAT, SCRIPT
-from countercluster_operator.certificates import leaf
+from countercluster_operator.credentials.certificates import leaf
 from countercluster_operator.model import Cluster, Spec
 from countercluster_operator.resources.cache import FILES, SOCKET, deployment
 

@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from countercluster_operator.certificates import Authority, Names, Pair, advance, leaf
-from countercluster_operator.fitness import wanted_hosts, wanted_uris
+from countercluster_operator.credentials.certificates import Authority, Names, Pair, advance, leaf
+from countercluster_operator.credentials.fitness import wanted_hosts, wanted_uris
 from countercluster_operator.model import Cluster, Spec, Tls
 
 CLUSTER = "devcluster"

@@ -16,7 +16,7 @@ import countercluster
 import countercluster_operator
 import pytest
 from counter_node.settings import HELP
-from countercluster_operator.settings import VARIABLES, SettingsError, load
+from countercluster_operator.run.settings import VARIABLES, SettingsError, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -132,7 +132,7 @@ def test_every_setting_of_the_node_and_of_the_operator_is_in_its_help(answers: A
     assert [name for name in HELP if "--" + name.replace("_", "-") not in node] == []
     assert [name for name in VARIABLES if name not in operator] == []
     source = (
-        (ROOT / "operator/countercluster_operator/settings.py")
+        (ROOT / "operator/countercluster_operator/run/settings.py")
         .read_text()
         .split("def _restrictions")[1]
     )

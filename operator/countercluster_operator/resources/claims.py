@@ -16,8 +16,8 @@ from typing import Any
 
 from countercluster_operator import names
 from countercluster_operator.model import Cluster
-from countercluster_operator.observed import Claim, Observed
 from countercluster_operator.quantity import in_bytes
+from countercluster_operator.world.observed import Claim, Observed
 
 
 def to_write(cluster: Cluster, seen: Observed, going: Collection[int]) -> list[dict[str, Any]]:

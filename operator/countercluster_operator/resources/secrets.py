@@ -18,10 +18,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from countercluster_operator import names
-from countercluster_operator.material import EMPTY, Material, dump
+from countercluster_operator.credentials.material import EMPTY, Material, dump
+from countercluster_operator.credentials.users import NOBODY, Users, limits
 from countercluster_operator.model import Cluster
 from countercluster_operator.resources.common import metadata
-from countercluster_operator.users import NOBODY, Users, limits
 
 TLS, USERS = "/tls", "/users"
 READABLE = 0o440

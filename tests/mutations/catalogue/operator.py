@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from countercluster_operator import fitness, healing, keeper, model, restrictions, room, users
-from countercluster_operator.budget import Budget
-from countercluster_operator.certificates import Authority
-from countercluster_operator.children import Children
-from countercluster_operator.machines import Loss, Machines
+from countercluster_operator import model, room
+from countercluster_operator.apply.children import Children
+from countercluster_operator.credentials import fitness, keeper, users
+from countercluster_operator.credentials.certificates import Authority
+from countercluster_operator.decide import healing, restrictions
+from countercluster_operator.run.budget import Budget
+from countercluster_operator.world.machines import Loss, Machines
 
 from tests.mutations.breakage import Patch, mutation
 

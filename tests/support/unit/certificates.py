@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 
-from countercluster_operator.certificates import (
+from countercluster_operator.credentials.certificates import (
     Pair,
 )
 from cryptography import x509

@@ -11,15 +11,15 @@ import random
 from typing import Any
 
 from countercluster_operator import names
-from countercluster_operator.healing import keeps_volumes
-from countercluster_operator.machines import HOSTNAME, ZONE, Gone, Machines
-from countercluster_operator.memory import essence, recalled
+from countercluster_operator.apply.memory import essence, recalled
+from countercluster_operator.decide.healing import keeps_volumes
+from countercluster_operator.decide.plan import Plan, Step, plan
+from countercluster_operator.decide.restrictions import NODES, as_it_runs, only_what_comes_back
 from countercluster_operator.model import Cluster, Healing, decode
-from countercluster_operator.observe import Raw, read
-from countercluster_operator.observed import Member, Observed, node_status
-from countercluster_operator.plan import Plan, Step, plan
 from countercluster_operator.resources.disruption import quorum
-from countercluster_operator.restrictions import NODES, as_it_runs, only_what_comes_back
+from countercluster_operator.world.machines import HOSTNAME, ZONE, Gone, Machines
+from countercluster_operator.world.observe import Raw, read
+from countercluster_operator.world.observed import Member, Observed, node_status
 
 TICK_S = 100.0
 FULL = (

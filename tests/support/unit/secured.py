@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime
 
-from countercluster_operator.certificates import Authority, Pair
-from countercluster_operator.material import Material
+from countercluster_operator.credentials.certificates import Authority, Pair
+from countercluster_operator.credentials.material import Material
 from countercluster_operator.resources.secrets import Secured
 
 PAIR = Pair(b"a certificate", b"a key")

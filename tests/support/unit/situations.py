@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from countercluster_operator.model import Cluster, Spec
-from countercluster_operator.observed import Claim, Member, NodeStatus, Observed, Pod
+from countercluster_operator.world.observed import Claim, Member, NodeStatus, Observed, Pod
 
 NEW, OLD = "new", "old"
 

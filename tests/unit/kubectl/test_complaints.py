@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from countercluster_operator import report
-from countercluster_operator.clocks import LogTime
-from countercluster_operator.observed import History, Pod
-from countercluster_operator.plan import plan
+from countercluster_operator.decide import report
+from countercluster_operator.decide.plan import plan
+from countercluster_operator.world.clocks import LogTime
+from countercluster_operator.world.observed import History, Pod
 from kubectl_counters.views import _complaints
 from rich.console import Console
 

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 from countercluster_operator import names
-from countercluster_operator.api import TooMuch
-from countercluster_operator.belongings import CROWDED_S, Belongings, Crowds
 from countercluster_operator.model import MAX_REPLICAS, Cluster, Spec
+from countercluster_operator.world.api import TooMuch
+from countercluster_operator.world.belongings import CROWDED_S, Belongings, Crowds
 
 CLUSTER = Cluster("c", "ns", "uid", 1, Spec(), "i", "r")
 OURS = names.labels("c", names.NODE)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from countercluster_operator import names
-from countercluster_operator.children import Children
-from countercluster_operator.observed import Claim
+from countercluster_operator.apply.children import Children
 from countercluster_operator.resources.claims import to_write
+from countercluster_operator.world.observed import Claim
 from kubernetes.aio.client.exceptions import ApiException
 
 from tests.support.unit.fake_api import FakeApi

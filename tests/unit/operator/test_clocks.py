@@ -7,10 +7,17 @@ import asyncio
 from typing import Any
 
 import pytest
-from countercluster_operator import clocks
-from countercluster_operator.clocks import LogTime, Witness, condition, log_time, news, remembered
 from countercluster_operator.model import Cluster, Spec
-from countercluster_operator.replies import Refusal
+from countercluster_operator.world import clocks
+from countercluster_operator.world.clocks import (
+    LogTime,
+    Witness,
+    condition,
+    log_time,
+    news,
+    remembered,
+)
+from countercluster_operator.world.replies import Refusal
 
 HOUR_MS = 3_600_000
 CLUSTER = Cluster("c", "ns", "uid", 1, Spec(), "image", "redis")

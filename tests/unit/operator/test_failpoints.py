@@ -7,7 +7,7 @@ import sys
 
 PROGRAM = """
 import os
-from countercluster_operator.failpoints import reach
+from countercluster_operator.apply.failpoints import reach
 print("begun", flush=True)
 reach("a")
 reach("b")

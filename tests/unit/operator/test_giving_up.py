@@ -8,12 +8,12 @@ import dataclasses
 from typing import Any
 
 import pytest
-from countercluster_operator import reconcile
-from countercluster_operator.act import Act, NotNow
-from countercluster_operator.machines import Loss
+from countercluster_operator.apply.act import Act, NotNow
+from countercluster_operator.decide.plan import Step, plan
 from countercluster_operator.model import Cluster, Storage
-from countercluster_operator.observed import Claim, Observed
-from countercluster_operator.plan import Step, plan
+from countercluster_operator.run import reconcile
+from countercluster_operator.world.machines import Loss
+from countercluster_operator.world.observed import Claim, Observed
 from kubernetes.aio.client.exceptions import ApiException
 
 from tests.support.unit import reconcile_world

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from countercluster_operator import keeper, material
-from countercluster_operator.api import is_terminating
-from countercluster_operator.lease import NotLeading
-from countercluster_operator.material import Material
-from countercluster_operator.reconcile import AT_ONCE_S, AT_REST_S, SOON_S
+from countercluster_operator.credentials import keeper, material
+from countercluster_operator.credentials.material import Material
+from countercluster_operator.run.lease import NotLeading
+from countercluster_operator.run.reconcile import AT_ONCE_S, AT_REST_S, SOON_S
+from countercluster_operator.world.api import is_terminating
 from kubernetes.aio.client.exceptions import ApiException
 
 from tests.support.unit.reconcile_world import KEY, Object, World, nodes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from countercluster_operator import handed_out
-from countercluster_operator.handed_out import Heights
-from countercluster_operator.observed import History, NodeStatus, Observed, Pod, node_status
+from countercluster_operator.world import handed_out
+from countercluster_operator.world.handed_out import Heights
+from countercluster_operator.world.observed import History, NodeStatus, Observed, Pod, node_status
 
 from tests.support.unit.situations import cluster
 

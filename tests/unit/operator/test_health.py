@@ -7,12 +7,12 @@ import heapq
 from typing import Any
 
 import pytest
-from countercluster_operator import health
-from countercluster_operator.health import Health
-from countercluster_operator.landscape import Silence
-from countercluster_operator.patience import Patience
-from countercluster_operator.runtime import Runtime
-from countercluster_operator.settings import load
+from countercluster_operator.run import health
+from countercluster_operator.run.health import Health
+from countercluster_operator.run.patience import Patience
+from countercluster_operator.run.runtime import Runtime
+from countercluster_operator.run.settings import load
+from countercluster_operator.world.landscape import Silence
 from prometheus_client import generate_latest
 
 

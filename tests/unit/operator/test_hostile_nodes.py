@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from countercluster_operator import door, observe
-from countercluster_operator.observed import node_status
-from countercluster_operator.replies import (
+from countercluster_operator.world import node_client, observe
+from countercluster_operator.world.observed import node_status
+from countercluster_operator.world.replies import (
     MAX_BYTES,
     MAX_LINE,
     Hostile,
@@ -21,7 +21,7 @@ from countercluster_operator.replies import (
     command,
     document,
 )
-from countercluster_operator.statuses import judged
+from countercluster_operator.world.statuses import judged
 
 Server = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 GOOD: dict[str, Any] = {
@@ -128,13 +128,13 @@ async def asked(serve: Server, what: Callable[[int], Awaitable[Any]]) -> Any:
 def test_a_hostile_reply_ends_in_bounded_time(
     serve: Server, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "CONNECT_S", 0.5)
+    monkeypatch.setattr(node_client, "CONNECT_S", 0.5)
 
     async def run() -> None:
         with pytest.raises(error):
             await asked(
                 serve,
-                lambda port: door.ask(
+                lambda port: node_client.ask(
                     "127.0.0.1", "c-0", None, "RAFT.STATUS", timeout_s=0.1, port=port
                 ),
             )
@@ -148,14 +148,14 @@ def test_a_hostile_reply_ends_in_bounded_time(
 def test_one_who_speaks_no_tls_costs_a_bounded_time(
     serve: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "CONNECT_S", 0.5)
+    monkeypatch.setattr(node_client, "CONNECT_S", 0.5)
     context = ssl.create_default_context()
 
     async def run() -> None:
         with pytest.raises((OSError, TimeoutError)):
             await asked(
                 serve,
-                lambda port: door.ask(
+                lambda port: node_client.ask(
                     "127.0.0.1", "c-0", context, "RAFT.STATUS", timeout_s=0.1, port=port
                 ),
             )
@@ -260,14 +260,14 @@ def test_200_hostile_nodes_are_all_silent_and_an_honest_one_beside_them_is_heard
 ) -> None:
     async def run() -> None:
         ports = iter(range(0))
-        real = door.ask
+        real = node_client.ask
 
         async def ask(ip: str, name: str, context: Any, *words: str, timeout_s: float) -> Any:
             return await real(ip, name, context, *words, timeout_s=timeout_s, port=next(ports))
 
         monkeypatch.setattr(observe, "ask", ask)
         monkeypatch.setattr(observe, "ASK_S", 20)  # all run in this one loop
-        monkeypatch.setattr(door, "CONNECT_S", 20)
+        monkeypatch.setattr(node_client, "CONNECT_S", 20)
         bad = saying(b"$60000\r\n" + b"\x00" * 70_000)
 
         async def both(bad_port: int) -> None:

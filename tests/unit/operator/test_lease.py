@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from countercluster_operator.lease import DURATION_S, TRUSTED_S, Lease, NotLeading
+from countercluster_operator.run.lease import DURATION_S, TRUSTED_S, Lease, NotLeading
 from kubernetes.aio.client.exceptions import ApiException
 
 
@@ -129,8 +129,8 @@ def test_trust_begins_when_the_renewal_was_sent_and_not_when_it_was_answered() -
 def test_keep_ends_when_the_lease_cannot_be_trusted_any_more(
     failure: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("countercluster_operator.lease.TRUSTED_S", 0.5)
-    monkeypatch.setattr("countercluster_operator.lease.RENEW_S", 0.05)
+    monkeypatch.setattr("countercluster_operator.run.lease.TRUSTED_S", 0.5)
+    monkeypatch.setattr("countercluster_operator.run.lease.RENEW_S", 0.05)
 
     async def run() -> None:
         api = Slow(Clock())

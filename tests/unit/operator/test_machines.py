@@ -7,11 +7,18 @@ import datetime
 from typing import Any
 
 import pytest
-from countercluster_operator.budget import Budget
-from countercluster_operator.landscape import Landscape
-from countercluster_operator.machines import SELECTED, UNREADABLE, ZONE, Gone, Machines, tied_to
 from countercluster_operator.model import Cluster, Spec
-from countercluster_operator.observe import observe
+from countercluster_operator.run.budget import Budget
+from countercluster_operator.world.landscape import Landscape
+from countercluster_operator.world.machines import (
+    SELECTED,
+    UNREADABLE,
+    ZONE,
+    Gone,
+    Machines,
+    tied_to,
+)
+from countercluster_operator.world.observe import observe
 from kubernetes.aio.client.exceptions import ApiException
 
 NOW = datetime.datetime(2026, 1, 1, 12, 0, 0, tzinfo=datetime.UTC)

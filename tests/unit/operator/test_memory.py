@@ -8,10 +8,10 @@ import json
 from typing import Any
 
 import pytest
-from countercluster_operator import reconcile
-from countercluster_operator.memory import essence, recalled
-from countercluster_operator.reconcile import Reconciler
-from countercluster_operator.settings import load
+from countercluster_operator.apply.memory import essence, recalled
+from countercluster_operator.run import reconcile
+from countercluster_operator.run.reconcile import Reconciler
+from countercluster_operator.run.settings import load
 from kubernetes.aio.client.exceptions import ApiException
 
 from tests.support.unit import reconcile_world

@@ -6,8 +6,8 @@ import datetime
 from typing import Any
 
 from countercluster_operator import names
-from countercluster_operator.observe import _pod, _stateful_set
-from countercluster_operator.observed import Pod
+from countercluster_operator.world.observe import _pod, _stateful_set
+from countercluster_operator.world.observed import Pod
 
 from tests.support.unit.situations import cluster
 

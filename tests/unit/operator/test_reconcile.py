@@ -10,14 +10,15 @@ import hashlib
 from typing import Any
 
 import pytest
-from countercluster_operator import act, keeper
-from countercluster_operator.api import Kubernetes
-from countercluster_operator.lease import NotLeading
+from countercluster_operator.apply import act
+from countercluster_operator.credentials import keeper
+from countercluster_operator.world.api import Kubernetes
+from countercluster_operator.run.lease import NotLeading
 from countercluster_operator.model import decode
-from countercluster_operator.observed import Observed
-from countercluster_operator.reconcile import AT_ONCE_S, AT_REST_S, REFUSED_S, SOON_S, Reconciler
-from countercluster_operator.replies import Refusal
-from countercluster_operator.settings import load
+from countercluster_operator.world.observed import Observed
+from countercluster_operator.run.reconcile import AT_ONCE_S, AT_REST_S, REFUSED_S, SOON_S, Reconciler
+from countercluster_operator.world.replies import Refusal
+from countercluster_operator.run.settings import load
 from kubernetes.aio.client.exceptions import ApiException
 
 from tests.support.unit.api_answers import Answer

@@ -9,10 +9,10 @@ import itertools
 from typing import Any
 
 import pytest
-from countercluster_operator import children, events
-from countercluster_operator.observed import Claim
-from countercluster_operator.reconcile import SOON_S
-from countercluster_operator.refusals import FIRST_S, LAST_S, Refusals, reason, retry_after_s
+from countercluster_operator.apply import children, events
+from countercluster_operator.world.observed import Claim
+from countercluster_operator.run.reconcile import SOON_S
+from countercluster_operator.world.refusals import FIRST_S, LAST_S, Refusals, reason, retry_after_s
 from kubernetes.aio.client.exceptions import ApiException
 
 from tests.support.unit import reconcile_world

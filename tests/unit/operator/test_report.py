@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from countercluster_operator import report
+from countercluster_operator.decide import report
 
 from tests.support.unit.plan_world import World
 from tests.support.unit.settling import settle

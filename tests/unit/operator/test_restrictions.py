@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from countercluster_operator.decide.restrictions import begins, outside
 from countercluster_operator.model import decode
-from countercluster_operator.reconcile import Reconciler
-from countercluster_operator.restrictions import begins, outside
-from countercluster_operator.settings import VARIABLES, SettingsError, load
+from countercluster_operator.run.reconcile import Reconciler
+from countercluster_operator.run.settings import VARIABLES, SettingsError, load
 
 from tests.support.unit.reconcile_world import World
 from tests.support.unit.reconcile_world import nodes as nodes  # a fixture

@@ -11,11 +11,11 @@ import aiohttp
 import kopf
 import pytest
 from counter_node.ports import free_ports
-from countercluster_operator import handlers
-from countercluster_operator import runtime as module
-from countercluster_operator.api import AT_ONCE, FEW, Kubernetes, TooMuch
-from countercluster_operator.runtime import BURST_S, Runtime
-from countercluster_operator.settings import load
+from countercluster_operator.run import handlers
+from countercluster_operator.run import runtime as module
+from countercluster_operator.run.runtime import BURST_S, Runtime
+from countercluster_operator.run.settings import load
+from countercluster_operator.world.api import AT_ONCE, FEW, Kubernetes, TooMuch
 from kubernetes.aio.client.exceptions import ApiException
 
 from tests.support.unit.api_answers import Answer

@@ -6,13 +6,13 @@ import dataclasses
 from typing import Any
 
 import pytest
-from countercluster_operator import report
+from countercluster_operator.decide import report
+from countercluster_operator.decide.plan import plan
 from countercluster_operator.model import Storage, decode
-from countercluster_operator.observed import Claim
-from countercluster_operator.plan import plan
-from countercluster_operator.reconcile import Reconciler
 from countercluster_operator.resources.claims import to_write
-from countercluster_operator.settings import load
+from countercluster_operator.run.reconcile import Reconciler
+from countercluster_operator.run.settings import load
+from countercluster_operator.world.observed import Claim
 
 from tests.support.unit import reconcile_world
 from tests.support.unit.reconcile_world import World

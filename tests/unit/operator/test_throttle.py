@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from countercluster_operator.throttle import Throttle
+from countercluster_operator.run.throttle import Throttle
 
 from tests.support.unit.reconcile_world import KEY, World, nodes
 from tests.support.unit.situations import formed, kill, outdated

@@ -9,11 +9,11 @@ import datetime
 from typing import Any
 
 import pytest
-from countercluster_operator import report
+from countercluster_operator.decide import report
+from countercluster_operator.decide.plan import plan
 from countercluster_operator.model import Cluster, Spec
-from countercluster_operator.observed import Observed, Pod
-from countercluster_operator.plan import plan
-from countercluster_operator.trouble import (
+from countercluster_operator.world.observed import Observed, Pod
+from countercluster_operator.world.trouble import (
     EVENTS_S,
     Inquiry,
     killed,

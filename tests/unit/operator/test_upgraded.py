@@ -8,9 +8,11 @@ import base64
 from typing import Any
 
 import pytest
-from countercluster_operator import keeper, names, reconcile
-from countercluster_operator.memory import older_wrote
+from countercluster_operator import names
+from countercluster_operator.apply.memory import older_wrote
+from countercluster_operator.credentials import keeper
 from countercluster_operator.model import decode
+from countercluster_operator.run import reconcile
 
 from tests.support.unit import reconcile_world
 from tests.support.unit.reconcile_world import World

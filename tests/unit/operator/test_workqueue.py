@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from countercluster_operator.workqueue import WorkQueue
+from countercluster_operator.run.workqueue import WorkQueue
 
 
 def test_a_burst_is_one_piece_of_work_and_what_comes_meanwhile_one_more() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from countercluster_operator.certificates import (
+from countercluster_operator.credentials.certificates import (
     SPREAD,
     Authority,
     Names,

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from countercluster_operator.certificates import Names, Pair, authority, leaf
-from countercluster_operator.fitness import judge, wanted_hosts, wanted_uris
+from countercluster_operator.credentials.certificates import Names, Pair, authority, leaf
+from countercluster_operator.credentials.fitness import judge, wanted_hosts, wanted_uris
 from countercluster_operator.model import Cache, Cluster, Spec, Tls
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization

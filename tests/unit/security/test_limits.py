@@ -19,10 +19,10 @@ from counter_node.security.limits import Limits, Pace, limits
 from counter_node.security.refusals import Refusals
 from counter_node.security.taken import remaining
 from counter_node.security.users import UsersFile
+from countercluster_operator.credentials.users import NOBODY, Users, judged, of_file
+from countercluster_operator.credentials.users import limits as lines_of
 from countercluster_operator.model import Auth, Cluster, SecretKey, Spec, User
 from countercluster_operator.model import UserLimits as InSpec
-from countercluster_operator.users import NOBODY, Users, judged, of_file
-from countercluster_operator.users import limits as lines_of
 
 from tests.support.local import LocalConnection, LocalServer
 

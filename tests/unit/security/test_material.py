@@ -6,8 +6,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 
-from countercluster_operator.certificates import SPREAD, Pair, authority, leaf
-from countercluster_operator.material import (
+from countercluster_operator.credentials.certificates import SPREAD, Pair, authority, leaf
+from countercluster_operator.credentials.material import (
     EMPTY,
     OVERLAP,
     Limits,

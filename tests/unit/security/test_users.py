@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from counter_node.resp.commands import CATALOGUE
 from counter_node.security.acl import Acl
+from countercluster_operator.credentials.users import NOBODY, Users, fault_of, judged, of_file
 from countercluster_operator.model import Auth, Cluster, SecretKey, Spec, User
-from countercluster_operator.users import NOBODY, Users, fault_of, judged, of_file
 
 HASH = hashlib.sha256(b"word").hexdigest()
 WORD = {"app": b"word"}
@@ -137,7 +137,7 @@ def test_the_node_s_parser_brings_nothing_into_the_operator_that_it_does_not_hav
     code = """
 import sys
 sys.modules["hiredis"] = sys.modules["counter_node.fast"] = None
-import countercluster_operator.users
+import countercluster_operator.credentials.users
 loaded = [m for m, found in sys.modules.items() if found and m.startswith("counter_node.")]
 print(*sorted({".".join(m.split(".")[:2]) for m in loaded}))
 """
