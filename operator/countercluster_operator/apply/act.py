@@ -12,7 +12,7 @@ from countercluster_operator import names
 from countercluster_operator.apply.events import timestamp
 from countercluster_operator.apply.failpoints import reach
 from countercluster_operator.decide.healing import keeps_volumes
-from countercluster_operator.decide.plan import Step
+from countercluster_operator.decide.steps import Step
 from countercluster_operator.model import Cluster
 from countercluster_operator.world.api import Kubernetes
 from countercluster_operator.world.observe import admin

@@ -30,9 +30,10 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from countercluster_operator import names
 from countercluster_operator.apply.failpoints import reach
+from countercluster_operator.credentials.secured import PLAIN, Secured
+from countercluster_operator.manifest import Manifest
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources import Manifest, all_children, unwanted
-from countercluster_operator.resources.secrets import PLAIN, Secured
+from countercluster_operator.resources import all_children, unwanted
 from countercluster_operator.world.api import UNREACHABLE, Kubernetes, UnknownKind, is_terminating
 from countercluster_operator.world.refusals import Refusals, reason, retry_after_s
 

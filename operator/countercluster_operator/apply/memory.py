@@ -25,8 +25,8 @@ from typing import Any
 
 from countercluster_operator import names
 from countercluster_operator.apply.children import stranger
+from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources.common import metadata
 from countercluster_operator.world.api import Kubernetes
 
 FIELDS = ("bootstrap", "target", "recovered", "chosen", "replacing")

@@ -27,11 +27,17 @@ from countercluster_operator.credentials.material import (
     serial_of,
     trust_of,
 )
+from countercluster_operator.credentials.secured import (
+    Given,
+    Secured,
+    decoded,
+    private,
+    secrets_digest,
+    users_digest,
+)
 from countercluster_operator.credentials.users import Users, judged, of_file
+from countercluster_operator.manifest import Manifest
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources import Manifest
-from countercluster_operator.resources.cache import secrets_digest
-from countercluster_operator.resources.secrets import Given, Secured, decoded, private, users_digest
 from countercluster_operator.world.api import UNREACHABLE, Kubernetes, is_terminating
 from countercluster_operator.world.observed import Observed
 from countercluster_operator.world.refusals import reason

@@ -6,9 +6,9 @@ from __future__ import annotations
 import dataclasses
 
 from countercluster_operator import names
-from countercluster_operator.decide.steps import Outcome, Plan, Step, active_ids, has_quorum_without
+from countercluster_operator.decide.quorum import active_ids, has_quorum_without, quorum
+from countercluster_operator.decide.steps import Outcome, Plan, Step
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources.disruption import quorum
 from countercluster_operator.world.handed_out import loss
 from countercluster_operator.world.observed import Member, NodeStatus, Observed, Pod
 

@@ -28,14 +28,13 @@ import dataclasses
 
 from countercluster_operator import names
 from countercluster_operator.decide.healing import heal, held, quorum_lost, recover, recovered
+from countercluster_operator.decide.quorum import active_ids, has_quorum_without
 from countercluster_operator.decide.rolling import replace_dead, roll, stalled, under_way
-from countercluster_operator.decide.steps import Outcome, Plan, Step, active_ids, has_quorum_without
+from countercluster_operator.decide.steps import Outcome, Plan, Step
+from countercluster_operator.decide.volumes import is_growing, is_small
 from countercluster_operator.model import MAX_REPLICAS, Cluster
 from countercluster_operator.quantity import in_bytes
-from countercluster_operator.resources.claims import is_growing, is_small
 from countercluster_operator.world.observed import Member, Observed
-
-__all__ = ["Plan", "Step", "plan"]
 
 IDLE_S = 10.0
 """A StatefulSet that nobody has written for so long rests."""

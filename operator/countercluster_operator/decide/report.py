@@ -14,11 +14,11 @@ from typing import Any
 from cryptography import x509
 
 from countercluster_operator import names
-from countercluster_operator.decide.plan import Plan, Step
+from countercluster_operator.credentials.secured import PLAIN, Secured
+from countercluster_operator.decide.quorum import quorum
 from countercluster_operator.decide.rolling import outdated, under_way
+from countercluster_operator.decide.steps import Plan, Step
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources.disruption import quorum
-from countercluster_operator.resources.secrets import PLAIN, Secured
 from countercluster_operator.world import clocks, handed_out
 from countercluster_operator.world.observed import Observed
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from countercluster_operator import names
-from countercluster_operator.decide.steps import Outcome, Plan, Step, active_ids
+from countercluster_operator.decide.quorum import active_ids, quorum
+from countercluster_operator.decide.steps import Outcome, Plan, Step
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources.disruption import quorum
 from countercluster_operator.world.observed import Observed, Pod
 
 MAX_LAG = 200

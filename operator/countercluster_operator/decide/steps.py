@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from countercluster_operator.resources.disruption import quorum
-from countercluster_operator.world.observed import Observed
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
@@ -59,30 +56,3 @@ class Plan:
 
 Outcome = Step | str | None
 """What a rule answers: a step, a reason to wait, or nothing."""
-
-
-def active_ids(seen: Observed) -> set[str]:
-    """Ids of voters that take part now: the leader hears them, and their pod is ready under that
-    id."""
-    ready = {
-        p.status.node_id
-        for p in seen.pods
-        if p.status is not None and p.ready and not p.terminating
-    }
-    leader = seen.leader
-    leading = leader.status.node_id if leader is not None and leader.status is not None else ""
-    return {
-        m.node_id
-        for m in seen.members
-        if m.voter
-        and (m.node_id in ready or m.node_id == leading)
-        and (m.active or m.node_id == leading)
-    }
-
-
-def has_quorum_without(seen: Observed, node_id: str) -> bool:
-    """The others can commit the removal of `node_id`, and go on after it."""
-    voters = [m for m in seen.members if m.voter]
-    others = active_ids(seen) - {node_id}
-    left = [m for m in voters if m.node_id != node_id]
-    return len(others) >= quorum(len(left)) and len(active_ids(seen)) >= quorum(len(voters))

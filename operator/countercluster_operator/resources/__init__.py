@@ -6,8 +6,8 @@ Nothing in a pod template depends on the operator's own version, so a new operat
 
 from __future__ import annotations
 
-from typing import Any
-
+from countercluster_operator.credentials.secured import PLAIN, Secured
+from countercluster_operator.manifest import Manifest
 from countercluster_operator.model import Cluster
 from countercluster_operator.resources import (
     access,
@@ -20,15 +20,13 @@ from countercluster_operator.resources import (
     statefulset,
 )
 
-Manifest = dict[str, Any]
-
 
 def all_children(
     cluster: Cluster,
     replicas: int,
     voters: int,
     claim_size: str = "",
-    secured: secrets.Secured = secrets.PLAIN,
+    secured: Secured = PLAIN,
 ) -> list[Manifest]:
     """In the order in which they are applied. `replicas`: pods there should be now; `voters`:
     members that vote, or will; `claim_size`: of the StatefulSet that there is."""

@@ -3,19 +3,15 @@ empty."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from countercluster_operator import names
+from countercluster_operator.credentials.secured import PLAIN, Secured, cache_files, secrets_digest
+from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster
 from countercluster_operator.quantity import in_bytes
 from countercluster_operator.resources import secrets
-from countercluster_operator.resources.common import (
-    SOON_GONE,
-    container_security,
-    metadata,
-    pod_security,
-)
+from countercluster_operator.resources.common import SOON_GONE, container_security, pod_security
 
 FILES = "/secrets"
 SOCKET = "/tmp/redis.sock"
@@ -49,11 +45,11 @@ def _service(cluster: Cluster, name: str, extra: dict[str, Any]) -> dict[str, An
     }
 
 
-def deployment(cluster: Cluster, secured: secrets.Secured = secrets.PLAIN) -> dict[str, Any]:
+def deployment(cluster: Cluster, secured: Secured = PLAIN) -> dict[str, Any]:
     """Redis reads certificate and users when it starts: the pods are made anew when these change,
     and refilled."""
     cache = cluster.spec.cache
-    files = secrets.cache_files(cluster, secured)
+    files = cache_files(cluster, secured)
     meta: dict[str, Any] = {"labels": names.labels(cluster.name, names.CACHE)}
     if files:
         meta["annotations"] = {names.SECRETS: secrets_digest(cluster, secured)}
@@ -83,14 +79,6 @@ def deployment(cluster: Cluster, secured: secrets.Secured = secrets.PLAIN) -> di
             },
         },
     }
-
-
-def secrets_digest(cluster: Cluster, secured: secrets.Secured) -> str:
-    """Of what Redis reads when it starts."""
-    files = secrets.cache_files(cluster, secured)
-    return hashlib.sha256(
-        b"".join(files.get(name, b"") for name in ("tls.crt", "users.acl"))
-    ).hexdigest()[:16]
 
 
 def _apart(cluster: Cluster) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from collections.abc import Collection
 from typing import Any
 
 from countercluster_operator import names
+from countercluster_operator.decide.volumes import is_small
 from countercluster_operator.model import Cluster
 from countercluster_operator.quantity import in_bytes
 from countercluster_operator.world.observed import Claim, Observed
@@ -30,16 +31,6 @@ def to_write(cluster: Cluster, seen: Observed, going: Collection[int]) -> list[d
         if c.ordinal not in going and (c.owned != own or _size(cluster, c) != c.size)
     ]
     return [_claim(cluster, c, owned=own) for c in differing]
-
-
-def is_small(cluster: Cluster, claim: Claim) -> bool:
-    return in_bytes(claim.size) < in_bytes(cluster.spec.storage.size)
-
-
-def is_growing(cluster: Cluster, claim: Claim) -> bool:
-    """It was asked to grow, and its volume has not got there: only status.capacity says when."""
-    wanted = min(in_bytes(claim.size), in_bytes(cluster.spec.storage.size))
-    return bool(claim.capacity) and in_bytes(claim.capacity) < wanted
 
 
 def _size(cluster: Cluster, claim: Claim) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from countercluster_operator import names
-from countercluster_operator.model import Cluster
 
 GIVEN_UP_S = 30
 SOON_GONE = [
@@ -19,15 +18,6 @@ SOON_GONE = [
 ]
 """A pod on a silent machine is ended after so many seconds instead of 300: a member that comes back
 finds its volume all the same."""
-
-
-def metadata(cluster: Cluster, name: str, component: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "namespace": cluster.namespace,
-        "labels": names.labels(cluster.name, component),
-        "ownerReferences": [cluster.owner],
-    }
 
 
 def pod_security() -> dict[str, Any]:

@@ -6,12 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from countercluster_operator import names
+from countercluster_operator.decide.quorum import quorum
+from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources.common import metadata
-
-
-def quorum(voters: int) -> int:
-    return voters // 2 + 1
 
 
 def desired(cluster: Cluster, voters: int) -> dict[str, Any] | None:

@@ -14,8 +14,8 @@ import re
 from typing import Any, NamedTuple
 
 from countercluster_operator import names
+from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources.common import metadata
 
 API = "monitoring.coreos.com/v1"
 KINDS = ("PodMonitor", "PrometheusRule")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from countercluster_operator import names
+from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources.common import metadata
 
 PODS: list[dict[str, Any]] = [{"namespaceSelector": {}}]
 """Every pod, and nobody from outside the Kubernetes cluster. Probes come from the pod's own

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from countercluster_operator import names
+from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources.common import metadata
 
 
 def peers(cluster: Cluster) -> dict[str, Any]:

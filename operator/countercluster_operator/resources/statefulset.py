@@ -7,14 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from countercluster_operator import names
+from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster, Settings
 from countercluster_operator.resources import secrets
-from countercluster_operator.resources.common import (
-    SOON_GONE,
-    container_security,
-    metadata,
-    pod_security,
-)
+from countercluster_operator.resources.common import SOON_GONE, container_security, pod_security
 
 DATA = "/data"
 

@@ -25,11 +25,12 @@ from countercluster_operator.apply.failpoints import reach
 from countercluster_operator.apply.memory import Memory, older_wrote, recalled
 from countercluster_operator.credentials.keeper import Keeper, Problem, Refused, not_used
 from countercluster_operator.credentials.material import Limits
+from countercluster_operator.credentials.secured import Secured
 from countercluster_operator.decide import report, restrictions
-from countercluster_operator.decide.plan import Plan, plan
+from countercluster_operator.decide.plan import plan
+from countercluster_operator.decide.steps import Plan
 from countercluster_operator.model import Cluster, InvalidSpec, decode, not_said
 from countercluster_operator.resources import claims
-from countercluster_operator.resources.secrets import Secured
 from countercluster_operator.run.budget import Budget
 from countercluster_operator.run.patience import SOON_S, Patience
 from countercluster_operator.run.settings import Settings

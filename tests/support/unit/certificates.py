@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 
-from countercluster_operator.credentials.certificates import (
-    Pair,
-)
+from countercluster_operator.credentials.certificates import Pair
 from cryptography import x509
 
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)

@@ -13,10 +13,11 @@ from typing import Any
 from countercluster_operator import names
 from countercluster_operator.apply.memory import essence, recalled
 from countercluster_operator.decide.healing import keeps_volumes
-from countercluster_operator.decide.plan import Plan, Step, plan
+from countercluster_operator.decide.plan import plan
+from countercluster_operator.decide.quorum import quorum
 from countercluster_operator.decide.restrictions import NODES, as_it_runs, only_what_comes_back
+from countercluster_operator.decide.steps import Plan, Step
 from countercluster_operator.model import Cluster, Healing, decode
-from countercluster_operator.resources.disruption import quorum
 from countercluster_operator.world.machines import HOSTNAME, ZONE, Gone, Machines
 from countercluster_operator.world.observe import Raw, read
 from countercluster_operator.world.observed import Member, Observed, node_status

@@ -6,12 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from countercluster_operator.apply import act
 from countercluster_operator import names
+from countercluster_operator.apply import act
 from countercluster_operator.run import reconcile
-from countercluster_operator.world.observed import Observed
 from countercluster_operator.run.reconcile import Reconciler
 from countercluster_operator.run.settings import load
+from countercluster_operator.world.observed import Observed
 
 from tests.support.unit.fake_api import FakeApi
 from tests.support.unit.situations import formed

@@ -6,7 +6,7 @@ import datetime
 
 from countercluster_operator.credentials.certificates import Authority, Pair
 from countercluster_operator.credentials.material import Material
-from countercluster_operator.resources.secrets import Secured
+from countercluster_operator.credentials.secured import Secured
 
 PAIR = Pair(b"a certificate", b"a key")
 

@@ -32,6 +32,11 @@ IMPURE = {
     "ssl", "subprocess", "tempfile",
     "threading", "time", "uvloop",
 }  # fmt: skip
+OPERATOR = tuple(
+    "countercluster_operator" + room
+    for room in ("", ".world", ".credentials", ".decide", ".resources", ".apply")
+)
+"""Its rooms, each of which may import those before it."""
 ARROWS = {
     "counter_node.raft": (),
     "counter_node.counters": ("counter_node",),
@@ -41,6 +46,17 @@ ARROWS = {
     "countercluster": ("countercluster.aio", "countercluster.sync"),
     "countercluster.aio": ("countercluster",),
     "countercluster.sync": ("countercluster",),
+    "countercluster_operator": ("countercluster_operator.run",),
+    "countercluster_operator.world": OPERATOR[:1],
+    "countercluster_operator.credentials": (
+        *OPERATOR[:2],
+        "counter_node.resp",
+        "counter_node.security",
+    ),
+    "countercluster_operator.decide": OPERATOR[:3],
+    "countercluster_operator.resources": OPERATOR[:4],
+    "countercluster_operator.apply": OPERATOR[:5],
+    "countercluster_operator.run": OPERATOR[:6],
     "kubectl_counters": ("countercluster",),
     "kind": ("kind.packaging", "kind.tools"),
     "kind.packaging": ("kind.tools",),

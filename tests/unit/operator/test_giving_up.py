@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from countercluster_operator.apply.act import Act, NotNow
-from countercluster_operator.decide.plan import Step, plan
+from countercluster_operator.decide.plan import plan
+from countercluster_operator.decide.steps import Step
 from countercluster_operator.model import Cluster, Storage
 from countercluster_operator.run import reconcile
 from countercluster_operator.world.machines import Loss

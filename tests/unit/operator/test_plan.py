@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from countercluster_operator.world.machines import Loss
+from countercluster_operator.decide.plan import plan
+from countercluster_operator.decide.steps import Plan
 from countercluster_operator.model import Cluster, Healing, Recovery, Spec, Storage
+from countercluster_operator.world.machines import Loss
 from countercluster_operator.world.observed import Claim, NodeStatus, Observed, Pod
-from countercluster_operator.decide.plan import Plan, plan
 
 from tests.support.unit.situations import (
     NEW,

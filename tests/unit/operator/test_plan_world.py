@@ -4,7 +4,7 @@ cluster ever, and in the end what was asked for."""
 from __future__ import annotations
 
 import pytest
-from countercluster_operator.resources.disruption import quorum
+from countercluster_operator.decide.quorum import quorum
 
 from tests.support.unit.plan_world import Disk, World
 from tests.support.unit.settling import settle

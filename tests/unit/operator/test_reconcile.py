@@ -12,13 +12,19 @@ from typing import Any
 import pytest
 from countercluster_operator.apply import act
 from countercluster_operator.credentials import keeper
-from countercluster_operator.world.api import Kubernetes
-from countercluster_operator.run.lease import NotLeading
 from countercluster_operator.model import decode
-from countercluster_operator.world.observed import Observed
-from countercluster_operator.run.reconcile import AT_ONCE_S, AT_REST_S, REFUSED_S, SOON_S, Reconciler
-from countercluster_operator.world.replies import Refusal
+from countercluster_operator.run.lease import NotLeading
+from countercluster_operator.run.reconcile import (
+    AT_ONCE_S,
+    AT_REST_S,
+    REFUSED_S,
+    SOON_S,
+    Reconciler,
+)
 from countercluster_operator.run.settings import load
+from countercluster_operator.world.api import Kubernetes
+from countercluster_operator.world.observed import Observed
+from countercluster_operator.world.replies import Refusal
 from kubernetes.aio.client.exceptions import ApiException
 
 from tests.support.unit.api_answers import Answer

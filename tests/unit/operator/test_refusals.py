@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from countercluster_operator.apply import children, events
-from countercluster_operator.world.observed import Claim
 from countercluster_operator.run.reconcile import SOON_S
+from countercluster_operator.world.observed import Claim
 from countercluster_operator.world.refusals import FIRST_S, LAST_S, Refusals, reason, retry_after_s
 from kubernetes.aio.client.exceptions import ApiException
 
