@@ -25,6 +25,8 @@ PURE = (
     "counter_node.counters",
     "counter_node.resp",
     "counter_node.replica",
+    "countercluster_operator.decide",
+    "countercluster_operator.resources",
 )
 """Rooms without clock, socket, file or random number: what they need of these comes in."""
 IMPURE = {
