@@ -101,6 +101,15 @@ ALERTS = (
         "nothing new is taken",
     ),
     Alert(
+        "CounterClusterUserNearLimit", "warning", 5,
+        "max by (user) (counter_user_keys{$S} / counter_user_keys_limit{$S}) > 0.8"
+        " or max by (user) (counter_user_size_bytes{$S} / counter_user_limit_bytes{$S}) > 0.8"
+        " or max by (user) "
+        "(counter_user_producers_size_bytes{$S} / counter_user_limit_bytes{$S}) > 0.8",
+        "user {{ $labels.user }} has {{ $value | humanizePercentage }} of the counters or bytes "
+        "that it may have; at the limit it makes none",
+    ),
+    Alert(
         "CounterClusterNoSnapshot", "critical", 5, "counter_snapshot_refused{$S} == 1",
         "{{ $labels.pod }} has too little memory for a snapshot, and its log grows",
     ),

@@ -119,6 +119,18 @@ CASES: dict[str, tuple[Series, Series, dict[str, str]]] = {
         'counter_state_limit_bytes{S,pod="a"}': "1000x30"},
         {"pod": "a"},
     ),
+    "CounterClusterUserNearLimit": (
+        {'counter_user_size_bytes{S,pod="a",user="shop"}': "900x30",
+        'counter_user_limit_bytes{S,pod="a",user="shop"}': "1000x30",
+        'counter_user_keys{S,pod="a",user="shop"}': "1x30",
+        'counter_user_keys_limit{S,pod="a",user="shop"}': "1000x30"},
+        {'counter_user_keys{S,pod="a",user="shop"}': "700x30",
+        'counter_user_keys_limit{S,pod="a",user="shop"}': "1000x30",
+        'counter_user_producers_size_bytes{S,pod="a",user="shop"}': "700x30",
+        'counter_user_size_bytes{S,pod="a",user="shop"}': "700x30",
+        'counter_user_limit_bytes{S,pod="a",user="shop"}': "1000x30"},
+        {"user": "shop"},
+    ),
     "CounterClusterNoSnapshot": ({'counter_snapshot_refused{S,pod="a"}': "1x30"},
     {'counter_snapshot_refused{S,pod="a"}': "0x30"}, {"pod": "a"}),
     "CounterClusterValuesMayRepeat": (
