@@ -63,6 +63,26 @@ def test_reads_among_the_writes_stay_out_of_the_log() -> None:
     assert gateway.read_to_ask(ROUTE) is not None
 
 
+def test_reads_that_had_to_follow_writes_are_answered_in_time_as_well() -> None:
+    """They began a patience of their own when the write before them was answered."""
+    gateway = opened()
+    gateway.write("write", [b"k"])
+    gateway.proposal(ROUTE)
+    gateway.write("behind", [[o.GET, b"k"], [o.GET, b"l"]], mixed=True)
+    gateway.tick()
+    gateway.read("read", [[o.GET, b"m"]])
+    for _ in range(8):
+        gateway.tick()
+    assert execute(gateway, [1]) == [("write", [1])]
+    assert gateway.proposal(ROUTE) is None
+    assert gateway.reads.ops == [[o.GET, b"k"], [o.GET, b"l"], [o.GET, b"m"]]
+    gateway.tick()
+    assert gateway.replies == [("behind", [LOADING, LOADING])]
+    gateway.replies.clear()
+    gateway.tick()
+    assert gateway.replies == [("read", [LOADING])]
+
+
 def test_a_batch_is_bounded_in_commands_at_the_end_of_a_bundle() -> None:
     gateway = opened(max_batch=3)
     for name in "abc":

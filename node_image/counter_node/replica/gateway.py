@@ -31,7 +31,7 @@ not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -180,6 +180,14 @@ class Gathered:
 
     def put_back(self, bundles: list[Bundle], ops: list[Op]) -> None:
         self.bundles[:0], self.ops[:0] = bundles, ops
+
+
+def _each(bundles: list[Bundle], ops: list[Op]) -> Iterator[tuple[Bundle, list[Op]]]:
+    """Each with its own commands."""
+    at = 0
+    for bundle in bundles:
+        yield bundle, ops[at : at + bundle.count]
+        at += bundle.count
 
 
 class Gateway:
@@ -356,10 +364,12 @@ class Gateway:
         return self._in_flight
 
     def _now_reads(self, bundles: list[Bundle], ops: list[Op]) -> None:
-        for bundle in bundles:
-            bundle.born = self._tick  # as if they came now: the oldest stays first
-        self.reads.bundles += bundles
-        self.reads.ops += ops
+        """With the reads that wait already, the oldest first; they waited for as long as they
+        did."""
+        waiting, others = self.reads.take(len(self.reads))
+        commands = [*_each(bundles, ops), *_each(waiting, others)]
+        for bundle, its in sorted(commands, key=lambda each: each[0].born):
+            self.reads.add(bundle, its)
 
     def not_sent(self) -> None:
         """The leader is this very node and refused the body: nothing of it is anywhere."""
