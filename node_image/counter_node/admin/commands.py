@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from counter_node.counters.batches import Calendar
 from counter_node.counters.levels import TIME_LEVEL
@@ -19,10 +19,7 @@ from counter_node.raft.leadership import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import ChangeKind, Entry, Member, MembershipChange, NodeId
 from counter_node.settings import SettingsError, address
-from counter_node.views.status import hex_id, status
-
-if TYPE_CHECKING:
-    from counter_node.node.node import Node
+from counter_node.views.status import Reported, hex_id, status
 
 WAIT_S = 10.0
 MOST_NAME_BYTES = 100
@@ -32,6 +29,23 @@ OK = Simple("OK")
 EARLIEST_MS, LATEST_MS = 946_684_800_000, 253_402_300_799_999
 """What RAFT.TIME takes. A time in seconds would be in January 1970, and every deadline given as a
 moment in a far future."""
+
+
+class Snapshots(Protocol):
+    async def take(self) -> int: ...
+
+
+class Administered(Reported, Protocol):
+    """What the commands need of the node."""
+
+    @property
+    def snapshots(self) -> Snapshots: ...
+
+    def bootstrap(self) -> None: ...
+
+    async def recover(self) -> str: ...
+
+    def wake(self) -> None: ...
 
 
 class Refused(Exception):
@@ -59,7 +73,7 @@ def _address(text: bytes) -> str:
 
 
 class Admin:
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Administered) -> None:
         self._node = node
         self.waiting: dict[int, list[tuple[int, asyncio.Future[bool]]]] = {}
         self._commands: dict[str, tuple[int, Callable[..., Awaitable[Any]]]] = {

@@ -22,9 +22,9 @@ import asyncio
 import itertools
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from counter_node.counters.batches import Op
 from counter_node.counters.replies import Failure
@@ -34,7 +34,7 @@ from counter_node.net.descriptors import ADMIN
 from counter_node.net.holdings import Holdings
 from counter_node.net.logins import Logins
 from counter_node.net.turns import SLICE_S, Turns
-from counter_node.net.unready import GRACE_S, Unready
+from counter_node.net.unready import GRACE_S, Judged, Unready
 from counter_node.resp.actions import Action, Again, NodeQuestion, Read, Reply, Slow, Write
 from counter_node.resp.cluster import in_cluster_mode
 from counter_node.resp.dispatch import begin, increments, new_session
@@ -43,11 +43,10 @@ from counter_node.resp.parser import Parser, ProtocolError
 from counter_node.resp.session import Session
 from counter_node.resp.transactions import lost
 from counter_node.security.access import THROTTLED
-from counter_node.views.cluster_view import View
-from counter_node.views.info import answer
-
-if TYPE_CHECKING:
-    from counter_node.node.node import Node
+from counter_node.security.refusals import Refusals
+from counter_node.security.tls import Tls
+from counter_node.views.cluster_view import Shown, View
+from counter_node.views.info import Asked, answer
 
 MAX_UNKNOWN_BYTES = 16 << 10
 PIECE_BYTES, STRANGER_PIECE_BYTES = 32 << 10, 1 << 10
@@ -73,6 +72,45 @@ _BESIDE = ("slice",)
 """Reasons not to read that do not keep what was read from being worked off."""
 READ_AGAIN_AT = 0.5
 """A connection that was stopped for its pipeline is read again when this share of it is left."""
+
+
+class Durations(Protocol):
+    def add(self, seconds: float, commands: int = 1) -> None: ...
+
+
+class CommandMetrics(Protocol):
+    @property
+    def writes(self) -> Durations: ...
+
+    @property
+    def reads(self) -> Durations: ...
+
+    def failed(self, replies: Sequence[Any]) -> None: ...
+
+
+class Administration(Protocol):
+    def execute(self, words: list[bytes]) -> Awaitable[Any]: ...
+
+
+class Served(Asked, Judged, Shown, Protocol):
+    """What connections need of the node that they are served by."""
+
+    memory_bytes: int
+    tls: Tls | None
+    refusals: Refusals
+
+    @property
+    def metrics(self) -> CommandMetrics: ...
+
+    @property
+    def admin(self) -> Administration: ...
+
+    def wake(self) -> None:
+        """A turn is due."""
+
+    def turn_now(self) -> None: ...
+
+    def spawn(self, work: Any) -> None: ...
 
 
 class Slot:
@@ -735,7 +773,7 @@ class ClientConnection(Connection, asyncio.Protocol):
 class ClientServer:
     """All client connections of a node, and the limits that they share."""
 
-    def __init__(self, node: Node, most: int) -> None:
+    def __init__(self, node: Served, most: int) -> None:
         """`most`: connections to the clients' ports."""
         self.node, self.most = node, most
         self.max_pipeline = node.settings.max_pipeline

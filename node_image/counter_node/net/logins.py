@@ -14,11 +14,9 @@ import asyncio
 import random
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-if TYPE_CHECKING:
-    from counter_node.net.clients import ClientConnection
-    from counter_node.security.throttle import Key, Throttle
+from counter_node.security.throttle import Key, Throttle
 
 WAIT_S: Final = 3.3
 KEY_PER_S, TOTAL_PER_S = 5.0, 50.0
@@ -27,17 +25,28 @@ EVERY_S: Final = 0.05
 _random = random.SystemRandom()
 
 
+class Waiting(Protocol):
+    """A connection whose login waits."""
+
+    closed: bool
+    failed_logins: int
+
+    def login_turn(self) -> None: ...
+
+    def login_refused(self, *, end: bool) -> None: ...
+
+
 class Logins:
     def __init__(self, loop: asyncio.AbstractEventLoop, throttle: Throttle) -> None:
         self._loop, self._throttle = loop, throttle
-        self._waiting: dict[Key, deque[tuple[float, ClientConnection]]] = {}
+        self._waiting: dict[Key, deque[tuple[float, Waiting]]] = {}
         self._next_s: dict[Key, float] = {}  # of the keys that wait
         self._count = 0
         self._credit = 0.0
         self._told_s = monotonic()
         self._due = False
 
-    def wait(self, connection: ClientConnection, key: Key) -> None:
+    def wait(self, connection: Waiting, key: Key) -> None:
         queue = self._waiting.setdefault(key, deque())
         queue.append((monotonic(), connection))
         self._count += 1
@@ -49,7 +58,7 @@ class Logins:
             self._due = True
             self._loop.call_later(EVERY_S, self._serve)
 
-    def _refuse_one(self, queue: deque[tuple[float, ClientConnection]]) -> None:
+    def _refuse_one(self, queue: deque[tuple[float, Waiting]]) -> None:
         most = max(connection.failed_logins for _, connection in queue)
         victim = _random.choice([place for place in queue if place[1].failed_logins == most])
         queue.remove(victim)

@@ -18,12 +18,10 @@ Also when no node of the cluster has a leader: which of both it is, a node canno
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from counter_node.counters.replies import Failure
-
-if TYPE_CHECKING:
-    from counter_node.node.node import Node
+from counter_node.replica.replica import Replica
 
 GRACE_S: Final = 1.0
 """A new connection may take so long to say what it wants, and to hear that it will not get it."""
@@ -32,8 +30,17 @@ APPLYING: Final = "applying"
 is so for a moment, again and again."""
 
 
+class Judged(Protocol):
+    """What readiness is read from."""
+
+    replica: Replica
+    stopping: bool
+
+    def unready(self) -> str: ...
+
+
 class Unready:
-    def __init__(self, node: Node, close_s: float) -> None:
+    def __init__(self, node: Judged, close_s: float) -> None:
         """`close_s`: 0 means never."""
         self._node, self._close_s = node, close_s
         self._since_s: float | None = None

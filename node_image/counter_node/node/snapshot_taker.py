@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from counter_node import memory
 from counter_node.logs import log
 from counter_node.raft.types import Snapshot
+from counter_node.replica.replica import Replica
+from counter_node.settings import Settings
 from counter_node.storage import DiskFullError, Storage
-
-if TYPE_CHECKING:
-    from counter_node.node.node import Node
 
 LEAST_LOG_BYTES = 8 << 20
 LOG_PER_SNAPSHOT = 4
@@ -31,10 +30,33 @@ class NoSnapshotError(Exception):
     """Why none was taken, in words."""
 
 
+class SnapshotMetrics(Protocol):
+    def snapshot_taken(self, size_bytes: int, seconds: float) -> None: ...
+
+
+class Taken(Protocol):
+    """The node that a snapshot is taken of."""
+
+    settings: Settings
+    memory_bytes: int
+    failed: str
+    replica: Replica
+    returns: memory.Returns
+
+    @property
+    def metrics(self) -> SnapshotMetrics: ...
+
+    def spawn(self, work: Any) -> None: ...
+
+    def wake(self) -> None: ...
+
+    def job_failed(self, error: BaseException) -> None: ...
+
+
 class SnapshotTaker:
     """`log_limit`: bytes of log after which a snapshot is due."""
 
-    def __init__(self, node: Node, storage: Storage, last_bytes: int) -> None:
+    def __init__(self, node: Taken, storage: Storage, last_bytes: int) -> None:
         """`last_bytes`: the size of the newest snapshot, 0 when there is none."""
         self._node, self._storage = node, storage
         self._clock = asyncio.get_running_loop().time

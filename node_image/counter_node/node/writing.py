@@ -7,23 +7,37 @@ meanwhile (node.py). Here that would be the entries of the job, and a whole rece
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
-from counter_node.storage import DiskFullError
-
-if TYPE_CHECKING:
-    from counter_node.node.node import Node
-    from counter_node.replica.replica import DiskJob
+from counter_node.node.disk_worker import DiskWorker
+from counter_node.replica.replica import DiskJob, Replica
+from counter_node.storage import DiskFullError, Storage
 
 BESIDE_BYTES = 512
 """Entries of so many bytes, some twenty increments of different counters, are many commands for the
 disk worker."""
 
 
+class Written(Protocol):
+    """The node whose disk it is."""
+
+    replica: Replica
+    storage: Storage
+    worker: DiskWorker
+    failed: str
+
+    def job_done(self, job: DiskJob, no_room: DiskFullError | None) -> None: ...
+
+    def job_waits(self, error: DiskFullError | None, submit: Callable[[bool], None]) -> None: ...
+
+    def job_failed(self, error: BaseException) -> None: ...
+
+
 class Writing:
     __slots__ = ("_beside", "_compact_to", "_job", "_leads", "_no_room", "_node", "_slow")
 
-    def __init__(self, node: Node, job: DiskJob, compact_to: int | None) -> None:
+    def __init__(self, node: Written, job: DiskJob, compact_to: int | None) -> None:
         replica = node.replica
         self._node, self._job, self._compact_to = node, job, compact_to
         self._no_room: DiskFullError | None = None

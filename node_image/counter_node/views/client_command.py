@@ -4,22 +4,40 @@ nor end those of the admin port: the operator's."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from counter_node.counters.replies import OK, Verbatim
 from counter_node.resp.actions import Refusal
 from counter_node.resp.arguments import SYNTAX, integer
+from counter_node.resp.session import Session
+from counter_node.security.access import Access
 
-if TYPE_CHECKING:
-    from counter_node.node.node import Node
-    from counter_node.resp.session import Session
+Test = Callable[[Session], bool]
 
-Test = Callable[["Session"], bool]
+
+class Connections(Protocol):
+    @property
+    def now_s(self) -> Callable[[], float]: ...
+
+    def sessions(self) -> list[Session]: ...
+
+    def kill(self, wanted: Test, asking: Session) -> int: ...
+
+
+class Connected(Protocol):
+    """What is read of the node, and whom CLIENT KILL asks."""
+
+    access: Access
+
+    @property
+    def clients(self) -> Connections: ...
+
+
 _TYPES: Final = {"normal": True, "master": False, "slave": False, "replica": False, "pubsub": False}
 """Kinds of connections that Redis knows; here all are normal."""
 
 
-def answer(node: Node, words: list[bytes], session: Session) -> Any:
+def answer(node: Connected, words: list[bytes], session: Session) -> Any:
     """`words`: the whole command. A refusal is the reply."""
     try:
         return {b"INFO": _info, b"LIST": _list, b"KILL": _kill}[words[1].upper()](
@@ -29,11 +47,11 @@ def answer(node: Node, words: list[bytes], session: Session) -> Any:
         return refusal.reply
 
 
-def _info(node: Node, words: list[bytes], session: Session) -> Any:
+def _info(node: Connected, words: list[bytes], session: Session) -> Any:
     return Verbatim(session.description(node.clients.now_s()).encode("latin-1") + b"\n")
 
 
-def _list(node: Node, words: list[bytes], session: Session) -> Any:
+def _list(node: Connected, words: list[bytes], session: Session) -> Any:
     option = words[2].upper() if len(words) > 3 else b""
     wanted: Test
     if option == b"TYPE" and len(words) == 4:
@@ -58,7 +76,7 @@ def _of_type(word: bytes) -> Test:
     return lambda s: normal
 
 
-def _kill(node: Node, words: list[bytes], session: Session) -> Any:
+def _kill(node: Connected, words: list[bytes], session: Session) -> Any:
     if len(words) == 3:  # the old form: an address
         return (
             OK
@@ -88,7 +106,7 @@ def _options(words: list[bytes]) -> list[tuple[bytes, bytes]]:
     return [(name.upper(), value) for name, value in zip(words[::2], words[1::2], strict=True)]
 
 
-def _test(node: Node, name: bytes, value: bytes) -> Test:
+def _test(node: Connected, name: bytes, value: bytes) -> Test:
     if name == b"ID":
         wrong = "ERR client-id should be greater than 0"
         number = integer(value, wrong)

@@ -11,13 +11,30 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from counter_node.raft.types import NONE, Member, NodeId
+from counter_node.replica.replica import Replica
 from counter_node.resp.topology import ClusterNode
 
-if TYPE_CHECKING:
-    from counter_node.node.node import Node
+
+class Link(Protocol):
+    @property
+    def reached(self) -> bool: ...
+
+
+class Links(Protocol):
+    def link(self, node: NodeId) -> Link | None: ...
+
+
+class Shown(Protocol):
+    """What the map is read from."""
+
+    id: NodeId
+    replica: Replica
+
+    @property
+    def peers(self) -> Links: ...
 
 
 def long_id(node: NodeId) -> str:
@@ -28,7 +45,7 @@ def long_id(node: NodeId) -> str:
 class View:
     """Implements resp/topology.py: ClusterView."""
 
-    def __init__(self, node: Node, offset_of_port: int = 0) -> None:
+    def __init__(self, node: Shown, offset_of_port: int = 0) -> None:
         """`offset_of_port`: how far the port that is shown is from the clients' port, on every node
         alike."""
         self._node = node

@@ -13,24 +13,49 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from counter_node import __version__
 from counter_node.counters.replies import Verbatim
-from counter_node.resp.actions import Refusal
+from counter_node.raft.types import NodeId
+from counter_node.resp.actions import NodeQuestion, Refusal
 from counter_node.resp.arguments import integer
 from counter_node.resp.serving import VERSION
+from counter_node.resp.session import Session
+from counter_node.settings import Settings
 from counter_node.views import client_command
 from counter_node.views.status import hex_id
-from counter_node.views.user_usage import usage
-
-if TYPE_CHECKING:
-    from counter_node.node.node import Node
-    from counter_node.resp.actions import NodeQuestion
-    from counter_node.resp.session import Session
+from counter_node.views.user_usage import Users, usage
 
 
-def answer(node: Node, question: NodeQuestion, session: Session) -> Any:
+class Clients(client_command.Connections, Protocol):
+    refused: int
+    cut: int
+    most: int
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def commands(self) -> int: ...
+
+
+class Asked(client_command.Connected, Users, Protocol):
+    """What is read of the node."""
+
+    settings: Settings
+    id: NodeId
+    born: float
+
+    @property
+    def clients(self) -> Clients: ...
+
+    def role_name(self) -> str: ...
+
+    def unready(self) -> str: ...
+
+
+def answer(node: Asked, question: NodeQuestion, session: Session) -> Any:
     return _ANSWERS[question.name](node, question.args, session)
 
 
@@ -44,7 +69,7 @@ def _writes_anywhere(session: Session) -> bool:
     return not session.admin and session.cluster is None
 
 
-def _role(node: Node, _: list[bytes], session: Session) -> Any:
+def _role(node: Asked, _: list[bytes], session: Session) -> Any:
     raft = node.replica.raft
     leader = raft.membership.get(raft.leader)
     if _writes_anywhere(session):
@@ -75,7 +100,7 @@ def _strings(address: str) -> tuple[bytes, bytes]:
     return host, b"%d" % port
 
 
-def _wait(node: Node, words: list[bytes], session: Session) -> Any:
+def _wait(node: Asked, words: list[bytes], session: Session) -> Any:
     try:
         integer(words[1])
         if integer(words[2], "ERR timeout is not an integer or out of range") < 0:
@@ -87,19 +112,19 @@ def _wait(node: Node, words: list[bytes], session: Session) -> Any:
     )  # besides the leader itself: what every answered write already has
 
 
-def _time(node: Node, _: list[bytes], session: Session) -> Any:
+def _time(node: Asked, _: list[bytes], session: Session) -> Any:
     now = time.time()
     return [b"%d" % int(now), b"%d" % int(now % 1 * 1_000_000)]
 
 
-def _lastsave(node: Node, _: list[bytes], session: Session) -> Any:
+def _lastsave(node: Asked, _: list[bytes], session: Session) -> Any:
     return node.replica.raft.snapshot.index
 
 
-def _info(node: Node, words: list[bytes], session: Session) -> Any:
+def _info(node: Asked, words: list[bytes], session: Session) -> Any:
     asked = {word.decode("latin-1").lower() for word in words[1:]}
     everything = not asked or asked & {"default", "all", "everything"}
-    sections: dict[str, Callable[[Node], dict[str, Any]]] = {
+    sections: dict[str, Callable[[Asked], dict[str, Any]]] = {
         **_SECTIONS,
         "replication": lambda node: _replication(node, session),
         "cluster": lambda _: {"cluster_enabled": int(session.cluster is not None)},
@@ -114,7 +139,7 @@ def _info(node: Node, words: list[bytes], session: Session) -> Any:
     return Verbatim("\r\n".join(parts).encode())
 
 
-def _server(node: Node) -> dict[str, Any]:
+def _server(node: Asked) -> dict[str, Any]:
     return {
         "redis_version": VERSION.decode(),
         "redis_mode": "standalone",
@@ -128,7 +153,7 @@ def _server(node: Node) -> dict[str, Any]:
     }
 
 
-def _clients(node: Node) -> dict[str, Any]:
+def _clients(node: Asked) -> dict[str, Any]:
     return {
         "connected_clients": node.clients.count,
         "maxclients": node.clients.most,
@@ -136,7 +161,7 @@ def _clients(node: Node) -> dict[str, Any]:
     }
 
 
-def _memory(node: Node) -> dict[str, Any]:
+def _memory(node: Asked) -> dict[str, Any]:
     with open("/proc/self/statm") as statm:
         resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     human = f"{resident / (1 << 20):.2f}M"
@@ -149,12 +174,12 @@ def _memory(node: Node) -> dict[str, Any]:
     }
 
 
-def _persistence(node: Node) -> dict[str, Any]:
+def _persistence(node: Asked) -> dict[str, Any]:
     """A node listens when it has read its disk."""
     return {"loading": 0, "aof_enabled": 1}
 
 
-def _stats(node: Node) -> dict[str, Any]:
+def _stats(node: Asked) -> dict[str, Any]:
     return {
         "total_commands_processed": node.clients.commands,
         "rejected_connections": node.clients.refused,
@@ -162,7 +187,7 @@ def _stats(node: Node) -> dict[str, Any]:
     }
 
 
-def _replication(node: Node, session: Session) -> dict[str, Any]:
+def _replication(node: Asked, session: Session) -> dict[str, Any]:
     raft = node.replica.raft
     offset = {"master_repl_offset": node.replica.applied}
     if _writes_anywhere(session):
@@ -176,7 +201,7 @@ def _replication(node: Node, session: Session) -> dict[str, Any]:
     return {"role": "slave", "connected_slaves": 0, **master, **offset}
 
 
-def _raft(node: Node) -> dict[str, Any]:
+def _raft(node: Asked) -> dict[str, Any]:
     raft, lineage = node.replica.raft, node.replica.machine.lineage
     leader = raft.membership.get(raft.leader)
     return {
@@ -195,18 +220,18 @@ def _raft(node: Node) -> dict[str, Any]:
     }
 
 
-def _nothing(_: Node) -> dict[str, Any]:
+def _nothing(_: Asked) -> dict[str, Any]:
     return {}
 
 
-def _keyspace(node: Node) -> dict[str, Any]:
+def _keyspace(node: Asked) -> dict[str, Any]:
     counts = node.replica.machine.counts()
     if not counts["keys"]:
         return {}
     return {"db0": f"keys={counts['keys']},expires={counts['expiring']},avg_ttl=0"}
 
 
-def _limits(node: Node, session: Session) -> dict[str, Any]:
+def _limits(node: Asked, session: Session) -> dict[str, Any]:
     """Users with a limit; to who may not list the users, its own."""
     user = session.user
     everybody = session.access is None or (user is not None and "acl|list" in user.commands)
@@ -217,7 +242,7 @@ def _limits(node: Node, session: Session) -> dict[str, Any]:
     }
 
 
-_SECTIONS: dict[str, Callable[[Node], dict[str, Any]]] = {
+_SECTIONS: dict[str, Callable[[Asked], dict[str, Any]]] = {
     "server": _server,
     "clients": _clients,
     "memory": _memory,
@@ -226,7 +251,7 @@ _SECTIONS: dict[str, Callable[[Node], dict[str, Any]]] = {
     "replication": lambda node: {},  # by connection
     "raft": _raft,
 }
-_ANSWERS: dict[str, Callable[[Node, list[bytes], Session], Any]] = {
+_ANSWERS: dict[str, Callable[[Asked, list[bytes], Session], Any]] = {
     "info": _info,
     "role": _role,
     "wait": _wait,

@@ -16,7 +16,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -27,13 +27,15 @@ from prometheus_client.core import (
 )
 
 from counter_node import __version__
+from counter_node.cache.publisher import Publisher
 from counter_node.counters.replies import Failure
-from counter_node.views.status import time_status
-from counter_node.views.user_usage import usage
-
-if TYPE_CHECKING:
-    from counter_node.node.node import Node
-    from counter_node.raft.core import Raft
+from counter_node.raft.core import Raft
+from counter_node.raft.types import NodeId
+from counter_node.security.refusals import Refusals
+from counter_node.security.tls import Tls
+from counter_node.settings import Settings
+from counter_node.views.status import Links, time_status
+from counter_node.views.user_usage import Users, usage
 
 SECONDS = (
     0.0001,
@@ -275,6 +277,70 @@ HISTOGRAMS = {
 }
 
 
+class Held(Protocol):
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def limit(self) -> int: ...
+
+
+class InLane(Protocol):
+    held: int
+
+
+class Clients(Protocol):
+    refused: int
+    cut: int
+    most: int
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def commands(self) -> int: ...
+
+    @property
+    def holdings(self) -> Held: ...
+
+    @property
+    def lane(self) -> InLane: ...
+
+
+class Snapshots(Protocol):
+    log_limit: int
+    no_memory: str
+
+
+class Measured(Users, Protocol):
+    """What is read of the node at each scrape."""
+
+    settings: Settings
+    id: NodeId
+    born: float
+    failed: str
+    memory_bytes: int
+    refusals: Refusals
+    tls: Tls | None
+    cache: Publisher | None
+
+    @property
+    def clients(self) -> Clients: ...
+
+    @property
+    def peers(self) -> Links: ...
+
+    @property
+    def snapshots(self) -> Snapshots: ...
+
+    @property
+    def log_bytes(self) -> int: ...
+
+    def role_name(self) -> str: ...
+
+    def unready(self) -> str: ...
+
+
 class Durations:
     """A histogram of what happens every turn. prometheus_client's takes a lock for each
     observation, and several times the time."""
@@ -302,7 +368,7 @@ def _histogram(name: str, found: Mapping[tuple[str, ...], Durations]) -> Metric:
 
 
 class Metrics:
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Measured) -> None:
         self._node = node
         self.registry = CollectorRegistry()
         self.registry.register(self)

@@ -4,25 +4,77 @@ shapes are in docs/internals/node-interface.md."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from counter_node import __version__
+from counter_node.cache.publisher import Publisher
 from counter_node.counters.history import Lineage
 from counter_node.counters.levels import TIME_LEVEL
-from counter_node.net.http import Page
-from counter_node.raft.types import NONE, Member
+from counter_node.raft.types import NONE, Member, NodeId
+from counter_node.replica.replica import Replica
+from counter_node.security.access import Access
+from counter_node.security.tls import Tls
+from counter_node.settings import Settings
 
-if TYPE_CHECKING:
-    from counter_node.node.node import Node
+Page = Callable[[], tuple[HTTPStatus, str, bytes]]
+
+
+class Links(Protocol):
+    def connected(self) -> dict[NodeId, bool]: ...
+
+
+class Ready(Protocol):
+    """What readiness is judged by."""
+
+    replica: Replica
+    failed: str
+    stopping: bool
+
+    @property
+    def removed(self) -> bool: ...
+
+
+class Reported(Ready, Protocol):
+    """What the status is read from."""
+
+    settings: Settings
+    id: NodeId
+    cache: Publisher | None
+    access: Access
+    tls: Tls | None
+
+    @property
+    def peers(self) -> Links: ...
+
+    def role_name(self) -> str: ...
+
+    def unready(self) -> str: ...
+
+
+class Scraped(Protocol):
+    def page(self) -> bytes: ...
+
+
+class Paged(Reported, Protocol):
+    """What the pages of the HTTP port are made of."""
+
+    started: bool
+
+    @property
+    def metrics(self) -> Scraped: ...
+
+
+class Timed(Protocol):
+    replica: Replica
 
 
 def hex_id(node_id: int) -> str:
     return f"{node_id:016x}" if node_id != NONE else ""
 
 
-def unready_reason(node: Node) -> str:
+def unready_reason(node: Ready) -> str:
     """Empty when ready. Ready = a voter that can serve: it knows the leader, has applied what it
     knows committed, and its gateway is registered."""
     replica = node.replica
@@ -49,7 +101,7 @@ def unready_reason(node: Node) -> str:
     return ""
 
 
-def _member(node: Node, member: Member) -> dict[str, Any]:
+def _member(node: Reported, member: Member) -> dict[str, Any]:
     leadership = node.replica.raft.leadership
     progress = leadership.progress.get(member.id) if leadership is not None else None
     me = member.id == node.id
@@ -71,7 +123,7 @@ def _history(lineage: Lineage) -> dict[str, Any] | None:
     return {"id": now.id, "parent": parent, "index": now.index, "reason": now.reason}
 
 
-def status(node: Node) -> dict[str, Any]:
+def status(node: Reported) -> dict[str, Any]:
     replica, cache = node.replica, node.cache
     raft = replica.raft
     reason = node.unready()
@@ -109,7 +161,7 @@ def status(node: Node) -> dict[str, Any]:
     }
 
 
-def time_status(node: Node) -> dict[str, Any]:
+def time_status(node: Timed) -> dict[str, Any]:
     """Of the clocks only a leader knows; a witness is what this node was told.
     docs/internals/time.md."""
     replica = node.replica
@@ -148,7 +200,7 @@ def time_status(node: Node) -> dict[str, Any]:
     }
 
 
-def pages(node: Node) -> Mapping[str, Page]:
+def pages(node: Paged) -> Mapping[str, Page]:
     def text(ok: bool, body: str) -> tuple[HTTPStatus, str, bytes]:
         return (
             HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE,

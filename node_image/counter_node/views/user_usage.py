@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from counter_node.node.node import Node
+from counter_node.replica.replica import Replica
+from counter_node.security.access import Access
+
+
+class Users(Protocol):
+    """What is read of the node."""
+
+    access: Access
+    replica: Replica
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class Use:
                 yield field.name, number
 
 
-def usage(node: Node) -> list[Use]:
+def usage(node: Users) -> list[Use]:
     """By name."""
     pace, users = node.access.pace, node.access.acl.users
     found = {name: Use(name) for name, user in users.items() if user.limits is not None}
