@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from counter_node.node.node import EndedByErrorError, Node
 from counter_node.ports import free_ports
-from counter_node.settings import Settings
+from counter_node.settings import SEGMENT_BYTES, Settings
 from counter_node.storage import DiskFullError, Failpoints
 
 
@@ -18,7 +18,13 @@ def settings(directory: Path) -> Settings:
     resp, peer, admin, http = free_ports(4)
     ports = {"resp_port": resp, "peer_port": peer, "admin_port": admin, "http_port": http}
     return Settings(
-        cluster_id="c", data_dir=str(directory), name="n", bind="127.0.0.1", tick_ms=20, **ports
+        cluster_id="c",
+        data_dir=str(directory),
+        name="n",
+        bind="127.0.0.1",
+        tick_ms=20,
+        segment_bytes=SEGMENT_BYTES,
+        **ports,
     )
 
 
