@@ -112,7 +112,8 @@ def removed(path: Path) -> None:
 
 class Member(Node):
     def __init__(self, directory: Path, inside: Group, limit: int) -> None:
-        super().__init__(directory, "--memory-bytes", str(limit))
+        # A learner that takes long would refuse its clients, and is not made a voter here.
+        super().__init__(directory, "--memory-bytes", str(limit), "--unready-close-s", "0")
         self.inside, self.wrapper = inside, inside.wrapper
 
     def begin(self, leader: Node | None = None) -> str:
