@@ -45,6 +45,13 @@ class Limits:
     def of_counters(self) -> bool:
         return self.keys is not None or self.bytes is not None
 
+    def lower(self, other: Limits | None) -> Limits:
+        """Of each the lower."""
+        if other is None:
+            return self
+        both = ((getattr(self, field), getattr(other, field)) for field in _FIELDS)
+        return Limits(*(min((n for n in pair if n is not None), default=None) for pair in both))
+
     def line(self, name: str) -> str:
         found = [(field, getattr(self, field)) for field in _FIELDS]
         return " ".join([LINE, name, *(f"{field}={n}" for field, n in found if n is not None)])

@@ -9,13 +9,17 @@ pen is what such a change is often about:
 3. Of a line that is understood, commands and keys are what both the old rules and the new ones
    allow. Where that cannot be told of two patterns of keys, the keys are refused. A line that is
    not understood leaves commands and keys as they were.
+4. Of a line of limits that is understood the lower ones hold, and `#strict-patterns` is in force
+   (limits.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 from counter_node.security.acl import Acl, AclError, Catalogue, User, applied, rules_for
+from counter_node.security.limits import LINE, STRICT, limits
 
 
 def remaining(last: Acl, text: str, catalogue: Catalogue) -> Acl:
@@ -24,12 +28,19 @@ def remaining(last: Acl, text: str, catalogue: Catalogue) -> Acl:
     named: set[str] = set()
     for line in text.splitlines():
         words = line.split()
+        if words[:1] == [LINE] and words[1:2] and words[1] in left:
+            with contextlib.suppress(ValueError):
+                user = left[words[1]]
+                lower = limits(words[2:]).lower(user.limits)
+                left[words[1]] = dataclasses.replace(user, limits=lower)
         if len(words) < 2 or words[0] != "user":
             continue
         named.add(words[1])
         if words[1] in left:
             left[words[1]] = _both(left[words[1]], words[2:], catalogue)
-    return last.only(user for name, user in left.items() if name in named)
+    found = last.only(user for name, user in left.items() if name in named)
+    found.strict = found.strict or any(line.split() == [STRICT] for line in text.splitlines())
+    return found
 
 
 def _both(old: User, rules: list[str], catalogue: Catalogue) -> User:

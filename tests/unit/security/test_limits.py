@@ -110,6 +110,18 @@ def test_the_copy_of_a_node_has_the_limits_and_a_broken_file_leaves_them(tmp_pat
     assert left.strict
 
 
+def test_a_broken_file_takes_away_by_its_limits_as_well() -> None:
+    last = Acl(FILE + "#limits app keys=3 commands=9\n", CATALOGUE)
+    broken = "user broken +@nonsense\n#limits app keys=5 bytes=7 commands=4\n#strict-patterns\n"
+    left = remaining(last, FILE + broken + "#limits root keys=1\n#limits seen keys=-\n", CATALOGUE)
+    assert left.users["app"].limits == Limits(3, 7, 4)
+    assert left.users["root"].limits == Limits(1)
+    assert left.users["seen"].limits is None
+    assert left.strict
+    assert not last.strict
+    assert not remaining(last, FILE + "user broken +@nonsense\n", CATALOGUE).strict
+
+
 def test_redis_and_older_nodes_take_the_lines_for_comments() -> None:
     for line in (Limits(1, 2, 3).line("app"), "#strict-patterns"):
         assert line.startswith("#")
