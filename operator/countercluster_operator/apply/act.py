@@ -5,14 +5,27 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from typing import assert_never
 
 from kubernetes.aio.client.exceptions import ApiException
 
 from countercluster_operator import names
 from countercluster_operator.apply.events import timestamp
 from countercluster_operator.apply.failpoints import reach
-from countercluster_operator.decide.healing import keeps_volumes
-from countercluster_operator.decide.steps import Step
+from countercluster_operator.decide.steps import (
+    AddLearner,
+    Bootstrap,
+    DeletePod,
+    Promote,
+    RecordBootstrap,
+    Recover,
+    RemoveMember,
+    RenewStatefulSet,
+    ReplaceDisk,
+    Step,
+    TouchStatefulSet,
+    Transfer,
+)
 from countercluster_operator.model import Cluster
 from countercluster_operator.world.api import Kubernetes
 from countercluster_operator.world.observe import admin
@@ -51,36 +64,32 @@ class Act:
         )
 
     async def do(self, step: Step) -> None:
-        """Raises NotNow. RecordBootstrap is done by writing the status, which the caller does
-        anyway."""
-        if step.kind == "Bootstrap":
-            await self._ask(step.pod, "RAFT.BOOTSTRAP", step.node_id)
-        elif step.kind == "AddLearner":
-            host = names.pod_host(self._cluster.name, self._cluster.namespace, step.pod)
-            await self._add_learner(step, f"{host}:{names.PEER}", f"{host}:{names.RESP}")
-        elif step.kind == "Promote":
-            await self._ask_leader("RAFT.PROMOTE", step.node_id)
-        elif step.kind == "RemoveMember":
-            await self._ask_leader("RAFT.REMOVE", step.node_id)
-        elif step.kind == "Transfer":
-            await self._ask_leader("RAFT.TRANSFER", NOBODY)
-        elif step.kind == "Recover":
-            await self._ask(step.pod, "RAFT.RECOVER", step.node_id)
-        elif step.kind == "DeletePod":
-            await self._delete_pod(step.pod)
-        elif step.kind == "TouchStatefulSet":
-            await self._touch()
-        elif step.kind == "RenewStatefulSet":
-            await self._api.delete(
-                "apps/v1",
-                "StatefulSet",
-                self._cluster.namespace,
-                self._cluster.name,
-                self._seen.set_uid,
-                orphan=True,
-            )
-        elif step.kind == "ReplaceDisk":
-            await self._replace_disk(step.pod)
+        """Raises NotNow."""
+        match step:
+            case RecordBootstrap():
+                pass  # by writing the status, which the caller does anyway
+            case Bootstrap():
+                await self._ask(step.pod, "RAFT.BOOTSTRAP", step.node_id)
+            case AddLearner():
+                await self._add_learner(step)
+            case Promote():
+                await self._ask_leader("RAFT.PROMOTE", step.node_id)
+            case RemoveMember():
+                await self._ask_leader("RAFT.REMOVE", step.node_id)
+            case Transfer():
+                await self._ask_leader("RAFT.TRANSFER", NOBODY)
+            case Recover():
+                await self._ask(step.pod, "RAFT.RECOVER", step.node_id)
+            case DeletePod():
+                await self._delete_pod(step)
+            case ReplaceDisk():
+                await self._replace_disk(step)
+            case TouchStatefulSet():
+                await self._touch()
+            case RenewStatefulSet():
+                await self._renew(step)
+            case _:
+                assert_never(step)
 
     async def _touch(self) -> None:
         meta = {
@@ -97,59 +106,46 @@ class Act:
                 raise
             raise NotNow("the StatefulSet was deleted meanwhile") from None
 
-    async def _add_learner(self, step: Step, peer: str, resp: str) -> None:
-        """One who left before it voted, or heard of it, does not know that its id is used up; the
-        leader does. Its disk holds nothing to lose."""
+    async def _renew(self, step: RenewStatefulSet) -> None:
+        where = self._cluster.namespace, self._cluster.name
+        await self._api.delete("apps/v1", "StatefulSet", *where, step.uid, orphan=True)
+
+    async def _add_learner(self, step: AddLearner) -> None:
+        host = names.pod_host(self._cluster.name, self._cluster.namespace, step.pod)
+        addresses = f"{host}:{names.PEER}", f"{host}:{names.RESP}"
         try:
-            await self._ask_leader("RAFT.ADDLEARNER", step.node_id, step.pod, peer, resp)
+            await self._ask_leader("RAFT.ADDLEARNER", step.node_id, step.pod, *addresses)
         except NotNow as error:
-            pod = next((p for p in self._seen.pods if p.name == step.pod), None)
-            if (
-                USED_UP not in str(error)
-                or pod is None
-                or pod.status is None
-                or pod.status.role not in ("waiting", "learner")
-            ):
+            if USED_UP not in str(error) or step.otherwise is None:
                 raise
-            await self._replace_disk(step.pod)
-            raise NotNow(f"{step.pod} holds the id of a removed member; it starts anew") from None
+            await self._replace_disk(step.otherwise)
+            raise NotNow(step.otherwise.reason) from None
 
-    async def _replace_disk(self, name: str) -> None:
-        ordinal = names.ordinal(self._cluster.name, name)
-        assert ordinal is not None
-        if keeps_volumes(self._cluster):
-            await self._keep_volume(ordinal)
-        await self.delete_claim(ordinal)
+    async def _replace_disk(self, step: ReplaceDisk) -> None:
+        if step.claim is not None:
+            if step.keeps:
+                await self._keep_volume(step.claim)
+            await self.delete_claim(step.claim)
         reach("between-claim-and-pod")
-        await self._delete_pod(name)
+        await self._delete_pod(step.then)
 
-    async def _delete_pod(self, name: str) -> None:
-        """The very one that was seen. A machine that is gone will never say that a pod has ended;
-        its member has left before, so that it cannot do harm."""
-        pod = next((p for p in self._seen.pods if p.name == name), None)
-        if pod is None:
-            raise NotNow(f"{name} is not there any more")
-        overdue = pod.terminating and pod.loss.seconds > 0
-        await self._api.delete("v1", "Pod", self._cluster.namespace, name, pod.uid, at_once=overdue)
-
-    async def delete_claim(self, ordinal: int) -> None:
+    async def _delete_pod(self, step: DeletePod) -> None:
         """The very one that was seen."""
-        claim = self._claim(ordinal)
-        if claim is not None:
-            name = names.claim(self._cluster.name, ordinal)
-            await self._api.delete(
-                "v1", "PersistentVolumeClaim", self._cluster.namespace, name, claim.uid
-            )
+        namespace = self._cluster.namespace
+        await self._api.delete("v1", "Pod", namespace, step.pod, step.uid, at_once=step.at_once)
 
-    def _claim(self, ordinal: int) -> Claim | None:
-        return next((c for c in self._seen.claims if c.ordinal == ordinal), None)
+    async def delete_claim(self, claim: Claim) -> None:
+        """The very one that was seen."""
+        name = names.claim(self._cluster.name, claim.ordinal)
+        await self._api.delete(
+            "v1", "PersistentVolumeClaim", self._cluster.namespace, name, claim.uid
+        )
 
-    async def _keep_volume(self, ordinal: int) -> None:
+    async def _keep_volume(self, claim: Claim) -> None:
         """It stays when its claim goes, and says whose it was."""
-        claim = self._claim(ordinal)
-        if claim is None or not claim.volume:
+        if not claim.volume:
             return
-        name = names.claim(self._cluster.name, ordinal)
+        name = names.claim(self._cluster.name, claim.ordinal)
         labels = {
             **names.selector(self._cluster.name, names.NODE),
             names.OF_NAMESPACE: self._cluster.namespace,

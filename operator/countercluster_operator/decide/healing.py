@@ -7,7 +7,16 @@ import dataclasses
 
 from countercluster_operator import names
 from countercluster_operator.decide.quorum import active_ids, has_quorum_without, quorum
-from countercluster_operator.decide.steps import Outcome, Plan, Step
+from countercluster_operator.decide.steps import (
+    DeletePod,
+    Outcome,
+    Plan,
+    Recover,
+    RemoveMember,
+    ReplaceDisk,
+    Step,
+    Transfer,
+)
 from countercluster_operator.model import Cluster
 from countercluster_operator.world.handed_out import loss
 from countercluster_operator.world.observed import Member, NodeStatus, Observed, Pod
@@ -71,8 +80,7 @@ def recover(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
                 f"spec.recovery.survivor is {survivor.name}, which lacks entries that "
                 f"{pod.name} knows to be committed: name {node_id}"
             )
-    return Step(
-        "Recover",
+    return Recover(
         f"spec.recovery: {survivor.name} goes on alone; {loss(seen, survivor.status.last_index)}",
         survivor.name,
         wanted.survivor,
@@ -161,18 +169,16 @@ def _stray(cluster: Cluster, seen: Observed) -> Outcome:
         others = active_ids(seen) - ({pod.status.node_id} if pod.status is not None else set())
         voters = sum(m.voter for m in seen.members)
         if seen.leader is not None and pod.name == seen.leader.name and others:
-            return Step(
-                "Transfer",
+            return Transfer(
                 f"{pod.name} leads and lost its labels: leadership is handed over before it is "
                 f"replaced",
                 pod.name,
             )
         if len(others) >= quorum(voters) or voters <= 2 or pod.status is None:
-            return Step(
-                "DeletePod",
+            return DeletePod.of(
+                pod,
                 f"{pod.name} lost its labels: nobody finds it, and nothing looks after it; it is "
                 f"made anew",
-                pod.name,
             )
         return f"{pod.name} lost its labels, but the other members have no majority without it"
     return None
@@ -212,11 +218,11 @@ def _lost(cluster: Cluster, seen: Observed) -> Outcome:
         why = f"{pod.loss.why}, for {patience_s} s"
         if member is None:
             why = f"{pod.name}: {why}: its volume is given up, it starts anew elsewhere"
-            return Step("ReplaceDisk", why, pod.name, gives_up=pod.loss.domain)
+            return replace_disk(cluster, seen, pod, why, gives_up=pod.loss.domain)
         outcome = _replace(seen, member, f"is lost ({why})")
         return (
             dataclasses.replace(outcome, gives_up=pod.loss.domain)
-            if isinstance(outcome, Step)
+            if isinstance(outcome, RemoveMember)
             else outcome
         )
     return None
@@ -225,6 +231,20 @@ def _lost(cluster: Cluster, seen: Observed) -> Outcome:
 def keeps_volumes(cluster: Cluster) -> bool:
     """The volume of a member that is replaced stays, under no claim."""
     return "Retain" in (cluster.spec.storage.retain, cluster.spec.storage.retain_on_scale_in)
+
+
+def replace_disk(
+    cluster: Cluster, seen: Observed, pod: Pod, why: str, gives_up: str = ""
+) -> ReplaceDisk:
+    claim = next((c for c in seen.claims if c.ordinal == pod.ordinal), None)
+    return ReplaceDisk(
+        why,
+        pod.name,
+        claim=claim,
+        then=DeletePod.of(pod, why),
+        keeps=keeps_volumes(cluster),
+        gives_up=gives_up,
+    )
 
 
 def _withheld(cluster: Cluster, seen: Observed, pod: Pod) -> str | None:
@@ -250,8 +270,7 @@ def held(cluster: Cluster, seen: Observed) -> str:
 
 def _replace(seen: Observed, member: Member, why: str) -> Outcome:
     if has_quorum_without(seen, member.node_id):
-        return Step(
-            "RemoveMember",
+        return RemoveMember(
             f"{member.name} {why}: its old id leaves, a new one joins",
             member.name,
             member.node_id,
@@ -273,11 +292,8 @@ def _removed_data(cluster: Cluster, seen: Observed, replicas: int) -> Outcome:
         ):
             if (withheld := _withheld(cluster, seen, pod)) is not None:
                 return withheld
-            return Step(
-                "ReplaceDisk",
-                f"{pod.name} holds the data of a removed member; it starts anew",
-                pod.name,
-            )
+            why = f"{pod.name} holds the data of a removed member; it starts anew"
+            return replace_disk(cluster, seen, pod, why)
     return None
 
 

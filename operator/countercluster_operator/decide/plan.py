@@ -27,14 +27,33 @@ from __future__ import annotations
 import dataclasses
 
 from countercluster_operator import names
-from countercluster_operator.decide.healing import heal, held, quorum_lost, recover, recovered
+from countercluster_operator.decide.healing import (
+    heal,
+    held,
+    quorum_lost,
+    recover,
+    recovered,
+    replace_disk,
+)
 from countercluster_operator.decide.quorum import active_ids, has_quorum_without
 from countercluster_operator.decide.rolling import replace_dead, roll, stalled, under_way
-from countercluster_operator.decide.steps import Outcome, Plan, Step
+from countercluster_operator.decide.steps import (
+    AddLearner,
+    Bootstrap,
+    Outcome,
+    Plan,
+    Promote,
+    RecordBootstrap,
+    RemoveMember,
+    RenewStatefulSet,
+    Step,
+    TouchStatefulSet,
+    Transfer,
+)
 from countercluster_operator.decide.volumes import is_growing, is_small
 from countercluster_operator.model import MAX_REPLICAS, Cluster
 from countercluster_operator.quantity import in_bytes
-from countercluster_operator.world.observed import Member, Observed
+from countercluster_operator.world.observed import Member, NodeStatus, Observed, Pod
 
 IDLE_S = 10.0
 """A StatefulSet that nobody has written for so long rests."""
@@ -60,7 +79,7 @@ def plan(cluster: Cluster, seen: Observed) -> Plan:
         )
     if seen.members and cluster.spec.storage.retain_on_scale_in == "Delete":
         claims = tuple(
-            c.ordinal for c in seen.claims if c.ordinal >= replicas and seen.pod(c.ordinal) is None
+            c for c in seen.claims if c.ordinal >= replicas and seen.pod(c.ordinal) is None
         )
         base = dataclasses.replace(base, excess_claims=claims)
     for rule in (
@@ -128,8 +147,7 @@ def _touch(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
     ]
     if not missing or seen.set_idle_s < IDLE_S:
         return None
-    return Step(
-        "TouchStatefulSet",
+    return TouchStatefulSet(
         f"{', '.join(missing)} not made for {IDLE_S:.0f} s: its StatefulSet is touched, to be "
         f"looked at again",
     )
@@ -142,8 +160,7 @@ def _form(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
             leader = seen.leader
             assert leader is not None
             assert leader.status is not None
-            return Step(
-                "RecordBootstrap",
+            return RecordBootstrap(
                 "the volumes hold a cluster already; it is taken over",
                 leader.name,
                 leader.status.node_id,
@@ -158,7 +175,7 @@ def _form(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
             and chosen.status.node_id == node_id
             and chosen.status.role == "waiting"
         ):
-            return Step("Bootstrap", f"{pod} forms the cluster", pod, node_id)
+            return Bootstrap(f"{pod} forms the cluster", pod, node_id)
         return None
     if cluster.spec.recovery is not None and any(
         p.status is not None and p.status.role not in ("waiting", "removed") for p in seen.pods
@@ -174,8 +191,7 @@ def _form(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
     assert first is not None
     assert first.status is not None
     if all(p is not None and p.status is not None and p.status.role == "waiting" for p in pods):
-        return Step(
-            "RecordBootstrap",
+        return RecordBootstrap(
             f"all pods are empty; {first.name} will form the cluster",
             first.name,
             first.status.node_id,
@@ -208,9 +224,7 @@ def _maintain(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
     leader = seen.leader
     if leader is None or leader.name != cluster.spec.maintenance or len(active_ids(seen)) < 2:
         return None
-    return Step(
-        "Transfer", f"{leader.name} is in maintenance: leadership is handed over", leader.name
-    )
+    return Transfer(f"{leader.name} is in maintenance: leadership is handed over", leader.name)
 
 
 def _arrive(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
@@ -222,8 +236,7 @@ def _arrive(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
         pod = seen.pod(ordinal)
         if pod is None or pod.status is None:
             return f"waiting for learner {member.name} to come back"
-        return Step(
-            "Promote",
+        return Promote(
             f"{member.name} becomes a voter as soon as it has caught up",
             member.name,
             member.node_id,
@@ -246,11 +259,10 @@ def _leave(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
     if leader is not None and leader.status is not None and leader.status.node_id == member.node_id:
         if len(active) < 2:
             return None  # nobody could take over: the members that are to stay join first
-        return Step("Transfer", f"{member.name} leads and is to leave", member.name, member.node_id)
+        return Transfer(f"{member.name} leads and is to leave", member.name, member.node_id)
     if not has_quorum_without(seen, member.node_id):
         return f"{member.name} is to leave, but the other members have no majority without it"
-    return Step(
-        "RemoveMember",
+    return RemoveMember(
         f"scaling to {base.target}: {member.name} leaves",
         member.name,
         member.node_id,
@@ -272,8 +284,16 @@ def _join(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
                 else f"waiting for {name} to start{trouble}"
             )
         elif pod.status.node_id not in ids:
-            return Step("AddLearner", f"{name} joins as a learner", name, pod.status.node_id)
+            return _add(cluster, seen, pod, pod.status)
     return missing or None
+
+
+def _add(cluster: Cluster, seen: Observed, pod: Pod, said: NodeStatus) -> AddLearner:
+    anew = f"{pod.name} holds the id of a removed member; it starts anew"
+    holds_nothing = said.role in ("waiting", "learner")
+    otherwise = replace_disk(cluster, seen, pod, anew) if holds_nothing else None
+    why = f"{pod.name} joins as a learner"
+    return AddLearner(why, pod.name, said.node_id, otherwise=otherwise)
 
 
 def _grow(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
@@ -285,9 +305,9 @@ def _grow(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
     if small:
         return f"enlarging {', '.join(small)} to {size}"
     if seen.template_size and in_bytes(seen.template_size) != in_bytes(size):
-        return Step(
-            "RenewStatefulSet",
+        return RenewStatefulSet(
             f"the StatefulSet is made anew around its pods, for new claims of {size}",
+            uid=seen.set_uid,
         )
     growing = [
         f"{names.claim(cluster.name, c.ordinal)} ({c.capacity} of {c.size})"

@@ -17,7 +17,7 @@ from countercluster_operator import names
 from countercluster_operator.credentials.secured import PLAIN, Secured
 from countercluster_operator.decide.quorum import quorum
 from countercluster_operator.decide.rolling import outdated, under_way
-from countercluster_operator.decide.steps import Plan, Step
+from countercluster_operator.decide.steps import Plan, RecordBootstrap, Step
 from countercluster_operator.model import Cluster
 from countercluster_operator.world import clocks, handed_out
 from countercluster_operator.world.observed import Observed
@@ -142,7 +142,7 @@ def _role(node_id: str, voter: bool, leader_id: str) -> str:
 def _bootstrap(seen: Observed, step: Step | None) -> dict[str, str] | None:
     if seen.bootstrap is not None:
         return {"pod": seen.bootstrap[0], "nodeId": seen.bootstrap[1]}
-    if step is not None and step.kind == "RecordBootstrap":
+    if isinstance(step, RecordBootstrap):
         return {"pod": step.pod, "nodeId": step.node_id}
     return None
 

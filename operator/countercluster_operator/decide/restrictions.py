@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from countercluster_operator import names
-from countercluster_operator.decide.steps import Plan
+from countercluster_operator.decide.steps import Plan, RenewStatefulSet
 from countercluster_operator.model import Cluster
 from countercluster_operator.world.observed import Observed
 
@@ -293,6 +293,6 @@ def only_what_comes_back(todo: Plan, seen: Observed, withheld: Collection[str]) 
     if "StatefulSet" not in withheld:
         return todo
     last = todo.step is not None and (
-        seen.set_replicas is None or todo.step.kind == "RenewStatefulSet"
+        seen.set_replicas is None or isinstance(todo.step, RenewStatefulSet)
     )
     return dataclasses.replace(todo, excess_claims=(), step=None if last else todo.step)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from countercluster_operator import names
 from countercluster_operator.decide.quorum import active_ids, quorum
-from countercluster_operator.decide.steps import Outcome, Plan, Step
+from countercluster_operator.decide.steps import DeletePod, Outcome, Plan, Transfer
 from countercluster_operator.model import Cluster
 from countercluster_operator.world.observed import Observed, Pod
 
@@ -48,19 +48,17 @@ def replace_dead(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
             and (seen.leader is None or not pod.running)
             and pod.name != cluster.spec.maintenance
         ):
-            return Step(
-                "DeletePod",
+            return DeletePod.of(
+                pod,
                 f"{pod.name} lost its labels: nobody finds it, and nothing looks after it; it is "
                 f"made anew",
-                pod.name,
             )
     for pod in outdated(seen):
         if not pod.running and not pod.terminating and pod.name != cluster.spec.maintenance:
-            return Step(
-                "DeletePod",
+            return DeletePod.of(
+                pod,
                 f"{pod.name} does not run ({pod.trouble or 'not started'}) and its template is "
                 f"outdated",
-                pod.name,
             )
     return None
 
@@ -75,10 +73,8 @@ def roll(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
     for what, test in _BROKEN:
         for pod in old:
             if not pod.ready and test(pod) and _can_spare(seen, pod):
-                return Step(
-                    "DeletePod",
-                    f"restarting {pod.name}: its template is outdated and it {what}",
-                    pod.name,
+                return DeletePod.of(
+                    pod, f"restarting {pod.name}: its template is outdated and it {what}"
                 )
     if broken:
         return stalled(seen) or "; ".join(
@@ -139,23 +135,17 @@ def _next_to_roll(cluster: Cluster, seen: Observed, old: list[Pod]) -> Outcome:
     followers = [p for p in old if leader is None or p.name != leader.name]
     if followers:
         pod = max(followers, key=lambda p: p.ordinal)
-        return Step(
-            "DeletePod",
-            f"restarting follower {pod.name}: its template is outdated",
-            pod.name,
-            rolls=True,
+        return DeletePod.of(
+            pod, f"restarting follower {pod.name}: its template is outdated", rolls=True
         )
     last = old[0]
     if cluster.spec.rollout.strategy == "Supervised" and cluster.roll_leader != seen.revision:
         word = f"kubectl annotate cc {cluster.name} {names.ROLL_LEADER}={seen.revision} --overwrite"
         return f"only the leader {last.name} is left to restart; to go on: {word}"
     if len([m for m in seen.members if m.voter]) > 1:
-        return Step(
-            "Transfer",
+        return Transfer(
             f"{last.name} leads and is the last to restart: leadership is handed over first",
             last.name,
             rolls=True,
         )
-    return Step(
-        "DeletePod", f"restarting {last.name}: its template is outdated", last.name, rolls=True
-    )
+    return DeletePod.of(last, f"restarting {last.name}: its template is outdated", rolls=True)

@@ -21,14 +21,12 @@ from countercluster_operator.quantity import in_bytes
 from countercluster_operator.world.observed import Claim, Observed
 
 
-def to_write(cluster: Cluster, seen: Observed, going: Collection[int]) -> list[dict[str, Any]]:
-    """The claims that are not as the spec wants them. `going`: ordinals whose claim is about to be
+def to_write(cluster: Cluster, seen: Observed, going: Collection[Claim]) -> list[dict[str, Any]]:
+    """The claims that are not as the spec wants them. `going`: those that are about to be
     deleted."""
     own = cluster.spec.storage.retain == "Delete"
     differing = [
-        c
-        for c in seen.claims
-        if c.ordinal not in going and (c.owned != own or _size(cluster, c) != c.size)
+        c for c in seen.claims if c not in going and (c.owned != own or _size(cluster, c) != c.size)
     ]
     return [_claim(cluster, c, owned=own) for c in differing]
 

@@ -28,7 +28,7 @@ from countercluster_operator.credentials.material import Limits
 from countercluster_operator.credentials.secured import Secured
 from countercluster_operator.decide import report, restrictions
 from countercluster_operator.decide.plan import plan
-from countercluster_operator.decide.steps import Plan
+from countercluster_operator.decide.steps import Once, Plan, Recover
 from countercluster_operator.model import Cluster, InvalidSpec, decode, not_said
 from countercluster_operator.resources import claims
 from countercluster_operator.run.budget import Budget
@@ -50,8 +50,6 @@ log = logging.getLogger("countercluster_operator")
 AT_REST_S = 60.0
 REFUSED_S = 10.0
 AT_ONCE_S = 0.2
-MEMORABLE = frozenset({"RecordBootstrap", "Bootstrap", "Recover"})
-"""Steps that are done once, ever: not before it is written down that they are."""
 
 Key = tuple[str, str]  # namespace, name
 
@@ -228,7 +226,7 @@ class Reconciler:
         remembered = await self._remember(
             cluster, body, report.status(cluster, seen, todo, old, _now(), secured), run
         )
-        if not remembered and todo.step is not None and todo.step.kind in MEMORABLE:
+        if not remembered and isinstance(todo.step, Once):
             todo = dataclasses.replace(
                 todo, step=None, waiting="waiting until the status can be written"
             )
@@ -317,8 +315,10 @@ class Reconciler:
         """A claim that cannot be deleted keeps no step from being done."""
         step = todo.step
         claims_s = [
-            await self._attempt(cluster, f"to delete claim {o}", partial(act.delete_claim, o), run)
-            for o in todo.excess_claims
+            await self._attempt(
+                cluster, f"to delete claim {c.ordinal}", partial(act.delete_claim, c), run
+            )
+            for c in todo.excess_claims
         ]
         again_s = max(claims_s, default=0.0)
         if step is None:
@@ -336,7 +336,7 @@ class Reconciler:
             extra={**where, "step": step.kind, "pod": step.pod, "node_id": step.node_id},
         )
         await self._events.tell(
-            cluster, step.kind, step.kind, step.reason, warning=step.kind == "Recover"
+            cluster, step.kind, step.kind, step.reason, warning=isinstance(step, Recover)
         )
         return AT_ONCE_S
 

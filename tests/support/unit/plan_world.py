@@ -359,7 +359,7 @@ class World:
             self._act(todo.step)
         if dies_at == "claims":
             return todo
-        for ordinal in todo.excess_claims:
+        for ordinal in (claim.ordinal for claim in todo.excess_claims):
             if any(o == ordinal for o, _ in self.members.values()):
                 raise Broken(f"the claim of member c-{ordinal} is deleted")
             if self.retain == "Retain":

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from countercluster_operator.apply.act import Act, NotNow
+from countercluster_operator.decide.healing import replace_disk
 from countercluster_operator.decide.plan import plan
-from countercluster_operator.decide.steps import Step
+from countercluster_operator.decide.steps import DeletePod, Step
 from countercluster_operator.model import Cluster, Storage
 from countercluster_operator.run import reconcile
 from countercluster_operator.world.machines import Loss
@@ -60,28 +61,32 @@ class Api:
         self.said.append({"delete": kind, "name": name, "uid": uid, **how})
 
 
+def replaced(of: Cluster) -> Step:
+    return replace_disk(of, seen(), seen().pods[2], "")
+
+
 def act(api: Api, of: Cluster, what: Step, told: list[str] | None = None) -> list[Object]:
     asyncio.run(Act(api, of, seen(), {}, None, (told if told is not None else []).append).do(what))  # type: ignore[arg-type]
     return api.said
 
 
 def test_a_pod_and_a_claim_are_deleted_by_the_uid_that_was_decided_about() -> None:
-    found = act(Api(), cluster(), Step("ReplaceDisk", "", "c-2"))
+    found = act(Api(), cluster(), replaced(cluster()))
     assert [(f["delete"], f["name"], f["uid"]) for f in found] == [
         ("PersistentVolumeClaim", "data-c-2", "claim-2"),
         ("Pod", "c-2", "pod-2"),
     ]
     assert found[1]["at_once"], "no kubelet will say that it has ended"
-    assert act(Api(), cluster(), Step("DeletePod", "", "c-1"))[0]["uid"] == "pod-1"
-    with pytest.raises(NotNow):
-        act(Api(), cluster(), Step("DeletePod", "", "c-7"))
+    again = DeletePod.of(seen().pods[1], "")
+    assert act(Api(), cluster(), again)[0]["uid"] == "pod-1"
 
 
 @pytest.mark.parametrize(
     "storage", [Storage(retain="Retain"), Storage(retain_on_scale_in="Retain")]
 )
 def test_a_retained_volume_stays_and_says_whose_it_was(storage: Storage) -> None:
-    found = act(Api(), with_spec(storage=storage), Step("ReplaceDisk", "", "c-2"))
+    of = with_spec(storage=storage)
+    found = act(Api(), of, replaced(of))
     kept = found[0]
     assert (kept["kind"], kept["metadata"]["name"]) == ("PersistentVolume", "pv-2")
     assert kept["spec"] == {"persistentVolumeReclaimPolicy": "Retain"}
@@ -92,15 +97,13 @@ def test_a_retained_volume_stays_and_says_whose_it_was(storage: Storage) -> None
 
 def test_a_volume_that_cannot_be_kept_is_not_deleted_and_that_is_remembered() -> None:
     api, told = Api(403), list[str]()
+    of = with_spec(storage=Storage(retain="Retain"))
     with pytest.raises(NotNow, match="cannot be kept"):
-        act(api, with_spec(storage=Storage(retain="Retain")), Step("ReplaceDisk", "", "c-2"), told)
+        act(api, of, replaced(of), told)
     assert api.said == []
     assert told == ["keep"]
     without = dataclasses.replace(seen(), may_keep=False)
-    assert (
-        "may not change PersistentVolumes"
-        in plan(with_spec(storage=Storage(retain="Retain")), without).waiting
-    )
+    assert "may not change PersistentVolumes" in plan(of, without).waiting
     step = plan(cluster(), without).step
     assert step is not None
     assert step.kind == "ReplaceDisk"

@@ -28,6 +28,11 @@ def did(found: Plan) -> tuple[str, str] | None:
     return None if found.step is None else (found.step.kind, found.step.pod)
 
 
+def going(found: Plan) -> tuple[int, ...]:
+    """Ordinals of the claims that are deleted."""
+    return tuple(claim.ordinal for claim in found.excess_claims)
+
+
 def step(replicas: int, seen: Observed) -> tuple[str, str] | None:
     return did(plan(cluster(replicas), seen))
 
@@ -121,11 +126,11 @@ def test_nobody_leaves_when_the_others_would_have_no_majority() -> None:
 
 def test_claims_go_only_without_their_pod_and_never_without_a_leader() -> None:
     seen = formed(3, claims=tuple(Claim(o) for o in range(5)))
-    assert plan(cluster(), seen).excess_claims == (3, 4)
+    assert going(plan(cluster(), seen)) == (3, 4)
     still_there = dataclasses.replace(seen, pods=(*seen.pods, Pod("c-3", 3, terminating=True)))
-    assert plan(cluster(), still_there).excess_claims == (4,)
+    assert going(plan(cluster(), still_there)) == (4,)
     headless = dataclasses.replace(kill(seen, 0), target=3)
-    assert plan(cluster(), headless).excess_claims == ()
+    assert going(plan(cluster(), headless)) == ()
 
 
 def test_an_edit_waits_for_the_member_in_flight() -> None:
