@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks import machine, report, scenarios, systems, tools
 from benchmarks.run import Run
+from benchmarks.system import System
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -71,7 +72,7 @@ def arguments() -> argparse.ArgumentParser:
 
 def measure(
     options: argparse.Namespace,
-    chosen: list[type[systems.System]],
+    chosen: list[type[System]],
     asked: list[scenarios.Scenario],
 ) -> None:
     """Measures the rounds and writes what was measured, also when it is interrupted."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from counter_node.ports import free_ports
 
-from benchmarks.systems import HOST, connect, wait_for
+from benchmarks.system import HOST, connect, wait_for
 
 BATCH = 2_000
 PARTS = 8

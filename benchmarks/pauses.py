@@ -26,7 +26,7 @@ from counter_node.ports import free_ports
 from counter_node.resp.limits import MAX_ARGUMENTS
 
 from benchmarks.large import Node, Pauses, rss_mib
-from benchmarks.systems import HOST, connect, wait_for
+from benchmarks.system import HOST, connect, wait_for
 
 BATCH = 5_000
 LONG_MS = 20.0

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.scenarios import Scenario
-from benchmarks.systems import NotStarted, System
+from benchmarks.system import NotStarted, System
 from benchmarks.tools import Tools
 
 TICK = os.sysconf("SC_CLK_TCK")

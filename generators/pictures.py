@@ -22,8 +22,8 @@ from pathlib import Path
 
 from countercluster import Counters
 from kubectl_counters import views
-from kubectl_counters.__main__ import Session
 from kubectl_counters.kube import Kube, quiet_port_forwards
+from kubectl_counters.session import Session
 from rich.console import Console, RenderableType
 
 from examples.demo_counters import CounterCluster, Tools

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.apiserver.world import API, World, world
-from tests.support.apiserver import Answer, ApiServer
+from tests.support.api_requests import Answer
+from tests.support.apiserver import ApiServer
 
 SERVICE = "/api/v1/namespaces/{}/services/c"
 POLICY = "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies/c"

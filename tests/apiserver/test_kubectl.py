@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import typer
 import yaml
-from kubectl_counters.__main__ import Session, app
+from kubectl_counters.__main__ import app
 from kubectl_counters.kube import Kube, Object, Trouble
+from kubectl_counters.session import Session
 from typer.testing import CliRunner, Result
 
 from tests.apiserver.world import World, world

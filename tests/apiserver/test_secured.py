@@ -5,130 +5,30 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-import yaml
 from countercluster import Counters, NotExecuted
-from countercluster.addresses import Binding
-from countercluster_operator.credentials.certificates import Names, Pair, advance, leaf
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.apiserver.conftest import own_namespace
-from tests.apiserver.world import ROOT, World, world
-from tests.support.certificates import now, secret_of
+from tests.apiserver.secured import (
+    QUICK,
+    SECURED,
+    Client,
+    counting,
+)
+from tests.apiserver.secured import here as here  # fixtures
+from tests.apiserver.secured import namespace as namespace
+from tests.apiserver.secured import operator as operator
+from tests.apiserver.secured import secured as secured
+from tests.apiserver.world import World
 from tests.support.operators import Operator
 
 pytestmark = pytest.mark.timeout(600)
-
-QUICK = {"SPREAD_SECONDS": "2"}
-SECURED: dict[str, Any] = {"tls": {}, "auth": {}}
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("world")) as found:
-        yield found
-
-
-@pytest.fixture
-def operator(here: World) -> Iterator[Operator]:
-    with here.operator(**QUICK).kept() as found:
-        yield found
-
-
-@pytest.fixture
-def namespace(here: World, request: pytest.FixtureRequest) -> Iterator[str]:
-    with here.space(own_namespace(request)) as found:
-        yield found
-
-
-class Client:
-    """The Secret `<name>-client`, mounted: `refresh` is what a kubelet does in the end. Nodes are
-    reached by their addresses, as no Services are here."""
-
-    def __init__(self, here: World, namespace: str, name: str, folder: Path) -> None:
-        self._here, self._namespace, self._name, self.folder = here, namespace, name, folder
-        self.refresh()
-
-    def refresh(self) -> None:
-        data = self._here.server.get(
-            f"/api/v1/namespaces/{self._namespace}/secrets/{self._name}-client"
-        )["data"]
-        for key, value in data.items():
-            fresh = (
-                self.folder / f".{key}"
-            )  # clients read meanwhile: never half a file, as with a mounted Secret
-            fresh.write_bytes(base64.b64decode(value))
-            fresh.replace(self.folder / key)
-
-    def ips(self) -> list[str]:
-        pods = self._here.server.get(f"/api/v1/namespaces/{self._namespace}/pods")["items"]
-        return [pod["status"]["podIP"] for pod in pods]
-
-    def options(self, **more: Any) -> dict[str, Any]:
-        """Of a connection that looks at the authority, and not at the address: certificates carry
-        names."""
-        return {**Binding(self.folder).options, "ssl_check_hostname": False, **more}
-
-    def counters(self) -> Counters:
-        return Counters(
-            [f"rediss://{ip}:6379" for ip in self.ips()],
-            discover=False,
-            deadline_s=20,
-            **self.options(),
-        )
-
-    def redis(self, node: int = 0, **more: Any) -> redis.Redis:
-        options = self.options(**more)
-        return redis.Redis(
-            host=self.ips()[node],
-            port=options.pop("port", 6379),
-            ssl=True,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=10,
-            **options,
-        )
-
-
-@pytest.fixture
-def secured(here: World, operator: Operator, namespace: str, tmp_path: Path) -> Client:
-    here.cluster(namespace, "c", **SECURED)
-    here.wait_ready(namespace, "c")
-    return Client(here, namespace, "c", tmp_path)
-
-
-@contextlib.contextmanager
-def counting(client: Client) -> Iterator[list[int]]:
-    """Increments without a pause over exactly-once connections that are made anew now and then.
-    Whatever fails is raised at the end."""
-    stop, values, problems = threading.Event(), [], []
-
-    def count() -> None:
-        try:
-            while not stop.is_set():
-                with client.counters() as counters:
-                    for _ in range(20):
-                        values.append(counters.incr("k"))
-                        stop.wait(0.01)
-        except Exception as error:
-            problems.append(error)
-
-    thread = threading.Thread(target=count)
-    thread.start()
-    try:
-        yield values
-    finally:
-        stop.set()
-        thread.join()
-    assert not problems, problems[0]
-    assert values == list(range(1, len(values) + 1)), "each exactly once"
 
 
 def test_a_cluster_is_secured_unless_told_otherwise(
@@ -347,161 +247,6 @@ def test_a_new_operator_that_finds_no_private_secret_carries_on_with_what_pods_a
         here.wait("another authority takes over", replaced)
         here.wait_ready(namespace, "c")
     assert (tmp_path / "password").read_text() == password
-
-
-def test_a_certificate_as_the_docs_ask_cert_manager_for_it_does_and_its_renewal_is_followed(
-    here: World, operator: Operator, namespace: str, tmp_path: Path
-) -> None:
-    """The names in docs/operating/security.md are all that is needed, under an authority of
-    somebody else."""
-    page = (ROOT / "docs/operating/security.md").read_text()
-    block = page.split("With cert-manager")[1].split("```yaml\n")[1].split("```")[0]
-    wanted = yaml.safe_load(block.replace("shop", namespace))["spec"]
-    asked = Names(wanted["commonName"], tuple(wanted["dnsNames"]), (), tuple(wanted["uris"]))
-    authority = advance(None, "somebody", now()).signing
-
-    def issue() -> bytes:
-        """What is shown on the wire then."""
-        pair = leaf(authority, asked, now())
-        files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": authority.certificate}
-        data = {key: base64.b64encode(value).decode() for key, value in files.items()}
-        meta = {"name": wanted["secretName"], "namespace": namespace}
-        here.server.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "type": "kubernetes.io/tls",
-                "metadata": meta,
-                "data": data,
-            }
-        ).ok()
-        return ssl.PEM_cert_to_DER_cert(pair.certificate.decode())
-
-    first = issue()
-    here.cluster(namespace, "clicks", tls={"secretName": wanted["secretName"]}, auth={})
-    here.wait_ready(namespace, "clicks")
-    client = Client(here, namespace, "clicks", tmp_path)
-
-    def shown() -> set[bytes]:
-        return {
-            ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((ip, 6379), timeout=5))
-            for ip in client.ips()
-        }
-
-    assert shown() == {first}
-    with counting(client) as values:
-        second = issue()
-        here.wait("the nodes show the new one", lambda: shown() == {second})
-        seen = len(values)
-        here.wait("it goes on counting", lambda: len(values) > seen + 20)
-    here.edit(
-        namespace,
-        "clicks",
-        tls={"secretName": wanted["secretName"]},
-        settings={"logLevel": "debug"},
-    )
-    here.wait_ready(namespace, "clicks")
-    assert wanted["secretName"] not in here.server.kubectl(
-        "get", "sts,pods", "-n", namespace, "-o", "yaml"
-    ), "pods mount a copy"
-
-
-def put(
-    here: World, namespace: str, name: str, authority: Pair, usages: str = "c", replicas: int = 3
-) -> bytes:
-    """A Secret for CounterCluster `usages`, of an authority of somebody else; its authority."""
-    here.server.apply(secret_of(authority, namespace, name, usages, replicas)).ok()
-    return authority.certificate
-
-
-def test_certificates_of_somebody_else_come_change_and_go_under_load_without_a_failed_command(
-    here: World, secured: Client, namespace: str
-) -> None:
-    """In each step both authorities are trusted by everybody: clients (the Secret), nodes, and the
-    operator."""
-    one, two = (advance(None, name, now()).signing for name in ("one", "two"))
-    put(here, namespace, "first", one)
-    put(here, namespace, "second", two)
-    pods = [
-        pod["metadata"]["uid"]
-        for pod in here.server.get(f"/api/v1/namespaces/{namespace}/pods")["items"]
-    ]
-    texts: set[str] = set()
-
-    def settled(trusted: bytes | None) -> bool:
-        """`trusted` is the only authority; None: one of the operator's own."""
-        secured.refresh()
-        found = here.get(namespace, "c")["status"]
-        texts.update(c["reason"] for c in found["conditions"])
-        bundle = (secured.folder / "ca.crt").read_bytes()
-        alone = (
-            bundle == trusted
-            if trusted
-            else bundle.count(b"BEGIN") == 1 and bundle not in (one.certificate, two.certificate)
-        )
-        return alone and not found["certificates"].get("phase")
-
-    with counting(secured) as values:
-        for name, trusted in (("first", one.certificate), ("second", two.certificate), ("", None)):
-            here.edit(namespace, "c", tls={"secretName": name})
-            here.wait(f"secretName {name!r} is in force", lambda t=trusted: settled(t))
-            seen = len(values)
-            here.wait("it goes on counting", lambda s=seen: len(values) > s + 20)
-    assert not texts & {"QuorumLost", "NoLeader", "MajorityNotReady", "CertificateRefused"}
-    assert [
-        pod["metadata"]["uid"]
-        for pod in here.server.get(f"/api/v1/namespaces/{namespace}/pods")["items"]
-    ] == pods
-
-
-def test_a_secret_that_is_missing_or_unfit_changes_nothing_and_is_told(
-    here: World, secured: Client, namespace: str
-) -> None:
-    before = {
-        part: here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-{part}")["data"]
-        for part in ("nodes", "client", "private")
-    }
-    put(here, namespace, "of-another", advance(None, "somebody", now()).signing, "bank")
-
-    def told(words: str) -> bool:
-        condition = here.condition(namespace, "c")
-        return condition.get("reason") == "CertificateRefused" and words in condition["message"]
-
-    with counting(secured):
-        here.edit(namespace, "c", tls={"secretName": "nowhere"})
-        here.wait("it is told", lambda: told("Secret nowhere is not there"))
-        here.edit(namespace, "c", tls={"secretName": "of-another"})
-        here.wait("it is told", lambda: told(f"lacks URI countercluster://{namespace}/c/node/c-0"))
-        here.edit(namespace, "c", tls={"secretName": "c-nodes"})
-        here.wait("it is told", lambda: told("made by the operator itself"))
-    assert here.condition(namespace, "c", "QuorumHealthy")["status"] == "True"
-    for part, data in before.items():
-        assert (
-            here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-{part}")["data"] == data
-        ), part
-    here.edit(namespace, "c", tls={"secretName": ""})
-    here.wait_ready(namespace, "c")
-
-
-def test_nothing_is_made_that_mounts_a_secret_which_is_refused(
-    here: World, operator: Operator, namespace: str
-) -> None:
-    """And once there is a fit one the cluster forms by itself."""
-    data = {"token": "of somebody else", "tls.crt": "x", "tls.key": "y", "ca.crt": "z"}
-    meta = {"name": "foreign", "namespace": namespace}
-    here.server.apply(
-        {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": data}
-    ).ok()
-    here.cluster(namespace, "c", **{**SECURED, "tls": {"secretName": "foreign"}})
-    here.wait(
-        "it is told", lambda: here.condition(namespace, "c").get("reason") == "CertificateRefused"
-    )
-    assert here.server.get(f"/apis/apps/v1/namespaces/{namespace}/statefulsets")["items"] == []
-    assert here.server.get(f"/apis/apps/v1/namespaces/{namespace}/deployments")["items"] == []
-    put(here, namespace, "mine", advance(None, "somebody", now()).signing)
-    here.edit(namespace, "c", tls={"secretName": "mine"})
-    here.wait_ready(namespace, "c")
-    assert "foreign" not in here.server.kubectl("get", "sts,pods", "-n", namespace, "-o", "yaml")
 
 
 def test_a_client_that_does_not_know_the_authority_is_told_so(secured: Client) -> None:

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from tests.apiserver.world import API, world
-from tests.support.apiserver import Answer, ApiServer
+from tests.support.api_requests import Answer
+from tests.support.apiserver import ApiServer
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = ROOT / "manifests" / "policies" / "tenants.yaml"

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.apiserver.world import World, world
-from tests.support.apiserver import Request
+from tests.support.api_requests import Request
 from tests.support.operators import Operator
 
 TAKEN_OVER_S = 30.0

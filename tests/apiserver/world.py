@@ -16,7 +16,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.support.apiserver import ApiServer, Request
+from tests.support.api_requests import Request
+from tests.support.apiserver import ApiServer
 from tests.support.kubelet import Machine
 from tests.support.operators import Operator
 

@@ -8,155 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from examples.demo_counters import CounterCluster
-from examples.demo_kube import API, OPERATOR_NAMESPACE, Namespace, Object, condition, kubectl, wait
+from examples.demo_kube import API, OPERATOR_NAMESPACE, Namespace, Object, kubectl, wait
 from tests.e2e import waits
 from tests.e2e.machines import cut_off, docker, machine_lack, place, victim_machine, workers
 from tests.e2e.rig import Rig, manifest
+from tests.e2e.surroundings import (
+    LONG,
+    LOST_AFTER_S,
+    ZONE,
+    cordoned,
+    full,
+    hold,
+    ids,
+    member_alone,
+    ready,
+    tainted,
+    volumes,
+    wait_for_reason,
+)
 from tests.support.webhooks import failing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-LONG = ("--connections", "4", "--rate", "100", "--seconds", "500")
-LOST_AFTER_S = 10
-HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
-
-
-def hold(seconds: float, otherwise: str, holds: Callable[[], bool]) -> None:
-    """It is so for all of that time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert holds(), otherwise
-        time.sleep(0.5)
-
-
-def volumes(rig: Rig) -> dict[str, str]:
-    return {
-        claim["metadata"]["name"]: claim["metadata"]["uid"]
-        for claim in rig.space.list("persistentvolumeclaims")
-    }
-
-
-def ids(rig: Rig) -> dict[str, str]:
-    return {pod: status["nodeId"] for pod, status in rig.counters.node_statuses().items()}
-
-
-def ready(space: Namespace, name: str) -> Object:
-    return condition(CounterCluster(space, name).get() or {}, "Ready")
-
-
-def wait_told(
-    space: Namespace, name: str, reason: str, *words: str, seconds: float = waits.TOLD
-) -> str:
-    """Until `Ready` has this reason and the words; its message."""
-
-    def lack() -> str:
-        now = ready(space, name)
-        there = now.get("reason") == reason and all(word in now["message"] for word in words)
-        return "" if there else f"Ready is {now.get('reason')}: {now.get('message')}"
-
-    wait(f"{name}: {reason}", seconds, lack)
-    return str(ready(space, name)["message"])
-
-
-def milli(cpu: str) -> int:
-    return int(cpu[:-1]) if cpu.endswith("m") else int(float(cpu) * 1000)
-
-
-def free_milli(machine: str) -> int:
-    """CPU of a machine that nobody has asked for."""
-    node = API.get(f"/api/v1/nodes/{machine}") or {}
-    pods = API.items("/api/v1/pods", {"fieldSelector": f"spec.nodeName={machine}"})
-    asked = [
-        container.get("resources", {}).get("requests", {}).get("cpu", "0")
-        for pod in pods
-        if pod["status"]["phase"] in ("Pending", "Running")
-        for container in pod["spec"]["containers"]
-    ]
-    return milli(node["status"]["allocatable"]["cpu"]) - sum(map(milli, asked))
-
-
-def filler(machine: str) -> str:
-    """A pod that takes all but 10 m of a machine, also of one that is cordoned."""
-    container = {
-        "name": "filler",
-        "image": "countercluster/tools:dev",
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["sleep", "infinity"],
-        "resources": {"requests": {"cpu": f"{free_milli(machine) - 10}m"}},
-    }
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "filler", "labels": {"app": "filler"}},
-        "spec": {
-            "nodeSelector": {HOSTNAME: machine},
-            "tolerations": [{"operator": "Exists"}],
-            "containers": [container],
-            "terminationGracePeriodSeconds": 0,
-        },
-    }
-    return json.dumps(pod)
-
-
-@contextlib.contextmanager
-def cordoned(rig: Rig, machine: str, pod: str) -> Iterator[None]:
-    kubectl("cordon", machine)
-    try:
-        rig.space("delete", "pod", pod, "--wait=false")
-        yield
-    finally:
-        kubectl("uncordon", machine)
-
-
-@contextlib.contextmanager
-def full(rig: Rig, machine: str, pod: str) -> Iterator[None]:
-    """Somebody took its place while it was away."""
-    try:
-        with cordoned(rig, machine, pod):
-
-            def lack() -> str:
-                scheduled = condition(rig.space.get("pods", pod) or {}, "PodScheduled")
-                return (
-                    ""
-                    if scheduled.get("status") == "False"
-                    else f"PodScheduled is {scheduled.get('status')}"
-                )
-
-            wait(f"{pod} to find no machine", waits.RECOVERED, lack)
-            rig.space("apply", "-f", "-", stdin=filler(machine))
-            rig.space("wait", "--for=condition=Ready", "pod/filler", "--timeout=60s", seconds=70)
-        yield
-    finally:
-        rig.space("delete", "pod", "filler", "--ignore-not-found")
-
-
-@contextlib.contextmanager
-def tainted(rig: Rig, machine: str, pod: str) -> Iterator[None]:
-    """Everything that does not tolerate it is sent away at once."""
-    kubectl("taint", "node", machine, "example.com/repair=yes:NoExecute")
-    try:
-        yield
-    finally:
-        kubectl("taint", "node", machine, "example.com/repair-")
-
-
-def member_alone(rig: Rig) -> tuple[str, str]:
-    """A member whose machine has nothing that the test stands on, and that machine."""
-    tools = (rig.space.get("pods", "tools") or {})["spec"]["nodeName"]
-    places = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in rig.counters.pods()}
-    found = [
-        (pod, machine)
-        for pod, machine in places.items()
-        if machine != tools and list(places.values()).count(machine) == 1
-    ]
-    assert found, f"no member is alone on its machine: {places}, tools on {tools}"
-    return found[-1]
 
 
 @pytest.mark.disturbs_operator
@@ -173,7 +50,7 @@ def test_a_machine_that_takes_no_pod_costs_no_volume(
     load = rig.load(f"no-room-{way.__name__}", *LONG)
     load.wait_counting()
     with way(rig, machine, pod):
-        wait_told(rig.space, "clicks", "FailedScheduling", words, seconds=waits.RECOVERED)
+        wait_for_reason(rig.space, "clicks", "FailedScheduling", words, seconds=waits.RECOVERED)
         hold(LOST_AFTER_S * 3, "a volume is gone", lambda: volumes(rig) == claims)
         assert ready(rig.space, "clicks")["reason"] == "FailedScheduling"
         assert rig.status()["leader"]
@@ -216,7 +93,7 @@ def test_a_zone_that_is_away_is_told_and_comes_back_whole(rig: Rig, zones: dict[
         for machine in away:
             stack.enter_context(cut_off(machine))
         outage = "2 of 2 machines of zone a are not ready, which is an outage"
-        wait_told(rig.space, "clicks", "QuorumLost", outage, seconds=waits.MACHINE_LOST)
+        wait_for_reason(rig.space, "clicks", "QuorumLost", outage, seconds=waits.MACHINE_LOST)
         hold(LOST_AFTER_S * 3, "a volume is gone", lambda: volumes(rig) == claims)
     rig.counters.wait_settled(3, waits.MACHINE_LOST)
     assert (volumes(rig), ids(rig)) == (claims, members)
@@ -275,7 +152,7 @@ def test_what_does_not_exist_is_told_at_the_first_formation_and_can_be_mended(
 ) -> None:
     counters = CounterCluster(space, "first")
     space("apply", "-f", "-", stdin=manifest("first", spec))
-    wait_told(space, "first", reason, words)
+    wait_for_reason(space, "first", reason, words)
     assert reason in space("get", "cc", "first")
     assert words in space("get", "cc", "first", "-o", "wide")
     status = " ".join(kubectl("counters", "-n", space.name, "status", "first").split())
@@ -295,7 +172,7 @@ def test_a_quota_that_forbids_the_pods_is_told_and_raised(
 ) -> None:
     space("create", "quota", "small", "--hard=pods=2")
     space("apply", "-f", "-", stdin=manifest("first", {"cache": {"enabled": False}}))
-    wait_told(space, "first", "FailedCreate", "exceeded quota: small")
+    wait_for_reason(space, "first", "FailedCreate", "exceeded quota: small")
     assert "FailedCreate" in space("get", "cc", "first")
     assert "exceeded quota: small" in " ".join(
         kubectl("counters", "-n", space.name, "status", "first").split()
@@ -395,7 +272,9 @@ def test_a_webhook_that_fails_for_services_and_events_stops_nothing_else(
     old = ids(rig)[lost]
     hooked("services")
     rig.space("delete", "service", "clicks-cache")
-    wait_told(rig.space, "clicks", "ChildRefused", "Service clicks-cache", "failing.example.com")
+    wait_for_reason(
+        rig.space, "clicks", "ChildRefused", "Service clicks-cache", "failing.example.com"
+    )
     rig.space("delete", "pvc", f"data-{lost}", "--wait=false")
     rig.space("delete", "pod", lost)
     wait(
@@ -429,7 +308,9 @@ def test_a_webhook_that_fails_for_what_a_member_needs_is_told_and_got_over(
     if which == "claims":
         rig.space("delete", "pvc", f"data-{lost}", "--wait=false")
     rig.space("delete", "pod", lost)
-    wait_told(rig.space, "clicks", "FailedCreate", "failing.example.com", seconds=waits.RECOVERED)
+    wait_for_reason(
+        rig.space, "clicks", "FailedCreate", "failing.example.com", seconds=waits.RECOVERED
+    )
     assert rig.status()["leader"]
     kubectl("delete", "validatingwebhookconfiguration", f"e2e-{which}")
     rig.counters.wait_settled(3, waits.REPLACED)

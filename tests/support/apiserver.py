@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import http.client
 import json
 import os
@@ -28,66 +27,10 @@ from counter_node.ports import free_ports
 
 from kind.tools import programs
 from kind.tools.settings import KUBERNETES
+from tests.support.api_requests import ADMIN_TOKEN, Answer, Request, _request, path_of
 
-ADMIN_TOKEN = "admin-of-the-tests"
 START_S = 150.0
 SERVICE_ACCOUNTS = "system:serviceaccounts"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
-    """What the API server said to one request."""
-
-    status: int
-    body: dict[str, Any]
-
-    @property
-    def message(self) -> str:
-        return str(self.body.get("message", ""))
-
-    def ok(self) -> dict[str, Any]:
-        """The body. Raises AssertionError when the request was refused."""
-        assert self.status < 300, f"{self.status}: {self.message}"
-        return self.body
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Request:
-    """One line of the audit log."""
-
-    user: str  # of a ServiceAccount: its name
-    verb: str
-    group: str
-    resource: str  # with its subresource, as in a Role
-    name: str
-    status: int
-    begin: str
-    end: str  # RFC 3339 with microseconds: can be compared
-    forbidden: (
-        bool  # no right to it; what admission refuses (a namespace that is ending) is 403 as well
-    )
-
-    @property
-    def writes(self) -> bool:
-        return self.verb not in ("get", "list", "watch")
-
-
-def _request(line: dict[str, Any]) -> Request:
-    what = line.get("objectRef") or {}
-    resource = what.get("resource", "") + (
-        f"/{what['subresource']}" if "subresource" in what else ""
-    )
-    return Request(
-        user=line["user"]["username"].rpartition(":")[2],
-        verb=line["verb"],
-        group=what.get("apiGroup", ""),
-        resource=resource,
-        name=what.get("name", ""),
-        status=line.get("responseStatus", {}).get("code", 0),
-        begin=line["requestReceivedTimestamp"],
-        end=line["stageTimestamp"],
-        forbidden=line.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid",
-    )
 
 
 class ApiServer:
@@ -139,6 +82,13 @@ class ApiServer:
             f"--initial-cluster=default=http://127.0.0.1:{peer}",
             "--log-level=error",
         )
+        self._start_server(etcd, pki)
+        self._wait()
+        self.write_kubeconfig(self.kubeconfig, ADMIN_TOKEN)
+        if self._controllers:
+            self._start_controllers(pki)
+
+    def _start_server(self, etcd: str, pki: Path) -> None:
         (self._folder / "tokens.csv").write_text(f'{ADMIN_TOKEN},admin,admin,"system:masters"\n')
         self._run(
             "kube-apiserver",
@@ -163,18 +113,17 @@ class ApiServer:
             f"--audit-log-path={self._folder / 'audit.log'}",
             "--audit-log-mode=blocking",  # in order, and complete when an answer is there
         )
-        self._wait()
-        self.write_kubeconfig(self.kubeconfig, ADMIN_TOKEN)
-        if self._controllers:
-            self._run(
-                "kube-controller-manager",
-                f"--kubeconfig={self.kubeconfig}",
-                f"--controllers={','.join(self._controllers)}",
-                "--leader-elect=false",
-                "--secure-port=0",
-                "--use-service-account-credentials=false",
-                f"--service-account-private-key-file={pki / 'sa.key'}",
-            )
+
+    def _start_controllers(self, pki: Path) -> None:
+        self._run(
+            "kube-controller-manager",
+            f"--kubeconfig={self.kubeconfig}",
+            f"--controllers={','.join(self._controllers)}",
+            "--leader-elect=false",
+            "--secure-port=0",
+            "--use-service-account-credentials=false",
+            f"--service-account-private-key-file={pki / 'sa.key'}",
+        )
 
     def _audit_policy(self) -> Path:
         """Who asked for what, when it was answered: of the tests' own ServiceAccounts."""
@@ -412,43 +361,6 @@ class ApiServer:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
-
-
-_PLURALS = {
-    "MutatingAdmissionPolicy": "mutatingadmissionpolicies",
-    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
-    "NetworkPolicy": "networkpolicies",
-    "StorageClass": "storageclasses",
-    "PriorityClass": "priorityclasses",
-}
-_CLUSTER_WIDE = {
-    "MutatingAdmissionPolicy",
-    "MutatingAdmissionPolicyBinding",
-    "Namespace",
-    "Node",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "CustomResourceDefinition",
-    "PersistentVolume",
-    "StorageClass",
-    "PriorityClass",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding",
-}
-
-
-def plural(kind: str) -> str:
-    return _PLURALS.get(kind, f"{kind.lower()}s")
-
-
-def path_of(manifest: dict[str, Any], *, collection: bool = False) -> str:
-    """The path of an object, or of the collection it is made in."""
-    version, kind, meta = manifest["apiVersion"], manifest["kind"], manifest["metadata"]
-    path = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    if kind not in _CLUSTER_WIDE:
-        path += f"/namespaces/{meta.get('namespace', 'default')}"
-    path += f"/{plural(kind)}"
-    return path if collection else f"{path}/{meta['name']}"
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from tests.support.kubelet import Api, Kubelet
+from tests.support.kubelet import Kubelet
+from tests.support.kubelet_api import Api
 
 
 def test_what_went_between_two_watches_is_told_as_deleted() -> None:

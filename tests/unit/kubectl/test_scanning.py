@@ -6,8 +6,8 @@ from __future__ import annotations
 import io
 
 from counter_node.resp.keyed import MAX_PAGE
-from kubectl_counters.__main__ import Progress
 from kubectl_counters.scanning import PAGE, PAGE_OF_VALUES, pages
+from kubectl_counters.session import Progress
 
 
 class Node:
