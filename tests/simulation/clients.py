@@ -16,7 +16,8 @@ from counter_node.counters.replies import Failure
 from tests.simulation.invariants import MAX_ENTRY_BYTES, Broken
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Node, World
+    from tests.simulation.node import Node
+    from tests.simulation.world import World
 
 GIVE_UP_MS = 6_000
 

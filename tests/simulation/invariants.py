@@ -26,7 +26,8 @@ from counter_node.counters.batches import TIME_BYTES, identity_of
 from counter_node.raft.types import NONE, Entry, EntryKind, NodeId
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Node, World
+    from tests.simulation.node import Node
+    from tests.simulation.world import World
 
 CHECKSUM_EVERY = 16
 SLACK_MS = 300.0

@@ -1,98 +1,29 @@
-"""What breaks, and when. All faults of a run are drawn beforehand, each with randomness of its own,
-so that leaving some out changes no other: that is what the shrinker needs."""
+"""What breaks: nodes, links, disks and clocks here, members and clients in the classes below. At
+the end all is mended."""
 
 from __future__ import annotations
 
-import dataclasses
-import random
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from counter_node.counters import ops
-from counter_node.counters.batches import LimitsRow
-from counter_node.raft import quorum
-from counter_node.raft.alone import why_not_alone
-from counter_node.raft.leadership import Busy, NotReady
-from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import (
     ChangeKind,
     Member,
     Membership,
     MembershipChange,
     NodeId,
-    Removal,
 )
 
 from tests.simulation.clocks import HOUR_MS, YEAR_2040_MS
-from tests.simulation.invariants import MOST_KEYS_OF_A_USER, Broken
-from tests.simulation.world import Node, Weather, World
+from tests.simulation.node import Node
+from tests.simulation.world import Weather, World
 
 if TYPE_CHECKING:
-    from tests.simulation.scenario import Plan
-
-NOTICED_MS = 300
-"""Two election timeouts and a little: then a leader knows who is silent, where messages take no
-longer than usual."""
-LONGEST_DELAY_MS = 1_000
-CALM_MS = 2_000
-"""At the beginning, for the cluster to form."""
+    pass
+from tests.simulation.client_faults import ClientFaults
+from tests.simulation.member_faults import MemberFaults, propose
 
 
-STORM_BYTES = 12_000
-"""Room for some forty counters: storms go over it now and then, increments of what exists never
-notice."""
-
-
-TENANTS = (b"t1", b"t2")
-
-
-def _nobody(_replies: object) -> None:
-    """Waits for a storm's answer."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Fault:
-    number: int
-    at_ms: float
-    kind: str
-
-    def __str__(self) -> str:
-        return f"fault {self.number} at {self.at_ms:.0f} ms: {self.kind}"
-
-
-def draw(seed: int, plan: Plan) -> list[Fault]:
-    """The faults of a run, in order of time."""
-    found: list[tuple[float, str]] = []
-    for kind, mean_ms in plan.rates().items():
-        chance = random.Random(f"{seed}/{kind}")
-        at = float(CALM_MS)
-        while mean_ms and (at := at + chance.expovariate(1 / mean_ms)) < plan.duration_ms:
-            found.append((at, kind))
-    return [Fault(number, at, kind) for number, (at, kind) in enumerate(sorted(found))]
-
-
-class Nemesis:
-    def __init__(self, world: World, plan: Plan, faults: Iterable[Fault]) -> None:
-        self.world, self.plan, self.active = world, plan, True
-        self.random = random.Random()
-        for fault in faults:
-            world.at(fault.at_ms - world.now, lambda fault=fault: self._strike(fault))  # type: ignore[misc]
-
-    def _strike(self, fault: Fault) -> None:
-        if self.active:
-            self.random.seed(f"{self.world.seed}/{fault.number}")
-            action: Callable[[], object] = getattr(self, fault.kind)
-            self.world.trace("fault", fault.number, fault.kind, action())
-
-    def _some_node(self) -> Node | None:
-        up = self.world.up_nodes()
-        leader = self.world.leader()
-        if leader is not None and self.random.random() < 0.5:
-            return leader
-        return self.random.choice(up) if up else None
-
-    # --- each returns what it did, for the trace --------------------------------------------------
-
+class Nemesis(MemberFaults, ClientFaults):
     def crash(self) -> object:
         nodes = [self._some_node()]
         if self.random.random() < 0.1:
@@ -123,9 +54,6 @@ class Nemesis:
             cut = {(a, b) for a in ids for b in ids if (a in island) != (b in island)}
         self._cut(cut, r.uniform(50, 4_000))
         return sorted(cut)
-
-    def _cut(self, cut: set[tuple[int, int]], for_ms: float) -> None:
-        self.world.cut(cut, for_ms)
 
     def pause(self) -> object:
         node = self._some_node()
@@ -190,72 +118,6 @@ class Nemesis:
         true_ms = node.clocks.true_ms
         near = true_ms + self.random.randint(-5_000, 5_000)
         return [near, near, true_ms + 8 * HOUR_MS, true_ms - HOUR_MS, 0.0, YEAR_2040_MS, None]
-
-    def storm(self) -> object:
-        """Through some node: many counters that are due at one time, with others that a transaction
-        deletes or counts while they are due; some under a producer, below a limit of bytes."""
-        world, r = self.world, self.random
-        node = self._some_node()
-        if node is None or node.replica is None:
-            return None
-        names = [b"storm:%d" % r.randrange(60) for _ in range(r.randrange(1, 40))]
-        due_ms = r.choice([1, 50, 400, 2_000])
-        op: list[object] = [
-            ops.MULTI,
-            [[ops.SET, name, 1, ops.ALWAYS, None, ops.EX_IN, due_ms, False] for name in names],
-        ]
-        if r.random() < 0.4:
-            op = r.choice(
-                [
-                    [ops.DEL, names],
-                    [ops.MULTI, [ops.incr(name) for name in names]],
-                    [ops.MSET, [x for n in names for x in (n, 2)], True],
-                ]
-            )
-        if r.random() < 0.3:
-            op = ops.idmp_of(
-                b"user:%d" % r.randrange(3), b"storm:%d" % r.randrange(4), r.randrange(1, 5), op
-            )
-        for each in world.nodes.values():
-            if each.replica is not None:
-                each.max_bytes = each.replica._max_bytes = STORM_BYTES
-        node.request(lambda found: found.replica and found.replica.submit_write(_nobody, [op]))
-        return node.id, len(names), due_ms
-
-    def tenant(self) -> object:
-        """Through some node: a user with a limit makes counters and deletes them. Now and then the
-        limit is another one, which each node hears of at another time."""
-        world, r = self.world, self.random
-        if r.random() < 0.2:
-            users = r.sample(TENANTS, r.randint(1, 2))
-            rows = tuple(
-                (u, r.randint(0, MOST_KEYS_OF_A_USER), r.choice([None, 2_000]))
-                for u in sorted(users)
-            )
-            for node in world.nodes.values():
-                world.at(r.uniform(0, 1_000), lambda node=node: self._hear(node, rows))  # type: ignore[misc]
-            return rows
-        found, user = self._some_node(), r.choice(TENANTS)
-        if found is None:
-            return None
-        names = [b"tenant:%d" % r.randrange(40) for _ in range(r.randrange(1, 12))]
-        inner: object = r.choice([
-            [ops.MULTI, [ops.incr(name) for name in names]], [ops.MSET,
-            [x for n in names for x in (n, 2)], False],
-            ops.incr(names[0]), [ops.DEL, names], [ops.EXPIRE, names[0], ops.EX_IN, r.choice([50,
-            900]), ops.ALWAYS],
-        ])  # fmt: skip
-        op = ops.as_user(user, inner)
-        if r.random() < 0.2:
-            op = ops.idmp_of(user, b"tenant:%d" % r.randrange(4), r.randrange(1, 5), inner)
-        found.request(lambda node: node.replica and node.replica.submit_write(_nobody, [op]))
-        return found.id, op
-
-    @staticmethod
-    def _hear(node: Node, rows: tuple[LimitsRow, ...]) -> None:
-        node.user_limits = rows
-        if node.replica is not None:
-            node.replica.user_limits = rows
 
     def snapshot(self) -> object:
         node = self._some_node()
@@ -335,128 +197,6 @@ class Nemesis:
         for node in self.world.up_nodes():
             node.take_snapshot()
 
-    def transfer(self) -> object:
-        leader = self.world.leader()
-        if (
-            leader is None
-            or leader.paused
-            or leader.replica is None
-            or leader.replica.raft.leadership is None
-        ):
-            return None
-        try:
-            to = leader.replica.raft.leadership.transfer(0)
-        except (ChangeRefused, Busy):
-            return None
-        leader.wake()
-        return leader.id, to
-
-    def membership(self) -> object:
-        """Sometimes replace a node by a new one, as the operator does after a lost disk."""
-        leader = self.world.leader()
-        if leader is None or leader.replica is None:
-            return None
-        others = [m for m in leader.replica.raft.membership.members if m.id != leader.id]
-        if len(others) >= self.plan.size and self.random.random() < 0.7:
-            victim = self.random.choice(others).id
-            if propose(leader, MembershipChange(ChangeKind.REMOVE, victim)):
-                self.world.at(500, lambda: self._bury(victim))
-                return f"remove {victim}"
-        elif len(others) < self.plan.size + 1:
-            node = self.world.new_node()
-            node.start()
-            return f"new {node.id}"
-        return None
-
-    def administrator(self) -> object:
-        """Somebody has any member removed at any moment. What the leader takes must leave a
-        majority of members that run."""
-        leader = self.world.leader()
-        if leader is None or leader.replica is None:
-            return None
-        membership = leader.replica.raft.membership
-        if len(membership.voters()) < 3:
-            return None
-        members = [m.id for m in membership.members]
-        running = [n for n in members if n != leader.id and self.world.nodes[n].up]
-        victim = self.random.choice(running if running and self.random.random() < 0.8 else members)
-        if not propose(leader, MembershipChange(ChangeKind.REMOVE, victim)):
-            return f"refused {victim}"
-        left = membership.voters() - {victim}
-        noticed_ms = NOTICED_MS + (LONGEST_DELAY_MS if self.plan.weather_ms else 0)
-        dead = {n for n in left if self.world.nodes[n].down_ms > noticed_ms}
-        if victim in membership.voters() and len(left) - len(dead) < quorum.majority(len(left)):
-            raise Broken(
-                f"live majority: n{leader.id} removes {victim}, and of {sorted(left)} these are "
-                f"down: {sorted(dead)}\n{self.world.state()}"
-            )
-        self.world.new_node().start()
-        self.world.at(500, lambda: self._bury(victim))
-        return f"remove {victim}"
-
-    def slander(self) -> object:
-        """A peer with an old history, or a strange one, tells a node that it was removed. Nothing
-        that is committed there says so: it must not be believed, or a member is silenced."""
-        node = self._some_node()
-        if node is None or node.replica is None or not node.replica.raft.log.committed:
-            return None
-        raft, log = node.replica.raft, node.replica.raft.log
-        mine = ("a" * 16, "b" * 16)
-        theirs: tuple[str, ...] = self.random.choice([mine, (), mine[:1], ("f" * 16,)])
-        index = self.random.randint(1, log.committed) if theirs in (mine, ()) else 1 << 40
-        term = (
-            log.term(index)
-            if log.offset <= index <= log.committed
-            else 1
-            if index <= log.committed
-            else raft.term + 5
-        )
-        before = raft.told_removed
-        raft.hears_of_removal(Removal(node.id, term, index), mine, theirs)
-        if raft.told_removed is not before:
-            raise Broken(
-                f"slander: n{node.id} believes {theirs} that entry {index} of term {term} "
-                f"removed it\n{self.world.state()}"
-            )
-        return node.id, theirs, index, term
-
-    def last_resort(self) -> object:
-        """Somebody asks a voter to go on alone. Never while it can talk to a majority that runs."""
-        voters = [
-            n
-            for n in self.world.up_nodes()
-            if n.replica is not None and n.replica.is_voter and not n.paused
-        ]
-        if not voters:
-            return None
-        node = self.random.choice(voters)
-        assert node.replica is not None
-        raft, world = node.replica.raft, self.world
-        open_to = {
-            n.id
-            for n in world.up_nodes()
-            if not n.paused and not {(n.id, node.id), (node.id, n.id)} & world.blocked
-        }
-        if not why_not_alone(raft, open_to) and len(open_to & raft.voters) >= quorum.majority(
-            len(raft.voters)
-        ):
-            raise Broken(
-                f"last resort: n{node.id} may go on alone, and talks to {sorted(open_to)} of "
-                f"{sorted(raft.voters)}\n{world.state()}"
-            )
-        return node.id, sorted(open_to)
-
-    def _bury(self, victim: int) -> None:
-        leader = self.world.leader()
-        if (
-            leader is not None
-            and leader.replica is not None
-            and victim in leader.replica.raft.membership.removed
-        ):
-            node = self.world.nodes[victim]
-            if node.up:
-                node.crash()
-
     def weather(self) -> object:
         r = self.random
         self.world.weather = Weather(
@@ -493,19 +233,6 @@ class Nemesis:
             and leader.replica is not None
             and node.id in leader.replica.raft.membership.removed
         )
-
-
-def propose(leader: Node, change: MembershipChange) -> bool:
-    assert leader.replica is not None
-    leadership = leader.replica.raft.leadership
-    if leader.paused or leadership is None:
-        return False
-    try:
-        leadership.propose_change(change)
-    except (ChangeRefused, Busy, NotReady):
-        return False
-    leader.wake()
-    return True
 
 
 class Joiner:

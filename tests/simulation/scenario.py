@@ -14,8 +14,9 @@ from counter_node.counters import ops as operations
 from counter_node.raft.types import Entry, EntryKind
 
 from tests.simulation.clients import Bulk, Client, Ledger
+from tests.simulation.faults import CALM_MS, draw
 from tests.simulation.invariants import Broken
-from tests.simulation.nemesis import CALM_MS, Joiner, Nemesis, draw
+from tests.simulation.nemesis import Joiner, Nemesis
 from tests.simulation.world import World
 
 LIVENESS_MS = 60_000

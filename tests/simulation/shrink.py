@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import time
 
-from tests.simulation.nemesis import CALM_MS, Fault, draw
+from tests.simulation.faults import CALM_MS, Fault, draw
 from tests.simulation.scenario import Plan, run
 from tests.simulation.world import World
 

@@ -14,7 +14,8 @@ from counter_node.counters import ops as o
 
 from tests.simulation.clocks import EPOCH_MS, HOUR_MS, YEAR_2040_MS
 from tests.simulation.nemesis import Joiner
-from tests.simulation.world import Node, World
+from tests.simulation.node import Node
+from tests.simulation.world import World
 
 DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS

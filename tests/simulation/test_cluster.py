@@ -11,7 +11,7 @@ import random
 
 import pytest
 
-from tests.simulation.nemesis import draw
+from tests.simulation.faults import draw
 from tests.simulation.scenario import PLANS, Plan, plan_for, run
 from tests.simulation.shrink import failure, shrink, told
 

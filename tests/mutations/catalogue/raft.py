@@ -22,7 +22,7 @@ from counter_node.raft.types import NONE, EntryKind
 from counter_node.replica.gateway import Gateway
 
 from tests.mutations.breakage import Patch, mutation
-from tests.simulation import nemesis
+from tests.simulation import member_faults
 
 
 def _hard_state(patch: Patch, change: Callable[[Any], Any]) -> None:
@@ -282,7 +282,7 @@ def older_history_silences(patch: Patch) -> None:
 
 @mutation("a node may go on alone although a majority answers")
 def last_resort_at_any_moment(patch: Patch) -> None:
-    patch(nemesis, "why_not_alone", lambda raft, reached: why_not_alone(raft, ()))
+    patch(member_faults, "why_not_alone", lambda raft, reached: why_not_alone(raft, ()))
 
 
 @mutation(
