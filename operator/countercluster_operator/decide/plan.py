@@ -289,9 +289,9 @@ def _join(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
 
 
 def _add(cluster: Cluster, seen: Observed, pod: Pod, said: NodeStatus) -> AddLearner:
-    anew = f"{pod.name} holds the id of a removed member; it starts anew"
+    why_fresh = f"{pod.name} holds the id of a removed member; it starts anew"
     holds_nothing = said.role in ("waiting", "learner")
-    otherwise = replace_disk(cluster, seen, pod, anew) if holds_nothing else None
+    otherwise = replace_disk(cluster, seen, pod, why_fresh) if holds_nothing else None
     why = f"{pod.name} joins as a learner"
     return AddLearner(why, pod.name, said.node_id, otherwise=otherwise)
 

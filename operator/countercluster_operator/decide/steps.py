@@ -59,7 +59,7 @@ class TouchStatefulSet(_Step):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RenewStatefulSet(_Step):
-    """It goes, its pods stay, and it is made anew around them."""
+    """It goes, its pods stay, and it is made again around them."""
 
     uid: str = dataclasses.field(kw_only=True)
 

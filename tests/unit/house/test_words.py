@@ -90,6 +90,20 @@ def test_no_word_is_used_more_often_than_before(pytestconfig: pytest.Config) -> 
     assert not more, f"see docs/internals/words.md for what to say instead: {more}"
 
 
+def test_a_line_of_prose_has_a_hundred_columns_at_most() -> None:
+    """But for tables, code, links and what a generator made."""
+    long = []
+    for name, text in texts():
+        if name.endswith(".md") and not name.startswith("docs/reference/"):
+            prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+            long += [
+                f"{name}: {line[:60]}…"
+                for line in prose.splitlines()
+                if len(line) > 100 and not re.search(r"^\||^<!--|\]\(|^Made from", line)
+            ]
+    assert not long
+
+
 @pytest.mark.parametrize(
     ("word", "text", "times"),
     [
