@@ -14,8 +14,8 @@ every replica. (The order of sessions and producers is state: the first is the o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -30,7 +30,45 @@ PIECE = 2_000
 """Counters encoded at a time: a millisecond."""
 ROWS = 400
 """Producers at a time, of up to 10 KiB each."""
+BLOCK_BYTES: Final = 1 << 20
 _encode = msgspec.msgpack.Encoder().encode
+
+
+class Blocks:
+    """Pieces that are put together to blocks of a MiB. A block is memory of its own, which goes
+    back to the system at once; of pieces between others hundreds of MiB stayed with the allocator,
+    and giving them back later held the loop."""
+
+    def __init__(self, pieces: Iterable[bytes] = ()) -> None:
+        self._blocks: list[bytes] = []
+        self._small = list(pieces)
+        self._bytes = sum(map(len, self._small))
+
+    def append(self, piece: bytes) -> None:
+        if len(piece) >= BLOCK_BYTES // 2:
+            self._end_block()
+            self._blocks.append(piece)
+            return
+        self._small.append(piece)
+        self._bytes += len(piece)
+        if self._bytes >= BLOCK_BYTES:
+            self._end_block()
+
+    def __iadd__(self, pieces: Iterable[bytes]) -> Self:
+        for piece in pieces:
+            self.append(piece)
+        return self
+
+    def take(self) -> list[bytes]:
+        """All; nothing is left here."""
+        self._end_block()
+        blocks, self._blocks = self._blocks, []
+        return blocks
+
+    def _end_block(self) -> None:
+        if self._small:
+            self._blocks.append(b"".join(self._small))
+            self._small, self._bytes = [], 0
 
 
 class Dump:
@@ -62,7 +100,7 @@ class Dump:
             b"".join(map(_encode, after_gap)),
         )
         fields = 8 + len(before_gap) + len(after_gap)
-        self._out = [array_header(fields), _encode(FORMAT), _encode(state.time_ms)]
+        self._out = Blocks([array_header(fields), _encode(FORMAT), _encode(state.time_ms)])
         self._pieces: Iterator[bool] = self._work()
 
     def step(self) -> bool:
@@ -74,15 +112,13 @@ class Dump:
 
     def finish(self) -> bytes:
         """The whole, doing whatever is left to do."""
-        whole = b"".join(self.pieces())
-        self._out = []
-        return whole
+        return b"".join(self.pieces())
 
     def pieces(self) -> list[bytes]:
-        """The same as it was made."""
+        """The same in blocks, which are the caller's."""
         while not self.step():
             pass
-        return self._out
+        return self._out.take()
 
     def close(self) -> None:
         """The state need not take notes any more. Also for a dump that is given up: it is not to be
@@ -93,26 +129,22 @@ class Dump:
             self._producers.notes = self._names = None
 
     def _work(self) -> Iterator[bool]:
-        deadlines: list[bytes] = []
-        gap: list[bytes] = []
-        owners: list[bytes] = []
+        deadlines, gap, owners = Blocks(), Blocks(), Blocks()
         yield from self._counters(deadlines, gap, owners)
-        self._out += [map_header(self._counts[1]), *deadlines, self._sessions]
+        self._out += [map_header(self._counts[1]), *deadlines.take(), self._sessions]
         yield from self._rows()
         in_gap = self._counts[2]
         self._out += [
             self._before_gap,
             _encode(None) if in_gap is None else array_header(in_gap),
-            *gap,
+            *gap.take(),
             self._after_gap,
         ]
-        self._out += [map_header(self._counts[3]), *owners]
+        self._out += [map_header(self._counts[3]), *owners.take()]
         self.close()
         yield True
 
-    def _counters(
-        self, deadlines: list[bytes], gap: list[bytes], owners: list[bytes]
-    ) -> Iterator[bool]:
+    def _counters(self, deadlines: Blocks, gap: Blocks, owners: Blocks) -> Iterator[bool]:
         """One walk for all four tables of counters."""
         out = self._out
         out.append(map_header(self._counts[0]))

@@ -87,8 +87,9 @@ HAND_OVER_AGAIN_S = 10.0
 MERGE_S = 0.001
 """For so long what was gathered while a batch was in flight waits for the next commands of those
 who were answered, to go as one batch with them."""
-FREEZE_FROM = 500
-"""Containers of the state beyond which the collector of garbage is spared them."""
+FREEZE_EVERY = 500
+"""So many more containers of the state are taken out of the sight of the collector of garbage. One
+holds up to 128 names, and the collector looks at each: some 3 ms."""
 RETRY_TICKS = 5
 """Silence after which a gateway sends its batch again."""
 
@@ -489,13 +490,17 @@ class Node:
 
     def _freeze(self) -> None:
         """The collector of garbage looks through all containers now and then, those of a million
-        counters for 0.1 s. What the tables have grown by is taken out of its sight; it is freed
-        like everything else when nobody refers to it."""
+        counters for 0.05 s. So what the tables have grown by is taken out of its sight, soon: of
+        ten million counters a quarter more held the loop for 115 ms. It is freed like everything
+        else when nobody refers to it. Garbage would stay for ever; so it is collected before,
+        where that is a matter of a few ms."""
         containers = self.replica.machine.containers()
-        if containers > self._frozen + self._frozen // 4 + FREEZE_FROM:
-            self._frozen = containers
+        grown = containers - self._frozen
+        if grown > FREEZE_EVERY:
+            if grown < 2 * FREEZE_EVERY:
+                gc.collect()
             gc.freeze()
-        elif containers < self._frozen // 2:
+        if not 0 <= grown <= FREEZE_EVERY:
             self._frozen = containers
 
     def wake(self) -> None:
