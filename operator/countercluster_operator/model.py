@@ -3,7 +3,7 @@ and who it belongs to."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,13 @@ everybody."""
 
 
 OPERATOR_NAMESPACE = "countercluster-system"
+
+
+class Problem(NamedTuple):
+    """What of the spec cannot be done: the reason of the condition, and words."""
+
+    reason: str
+    text: str
 
 
 class InvalidSpec(Exception):

@@ -8,7 +8,7 @@ import datetime
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from kubernetes.aio.client.exceptions import ApiException
 
@@ -89,6 +89,13 @@ class Recorder:
         else:
             self._failing.pop(cluster.namespace, None)
         return True
+
+    async def warn(self, cluster: Cluster, problems: Iterable[tuple[str, str]], run: str) -> None:
+        """Reason and text of each, as an event and in the log."""
+        for why, text in problems:
+            if await self.tell(cluster, why, "Reconcile", text, warning=True):
+                where = {"cluster": f"{cluster.namespace}/{cluster.name}", "run": run}
+                log.warning("%s", text, extra=where)
 
     def _put_off(
         self, cluster: Cluster, key: tuple[str, str, str], now: float, error: BaseException

@@ -7,7 +7,6 @@ import dataclasses
 import datetime
 import ssl
 from collections.abc import Callable
-from typing import NamedTuple
 
 from kubernetes.aio.client.exceptions import ApiException
 
@@ -37,17 +36,10 @@ from countercluster_operator.credentials.secured import (
 )
 from countercluster_operator.credentials.users import Users, judged, of_file
 from countercluster_operator.manifest import Manifest
-from countercluster_operator.model import Cluster
+from countercluster_operator.model import Cluster, Problem
 from countercluster_operator.world.api import UNREACHABLE, Kubernetes, is_terminating
 from countercluster_operator.world.observed import Observed
 from countercluster_operator.world.refusals import reason
-
-
-class Problem(NamedTuple):
-    """What of the spec cannot be done: the reason of the condition, and words."""
-
-    reason: str
-    text: str
 
 
 class Refused(Exception):

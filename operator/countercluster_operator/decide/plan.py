@@ -289,11 +289,10 @@ def _join(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
 
 
 def _add(cluster: Cluster, seen: Observed, pod: Pod, said: NodeStatus) -> AddLearner:
-    why_fresh = f"{pod.name} holds the id of a removed member; it starts anew"
+    why = f"{pod.name} holds the id of a removed member; it starts anew"
     holds_nothing = said.role in ("waiting", "learner")
-    otherwise = replace_disk(cluster, seen, pod, why_fresh) if holds_nothing else None
-    why = f"{pod.name} joins as a learner"
-    return AddLearner(why, pod.name, said.node_id, otherwise=otherwise)
+    otherwise = replace_disk(cluster, seen, pod, why) if holds_nothing else None
+    return AddLearner(f"{pod.name} joins as a learner", pod.name, said.node_id, otherwise=otherwise)
 
 
 def _grow(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:

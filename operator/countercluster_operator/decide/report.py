@@ -15,9 +15,10 @@ from cryptography import x509
 
 from countercluster_operator import names
 from countercluster_operator.credentials.secured import PLAIN, Secured
+from countercluster_operator.decide.decision import Decision
 from countercluster_operator.decide.quorum import quorum
 from countercluster_operator.decide.rolling import outdated, under_way
-from countercluster_operator.decide.steps import Plan, RecordBootstrap, Step
+from countercluster_operator.decide.steps import RecordBootstrap, Step
 from countercluster_operator.model import Cluster
 from countercluster_operator.world import clocks, handed_out
 from countercluster_operator.world.observed import Observed
@@ -30,7 +31,7 @@ UNDECIDED = "Applied"
 def status(
     cluster: Cluster,
     seen: Observed,
-    plan: Plan,
+    todo: Decision,
     old: dict[str, Any],
     now: str,
     secured: Secured = PLAIN,
@@ -39,7 +40,7 @@ def status(
     leader = seen.leader
     by_name = {p.name: p for p in seen.pods}
     conditions = merged(
-        _conditions(cluster, seen, plan), old.get("conditions") or [], cluster.generation, now
+        _conditions(cluster, seen, todo), old.get("conditions") or [], cluster.generation, now
     )
     kept = next(
         (c for c in old.get("conditions") or [] if c["type"] == "Ready" and c["status"] == "True"),
@@ -49,7 +50,7 @@ def status(
     found: dict[str, Any] = {
         "observedGeneration": old.get("observedGeneration", 0) if open_ else cluster.generation,
         "conditions": [kept, *conditions[1:]] if open_ else conditions,
-        "target": plan.target,
+        "target": todo.plan.target,
         "image": cluster.image,
         "cacheImage": cluster.cache_image,
         "chosen": {"image": cluster.chosen_image, "cacheImage": cluster.chosen_cache_image},
@@ -75,20 +76,20 @@ def status(
         ),
         "replicas": len([p for p in seen.pods if not p.terminating]),
         "readyReplicas": len([p for p in seen.pods if p.ready and not p.terminating]),
-        "step": plan.step.reason
-        if plan.step is not None
-        else plan.waiting or plan.applied or plan.refused,
+        "step": todo.step.reason
+        if todo.step is not None
+        else todo.waiting or todo.applied or todo.refused,
     }
     clock = clocks.remembered(seen.log_time, old)
     if clock is not None:
         found["clock"] = clock
-    bootstrap = _bootstrap(seen, plan.step)
+    bootstrap = _bootstrap(seen, todo.step)
     if bootstrap is not None:
         found["bootstrap"] = bootstrap
-    if plan.replacing is not None:
-        found["replacing"] = {"pod": plan.replacing[0], "domain": plan.replacing[1]}
-    if plan.recovered:
-        found["recovered"] = plan.recovered
+    if todo.replacing is not None:
+        found["replacing"] = {"pod": todo.replacing[0], "domain": todo.replacing[1]}
+    if todo.plan.recovered:
+        found["recovered"] = todo.plan.recovered
     if cluster.spec.tls.enabled and (certificates := _certificates(secured)):
         found["certificates"] = certificates
     if secured.material.rotated_password and secured.material.told == secured.material.password:
@@ -147,13 +148,13 @@ def _bootstrap(seen: Observed, step: Step | None) -> dict[str, str] | None:
     return None
 
 
-def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]:
-    doing = plan.step.reason if plan.step is not None else plan.waiting or plan.applied
+def _conditions(cluster: Cluster, seen: Observed, todo: Decision) -> list[Condition]:
+    doing = todo.step.reason if todo.step is not None else todo.waiting or todo.applied
     reason = (
-        plan.step.kind
-        if plan.step is not None
-        else plan.warning[0]
-        if plan.warning is not None
+        todo.step.kind
+        if todo.step is not None
+        else todo.warning[0]
+        if todo.warning is not None
         else "Waiting"
     )
     if cluster.spec.hibernated:
@@ -161,21 +162,21 @@ def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]
             "Hibernated",
             doing or "spec.hibernated is true: no member runs, their volumes are kept",
         )
-    if seen.trouble is not None and not cluster.spec.hibernated and not plan.settled:
+    if seen.trouble is not None and not cluster.spec.hibernated and not todo.settled:
         word, text = seen.trouble
-        reason = reason if plan.warning is not None and plan.step is None else word
+        reason = reason if todo.warning is not None and todo.step is None else word
         doing = doing if text.partition(": ")[2] in doing else f"{doing}; {text}" if doing else text
-    doing = f"{how_far(seen, plan)}{doing}" if doing else ""
+    doing = f"{how_far(seen, todo)}{doing}" if doing else ""
     ready_names = {p.name for p in seen.pods if p.ready and not p.terminating}
     voters = [m for m in seen.members if m.voter]
     ready_voters = [m for m in voters if m.name in ready_names]
     lost = sorted(m.name for m in voters if m.name not in ready_names)
     formed_but_headless = seen.leader is None and seen.bootstrap is not None and not seen.blind
     return [
-        _ready(cluster, seen, plan, len(ready_voters), reason, doing),
-        _quorum(cluster, seen, plan, len(voters), len(ready_voters)),
+        _ready(cluster, seen, todo, len(ready_voters), reason, doing),
+        _quorum(cluster, seen, todo, len(voters), len(ready_voters)),
         _available(seen, len(ready_names), doing),
-        _progressing(plan, reason, "" if cluster.spec.hibernated and not seen.pods else doing),
+        _progressing(todo, reason, "" if cluster.spec.hibernated and not seen.pods else doing),
         _degraded(
             seen, lost, "NoLeader" if formed_but_headless and not cluster.spec.hibernated else ""
         ),
@@ -191,18 +192,18 @@ def _conditions(cluster: Cluster, seen: Observed, plan: Plan) -> list[Condition]
     ]
 
 
-def _progressing(plan: Plan, reason: str, doing: str) -> Condition:
+def _progressing(todo: Decision, reason: str, doing: str) -> Condition:
     if doing:
         return ("Progressing", True, reason, doing)
-    return ("Progressing", False, plan.refused_reason if plan.refused else "AtRest", plan.refused)
+    return ("Progressing", False, todo.refused_reason if todo.refused else "AtRest", todo.refused)
 
 
-def how_far(seen: Observed, plan: Plan) -> str:
+def how_far(seen: Observed, todo: Decision) -> str:
     """A roll is, while it serves."""
-    begins = plan.step is not None and plan.step.rolls
-    if seen.leader is None or not (plan.rolling or begins):
+    begins = todo.step is not None and todo.step.rolls
+    if seen.leader is None or not (todo.plan.rolling or begins):
         return ""
-    count = max(plan.target, len(seen.pods))
+    count = max(todo.plan.target, len(seen.pods))
     done = count - len(list(outdated(seen))) + (1 if begins else 0)
     return f"serving, rolling {max(1, min(count, done))} of {count}: "
 
@@ -242,27 +243,32 @@ def _available(seen: Observed, ready: int, doing: str) -> Condition:
     return ("Available", False, "NotServing", doing)
 
 
-def undecided(seen: Observed, plan: Plan) -> bool:
+def undecided(seen: Observed, todo: Decision) -> bool:
     """Nothing is left to do as far as is known, and that may be outdated."""
-    return plan.settled and (
-        bool(plan.applied) or (seen.set_replicas is not None and not seen.set_current)
+    return todo.settled and (
+        bool(todo.applied) or (seen.set_replicas is not None and not seen.set_current)
     )
 
 
 def _ready(
-    cluster: Cluster, seen: Observed, plan: Plan, ready_voters: int, reason: str, doing: str
+    cluster: Cluster, seen: Observed, todo: Decision, ready_voters: int, reason: str, doing: str
 ) -> Condition:
-    if plan.refused:
-        return ("Ready", False, plan.refused_reason, plan.refused)
-    if plan.settled and ready_voters == plan.target == cluster.spec.replicas:
-        if undecided(seen, plan):
+    if todo.refused:
+        return ("Ready", False, todo.refused_reason, todo.refused)
+    if todo.settled and ready_voters == todo.plan.target == cluster.spec.replicas:
+        if undecided(seen, todo):
             return (
                 "Ready",
                 False,
                 UNDECIDED,
-                plan.applied or "the StatefulSet's controller has not seen its newest spec yet",
+                todo.applied or "the StatefulSet's controller has not seen its newest spec yet",
             )
-        return ("Ready", True, "AllMembersReady", f"{ready_voters} of {plan.target} members serve")
+        return (
+            "Ready",
+            True,
+            "AllMembersReady",
+            f"{ready_voters} of {todo.plan.target} members serve",
+        )
     return (
         "Ready",
         False,
@@ -272,7 +278,7 @@ def _ready(
 
 
 def _quorum(
-    cluster: Cluster, seen: Observed, plan: Plan, voters: int, ready_voters: int
+    cluster: Cluster, seen: Observed, todo: Decision, voters: int, ready_voters: int
 ) -> Condition:
     if seen.blind:
         return ("QuorumHealthy", None, "NotReached", seen.blind)
@@ -287,8 +293,8 @@ def _quorum(
                     else ("NotFormed", "the cluster is not formed yet")
                 ),
             )
-        if plan.warning is not None and plan.warning[0] == "QuorumLost":
-            return ("QuorumHealthy", False, *plan.warning)
+        if todo.warning is not None and todo.warning[0] == "QuorumLost":
+            return ("QuorumHealthy", False, *todo.warning)
         return (
             "QuorumHealthy",
             False,

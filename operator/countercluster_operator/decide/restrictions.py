@@ -20,14 +20,12 @@ they choose:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from countercluster_operator import names
-from countercluster_operator.decide.steps import Plan, RenewStatefulSet
 from countercluster_operator.model import Cluster
 from countercluster_operator.world.observed import Observed
 
@@ -285,14 +283,3 @@ def as_it_runs(
     return msgspec.structs.replace(
         cluster, spec=msgspec.structs.replace(cluster.spec, replicas=replicas, hibernated=asleep)
     )
-
-
-def only_what_comes_back(todo: Plan, seen: Observed, withheld: Collection[str]) -> Plan:
-    """While the StatefulSet is not applied nothing is taken away that only a new one would bring
-    back."""
-    if "StatefulSet" not in withheld:
-        return todo
-    last = todo.step is not None and (
-        seen.set_replicas is None or isinstance(todo.step, RenewStatefulSet)
-    )
-    return dataclasses.replace(todo, excess_claims=(), step=None if last else todo.step)

@@ -115,7 +115,8 @@ Once = RecordBootstrap | Bootstrap | Recover
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
     """`replicas`: pods that the StatefulSet should have now. `waiting`: why there is no step
-    although the work is not done."""
+    although the work is not done. It is not edited after it was made: what a pass does of it is a
+    Decision (decision.py)."""
 
     replicas: int
     target: int
@@ -128,21 +129,10 @@ class Plan:
     recovered: str = ""
     rolling: bool = False  # some pods are of the newest template and some are not
     warning: tuple[str, str] | None = None  # reason and text of what somebody should look at
-    replacing: tuple[str, str] | None = (
-        # the member that was given up, and its failure domain, until the cluster is whole again
-        None
-    )
-    refused_reason: str = "ChildRefused"
-    # what of the spec cannot be done, or children that the API server does not take, and why;
-    # filled in after they were applied
-    refused: str = ""
-    # children that were just written while all was at rest: whether it still is, the next look
-    # tells; filled in as well
-    applied: str = ""
 
     @property
     def settled(self) -> bool:
-        return self.step is None and not self.waiting and not self.refused
+        return self.step is None and not self.waiting
 
 
 Outcome = Step | str | None

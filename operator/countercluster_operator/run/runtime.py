@@ -17,8 +17,9 @@ from aiohttp import web
 from countercluster_operator import names
 from countercluster_operator.run.health import PING_S, Health
 from countercluster_operator.run.lease import NAME, Lease, NotLeading
-from countercluster_operator.run.reconcile import Key, Reconciler
+from countercluster_operator.run.reconcile import Reconciler
 from countercluster_operator.run.settings import Settings
+from countercluster_operator.run.turns import Key
 from countercluster_operator.run.workqueue import WorkQueue
 from countercluster_operator.world.api import UNREACHABLE, Kubernetes
 from countercluster_operator.world.refusals import reason

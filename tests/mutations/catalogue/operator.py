@@ -10,6 +10,7 @@ from countercluster_operator.credentials import fitness, keeper, users
 from countercluster_operator.credentials.certificates import Authority
 from countercluster_operator.decide import healing, restrictions
 from countercluster_operator.run.budget import Budget
+from countercluster_operator.world.belongings import Belongings
 from countercluster_operator.world.machines import Loss, Machines
 
 from tests.mutations.breakage import Patch, mutation
@@ -93,7 +94,7 @@ def refusal_ends_the_pass(patch: Patch) -> None:
 
 @mutation(
     "an image that the spec named is used for ever",
-    tests=("tests/unit/operator/test_plan_world.py",),
+    tests=("tests/unit/operator/test_taking_back.py",),
 )
 def named_image_remembered(patch: Patch) -> None:
     patch(
@@ -142,3 +143,22 @@ def images_by_prefix(patch: Patch) -> None:
 )
 def refused_size_is_planned(patch: Patch) -> None:
     patch(restrictions, "as_it_runs", lambda cluster, seen, old, withheld: cluster)
+
+
+@mutation(
+    "whatever has a member's name is taken for its own, where labels are on too many objects",
+    tests=("tests/unit/operator/test_belongings.py",),
+)
+def a_name_is_enough(patch: Patch) -> None:
+    patch(Belongings, "_is_ours", lambda self, found: True)
+
+
+@mutation(
+    "labels on anybody's objects hide the members",
+    tests=("tests/unit/operator/test_belongings.py",),
+)
+def crowds_hide_members(patch: Patch) -> None:
+    async def nobody(self: Belongings, kind: str, own: list[str]) -> list[Any]:
+        return []
+
+    patch(Belongings, "_by_name", nobody)

@@ -12,12 +12,13 @@ from typing import Any
 
 from countercluster_operator import names
 from countercluster_operator.apply.memory import essence, recalled
+from countercluster_operator.decide.decision import Decision, decided
 from countercluster_operator.decide.healing import keeps_volumes
 from countercluster_operator.decide.plan import plan
 from countercluster_operator.decide.quorum import quorum
-from countercluster_operator.decide.restrictions import NODES, as_it_runs, only_what_comes_back
-from countercluster_operator.decide.steps import Plan, Step
-from countercluster_operator.model import Cluster, Healing, decode
+from countercluster_operator.decide.restrictions import NODES, as_it_runs
+from countercluster_operator.decide.steps import Step
+from countercluster_operator.model import Cluster, Healing, Problem, decode
 from countercluster_operator.world.machines import HOSTNAME, ZONE, Gone, Machines
 from countercluster_operator.world.observe import Raw, read
 from countercluster_operator.world.observed import Member, Observed, node_status
@@ -339,7 +340,7 @@ class World:
 
     # --- one pass of the operator -----------------------------------------------------------------
 
-    def operate(self, dies_at: str = "") -> Plan:
+    def operate(self, dies_at: str = "") -> Decision:
         """One pass. `dies_at`: the operator ends right before `status`, `claims` or `step`, and
         knows nothing afterwards but what it wrote."""
         seen = self.observe()
@@ -347,11 +348,11 @@ class World:
         if not self.refused:
             if self.template != self.revision:  # what was observed is outdated
                 todo = dataclasses.replace(todo, step=None, excess_claims=(), waiting="applied")
-            self.set_replicas, self.template = todo.replicas, self.revision
+            self.set_replicas, self.template = todo.plan.replicas, self.revision
         if dies_at == "status":
             return todo
-        self.target = todo.target
-        self.recovered = todo.recovered
+        self.target = todo.plan.target
+        self.recovered = todo.plan.recovered
         self.used, self.chosen = self.cluster().image, self.cluster().chosen_image
         if seen.members:
             self.recorded = seen.members
@@ -369,10 +370,11 @@ class World:
             self._act(todo.step)
         return todo
 
-    def _planned(self, seen: Observed) -> Plan:
+    def _planned(self, seen: Observed) -> Decision:
         withheld = NODES if self.refused else ()
         cluster = as_it_runs(self.cluster(), seen, self.status(), withheld)
-        todo = only_what_comes_back(plan(cluster, seen), seen, withheld)
+        problems = [Problem("NotAllowed", "not allowed")] if self.refused else []
+        todo = decided(plan(cluster, seen), seen, withheld=withheld, problems=problems)
         takes = todo.step is not None and todo.step.kind in (
             "DeletePod",
             "ReplaceDisk",
@@ -396,7 +398,7 @@ class World:
                 and self.hosts[disk.host].serves
             ):
                 raise Broken(f"a size that is not applied costs a member: {todo.step.reason}")
-        return dataclasses.replace(todo, refused="not allowed") if self.refused else todo
+        return todo
 
     def _act(self, step: Step) -> None:
         if step.kind == "TouchStatefulSet":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from countercluster_operator.decide import report
+from countercluster_operator.decide.decision import decided
 from countercluster_operator.decide.plan import plan
 from countercluster_operator.world.clocks import LogTime
 from countercluster_operator.world.observed import History, Pod
@@ -24,7 +25,9 @@ def told(pod: Pod) -> Pod:
 
 def test_a_healthy_cluster_has_no_complaint() -> None:
     seen = dataclasses.replace(formed(), pods=tuple(told(p) for p in formed().pods), cache_ready=1)
-    found = report.status(cluster(), seen, plan(cluster(), seen), {}, "2026-01-01T00:00:00Z")
+    found = report.status(
+        cluster(), seen, decided(plan(cluster(), seen), seen), {}, "2026-01-01T00:00:00Z"
+    )
     console = Console(width=200)
     with console.capture() as shown:
         console.print(_complaints(found["conditions"]))
@@ -35,9 +38,9 @@ def test_what_members_of_an_older_version_cannot_tell_is_no_complaint() -> None:
     """Below level 4 nobody knows a history or what the clocks say; an unknown quorum is another
     matter."""
     seen = dataclasses.replace(formed(), cache_ready=1)
-    found = report.status(cluster(), seen, plan(cluster(), seen), {}, "2026-01-01T00:00:00Z")[
-        "conditions"
-    ]
+    found = report.status(
+        cluster(), seen, decided(plan(cluster(), seen), seen), {}, "2026-01-01T00:00:00Z"
+    )["conditions"]
     unknown = {c["type"] for c in found if c["status"] == "Unknown"}
     assert unknown == {"ValuesMayRepeat", "ClocksDisagree"}
     console = Console(width=200)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from countercluster_operator.apply.act import Act, NotNow
+from countercluster_operator.apply.status import Status
 from countercluster_operator.decide.healing import replace_disk
 from countercluster_operator.decide.plan import plan
 from countercluster_operator.decide.steps import DeletePod, Step
 from countercluster_operator.model import Cluster, Storage
-from countercluster_operator.run import reconcile
 from countercluster_operator.world.machines import Loss
 from countercluster_operator.world.observed import Claim, Observed
 from kubernetes.aio.client.exceptions import ApiException
@@ -127,10 +127,10 @@ def test_one_cluster_after_the_other_gives_up_what_a_machine_took_and_says_who_w
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first, second = (World(seen=kill(formed(), 2, loss=LOST)) for _ in range(2))
-    second.reconciler._losses = first.reconciler._losses
+    second.reconciler._turns.losses = first.reconciler._turns.losses
     assert second.cluster is not None
     second.cluster["metadata"]["name"] = "d"
-    monkeypatch.setattr(reconcile.Reconciler, "_write_status", _noted)
+    monkeypatch.setattr(Status, "write", _noted)
     first.look(2)
     assert "event RemoveMember" in first.said
     assert _STATUS["replacing"] == {"pod": "c-2", "domain": "m"}
@@ -148,7 +148,7 @@ def test_a_cluster_that_is_paused_takes_nobodys_place(monkeypatch: pytest.Monkey
         World({"paused": True}, kill(formed(), 2, loss=LOST)),
         World(seen=kill(formed(), 2, loss=LOST)),
     )
-    other.reconciler._losses = paused.reconciler._losses
+    other.reconciler._turns.losses = paused.reconciler._turns.losses
     assert other.cluster is not None
     other.cluster["metadata"]["name"] = "d"
     paused.look(2)

@@ -151,7 +151,7 @@ def test_a_step_that_the_api_server_refuses_is_told_and_tried_again() -> None:
     world = Failing(seen=outdated(formed(), 2))
     world.look()
     now = 1_000.0
-    world.reconciler._attempts = Refusals(lambda: now)
+    world.reconciler._attempts.refusals = Refusals(lambda: now)
     world.fails = {"delete Pod": api_error(403, "denied by policy")}
     pauses: list[float] = []
     for _ in range(60):

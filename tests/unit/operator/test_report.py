@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from countercluster_operator.decide import report
+from countercluster_operator.model import Problem
 
 from tests.support.unit.plan_world import World
 from tests.support.unit.settling import settle
@@ -75,7 +76,10 @@ def test_an_invalid_spec_keeps_what_was_known() -> None:
 def test_a_refused_child_is_said_although_all_members_serve() -> None:
     world = World(1, 3)
     settle(world)
-    refused = dataclasses.replace(world.operate(), refused="StatefulSet c: no such priority class")
+    refused = dataclasses.replace(
+        world.operate(),
+        problems=(Problem("ChildRefused", "StatefulSet c: no such priority class"),),
+    )
     status = report.status(world.cluster(), world.observe(), refused, {}, "t")
     assert (_condition(status, "Ready")["status"], _condition(status, "Ready")["reason"]) == (
         "False",

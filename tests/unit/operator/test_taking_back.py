@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from countercluster_operator.decide import report
+from countercluster_operator.decide.decision import decided
 from countercluster_operator.decide.plan import plan
 from countercluster_operator.model import Storage, decode
 from countercluster_operator.resources.claims import to_write
@@ -29,7 +30,8 @@ def body(spec: Object, status: Object | None = None) -> Object:
 
 def next_status(spec: Object, status: Object | None, default: str = "v1") -> Object:
     cluster = decode(body(spec, status), default, f"redis-{default}")
-    return report.status(cluster, formed(), plan(cluster, formed()), status or {}, "now")
+    todo = decided(plan(cluster, formed()), formed())
+    return report.status(cluster, formed(), todo, status or {}, "now")
 
 
 def test_an_image_that_was_named_is_forgotten_with_the_field() -> None:

@@ -22,7 +22,7 @@ def test_no_more_than_there_are_places() -> None:
 
 def test_a_cluster_waits_for_its_turn_and_says_so() -> None:
     world = World(seen=outdated(formed(), 0, 1, 2))
-    throttle = world.reconciler._rolls = Throttle(1)
+    throttle = world.reconciler._turns.rolls = Throttle(1)
     throttle.admit("another")
     world.look(2)
     assert not [said for said in world.said if said.startswith("delete")]
@@ -40,7 +40,7 @@ def test_what_does_not_run_is_replaced_without_waiting_and_a_roll_that_hangs_kee
     None
 ):
     world = World(seen=kill(outdated(formed(), 0, 1, 2), 2))
-    throttle = world.reconciler._rolls = Throttle(1)
+    throttle = world.reconciler._turns.rolls = Throttle(1)
     throttle.admit("another")
     world.look(2)
     assert "delete Pod c-2" in world.said

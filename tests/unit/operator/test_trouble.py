@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from countercluster_operator.decide import report
+from countercluster_operator.decide.decision import decided
 from countercluster_operator.decide.plan import plan
 from countercluster_operator.model import Cluster, Spec
 from countercluster_operator.world.observed import Observed, Pod
@@ -298,7 +299,7 @@ def test_events_are_asked_for_seldom_only_when_nothing_else_tells_and_may_be_mis
 
 
 def conditions(seen: Observed) -> dict[str, Object]:
-    found = report.status(CLUSTER, seen, plan(CLUSTER, seen), {}, "now")
+    found = report.status(CLUSTER, seen, decided(plan(CLUSTER, seen), seen), {}, "now")
     return {c["type"]: c for c in found["conditions"]}
 
 

@@ -1,0 +1,65 @@
+"""Writes the status, and knows whether the object that the pass has read is still the one of
+its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubernetes.aio.client.exceptions import ApiException
+
+from countercluster_operator import names
+from countercluster_operator.world.api import Kubernetes, is_terminating
+
+CONFLICT = 409
+
+
+class Changed(Exception):
+    """The CounterCluster was changed, or made anew, since this pass has read it."""
+
+
+class Status:
+    def __init__(self, api: Kubernetes) -> None:
+        self._api = api
+
+    async def is_another(self, body: dict[str, Any]) -> bool:
+        """The CounterCluster is going, is gone, or another one of its name is there."""
+        now = await self._api.get(
+            names.API_VERSION, names.KIND, body["metadata"]["namespace"], body["metadata"]["name"]
+        )
+        return now is None or "deletionTimestamp" in now["metadata"] or _uid(now) != _uid(body)
+
+    async def write(self, body: dict[str, Any], new: dict[str, Any]) -> None:
+        """With the version of what was looked at: the API server refuses it when that was changed,
+        or when another one of the same name has come in its place (a UID would be no help: a status
+        carries none). Raises Changed."""
+        old, meta = body.get("status") or {}, body["metadata"]
+        if new == {k: v for k, v in old.items() if k in new} and old.keys() == new.keys():
+            return
+        manifest = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "metadata": {
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "resourceVersion": meta["resourceVersion"],
+            },
+            "status": new,
+        }
+        try:
+            await self._api.apply(manifest, subresource="status")
+        except ApiException as error:
+            if error.status == CONFLICT:
+                raise Changed from None
+            raise
+
+
+def raise_if_going(error: BaseException) -> None:
+    """Another object, or none: nothing is left to be done in this pass."""
+    if isinstance(error, ApiException) and (
+        error.status in (404, CONFLICT) or is_terminating(error)
+    ):
+        raise error
+
+
+def _uid(body: dict[str, Any]) -> str:
+    return str(body["metadata"]["uid"])
