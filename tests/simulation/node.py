@@ -143,7 +143,7 @@ class Node:
         )
 
     def _kept_note(self) -> Note | None:
-        """As node.py does."""
+        """As node/ does."""
         if self._note is None or self._note[0] != self.clocks.boot:
             return None
         snapshot = self.disk.snapshot
@@ -223,7 +223,7 @@ class Node:
                 self.replica.link_up(peer)
 
     def _mind_disk(self) -> None:
-        """As node.py: what the disk can still take is told to the replica, and a leader hands
+        """As node/disk.py: what the disk can still take is told to the replica, and a leader hands
         over."""
         replica, room = self.replica, self.disk.room
         if replica is None or self.failed or (room is None and replica.disk_room is None):
@@ -240,7 +240,7 @@ class Node:
                 leadership.transfer(0)
 
     def wake(self, *, stirred: bool = True) -> None:
-        """Not `stirred`: for a turn that node.py leaves out when the replica is settled; here it is
+        """Not `stirred`: for a turn that node/ leaves out when the replica is settled; here it is
         made, and must come to nothing."""
         self.stirred = self.stirred or stirred
         if not self.turn_due and self.up and not self.paused:
@@ -336,7 +336,7 @@ class Node:
         self.wake(stirred=False)
 
     def _fail(self) -> None:
-        """As node.py does: step down, write no more. Its keeper starts it again some time later."""
+        """As node/ does: step down, write no more. Its keeper starts it again some time later."""
         assert self.replica is not None
         self.world.trace("disk failed", self.id)
         self.failed = True

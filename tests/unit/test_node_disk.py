@@ -169,7 +169,7 @@ def test_a_disk_that_goes_on_to_the_next_segment_is_not_full(
         before = node.replica.applied
         await write(node)
         await until(lambda: node.replica.writing and storage.room_bytes is not None)
-        node._mind_disk(again=True)
+        node.disk.mind(again=True)
         assert told == []
         goes_on.set()
         await until(lambda: node.replica.applied > before)

@@ -18,7 +18,6 @@ from counter_node.counters import ops as o
 from counter_node.counters.machine import Machine
 from counter_node.memory import LEAST_RETURN_BYTES, RETURN_BYTES, RETURN_SHARE, Returns
 from counter_node.node.disk_worker import DiskWorker
-from counter_node.node.node import Node
 from counter_node.node.writing import Writing
 from counter_node.raft.types import Membership, Snapshot, SnapshotMeta
 from counter_node.replica.replica import DiskJob
@@ -136,7 +135,7 @@ def test_a_job_that_is_durable_is_gone(full: int) -> None:
         job_done=lambda job, no_room: told.append((job.install is not None, no_room is not None)),
     )
     with uncollected():
-        writing = Writing(cast(Node, node), job_of(b"state"), None)
+        writing = Writing(cast(Any, node), cast(Any, node), job_of(b"state"), None)
         assert not hasattr(writing, "__dict__")
         before = len([x for x in gc.get_objects() if type(x) is Writing])
         writing.submit()

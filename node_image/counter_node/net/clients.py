@@ -213,7 +213,7 @@ class ClientConnection(Connection, asyncio.Protocol):
 
     def _let_go_of_buffers(self) -> None:
         """What refers back to this connection goes, so that its memory comes back now: the
-        collector of garbage runs seldom, and never looks at what was frozen (node.py). What TLS
+        collector of garbage runs seldom, and never looks at what was frozen (clock.py). What TLS
         holds for a connection is more than half a MiB."""
         self.transport = None
         self._parser = Parser()

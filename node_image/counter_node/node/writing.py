@@ -3,7 +3,7 @@ durable.
 
 A class, and not functions within one another, as those refer to each other in a ring. What is in a
 ring stays until the collector of garbage comes by, which is seldom, and for ever when it was frozen
-meanwhile (node.py). Here that would be the entries of the job, and a whole received snapshot."""
+meanwhile (clock.py). Here that would be the entries of the job, and a whole received snapshot."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ class Written(Protocol):
     worker: DiskWorker
     failed: str
 
+
+class Ends(Protocol):
+    """Hears what became of a job."""
+
     def job_done(self, job: DiskJob, no_room: DiskFullError | None) -> None: ...
 
     def job_waits(self, error: DiskFullError | None, submit: Callable[[bool], None]) -> None: ...
@@ -35,11 +39,11 @@ class Written(Protocol):
 
 
 class Writing:
-    __slots__ = ("_beside", "_compact_to", "_job", "_leads", "_no_room", "_node", "_slow")
+    __slots__ = ("_beside", "_compact_to", "_ends", "_job", "_leads", "_no_room", "_node", "_slow")
 
-    def __init__(self, node: Written, job: DiskJob, compact_to: int | None) -> None:
+    def __init__(self, node: Written, ends: Ends, job: DiskJob, compact_to: int | None) -> None:
         replica = node.replica
-        self._node, self._job, self._compact_to = node, job, compact_to
+        self._node, self._ends, self._job, self._compact_to = node, ends, job, compact_to
         self._no_room: DiskFullError | None = None
         self._slow, self._leads = (
             job.install is not None or compact_to is not None,
@@ -72,11 +76,11 @@ class Writing:
             storage.write(job.hard_state, job.entries, job.marker)
 
     def _done(self, error: BaseException | None) -> None:
-        node = self._node
+        ends = self._ends
         if isinstance(error, DiskFullError):
-            node.job_waits(error, self.submit)
+            ends.job_waits(error, self.submit)
         elif error is not None:
-            node.job_failed(error)
+            ends.job_failed(error)
         else:
-            node.job_waits(None, self.submit)
-            node.job_done(self._job, self._no_room)
+            ends.job_waits(None, self.submit)
+            ends.job_done(self._job, self._no_room)

@@ -3,7 +3,7 @@
 Without it nothing would help where a volume cannot grow: the log is let go only up to a snapshot,
 and a snapshot needs room for the state as it is. So DEL, UNLINK, FLUSHALL, GETDEL, UNWATCH and an
 expiry in the past go into the part of the segment that is kept for terms and votes, half of it at
-most; then a snapshot is taken (node.py). A transaction is let through when all that it writes is of
+most; then a snapshot is taken (node/). A transaction is let through when all that it writes is of
 that kind. (IDMP too, though it may add a producer: the library deletes with it.)"""
 
 from __future__ import annotations

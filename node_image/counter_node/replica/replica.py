@@ -1,7 +1,7 @@
 """One node without its sockets and disk: Raft core, state machine and gateway joined. Pure, so that
 the simulator runs exactly what production runs.
 
-The driver (node.py, or the simulator) feeds `tick`, `receive`, `submit_write`, `submit_read`; then
+The driver (node/, or the simulator) feeds `tick`, `receive`, `submit_write`, `submit_read`; then
 calls `turn` once per turn of its loop, sends the messages, delivers the replies, and writes the
 disk job if there is one. At most one job is being written at a time; when it is durable the driver
 calls `persisted`. Everything that came in meanwhile is in the next job: that is the group commit.
@@ -515,7 +515,7 @@ class Replica:
                 self._late_reads.append((term, index, ask))
 
     # A full disk, before it is full. Without the reserve of one segment this node refuses its
-    # clients' writes, hands leadership away (node.py), and takes what others send only as long as
+    # clients' writes, hands leadership away (node/), and takes what others send only as long as
     # it fits into the current segment, so that no write ever fails. The last eighth of it is kept
     # for terms and votes, and half of that for what makes the state smaller (relief.py): the node
     # stays a voter that answers, and catches up when there is room.

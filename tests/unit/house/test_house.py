@@ -97,7 +97,6 @@ DEBTS = {
         "node_image/counter_node/views/metrics.py",
         "node_image/counter_node/net/clients.py",
         "node_image/counter_node/net/peers.py",
-        "node_image/counter_node/node/node.py",
         "node_image/counter_node/raft/leadership.py",
         "node_image/counter_node/replica/replica.py",
         "node_image/counter_node/resp/commands.py",
@@ -114,7 +113,6 @@ DEBTS = {
         "tests/unit/test_fast_lane.py",
     },
     "long functions": {
-        "node_image/counter_node/node/node.py:__init__",
         "node_image/counter_node/replica/replica.py:__init__",
         "operator/countercluster_operator/apply/children.py:keep",
         "operator/countercluster_operator/world/observe.py:observe",

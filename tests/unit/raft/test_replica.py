@@ -380,7 +380,7 @@ def test_a_leader_that_is_settled_says_so() -> None:
 
 
 def test_a_replica_that_starts_with_a_long_log_is_behind_until_it_has_applied_it() -> None:
-    """No snapshot is begun meanwhile (node.py)."""
+    """No snapshot is begun meanwhile (node/)."""
     node = Alone()
     entries = [
         Entry(n, 1, EntryKind.DATA, batches.stamp(EPOCH_MS, batches.encode_open(n)))
