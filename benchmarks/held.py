@@ -230,7 +230,8 @@ def received(subject: Subject, keys: int) -> None:
     assert subject.node is not None
     leader = subject.node
     with tempfile.TemporaryDirectory(prefix="countercluster-held-") as directory:
-        second = Timed(Path(directory), *leader.options)
+        # A learner that takes long would refuse its clients, and is not made a voter here.
+        second = Timed(Path(directory), *leader.options, "--unready-close-s", "0")
         second.launch()
         try:
             until("the new member", lambda: bool(connect(second.admin).ping()))
