@@ -4,6 +4,7 @@ tests/e2e.)"""
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -73,39 +74,36 @@ def binding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         {**tls.client, "password": "a word"},
         tls.operator,
     )
-    with cluster:
-        port = free_port_range(1)
-        command = [
-            "redis-server",
-            "--port",
-            "0",
-            "--tls-port",
-            str(port),
-            "--tls-auth-clients",
-            "no",
-            "--save",
-            "",
-            "--aclfile",
-            str(reader),
-        ]
-        for name, file in (("cert", "node-0.crt"), ("key", "node-0.key"), ("ca-cert", "ca.crt")):
-            command += [f"--tls-{name}-file", str(tls.path / file)]
-        with (path / "log").open("wb") as log:
-            server = subprocess.Popen(command, stdout=log, stderr=log, cwd=path)
-        try:
-            end = time.monotonic() + 30
-            while b"Ready to accept" not in (path / "log").read_bytes():
-                assert time.monotonic() < end, (path / "log").read_text()
-                time.sleep(0.05)
-            folder = path / "binding"
-            folder.mkdir()
-            (folder / "ca.crt").write_bytes((tls.path / "ca.crt").read_bytes())
-            (folder / "uri").write_text(f"rediss://:a%20word@localhost:{cluster.resp_port(0)}")
-            (folder / "cache-uri").write_text(f"rediss://reader:a%20word@localhost:{port}")
-            yield folder
-        finally:
-            server.kill()
-            server.wait()
+    with cluster, secured_redis(path, tls, reader) as port:
+        folder = path / "binding"
+        folder.mkdir()
+        (folder / "ca.crt").write_bytes((tls.path / "ca.crt").read_bytes())
+        (folder / "uri").write_text(f"rediss://:a%20word@localhost:{cluster.resp_port(0)}")
+        (folder / "cache-uri").write_text(f"rediss://reader:a%20word@localhost:{port}")
+        yield folder
+
+
+@contextlib.contextmanager
+def secured_redis(path: Path, tls: Folder, users: Path) -> Iterator[int]:
+    """Its port. It writes its log to `path`."""
+    port = free_port_range(1)
+    command = [
+        "redis-server", "--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no",
+        "--save", "", "--aclfile", str(users),
+    ]  # fmt: skip
+    for name, file in (("cert", "node-0.crt"), ("key", "node-0.key"), ("ca-cert", "ca.crt")):
+        command += [f"--tls-{name}-file", str(tls.path / file)]
+    with (path / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=path)
+    try:
+        end = time.monotonic() + 30
+        while b"Ready to accept" not in (path / "log").read_bytes():
+            assert time.monotonic() < end, (path / "log").read_text()
+            time.sleep(0.05)
+        yield port
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_the_redis_session_runs_against_a_secured_node_and_its_cache(binding: Path) -> None:

@@ -109,6 +109,22 @@ async def found(places: list[Place]) -> None:
         await until(ready, [place])
 
 
+async def refuse(old: Node, places: list[Place]) -> None:
+    """A member that is too old for the level is added, and not let in."""
+    leader = await leading(places)
+    assert leader.node is not None
+    async with redis.Redis(port=leader.ports[2], socket_timeout=30) as admin:
+        s = old.settings
+        with contextlib.suppress(redis.ResponseError):
+            await admin.execute_command(
+                "RAFT.ADDLEARNER", hex_id(old.id), s.name, s.advertise_peer, s.advertise_resp
+            )
+    await until(
+        lambda node: node.refusals.counts["peer_too_old"] > 0 or node is not leader.node,
+        [leader],
+    )
+
+
 async def roll(tmp_path: Path) -> None:
     places = [Place(tmp_path / f"n{n}") for n in range(3)]
     try:
@@ -146,19 +162,7 @@ async def roll(tmp_path: Path) -> None:
 
         stranger = Place(tmp_path / "old")
         places.append(stranger)
-        old = await stranger.start(1, 7)
-        leader = await leading(places[:2])
-        assert leader.node is not None
-        async with redis.Redis(port=leader.ports[2], socket_timeout=30) as admin:
-            s = old.settings
-            with contextlib.suppress(redis.ResponseError):
-                await admin.execute_command(
-                    "RAFT.ADDLEARNER", hex_id(old.id), s.name, s.advertise_peer, s.advertise_resp
-                )
-        await until(
-            lambda node: node.refusals.counts["peer_too_old"] > 0 or node is not leader.node,
-            [leader],
-        )
+        await refuse(await stranger.start(1, 7), places[:2])
         await count(places[0], counted)
     finally:
         for place in places:
