@@ -211,8 +211,9 @@ class State:
     def end_notes(self, notes: Notes) -> None:
         if self.notes is notes:
             self.notes = None
-        self.waste.add(*notes.waste)
-        notes.waste = []
+        # A million notes, of counters made meanwhile, held the loop for 77 ms.
+        self.waste.add(*notes.waste, *notes.before.parts)
+        notes.waste, notes.before = [], Table()
 
     # --- changes ----------------------------------------------------------------------------------
 

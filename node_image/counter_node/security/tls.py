@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from counter_node.logs import log
+from counter_node.security.files import require_regular
 
 SCHEME: Final = "countercluster"
 OPERATOR: Final = "client/operator"
@@ -157,6 +158,7 @@ class Tls:
     def _load(self) -> Contexts:
         certificate, key, authorities = self._files()
         try:
+            require_regular(certificate, key, authorities)
             contexts = [
                 self._context(side, certificate, key, authorities)
                 for side in (ssl.PROTOCOL_TLS_SERVER,) * 2 + (ssl.PROTOCOL_TLS_CLIENT,)

@@ -17,6 +17,7 @@ from typing import Final
 
 from counter_node.logs import log
 from counter_node.security.acl import MAX_FILE_BYTES, Acl, AclError, Catalogue
+from counter_node.security.files import small
 from counter_node.security.taken import remaining
 from counter_node.storage.disk import Disk, write_file
 
@@ -86,9 +87,9 @@ class UsersFile:
         assert self._path is not None
         text = ""
         try:
-            data = self._path.read_bytes()
+            data = small(self._path, MAX_FILE_BYTES)
             if len(data) > MAX_FILE_BYTES:
-                raise AclError(f"{self._path} has {len(data)} bytes; at most {MAX_FILE_BYTES}")
+                raise AclError(f"{self._path} has more than {MAX_FILE_BYTES} bytes")
             text = data.decode()
             acl = Acl(text, self._catalogue)
         except (OSError, UnicodeDecodeError) as error:

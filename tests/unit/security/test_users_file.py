@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 from counter_node.resp.commands import CATALOGUE
 from counter_node.security.acl import Acl, AclError
 from counter_node.security.taken import remaining
+from counter_node.security.tls import CertificateError, Tls
 from counter_node.security.users import KEPT, UsersFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -193,3 +195,34 @@ def test_without_file_and_copy_there_is_no_start(tmp_path: Path) -> None:
     (tmp_path / KEPT).write_text("user default on nopass ~* +@all\n")  # not written by a node
     with pytest.raises(AclError, match=r"users\.acl"):
         UsersFile(tmp_path / "users.acl", CATALOGUE, tmp_path)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["pipe", "endless"])
+def test_what_is_no_file_holds_nobody_and_leaves_the_last_good_one(
+    kind: str, tmp_path: Path
+) -> None:
+    """A pipe without a writer held the whole node until it was killed."""
+    path = tmp_path / "users.acl"
+    path.write_text(GOOD)
+    users = UsersFile(path, CATALOGUE)
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    assert users.changed()
+    assert not users.read_again()
+    assert users.acl.users["root"].enabled
+    assert users.error
+    with pytest.raises(AclError):
+        UsersFile(path, CATALOGUE)
+    users.close()
+
+
+@pytest.mark.timeout(20)
+def test_a_certificate_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    for name in ("tls.crt", "tls.key", "ca.crt"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(CertificateError, match="no regular file"):
+        Tls(tmp_path, "ns/c", "c-0")
