@@ -110,19 +110,21 @@ async def found(places: list[Place]) -> None:
 
 
 async def refuse(old: Node, places: list[Place]) -> None:
-    """A member that is too old for the level is added, and not let in."""
-    leader = await leading(places)
-    assert leader.node is not None
-    async with redis.Redis(port=leader.ports[2], socket_timeout=30) as admin:
-        s = old.settings
-        with contextlib.suppress(redis.ResponseError):
-            await admin.execute_command(
-                "RAFT.ADDLEARNER", hex_id(old.id), s.name, s.advertise_peer, s.advertise_resp
-            )
-    await until(
-        lambda node: node.refusals.counts["peer_too_old"] > 0 or node is not leader.node,
-        [leader],
-    )
+    """A member that is too old for the level is added, and not let in. Whoever leads may change
+    meanwhile, so it is asked for again until somebody refused it."""
+
+    def refused() -> int:
+        return sum(p.node.refusals.counts["peer_too_old"] for p in places if p.node is not None)
+
+    before, s = refused(), old.settings
+    words = hex_id(old.id), s.name, s.advertise_peer, s.advertise_resp
+    async with asyncio.timeout(WAIT_S):
+        while refused() == before:
+            leader = await leading(places)
+            async with redis.Redis(port=leader.ports[2], socket_timeout=30) as admin:
+                with contextlib.suppress(redis.ResponseError):
+                    await admin.execute_command("RAFT.ADDLEARNER", *words)
+            await asyncio.sleep(0.2)
 
 
 async def roll(tmp_path: Path) -> None:

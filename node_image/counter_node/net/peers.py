@@ -240,7 +240,10 @@ class Inbound(asyncio.Protocol):
                 other.close()
 
     def cut(self, reason: str) -> None:
-        """Counts no more from here on: when many come in one turn, each makes another one go."""
+        """Counts no more from here on: when many come in one turn, each makes another one go. Once:
+        its deadline may pass, and more of it be read, before the end of it is heard of."""
+        if self not in self._connections:
+            return
         self._owner.refusals.add(reason)
         self._connections.pop(self, None)
         self.close()
