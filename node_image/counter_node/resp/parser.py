@@ -32,6 +32,7 @@ _join = b"".join
 _long_header = re.compile(rb"\*\d{5}").search
 _ODD_SIGNS = b"+(=,~>|"
 _odd = re.compile(rb"\n[%b]" % _ODD_SIGNS).search
+_sign = re.compile(rb"[%b]" % _ODD_SIGNS).search
 _MARK, _MARK_READ = b",1.25\r\n", 1.25
 """Fed after the data, and read back only if the data ended between two commands: hiredis itself
 does not tell."""
@@ -108,13 +109,20 @@ class Parser:
                 add(command)
             _join(chain.from_iterable(commands))  # raises TypeError unless all are bytes
             if command == _MARK_READ and gets() is _MORE:
+                if _sign(data) is not None and not _ended(data, commands):
+                    commands.clear()
+                    return False, 0
                 if [] in commands:
                     commands[:] = filter(None, commands)
                 return True, len(data)
         except (TypeError, hiredis.ProtocolError):
             pass
         self._reader = hiredis.Reader(notEnoughData=_MORE)
-        commands[:], used = _within(list(takewhile(_all_bytes, commands)), len(data))
+        whole = list(takewhile(_all_bytes, commands))
+        commands[:], used = _within(whole, len(data))
+        if _sign(data) is not None and not _ended(data[:used], whole):
+            commands.clear()
+            used = 0
         return False, used
 
     # --- the careful way --------------------------------------------------------------------------
@@ -235,6 +243,20 @@ def _plain(data: bytes) -> bool:
     if len(data) > 256 and not any(sign in data for sign in _ODD_SIGNS):
         return True  # cheaper for many commands
     return _odd(data) is None
+
+
+def _ended(data: bytes, commands: list[list[bytes]]) -> bool:
+    """Whether a line ends after each word. Nobody looks at these two bytes, hiredis neither; but
+    with others there what follows begins a line that `_odd` does not see."""
+    at, most = 0, len(data)
+    for command in commands:
+        at += 3 + len(str(len(command)))
+        for word in command:
+            end = at + 3 + len(str(len(word))) + len(word)
+            at = end + 2
+            if at <= most and data[end:at] != b"\r\n":
+                return False
+    return True
 
 
 def _all_bytes(command: list[bytes]) -> bool:

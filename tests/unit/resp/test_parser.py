@@ -101,6 +101,8 @@ FRAGMENTS = st.sampled_from(
 @given(st.lists(st.one_of(FRAGMENTS, st.binary(max_size=6)), max_size=8), PLACES)
 @example([b"*0\r\n", wire(b"INCR", b"k"), b"*1\r\n$4\r\nPI"], [])
 @example([wire(b"INCR", b"k"), b"~1\r\n$1\r\na\r\n"], [])
+@example([b"*1\r\n$2\r\nab", b"\0\0", b"~1\r\n$1\r\na\r\n"], [])
+@example([b"*1\r\n$2\r\nab", b"\0\0", b"~1\r\n$1\r\na\r\n", b"*1\r\n$6\r\nab"], [3])
 @example([wire(b"INCR", b"k"), b"|1\r\n$1\r\na\r\n$1\r\nb\r\n", wire(b"PING")], [])
 @example([wire(b"INCR", b"k"), b"#f\r\n", wire(b"PING")], [])
 def test_nonsense_is_understood_alike_however_it_is_cut(
