@@ -32,7 +32,6 @@ _join = b"".join
 _long_header = re.compile(rb"\*\d{5}").search
 _ODD_SIGNS = b"+(=,~>|"
 _odd = re.compile(rb"\n[%b]" % _ODD_SIGNS).search
-_sign = re.compile(rb"[%b]" % _ODD_SIGNS).search
 _MARK, _MARK_READ = b",1.25\r\n", 1.25
 """Fed after the data, and read back only if the data ended between two commands: hiredis itself
 does not tell."""
@@ -109,7 +108,7 @@ class Parser:
                 add(command)
             _join(chain.from_iterable(commands))  # raises TypeError unless all are bytes
             if command == _MARK_READ and gets() is _MORE:
-                if _sign(data) is not None and not _ended(data, commands):
+                if _has_sign(data) and not _ended(data, commands):
                     commands.clear()
                     return False, 0
                 if [] in commands:
@@ -120,7 +119,7 @@ class Parser:
         self._reader = hiredis.Reader(notEnoughData=_MORE)
         whole = list(takewhile(_all_bytes, commands))
         commands[:], used = _within(whole, len(data))
-        if _sign(data) is not None and not _ended(data[:used], whole):
+        if _has_sign(data) and not _ended(data[:used], whole):
             commands.clear()
             used = 0
         return False, used
@@ -240,9 +239,13 @@ def _plain(data: bytes) -> bool:
     take the careful way.)"""
     if _long_header(data) is not None or len(data) > MAX_REQUEST_BYTES:
         return False
-    if len(data) > 256 and not any(sign in data for sign in _ODD_SIGNS):
+    if len(data) > 256 and not _has_sign(data):
         return True  # cheaper for many commands
     return _odd(data) is None
+
+
+def _has_sign(data: bytes) -> bool:
+    return any(sign in data for sign in _ODD_SIGNS)
 
 
 def _ended(data: bytes, commands: list[list[bytes]]) -> bool:
