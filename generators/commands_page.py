@@ -116,7 +116,7 @@ DIFFERENCES: Final = """\
 
 def _row(command: Command) -> str:
     usage = f"{command.name.upper()} {command.syntax}".strip().replace("|", "\\|")
-    since = "" if command.name in ("idmp",) or command.admin_only else command.since
+    since = "" if command.ours else command.since
     return f"| `{usage}` | {command.summary} | {since} |"
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from counter_node.counters.replies import OK, Failure, Set
 from counter_node.resp.actions import Action, Refusal, Reply
 from counter_node.resp.arguments import SYNTAX
-from counter_node.resp.session import Session
-from counter_node.resp.subcommands import Family
+from counter_node.resp.session import Session, Subcommand
+from counter_node.resp.subcommands import ContainerCommand
 
 NOTHING_TO_GIVE = (
     "ERR AUTH <password> called without any password configured for the default "
@@ -99,17 +99,23 @@ def _refuse(session: Session, words: list[bytes]) -> Action:
     )
 
 
-ACL = Family(
+ACL = ContainerCommand(
     "acl",
     {
-        "WHOAMI": (2, _whoami, ": The user of this connection."),
-        "USERS": (2, _users, ": The names of all users."),
-        "LIST": (2, _list, ": All users with their rules."),
-        "CAT": (-2, _cat, "[<category>]: All categories, or the commands of one."),
-        "GETUSER": (3, _getuser, "<user>: The rules of a user."),
-        "SETUSER": (-3, _refuse, "<user> [<rule> ...]: Refused; users come from a file."),
-        "DELUSER": (-3, _refuse, "<user> [<user> ...]: Refused; users come from a file."),
-        "LOAD": (2, _refuse, ": Refused; the file is read anew when it changes."),
-        "SAVE": (2, _refuse, ": Refused; users come from a file."),
+        "WHOAMI": Subcommand(2, _whoami, ": The user of this connection."),
+        "USERS": Subcommand(2, _users, ": The names of all users.", admin=True),
+        "LIST": Subcommand(2, _list, ": All users with their rules.", admin=True),
+        "CAT": Subcommand(-2, _cat, "[<category>]: All categories, or the commands of one."),
+        "GETUSER": Subcommand(3, _getuser, "<user>: The rules of a user.", admin=True),
+        "SETUSER": Subcommand(
+            -3, _refuse, "<user> [<rule> ...]: Refused; users come from a file.", admin=True
+        ),
+        "DELUSER": Subcommand(
+            -3, _refuse, "<user> [<user> ...]: Refused; users come from a file.", admin=True
+        ),
+        "LOAD": Subcommand(
+            2, _refuse, ": Refused; the file is read anew when it changes.", admin=True
+        ),
+        "SAVE": Subcommand(2, _refuse, ": Refused; users come from a file.", admin=True),
     },
 )

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from counter_node.resp.session import Command
 
-ADMIN_MEMBERS = frozenset({
-    "acl|getuser", "acl|list", "acl|users", "acl|setuser", "acl|deluser", "acl|load", "acl|save",
-    "client|kill", "client|list",
-    "config|get", "config|set", "config|resetstat", "config|rewrite",
-})  # fmt: skip
-_DANGEROUS = frozenset({"flushall", "flushdb", "keys", "info", "role"}) | ADMIN_MEMBERS
-"""As Redis has them."""
+_OF_GROUP = {
+    "counters": ["string"],
+    "expiry": ["keyspace"],
+    "keyspace": ["keyspace"],
+    "transactions": ["transaction"],
+    "connection": ["connection"],
+    "administration": ["admin", "dangerous"],
+}
+_OF_ADMINISTRATION = ["admin", "dangerous", "slow"]
 
 
 def categories(command: Command) -> list[str]:
     """Without the @."""
     flags = command.flags.split()
     found = ["write"] if "write" in flags else ["read"] if "readonly" in flags else []
-    found += {"counters": ["string"], "expiry": ["keyspace"], "keyspace": ["keyspace"],
-    "transactions": ["transaction"],
-              "connection": ["connection"], "administration": ["admin",
-              "dangerous"]}.get(command.group, [])  # fmt: skip
-    found += ["dangerous"] if command.name in _DANGEROUS else []
+    found += _OF_GROUP.get(command.group, [])
+    found += ["dangerous"] if command.dangerous else []
     return [*found, "fast" if "fast" in flags else "slow"]
+
+
+def of_subcommands(command: Command) -> Iterator[tuple[str, list[str]]]:
+    """Each as rules name it (`client|kill`), and its categories."""
+    for name, subcommand in command.subcommands.items():
+        found = _OF_ADMINISTRATION if subcommand.admin else categories(command)
+        yield f"{command.name}|{name.lower()}", found

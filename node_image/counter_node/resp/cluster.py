@@ -26,8 +26,8 @@ from counter_node.counters.replies import OK, Failure
 from counter_node.counters.state import MOST_LOOKED_AT
 from counter_node.resp.actions import Action, Refusal, Reply
 from counter_node.resp.arguments import integer
-from counter_node.resp.session import Command, Session
-from counter_node.resp.subcommands import Family
+from counter_node.resp.session import Command, Session, Subcommand
+from counter_node.resp.subcommands import ContainerCommand
 from counter_node.resp.topology import ClusterNode, ClusterView
 
 SLOTS: Final = 16_384
@@ -207,24 +207,26 @@ def read_write(session: Session, _: list[bytes]) -> Action:
     return Reply(OK)
 
 
-CLUSTER = Family(
+CLUSTER = ContainerCommand(
     "cluster",
     {
-        "SLOTS": (2, _slots, ": Who serves which slots."),
-        "SHARDS": (2, _shards, ": The one shard and its nodes."),
-        "NODES": (2, _nodes, ": The nodes, a line for each."),
-        "REPLICAS": (3, _replicas, "<node-id>: The followers of the leader."),
-        "SLAVES": (3, _replicas, "<node-id>: The same as REPLICAS."),
-        "INFO": (2, _info, ": The state of the cluster."),
-        "MYID": (2, _myid, ": The id of this node."),
-        "MYSHARDID": (2, _myshardid, ": The id of the one shard."),
-        "KEYSLOT": (3, _keyslot, "<key>: The slot of a key."),
-        "COUNTKEYSINSLOT": (
+        "SLOTS": Subcommand(2, _slots, ": Who serves which slots."),
+        "SHARDS": Subcommand(2, _shards, ": The one shard and its nodes."),
+        "NODES": Subcommand(2, _nodes, ": The nodes, a line for each."),
+        "REPLICAS": Subcommand(3, _replicas, "<node-id>: The followers of the leader."),
+        "SLAVES": Subcommand(3, _replicas, "<node-id>: The same as REPLICAS."),
+        "INFO": Subcommand(2, _info, ": The state of the cluster."),
+        "MYID": Subcommand(2, _myid, ": The id of this node."),
+        "MYSHARDID": Subcommand(2, _myshardid, ": The id of the one shard."),
+        "KEYSLOT": Subcommand(3, _keyslot, "<key>: The slot of a key."),
+        "COUNTKEYSINSLOT": Subcommand(
             3,
             _count_keys,
             "<slot>: How many keys a slot has. Looks at every key.",
         ),
-        "GETKEYSINSLOT": (4, _get_keys, "<slot> <count>: Keys of a slot. Looks at every key."),
-        "LINKS": (2, _links, ": Nothing; there is no cluster bus."),
+        "GETKEYSINSLOT": Subcommand(
+            4, _get_keys, "<slot> <count>: Keys of a slot. Looks at every key."
+        ),
+        "LINKS": Subcommand(2, _links, ": Nothing; there is no cluster bus."),
     },
 )

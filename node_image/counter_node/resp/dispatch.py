@@ -18,7 +18,7 @@ from counter_node.resp.actions import Action, Again, NotYet, Refusal, Reply, Slo
 from counter_node.resp.arguments import MAX_KEY_BYTES
 from counter_node.resp.cluster import redirection
 from counter_node.resp.commands import ADMIN_TABLE, TABLE
-from counter_node.resp.session import Access, Command, Session
+from counter_node.resp.session import Access, Command, Session, fits
 from counter_node.resp.transactions import enqueue, in_slices, refused, unknown
 
 AGAIN = Again()
@@ -41,13 +41,13 @@ def begin(session: Session, words: list[bytes]) -> Action | Again | Slow:
     if command is None:
         return refused(session, unknown(words))
     count = len(words)
-    if count != command.arity and (command.arity > 0 or count < -command.arity):
+    if not fits(command.arity, count):
         return _miscounted(session, command)
     session.last_command = command.name
     if session.guarded and session.access is not None:
         if (too_fast := session.access.too_fast(session, command)) is not None:
             return refused(session, too_fast)
-        if count > MANY_WORDS and (command.keys[0] or command.name == "idmp"):
+        if count > MANY_WORDS and (command.keys[0] or command.inner_at):
             return Slow(_judged(session, session.access, command, words))
         if (forbidden := session.access.refusal(session, command, words)) is not None:
             return refused(session, forbidden)

@@ -12,8 +12,8 @@ from counter_node.resp.actions import Action, Refusal, Reply
 from counter_node.resp.arguments import SYNTAX
 from counter_node.resp.categories import categories
 from counter_node.resp.limits import MAX_REQUEST_BYTES
-from counter_node.resp.session import Command, Session
-from counter_node.resp.subcommands import Family
+from counter_node.resp.session import NO_KEYS, Command, Session, Subcommand, fits
+from counter_node.resp.subcommands import ContainerCommand
 
 CONFIG_VALUES = {
     b"save": b"",
@@ -122,12 +122,11 @@ def _keys_of(session: Session, words: list[bytes]) -> tuple[Command, list[bytes]
     command = _public(session).get(words[0].decode("latin-1").lower())
     if command is None:
         raise Refusal("ERR Invalid command specified")
-    first, last, step = command.keys
-    if not first:
+    if command.keys == NO_KEYS:
         raise Refusal("ERR The command has no key arguments")
-    if len(words) != command.arity and (command.arity > 0 or len(words) < -command.arity):
+    if not fits(command.arity, len(words)):
         raise Refusal("ERR Invalid number of arguments specified for command")
-    return command, words[first : (len(words) if last < 0 else last + 1) : step]
+    return command, command.keys_in(words)
 
 
 def describe(command: Command) -> list[Any]:
@@ -182,34 +181,26 @@ def _documentation(command: Command) -> dict[bytes, Any]:
     return {**text, b"syntax": f"{command.name.upper()} {command.syntax}".strip().encode()}
 
 
-COMMAND = Family(
+COMMAND = ContainerCommand(
     "command",
     {
-        "COUNT": (2, _count, ": How many commands there are."),
-        "LIST": (
+        "COUNT": Subcommand(2, _count, ": How many commands there are."),
+        "LIST": Subcommand(
             -2,
             _list,
             "[FILTERBY (PATTERN <pattern>|ACLCAT <category>|MODULE <name>)]: Their names.",
         ),
-        "INFO": (-2, _info, "[<command> ...]: Arity, flags and keys."),
-        "DOCS": (-2, _docs, "[<command> ...]: What they do."),
-        "GETKEYS": (-3, _getkeys, "<command> [<arg> ...]: The keys in a command."),
-        "GETKEYSANDFLAGS": (
+        "INFO": Subcommand(-2, _info, "[<command> ...]: Arity, flags and keys."),
+        "DOCS": Subcommand(-2, _docs, "[<command> ...]: What they do."),
+        "GETKEYS": Subcommand(-3, _getkeys, "<command> [<arg> ...]: The keys in a command."),
+        "GETKEYSANDFLAGS": Subcommand(
             -3,
             _getkeysandflags,
             "<command> [<arg> ...]: The keys in a command, and what happens to them.",
         ),
     },
+    alone=_info,
 )
-
-
-def command(session: Session, words: list[bytes]) -> Action:
-    return COMMAND.take(session, words) if len(words) > 1 else _info(session, words)
-
-
-def command_door(words: list[bytes]) -> None:
-    if len(words) > 1:
-        COMMAND.door(words)
 
 
 # --- CONFIG ---------------------------------------------------------------------------------------
@@ -249,17 +240,22 @@ def _refuse(session: Session, words: list[bytes]) -> Action:
     )
 
 
-CONFIG = Family(
+CONFIG = ContainerCommand(
     "config",
     {
-        "GET": (-3, _get, "<pattern> [<pattern> ...]: The settings that clients ask for."),
-        "SET": (
+        "GET": Subcommand(
+            -3, _get, "<pattern> [<pattern> ...]: The settings that clients ask for.", admin=True
+        ),
+        "SET": Subcommand(
             -4,
             _set,
             "<directive> <value>: Refused; settings come from the CounterCluster resource.",
+            admin=True,
         ),
-        "RESETSTAT": (2, _refuse, ": Refused; the metrics of a node only grow."),
-        "REWRITE": (2, _refuse, ": Refused; there is no file."),
+        "RESETSTAT": Subcommand(
+            2, _refuse, ": Refused; the metrics of a node only grow.", admin=True
+        ),
+        "REWRITE": Subcommand(2, _refuse, ": Refused; there is no file.", admin=True),
     },
 )
 
@@ -275,11 +271,11 @@ def _no_libraries(session: Session, words: list[bytes]) -> Action:
     return Reply([])
 
 
-FUNCTION = Family(
+FUNCTION = ContainerCommand(
     "function",
     {
-        "FLUSH": (-2, _no_functions, "[ASYNC|SYNC]: OK, as there are none."),
-        "LIST": (-2, _no_libraries, "[options]: An empty list, as there are none."),
+        "FLUSH": Subcommand(-2, _no_functions, "[ASYNC|SYNC]: OK, as there are none."),
+        "LIST": Subcommand(-2, _no_libraries, "[options]: An empty list, as there are none."),
     },
 )
 """What tools call to bring any server into its first state."""

@@ -9,8 +9,8 @@ from counter_node.counters.replies import OK, Set, Simple
 from counter_node.resp import access, transactions
 from counter_node.resp.actions import Action, Close, NodeQuestion, Refusal, Reply, Slow
 from counter_node.resp.arguments import SYNTAX, Options, integer, keys
-from counter_node.resp.session import Session
-from counter_node.resp.subcommands import Family
+from counter_node.resp.session import Session, Subcommand
+from counter_node.resp.subcommands import ContainerCommand
 
 VERSION = b"7.2.4"
 """The version of Redis whose replies these are; clients choose their commands by it."""
@@ -195,32 +195,34 @@ def _getredir(session: Session, words: list[bytes]) -> Action:
     return Reply(-1)
 
 
-CLIENT = Family(
+CLIENT = ContainerCommand(
     "client",
     {
-        "ID": (2, _client_id, ": The number of this connection on this node."),
-        "GETNAME": (2, _getname, ": The name of this connection."),
-        "SETNAME": (3, _setname, "<name>: Name this connection."),
-        "SETINFO": (4, _setinfo, "<LIB-NAME|LIB-VER> <value>: Name the client library."),
-        "INFO": (2, _ask_about_clients, ": This connection in one line."),
-        "LIST": (
+        "ID": Subcommand(2, _client_id, ": The number of this connection on this node."),
+        "GETNAME": Subcommand(2, _getname, ": The name of this connection."),
+        "SETNAME": Subcommand(3, _setname, "<name>: Name this connection."),
+        "SETINFO": Subcommand(4, _setinfo, "<LIB-NAME|LIB-VER> <value>: Name the client library."),
+        "INFO": Subcommand(2, _ask_about_clients, ": This connection in one line."),
+        "LIST": Subcommand(
             -2,
             _ask_about_clients,
             "[TYPE <type> | ID <id> ...]: All connections of this node.",
+            admin=True,
         ),
-        "KILL": (
+        "KILL": Subcommand(
             -3,
             _ask_about_clients,
             "<ip:port> | ID <id> ADDR <ip:port> LADDR <ip:port> TYPE <type> USER <user> MAXAGE "
             "<s> SKIPME <yes|no>: End connections of this node.",
+            admin=True,
         ),
-        "NO-EVICT": (3, _on_or_off, "<ON|OFF>: Accepted; no connection is ever evicted."),
-        "NO-TOUCH": (3, _on_or_off, "<ON|OFF>: Accepted; no key is ever evicted."),
-        "REPLY": (3, _reply, "<ON>: Every command is answered."),
-        "TRACKING": (-3, _tracking, "<OFF>: There is no tracking; ON is refused."),
-        "TRACKINGINFO": (2, _trackinginfo, ": That there is no tracking."),
-        "CACHING": (3, _caching, ": Refused, as there is no tracking."),
-        "UNBLOCK": (-3, _unblock, "<id> [TIMEOUT|ERROR]: 0, as no command blocks."),
-        "GETREDIR": (2, _getredir, ": -1, as there is no tracking."),
+        "NO-EVICT": Subcommand(3, _on_or_off, "<ON|OFF>: Accepted; no connection is ever evicted."),
+        "NO-TOUCH": Subcommand(3, _on_or_off, "<ON|OFF>: Accepted; no key is ever evicted."),
+        "REPLY": Subcommand(3, _reply, "<ON>: Every command is answered."),
+        "TRACKING": Subcommand(-3, _tracking, "<OFF>: There is no tracking; ON is refused."),
+        "TRACKINGINFO": Subcommand(2, _trackinginfo, ": That there is no tracking."),
+        "CACHING": Subcommand(3, _caching, ": Refused, as there is no tracking."),
+        "UNBLOCK": Subcommand(-3, _unblock, "<id> [TIMEOUT|ERROR]: 0, as no command blocks."),
+        "GETREDIR": Subcommand(2, _getredir, ": -1, as there is no tracking."),
     },
 )

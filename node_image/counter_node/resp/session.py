@@ -1,7 +1,8 @@
-"""One connection's protocol state, and what a command is: data, which handlers change.
+"""One connection's protocol state, which handlers change, and what a command is: data alone.
 
-Handlers (keyed.py, serving.py, transactions.py, …) know these and nothing of each other's table;
-commands.py makes the table of them, and dispatch.py finds the command in it.
+Handlers (keyed.py, serving.py, transactions.py, …) know these and nothing of the table. Its rows
+(keyed_commands.py, server_commands.py) name the handlers, commands.py makes the table of the rows,
+and dispatch.py finds the command in it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from counter_node.counters import ops as o
 from counter_node.counters.batches import Op
@@ -22,11 +23,11 @@ QUEUED_BYTES: Final = 300
 """Of a command in a transaction, beside its words."""
 WATCHED_BYTES: Final = 200
 """Of a key of WATCH, with its place in the replicated state."""
-_TELL: Final = frozenset(
-    {"incr", "decr", "incrby", "decrby", "increx", "getset", "getdel", "getex"}
-)
-_TELLING: Final = frozenset({b"GET", b"IFEQ", b"IFNE"})
-"""Options of SET."""
+Keys = tuple[int, int, int]
+NO_KEYS: Final[Keys] = (0, 0, 0)
+ONE_KEY: Final[Keys] = (1, 1, 1)
+ALL_KEYS: Final[Keys] = (1, -1, 1)
+PAIRS: Final[Keys] = (1, -1, 2)
 
 
 class Access(Protocol):
@@ -53,42 +54,80 @@ class Access(Protocol):
     ) -> Generator[None, None, Failure | None]: ...
 
 
+class Subcommand(NamedTuple):
+    """One of a container command's: CLIENT SETNAME."""
+
+    arity: int
+    """As in COMMAND, counting both words of the name."""
+    take: Callable[[Session, list[bytes]], Action]
+    help: str
+    """Its arguments, a colon, and what it does."""
+    admin: bool = False
+    """In the categories of administration, as Redis has it; else in those of its container."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Command:
-    """`arity` as in COMMAND: with the name; negative = at least. `keys` = (first, last, step).
-    `since`: the version of Redis that brought it."""
+    """A row of the table: everything that the node knows about a command."""
 
     name: str
     arity: int
+    """As in COMMAND: with the name; negative = at least."""
     flags: str
-    keys: tuple[int, int, int]
+    keys: Keys
+    """First, last, step."""
     group: str
-    syntax: str
-    summary: str
     take: Callable[[Session, list[bytes]], Action | Slow]
+    """Its handler."""
+    _: dataclasses.KW_ONLY
+    summary: str
+    syntax: str = ""
+    since: str = "1.0.0"
+    """The version of Redis that brought it."""
+    ours: bool = False
+    """Redis has no such command."""
     admin_only: bool = False
+    """On the admin port alone."""
+    before_login: bool = False
+    """Executed for whoever connects; no limit of a user counts it."""
+    dangerous: bool = False
+    """In the category of that name, as in Redis."""
     at_once: bool = False
     """In a transaction it is executed instead of being queued."""
-    door: Callable[[list[bytes]], None] | None = None
-    """Raises Refusal for what spoils a transaction."""
-    since: str = "1.0.0"
+    precheck: Callable[[list[bytes]], None] | None = None
+    """Before a transaction queues it. Raises Refusal for what spoils the transaction."""
+    subcommands: Mapping[str, Subcommand] = dataclasses.field(default_factory=dict)
+    inner_at: int = 0
+    """Where the words of another command begin that it executes; 0: there is none."""
+    removes_all: bool = False
+    """Keys that it does not name."""
+    only_reads_keys: bool = False
+    """Though it is not `readonly`. WATCH tells when a key changes, and changes none."""
+    reveals: bool = False
+    """The reply to this write says something of a value."""
+    reveals_with: frozenset[bytes] = frozenset()
+    """Option words behind the value that make it so."""
 
     @property
     def only_reads(self) -> bool:
-        """What it needs of a key is the right to read it. WATCH tells when a key changes, and
-        changes none."""
-        return "readonly" in self.flags or self.name == "watch"
+        """What it needs of a key is the right to read it."""
+        return "readonly" in self.flags or self.only_reads_keys
 
     def tells(self, words: list[bytes]) -> bool:
         """Whether the answer says something of a value: that needs the right to read it, as in
         Redis."""
-        if self.only_reads or self.name in _TELL:
+        if self.only_reads or self.reveals:
             return True
-        return self.name == "set" and not _TELLING.isdisjoint(word.upper() for word in words[3:])
+        return not self.reveals_with.isdisjoint(word.upper() for word in words[3:])
 
     def keys_in(self, words: list[bytes]) -> list[bytes]:
         first, last, step = self.keys
         return words[first : (len(words) if last < 0 else last + 1) : step] if first else []
+
+
+def fits(arity: int, count: int) -> bool:
+    """Whether a command of `arity` may have so many words."""
+    return count == arity or (arity < 0 and count >= -arity)
 
 
 class Session:
@@ -109,7 +148,7 @@ class Session:
         self.library = self.library_version = b""
         self.last_command = self.logged_in = ""
         self.queue: list[tuple[Command, list[bytes]]] | None = None  # None: not in MULTI
-        self.spoilt = False  # a command was refused at the door
+        self.spoilt = False  # a command was refused instead of being queued
         self.ask: Callable[[NodeQuestion], Any] | None = None
         """Answers what only the node knows, for commands in a transaction. Without it they are
         refused there."""

@@ -1,9 +1,9 @@
 """Transactions: MULTI, EXEC, WATCH, and what IDMP wraps.
 
 1. MULTI queues until EXEC makes one operation of the queue, so a transaction is one entry of the
-   log: all of it or nothing, and nothing in between. As in Redis, what is refused at the door (an
-   unknown command, a wrong number of words) spoils the transaction; a command that fails when it is
-   executed does not, its error is one of EXEC's replies.
+   log: all of it or nothing, and nothing in between. As in Redis, what is refused before it is
+   queued (an unknown command, a wrong number of words) spoils the transaction. A command that fails
+   when it is executed does not: its error is one of EXEC's replies.
 2. `IDMP producer sequence EXEC` makes a transaction that may be sent again.
 3. A long transaction is taken apart in slices.
 """
@@ -28,7 +28,7 @@ from counter_node.resp.actions import (
     Steps,
     Write,
 )
-from counter_node.resp.session import QUEUED_BYTES, Command, Session
+from counter_node.resp.session import QUEUED_BYTES, Command, Session, fits
 
 THROTTLED = Failure(
     b"ERR too many wrong passwords; a login in a transaction does not wait for its turn"
@@ -48,7 +48,7 @@ ABORTED = Failure(b"EXECABORT Transaction discarded because of previous errors."
 
 
 def refused(session: Session, failure: Failure) -> Action:
-    """What is refused at the door."""
+    """Refused before it is queued or executed."""
     session.spoilt = True  # of no meaning outside MULTI, which resets it
     return Reply(failure)
 
@@ -62,9 +62,9 @@ def enqueue(session: Session, command: Command, words: list[bytes]) -> Action:
         return refused(
             session, Failure(b"ERR transaction of more than %d bytes" % MAX_QUEUED_BYTES)
         )
-    if command.door is not None:
+    if command.precheck is not None:
         try:
-            command.door(words)
+            command.precheck(words)
         except Refusal as refusal:
             return refused(session, refusal.reply)
     session.queue.append((command, words))
@@ -217,10 +217,9 @@ def once(session: Session, words: list[bytes]) -> Read | Write | Reply | Slow:
     if session.queue is not None:
         session.spoilt = True
         raise Refusal("ERR IDMP in a transaction must end it: IDMP producer sequence EXEC")
-    if "write" not in command.flags or command.name == "idmp":
+    if "write" not in command.flags or command.inner_at:
         raise Refusal("ERR IDMP takes one command that writes")
-    count = len(words)
-    if count != command.arity and (command.arity > 0 or count < -command.arity):
+    if not fits(command.arity, len(words)):
         raise Refusal(f"ERR wrong number of arguments for '{command.name}' command")
     try:
         action = command.take(session, words)

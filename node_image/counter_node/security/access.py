@@ -24,14 +24,12 @@ from counter_node.security.throttle import Key, Throttle, network
 from counter_node.security.users import UsersFile
 
 CHECK_S: Final = 1.0
-ALWAYS: Final = frozenset({"auth", "hello", "quit", "reset"})
 NOAUTH = Failure(b"NOAUTH Authentication required.")
 WRONGPASS = Failure(b"WRONGPASS invalid username-password pair or user is disabled.")
 THROTTLED = Failure(
     b"ERR too many wrong passwords, from this address or for this user; try again in some seconds"
 )
 NO_KEY = Failure(b"NOPERM No permissions to access a key")
-FLUSHES: Final = frozenset({"flushall", "flushdb"})
 NOT_ALL = (
     "NOPERM User {} may not remove counters beyond its patterns of keys; delete its own by name"
 )
@@ -145,7 +143,7 @@ class Access:
 
     def too_fast(self, session: Session, command: Command) -> Failure | None:
         """Of a command that comes, which counts for its user: why it is not taken, if so."""
-        refused = None if command.name in ALWAYS else self.pace.refusal(session.user)
+        refused = None if command.before_login else self.pace.refusal(session.user)
         if refused is not None:
             self._refusals.add("user_limit")
         return refused
@@ -164,7 +162,7 @@ class Access:
         self, session: Session, command: Command, words: list[bytes]
     ) -> Generator[None, None, Failure | None]:
         """The same, with pauses where there are many keys."""
-        if command.name in ALWAYS:
+        if command.before_login:
             return None
         user = session.user
         if user is None:
@@ -186,16 +184,13 @@ class Access:
             if not (yield from user.judge(keys, read=reads, write=writes)):
                 self._refusals.add("permission")
                 return NO_KEY
-        if name in FLUSHES and self.acl.strict and not user.all_keys:
+        if command.removes_all and self.acl.strict and not user.all_keys:
             self._refusals.add("permission")
             return Failure(NOT_ALL.format(user.name).encode())
-        inner = (
-            session.commands.get(words[3].upper())
-            if command.name == "idmp" and len(words) > 3
-            else None
-        )
-        return (
-            None
-            if inner is None or inner.name == "idmp"
-            else (yield from self.judge(session, inner, words[3:]))
-        )
+        if not command.inner_at:
+            return None
+        words = words[command.inner_at :]
+        inner = session.commands.get(words[0].upper()) if words else None
+        if inner is None or inner.inner_at:
+            return None
+        return (yield from self.judge(session, inner, words))

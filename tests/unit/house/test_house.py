@@ -99,7 +99,6 @@ DEBTS = {
         "node_image/counter_node/net/peers.py",
         "node_image/counter_node/raft/leadership.py",
         "node_image/counter_node/replica/replica.py",
-        "node_image/counter_node/resp/commands.py",
         "node_image/counter_node/storage/recovery.py",
         "node_image/counter_node/storage/storage.py",
         "tests/unit/counters/test_slices.py",

@@ -1,0 +1,102 @@
+"""Rows of the table of commands: those about counters and keys.
+
+Their handlers are in keyed.py.
+"""
+
+from __future__ import annotations
+
+from counter_node.resp import keyed
+from counter_node.resp.session import ALL_KEYS, NO_KEYS, ONE_KEY, PAIRS, Command
+
+# One row tells everything about a command; session.py says what each field means.
+# fmt: off
+KEYED = [
+    Command("incr", 2, "write denyoom fast", ONE_KEY, "counters", keyed.incr, reveals=True,
+        syntax="key", summary="Adds one; the reply is the new value."),
+    Command("decr", 2, "write denyoom fast", ONE_KEY, "counters", keyed.decr, reveals=True,
+        syntax="key", summary="Subtracts one."),
+    Command("incrby", 3, "write denyoom fast", ONE_KEY, "counters", keyed.incrby, reveals=True,
+        syntax="key increment", summary="Adds an integer."),
+    Command("decrby", 3, "write denyoom fast", ONE_KEY, "counters", keyed.decrby, reveals=True,
+        syntax="key decrement", summary="Subtracts an integer."),
+    Command("increx", -2, "write denyoom fast", ONE_KEY, "counters", keyed.increx, since="8.8.0",
+        reveals=True,
+        syntax="key [BYINT n] [LBOUND n] [UBOUND n] [SATURATE] [NX | XX] [EX s | PX ms | EXAT"
+               " s | PXAT ms | PERSIST] [ENX]",
+        summary="Adds within bounds; the reply is the new value and what was really added. Out"
+                " of bounds adds nothing, or with SATURATE up to the bound."),
+    Command("get", 2, "readonly fast", ONE_KEY, "counters", keyed.get, syntax="key",
+        summary="The value, linearizable on every node."),
+    Command("set", -3, "write denyoom", ONE_KEY, "counters", keyed.set_,
+        reveals_with=frozenset({b"GET", b"IFEQ", b"IFNE"}),
+        syntax="key integer [NX | XX | IFEQ n | IFNE n] [GET] [EX s | PX ms | EXAT s | PXAT "
+               "ms | KEEPTTL]",
+        summary="Sets a counter. The value must be an integer."),
+    Command("getset", 3, "write denyoom fast", ONE_KEY, "counters", keyed.getset, reveals=True,
+        syntax="key integer", summary="Sets a counter; the reply is the old value."),
+    Command("getdel", 2, "write fast", ONE_KEY, "counters", keyed.getdel, since="6.2.0",
+        reveals=True, syntax="key", summary="The value; the key is gone afterwards."),
+    Command("getex", -2, "write fast", ONE_KEY, "counters", keyed.getex, since="6.2.0",
+        reveals=True, syntax="key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]",
+        summary="The value; sets or clears its expiry."),
+    Command("setnx", 3, "write denyoom fast", ONE_KEY, "counters", keyed.setnx,
+        syntax="key integer", summary="Sets a counter that does not exist."),
+    Command("setex", 4, "write denyoom", ONE_KEY, "counters", keyed.setex, since="2.0.0",
+        syntax="key seconds integer", summary="Sets a counter that expires."),
+    Command("psetex", 4, "write denyoom", ONE_KEY, "counters", keyed.psetex, since="2.6.0",
+        syntax="key milliseconds integer", summary="Sets a counter that expires."),
+    Command("mget", -2, "readonly fast", ALL_KEYS, "counters", keyed.mget, syntax="key [key …]",
+        summary="Several values of one moment."),
+    Command("mset", -3, "write denyoom", PAIRS, "counters", keyed.mset, since="1.0.1",
+        syntax="key integer [key integer …]", summary="Sets several counters in one step."),
+    Command("msetnx", -3, "write denyoom", PAIRS, "counters", keyed.msetnx, since="1.0.1",
+        syntax="key integer [key integer …]", summary="Sets several counters if none exists."),
+    Command("del", -2, "write", ALL_KEYS, "keyspace", keyed.delete, syntax="key [key …]",
+        summary="Removes counters."),
+    Command("unlink", -2, "write fast", ALL_KEYS, "keyspace", keyed.delete, since="4.0.0",
+        syntax="key [key …]", summary="The same as DEL."),
+    Command("exists", -2, "readonly fast", ALL_KEYS, "keyspace", keyed.exists,
+        syntax="key [key …]", summary="How many of the keys exist."),
+    Command("touch", -2, "readonly fast", ALL_KEYS, "keyspace", keyed.exists, since="3.2.1",
+        syntax="key [key …]", summary="The same as EXISTS."),
+    Command("strlen", 2, "readonly fast", ONE_KEY, "counters", keyed.strlen, since="2.2.0",
+        syntax="key", summary="How many characters the value has when written out."),
+    Command("type", 2, "readonly fast", ONE_KEY, "keyspace", keyed.type_, syntax="key",
+        summary="`string`, or `none`."),
+    Command("expire", -3, "write fast", ONE_KEY, "expiry", keyed.expire,
+        syntax="key seconds [NX | XX | GT | LT]", summary="Expires by the time in the log."),
+    Command("pexpire", -3, "write fast", ONE_KEY, "expiry", keyed.pexpire, since="2.6.0",
+        syntax="key milliseconds [NX | XX | GT | LT]", summary="The same in ms."),
+    Command("expireat", -3, "write fast", ONE_KEY, "expiry", keyed.expireat, since="1.2.0",
+        syntax="key unix-seconds [NX | XX | GT | LT]", summary="Expires at a moment."),
+    Command("pexpireat", -3, "write fast", ONE_KEY, "expiry", keyed.pexpireat, since="2.6.0",
+        syntax="key unix-ms [NX | XX | GT | LT]", summary="The same in ms."),
+    Command("ttl", 2, "readonly fast", ONE_KEY, "expiry", keyed.ttl, syntax="key",
+        summary="Seconds left; -1 without expiry, -2 without key."),
+    Command("pttl", 2, "readonly fast", ONE_KEY, "expiry", keyed.pttl, since="2.6.0",
+        syntax="key", summary="Milliseconds left."),
+    Command("expiretime", 2, "readonly fast", ONE_KEY, "expiry", keyed.expiretime, since="7.0.0",
+        syntax="key", summary="The moment of expiry, unix seconds."),
+    Command("pexpiretime", 2, "readonly fast", ONE_KEY, "expiry", keyed.pexpiretime,
+        since="7.0.0", syntax="key", summary="The moment of expiry, unix ms."),
+    Command("persist", 2, "write fast", ONE_KEY, "expiry", keyed.persist, since="2.2.0",
+        syntax="key", summary="Clears the expiry."),
+    Command("scan", -2, "readonly", NO_KEYS, "keyspace", keyed.scan, since="2.8.0",
+        syntax="cursor [MATCH pattern] [COUNT n] [TYPE string]",
+        summary="Keys page by page, stable under writes."),
+    Command("keys", 2, "readonly", NO_KEYS, "keyspace", keyed.keys_, dangerous=True,
+        syntax="pattern", summary="All keys that match. Looks at every one, a slice at a time."),
+    Command("randomkey", 1, "readonly", NO_KEYS, "keyspace", keyed.randomkey,
+        summary="Some key, or null when there is none."),
+    Command("dbsize", 1, "readonly fast", NO_KEYS, "keyspace", keyed.dbsize,
+        summary="How many counters there are."),
+    Command("flushdb", -1, "write", NO_KEYS, "keyspace", keyed.flush, removes_all=True,
+        dangerous=True, syntax="[ASYNC | SYNC]", summary="Removes every counter."),
+    Command("flushall", -1, "write", NO_KEYS, "keyspace", keyed.flush, removes_all=True,
+        dangerous=True, syntax="[ASYNC | SYNC]", summary="The same as FLUSHDB."),
+    Command("idmp", -4, "write denyoom", NO_KEYS, "counters", keyed.idmp, at_once=True,
+        inner_at=3, ours=True, syntax="producer sequence command [argument …]",
+        summary="Executes the command once, however often it is sent with this sequence. With "
+                "EXEC the whole transaction counts once."),
+]
+# fmt: on
