@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -90,6 +90,15 @@ def count_until(cluster: SmallDisks, node: int, told: list[int]) -> None:
     raise AssertionError("it never refused")
 
 
+def refusal(command: Callable[[], object]) -> str | None:
+    """The words of the error, None where there is none."""
+    try:
+        command()
+    except redis.ResponseError as error:
+        return str(error)
+    return None
+
+
 def test_a_leader_whose_disk_is_full_hands_over_and_the_cluster_goes_on(
     cluster: SmallDisks,
 ) -> None:
@@ -160,6 +169,37 @@ def test_where_no_volume_can_grow_deleting_counters_makes_room(cluster: SmallDis
         count_until(cluster, node, told)
     with cluster.client(1) as client:
         assert client.delete(LONG) == 1
+        assert client.flushall()
+    end = time.monotonic() + 60
+    while any(cluster.status(n)["diskFull"] for n in range(3)):
+        assert time.monotonic() < end, f"there is no way out\n{cluster.logs()}"
+        time.sleep(0.05)
+    for node in range(3):
+        with cluster.client(node) as client:
+            assert client.incr("after") == node + 1
+
+
+def test_deletions_one_by_one_leave_room_for_a_flush(cluster: SmallDisks) -> None:
+    """No snapshot finds room meanwhile, as there is so much state. A stranger's deletions used up
+    all that the disk kept for them, and nothing led out any more."""
+    names = [f"{n:04}" + "x" * 900 for n in range(4_000)]
+    with cluster.client(0) as client:
+        for at in range(0, len(names), 100):
+            client.mset(dict.fromkeys(names[at : at + 100], 1))
+        for node in range(3):
+            cluster.fill(node)
+        refused = None
+        while refused is None:
+            refused = refusal(lambda: client.mset(dict.fromkeys(names[:100], 2)))
+    leader = cluster.leader()
+    with cluster.client(leader) as client:
+        refusals = (refusal(lambda name=name: client.delete(name)) for name in names)
+        gone, refused = next((n, text) for n, text in enumerate(refusals) if text is not None)
+        assert refused.startswith(
+            "MISCONF the disk of this node is nearly full, also for deletions"
+        )
+        assert gone > 100
+        assert client.dbsize() == len(names) - gone
         assert client.flushall()
     end = time.monotonic() + 60
     while any(cluster.status(n)["diskFull"] for n in range(3)):

@@ -23,7 +23,7 @@ from tests.simulation.invariants import Broken
 from tests.support.sim_disk import CrashError, SimDisk
 
 SEGMENT_BYTES = 8 << 10
-RESERVE_BYTES = 1_000
+RESERVE_BYTES = 2_000
 """Of a full disk: for terms and votes."""
 DIRECTORY = Path("/data")
 

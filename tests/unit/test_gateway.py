@@ -349,3 +349,41 @@ def test_a_batch_holds_so_many_names_and_no_more() -> None:
     assert told == [("a", [0, 1, 0, 1, 0]), ("b", list(range(1, 10)))]
     gateway.write("c", [[o.MULTI, [[o.DEL, [b"x"] * 150_000]]]])
     assert number_and_ops(gateway.proposal(ROUTE))[0] == 4, "a single command is never parted"
+
+
+def test_a_batch_that_went_nowhere_is_taken_back_and_its_number_goes_to_the_next() -> None:
+    gateway, refusal = opened(), Failure(b"MISCONF")
+    gateway.write("a", [b"k", [o.GET, b"k"]], mixed=True)
+    gateway.write("b", [[o.FLUSH]])
+    gateway.proposal(ROUTE)
+    gateway.not_sent(refusal, but_not=lambda ops: ops == [[o.FLUSH]])
+    assert gateway.replies == [("a", [refusal, refusal])]
+    assert number_and_ops(gateway.proposal(ROUTE)) == (1, [[o.FLUSH]])
+    gateway.not_sent(refusal, but_not=lambda ops: True)
+    assert gateway.replies[1:] == [("b", [refusal])], "nothing else stood in its way"
+    assert gateway.quiet
+
+
+def test_a_batch_that_may_be_in_a_log_is_never_taken_back() -> None:
+    gateway = opened()
+    gateway.write("a", [b"k"])
+    body = gateway.proposal(ROUTE)
+    assert not gateway.sent_before
+    assert gateway.proposal((1, 8, 0)) == body
+    assert gateway.sent_before
+    gateway.not_sent(Failure(b"MISCONF"))
+    assert not gateway.replies
+    assert gateway.proposal((2, 9, 0)) == body
+
+
+def test_what_was_never_sent_is_refused_for_certain_when_patience_is_over() -> None:
+    gateway = opened()
+    gateway.write("a", [b"k"])
+    for _ in range(10):
+        gateway.proposal(ROUTE)
+        gateway.not_sent()
+        gateway.tick()
+    [(_, [reply])] = gateway.replies
+    assert reply.startswith(b"LOADING")
+    gateway.write("b", [b"l"])
+    assert number_and_ops(gateway.proposal(ROUTE)) == (1, [b"l"])

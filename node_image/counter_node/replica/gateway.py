@@ -19,7 +19,8 @@ not.
 6. What has not been sent to any leader within `patience_ticks` is answered LOADING, which is
    certain: it was not and will not be executed. What was sent and is still unanswered then gets
    UNKNOWN. The batch itself stays in flight until its fate is known, so that later ones keep their
-   order.
+   order. One that was never sent anywhere, since this node leads and could not append it, or since
+   its disk has no room for it, is taken back: its number goes to the next.
 7. Patience is for the loss of a leader, not for each command. Once a leader was missing for
    `patience_ticks`, or something sent was given up and is still unanswered, further commands are
    answered LOADING at once, until there is a leader, or what was sent is answered.
@@ -124,6 +125,7 @@ class Batch(msgspec.Struct):
     sent: int  # tick
     answered: bool = False  # with UNKNOWN
     again: int = 1  # times `retry_ticks` until it is sent again
+    sendings: int = 1  # 0: nothing of it is anywhere
 
 
 class Reads(msgspec.Struct):
@@ -315,6 +317,7 @@ class Gateway:
             return None
         batch.again = min(2 * batch.again, SLOWEST_RETRY) if batch.route == route else 1
         batch.route, batch.sent = route, self._tick
+        batch.sendings += 1
         return batch.body
 
     def _registration(self, route: Route) -> bytes | None:
@@ -371,12 +374,42 @@ class Gateway:
         for bundle, its in sorted(commands, key=lambda each: each[0].born):
             self.reads.add(bundle, its)
 
-    def not_sent(self) -> None:
-        """The leader is this very node and refused the body: nothing of it is anywhere."""
+    def not_sent(
+        self,
+        refusal: Failure | None = None,
+        *,
+        but_not: Callable[[list[Op]], bool] = lambda ops: False,
+    ) -> None:
+        """What `proposal` gave did not leave this node. `refusal`: nor can it; so its commands are
+        answered, unless they were sent before. Bundles for which `but_not` holds are left for the
+        next batch."""
         if self.session is None:
             self._opening = None
-        elif self._in_flight is not None:
-            self._in_flight.route = (NONE, 0, 0)
+            return
+        batch = self._in_flight
+        if batch is None:
+            return
+        batch.route = (NONE, 0, 0)
+        batch.sendings -= 1
+        if refusal is not None and not batch.sendings:
+            commands = list(_each(*self._take_back(batch)))
+            others = [bundle for bundle, ops in commands if not but_not(ops)]
+            self._fail(others or batch.bundles, refusal)
+            if others:
+                left = [(bundle, ops) for bundle, ops in commands if but_not(ops)]
+                self.writes.put_back([b for b, _ in left], [op for _, ops in left for op in ops])
+
+    def _take_back(self, batch: Batch) -> tuple[list[Bundle], list[Op]]:
+        """The batch in flight, of which nothing is anywhere."""
+        assert not batch.sendings
+        self._in_flight, self._mixed = None, True
+        self._number -= 1
+        return batch.bundles, batch.ops
+
+    @property
+    def sent_before(self) -> bool:
+        """What `proposal` gave last was sent before, to whomever."""
+        return self._in_flight is not None and self._in_flight.sendings > 1
 
     def read_to_ask(self, route: Route) -> int | None:
         """Id of a read index to ask the leader of `route` for at this moment, if any. One is under
@@ -507,7 +540,10 @@ class Gateway:
             if gathered and gathered.bundles[0].born <= limit:
                 self._fail(gathered.older_than(limit), self._loading)
         batch = self._in_flight
-        if batch is not None and not batch.answered and batch.bundles[0].born <= limit:
+        late = batch is not None and not batch.answered and batch.bundles[0].born <= limit
+        if batch is not None and late and not batch.sendings:
+            self._fail(self._take_back(batch)[0], self._loading)
+        elif batch is not None and late:
             batch.answered = True
             self._answer(
                 batch.bundles,

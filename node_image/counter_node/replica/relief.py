@@ -4,17 +4,43 @@ Without it nothing would help where a volume cannot grow: the log is let go only
 and a snapshot needs room for the state as it is. So DEL, UNLINK, FLUSHALL, GETDEL, UNWATCH and an
 expiry in the past go into the part of the segment that is kept for terms and votes, half of it at
 most; then a snapshot is taken (node/). A transaction is let through when all that it writes is of
-that kind. (IDMP too, though it may add a producer: the library deletes with it.)"""
+that kind. (IDMP too, though it may add a producer: the library deletes with it.)
+
+Deletions one by one could use up all of that room before they make any. So a leader leaves the last
+eighth of it to what empties the state at once: FLUSHALL, and the registration that a gateway needs
+for it. It does so alone, when it appends: what is in the log must find room on the others, or a
+deletion there would stand in the way of the FLUSHALL behind it."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 
 from counter_node.counters import ops as o
-from counter_node.counters.batches import TIME_BYTES, Op, ops_of
+from counter_node.counters.batches import (
+    TIME_BYTES,
+    Batch,
+    Op,
+    OpenSession,
+    decode,
+    decode_ops,
+    ops_of,
+)
 from counter_node.raft.types import Entry, EntryKind
 
 SHRINKING = frozenset({o.DEL, o.FLUSH, o.GETDEL, o.UNWATCH})
+LAST_PART = 8
+"""One part in so many of the room for deletions is left to what empties the state."""
+EMPTYING_BYTES = 1_024
+"""Of a body, at most: a FLUSHALL, alone or with a few others."""
+
+
+class Relief(enum.IntEnum):
+    """What an entry does for a full disk: the more, the more room it finds."""
+
+    NONE = 0
+    SMALLER = 1
+    EMPTY = 2
 
 
 def shrinks(op: Op, now_ms: int, utc_ms: int) -> bool:
@@ -36,12 +62,35 @@ def shrinks(op: Op, now_ms: int, utc_ms: int) -> bool:
 def entries_shrink(entries: Iterable[Entry], now_ms: int, utc_ms: int) -> bool:
     """Whether nothing in these entries leaves more than there was."""
     return all(
-        e.kind is not EntryKind.DATA or body_shrinks(e.data[TIME_BYTES:], now_ms, utc_ms)
+        e.kind is not EntryKind.DATA
+        or all(shrinks(op, now_ms, utc_ms) for op in ops_of(e.data[TIME_BYTES:]))
         for e in entries
     )
 
 
-def body_shrinks(body: bytes, now_ms: int, utc_ms: int) -> bool:
-    """What is no batch has no commands: a tick, a registration. They are small, and without them
-    nothing goes on."""
-    return all(shrinks(op, now_ms, utc_ms) for op in ops_of(body))
+def empties(ops: Iterable[Op]) -> bool:
+    """Whether nothing but FLUSHALL and reads is among the operations."""
+    return all(_empties(op) for op in ops)
+
+
+def _empties(op: Op) -> bool:
+    code = o.code_of(op)
+    if code == o.MULTI:
+        return empties(op[1])
+    if code == o.EXEC_IF:
+        return empties(op[2])
+    if code in (o.IDMP, o.IDMP_OF, o.AS):
+        return _empties(op[-1])
+    return code == o.FLUSH or code in o.READS
+
+
+def relief_of(body: bytes, now_ms: int, utc_ms: int) -> Relief:
+    """Of the body of an entry that a leader is about to append. What has no commands is small, and
+    without it nothing goes on."""
+    found = decode(body)
+    if isinstance(found, OpenSession):
+        return Relief.EMPTY
+    ops = decode_ops(found.ops) if isinstance(found, Batch) else []
+    if ops and len(body) <= EMPTYING_BYTES and empties(ops):
+        return Relief.EMPTY
+    return Relief.SMALLER if all(shrinks(op, now_ms, utc_ms) for op in ops) else Relief.NONE

@@ -10,6 +10,7 @@ calls `persisted`. Everything that came in meanwhile is in the next job: that is
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -55,7 +56,14 @@ from counter_node.raft.types import (
 )
 from counter_node.replica.gateway import Gateway, Op, Reads, Token
 from counter_node.replica.log_time import ClockAsk, ClockTell, LogTime, Note
-from counter_node.replica.relief import body_shrinks, entries_shrink, shrinks
+from counter_node.replica.relief import (
+    LAST_PART,
+    Relief,
+    empties,
+    entries_shrink,
+    relief_of,
+    shrinks,
+)
 from counter_node.replica.tail import Tail
 from counter_node.replica.timekeeper import Timekeeper
 
@@ -82,6 +90,10 @@ SAVE_AGAIN_TICKS = 50
 DISK_FULL = Failure(
     b"MISCONF the disk of this node is nearly full; the command was not executed. Make room on "
     b"the volume, delete counters, or ask another node"
+)
+NOT_EVEN_DELETIONS = Failure(
+    b"MISCONF the disk of this node is nearly full, also for deletions; the command was not "
+    b"executed. Make room on the volume, ask another node, or send FLUSHALL: that still finds room"
 )
 DISK_FAILED = Failure(
     b"MISCONF the disk of this node failed; the command was not executed. Ask another node; this "
@@ -189,6 +201,7 @@ class Replica:
         self.disk_room: int | None = None  # bytes that the disk can still take; None: plenty
         self._relief_room = 0  # bytes that it takes besides of what makes the state smaller
         self._relief_kept = 0  # of these, bytes that log time leaves alone
+        self._relief_last = 0  # of these, bytes that a leader leaves to what empties the state
         self._relieved = False
         self.disk_failed = False
         self.time = LogTime(
@@ -326,9 +339,11 @@ class Replica:
         if there is not None:
             leadership.wanted(origin, there)
             return True
-        fits = self._fits(len(body), lambda: body_shrinks(body, *self._now()))
-        if not fits or not raft.propose(batches.stamp(self.time.stamp(), body), origin):
+        if not self._has_room(body):
             return False
+        if not raft.propose(batches.stamp(self.time.stamp(), body), origin):
+            return False
+        self._takes_room(len(body) + ENTRY_BYTES)
         self._tail.appended(raft, body)
         return True
 
@@ -357,10 +372,12 @@ class Replica:
         takes a jump: before the mark of a gap nothing else is stamped, so nothing could be
         deleted."""
         data = batches.encode(body)
-        if not self._fits(len(data), lambda: type(body) is batches.Jump) or not self.raft.propose(
-            batches.stamp(self._log_time().stamp(), data)
-        ):
+        size = len(data) + ENTRY_BYTES
+        if size > self._room(
+            Relief.EMPTY if type(body) is batches.Jump else Relief.NONE
+        ) or not self.raft.propose(batches.stamp(self._log_time().stamp(), data)):
             return None
+        self._takes_room(size)
         self._time_governed = (self.raft.term, self.raft.log.last_index)
         return self.raft.log.last_index
 
@@ -522,25 +539,40 @@ class Replica:
 
     def _finds_room(self, message: Message) -> bool:
         """A message that is dropped was lost on the way, as far as Raft is concerned."""
-        if isinstance(message, Append) and message.entries:
-            size = sum(len(entry.data) + ENTRY_BYTES for entry in message.entries)
-            return self._fits(size, lambda: entries_shrink(message.entries, *self._now()))
-        return not isinstance(message, InstallSnapshot)
-
-    def _fits(self, size: int, relieves: Callable[[], bool] = lambda: False) -> bool:
-        """`relieves`: asked only of what does not fit otherwise; what makes the state smaller has
-        some room of its own."""
-        if self.disk_room is None:
-            return True
-        size += ENTRY_BYTES
-        if size <= self.disk_room:
-            self.disk_room -= size
-            return True
-        if size > self.disk_room + self._relief_room or not relieves():
+        if not isinstance(message, Append) or not message.entries:
+            return not isinstance(message, InstallSnapshot)
+        size = ENTRY_BYTES + sum(len(entry.data) + ENTRY_BYTES for entry in message.entries)
+        if size > self._room(Relief.NONE) and (
+            size > self._room(Relief.EMPTY) or not entries_shrink(message.entries, *self._now())
+        ):
             return False
-        self._relief_room -= size - self.disk_room
-        self.disk_room = 0
+        self._takes_room(size)
         return True
+
+    def _has_room(self, body: bytes) -> bool:
+        """For the entry of this body. It is decoded only when it would not fit otherwise."""
+        size = len(body) + ENTRY_BYTES
+        return size <= self._room(Relief.NONE) or (
+            size <= self._room(Relief.EMPTY) and size <= self._room(relief_of(body, *self._now()))
+        )
+
+    def _room(self, relief: Relief) -> int:
+        """Bytes that the disk can still take of what is of so much use to it."""
+        if self.disk_room is None:
+            return sys.maxsize
+        if relief is Relief.NONE:
+            return self.disk_room
+        return (
+            self.disk_room
+            + self._relief_room
+            - (self._relief_last if relief is Relief.SMALLER else 0)
+        )
+
+    def _takes_room(self, size: int) -> None:
+        if self.disk_room is not None:
+            beyond = max(0, size - self.disk_room)
+            self.disk_room -= size - beyond
+            self._relief_room -= beyond
 
     def _now(self) -> tuple[int, int]:
         """Log time and the calendar, as far as what is applied says."""
@@ -550,7 +582,7 @@ class Replica:
     def room_left(self, room: int | None, relief: int = 0) -> None:
         """What the disk can still take, less what is on its way there; None when there is plenty.
         `relief`: what it takes besides of what makes the state smaller."""
-        self._relief_kept = relief // 2
+        self._relief_kept, self._relief_last = relief // 2, relief // LAST_PART
         if room is not None:
             log = self.raft.log
             unwritten = log.entries[log.unstable - log.offset - 1 :] + (
@@ -755,11 +787,13 @@ class Replica:
         gateway.level = self.machine.level
         body = gateway.proposal(route)
         if body is not None:
-            if raft.leadership is None:
+            if raft.leadership is None and (gateway.sent_before or self._has_room(body)):
                 self._messages.append((raft.leader, Forward(body)))
-            elif not self._propose(body):
+            elif raft.leadership is None or not self._propose(body):
                 self._offered_in_vain = True
-                gateway.not_sent()
+                gateway.not_sent(
+                    None if self._has_room(body) else NOT_EVEN_DELETIONS, but_not=empties
+                )
         if gateway.reads.ops or gateway.asked:
             read_id = gateway.read_to_ask(route)
             if read_id is not None:

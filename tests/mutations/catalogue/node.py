@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Any
 
 from counter_node.counters import batches
@@ -15,6 +16,7 @@ from counter_node.raft.messages import VoteResponse
 from counter_node.raft.types import NONE, EntryKind
 from counter_node.replica import gateway, log_time, replica
 from counter_node.replica.gateway import Gateway
+from counter_node.replica.relief import Relief
 from counter_node.replica.replica import Replica
 from counter_node.replica.tail import Tail
 from counter_node.resp.actions import Write
@@ -139,7 +141,7 @@ def silent_links_wait(patch: Patch) -> None:
 
 @mutation("a full disk takes whatever it is sent", tests=("tests/unit/raft/test_full_disk.py",))
 def full_disk_takes_all(patch: Patch) -> None:
-    patch(Replica, "_fits", lambda self, size, relieves=None: True)
+    patch(Replica, "_room", lambda self, relief: sys.maxsize)
 
 
 @mutation(
@@ -149,6 +151,29 @@ def full_disk_takes_all(patch: Patch) -> None:
 def everything_is_relief(patch: Patch) -> None:
     patch(replica, "shrinks", lambda op, now_ms, utc_ms: True)
     patch(replica, "entries_shrink", lambda entries, now_ms, utc_ms: True)
+
+
+@mutation(
+    "deletions use up all the room that a full disk keeps for them",
+    tests=("tests/unit/raft/test_relief.py",),
+)
+def deletions_take_all(patch: Patch) -> None:
+    patch(replica, "relief_of", lambda body, now_ms, utc_ms: Relief.EMPTY)
+
+
+@mutation(
+    "a batch that may be in a log is taken back, and its number used again",
+    tests=("tests/unit/test_gateway.py",),
+)
+def sent_batch_is_taken_back(patch: Patch) -> None:
+    original = Gateway.not_sent
+
+    def not_sent(self: Gateway, *args: Any, **kept: Any) -> None:
+        if self._in_flight is not None:
+            self._in_flight.sendings = 1
+        original(self, *args, **kept)
+
+    patch(Gateway, "not_sent", not_sent)
 
 
 @mutation(
@@ -198,7 +223,7 @@ def heavy_batch(patch: Patch) -> None:
 
 @mutation(
     "log time uses up the room for deletions on a full disk",
-    tests=("tests/unit/raft/test_full_disk.py",),
+    tests=("tests/unit/raft/test_relief.py",),
 )
 def ticks_on_a_full_disk(patch: Patch) -> None:
     patch(Replica, "_propose_tick", lambda self: self._propose(batches.encode_tick()))

@@ -4,7 +4,7 @@ and goes on answering."""
 from __future__ import annotations
 
 import pytest
-from counter_node.counters import batches, ops
+from counter_node.counters import ops
 from counter_node.counters.machine import Machine
 from counter_node.counters.replies import Failure
 from counter_node.raft.messages import (
@@ -16,7 +16,6 @@ from counter_node.raft.messages import (
     VoteRequest,
 )
 from counter_node.raft.types import Entry, EntryKind, SnapshotMeta
-from counter_node.replica.relief import shrinks
 from counter_node.replica.replica import (
     SAVE_AGAIN_TICKS,
     DiskJob,
@@ -24,7 +23,6 @@ from counter_node.replica.replica import (
 )
 
 from tests.support.unit.full_disk import follower, replica
-from tests.support.unit.lone_replica import Alone
 from tests.support.unit.raft_network import membership
 
 
@@ -194,95 +192,6 @@ def test_a_disk_that_takes_nothing_makes_nothing_grow(failed: bool) -> None:
     assert len(node.raft._after) <= 4
 
 
-# --- a way out ------------------------------------------------------------------------------------
-
-NOW = (1_000, 2_000)
-
-
-@pytest.mark.parametrize(
-    ("op", "smaller"),
-    [
-        ([ops.DEL, [b"k"]], True),
-        ([ops.FLUSH], True),
-        ([ops.GETDEL, b"k"], True),
-        ([ops.EXPIRE, b"k", ops.EX_IN, 0, ops.ALWAYS], True),
-        ([ops.EXPIRE, b"k", ops.EX_IN, -5, ops.ALWAYS], True),
-        ([ops.EXPIRE, b"k", ops.EX_IN, 1, ops.ALWAYS], False),
-        ([ops.EXPIRE, b"k", ops.EX_AT, 2_000, ops.ALWAYS], True),
-        ([ops.EXPIRE, b"k", ops.EX_AT, 2_001, ops.ALWAYS], False),
-        ([ops.MULTI, [[ops.DEL, [b"k"]], [ops.GET, b"k"]]], True),
-        ([ops.MULTI, [[ops.DEL, [b"k"]], b"k"]], False),
-        ([ops.EXEC_IF, b"w", [[ops.DEL, [b"k"]]]], True),
-        ([ops.IDMP, b"p", 1, [ops.DEL, [b"k"]]], True),
-        ([ops.IDMP, b"p", 1, b"k"], False),
-        ([ops.IDMP_OF, b"u", b"p", 1, [ops.DEL, [b"k"]]], True),
-        ([ops.IDMP_OF, b"u", b"p", 1, b"k"], False),
-        ([ops.MSET, [b"k", 1], False], False),
-        (b"k", False),
-    ],
-)
-def test_what_makes_the_state_smaller_is_known(op: ops.Op, smaller: bool) -> None:
-    assert shrinks(op, *NOW) is smaller
-
-
-def test_on_a_full_disk_deletions_go_on_and_the_rest_is_refused_in_its_place() -> None:
-    node = replica()
-    node.submit_write("w", [b"k", [ops.DEL, [b"k"]], [ops.GET, b"k"]])
-    assert node.gateway.writes.ops[1:] == [[ops.DEL, [b"k"]], [ops.GET, b"k"]]
-    assert node.gateway.writes.ops[0][0] == ops.CONSTANT
-    node.submit_write("r", [b"k"])
-    assert [token for token, _ in node.turn().replies] == ["r"]
-
-
-def test_on_a_full_disk_too_nothing_goes_into_the_log_that_older_members_do_not_know() -> None:
-    node = replica()
-    node.machine.level = 3
-    node.submit_write("w", [ops.idmp_of(b"u", b"p", 1, [ops.DEL, [b"k"]])])
-    assert node.gateway.writes.ops == [ops.idmp(b"p", 1, [ops.DEL, [b"k"]])]
-
-
-def test_a_leader_with_a_full_disk_marks_a_full_stop_as_nothing_is_deleted_before() -> None:
-    node = Alone()
-    node.lead()
-    node.replica.room_left(0, 1_000)
-    last = node.replica.raft.log.last_index
-    assert node.replica.propose_time(batches.Calendar(5)) is None
-    assert (
-        node.replica.propose_time(batches.Jump(node.replica.machine.time_ms, gap=True)) == last + 1
-    )
-
-
-def test_entries_that_make_the_state_smaller_have_room_of_their_own() -> None:
-    node = replica()
-    node.room_left(0, 300)
-
-    def entry(index: int, *commands: ops.Op) -> Append:
-        return Append(
-            1,
-            index - 1,
-            1,
-            0,
-            [
-                Entry(
-                    index,
-                    1,
-                    EntryKind.DATA,
-                    batches.stamp(0, batches.encode_batch(5, index, list(commands))),
-                )
-            ],
-        )
-
-    node.receive(1, entry(2, b"k"))
-    assert node.raft.log.last_index == 1
-    node.receive(1, entry(2, [ops.DEL, [b"k"]]))
-    assert node.raft.log.last_index == 2
-    node.receive(1, entry(3, [ops.DEL, [b"x" * 400]]))
-    assert node.raft.log.last_index == 2, "not more than there is"
-    node.room_left(-250, 300)
-    node.receive(1, entry(3, [ops.DEL, [b"k"]]))
-    assert node.raft.log.last_index == 2, "what was used of it before counts"
-
-
 @pytest.mark.parametrize("full", [True, False])
 def test_on_a_full_disk_a_snapshot_lets_all_go_that_it_covers(full: bool) -> None:
     """Else what is kept for others would keep the last segments, and nothing would make room."""
@@ -295,54 +204,3 @@ def test_on_a_full_disk_a_snapshot_lets_all_go_that_it_covers(full: bool) -> Non
     node.snapshot_saved(node.take_snapshot().meta)
     _, keep_from, _ = written(node)
     assert keep_from == (12 if full else 2)
-
-
-def test_counters_that_expire_leave_the_room_for_deletions() -> None:
-    """Log time went into the log each second, and after some hours nothing could be deleted any
-    more."""
-    node = Alone()
-    node.lead()
-    expiring = [
-        [ops.SET, b"%d" % n, 1, ops.ALWAYS, None, ops.EX_IN, 30_000 * n, False]
-        for n in range(1, 900)
-    ]
-    node.write(
-        [ops.MULTI, [*expiring, [ops.SET, b"stays", 1, ops.ALWAYS, None, ops.EX_NONE, 0, False]]]
-    )
-    node.turn()
-    node.replica.room_left(0, 10_000)
-    before = node.replica.raft.log.last_index
-    node.tick(60, ms=2_000)
-    assert len(node.replica.machine.deadlines) == 899 - 4, "what is due goes, within a minute"
-    assert node.replica.raft.log.last_index - before == 2
-    node.replica.submit_read("late", [[ops.GET, b"5"]])
-    node.turn()
-    assert node.replica.raft.log.last_index - before == 2, "a read has no time of its own either"
-    node.tick(6 * 3_600 // 20, ms=20_000)
-    assert node.replica.raft.log.last_index - before < 80
-    node.replica.submit_write("delete", [[ops.DEL, [b"stays"]]])
-    node.tick(5)  # the gateway was idle for so long that it registers anew
-    assert b"stays" not in node.replica.machine.values
-    node.replica.room_left(None)
-    node.tick(3)
-    assert len(node.replica.machine.deadlines) < 899 - 700, "with room all that is due goes at once"
-
-
-def test_many_that_are_due_at_once_are_removed_on_a_full_disk_as_ever() -> None:
-    node = Alone()
-    node.lead()
-    for start in range(0, 5_000, 1_000):
-        node.write(
-            [
-                ops.MULTI,
-                [
-                    [ops.SET, b"%d" % n, 1, ops.ALWAYS, None, ops.EX_IN, 1_000, False]
-                    for n in range(start, start + 1_000)
-                ],
-            ]
-        )
-    node.turn()
-    node.replica.room_left(0, 10_000)
-    node.tick(1, ms=70_000)
-    node.tick(5)
-    assert not node.replica.machine.values
