@@ -6,9 +6,10 @@ Runs in the foreground until SIGTERM or Ctrl-C. Node i (from 0) serves the Redis
 i; its other ports are chosen free ones and kept in DIR/node-i/ports.json, so that a second start
 over the same DIR is the same cluster. When all nodes are voters it has printed one line for each,
 `node I pid PID resp 127.0.0.1:PORT`, and then `ready`. A node that dies is started again after a
-second and its line is printed anew; `--no-restart` turns that off. With `--cluster-mode` node i
-also serves clients in Redis cluster mode, on port + number of nodes + i. Options after `--` go to
-every node, e.g. `-- --tick-ms 20`. Logs: DIR/node-i/log.
+second and its line is printed again; `--no-restart` turns that off. When a node cannot start, and
+the cluster was not ready yet, all ends with exit code 1 and that node's reason. With
+`--cluster-mode` node i also serves clients in Redis cluster mode, on port + number of nodes + i.
+Options after `--` go to every node, e.g. `-- --tick-ms 20`. Logs: DIR/node-i/log.
 
 Somebody who lets nodes reach each other by another way writes ports.json beforehand: `host`, the
 address of the node; `enter`, the words of a command before its own, which end in running it
@@ -33,6 +34,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from counter_node import __version__
+from counter_node.exits import Exit
 from counter_node.ports import free_ports
 
 HOST = "127.0.0.1"
@@ -132,6 +134,14 @@ class NodeProcess:
             )
         say(f"node {self.index} pid {self.process.pid} resp {self.resp}")
 
+    def last_words(self) -> str:
+        """The message of the last line in its log, which says why it ended."""
+        lines = (self.directory / "log").read_text(errors="replace").splitlines()[-1:]
+        try:
+            return str(json.loads(lines[0])["msg"])
+        except (IndexError, ValueError, KeyError, TypeError):
+            return "".join(lines)
+
     async def admin(self, *command: str, timeout_s: float = 15.0) -> Any:
         client = redis.asyncio.Redis(
             host=self.host,
@@ -167,13 +177,14 @@ class DevCluster:
             for i in range(count)
         ]
         self._restart = restart
-        self._stopping = False
+        self._stopping = self._ready = False
 
     async def run(self) -> None:
         keepers = [asyncio.create_task(self._keep(node)) for node in self.nodes]
         try:
             async with asyncio.timeout(FORM_S):
-                await self._form()
+                await self._formed(keepers)
+            self._ready = True
             say("ready")
             await asyncio.gather(*keepers)
         except TimeoutError:
@@ -188,6 +199,18 @@ class DevCluster:
             await asyncio.gather(*keepers, return_exceptions=True)
             await self._end()
 
+    async def _formed(self, keepers: list[asyncio.Task[None]]) -> None:
+        """Raises ClusterError as soon as a node cannot start."""
+        forming = asyncio.create_task(self._form())
+        try:
+            await asyncio.wait([forming, *keepers], return_when=asyncio.FIRST_COMPLETED)
+            for keeper in keepers:
+                if keeper.done():
+                    keeper.result()
+            await forming
+        finally:
+            forming.cancel()
+
     async def _keep(self, node: NodeProcess) -> None:
         while True:
             await node.start()
@@ -195,7 +218,10 @@ class DevCluster:
             code = await node.process.wait()
             if self._stopping:
                 return
-            say(f"node {node.index} ended with {code}")
+            why = f": {node.last_words()}" if code > 0 else ""
+            say(f"node {node.index} ended with {code}{why}")
+            if code == Exit.SETTINGS and not self._ready:
+                raise ClusterError(f"node {node.index} cannot start{why}")
             if not self._restart:
                 await asyncio.Event().wait()
             await asyncio.sleep(RESTART_S)
@@ -264,7 +290,11 @@ class DevCluster:
 
 async def _main(options: argparse.Namespace) -> int:
     directory = Path(options.dir)
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"devcluster: --dir: {error}", file=sys.stderr)
+        return Exit.SETTINGS
     extra = [o for o in options.node_options if o != "--"]
     cluster = DevCluster(
         options.nodes,

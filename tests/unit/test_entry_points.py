@@ -15,6 +15,7 @@ import counter_node
 import countercluster
 import countercluster_operator
 import pytest
+from counter_node.ports import free_ports
 from counter_node.settings import HELP
 from countercluster_operator.run.settings import VARIABLES, SettingsError, load
 
@@ -113,6 +114,33 @@ def test_what_is_installed_knows_its_version(answers: Answers, entry: str) -> No
     answer = answers[entry, "--version"]
     assert (answer["code"], answer["err"]) == (0, "")
     assert answer["out"].split()[-1] == countercluster.__version__
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--dir", "/proc/nope"], 2, "devcluster: --dir: "),
+        (["--", "--segment-bytes", "5"], 1, "cannot start: counter_node: COUNTER_SEGMENT_BYTES"),
+        (["--", "--no-such-option"], 1, "cannot start: counter_node: error: unrecognized"),
+    ],
+)
+def test_a_devcluster_whose_nodes_cannot_start_ends_with_their_words(
+    tmp_path: Path, words: list[str], code: int, said: str
+) -> None:
+    """It started them again for ever, and said only `ended with 2`."""
+    port = str(free_ports(1)[0])
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "counter_node.devcluster"),
+            *("--nodes", "1", "--port", port, "--dir", str(tmp_path), *words),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (done.returncode, said in done.stderr) == (code, True), done
+    assert "Traceback" not in done.stderr
 
 
 def test_all_parts_are_of_one_version() -> None:
