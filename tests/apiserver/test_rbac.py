@@ -16,18 +16,18 @@ ROOT = Path(__file__).resolve().parents[2]
 SYSTEM = "countercluster-system"
 ALL = "*"
 
-READ, KEEP = {"get", "list", "watch"}, {"get", "list", "watch", "create", "patch"}
+READ, KEEP = {"get", "list", "watch"}, {"get", "list", "watch", "create", "patch", "delete"}
 ALLOWED: dict[tuple[str, str], set[str]] = {
     ("countercluster.io", "counterclusters"): READ,
     ("countercluster.io", "counterclusters/status"): {"get", "patch"},
     ("", "secrets"): KEEP,
     ("", "serviceaccounts"): KEEP,
-    ("", "services"): KEEP | {"delete"},
+    ("", "services"): KEEP,
     ("", "pods"): {"list", "watch", "delete"},
     ("", "persistentvolumeclaims"): {"get", "list", "patch", "delete"},
-    ("apps", "statefulsets"): KEEP | {"delete"},
-    ("apps", "deployments"): KEEP | {"delete"},
-    ("policy", "poddisruptionbudgets"): KEEP | {"delete"},
+    ("apps", "statefulsets"): KEEP,
+    ("apps", "deployments"): KEEP,
+    ("policy", "poddisruptionbudgets"): KEEP,
     ("networking.k8s.io", "networkpolicies"): KEEP,
     ("events.k8s.io", "events"): {"create", "list"},
     ("", "configmaps"): {"get", "create", "patch", "delete"},

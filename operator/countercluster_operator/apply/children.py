@@ -6,9 +6,11 @@ are not those that the last apply returned. Status changes of a child cause no w
 watch shows a child as the last apply left it, it is not even read; every ten minutes it is, in case
 the watch is wrong.
 
-An object of the same name that belongs to somebody else is left alone, and that is told:
-server-side apply would take it over without a word. It is not used either: a workload whose pods
-would run under a foreign ServiceAccount, or mount a foreign Secret, is not applied (`_named`).
+An object of the same name that belongs to somebody else is left alone, and that is told
+(ownership.py). It is not used either: a workload whose pods would run under a foreign
+ServiceAccount, or mount a foreign Secret, is not applied. A child that somebody else changes each
+time is applied with pauses (contests.py). An apply carries the version that was read: what others
+did meanwhile, such as taking its owner off it, is seen before it is written over (going.py).
 
 What the API server refuses (a template that makes no sense, a quota, a policy, a webhook that fails
 or does not answer) is an answer and not a failure (refusals.py): the other children are kept all
@@ -28,13 +30,21 @@ from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
 
-from countercluster_operator import names
+from countercluster_operator.apply.contests import Contests
 from countercluster_operator.apply.failpoints import reach
+from countercluster_operator.apply.ownership import (
+    NAMED,
+    edited,
+    last_editor,
+    stranger,
+    used_by,
+)
 from countercluster_operator.credentials.secured import PLAIN, Secured
 from countercluster_operator.manifest import Manifest
 from countercluster_operator.model import Cluster
 from countercluster_operator.resources import all_children, unwanted
 from countercluster_operator.world.api import UNREACHABLE, Kubernetes, UnknownKind, is_terminating
+from countercluster_operator.world.going import ensure_there, is_owned
 from countercluster_operator.world.refusals import Refusals, reason, retry_after_s
 
 Key = tuple[str, str, str]  # kind, namespace, name
@@ -61,6 +71,10 @@ class Kept:
     held: list[str] = dataclasses.field(default_factory=list)
     moved: list[str] = dataclasses.field(default_factory=list)
 
+    def in_order(self) -> Kept:
+        """They ended in any order, and the status must not change with it."""
+        return Kept(*(sorted(getattr(self, f.name)) for f in dataclasses.fields(self)))
+
 
 def _digest(value: Any) -> str:
     return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
@@ -75,45 +89,6 @@ def _mark(live: Manifest) -> str:
     return _digest([meta["uid"], moving, meta.get("labels"), meta.get("ownerReferences")])
 
 
-def _edited(live: Manifest) -> bool:
-    """Somebody else owns a field of it, besides its status."""
-    fields = live["metadata"].get("managedFields") or []
-    return any(
-        f["manager"] != names.FIELD_MANAGER and f.get("subresource") != "status" for f in fields
-    )
-
-
-def stranger(live: Manifest, name: str, uid: str) -> str:
-    """Whose it is, where it is not this cluster's; else empty. What has lost its owner, but still
-    our labels, is taken in again."""
-    meta = live["metadata"]
-    owner = next((o for o in meta.get("ownerReferences") or [] if o.get("controller")), None)
-    if owner is not None:
-        return "" if owner["uid"] == uid else f"belongs to {owner['kind']} {owner['name']}"
-    ours = names.selector(name, "").items() - {(names.LABEL_COMPONENT, "")}
-    own = any(o["uid"] == uid for o in meta.get("ownerReferences") or [])
-    return (
-        ""
-        if own or ours <= (meta.get("labels") or {}).items()
-        else "was there already and is not the operator's"
-    )
-
-
-NAMED = frozenset({"Secret", "ServiceAccount"})
-"""Kinds that a pod template names."""
-
-
-def _named(manifest: Manifest) -> set[str]:
-    """The Secrets and the ServiceAccount that the pods of a workload use; nothing for any other
-    kind."""
-    pod = (manifest.get("spec") or {}).get("template", {}).get("spec") or {}
-    account = pod.get("serviceAccountName")
-    mounted = [v["secret"]["secretName"] for v in pod.get("volumes") or [] if "secret" in v]
-    return {f"Secret {name}" for name in mounted} | (
-        {f"ServiceAccount {account}"} if account else set()
-    )
-
-
 class Children:
     def __init__(self, api: Kubernetes, clock: Callable[[], float] = time.monotonic) -> None:
         self._api, self._clock = api, clock
@@ -121,7 +96,7 @@ class Children:
         self._watched: dict[Key, str] = {}  # the mark of what the watch showed last
         self._read: dict[Key, float] = {}  # when it was last read
         self._absent: dict[Key, float] = {}  # when it was last looked for in vain
-        self._refusals = Refusals(clock)
+        self._refusals, self._contests = Refusals(clock), Contests(clock)
 
     def watched(self, kind: str, live: Manifest, *, gone: bool) -> None:
         """The watch shows this."""
@@ -147,52 +122,33 @@ class Children:
         `claims`: volume claims that differ; they are changed and never made. `withheld`: kinds that
         are left as they are, because the administrator does not allow what would go into them
         (restrictions.py)."""
-        kept = Kept([], [], [])
         wanted = [
             m
             for m in (*all_children(cluster, replicas, voters, claim_size, secured), *claims)
             if m["kind"] not in withheld
         ]
-        end = asyncio.get_running_loop().time() + KEEP_S
-        first, then = (
-            [m for m in wanted if m["kind"] in NAMED],
-            [m for m in wanted if m["kind"] not in NAMED],
-        )
-        await _together(end, [self._keep_one(cluster, manifest, kept) for manifest in first])
-        foreign = set(kept.foreign_names)
-        held = {
-            (m["kind"], m["metadata"]["name"]): used
-            for m in then
-            if (used := sorted(foreign & _named(m)))
-        }
-        kept.held.extend(kind for kind, _ in held)
-        kept.refused.extend(
-            f"{kind} {name} is not applied: its pods would use {used[0]}, which is not ours"
-            for (kind, name), used in held.items()
-        )
-        more = [
-            self._keep_one(cluster, m, kept)
-            for m in then
-            if (m["kind"], m["metadata"]["name"]) not in held
-        ]
-        await _together(
-            end,
-            [*more, *(self._remove(cluster, *gone, kept) for gone in unwanted(cluster, voters))],
-        )
-        # They ended in any order, and the status must not change with it.
-        return Kept(
-            *(
-                sorted(names)
-                for names in (
-                    kept.written,
-                    kept.refused,
-                    kept.foreign,
-                    kept.foreign_names,
-                    kept.held,
-                    kept.moved,
+        kept, end = Kept([], []), asyncio.get_running_loop().time() + KEEP_S
+        first = [m for m in wanted if m["kind"] in NAMED]
+        await _together(end, [self._keep_one(cluster, m, kept) for m in first])
+        then = self._usable([m for m in wanted if m["kind"] not in NAMED], kept)
+        work = [self._keep_one(cluster, m, kept) for m in then]
+        gone = [self._remove(cluster, *one, kept) for one in unwanted(cluster, voters)]
+        await _together(end, [*work, *gone])
+        return kept.in_order()
+
+    def _usable(self, manifests: Sequence[Manifest], kept: Kept) -> list[Manifest]:
+        """Those whose pods would use nothing that is foreign; the others are noted in `kept`."""
+        foreign, found = set(kept.foreign_names), []
+        for manifest in manifests:
+            kind, name = manifest["kind"], manifest["metadata"]["name"]
+            if used := sorted(foreign & used_by(manifest)):
+                kept.held.append(kind)
+                kept.refused.append(
+                    f"{kind} {name} is not applied: its pods would use {used[0]}, which is not ours"
                 )
-            )
-        )
+            else:
+                found.append(manifest)
+        return found
 
     async def _keep_one(self, cluster: Cluster, manifest: Manifest, kept: Kept) -> None:
         """Whatever the API server says to it, or does not say, is noted in `kept`. Raises only when
@@ -201,18 +157,27 @@ class Children:
         key = (manifest["kind"], meta["namespace"], meta["name"])
         digest = _digest(manifest)
         what = f"{manifest['kind']} {meta['name']}"
-        if text := self._refusals.waiting(key, digest):
+        text = self._refusals.waiting(key, digest)
+        if text and not (self._is_as_applied(key, digest) and self._contests.calm(key)):
             kept.refused.append(text)
             return
         try:
-            await self._see_to(cluster, manifest, key, digest, kept)
+            contested = await self._see_to(cluster, manifest, key, digest, kept)
         except UnknownKind:
             # a part that is not installed, such as Prometheus Operator; it is looked for again
             return
         except (*UNREACHABLE, asyncio.CancelledError) as error:
             self._note(key, digest, what, error, kept)
         else:
-            self._refusals.drop(key)
+            if not contested:
+                self._refusals.drop(key)
+                return
+            self._refusals.add(key, digest, contested)
+            kept.refused.append(contested)
+
+    def _is_as_applied(self, key: Key, digest: str) -> bool:
+        """The watch shows it as the last apply left it, and that is what is wanted."""
+        return key in self._watched and self._applied.get(key) == (digest, self._watched[key])
 
     def _note(self, key: Key, wish: str, what: str, error: BaseException, kept: Kept) -> None:
         if isinstance(error, ApiException):
@@ -229,47 +194,58 @@ class Children:
 
     async def _see_to(
         self, cluster: Cluster, manifest: Manifest, key: Key, digest: str, kept: Kept
-    ) -> None:
-        meta = manifest["metadata"]
-        if (
-            key in self._watched
-            and self._applied.get(key) == (digest, self._watched[key])
-            and self._clock() - self._read[key] < TRUST_S
-        ):
-            return
-        live = await self._api.get(
-            manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"]
-        )
+    ) -> str:
+        """Why it is contested; else empty."""
+        if self._is_as_applied(key, digest) and self._clock() - self._read[key] < TRUST_S:
+            return ""
+        kind, meta = manifest["kind"], manifest["metadata"]
+        live = await self._api.get(manifest["apiVersion"], kind, meta["namespace"], meta["name"])
         self._read[key] = self._clock()
-        if live is None and manifest["kind"] == "PersistentVolumeClaim":
-            return
-        if live is not None and "deletionTimestamp" in live["metadata"]:
-            return  # it is made again when it is gone
-        if live is not None and self._applied.get(key) == (digest, _mark(live)):
-            return
-        if live is not None and (whose := stranger(live, cluster.name, cluster.uid)):
-            kept.foreign.append(manifest["kind"])
-            kept.foreign_names.append(f"{manifest['kind']} {meta['name']}")
-            kept.refused.append(
-                f"{manifest['kind']} {meta['name']} {whose}: it is left alone; delete or rename "
-                f"it, or the CounterCluster"
-            )
-            return
-        before = None if live is None else live["metadata"]["resourceVersion"]
+        if live is None and kind == "PersistentVolumeClaim":
+            return ""
+        if live is not None:
+            if "deletionTimestamp" in live["metadata"]:
+                return ""  # it is made again when it is gone
+            if self._applied.get(key) == (digest, _mark(live)):
+                return ""
+            if whose := stranger(live, cluster.name, cluster.uid):
+                kept.foreign.append(kind)
+                kept.foreign_names.append(f"{kind} {meta['name']}")
+                kept.refused.append(
+                    f"{kind} {meta['name']} {whose}: it is left alone; delete or rename "
+                    f"it, or the CounterCluster"
+                )
+                return ""
+            if "ownerReferences" in meta and not is_owned(live, cluster.uid):
+                await ensure_there(self._api, cluster)
         after = await self._write(manifest, live)
         self._absent.pop(key, None)
         self._applied[key] = (digest, _mark(after))
-        if after["metadata"]["resourceVersion"] != before:
-            kept.written.append(f"{manifest['kind']} {meta['name']}")
-            reach(f"after-{manifest['kind']}")
+        if live is not None and (
+            after["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
+        ):
+            return ""
+        kept.written.append(f"{kind} {meta['name']}")
+        reach(f"after-{kind}")
+        if not self._contests.wrote(key, digest):
+            return ""
+        who = last_editor(live) if live is not None else ""
+        return (
+            f"{kind} {meta['name']} is changed or deleted by "
+            f"{who or 'somebody'} each time that it is applied: it is applied with pauses; "
+            f"let only one of them write it (docs/operating/trouble.md#childrefused)"
+        )
 
     async def _write(self, manifest: Manifest, live: Manifest | None) -> Manifest:
         """What somebody else put into a list stays beside ours, and may make nonsense of it: then
         it goes."""
-        try:
+        if live is None:
             return await self._api.apply(manifest)
+        read = {"resourceVersion": live["metadata"]["resourceVersion"]}
+        try:
+            return await self._api.apply({**manifest, "metadata": {**manifest["metadata"], **read}})
         except ApiException as error:
-            if error.status != INVALID or live is None or not _edited(live):
+            if error.status != INVALID or not edited(live):
                 raise
         await self._api.overwrite(manifest)
         return await self._api.apply(manifest)
@@ -294,9 +270,7 @@ class Children:
         self, cluster: Cluster, api_version: str, kind: str, name: str, key: Key
     ) -> None:
         live = await self._api.get(api_version, kind, cluster.namespace, name)
-        if live is not None and any(
-            o["uid"] == cluster.uid for o in live["metadata"].get("ownerReferences") or []
-        ):
+        if live is not None and is_owned(live, cluster.uid):
             await self._api.delete(
                 api_version, kind, cluster.namespace, name, live["metadata"]["uid"]
             )
@@ -314,6 +288,7 @@ class Children:
             for key in [k for k in known if belongs(k)]:
                 del known[key]
         self._refusals.forget(belongs)
+        self._contests.forget(belongs)
 
 
 async def _together(end: float, work: Sequence[Coroutine[Any, Any, None]]) -> None:

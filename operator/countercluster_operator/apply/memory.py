@@ -24,10 +24,11 @@ from collections.abc import Callable
 from typing import Any
 
 from countercluster_operator import names
-from countercluster_operator.apply.children import stranger
+from countercluster_operator.apply.ownership import stranger
 from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster
 from countercluster_operator.world.api import Kubernetes
+from countercluster_operator.world.going import ensure_there
 
 FIELDS = ("bootstrap", "target", "recovered", "chosen", "replacing")
 FILE = "memory.json"
@@ -119,6 +120,7 @@ class Memory:
                 f"ConfigMap {name} {whose}: what must be remembered of this cluster is in its "
                 f"status alone"
             )
+        await ensure_there(self._api, cluster)
         data = {FILE: json.dumps(wanted, sort_keys=True)}
         await self._api.apply(
             {

@@ -8,13 +8,8 @@ from typing import Any
 from kubernetes.aio.client.exceptions import ApiException
 
 from countercluster_operator import names
-from countercluster_operator.world.api import Kubernetes, is_terminating
-
-CONFLICT = 409
-
-
-class Changed(Exception):
-    """The CounterCluster was changed, or made anew, since this pass has read it."""
+from countercluster_operator.world.api import Kubernetes
+from countercluster_operator.world.going import CONFLICT, Changed, is_another
 
 
 class Status:
@@ -23,10 +18,8 @@ class Status:
 
     async def is_another(self, body: dict[str, Any]) -> bool:
         """The CounterCluster is going, is gone, or another one of its name is there."""
-        now = await self._api.get(
-            names.API_VERSION, names.KIND, body["metadata"]["namespace"], body["metadata"]["name"]
-        )
-        return now is None or "deletionTimestamp" in now["metadata"] or _uid(now) != _uid(body)
+        meta = body["metadata"]
+        return await is_another(self._api, meta["namespace"], meta["name"], meta["uid"])
 
     async def write(self, body: dict[str, Any], new: dict[str, Any]) -> None:
         """With the version of what was looked at: the API server refuses it when that was changed,
@@ -51,15 +44,3 @@ class Status:
             if error.status == CONFLICT:
                 raise Changed from None
             raise
-
-
-def raise_if_going(error: BaseException) -> None:
-    """Another object, or none: nothing is left to be done in this pass."""
-    if isinstance(error, ApiException) and (
-        error.status in (404, CONFLICT) or is_terminating(error)
-    ):
-        raise error
-
-
-def _uid(body: dict[str, Any]) -> str:
-    return str(body["metadata"]["uid"])

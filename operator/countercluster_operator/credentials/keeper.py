@@ -8,8 +8,6 @@ import datetime
 import ssl
 from collections.abc import Callable
 
-from kubernetes.aio.client.exceptions import ApiException
-
 from countercluster_operator import names
 from countercluster_operator.credentials.certificates import Pair
 from countercluster_operator.credentials.contexts import context_of
@@ -37,7 +35,8 @@ from countercluster_operator.credentials.secured import (
 from countercluster_operator.credentials.users import Users, judged, of_file
 from countercluster_operator.manifest import Manifest
 from countercluster_operator.model import Cluster, Problem
-from countercluster_operator.world.api import UNREACHABLE, Kubernetes, is_terminating
+from countercluster_operator.world.api import UNREACHABLE, Kubernetes
+from countercluster_operator.world.going import ensure_there, raise_if_going
 from countercluster_operator.world.observed import Observed
 from countercluster_operator.world.refusals import reason
 
@@ -93,12 +92,10 @@ class Keeper:
             material = dataclasses.replace(material, users=secured.given.users)
         if material is not secured.material:
             try:
+                await ensure_there(self._api, cluster)
                 await self._api.apply(private(cluster, material))
             except UNREACHABLE as error:
-                if isinstance(error, ApiException) and (
-                    error.status in (404, 409) or is_terminating(error)
-                ):
-                    raise
+                raise_if_going(error)
                 text = f"the API server refuses Secret {cluster.name}-private: {reason(error)}"
                 if secured.material == EMPTY:
                     raise Refused(text) from None  # nothing is made from what is not kept

@@ -24,7 +24,7 @@ from countercluster_operator.apply.children import Children, Kept
 from countercluster_operator.apply.events import Recorder, timestamp
 from countercluster_operator.apply.failpoints import reach
 from countercluster_operator.apply.memory import Memory, older_wrote, recalled
-from countercluster_operator.apply.status import Changed, Status, raise_if_going
+from countercluster_operator.apply.status import Status
 from countercluster_operator.credentials.keeper import Keeper, Refused, not_used
 from countercluster_operator.credentials.material import Limits
 from countercluster_operator.credentials.secured import Secured
@@ -43,6 +43,7 @@ from countercluster_operator.run.turns import Key, Turns
 from countercluster_operator.world import clocks
 from countercluster_operator.world.api import UNREACHABLE, Kubernetes, is_terminating
 from countercluster_operator.world.clocks import Witness
+from countercluster_operator.world.going import Changed, raise_if_going
 from countercluster_operator.world.handed_out import Heights
 from countercluster_operator.world.landscape import Landscape
 from countercluster_operator.world.observe import admin, observe

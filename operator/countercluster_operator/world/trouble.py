@@ -9,6 +9,8 @@ conditions of the Deployment).
 3. Our own container comes first; one that somebody injected is named. "Running" means our own.
 4. Events are asked for only while something does not start and nothing else tells why, and seldom
    (EVENTS_S). They may be missing: nothing is decided by them.
+5. What the StatefulSet says of a pod that is there by now is over. Kubernetes writes few events of
+   one object, so that the newest may be of another pod and of another cause.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ EVENTS_S = 10.0
 FRESH_S = 900.0
 """An event that is older tells of something else."""
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _PULLING = re.compile(r"^Back-off pulling image \S+?(: |$)(ErrImagePull: )?")
 
 
@@ -197,8 +200,9 @@ class Inquiry:
             return seen
         at_s, asked, texts = self._found.get(key, (0.0, [], {}))
         if asked != subjects or self._clock() - at_s >= EVENTS_S:
+            made = {pod.name for pod in seen.pods}
             said = await asyncio.gather(
-                *(self._newest(cluster.namespace, *subject) for subject in subjects)
+                *(self._newest(cluster.namespace, *subject, made) for subject in subjects)
             )
             texts = dict(zip(subjects, said, strict=True))
             self._found[key] = (self._clock(), subjects, texts)
@@ -208,7 +212,8 @@ class Inquiry:
             not_made=texts.get(("StatefulSet", cluster.name), ""),
         )
 
-    async def _newest(self, namespace: str, kind: str, name: str) -> str:
+    async def _newest(self, namespace: str, kind: str, name: str, made: set[str]) -> str:
+        """Rule 5: `made` are the pods that there are."""
         try:
             fields = f"regarding.kind={kind},regarding.name={name},type=Warning"
             events = await self._api.list(
@@ -217,8 +222,16 @@ class Inquiry:
         except (*UNREACHABLE, UnknownKind, TooMuch):
             return ""
         oldest = self._now() - datetime.timedelta(seconds=FRESH_S)
+        past = made if kind == "StatefulSet" else set[str]()
         fresh = sorted(
-            (e for e in events if e.get("reason") in TELLING and _when(e) >= oldest), key=_when
+            (
+                e
+                for e in events
+                if e.get("reason") in TELLING
+                and _when(e) >= oldest
+                and not past & set(_NAME.findall(e.get("note") or ""))
+            ),
+            key=_when,
         )
         return (
             _cut(f"{fresh[-1]['reason']}: {' '.join((fresh[-1].get('note') or '').split())}")

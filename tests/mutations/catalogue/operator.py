@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from countercluster_operator import model, room
+from countercluster_operator.apply import children
 from countercluster_operator.apply.children import Children
+from countercluster_operator.apply.contests import Contests
 from countercluster_operator.credentials import fitness, keeper, users
 from countercluster_operator.credentials.certificates import Authority
 from countercluster_operator.decide import healing, restrictions
 from countercluster_operator.run.budget import Budget
+from countercluster_operator.world import trouble
 from countercluster_operator.world.belongings import Belongings
 from countercluster_operator.world.machines import Loss, Machines
 
@@ -162,3 +166,30 @@ def crowds_hide_members(patch: Patch) -> None:
         return []
 
     patch(Belongings, "_by_name", nobody)
+
+
+@mutation(
+    "an owner is put back while its CounterCluster is orphaned",
+    tests=("tests/unit/operator/test_orphans.py",),
+)
+def owner_put_back(patch: Patch) -> None:
+    async def there(*_: Any) -> None:
+        pass
+
+    patch(children, "ensure_there", there)
+
+
+@mutation(
+    "a child that somebody else changes each time is applied with each pass",
+    tests=("tests/unit/operator/test_contests.py",),
+)
+def contested_without_end(patch: Patch) -> None:
+    patch(Contests, "wrote", lambda *_: False)
+
+
+@mutation(
+    "what was said of a pod that is there by now is repeated",
+    tests=("tests/unit/operator/test_trouble.py",),
+)
+def events_of_the_past(patch: Patch) -> None:
+    patch(trouble, "_NAME", re.compile(r"(?!)"))

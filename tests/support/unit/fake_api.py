@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from countercluster_operator import names
+from kubernetes.aio.client.exceptions import ApiException
+
 Key = tuple[str, str]
 
 
@@ -21,11 +24,20 @@ class FakeApi:
         self, _version: str, kind: str, _namespace: str, name: str
     ) -> dict[str, Any] | None:
         self.reads += 1
+        if kind == names.KIND:
+            return {"metadata": {"name": name, "namespace": _namespace, "uid": "uid"}}
         return copy.deepcopy(self.live.get((kind, name)))
 
     async def apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
         self.applies += 1
         key = (manifest["kind"], manifest["metadata"]["name"])
+        version = manifest["metadata"].get("resourceVersion")
+        if version is not None:
+            there = self.live.get(key)
+            if there is None or there["metadata"]["resourceVersion"] != version:
+                raise ApiException(status=409, reason="Conflict")
+            meta = {k: v for k, v in manifest["metadata"].items() if k != "resourceVersion"}
+            manifest = {**manifest, "metadata": meta}
         if self.wanted.get(key) != manifest:
             before = int(
                 self.live.get(key, {"metadata": {"generation": 0}})["metadata"]["generation"]

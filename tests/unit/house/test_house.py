@@ -113,7 +113,6 @@ DEBTS = {
     },
     "long functions": {
         "node_image/counter_node/replica/replica.py:__init__",
-        "operator/countercluster_operator/apply/children.py:keep",
         "operator/countercluster_operator/world/observe.py:observe",
         "operator/countercluster_operator/decide/report.py:status",
         "operator/countercluster_operator/decide/restrictions.py:_rules",

@@ -64,14 +64,18 @@ class Going(World):
             elif self.how == "being deleted":
                 meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
             elif self.how == "made anew":
-                self.cluster = {
-                    **self.cluster,
-                    "metadata": {**meta, "uid": "another", "resourceVersion": "9"},
-                }
-                self.cluster.pop("status", None)
-                self.live.clear()
-                self.wanted.clear()
+                if meta["uid"] != "another":
+                    new = {**meta, "uid": "another", "resourceVersion": "9"}
+                    self.cluster = {**self.cluster, "metadata": new}
+                    self.cluster.pop("status", None)
+                self._collect("another")
         return self.how
+
+    def _collect(self, uid: str) -> None:
+        """Garbage: what belongs to another than this."""
+        for key, live in list(self.live.items()):
+            if [o["uid"] for o in live["metadata"]["ownerReferences"]] != [uid]:
+                del self.live[key], self.wanted[key]
 
     async def get(self, version: str, kind: str, namespace: str, name: str) -> Object | None:
         self._now()

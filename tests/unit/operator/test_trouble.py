@@ -271,6 +271,17 @@ def test_events_tell_why_nothing_starts() -> None:
     )
 
 
+def test_what_was_said_of_a_pod_that_is_there_by_now_is_over() -> None:
+    """Kubernetes writes few events of one object: the newest may be of another pod."""
+    text = 'Create Pod c-{} in StatefulSet c failed error: pods "c-{}" is forbidden: exceeded quota'
+    first, second = (event("FailedCreate", text.format(n, n), 3 - n) for n in (1, 2))
+    seen = Observed(pods=(Pod("c-0", 0, ready=True), Pod("c-2", 2, ready=True)), set_replicas=3)
+    trouble = explain(Events(c=[first, second]), seen).trouble
+    assert trouble is not None
+    assert "Create Pod c-1" in trouble[1]
+    assert explain(Events(c=[second]), seen).trouble is None
+
+
 def test_events_are_asked_for_seldom_only_when_nothing_else_tells_and_may_be_missing() -> None:
     api = Events(
         c_0=[
