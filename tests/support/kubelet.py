@@ -5,8 +5,8 @@ Each pod of a StatefulSet of nodes is a real node (counter_node.node), with its 
 address, its own disk in the folder of its claim, and the environment of its container; all of them
 share this one process. What a kubelet, a volume provisioner and the DNS of a cluster do besides is
 done here: claims are bound, pods get addresses and become ready by their own `/readyz`, names of
-pods resolve. Containers of other images are not run, and their pods never become ready. Linux only:
-all of 127.0.0.0/8 is this machine."""
+pods resolve. Sidecars are said to run as the node beside them does. Pods without a node are not
+run, and never become ready. Linux only: all of 127.0.0.0/8 is this machine."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Kubelet:
                 lambda: all(name in self._secrets for name in secrets.values())
             )
         found = {}
-        for mount in pod["spec"]["containers"][0]["volumeMounts"]:
+        for mount in _node_of(pod)["volumeMounts"]:
             if mount["name"] in secrets:
                 folder = self._folder / meta["uid"] / mount["name"]
                 self._fill(folder, self._secrets[secrets[mount["name"]]])
@@ -157,7 +157,7 @@ class Kubelet:
             if (task := self._pods.pop(uid, None)) is not None:
                 task.cancel()
             self._mounts.pop(uid, None)
-        elif uid not in self._pods and pod["spec"]["containers"][0]["name"] == "node":
+        elif uid not in self._pods and _node_of(pod):
             self._pods[uid] = asyncio.create_task(self._live(pod))
 
     async def _live(self, pod: Object) -> None:
@@ -207,7 +207,7 @@ class Kubelet:
         self, pod: Object, ip: str, disk: Path, mounts: dict[str, str]
     ) -> settings.Settings:
         environment: dict[str, str] = {}
-        for variable in pod["spec"]["containers"][0]["env"]:
+        for variable in _node_of(pod)["env"]:
             if "valueFrom" in variable:
                 value = (
                     pod["metadata"]["name"]
@@ -257,8 +257,8 @@ class Kubelet:
             writer.close()
 
     async def _report(self, path: str, pod: Object, ip: str, *, ready: bool) -> None:
-        container = pod["spec"]["containers"][0]
         state = {"running": {"startedAt": pod["metadata"]["creationTimestamp"]}}
+        shown = {"imageID": "", "ready": ready, "restartCount": 0, "state": state}
         status = {
             "phase": "Running",
             "podIP": ip,
@@ -268,17 +268,16 @@ class Kubelet:
                 for kind in ("ContainersReady", "Ready")
             ],
             "containerStatuses": [
-                {
-                    "name": container["name"],
-                    "image": container["image"],
-                    "imageID": "",
-                    "ready": ready,
-                    "restartCount": 0,
-                    "state": state,
-                }
+                {"name": container["name"], "image": container["image"], **shown}
+                for container in pod["spec"]["containers"]
             ],
         }
         await self._api.patch_status(path, status)
+
+
+def _node_of(pod: Object) -> Object:
+    """The container of ours, wherever others put theirs; empty where there is none."""
+    return next((c for c in pod["spec"]["containers"] if c["name"] == "node"), {})
 
 
 class Machine:

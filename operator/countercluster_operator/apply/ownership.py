@@ -36,9 +36,10 @@ def edited(live: Manifest) -> bool:
 
 
 def last_editor(live: Manifest) -> str:
-    """Who of the others wrote it last, as the API server has the name; empty where nobody did."""
+    """Who of the others wrote it last, as the API server has the name; empty where it has none."""
     found = max(_others(live), key=lambda f: str(f.get("time", "")), default=None)
-    return str(found["manager"]) if found is not None else ""
+    name = str(found["manager"]) if found is not None else ""
+    return "" if name == "unknown" else name
 
 
 def _others(live: Manifest) -> list[Manifest]:

@@ -12,6 +12,7 @@ from countercluster_operator.apply.contests import Contests
 from countercluster_operator.credentials import fitness, keeper, users
 from countercluster_operator.credentials.certificates import Authority
 from countercluster_operator.decide import healing, restrictions
+from countercluster_operator.resources import claims
 from countercluster_operator.run.budget import Budget
 from countercluster_operator.world import trouble
 from countercluster_operator.world.belongings import Belongings
@@ -193,3 +194,11 @@ def contested_without_end(patch: Patch) -> None:
 )
 def events_of_the_past(patch: Patch) -> None:
     patch(trouble, "_NAME", re.compile(r"(?!)"))
+
+
+@mutation(
+    "claims of an orphaned cluster are not taken over",
+    tests=("tests/unit/operator/test_plan_world.py",),
+)
+def claims_left_without_owner(patch: Patch) -> None:
+    patch(claims, "to_write", lambda *_: [])

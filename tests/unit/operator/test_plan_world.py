@@ -6,7 +6,9 @@ from __future__ import annotations
 import pytest
 from countercluster_operator.decide.quorum import quorum
 
-from tests.support.unit.plan_world import Disk, World
+from tests.support.unit.plan_faults import fault
+from tests.support.unit.plan_parts import Disk
+from tests.support.unit.plan_world import World
 from tests.support.unit.settling import settle
 
 
@@ -15,6 +17,9 @@ def check(world: World) -> None:
     assert world.set_replicas == world.replicas
     assert all(p.revision == world.revision for p in world.pods.values())
     assert world.bootstraps == 1
+    assert world.set_owner == world.uid, "it would outlive its cluster"
+    owner = world.uid if world.keep == "Delete" else ""
+    assert {o: d.owner for o, d in world.disks.items()} == dict.fromkeys(world.disks, owner)
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 5, 7])
@@ -95,7 +100,7 @@ def test_whatever_goes_wrong_the_majority_is_kept_and_the_end_is_as_asked(seed: 
         world.tick()
         world.operate(world.random.choice(["", "", "", "", "status", "claims", "step"]))
         if world.random.random() < 0.12:
-            world.fault()
+            fault(world)
     if seed % 2:
         world.apply(first)
         assert world.revision == "r1", "whatever was set is taken back by the manifest of before"
@@ -160,6 +165,16 @@ def test_a_supervised_roll_waits_before_the_leader_for_a_word_about_this_very_re
     world.approved = "r2"
     run(world)
     check(world)
+
+
+def test_a_cluster_that_is_orphaned_and_applied_again_goes_on_as_the_same() -> None:
+    world = disturbed(14)
+    members, disks = dict(world.members), {o: d.uid for o, d in world.disks.items()}
+    world.orphan()
+    settle(world)
+    check(world)
+    assert (world.members, {o: d.uid for o, d in world.disks.items()}) == (members, disks)
+    assert world.restarted == []
 
 
 def test_a_member_whose_machine_is_lost_is_replaced_under_a_new_id() -> None:
