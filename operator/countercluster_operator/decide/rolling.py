@@ -64,7 +64,8 @@ def replace_dead(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
 
 
 def roll(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
-    """The next pod only when every member is a voter, ready and caught up."""
+    """The next pod only when every member is a voter, ready and caught up. A pod beyond the size,
+    which somebody else made the StatefulSet make, holds up no roll."""
     going = [p.name for p in seen.pods if p.terminating]
     old = [p for p in outdated(seen) if p.name != cluster.spec.maintenance]
     broken = [p for p in seen.pods if not p.ready and not p.terminating]
@@ -76,7 +77,7 @@ def roll(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
                 return DeletePod.of(
                     pod, f"restarting {pod.name}: its template is outdated and it {what}"
                 )
-    if broken:
+    if broken and any(p.ordinal < base.replicas or not old for p in broken):
         return stalled(seen) or "; ".join(
             f"waiting for {p.name}: {_why_not_ready(p)}" for p in broken
         )

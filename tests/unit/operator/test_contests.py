@@ -11,6 +11,7 @@ import pytest
 from countercluster_operator.apply import children
 from countercluster_operator.apply.children import Children
 from countercluster_operator.apply.contests import OFTEN, Contests
+from countercluster_operator.decide.plan import plan
 
 from tests.support.unit import reconcile_world
 from tests.support.unit.fake_api import FakeApi
@@ -58,6 +59,14 @@ def test_a_member_is_rolled_while_somebody_changes_a_child_with_each_pass() -> N
     assert deleted
     assert world.ready()["reason"] == "ChildRefused"
     assert "Service c is changed or deleted by flux each time" in world.ready()["message"]
+
+
+def test_a_pod_beyond_the_size_that_somebody_else_asks_for_holds_up_no_roll() -> None:
+    seen = outdated(formed(4, members=3), 2)
+    assert not seen.pods[3].ready
+    step = plan(cluster(), seen).step
+    assert step is not None
+    assert (step.kind, step.pod) == ("DeletePod", "c-2")
 
 
 def test_it_is_written_with_pauses_and_is_well_as_soon_as_nobody_changes_it() -> None:
