@@ -269,6 +269,8 @@ def test_a_node_with_an_empty_disk_waits_and_forms_no_cluster(tmp_path: Path, le
             f"127.0.0.1:{cluster.resp_port(victim)}",
         )
         ask_until(cluster, lambda voters: old not in voters, "RAFT.REMOVE", old)
+        with pytest.raises(redis.ResponseError, match=r"^REMOVED node id .* is never reused"):
+            cluster.admin(cluster.leader(), "RAFT.ADDLEARNER", old, name, peer, resp)
         ask_until(cluster, lambda voters: new in voters, "RAFT.ADDLEARNER", new, name, peer, resp)
         ask_until(cluster, lambda voters: voters.get(new, False), "RAFT.PROMOTE", new)
         cluster.wait_ready()

@@ -16,7 +16,7 @@ from counter_node.counters.replies import Failure, Simple
 from counter_node.logs import log
 from counter_node.node.snapshot_taker import NoSnapshotError
 from counter_node.raft.leadership import Busy, NotReady
-from counter_node.raft.membership import ChangeRefused
+from counter_node.raft.membership import ChangeRefused, IdRemoved
 from counter_node.raft.types import ChangeKind, Entry, Member, MembershipChange, NodeId
 from counter_node.settings import SettingsError, address
 from counter_node.views.status import Reported, hex_id, status
@@ -105,6 +105,8 @@ class Admin:
             return await handler(*words[1:])
         except Refused as error:
             return Failure(str(error).encode())
+        except IdRemoved as error:
+            return Failure(f"REMOVED {error}".encode())
         except ChangeRefused as error:
             return Failure(f"ERR {error}".encode())
         except Busy as error:

@@ -23,6 +23,10 @@ class ChangeRefused(Exception):
     """The change can never be done as asked; the message says why."""
 
 
+class IdRemoved(ChangeRefused):
+    """The id was removed: it never comes back."""
+
+
 def changed(now: Membership, change: MembershipChange, term: int = 0, index: int = 0) -> Membership:
     """`now` after `change`, which stands at `index` of the log in `term`. Raises ChangeRefused. A
     change that is already in force returns `now` itself."""
@@ -54,7 +58,7 @@ def _with_learner(now: Membership, change: MembershipChange) -> Membership:
             f"adding {change.id:016x} needs a description of a learner with that id"
         )
     if change.id in now.removed:
-        raise ChangeRefused(
+        raise IdRemoved(
             f"node id {change.id:016x} was removed and is never reused; start the node with an "
             f"empty directory"
         )

@@ -79,7 +79,7 @@ ERROR_CLASSES = frozenset(
         "MOVED",
         "CROSSSLOT",
     }
-    | {"NOPROTO", "READONLY", "BUSY", "NOTREADY", "NOTLEADER"}
+    | {"NOPROTO", "READONLY", "BUSY", "NOTREADY", "NOTLEADER", "REMOVED"}
 )
 """First words of error replies; every other one is counted as `other`, so that the number of series
 is bounded."""

@@ -31,15 +31,18 @@ from countercluster_operator.world.api import Kubernetes
 from countercluster_operator.world.observe import admin
 from countercluster_operator.world.observed import Claim, Observed
 from countercluster_operator.world.refusals import reason
-from countercluster_operator.world.replies import Hostile, Refusal
+from countercluster_operator.world.replies import REMOVED, Hostile, Refusal
 
 NOBODY = "0" * 16
-USED_UP = "was removed and is never reused"
-"""A leader's words for an id that cannot join any more."""
 
 
 class NotNow(Exception):
-    """The step could not be done at this moment; the message says why."""
+    """The step could not be done at this moment; the message says why. `code`: of the node's
+    error, where it was one."""
+
+    def __init__(self, why: str, code: str = "") -> None:
+        super().__init__(why)
+        self.code = code
 
 
 class Act:
@@ -116,7 +119,7 @@ class Act:
         try:
             await self._ask_leader("RAFT.ADDLEARNER", step.node_id, step.pod, *addresses)
         except NotNow as error:
-            if USED_UP not in str(error) or step.otherwise is None:
+            if error.code != REMOVED or step.otherwise is None:
                 raise
             await self._replace_disk(step.otherwise)
             raise NotNow(step.otherwise.reason) from None
@@ -189,4 +192,5 @@ class Act:
                 *command,
             )
         except (Refusal, Hostile, OSError, TimeoutError) as error:
-            raise NotNow(f"{command[0]} at {pod}: {reason(error)}") from None
+            code = error.code if isinstance(error, Refusal) else ""
+            raise NotNow(f"{command[0]} at {pod}: {reason(error)}", code) from None

@@ -32,8 +32,23 @@ class Hostile(ValueError):
     """What a node said is beyond bounds, or is no reply; the message says which bound."""
 
 
+REMOVED: Final = "REMOVED"
+"""The code of an error: this id was removed, and never comes back."""
+OLDER: Final = (("was removed and is never reused", REMOVED),)
+"""Words of errors that had no code of their own before, and their codes: nodes of an older version
+answer so during a roll."""
+_CODE = re.compile(r"[A-Z]{2,32}(?= |\Z)")
+
+
 class Refusal(Exception):
-    """A node answered with an error; the message is its own, one line of bounded length."""
+    """A node answered with an error. `code` is its first word; the message is the node's own, one
+    line of bounded length. Whoever decides by it, decides by the code."""
+
+    def __init__(self, text: str) -> None:
+        found = _CODE.match(text)
+        older = next((code for words_, code in OLDER if words_ in text), "ERR")
+        self.code = found[0] if found is not None and found[0] != "ERR" else older
+        super().__init__(words(text.removeprefix("ERR ")))
 
 
 def command(*names: str) -> bytes:
@@ -69,7 +84,7 @@ class Reply:
     def _line(self, line: bytes) -> bool:
         kind, rest = line[:1], line[1:]
         if kind == b"-":
-            raise Refusal(words(rest.decode(errors="replace").removeprefix("ERR ")))
+            raise Refusal(rest.decode(errors="replace"))
         if kind == b"+":
             self.value = rest
             return True

@@ -103,8 +103,17 @@ def test_a_command_goes_to_the_leader_and_one_that_cannot_be_done_comes_back(
 
 
 @pytest.mark.parametrize("role", ["waiting", "learner"])
+@pytest.mark.parametrize(
+    ("answer", "replaced"),
+    [
+        ("REMOVED in words of any version", True),
+        ("ERR node id id3 was removed and is never reused; start the node again", True),
+        ("ERR it was removed in some other words", False),
+        ("NOTREADY not now", False),
+    ],
+)
 def test_a_learner_whose_id_is_used_up_starts_anew(
-    role: str, monkeypatch: pytest.MonkeyPatch
+    role: str, answer: str, replaced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was removed before it heard of anything, and an operator died before its claim was
     deleted."""
@@ -118,14 +127,13 @@ def test_a_learner_whose_id_is_used_up_starts_anew(
     world = World({"replicas": 4}, dataclasses.replace(seen, pods=tuple(pods), target=4))
 
     async def refuse(*_: Any) -> None:
-        raise Refusal(
-            "node id id3 was removed and is never reused; start the node with an empty directory"
-        )
+        raise Refusal(answer)
 
     monkeypatch.setattr(act, "admin", refuse)
     world.look(2)
     deleted = [said for said in world.said if said.startswith("delete")]
-    assert deleted == ["delete PersistentVolumeClaim data-c-3", "delete Pod c-3"]
+    wanted = ["delete PersistentVolumeClaim data-c-3", "delete Pod c-3"]
+    assert deleted == (wanted if replaced else [])
 
 
 def test_what_is_refused_is_told_once_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
