@@ -52,7 +52,7 @@ class ClientFaults(Faults):
             )
         for each in world.nodes.values():
             if each.replica is not None:
-                each.max_bytes = each.replica._max_bytes = STORM_BYTES
+                each.max_bytes = each.replica.governor.wanted.max_bytes = STORM_BYTES
         node.request(lambda found: found.replica and found.replica.submit_write(_nobody, [op]))
         return node.id, len(names), due_ms
 
@@ -89,4 +89,4 @@ class ClientFaults(Faults):
     def _hear(node: Node, rows: tuple[LimitsRow, ...]) -> None:
         node.user_limits = rows
         if node.replica is not None:
-            node.replica.user_limits = rows
+            node.replica.governor.wanted.user_limits = rows

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import msgspec
 from counter_node.raft.types import Entry, HardState, NodeId, Snapshot, SnapshotMeta
-from counter_node.replica.replica import ENTRY_BYTES, DiskJob
+from counter_node.replica.disk_jobs import DiskJob
+from counter_node.replica.disk_room import ENTRY_BYTES
 from counter_node.storage import DiskFailedError, Storage
 
 from tests.simulation.invariants import Broken

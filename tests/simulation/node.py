@@ -19,15 +19,14 @@ from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import AppendResponse, InstallSnapshot
 from counter_node.raft.state import Config
 from counter_node.raft.types import NodeId, Snapshot
+from counter_node.replica import log_time
+from counter_node.replica.disk_jobs import DiskJob
+from counter_node.replica.disk_room import ENTRY_BYTES
 from counter_node.replica.gateway import Gateway
+from counter_node.replica.governor import Wanted
 from counter_node.replica.log_time import Note, holds, worth_keeping
-from counter_node.replica.replica import (
-    ENTRY_BYTES,
-    DiskJob,
-    PeerMessage,
-    Replica,
-    Turn,
-)
+from counter_node.replica.peer_messages import PeerMessage
+from counter_node.replica.replica import Replica, Turn
 
 from tests.simulation.clocks import Clocks
 from tests.simulation.disks import RESERVE_BYTES, DiskError, ModelDisk, StorageDisk
@@ -96,7 +95,7 @@ class Node:
         self._ticked_at = world.now
         self.replica = self._fresh_replica()
         world.invariants.watch(self)
-        self.replica.on_applied = lambda entry: world.invariants.applied(self, entry)
+        self.replica.applying.on_applied = lambda entry: world.invariants.applied(self, entry)
         self._mind_disk()
         self._tick_later(self.incarnation)
         self.wake()
@@ -131,15 +130,16 @@ class Node:
             self.disk.snapshot,
             self.disk.behind + self.disk.entries,
             gateway=gateway,
-            clock_ms=self.clocks.wall_ms,
-            running_ms=self.clocks.running_ms,
+            clocks=log_time.Clocks(
+                self.clocks.wall_ms,
+                self.clocks.running_ms,
+                lambda: self.clocks.synchronised,
+            ),
             note=self._kept_note(),
             second_note=True,
-            synchronised=lambda: self.clocks.synchronised,
             randint=world.random.randint,
             promise=promise,
-            max_bytes=self.max_bytes,
-            user_limits=self.user_limits,
+            wanted=Wanted(max_bytes=self.max_bytes, user_limits=self.user_limits),
         )
 
     def _kept_note(self) -> Note | None:
@@ -226,7 +226,7 @@ class Node:
         """As node/disk.py: what the disk can still take is told to the replica, and a leader hands
         over."""
         replica, room = self.replica, self.disk.room
-        if replica is None or self.failed or (room is None and replica.disk_room is None):
+        if replica is None or self.failed or (room is None and not replica.room.full):
             return
         replica.room_left(room, RESERVE_BYTES // 2)
         leadership = replica.raft.leadership
@@ -280,7 +280,7 @@ class Node:
             self.replica.receive(sender, message)
         while self.requests:
             self.requests.popleft()(self)
-        settled = not stirred and self.replica.settled
+        settled = not stirred and self.replica.turn_would_do_nothing
         turn = self.replica.turn()
         assert not settled or turn == Turn([], None, [], False), (
             f"node {self.id} was settled, and had {turn}"
@@ -293,7 +293,7 @@ class Node:
         if turn.job is not None:
             self.world.invariants.before_write(self, turn.job.entries)
             self._write(turn.job, incarnation)
-        if self.replica is not None and self.replica.busy:
+        if self.replica is not None and self.replica.applying.unfinished:
             self.wake()
 
     def _send(self, to: NodeId, message: PeerMessage) -> None:
@@ -359,7 +359,7 @@ class Node:
             or self.paused
             or self.failed
             or self.saving is not None
-            or not replica.whole
+            or not replica.applying.whole
         ):
             return
         if replica.applied > replica.raft.snapshot.index:

@@ -226,7 +226,7 @@ def _liveness(world: World, clients: list[Client], joiner: Joiner, *, disk_fails
     waiting = [
         n.id
         for n in world.up_nodes()
-        if n.id in members and n.replica is not None and not n.replica.gateway.quiet
+        if n.id in members and n.replica is not None and not n.replica.gateway.wants_nothing
     ]
     if waiting:
         raise Broken(

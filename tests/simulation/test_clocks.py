@@ -64,7 +64,7 @@ def ask(world: World, op: Any, *, read: bool = False) -> Any:
 
     world.run(
         world.now + 20_000,
-        lambda: world.leader() is not None and world.leader().replica.gateway.ready,
+        lambda: world.leader() is not None and world.leader().replica.gateway.registered,
     )  # type: ignore[union-attr]
     leader = world.leader()
     assert leader is not None, world.state()

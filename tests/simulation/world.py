@@ -19,12 +19,11 @@ from typing import Any
 import msgspec
 from counter_node.counters import dump, execution, keyspace, ops, restore, state
 from counter_node.raft.types import HardState, Member, NodeId, Snapshot
-from counter_node.replica import replica
-from counter_node.replica.replica import (
-    DiskJob,
-    PeerMessage,
-    first_snapshot,
-)
+from counter_node.replica import applying
+from counter_node.replica.disk_jobs import DiskJob
+from counter_node.replica.founding import first_snapshot
+from counter_node.replica.peer_messages import PeerMessage
+from counter_node.views.status import role_of
 
 from tests.simulation.invariants import Invariants
 from tests.simulation.node import Node
@@ -42,7 +41,7 @@ def small_slices() -> Iterator[None]:
             (execution, "_PIECE", 3),
             (ops, "PIECE", 3),
         ),
-        *((restore, "PIECE", 4), (replica, "MAX_APPLY_WORK", 40)),
+        *((restore, "PIECE", 4), (applying, "MAX_APPLY_WORK", 40)),
         *((state, "JUMP_PIECE", 1), (dump, "PIECE", 2), (keyspace, "MOST_PER_BUCKET", 3)),
     ]
     before = [getattr(module, name) for module, name, _ in small]
@@ -232,7 +231,7 @@ class World:
             raft = node.replica.raft
             log = raft.log
             lines.append(
-                f"n{node.id} {node.replica.role_name()} term={raft.term} leader={raft.leader} "
+                f"n{node.id} {role_of(node.replica)} term={raft.term} leader={raft.leader} "
                 f"log=({log.offset},{log.last_index}] "
                 f"commit={log.committed} applied={log.applied} voters={sorted(raft.voters)} "
                 f"job={node.job is not None} paused={node.paused}"

@@ -38,7 +38,7 @@ def test_a_node_that_applies_nothing_more_answers_all_that_wait() -> None:
     gateway.write("sent", [b"k", [o.GET, b"k"]], mixed=True)
     gateway.proposal(ROUTE)
     gateway.read("asked", [b"k"])
-    gateway.read_to_ask(ROUTE)
+    gateway.reads.to_ask(ROUTE)
     gateway.write("waits", [b"l"])
     gateway.read("read", [b"k", b"l"])
     no, unknown = Failure(b"MISCONF"), Failure(b"UNKNOWN")
@@ -49,7 +49,7 @@ def test_a_node_that_applies_nothing_more_answers_all_that_wait() -> None:
         ("sent", [unknown, no]),
         ("waits", [no]),
     ]
-    assert gateway.idle
+    assert gateway.nobody_waits
 
 
 def test_reads_among_the_writes_stay_out_of_the_log() -> None:
@@ -60,7 +60,7 @@ def test_reads_among_the_writes_stay_out_of_the_log() -> None:
     assert execute(gateway, [1, b"1", 2]) == [("a", [1, b"1", 2])]
     gateway.write("b", [[o.GET, b"k"]], mixed=True)
     assert gateway.proposal(ROUTE) is None, "nothing to write: it becomes a read like others"
-    assert gateway.read_to_ask(ROUTE) is not None
+    assert gateway.reads.to_ask(ROUTE) is not None
 
 
 def test_reads_that_had_to_follow_writes_are_answered_in_time_as_well() -> None:
@@ -75,7 +75,7 @@ def test_reads_that_had_to_follow_writes_are_answered_in_time_as_well() -> None:
         gateway.tick()
     assert execute(gateway, [1]) == [("write", [1])]
     assert gateway.proposal(ROUTE) is None
-    assert gateway.reads.ops == [[o.GET, b"k"], [o.GET, b"l"], [o.GET, b"m"]]
+    assert gateway.reads.gathered.ops == [[o.GET, b"k"], [o.GET, b"l"], [o.GET, b"m"]]
     gateway.tick()
     assert gateway.replies == [("behind", [LOADING, LOADING])]
     gateway.replies.clear()
@@ -236,7 +236,7 @@ def test_what_was_never_sent_is_loading_and_what_was_is_unknown() -> None:
     assert told == {"sent": [b"UNKNOWN", b"LOADING"], "waits": [b"LOADING"]}
     gateway.replies.clear()
     assert execute(gateway, [1, b"1"]) == [], "it has been answered"
-    assert gateway.idle
+    assert gateway.nobody_waits
 
 
 def test_only_those_that_waited_too_long_are_told_so() -> None:
@@ -287,7 +287,7 @@ def test_patience_counts_from_when_the_leader_was_lost_and_then_all_are_refused_
         gateway.read(number, [b"k"])
         assert gateway.replies == [(number, [LOADING] * 2), (number, [LOADING])]
         gateway.replies = []
-    assert gateway.idle
+    assert gateway.nobody_waits
     gateway.leader_found()
     gateway.write("late", [b"k"])
     assert not gateway.replies
@@ -315,22 +315,22 @@ def test_behind_a_batch_that_was_given_up_nothing_waits_until_its_fate_is_known(
 def test_reads_that_a_known_leader_does_not_confirm_are_refused_at_once_until_one_is() -> None:
     gateway = opened()
     gateway.read("a", [b"k"])
-    first = gateway.read_to_ask(ROUTE)
+    first = gateway.reads.to_ask(ROUTE)
     for _ in range(10):
         gateway.tick()
     gateway.read("b", [b"k", b"l"])
     assert gateway.replies == [("a", [LOADING]), ("b", [LOADING] * 2)]
-    assert gateway.idle, "what goes on is asked for nobody"
+    assert gateway.nobody_waits, "what goes on is asked for nobody"
     gateway.replies = []
-    again = gateway.read_to_ask(ROUTE)
+    again = gateway.reads.to_ask(ROUTE)
     assert again is not None
     assert again != first
-    gateway.read_confirmed(again, 7)
-    for group in gateway.reads_due(7):
+    gateway.reads.confirmed(again, 7)
+    for group in gateway.reads.due(7):
         gateway.answer(group, [])
     gateway.read("c", [b"k"])
     assert not gateway.replies
-    assert gateway.read_to_ask(ROUTE) is not None
+    assert gateway.reads.to_ask(ROUTE) is not None
 
 
 def test_a_batch_holds_so_many_names_and_no_more() -> None:
@@ -361,7 +361,7 @@ def test_a_batch_that_went_nowhere_is_taken_back_and_its_number_goes_to_the_next
     assert number_and_ops(gateway.proposal(ROUTE)) == (1, [[o.FLUSH]])
     gateway.not_sent(refusal, but_not=lambda ops: True)
     assert gateway.replies[1:] == [("b", [refusal])], "nothing else stood in its way"
-    assert gateway.quiet
+    assert gateway.wants_nothing
 
 
 def test_a_batch_that_may_be_in_a_log_is_never_taken_back() -> None:

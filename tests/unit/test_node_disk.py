@@ -132,11 +132,11 @@ def test_a_frame_without_room_waits_is_told_and_is_written_when_there_is_some(
         monkeypatch.setattr(storage._segments, "append", append)
         before = node.replica.applied
         await write(node)
-        await until(lambda: node.replica.disk_room == 0)
+        await until(lambda: node.replica.room.plain == 0)
         assert not node.failed
         assert not node.fatal.done()
         full[0] = False
-        await until(lambda: node.replica.applied > before and node.replica.disk_room is None)
+        await until(lambda: node.replica.applied > before and not node.replica.room.full)
         await node.stop()
 
     asyncio.run(inside())

@@ -25,7 +25,7 @@ from counter_node.net.peers import (
 from counter_node.net.pulse import Pulse
 from counter_node.raft.messages import Append, Heartbeat
 from counter_node.raft.types import Entry, EntryKind
-from counter_node.replica.replica import PeerMessage
+from counter_node.replica.peer_messages import PeerMessage
 from counter_node.security.refusals import Refusals
 from counter_node.settings import Settings
 

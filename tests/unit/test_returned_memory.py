@@ -20,7 +20,7 @@ from counter_node.memory import LEAST_RETURN_BYTES, RETURN_BYTES, RETURN_SHARE, 
 from counter_node.node.disk_worker import DiskWorker
 from counter_node.node.writing import Writing
 from counter_node.raft.types import Membership, Snapshot, SnapshotMeta
-from counter_node.replica.replica import DiskJob
+from counter_node.replica.disk_jobs import DiskJob
 from counter_node.storage import DiskFullError, Storage
 
 from tests.support.unit.machine_log import Log, set_
@@ -130,7 +130,7 @@ def test_a_job_that_is_durable_is_gone(full: int) -> None:
         failed="",
         storage=storage,
         worker=SimpleNamespace(submit=lambda write, done, **_: submitted.append((write, done))),
-        replica=SimpleNamespace(is_leader=False, gateway=SimpleNamespace(serves_one=False)),
+        replica=SimpleNamespace(is_leader=False, gateway=SimpleNamespace(one_command_waits=False)),
         job_waits=lambda error, submit: None,
         job_done=lambda job, no_room: told.append((job.install is not None, no_room is not None)),
     )

@@ -9,8 +9,11 @@ from counter_node.raft.leadership import Leadership
 from counter_node.raft.messages import Append, AppendResponse, VoteResponse
 from counter_node.raft.state import Config
 from counter_node.raft.types import Entry, EntryKind, HardState, Snapshot, SnapshotMeta
+from counter_node.replica.founding import first_snapshot
 from counter_node.replica.gateway import Gateway
-from counter_node.replica.replica import Forward, Replica, first_snapshot
+from counter_node.replica.log_time import Clocks
+from counter_node.replica.peer_messages import Forward
+from counter_node.replica.replica import Replica
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,7 +114,7 @@ def test_a_new_leader_knows_what_stands_in_the_log_that_it_has_not_applied() -> 
         start,
         [],
         gateway=gateway,
-        clock_ms=lambda: 0,
+        clocks=Clocks(lambda: 0),
         randint=lambda low, high: low,
     )
     data = batches.stamp(0, batch(7).body)

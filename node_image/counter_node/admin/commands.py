@@ -234,7 +234,7 @@ class Admin:
                 f"9999; are those seconds?"
             )
         offset_ms = wanted_ms - replica.time.now()
-        index = replica.propose_time(Calendar(offset_ms))
+        index = replica.time_entries.propose(Calendar(offset_ms))
         if index is None:
             raise Refused("BUSY the entry could not be proposed now; ask again")
         self._node.wake()

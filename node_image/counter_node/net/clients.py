@@ -914,7 +914,7 @@ class ClientServer:
                     self.node.refusals.add("unready")
         for connection in self.holdings.heaviest():
             connection.weigh()
-        gathered = len(self.node.replica.gateway.writes) + len(self.node.replica.gateway.reads)
+        gathered = self.node.replica.gateway.gathered
         hold = gathered > self.node.settings.max_gathered
         if hold != self._holding and not self._shutting:
             self._holding = hold

@@ -33,7 +33,7 @@ from crc32c import crc32c
 from counter_node.logs import log
 from counter_node.net.pulse import Pulse
 from counter_node.raft.types import NodeId, Removal
-from counter_node.replica.replica import PeerMessage
+from counter_node.replica.peer_messages import PeerMessage
 from counter_node.security.refusals import Refusals
 from counter_node.security.tls import Tls
 from counter_node.settings import Settings, SettingsError, address

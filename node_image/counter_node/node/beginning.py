@@ -13,8 +13,9 @@ from counter_node.node.peering import Peering
 from counter_node.node.snapshot_taker import SnapshotTaker
 from counter_node.raft.alone import why_not_alone
 from counter_node.raft.types import NONE, Entry, HardState, NodeId
+from counter_node.replica.founding import first_snapshot, sole_survivor
 from counter_node.replica.log_time import Note
-from counter_node.replica.replica import Replica, first_snapshot
+from counter_node.replica.replica import Replica
 from counter_node.security.access import Access
 from counter_node.security.tls import Tls
 from counter_node.settings import Settings
@@ -69,7 +70,7 @@ class Beginning:
             [],
             Note(began_ms, clock_note.running_ms()),
         )
-        replica.on_applied = node.on_applied
+        replica.applying.on_applied = node.on_applied
         node.replica = replica
         node.replica.machine.track_dirty = track_dirty
         node.replica.raft.campaign()
@@ -96,7 +97,7 @@ class Beginning:
         ):  # last of all: a leader may have been elected meanwhile
             return why
         node.failed = "goes on alone: it starts anew"  # from here on nothing else is written
-        snapshot = node.replica.sole_survivor(member_of(node.id, node.settings), new_history())
+        snapshot = sole_survivor(node.replica, member_of(node.id, node.settings), new_history())
         node.storage.save_snapshot(snapshot)
         node.storage.write(
             HardState(snapshot.meta.term, NONE, snapshot.meta.index), [], snapshot.meta

@@ -122,7 +122,7 @@ class Clock:
         if node.tls is not None:
             node.tls.refresh()
         node.access.refresh(node.clients.sessions)
-        node.replica.user_limits = node.access.user_limits
+        node.replica.governor.wanted.user_limits = node.access.user_limits
         self._peering.sync_links()
         node.wake()
 

@@ -17,7 +17,7 @@ from counter_node.node.writing import Writing, Written
 from counter_node.raft.leadership import Busy
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import NONE
-from counter_node.replica.replica import DiskJob
+from counter_node.replica.disk_jobs import DiskJob
 from counter_node.settings import Settings
 from counter_node.storage import DiskFailedError, DiskFullError, StorageError
 from counter_node.views.metrics import Metrics
@@ -71,10 +71,10 @@ class Disk:
                 node.metrics.events["counter_snapshots_installed"] += 1
         except Exception as failed:
             node.end_with(failed)
-        if node.storage.room_bytes is not None or node.replica.disk_room is not None:
+        if node.storage.room_bytes is not None or node.replica.room.full:
             self.mind()
         node.snapshots.if_due()
-        if not node.replica.settled:
+        if not node.replica.turn_would_do_nothing:
             self._turns.turn_now()
 
     def job_waits(self, error: DiskFullError | None, submit: Callable[[bool], None]) -> None:
@@ -105,10 +105,10 @@ class Disk:
         node = self._node
         storage, replica = node.storage, node.replica
         if node.failed or (
-            storage.room_bytes is None and replica.disk_room is None and not self._waits_for_room
+            storage.room_bytes is None and not replica.room.full and not self._waits_for_room
         ):
             return
-        if replica.writing and replica.disk_room is None and not self._waits_for_room:
+        if replica.writing and not replica.room.full and not self._waits_for_room:
             # the job may just be going on to the next segment: what it leaves is looked at when it
             # is done
             return
@@ -119,7 +119,7 @@ class Disk:
                 self.job_failed(error)
                 return
         room = 0 if self._waits_for_room else storage.room_bytes
-        if (room is None) != (replica.disk_room is None):
+        if (room is None) != (not replica.room.full):
             text = (
                 "there is room on the disk again"
                 if room is None

@@ -20,7 +20,7 @@ from counter_node.raft.types import NONE
 from counter_node.security.door import Door, Factory
 from counter_node.security.refusals import Refusals
 from counter_node.storage import Storage
-from counter_node.views.status import Paged, pages
+from counter_node.views.status import Paged, pages, role_of
 
 
 class Living(Paged, Protocol):
@@ -83,7 +83,7 @@ class Life:
             "node started",
             extra={
                 "node_id": f"{node.id:016x}",
-                "role": node.replica.role_name(),
+                "role": role_of(node.replica),
                 "version": __version__,
             },
         )
@@ -131,7 +131,8 @@ class Life:
                 await self._hand_over()
                 node.clients.stop_reading()
                 while not (
-                    (node.replica.gateway.idle and not node.replica.reads_wait) or node.failed
+                    (node.replica.gateway.nobody_waits and not node.replica.applying.reads_wait)
+                    or node.failed
                 ):
                     await asyncio.sleep(0.01)
         node.clients.close()

@@ -12,7 +12,8 @@ from counter_node.raft.lease import Promise
 from counter_node.raft.state import Config
 from counter_node.raft.types import Entry, HardState, Member, NodeId, Snapshot
 from counter_node.replica.gateway import Gateway
-from counter_node.replica.log_time import Note
+from counter_node.replica.governor import Wanted
+from counter_node.replica.log_time import Clocks, Note
 from counter_node.replica.replica import Replica
 from counter_node.settings import LARGEST_ENTRY_BYTES, Settings
 from counter_node.storage import clock_note
@@ -59,17 +60,13 @@ def make_replica(
         snapshot,
         entries,
         gateway=gateway,
-        clock_ms=clock_note.wall_ms,
-        running_ms=clock_note.running_ms,
+        clocks=Clocks(clock_note.wall_ms, clock_note.running_ms, clock_note.synchronised),
         note=note,
         second_note=second,
-        synchronised=clock_note.synchronised,
         randint=random.SystemRandom().randint,
         promise=promise,
         knows=s.level,
-        limits=Limits(s.max_keys, s.max_producers),
-        max_bytes=max_bytes,
-        user_limits=user_limits,
+        wanted=Wanted(Limits(s.max_keys, s.max_producers), max_bytes, user_limits),
     )
 
 

@@ -43,7 +43,7 @@ from counter_node.security.tls import Tls
 from counter_node.settings import Settings
 from counter_node.storage import Failpoints, Recovered, Storage
 from counter_node.views.metrics import Metrics
-from counter_node.views.status import unready_reason
+from counter_node.views.status import role_of, unready_reason
 
 TOO_OLD = (SnapshotFormatError, UnknownOperationError)
 """Errors by which a node says that its version is too old for its data."""
@@ -132,7 +132,7 @@ class Node:
             self.clock.note(recovered),
             second=True,
         )
-        self.replica.on_applied = self.on_applied
+        self.replica.applying.on_applied = self.on_applied
 
     def max_bytes(self) -> int:
         """What the state may take."""
@@ -171,7 +171,7 @@ class Node:
         replica = self.replica
         return (
             (replica.raft.term, replica.applied)
-            if replica.is_leader and replica.applied_term == replica.raft.term
+            if replica.is_leader and replica.applying.term == replica.raft.term
             else None
         )
 
@@ -211,7 +211,7 @@ class Node:
     def role_name(self) -> str:
         if self.failed:
             return "failed"
-        return "removed" if self.removed else self.replica.role_name()
+        return "removed" if self.removed else role_of(self.replica)
 
     def unready(self) -> str:
         """Empty when ready, else the reason in words."""

@@ -9,7 +9,8 @@ from counter_node.logs import log
 from counter_node.net.peers import REMOVED, Hello, Peers, Welcome
 from counter_node.raft.messages import AppendResponse
 from counter_node.raft.types import Membership, NodeId
-from counter_node.replica.replica import PeerMessage, Replica
+from counter_node.replica.peer_messages import PeerMessage
+from counter_node.replica.replica import Replica
 from counter_node.security.refusals import Refusals
 from counter_node.settings import Settings
 
@@ -106,9 +107,11 @@ class Peering:
             node.end_with(error)
         # A follower's leader waits for its answer. A leader looks at the other sockets first, as
         # what they bring goes into the same batch: unless one client is alone.
-        if replica.raft.leadership is None or (replica.busy and replica.gateway.serves_one):
+        if replica.raft.leadership is None or (
+            replica.applying.unfinished and replica.gateway.one_command_waits
+        ):
             node.turn_now()
-        elif not replica.settled or not all(
+        elif not replica.turn_would_do_nothing or not all(
             isinstance(message, AppendResponse) for message in messages
         ):
             node.wake()

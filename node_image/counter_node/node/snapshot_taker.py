@@ -91,7 +91,7 @@ class SnapshotTaker:
         ):
             return
         if (
-            node.replica.whole
+            node.replica.applying.whole
             and self._survives()
             and node.replica.applied > node.replica.raft.snapshot.index
         ):
@@ -133,7 +133,7 @@ class SnapshotTaker:
         node = self._node
         try:
             start = time.monotonic()
-            while not node.replica.whole:  # a turn may have come before this task
+            while not node.replica.applying.whole:  # a turn may have come before this task
                 await asyncio.sleep(0)
             meta, dump = node.replica.begin_snapshot()
             try:

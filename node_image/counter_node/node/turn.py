@@ -17,7 +17,9 @@ from counter_node.node.snapshot_sender import SnapshotSender
 from counter_node.node.snapshot_taker import SnapshotTaker
 from counter_node.raft.messages import InstallSnapshot
 from counter_node.raft.types import NodeId
-from counter_node.replica.replica import DiskJob, PeerMessage, Replica
+from counter_node.replica.disk_jobs import DiskJob
+from counter_node.replica.peer_messages import PeerMessage
+from counter_node.replica.replica import Replica
 from counter_node.storage import DamagedError, StorageError
 from counter_node.views.metrics import Metrics
 
@@ -97,7 +99,7 @@ class Turns:
         node.metrics.turned(replica.raft)
         if node.cache is not None:
             self._publish(node.cache)
-        if replica.busy:
+        if replica.applying.unfinished:
             self.wake()
         elif turn.gathered and not self._again_soon:
             self._again_soon = True
@@ -105,7 +107,7 @@ class Turns:
 
     def _soon(self) -> None:
         self._again_soon = False
-        if self._node.replica.gateway.waits:
+        if self._node.replica.gateway.can_send:
             self.wake()
 
     def send(self, messages: list[tuple[NodeId, PeerMessage]]) -> None:

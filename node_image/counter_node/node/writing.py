@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from counter_node.node.disk_worker import DiskWorker
-from counter_node.replica.replica import DiskJob, Replica
+from counter_node.replica.disk_jobs import DiskJob
+from counter_node.replica.replica import Replica
 from counter_node.storage import DiskFullError, Storage
 
 BESIDE_BYTES = 512
@@ -50,7 +51,7 @@ class Writing:
             replica.is_leader,
         )
         many = sum([len(e.data) for e in job.entries]) >= BESIDE_BYTES
-        self._beside = self._leads and (replica.gateway.serves_one or many)
+        self._beside = self._leads and (replica.gateway.one_command_waits or many)
 
     def submit(self, again: bool = False) -> None:
         if not self._node.failed:

@@ -101,7 +101,7 @@ class Raft(Elections):
         return found
 
     @property
-    def settled(self) -> bool:
+    def has_nothing_to_do(self) -> bool:
         """Of a leader: nothing is to be sent, written or handed over. False also where that is not
         certain."""
         leadership, log = self.leadership, self.log
@@ -110,7 +110,7 @@ class Raft(Elections):
             and log.handed >= log.committed
             and log.unstable > log.last_index
             and not (self._messages or self._after or self.reads)
-            and leadership.settled
+            and leadership.has_nothing_to_send
         )
 
     # --- what the caller puts in ------------------------------------------------------------------

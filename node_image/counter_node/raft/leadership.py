@@ -171,7 +171,7 @@ class Leadership:
     # --- sending ----------------------------------------------------------------------------------
 
     @property
-    def settled(self) -> bool:
+    def has_nothing_to_send(self) -> bool:
         """`flush` would send nothing: nearly always every member was sent everything and waits for
         no news."""
         me, last, committed = self._raft.id, self._raft.log.last_index, self._raft.log.committed
@@ -190,7 +190,7 @@ class Leadership:
         """Once a turn: what the turn produced goes out as one message to each member."""
         if self._read_heartbeat_due:
             self._heartbeat()
-        if not self.settled:
+        if not self.has_nothing_to_send:
             for node in self.progress:
                 if node != self._raft.id:
                     self._replicate(node)

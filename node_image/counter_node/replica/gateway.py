@@ -32,25 +32,27 @@ not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
-
-import msgspec
 
 from counter_node.counters import batches
 from counter_node.counters.batches import Outcome, OutcomeKind
-from counter_node.counters.execution import weight
 from counter_node.counters.levels import TIMES_LEVEL
 from counter_node.counters.repeats import together
 from counter_node.counters.replies import Failure
-from counter_node.raft.types import NONE, NodeId
-
-Token = Any
-"""Whatever the caller wants back with the reply."""
-Op = Any
-Route = tuple[
-    NodeId, int, int
-]  # leader, term, how often the link to it was cut: a change of any means "send again"
+from counter_node.raft.types import NONE
+from counter_node.replica.bundles import (
+    Batch,
+    Bundle,
+    Gathered,
+    Op,
+    Reads,
+    Route,
+    Token,
+    each_with_its_own,
+    not_too_heavy,
+)
+from counter_node.replica.read_rounds import ReadRounds
 
 LOADING = Failure(b"LOADING no leader known for %d ms; the command was not executed")
 UNKNOWN = Failure(
@@ -68,128 +70,6 @@ TOO_LARGE = (
     b"Send it in parts; it was not executed"
 )
 SLOWEST_RETRY = 8
-MOST_NAMES = 100_000
-"""In the operations of one batch: so many short names fit into few bytes, and every member takes
-them out of these at once."""
-
-
-def not_too_heavy(ops: list[Op]) -> int:
-    """How many of the first operations come to `MOST_NAMES` at most, one at least. Names are all
-    that makes one heavier than others."""
-    left = MOST_NAMES
-    for number, op in enumerate(ops):
-        if type(op) is not bytes and (left := left - weight(op)) < 0 and number:
-            return number
-    return len(ops)
-
-
-class Whole:
-    """The replies of a bundle that was parted, until all parts have theirs."""
-
-    def __init__(self, count: int) -> None:
-        self.replies: list[Any] = [None] * count
-        self._missing = count
-
-    def put(self, at: int, replies: list[Any]) -> bool:
-        """True: these were the last."""
-        self.replies[at : at + len(replies)] = replies
-        self._missing -= len(replies)
-        return self._missing == 0
-
-
-class Bundle(msgspec.Struct):
-    """Commands that one connection gave at once, and that are answered at once."""
-
-    token: Token
-    count: int
-    born: int  # tick
-    whole: Whole | None = None  # that this is a part of
-    at: int = 0  # its place there
-
-    def part(self, count: int) -> Bundle:
-        """The first `count` commands; this bundle is the rest from then on."""
-        if self.whole is None:
-            self.whole = Whole(self.count)
-        first = Bundle(self.token, count, self.born, self.whole, self.at)
-        self.count -= count
-        self.at += count
-        return first
-
-
-class Batch(msgspec.Struct):
-    number: int
-    bundles: list[Bundle]
-    ops: list[Op]  # writes and the reads between them
-    body: bytes
-    route: Route
-    sent: int  # tick
-    answered: bool = False  # with UNKNOWN
-    again: int = 1  # times `retry_ticks` until it is sent again
-    sendings: int = 1  # 0: nothing of it is anywhere
-
-
-class Reads(msgspec.Struct):
-    id: int
-    bundles: list[Bundle]
-    ops: list[Op]
-    route: Route
-    asked: int  # tick
-    index: int | None = None  # confirmed: answer once this index is applied
-
-
-class Gathered:
-    """Commands that wait to be sent, oldest first."""
-
-    def __init__(self) -> None:
-        self.ops: list[Op] = []
-        self.bundles: list[Bundle] = []
-
-    def __len__(self) -> int:
-        return len(self.ops)
-
-    def add(self, bundle: Bundle, ops: list[Op]) -> None:
-        self.bundles.append(bundle)
-        self.ops += ops
-
-    def take(self, most: int) -> tuple[list[Bundle], list[Op]]:
-        """The oldest bundles, until `most` commands are reached. Only a bundle of many more is
-        parted."""
-        if len(self.ops) <= most:
-            bundles, ops = self.bundles, self.ops
-            self.bundles, self.ops = [], []
-            return bundles, ops
-        commands = number = 0
-        while commands < most:
-            commands += self.bundles[number].count
-            number += 1
-        return self.first(commands if commands <= 2 * most else most)
-
-    def older_than(self, tick: int) -> list[Bundle]:
-        """Takes those that were added at or before `tick`."""
-        return self.first(sum(bundle.count for bundle in self.bundles if bundle.born <= tick))[0]
-
-    def first(self, commands: int) -> tuple[list[Bundle], list[Op]]:
-        """Takes the oldest `commands`; the bundle that these end in is parted."""
-        ops, number, left = self.ops[:commands], 0, commands
-        while left > 0 and self.bundles[number].count <= left:
-            left -= self.bundles[number].count
-            number += 1
-        bundles = self.bundles[:number]
-        if left:
-            bundles.append(self.bundles[number].part(left))
-        del self.bundles[:number], self.ops[:commands]
-        return bundles, ops
-
-    def put_back(self, bundles: list[Bundle], ops: list[Op]) -> None:
-        self.bundles[:0], self.ops[:0] = bundles, ops
-
-
-def _each(bundles: list[Bundle], ops: list[Op]) -> Iterator[tuple[Bundle, list[Op]]]:
-    """Each with its own commands."""
-    at = 0
-    for bundle in bundles:
-        yield bundle, ops[at : at + bundle.count]
-        at += bundle.count
 
 
 class Gateway:
@@ -214,9 +94,8 @@ class Gateway:
         self.replies: list[
             tuple[Token, list[Any]]
         ] = []  # as many for each token as it gave commands
-        self.asked: list[Reads] = []
         self.writes = Gathered()
-        self.reads = Gathered()
+        self.reads = ReadRounds(nonce, retry_ticks)
         self._nonce = nonce
         self._is_write = is_write
         self._patience = patience_ticks
@@ -233,70 +112,65 @@ class Gateway:
             None  # sent to whom, when; times `retry_ticks` until it is sent again
         )
         self._in_flight: Batch | None = None
-        self._next_read = nonce
         self._leaderless = 0  # ticks
 
     @property
-    def ready(self) -> bool:
+    def registered(self) -> bool:
         return self.session is not None
 
     @property
-    def quiet(self) -> bool:
+    def wants_nothing(self) -> bool:
         """Registered, and nobody wants anything: there is nothing to hand to a leader."""
         return not (
             self.session is None
             or self._in_flight is not None
             or self.writes.ops
-            or self.reads.ops
-            or self.asked
+            or self.reads.wanted
         )
 
     @property
-    def idle(self) -> bool:
+    def nobody_waits(self) -> bool:
         """Nothing gathered and nothing unanswered."""
         unanswered = self._in_flight is not None and not self._in_flight.answered
-        return not (
-            unanswered
-            or self.writes.ops
-            or self.reads.ops
-            or any(group.bundles for group in self.asked)
-        )
+        return not (unanswered or self.writes.ops) and self.reads.nobody_waits
 
     @property
-    def lost(self) -> bool:
+    def gathered(self) -> int:
+        """Commands that wait to be sent."""
+        return len(self.writes) + len(self.reads.gathered)
+
+    @property
+    def leader_is_lost(self) -> bool:
         """No leader was known for the whole patience."""
         return self._leaderless >= self._patience
 
     @property
-    def serves_one(self) -> bool:
+    def one_command_waits(self) -> bool:
         """One command is all that clients wait for."""
         batch = self._in_flight
         return batch is not None and len(batch.ops) == 1 and not self.writes.ops
 
     @property
-    def waits(self) -> bool:
+    def can_send(self) -> bool:
         """Something is gathered, and nothing is in flight that it would have to wait for."""
-        return bool(
-            (self.writes.ops and self._in_flight is None)
-            or (self.reads.ops and all(group.index is not None for group in self.asked))
-        )
+        return bool(self.writes.ops and self._in_flight is None) or self.reads.can_send
 
     # --- from clients -----------------------------------------------------------------------------
 
     def write(self, token: Token, ops: list[Op], *, mixed: bool = False) -> None:
         """Writes. `mixed`: reads are among them, which must come after writes of the same
         connection that are still unanswered."""
-        if self.lost or (self._in_flight is not None and self._in_flight.answered):
+        if self.leader_is_lost or (self._in_flight is not None and self._in_flight.answered):
             self.replies.append((token, [self._loading] * len(ops)))
             return
         self.writes.add(Bundle(token, len(ops), self._tick), ops)
         self._mixed = self._mixed or mixed
 
     def read(self, token: Token, ops: list[Op]) -> None:
-        if self.lost or (self.asked and not self.asked[0].bundles):
+        if self.leader_is_lost or self.reads.given_up:
             self.replies.append((token, [self._loading] * len(ops)))
             return
-        self.reads.add(Bundle(token, len(ops), self._tick), ops)
+        self.reads.gathered.add(Bundle(token, len(ops), self._tick), ops)
 
     # --- to the leader ----------------------------------------------------------------------------
 
@@ -343,7 +217,7 @@ class Gateway:
                 not only_writes and not self.writes.ops
             ):  # the writes that these reads had to follow are answered, and none follows
                 self._mixed = False
-                self._now_reads(bundles, ops)
+                self.reads.add_in_order(each_with_its_own(bundles, ops))
                 return None
             assert self.session is not None
             body = batches.encode_batch(
@@ -366,14 +240,6 @@ class Gateway:
         self._in_flight = Batch(self._number, bundles, ops, body, route, self._tick)
         return self._in_flight
 
-    def _now_reads(self, bundles: list[Bundle], ops: list[Op]) -> None:
-        """With the reads that wait already, the oldest first; they waited for as long as they
-        did."""
-        waiting, others = self.reads.take(len(self.reads))
-        commands = [*_each(bundles, ops), *_each(waiting, others)]
-        for bundle, its in sorted(commands, key=lambda each: each[0].born):
-            self.reads.add(bundle, its)
-
     def not_sent(
         self,
         refusal: Failure | None = None,
@@ -392,7 +258,7 @@ class Gateway:
         batch.route = (NONE, 0, 0)
         batch.sendings -= 1
         if refusal is not None and not batch.sendings:
-            commands = list(_each(*self._take_back(batch)))
+            commands = list(each_with_its_own(*self._take_back(batch)))
             others = [bundle for bundle, ops in commands if not but_not(ops)]
             self._fail(others or batch.bundles, refusal)
             if others:
@@ -410,28 +276,6 @@ class Gateway:
     def sent_before(self) -> bool:
         """What `proposal` gave last was sent before, to whomever."""
         return self._in_flight is not None and self._in_flight.sendings > 1
-
-    def read_to_ask(self, route: Route) -> int | None:
-        """Id of a read index to ask the leader of `route` for at this moment, if any. One is under
-        way at most: it serves all that wait."""
-        if route[0] == NONE:
-            return None
-        for group in self.asked:
-            if group.index is None:
-                if group.route == route and self._tick - group.asked < self._retry:
-                    return None
-                group.id, group.route, group.asked = self._fresh_read_id(), route, self._tick
-                return group.id
-        if not self.reads.ops:
-            return None
-        bundles, ops = self.reads.take(len(self.reads))
-        group = Reads(self._fresh_read_id(), bundles, ops, route, self._tick)
-        self.asked.append(group)
-        return group.id
-
-    def _fresh_read_id(self) -> int:
-        self._next_read += 1
-        return self._next_read
 
     # --- from the log -----------------------------------------------------------------------------
 
@@ -466,18 +310,6 @@ class Gateway:
         if not batch.answered:
             self.writes.put_back(batch.bundles, batch.ops)
             self._mixed = True
-
-    def read_confirmed(self, read_id: int, index: int) -> None:
-        for group in self.asked:
-            if group.id == read_id and group.index is None:
-                group.index = index
-
-    def reads_due(self, applied: int) -> Sequence[Reads]:
-        """Groups whose index is applied; the caller computes them and calls `answer`."""
-        due = [g for g in self.asked if g.index is not None and g.index <= applied]
-        if due:
-            self.asked = [g for g in self.asked if g.index is None or g.index > applied]
-        return due
 
     def answer(self, group: Reads, replies: list[Any]) -> None:
         self._answer(group.bundles, replies)
@@ -515,16 +347,14 @@ class Gateway:
     def give_up(self, not_executed: Failure, unknown: Failure) -> None:
         """This node will apply nothing more: what waits is refused, and of what was sent no reply
         can come."""
-        for gathered in (self.writes, self.reads):
-            self._fail(gathered.take(len(gathered))[0], not_executed)
-        for group in self.asked:
-            self._fail(group.bundles, not_executed)
+        self._fail(self.writes.take(len(self.writes))[0], not_executed)
+        self._fail(self.reads.take_all(), not_executed)
         batch = self._in_flight
         if batch is not None and not batch.answered:
             self._answer(
                 batch.bundles, [unknown if self._is_write(op) else not_executed for op in batch.ops]
             )
-        self.asked, self._in_flight, self._mixed = [], None, False
+        self._in_flight, self._mixed = None, False
 
     # --- the clock --------------------------------------------------------------------------------
 
@@ -535,10 +365,10 @@ class Gateway:
         """`led`: a leader is known."""
         self._tick += 1
         self._leaderless = 0 if led else self._leaderless + 1
-        limit = self._tick if self.lost else self._tick - self._patience
-        for gathered in (self.writes, self.reads):
-            if gathered and gathered.bundles[0].born <= limit:
-                self._fail(gathered.older_than(limit), self._loading)
+        limit = self._tick if self.leader_is_lost else self._tick - self._patience
+        self.reads.tick()
+        if self.writes and self.writes.bundles[0].born <= limit:
+            self._fail(self.writes.older_than(limit), self._loading)
         batch = self._in_flight
         late = batch is not None and not batch.answered and batch.bundles[0].born <= limit
         if batch is not None and late and not batch.sendings:
@@ -549,15 +379,4 @@ class Gateway:
                 batch.bundles,
                 [self._unknown if self._is_write(op) else self._loading for op in batch.ops],
             )
-        self._fail_late_reads(limit)
-
-    def _fail_late_reads(self, limit: int) -> None:
-        """One of those that were not confirmed goes on without its commands: its answer tells that
-        reads are answered again."""
-        late = [group for group in self.asked if group.bundles and group.bundles[0].born <= limit]
-        for group in late:
-            self._fail(group.bundles, self._loading)
-            group.bundles, group.ops = [], []
-        if late:
-            asked = [group for group in self.asked if group.bundles]
-            self.asked = [*(late[:1] if not asked else []), *asked]
+        self._fail(self.reads.take_late(limit), self._loading)

@@ -120,6 +120,22 @@ class Told(Protocol):
     def level(self) -> int: ...
 
 
+class Clocks:
+    """Of one machine. `wall_ms`: the wall's time. `running_ms`: a clock that nobody sets and that
+    goes on while the machine sleeps; by default the same. `synchronised`: whether the kernel says
+    that somebody keeps the wall's time right."""
+
+    def __init__(
+        self,
+        wall_ms: Callable[[], int],
+        running_ms: Callable[[], float] | None = None,
+        synchronised: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.wall_ms = wall_ms
+        self.running_ms = running_ms or wall_ms
+        self.synchronised = synchronised
+
+
 class LogTime:
     def __init__(
         self,
@@ -141,6 +157,10 @@ class LogTime:
         self._offered: dict[NodeId, Note] = {}
 
     # --- of everybody -----------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """The note is from before the mark of a gap."""
+        self.note = None
 
     def now(self) -> int:
         """Log time, as far as this node knows. Never before that of the state."""

@@ -445,7 +445,7 @@ class Metrics:
         yield (
             "counter_disk_full",
             (),
-            float(node.replica.disk_room is not None or node.replica.snapshot_waits),
+            float(node.replica.room.full or node.replica.jobs.snapshot_waits),
         )
         yield "counter_disk_failed", (), float(bool(node.failed))
         yield from self._raft()

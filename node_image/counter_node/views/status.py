@@ -74,6 +74,16 @@ def hex_id(node_id: int) -> str:
     return f"{node_id:016x}" if node_id != NONE else ""
 
 
+def role_of(replica: Replica) -> str:
+    raft = replica.raft
+    if not raft.membership.members:
+        return "waiting"
+    if raft.id in raft.membership.removed:
+        return "removed"
+    # a learner also while the entry that adds this node is still on its way
+    return str(raft.role) if replica.is_voter else "learner"
+
+
 def unready_reason(node: Ready) -> str:
     """Empty when ready. Ready = a voter that can serve: it knows the leader, has applied what it
     knows committed, and its gateway is registered."""
@@ -84,7 +94,7 @@ def unready_reason(node: Ready) -> str:
         return "the disk has not answered for an election timeout"
     if node.stopping:
         return "shutting down"
-    if node.removed or replica.role_name() == "removed":
+    if node.removed or role_of(replica) == "removed":
         return "removed from the cluster; start with an empty data directory to join again"
     if not replica.raft.membership.members:
         return "waits to be joined to a cluster"
@@ -92,9 +102,9 @@ def unready_reason(node: Ready) -> str:
         return "learner, not a voter yet"
     if replica.raft.leader == NONE:
         return "no leader known"
-    if replica.restoring:
+    if replica.applying.restoring:
         return f"puts the snapshot of entry {replica.applied} in force"
-    if not replica.gateway.ready:
+    if not replica.gateway.registered:
         return "gateway not registered yet"
     if replica.applied < replica.raft.log.committed:
         return f"applying: at {replica.applied} of {replica.raft.log.committed}"
@@ -132,7 +142,7 @@ def status(node: Reported) -> dict[str, Any]:
         "nodeId": hex_id(node.id),
         "name": node.settings.name,
         "version": __version__,
-        "level": {"cluster": replica.machine.level, "node": replica.knows},
+        "level": {"cluster": replica.machine.level, "node": replica.governor.knows},
         "history": _history(node.replica.machine.lineage),
         "role": node.role_name(),
         "term": raft.term,
@@ -141,7 +151,7 @@ def status(node: Reported) -> dict[str, Any]:
         "appliedIndex": replica.applied,
         "lastIndex": raft.log.last_index,
         "snapshotIndex": raft.snapshot.index,
-        "diskFull": replica.disk_room is not None or replica.snapshot_waits,
+        "diskFull": replica.room.full or replica.jobs.snapshot_waits,
         "ready": not reason,
         "reason": reason,
         "members": [_member(node, m) for m in raft.membership.members],

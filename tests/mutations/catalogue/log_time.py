@@ -6,7 +6,7 @@ from typing import Any
 
 from counter_node.counters.state import State
 from counter_node.counters.table import Table
-from counter_node.replica import agreed_time, replica, timekeeper
+from counter_node.replica import agreed_time, time_entries, timekeeper
 from counter_node.replica.log_time import ClockTell, LogTime
 
 from tests.mutations.breakage import Patch, mutation
@@ -32,7 +32,7 @@ def note_lost_at_election(patch: Patch) -> None:
 
 @mutation("a leader that looks for log time stamps all the same", tests=TIME_TESTS)
 def stamps_while_it_looks(patch: Patch) -> None:
-    patch(replica.Replica, "_time_is_looked_for", lambda self: bool(self._log_time() and False))
+    patch(time_entries.TimeEntries, "unknown", lambda self: bool(self._led() and False))
 
 
 @mutation("what was stamped less does not bind the next leader", tests=TIME_TESTS)

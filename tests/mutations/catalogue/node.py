@@ -14,11 +14,13 @@ from counter_node.raft.core import Raft
 from counter_node.raft.leadership import Leadership
 from counter_node.raft.messages import VoteResponse
 from counter_node.raft.types import NONE, EntryKind
-from counter_node.replica import gateway, log_time, replica
+from counter_node.replica import admission, disk_room, gateway, log_time, replica
+from counter_node.replica.disk_room import DiskRoom
 from counter_node.replica.gateway import Gateway
 from counter_node.replica.relief import Relief
 from counter_node.replica.replica import Replica
 from counter_node.replica.tail import Tail
+from counter_node.replica.time_entries import TimeEntries
 from counter_node.resp.actions import Write
 from counter_node.views import cluster_view
 
@@ -141,7 +143,7 @@ def silent_links_wait(patch: Patch) -> None:
 
 @mutation("a full disk takes whatever it is sent", tests=("tests/unit/raft/test_full_disk.py",))
 def full_disk_takes_all(patch: Patch) -> None:
-    patch(Replica, "_room", lambda self, relief: sys.maxsize)
+    patch(DiskRoom, "of", lambda self, relief: sys.maxsize)
 
 
 @mutation(
@@ -149,8 +151,8 @@ def full_disk_takes_all(patch: Patch) -> None:
     tests=("tests/unit/raft/test_full_disk.py",),
 )
 def everything_is_relief(patch: Patch) -> None:
-    patch(replica, "shrinks", lambda op, now_ms, utc_ms: True)
-    patch(replica, "entries_shrink", lambda entries, now_ms, utc_ms: True)
+    patch(admission, "shrinks", lambda op, now_ms, utc_ms: True)
+    patch(disk_room, "entries_shrink", lambda entries, now_ms, utc_ms: True)
 
 
 @mutation(
@@ -158,7 +160,7 @@ def everything_is_relief(patch: Patch) -> None:
     tests=("tests/unit/raft/test_relief.py",),
 )
 def deletions_take_all(patch: Patch) -> None:
-    patch(replica, "relief_of", lambda body, now_ms, utc_ms: Relief.EMPTY)
+    patch(disk_room, "relief_of", lambda body, now_ms, utc_ms: Relief.EMPTY)
 
 
 @mutation(
@@ -226,7 +228,7 @@ def heavy_batch(patch: Patch) -> None:
     tests=("tests/unit/raft/test_relief.py",),
 )
 def ticks_on_a_full_disk(patch: Patch) -> None:
-    patch(Replica, "_propose_tick", lambda self: self._propose(batches.encode_tick()))
+    patch(TimeEntries, "_propose_tick", lambda self: self._propose(batches.encode_tick()))
 
 
 @mutation("what clients hold is not bounded", tests=("tests/unit/test_holdings.py",))
@@ -240,7 +242,7 @@ def nobody_is_cut(patch: Patch) -> None:
 
 @mutation("patience counts for each command", tests=("tests/unit/test_gateway.py",))
 def patience_for_each(patch: Patch) -> None:
-    patch(Gateway, "lost", property(lambda self: False))
+    patch(Gateway, "leader_is_lost", property(lambda self: False))
 
 
 @mutation("a limit of a user is what each node's own file says", "everything", "only crashes")
@@ -248,7 +250,7 @@ def limits_of_users_beside_the_log(patch: Patch) -> None:
     original = Replica.govern
 
     def govern(self: Replica, known: Any) -> None:
-        self.machine._state.accounts.govern(self.user_limits or ())
+        self.machine._state.accounts.govern(self.governor.wanted.user_limits or ())
         original(self, known)
 
     patch(Replica, "govern", govern)

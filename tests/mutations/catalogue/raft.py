@@ -19,7 +19,7 @@ from counter_node.raft.messages import AppendResponse, TimeoutNow
 from counter_node.raft.readindex import ReadQueue
 from counter_node.raft.removal import why_not_believed
 from counter_node.raft.types import NONE, EntryKind
-from counter_node.replica.gateway import Gateway
+from counter_node.replica.read_rounds import ReadRounds
 
 from tests.mutations.breakage import Patch, mutation
 from tests.simulation import member_faults
@@ -239,13 +239,13 @@ def read_before_the_term_committed(patch: Patch) -> None:
 
 @mutation("a repeated read keeps its id (etcd's stale reads)", "zombies", quick=True)
 def read_id_reused(patch: Patch) -> None:
-    patch(Gateway, "_fresh_read_id", lambda self: 1)
+    patch(ReadRounds, "_fresh_id", lambda self: 1)
 
 
 @mutation("a read is answered before its index is applied", quick=True)
 def read_before_applied(patch: Patch) -> None:
-    original = Gateway.reads_due
-    patch(Gateway, "reads_due", lambda self, applied: original(self, 1 << 60))
+    original = ReadRounds.due
+    patch(ReadRounds, "due", lambda self, applied: original(self, 1 << 60))
 
 
 @mutation("a lease is used that has run out", "leases")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from counter_node.counters.ops import is_write
 from counter_node.raft.state import Config
 from counter_node.raft.types import HardState, Member
+from counter_node.replica.disk_room import ENTRY_BYTES
+from counter_node.replica.founding import first_snapshot
 from counter_node.replica.gateway import Gateway
-from counter_node.replica.replica import (
-    ENTRY_BYTES,
-    Replica,
-    first_snapshot,
-)
+from counter_node.replica.log_time import Clocks
+from counter_node.replica.replica import Replica
 
 
 def replica() -> Replica:
@@ -22,7 +21,7 @@ def replica() -> Replica:
         first,
         [],
         gateway=gateway,
-        clock_ms=lambda: 0,
+        clocks=Clocks(lambda: 0),
         randint=lambda a, b: a,
     )
     made.room_left(3 * ENTRY_BYTES + 100)

@@ -10,9 +10,11 @@ from counter_node.raft.messages import (
 )
 from counter_node.raft.state import Config
 from counter_node.raft.types import HardState, Member, Snapshot
+from counter_node.replica.disk_jobs import DiskJob
+from counter_node.replica.founding import first_snapshot
 from counter_node.replica.gateway import Gateway
-from counter_node.replica.log_time import Note
-from counter_node.replica.replica import DiskJob, Replica, first_snapshot
+from counter_node.replica.log_time import Clocks, Note
+from counter_node.replica.replica import Replica
 
 from tests.support.unit.raft_network import membership
 
@@ -36,7 +38,7 @@ class Alone:
             start,
             [],
             gateway=gateway,
-            clock_ms=lambda: self.now_ms,
+            clocks=Clocks(lambda: self.now_ms),
             randint=lambda low, high: low,
             note=Note(EPOCH_MS, EPOCH_MS),
         )

@@ -13,9 +13,11 @@ from counter_node.counters.replies import Failure
 from counter_node.counters.state import State
 from counter_node.raft.state import Config
 from counter_node.raft.types import HardState, Member, Snapshot
+from counter_node.replica.founding import first_snapshot
 from counter_node.replica.gateway import Gateway
-from counter_node.replica.log_time import Note
-from counter_node.replica.replica import Replica, first_snapshot
+from counter_node.replica.governor import Wanted
+from counter_node.replica.log_time import Clocks, Note
+from counter_node.replica.replica import Replica
 
 from tests.support.unit.lone_replica import Alone
 from tests.support.unit.machine_log import Log
@@ -52,11 +54,11 @@ def replica(knows: int, start: Snapshot, limits: Limits | None = None) -> Alone:
         start,
         [],
         gateway=gateway,
-        clock_ms=lambda: node.now_ms,
+        clocks=Clocks(lambda: node.now_ms),
         note=Note(1, 0),
         randint=lambda low, high: low,
         knows=knows,
-        limits=limits,
+        wanted=Wanted(limits),
     )
     node.lead()
     return node
@@ -119,7 +121,7 @@ def test_a_new_command_is_refused_until_every_member_knows_it_and_is_not_in_the_
 def test_the_level_waits_for_the_last_member() -> None:
     node = Alone(voters=3)
     node.lead()
-    node.replica.knows, node.replica.machine.knows = NEXT, NEXT
+    node.replica.governor.knows, node.replica.machine.knows = NEXT, NEXT
     before = node.replica.raft.log.last_index
     for known in ({}, {2: NEXT}, {2: NEXT, 3: levels.LEVEL}, {2: NEXT, 7: NEXT}):
         node.replica.govern(known)

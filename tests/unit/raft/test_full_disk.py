@@ -16,11 +16,8 @@ from counter_node.raft.messages import (
     VoteRequest,
 )
 from counter_node.raft.types import Entry, EntryKind, SnapshotMeta
-from counter_node.replica.replica import (
-    SAVE_AGAIN_TICKS,
-    DiskJob,
-    Replica,
-)
+from counter_node.replica.disk_jobs import SAVE_AGAIN_TICKS, DiskJob
+from counter_node.replica.replica import Replica
 
 from tests.support.unit.full_disk import follower, replica
 from tests.support.unit.raft_network import membership
@@ -79,7 +76,7 @@ def test_writes_of_its_clients_are_refused_with_the_reason_and_reads_are_not() -
         isinstance(r, Failure) and r.startswith(b"MISCONF the disk of this node is nearly full")
         for r in replies[0][1]
     )
-    assert node.gateway.reads
+    assert node.gateway.reads.wanted
 
 
 META = SnapshotMeta(50, 1, membership(2))
@@ -112,7 +109,7 @@ def test_a_snapshot_that_finds_no_room_changes_nothing_and_is_tried_again() -> N
     node = follower()
     node.receive(1, piece())
     written(node, no_room=True)
-    assert (node.snapshot_waits, node.applied, node.raft.log.last_index) == (True, 1, 1)
+    assert (node.jobs.snapshot_waits, node.applied, node.raft.log.last_index) == (True, 1, 1)
     node.receive(1, append(2, 10))
     job, _, released = written(node)
     assert (job.install, len(job.entries), released) == (None, 1, [AppendResponse(1, True, 2)]), (
@@ -127,7 +124,7 @@ def test_a_snapshot_that_finds_no_room_changes_nothing_and_is_tried_again() -> N
         node.tick()
     job, _, _ = written(node)
     assert job.install is not None
-    assert not node.snapshot_waits
+    assert not node.jobs.snapshot_waits
     written(node)
     assert node.applied == 50
 

@@ -11,10 +11,8 @@ from counter_node.raft.messages import (
     Heartbeat,
 )
 from counter_node.raft.types import Entry, EntryKind
+from counter_node.replica.peer_messages import Forward
 from counter_node.replica.relief import Relief, relief_of, shrinks
-from counter_node.replica.replica import (
-    Forward,
-)
 
 from tests.support.unit.full_disk import replica
 from tests.support.unit.lone_replica import Alone
@@ -115,7 +113,7 @@ def test_deletions_one_by_one_leave_room_for_a_flush() -> None:
     assert [type(found[who][0]) for who in ("deletes", "both")] == [Failure, Failure]
     assert not isinstance(found["empties"][0], Failure)
     assert not node.replica.machine.values
-    assert node.replica._relief_room > 0, "no more than there was"
+    assert node.replica.room.of(Relief.EMPTY) > 0, "no more than there was"
 
 
 def test_a_flush_that_finds_no_room_is_refused_too_and_blocks_nobody() -> None:
@@ -171,9 +169,10 @@ def test_a_leader_with_a_full_disk_marks_a_full_stop_as_nothing_is_deleted_befor
     node.lead()
     node.replica.room_left(0, 1_000)
     last = node.replica.raft.log.last_index
-    assert node.replica.propose_time(batches.Calendar(5)) is None
+    assert node.replica.time_entries.propose(batches.Calendar(5)) is None
     assert (
-        node.replica.propose_time(batches.Jump(node.replica.machine.time_ms, gap=True)) == last + 1
+        node.replica.time_entries.propose(batches.Jump(node.replica.machine.time_ms, gap=True))
+        == last + 1
     )
 
 

@@ -18,8 +18,13 @@ from counter_node.raft.messages import (
 )
 from counter_node.raft.state import Config
 from counter_node.raft.types import Entry, EntryKind, HardState, Member, Snapshot
+from counter_node.replica.disk_jobs import DiskJob
+from counter_node.replica.founding import first_snapshot
 from counter_node.replica.gateway import Gateway
-from counter_node.replica.replica import LOG_TIME_STEP_MS, DiskJob, Forward, Replica, first_snapshot
+from counter_node.replica.log_time import Clocks
+from counter_node.replica.peer_messages import Forward
+from counter_node.replica.replica import Replica
+from counter_node.replica.time_entries import LOG_TIME_STEP_MS
 from counter_node.storage import Storage
 
 from tests.support.unit.lone_replica import EPOCH_MS, Alone
@@ -42,7 +47,7 @@ def test_a_follower_acknowledges_before_it_applies_what_nobody_here_waits_for() 
     assert node.replica.applied == 1
     node.replica.persisted(turn.job)
     assert node.replica.take_released() == [(2, AppendResponse(2, True, 3))]
-    assert node.replica.busy, "so that the driver makes another turn"
+    assert node.replica.applying.unfinished, "so that the driver makes another turn"
     node.replica.turn()
     assert node.replica.applied == 2
 
@@ -219,7 +224,7 @@ def test_clients_of_a_node_whose_disk_failed_are_told_at_once() -> None:
         "later": b"MISCONF",
         "later read": b"MISCONF",
     }
-    assert node.replica.gateway.idle
+    assert node.replica.gateway.nobody_waits
     node.tick(200)
     assert node.replica.raft.role.value == "follower"
 
@@ -273,20 +278,23 @@ def test_a_snapshot_beyond_what_is_durable_here_is_named_only_after_its_entries(
     again.close()
 
 
+def restarted(state: HardState, snapshot: Snapshot, entries: list[Entry]) -> Replica:
+    return Replica(
+        Config(1),
+        state,
+        snapshot,
+        entries,
+        gateway=Gateway(99, is_write=is_write, tick_ms=100, patience_ticks=35, retry_ticks=5),
+        clocks=Clocks(lambda: 0),
+        randint=lambda low, high: low,
+    )
+
+
 def test_entries_behind_the_snapshot_are_used_after_a_restart() -> None:
     start = first_snapshot(Member(1, "n1", "n1:1", "n1:2", True))
     meta = type(start.meta)(5, 1, start.meta.membership)
     entries = [Entry(i, 1, EntryKind.NOOP, b"") for i in range(2, 8)]
-    gateway = Gateway(99, is_write=is_write, tick_ms=100, patience_ticks=35, retry_ticks=5)
-    replica = Replica(
-        Config(1),
-        HardState(1, 0, 6),
-        Snapshot(meta, start.state),
-        entries,
-        gateway=gateway,
-        clock_ms=lambda: 0,
-        randint=lambda low, high: low,
-    )
+    replica = restarted(HardState(1, 0, 6), Snapshot(meta, start.state), entries)
     log = replica.raft.log
     assert (log.offset, log.applied, log.committed, log.last_index) == (2, 5, 6, 7)
 
@@ -295,16 +303,7 @@ def test_entries_that_do_not_fit_the_snapshot_are_not_kept_behind_it() -> None:
     start = first_snapshot(Member(1, "n1", "n1:1", "n1:2", True))
     meta = type(start.meta)(5, 3, start.meta.membership)
     entries = [Entry(i, 1, EntryKind.NOOP, b"") for i in range(2, 6)]
-    gateway = Gateway(99, is_write=is_write, tick_ms=100, patience_ticks=35, retry_ticks=5)
-    replica = Replica(
-        Config(1),
-        HardState(3, 0, 5),
-        Snapshot(meta, start.state),
-        entries,
-        gateway=gateway,
-        clock_ms=lambda: 0,
-        randint=lambda low, high: low,
-    )
+    replica = restarted(HardState(3, 0, 5), Snapshot(meta, start.state), entries)
     assert (replica.raft.log.offset, replica.raft.log.last_term) == (5, 3)
 
 
@@ -367,16 +366,16 @@ def test_a_leader_that_is_settled_says_so() -> None:
     last = replica.raft.log.last_index
     replica.receive(3, AppendResponse(2, True, last))
     node.turn()
-    assert replica.settled
+    assert replica.turn_would_do_nothing
     replica.submit_write(None, [ops.incr(b"k")])
-    assert not replica.settled
+    assert not replica.turn_would_do_nothing
     turn = replica.turn()
     assert turn.job is not None
-    assert replica.settled, "its own disk and the others are asked"
+    assert replica.turn_would_do_nothing, "its own disk and the others are asked"
     replica.persisted(turn.job)
-    assert replica.settled, "one of three has it"
+    assert replica.turn_would_do_nothing, "one of three has it"
     replica.receive(2, AppendResponse(2, True, last + 1))
-    assert not replica.settled, "there is something to apply"
+    assert not replica.turn_would_do_nothing, "there is something to apply"
 
 
 def test_a_replica_that_starts_with_a_long_log_is_behind_until_it_has_applied_it() -> None:
@@ -390,7 +389,7 @@ def test_a_replica_that_starts_with_a_long_log_is_behind_until_it_has_applied_it
     again = Replica(
         Config(1), HardState(1, 0, 11), Snapshot(old.raft.snapshot, old.machine.snapshot()),
         entries,
-        gateway=old.gateway, clock_ms=lambda: EPOCH_MS, randint=lambda low, high: low,
+        gateway=old.gateway, clocks=Clocks(lambda: EPOCH_MS), randint=lambda low, high: low,
     )  # fmt: skip
     assert again.behind == 10
     again.turn()

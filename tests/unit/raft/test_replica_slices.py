@@ -33,7 +33,7 @@ def turns(node: Alone, most: int = 2_000) -> list[tuple[Any, list[Any]]]:
     """Until nothing is to be done; the answers."""
     told = []
     for _ in range(most):
-        settled = node.replica.settled
+        settled = node.replica.turn_would_do_nothing
         found = node.replica.turn()
         assert not settled or found == Turn([], None, [], False), (
             "the driver leaves out the turn of who is settled"
@@ -41,7 +41,7 @@ def turns(node: Alone, most: int = 2_000) -> list[tuple[Any, list[Any]]]:
         told += found.replies
         if found.job is not None:
             node.replica.persisted(found.job)
-        elif not node.replica.busy and node.replica.gateway.idle:
+        elif not node.replica.applying.unfinished and node.replica.gateway.nobody_waits:
             return told
     raise AssertionError("never settled")
 
@@ -58,7 +58,7 @@ def test_a_heavy_command_takes_many_turns_and_is_seen_whole_or_not_at_all() -> N
         applied.append(len(node.replica.machine.values))
         if found.job is not None:
             node.replica.persisted(found.job)
-        assert node.replica.busy or node.replica.whole
+        assert node.replica.applying.unfinished or node.replica.applying.whole
     assert len({count for count in applied if 0 < count < len(MANY)}) > 3, "it went in slices"
     replies = dict(seen)
     assert replies["fill"] == ["OK"]
@@ -68,7 +68,7 @@ def test_a_heavy_command_takes_many_turns_and_is_seen_whole_or_not_at_all() -> N
 def test_no_snapshot_begins_in_the_middle_of_an_entry() -> None:
     node = leader()
     node.replica.submit_write("fill", [[o.MSET, [x for name in MANY for x in (name, 1)], False]])
-    while node.replica.whole:
+    while node.replica.applying.whole:
         found = node.replica.turn()
         if found.job is not None:
             node.replica.persisted(found.job)
@@ -145,7 +145,7 @@ def test_a_driver_does_not_leave_out_the_turn_that_has_to_clear_away() -> None:
     node.turn()
     assert node.replica.machine.backlog
     node.replica.room_left(None)
-    assert not node.replica.settled
+    assert not node.replica.turn_would_do_nothing
     turns(node)
     assert node.replica.machine.values == {}
 
@@ -183,12 +183,12 @@ def test_a_received_snapshot_is_put_in_force_in_slices_while_peers_are_answered(
         heard += sum(isinstance(message, HeartbeatResponse) for _, message in found.messages)
         if found.job is not None:
             node.replica.persisted(found.job)
-        assert node.replica.restoring == (
+        assert node.replica.applying.restoring == (
             node.replica.applied == 50 and b"0" not in node.replica.machine.values
         )
-        if not node.replica.whole:
+        if not node.replica.applying.whole:
             slices += 1
-            assert node.replica.busy
+            assert node.replica.applying.unfinished
             asked = SimpleNamespace(replica=node.replica, failed="", stopping=False, removed=False)
             assert unready_reason(cast(Any, asked)) == "puts the snapshot of entry 50 in force"
             with pytest.raises(AssertionError):
@@ -226,7 +226,7 @@ def test_a_newer_snapshot_takes_the_place_of_one_that_is_half_in_force(
 
 def test_the_leader_puts_its_limit_of_bytes_in_force() -> None:
     node = leader()
-    node.replica._max_bytes = 12_345
+    node.replica.governor.wanted.max_bytes = 12_345
     node.replica.govern({})
     turns(node)
     assert node.replica.machine.max_bytes == 12_345
@@ -239,15 +239,15 @@ def test_the_leader_puts_its_limit_of_bytes_in_force() -> None:
 def test_below_the_level_producers_belong_to_nobody_and_the_limit_waits() -> None:
     node = Alone()
     old = levels.OWNERS_LEVEL - 1
-    node.replica.machine = Machine(knows=old)
-    node.replica._max_bytes = 5
+    node.replica.applying.machine = Machine(knows=old)
+    node.replica.governor.wanted.max_bytes = 5
     node.lead()
     node.replica.submit_write("idmp", [o.idmp_of(b"u", b"p", 1, b"k")])
     told = turns(node)
     assert told == [("idmp", [1])]
     last = node.replica.raft.log.entries[-1]
     assert batches.ops_of(last.data[batches.TIME_BYTES :]) == [o.idmp(b"p", 1, b"k")]
-    node.replica.knows = old
+    node.replica.governor.knows = old
     node.replica.govern({})
     turns(node)
     assert node.replica.machine.max_bytes == 0

@@ -23,7 +23,9 @@ from counter_node.raft.types import (
     Snapshot,
     SnapshotMeta,
 )
+from counter_node.replica.founding import sole_survivor
 from counter_node.replica.gateway import Gateway
+from counter_node.replica.log_time import Clocks
 from counter_node.replica.replica import Replica
 
 
@@ -57,14 +59,14 @@ def survivor(committed: int) -> Replica:
         first,
         entries,
         gateway=gateway,
-        clock_ms=lambda: 1,
+        clocks=Clocks(lambda: 1),
         randint=random.Random(1).randint,
     )
 
 
 def test_everything_in_its_log_is_kept_whether_it_knew_it_to_be_committed_or_not() -> None:
     for committed in (1, 3, 4):
-        snapshot = survivor(committed).sole_survivor(member(1), "c" * 16)
+        snapshot = sole_survivor(survivor(committed), member(1), "c" * 16)
         assert Machine.restore(snapshot.state).values == {b"k": 2}
         assert (snapshot.meta.index, snapshot.meta.term) == (5, 5), (
             "after all that was there, in a term of its own"
@@ -72,13 +74,13 @@ def test_everything_in_its_log_is_kept_whether_it_knew_it_to_be_committed_or_not
 
 
 def test_it_is_alone_and_every_other_id_is_removed_for_ever() -> None:
-    membership = survivor(1).sole_survivor(member(1), "c" * 16).meta.membership
+    membership = sole_survivor(survivor(1), member(1), "c" * 16).meta.membership
     assert [m.id for m in membership.members] == [1]
     assert sorted(membership.removed) == [2, 3, 9]
 
 
 def test_it_begins_a_history_of_its_own_whose_parent_is_the_old_one() -> None:
-    snapshot = survivor(1).sole_survivor(member(1), "c" * 16)
+    snapshot = sole_survivor(survivor(1), member(1), "c" * 16)
     (begun,) = Machine.restore(snapshot.state).lineage
     assert begun == History("c" * 16, snapshot.meta.index, "recover")
     assert snapshot.meta.membership.removal(2) == Removal(
