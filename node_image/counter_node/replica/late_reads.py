@@ -15,20 +15,20 @@ Ask = Callable[[], object]
 class LateReads:
     def __init__(self, raft: Raft, time: TimeEntries) -> None:
         self._raft, self._time = raft, time
-        self._held: list[tuple[int, Ask]] = []  # with the term, until log time is known
+        self.held: list[tuple[int, Ask]] = []
+        """With the term, until log time is known: no entry and no message wakes them."""
         self._late: list[tuple[int, int, Ask]] = []  # with term and index that each waits for
 
     @property
-    def held(self) -> bool:
-        """Some wait for log time to be known: no entry and no message wakes them."""
-        return bool(self._held)
+    def waiting(self) -> bool:
+        return bool(self.held or self._late)
 
     def ask(self, ask: Ask) -> None:
         """At once where nothing is in its way. (Writes carry their time with them.)"""
         if self._raft.leadership is None:
             ask()
         elif self._time.unknown():
-            self._held.append((self._raft.term, ask))
+            self.held.append((self._raft.term, ask))
         elif (tick := self._time.tick_before_read()) is not None:
             self._late.append((*tick, ask))
         else:
@@ -36,7 +36,7 @@ class LateReads:
 
     def turn(self) -> None:
         """Asks those whose time has come."""
-        if self._held:
+        if self.held:
             self._ask_held()
         if self._late:
             self._ask_late()
@@ -45,7 +45,7 @@ class LateReads:
         leads = self._raft.leadership is not None
         if leads and self._time.unknown():
             return
-        held, self._held = self._held, []
+        held, self.held = self.held, []
         for term, ask in held:
             if leads and term == self._raft.term:
                 self.ask(ask)

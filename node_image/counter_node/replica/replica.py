@@ -271,6 +271,7 @@ class Replica:
         raft, gateway, applying = self.raft, self.gateway, self.applying
         if raft.to_restore is not None:
             applying.restore_some()
+        machine = applying.machine
         if gateway.leader_is_lost and raft.leader != NONE:
             gateway.leader_found()
         self._offered_in_vain = False
@@ -290,13 +291,14 @@ class Replica:
             self._put_off = 0
             if busy:
                 self._apply()
-        if self.machine.backlog and self.is_leader:
+        if machine.backlog and self.is_leader:
             self.time_entries.clear_away()
-        self._late_reads.turn()
+        if self._late_reads.waiting:
+            self._late_reads.turn()
         if raft.reads or gateway.reads.asked or applying.reads_wait:
             applying.answer_reads()
-        if self.machine.untidy:
-            self.machine.tidy()
+        if machine.untidy:
+            machine.tidy()
         job = self.jobs.next() if not self.writing else None
         messages, self._messages = self._messages, []
         messages += raft.take_messages()
