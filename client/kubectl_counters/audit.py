@@ -25,7 +25,7 @@ from rich.text import Text
 
 from kubectl_counters.access import Access
 from kubectl_counters.checks import audit
-from kubectl_counters.findings import Facts, Finding, Object, Probe
+from kubectl_counters.findings import Facts, Finding, Object, Probe, Unreached
 from kubectl_counters.kube import ADMIN, HTTP, RESP, Kube, Trouble
 
 PEER = 7000
@@ -110,7 +110,7 @@ def _access(kube: Kube, name: str) -> Access | None:
 # --- ports ----------------------------------------------------------------------------------------
 
 
-def _tried(dial: Dial, pods: list[Object]) -> tuple[tuple[Probe, ...], tuple[str, ...]]:
+def _tried(dial: Dial, pods: list[Object]) -> tuple[tuple[Probe, ...], tuple[Unreached, ...]]:
     """The ports of every pod that runs, all at once."""
     todo = []
     for pod in pods:
@@ -125,17 +125,16 @@ def _tried(dial: Dial, pods: list[Object]) -> tuple[tuple[Probe, ...], tuple[str
     with ThreadPoolExecutor(max_workers=4) as pool:
         results = list(pool.map(lambda one: _probe(dial, *one), todo))
     return tuple(r for r in results if isinstance(r, Probe)), tuple(
-        r for r in results if isinstance(r, str)
+        r for r in results if isinstance(r, Unreached)
     )
 
 
-def _probe(dial: Dial, pod: Object, port: str, number: int) -> Probe | str:
-    """Words when no connection could be made."""
+def _probe(dial: Dial, pod: Object, port: str, number: int) -> Probe | Unreached:
     name = str(pod["metadata"]["name"])
     try:
         dial(pod, number).close()
     except Trouble as error:
-        return f"port {port} of {name}: {error}"
+        return Unreached(name, port, str(error))
     modern = _context(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
     question = QUESTIONS.get(port)
     with _shaken(dial, pod, number, modern) as connection:

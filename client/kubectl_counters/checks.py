@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Callable, Iterator
 
 from kubectl_counters import checks_pods
-from kubectl_counters.findings import SEVERITIES, Facts, Finding, Object, unseen
+from kubectl_counters.findings import SEVERITIES, Facts, Finding, Object, Unreached, unseen
 
 WARN_DAYS, LATE_DAYS = 21, 7
 OPEN_TO_PODS = (
@@ -263,14 +263,22 @@ def _probed(facts: Facts) -> Iterator[Finding]:
                 "it obeyed without login or certificate",
                 "report it (SECURITY.md)",
             )
-    for text in facts.unreached:
+    yield from _unreached(facts)
+
+
+def _unreached(facts: Facts) -> Iterator[Finding]:
+    """One for each pod: its ports fail for one reason."""
+    ports: dict[str, list[Unreached]] = {}
+    for one in facts.unreached:
+        ports.setdefault(one.pod, []).append(one)
+    for pod, those in ports.items():
         yield Finding(
             "port-unreached",
             "unknown",
-            text,
+            f"ports {', '.join(one.port for one in those)} of {pod} not reached: {those[0].why}",
             "",
-            "what it answers is not known",
-            "run it with the right to create pods/portforward",
+            "what they answer is not known",
+            "run it with the right to create pods/portforward, while the pod's machine answers",
         )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from kubectl_counters.access import Access
 
@@ -45,6 +45,14 @@ class Probe:
     answered: bool = False  # it did what only somebody known may ask for
 
 
+class Unreached(NamedTuple):
+    """A port that no connection could be made to."""
+
+    pod: str
+    port: str
+    why: str
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Facts:
     """Lists are `None` where they could not be read."""
@@ -59,7 +67,7 @@ class Facts:
     admission: list[Object] | None = None  # ValidatingAdmissionPolicies
     access: Access | None = None
     probes: tuple[Probe, ...] = ()
-    unreached: tuple[str, ...] = ()  # ports that no connection could be made to, and why
+    unreached: tuple[Unreached, ...] = ()
 
     @property
     def spec(self) -> Object:

@@ -42,7 +42,7 @@ from countercluster_operator.apply.ownership import (
 from countercluster_operator.credentials.secured import PLAIN, Secured
 from countercluster_operator.manifest import Manifest
 from countercluster_operator.model import Cluster
-from countercluster_operator.resources import all_children, unwanted
+from countercluster_operator.resources.registry import all_children, unwanted
 from countercluster_operator.world.api import UNREACHABLE, Kubernetes, UnknownKind, is_terminating
 from countercluster_operator.world.going import ensure_there, is_owned
 from countercluster_operator.world.refusals import Refusals, reason, retry_after_s

@@ -7,6 +7,7 @@ from typing import Any
 from countercluster_operator import names
 from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster
+from countercluster_operator.resources.child import Child, same
 
 
 def service_account(cluster: Cluster) -> dict[str, Any]:
@@ -16,3 +17,6 @@ def service_account(cluster: Cluster) -> dict[str, Any]:
         "metadata": metadata(cluster, cluster.name, names.NODE),
         "automountServiceAccountToken": False,
     }
+
+
+CHILDREN = (Child("v1", "ServiceAccount", same, lambda wish: service_account(wish.cluster)),)

@@ -11,6 +11,7 @@ from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster
 from countercluster_operator.quantity import in_bytes
 from countercluster_operator.resources import secrets
+from countercluster_operator.resources.child import Child, Wish
 from countercluster_operator.resources.common import SOON_GONE, container_security, pod_security
 
 FILES = "/secrets"
@@ -160,3 +161,33 @@ def _container(cluster: Cluster) -> dict[str, Any]:
             *([secrets.mount("secrets", FILES)] if tls or auth else []),
         ],
     }
+
+
+def _is_off(wish: Wish) -> bool:
+    return not wish.cluster.spec.cache.enabled
+
+
+def _deployment(wish: Wish) -> dict[str, Any] | None:
+    """Not before there is everything that its pods mount."""
+    if _is_off(wish) or not wish.secured.can_mount(wish.cluster):
+        return None
+    return deployment(wish.cluster, wish.secured)
+
+
+CHILDREN = (
+    Child(
+        "v1",
+        "Service",
+        names.cache,
+        lambda wish: None if _is_off(wish) else service(wish.cluster),
+        _is_off,
+    ),
+    Child(
+        "v1",
+        "Service",
+        names.cache_pods_service,
+        lambda wish: None if _is_off(wish) else pods_service(wish.cluster),
+        _is_off,
+    ),
+    Child("apps/v1", "Deployment", names.cache, _deployment, _is_off),
+)

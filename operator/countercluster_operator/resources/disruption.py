@@ -9,6 +9,7 @@ from countercluster_operator import names
 from countercluster_operator.decide.quorum import quorum
 from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster
+from countercluster_operator.resources.child import Child, Wish, same
 
 
 def desired(cluster: Cluster, voters: int) -> dict[str, Any] | None:
@@ -25,3 +26,12 @@ def desired(cluster: Cluster, voters: int) -> dict[str, Any] | None:
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },
     }
+
+
+def _desired(wish: Wish) -> dict[str, Any] | None:
+    return desired(wish.cluster, wish.voters)
+
+
+CHILDREN = (
+    Child("policy/v1", "PodDisruptionBudget", same, _desired, lambda wish: _desired(wish) is None),
+)

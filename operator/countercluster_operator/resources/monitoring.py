@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from countercluster_operator import names
 from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster
+from countercluster_operator.resources.child import Child, Wish, same, suffixed
 
 API = "monitoring.coreos.com/v1"
 KINDS = ("PodMonitor", "PrometheusRule")
@@ -306,5 +308,23 @@ def _panel(
     }
 
 
-def all_of(cluster: Cluster) -> list[dict[str, Any]]:
-    return [pod_monitor(cluster), rules(cluster), dashboard(cluster)]
+def _is_off(wish: Wish) -> bool:
+    return not wish.cluster.spec.monitoring.enabled
+
+
+def _child(
+    api_version: str,
+    kind: str,
+    name: Callable[[str], str],
+    make: Callable[[Cluster], dict[str, Any]],
+) -> Child:
+    return Child(
+        api_version, kind, name, lambda wish: None if _is_off(wish) else make(wish.cluster), _is_off
+    )
+
+
+CHILDREN = (
+    _child(API, "PodMonitor", same, pod_monitor),
+    _child(API, "PrometheusRule", same, rules),
+    _child("v1", "ConfigMap", suffixed("dashboard"), dashboard),
+)

@@ -10,7 +10,9 @@ from typing import Any
 from countercluster_operator import names
 from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster
+from countercluster_operator.resources.child import Child, same
 
+API = "networking.k8s.io/v1"
 PODS: list[dict[str, Any]] = [{"namespaceSelector": {}}]
 """Every pod, and nobody from outside the Kubernetes cluster. Probes come from the pod's own
 machine, which policies do not keep out."""
@@ -32,7 +34,7 @@ def policy(cluster: Cluster) -> dict[str, Any]:
         [names.RESP, names.CLUSTER_MODE] if cluster.spec.cluster_mode.enabled else [names.RESP]
     )
     return {
-        "apiVersion": "networking.k8s.io/v1",
+        "apiVersion": API,
         "kind": "NetworkPolicy",
         "metadata": metadata(cluster, cluster.name, names.NODE),
         "spec": {
@@ -51,7 +53,7 @@ def policy(cluster: Cluster) -> dict[str, Any]:
 def cache_policy(cluster: Cluster) -> dict[str, Any]:
     nodes = {"podSelector": {"matchLabels": names.selector(cluster.name, names.NODE)}}
     return {
-        "apiVersion": "networking.k8s.io/v1",
+        "apiVersion": API,
         "kind": "NetworkPolicy",
         "metadata": metadata(cluster, names.cache(cluster.name), names.CACHE),
         "spec": {
@@ -65,3 +67,9 @@ def cache_policy(cluster: Cluster) -> dict[str, Any]:
             ],
         },
     }
+
+
+CHILDREN = (
+    Child(API, "NetworkPolicy", same, lambda wish: policy(wish.cluster)),
+    Child(API, "NetworkPolicy", names.cache, lambda wish: cache_policy(wish.cluster)),
+)

@@ -21,7 +21,8 @@ from countercluster_operator.credentials.secured import (
     secret,
     users_file,
 )
-from countercluster_operator.model import Cluster
+from countercluster_operator.model import Cluster, Spec
+from countercluster_operator.resources.child import Child, Wish, suffixed
 
 TLS, USERS = "/tls", "/users"
 READABLE = 0o440
@@ -33,27 +34,39 @@ def nodes_secret(cluster: Cluster) -> str:
     return f"{cluster.name}-nodes"
 
 
-def all_of(cluster: Cluster, secured: Secured) -> list[dict[str, Any]]:
-    found = [client(cluster, secured)]
-    if cluster.spec.tls.enabled or cluster.spec.auth.enabled:
-        found.append(private(cluster, secured.material))
-        if cluster.spec.cache.enabled:
-            found.append(
-                secret(cluster, f"{cluster.name}-cache", names.CACHE, cache_files(cluster, secured))
-            )
-    if secured.material.nodes is not None:
-        pair = secured.material.nodes
-        files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": secured.bundle}
-        found.append(
-            secret(cluster, nodes_secret(cluster), names.NODE, files, kind="kubernetes.io/tls")
-        )
-    if cluster.spec.auth.enabled:
-        users = {
-            "users.acl": users_file(cluster, secured).encode(),
-            "cache-password": secured.material.cache_password.encode(),
-        }
-        found.append(secret(cluster, f"{cluster.name}-users", names.NODE, users))
-    return found
+def _private(wish: Wish) -> dict[str, Any] | None:
+    spec = wish.cluster.spec
+    return private(wish.cluster, wish.secured.material) if _is_secured(spec) else None
+
+
+def _is_secured(spec: Spec) -> bool:
+    return spec.tls.enabled or spec.auth.enabled
+
+
+def _cache(wish: Wish) -> dict[str, Any] | None:
+    cluster, secured = wish.cluster, wish.secured
+    if not _is_secured(cluster.spec) or not cluster.spec.cache.enabled:
+        return None
+    return secret(cluster, f"{cluster.name}-cache", names.CACHE, cache_files(cluster, secured))
+
+
+def _nodes(wish: Wish) -> dict[str, Any] | None:
+    cluster, pair = wish.cluster, wish.secured.material.nodes
+    if pair is None:
+        return None
+    files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": wish.secured.bundle}
+    return secret(cluster, nodes_secret(cluster), names.NODE, files, kind="kubernetes.io/tls")
+
+
+def _users(wish: Wish) -> dict[str, Any] | None:
+    cluster, secured = wish.cluster, wish.secured
+    if not cluster.spec.auth.enabled:
+        return None
+    users = {
+        "users.acl": users_file(cluster, secured).encode(),
+        "cache-password": secured.material.cache_password.encode(),
+    }
+    return secret(cluster, f"{cluster.name}-users", names.NODE, users)
 
 
 def client(cluster: Cluster, secured: Secured) -> dict[str, Any]:
@@ -80,6 +93,15 @@ def client(cluster: Cluster, secured: Secured) -> dict[str, Any]:
     return secret(
         cluster, f"{cluster.name}-client", names.NODE, files, kind="servicebinding.io/redis"
     )
+
+
+CHILDREN = (
+    Child("v1", "Secret", suffixed("client"), lambda wish: client(wish.cluster, wish.secured)),
+    Child("v1", "Secret", suffixed("private"), _private),
+    Child("v1", "Secret", suffixed("cache"), _cache),
+    Child("v1", "Secret", suffixed("nodes"), _nodes),
+    Child("v1", "Secret", suffixed("users"), _users),
+)
 
 
 # --- in pods --------------------------------------------------------------------------------------

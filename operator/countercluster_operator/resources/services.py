@@ -7,6 +7,7 @@ from typing import Any
 from countercluster_operator import names
 from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster
+from countercluster_operator.resources.child import Child, same
 
 
 def peers(cluster: Cluster) -> dict[str, Any]:
@@ -55,3 +56,9 @@ def _for_clients(cluster: Cluster) -> list[dict[str, Any]]:
 
 def _port(name: str, number: int) -> dict[str, Any]:
     return {"name": name, "port": number, "targetPort": name, "protocol": "TCP"}
+
+
+CHILDREN = (
+    Child("v1", "Service", names.peers_service, lambda wish: peers(wish.cluster)),
+    Child("v1", "Service", same, lambda wish: clients(wish.cluster)),
+)

@@ -10,6 +10,7 @@ from countercluster_operator import names
 from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster, Settings
 from countercluster_operator.resources import secrets
+from countercluster_operator.resources.child import Child, Wish, same
 from countercluster_operator.resources.common import SOON_GONE, container_security, pod_security
 
 DATA = "/data"
@@ -203,3 +204,13 @@ def _claim(cluster: Cluster, size: str) -> dict[str, Any]:
         "metadata": {"name": "data", "labels": names.selector(cluster.name, names.NODE)},
         "spec": spec,
     }
+
+
+def _desired(wish: Wish) -> dict[str, Any] | None:
+    """Not before there is everything that its pods mount."""
+    if not wish.secured.can_mount(wish.cluster):
+        return None
+    return desired(wish.cluster, wish.replicas, wish.claim_size)
+
+
+CHILDREN = (Child("apps/v1", "StatefulSet", same, _desired),)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from countercluster_operator.model import Cluster, Spec
+from countercluster_operator.resources.child import Child, Wish
 from countercluster_operator.world.observed import Claim, Member, NodeStatus, Observed, Pod
 
 NEW, OLD = "new", "old"
@@ -113,3 +115,9 @@ def outdated(seen: Observed, *ordinals: int) -> Observed:
 
 def with_spec(**fields: Any) -> Cluster:
     return Cluster("c", "ns", "uid", 1, Spec(**{"replicas": 3, **fields}), "image", "redis")
+
+
+def made(children: Iterable[Child], cluster: Cluster) -> list[dict[str, Any]]:
+    """Their manifests for three members."""
+    manifests = (child.desired(Wish(cluster, 3, 3)) for child in children)
+    return [manifest for manifest in manifests if manifest is not None]

@@ -16,7 +16,7 @@ import yaml
 from kubectl_counters.access import RIGHTS, Access
 from kubectl_counters.audit import code, plain, table
 from kubectl_counters.checks import audit
-from kubectl_counters.findings import Facts, Finding, Probe
+from kubectl_counters.findings import Facts, Finding, Probe, Unreached
 from rich.console import Console
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -93,6 +93,10 @@ def secured(**changes: Any) -> Facts:
     return dataclasses.replace(facts, **changes)
 
 
+def unreached(*pods: str) -> tuple[Unreached, ...]:
+    return tuple(Unreached(pod, port, "forbidden") for pod in pods for port in ("resp", "admin"))
+
+
 def ids(facts: Facts) -> dict[str, str]:
     """Severity by id; of several the gravest."""
     return {f.id: f.severity for f in reversed(audit(facts))}
@@ -135,8 +139,12 @@ def test_what_could_not_be_seen_is_never_called_closed() -> None:
         for f in audit(facts)
         if f.severity == "unknown" and f.id != "certificate-ends"
     )
-    closed = audit(dataclasses.replace(facts, unreached=("port resp of c-0: forbidden",)))
-    assert "pods/portforward" in next(f.remedy for f in closed if f.id == "port-unreached")
+    closed = audit(dataclasses.replace(facts, unreached=unreached("c-0", "c-1")))
+    texts = [f for f in closed if f.id == "port-unreached"]
+    assert [f.open for f in texts] == [
+        f"ports resp, admin of c-{n} not reached: forbidden" for n in (0, 1)
+    ], "each cause once"
+    assert all("pods/portforward" in f.remedy for f in texts)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +175,7 @@ def test_what_could_not_be_seen_is_never_called_closed() -> None:
         (secured(namespace={"metadata": {"name": "shop", "labels": None}}),
         "namespace-pod-security", "low"),
         (secured(operators=[]), "restrictions-unset", "unknown"),
-        (secured(unreached=("port resp of clicks-0: forbidden",)), "port-unreached", "unknown"),
+        (secured(unreached=unreached("clicks-0")), "port-unreached", "unknown"),
     ],
 )  # fmt: skip
 def test_each_fault_is_found(facts: Facts, id: str, severity: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from countercluster_operator.model import decode
-from countercluster_operator.resources import all_children
+from countercluster_operator.resources.registry import all_children
 
 from tests.support.unit.secured import SECURED
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from countercluster_operator.model import Cluster, InvalidSpec, Spec, decode
-from countercluster_operator.resources import all_children
+from countercluster_operator.resources.registry import all_children
 
 from generators.manifests import rendered
 

@@ -16,7 +16,10 @@ import msgspec
 import pytest
 import yaml
 from countercluster_operator.model import Cache, Cluster, Monitoring, Spec
-from countercluster_operator.resources import all_children, monitoring, unwanted
+from countercluster_operator.resources import monitoring
+from countercluster_operator.resources.registry import all_children, unwanted
+
+from tests.support.unit.situations import made
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = ROOT / "docs" / "operating" / "alerts"
@@ -252,7 +255,7 @@ def test_no_page_is_left_of_an_alert_that_is_gone() -> None:
 
 def test_nothing_is_made_unless_asked_for_and_all_of_it_goes_again() -> None:
     off = Cluster("clicks", "shop", "uid-1", 1, Spec(), "node", "redis")
-    named = {(m["kind"], m["metadata"]["name"]) for m in monitoring.all_of(CLUSTER)}
+    named = {(m["kind"], m["metadata"]["name"]) for m in made(monitoring.CHILDREN, CLUSTER)}
     assert not named & {(m["kind"], m["metadata"]["name"]) for m in all_children(off, 3, 3)}
     assert named <= {(kind, name) for _, kind, name in unwanted(off, 3)}
     assert named <= {(m["kind"], m["metadata"]["name"]) for m in all_children(CLUSTER, 3, 3)}
@@ -273,7 +276,7 @@ def test_labels_for_prometheus_are_added_and_never_replace_our_own() -> None:
         "node",
         "redis",
     )
-    for manifest in monitoring.all_of(cluster):
+    for manifest in made(monitoring.CHILDREN, cluster):
         assert manifest["metadata"]["labels"]["release"] == "p"
         assert manifest["metadata"]["labels"]["app.kubernetes.io/instance"] == "c"
 

@@ -1,0 +1,64 @@
+"""The registry of children: each is what it says, and is either wanted or unwanted."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from countercluster_operator.credentials.secured import PLAIN, Secured
+from countercluster_operator.model import Auth, Cache, Cluster, Monitoring, Spec, Tls
+from countercluster_operator.resources.child import Wish
+from countercluster_operator.resources.registry import REGISTRY, all_children, unwanted
+
+from tests.support.unit.secured import SECURED
+
+SPECS = [
+    Spec(
+        tls=Tls(enabled=secured),
+        auth=Auth(enabled=secured),
+        cache=Cache(enabled=cache),
+        monitoring=Monitoring(enabled=monitoring),
+    )
+    for secured, cache, monitoring in itertools.product((True, False), repeat=3)
+]
+
+
+def wish(spec: Spec, voters: int, secured: Secured) -> Wish:
+    cluster = Cluster("c", "ns", "uid", 1, spec, "image", "redis")
+    return Wish(cluster, voters, voters, secured=secured)
+
+
+@pytest.mark.parametrize("voters", [1, 3])
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_child_is_of_the_kind_and_name_that_it_says_and_never_wanted_and_unwanted(
+    spec: Spec, voters: int
+) -> None:
+    for secured in (PLAIN, SECURED):
+        asked = wish(spec, voters, secured)
+        for child in REGISTRY:
+            manifest = child.desired(asked)
+            if manifest is None:
+                continue
+            said = (child.api_version, child.kind, child.name("c"))
+            meta = manifest["metadata"]
+            assert (manifest["apiVersion"], manifest["kind"], meta["name"]) == said
+            assert not child.unwanted(asked), said
+        made = all_children(asked.cluster, voters, voters, secured=secured)
+        names = {(m["apiVersion"], m["kind"], m["metadata"]["name"]) for m in made}
+        assert len(names) == len(made), "no two have one name"
+        assert not names & set(unwanted(asked.cluster, voters))
+
+
+def test_everything_is_made_for_a_cluster_that_wants_everything() -> None:
+    full = wish(SPECS[0], 3, SECURED)
+    assert len(all_children(full.cluster, 3, 3, secured=SECURED)) == len(REGISTRY)
+    assert unwanted(full.cluster, 3) == []
+
+
+def test_what_waits_for_certificates_is_left_as_it_is() -> None:
+    given = Spec(tls=Tls(enabled=True, secret_name="given"))
+    asked = wish(given, 3, PLAIN)
+    assert not asked.secured.can_mount(asked.cluster)
+    waiting = [c for c in REGISTRY if c.kind in ("StatefulSet", "Deployment")]
+    assert len(waiting) == 2
+    assert all(c.desired(asked) is None and not c.unwanted(asked) for c in waiting)
