@@ -11,7 +11,8 @@ from typing import cast
 
 import pytest
 from counter_node.fast.lanes import COMPILED, Syncer
-from counter_node.node import disk_worker
+from counter_node.node import disk_policy
+from counter_node.node.disk_policy import CAREFUL_JOBS, MANY_BYTES, SLOW_S, DiskPolicy, Facts, Way
 from counter_node.node.disk_worker import DiskWorker
 from counter_node.raft.types import HardState
 from counter_node.storage import DiskFailedError, Failpoints, Storage
@@ -43,7 +44,8 @@ async def one_job(
         happened.append("done")
         over.set_result(error)
 
-    worker.submit(write, done, leads=leads, slow=slow, beside=leads if beside is None else beside)
+    many = leads if beside is None else beside
+    worker.submit(write, done, Facts(slow, leads, MANY_BYTES if many else 0, False))
     happened.append("submitted")
     return await asyncio.wait_for(over, 10)
 
@@ -190,8 +192,8 @@ def test_a_bad_descriptor_is_an_error_and_closing_waits() -> None:
 def test_a_disk_that_keeps_the_loop_is_waited_for_on_the_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk_worker, "SLOW_S", 0.0)
-    monkeypatch.setattr(disk_worker, "CAREFUL_JOBS", 2)
+    monkeypatch.setattr(disk_policy, "SLOW_S", 0.0)
+    monkeypatch.setattr(disk_policy, "CAREFUL_JOBS", 2)
 
     async def inside() -> None:
         storage = open_storage(tmp_path)
@@ -206,3 +208,33 @@ def test_a_disk_that_keeps_the_loop_is_waited_for_on_the_thread(
         storage.close()
 
     asyncio.run(inside())
+
+
+@pytest.mark.parametrize(
+    ("facts", "way"),
+    [
+        (Facts(False, False, 10_000, False), Way.INSIDE),
+        (Facts(False, False, 0, True), Way.INSIDE),
+        (Facts(False, True, MANY_BYTES - 1, False), Way.INSIDE),
+        (Facts(False, True, MANY_BYTES, False), Way.BESIDE),
+        (Facts(False, True, 0, True), Way.BESIDE),
+        (Facts(True, True, MANY_BYTES, True), Way.THREAD),
+        (Facts(True, False, 0, False), Way.THREAD),
+    ],
+)
+def test_where_a_job_is_waited_for(facts: Facts, way: Way) -> None:
+    assert DiskPolicy(has_syncer=True).way(facts) is way
+    without = DiskPolicy(has_syncer=False).way(facts)
+    assert without is (Way.INSIDE if way is Way.BESIDE else way)
+
+
+def test_a_slow_disk_is_waited_for_on_the_thread_for_so_many_jobs_and_tried_again() -> None:
+    policy, facts = DiskPolicy(has_syncer=True), Facts(False, True, MANY_BYTES, False)
+    policy.took(SLOW_S)
+    assert policy.way(facts) is Way.BESIDE
+    policy.took(2 * SLOW_S)
+    ways = [policy.way(facts) for _ in range(CAREFUL_JOBS + 1)]
+    assert ways == [Way.THREAD] * CAREFUL_JOBS + [Way.BESIDE]
+    for _ in range(40):
+        policy.took(0.006)
+    assert policy.way(facts) is Way.THREAD, "the average is over its limit, none of them is"

@@ -164,7 +164,7 @@ def test_a_disk_that_goes_on_to_the_next_segment_is_not_full(
 
         monkeypatch.setattr(storage._segments, "append", rotating)
         monkeypatch.setattr(storage, "sync", slow)
-        node.worker._careful = 1_000  # on the thread: a look comes meanwhile
+        node.worker.policy._careful = 1_000  # on the thread: a look comes meanwhile
         monkeypatch.setattr(node.replica, "room_left", lambda room, _: told.append(room))
         before = node.replica.applied
         await write(node)

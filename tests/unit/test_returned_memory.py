@@ -17,6 +17,7 @@ from counter_node import memory
 from counter_node.counters import ops as o
 from counter_node.counters.machine import Machine
 from counter_node.memory import LEAST_RETURN_BYTES, RETURN_BYTES, RETURN_SHARE, Returns
+from counter_node.node.disk_policy import Facts
 from counter_node.node.disk_worker import DiskWorker
 from counter_node.node.writing import Writing
 from counter_node.raft.types import Membership, Snapshot, SnapshotMeta
@@ -129,7 +130,7 @@ def test_a_job_that_is_durable_is_gone(full: int) -> None:
     node = SimpleNamespace(
         failed="",
         storage=storage,
-        worker=SimpleNamespace(submit=lambda write, done, **_: submitted.append((write, done))),
+        worker=SimpleNamespace(submit=lambda write, done, facts: submitted.append((write, done))),
         replica=SimpleNamespace(is_leader=False, gateway=SimpleNamespace(one_command_waits=False)),
         job_waits=lambda error, submit: None,
         job_done=lambda job, no_room: told.append((job.install is not None, no_room is not None)),
@@ -162,7 +163,7 @@ def test_the_disk_thread_keeps_nothing_of_the_last_job() -> None:
         try:
             work = Work()
             left = weakref.ref(work)
-            worker.submit(work.write, lambda _: done.set(), slow=True)
+            worker.submit(work.write, lambda _: done.set(), Facts(True, False, 0, False))
             del work
             await done.wait()
             for _ in range(1_000):

@@ -1,19 +1,5 @@
 """Runs disk jobs, a write and a sync each: inside the loop, beside it, or on a thread of the
-interpreter.
-
-    inside   A follower's, which has nothing else to do, and the leader waits for it; and what a
-             leader does not want beside. Nothing is cheaper.
-    beside   A leader's, where `fast/syncer.pyx` is compiled: the write inside, then a thread that
-             never needs the GIL calls fdatasync, and the loop
-             goes on. For many commands, to read what the many others send; for one, as the
-             followers may have it durable before this disk has. Without the module: inside.
-    thread   For as long as the disk is slow, and for what always is (snapshot files): all of it on
-             a thread, so that not even a write that hangs
-             stops heartbeats. When it is done it must get the GIL back from a busy loop, which
-             costs milliseconds at the 99th percentile.
-
-One job over `SLOW_S` inside the loop, or an average over `SLOW_AVERAGE_S`, moves the next
-`CAREFUL_JOBS` to the thread. See docs/decisions/0005-disk-inline-or-thread.md."""
+interpreter, as disk_policy.py says."""
 
 from __future__ import annotations
 
@@ -24,11 +10,9 @@ import time
 from collections.abc import Callable
 
 from counter_node.fast.lanes import Syncer
+from counter_node.node.disk_policy import DiskPolicy, Facts, Way
 from counter_node.storage import Storage
 
-SLOW_S = 0.020
-SLOW_AVERAGE_S = 0.004
-CAREFUL_JOBS = 500
 Done = Callable[[BaseException | None], None]
 
 
@@ -41,40 +25,31 @@ class DiskWorker:
         self._loop = loop
         self._storage = storage
         self._observe = observe  # seconds of each job
-        self._average_s = 0.0
-        self._careful = 0
         self._jobs: queue.SimpleQueue[tuple[Callable[[], None], Done] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
         self._thread.start()
         self._beside: tuple[float, Done] | None = None  # when it began
         self._syncer = Syncer() if Syncer is not None else None
+        self.policy = DiskPolicy(has_syncer=self._syncer is not None)
         if self._syncer is not None:
             loop.add_reader(self._syncer.told, self._synced)
 
-    def submit(
-        self,
-        write: Callable[[], None],
-        done: Done,
-        *,
-        slow: bool = False,
-        leads: bool = False,
-        beside: bool = False,
-    ) -> None:
-        """`write` is followed by the storage's sync. `slow` work always goes to the thread. Of a
-        follower, `done` is called before `submit` returns; of a leader, after what came in
-        meanwhile was read."""
-        if slow or self._careful > 0:
-            self._careful = max(0, self._careful - 1)
+    def submit(self, write: Callable[[], None], done: Done, facts: Facts) -> None:
+        """`write` is followed by the storage's sync. Of a follower's job that is waited for inside,
+        `done` is called before `submit` returns; of a leader's, after what came in meanwhile was
+        read."""
+        way = self.policy.way(facts)
+        if way is Way.THREAD:
             self._jobs.put((write, done))
-        elif beside and self._syncer is not None:
+        elif way is Way.BESIDE:
             self._start_beside(write, done)
         else:
             error, took_s = self._whole(write)
-            if leads:
+            if facts.leads:
                 self._loop.call_soon(done, error)
             else:
                 done(error)
-            self._mind(took_s)
+            self.policy.took(took_s)
             self._observe(took_s)
 
     def _whole(self, write: Callable[[], None]) -> tuple[BaseException | None, float]:
@@ -88,12 +63,6 @@ class DiskWorker:
             error = failure
         return error, time.monotonic() - start
 
-    def _mind(self, blocked_s: float) -> None:
-        """How long the disk kept the loop."""
-        self._average_s += (blocked_s - self._average_s) / 16
-        if blocked_s > SLOW_S or self._average_s > SLOW_AVERAGE_S:
-            self._careful = CAREFUL_JOBS
-
     # --- beside the loop --------------------------------------------------------------------------
 
     def _start_beside(self, write: Callable[[], None], done: Done) -> None:
@@ -106,7 +75,7 @@ class DiskWorker:
         else:
             self._beside = (start, done)
             self._syncer.start(descriptor)
-        self._mind(time.monotonic() - start)
+        self.policy.took(time.monotonic() - start)
 
     def _synced(self) -> None:
         assert self._syncer is not None
@@ -123,7 +92,7 @@ class DiskWorker:
         while (job := self._jobs.get()) is not None:
             write, done = job
             error, took_s = self._whole(write)
-            self._mind(took_s)
+            self.policy.took(took_s)
             self._observe(took_s)
             try:
                 self._loop.call_soon_threadsafe(done, error)

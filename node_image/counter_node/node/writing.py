@@ -10,14 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from counter_node.node.disk_policy import Facts
 from counter_node.node.disk_worker import DiskWorker
 from counter_node.replica.disk_jobs import DiskJob
 from counter_node.replica.replica import Replica
 from counter_node.storage import DiskFullError, Storage
-
-BESIDE_BYTES = 512
-"""Entries of so many bytes, some twenty increments of different counters, are many commands for the
-disk worker."""
 
 
 class Written(Protocol):
@@ -40,28 +37,23 @@ class Ends(Protocol):
 
 
 class Writing:
-    __slots__ = ("_beside", "_compact_to", "_ends", "_job", "_leads", "_no_room", "_node", "_slow")
+    __slots__ = ("_compact_to", "_ends", "_facts", "_job", "_no_room", "_node")
 
     def __init__(self, node: Written, ends: Ends, job: DiskJob, compact_to: int | None) -> None:
         replica = node.replica
         self._node, self._ends, self._job, self._compact_to = node, ends, job, compact_to
         self._no_room: DiskFullError | None = None
-        self._slow, self._leads = (
-            job.install is not None or compact_to is not None,
-            replica.is_leader,
+        self._facts = Facts(
+            slow=job.install is not None or compact_to is not None,
+            leads=replica.is_leader,
+            entry_bytes=sum([len(e.data) for e in job.entries]),
+            one_command_waits=replica.gateway.one_command_waits,
         )
-        many = sum([len(e.data) for e in job.entries]) >= BESIDE_BYTES
-        self._beside = self._leads and (replica.gateway.one_command_waits or many)
 
     def submit(self, again: bool = False) -> None:
+        facts = self._facts._replace(slow=True) if again else self._facts
         if not self._node.failed:
-            self._node.worker.submit(
-                self._write,
-                self._done,
-                slow=self._slow or again,
-                leads=self._leads,
-                beside=self._beside,
-            )
+            self._node.worker.submit(self._write, self._done, facts)
 
     def _write(self) -> None:
         storage, job = self._node.storage, self._job
