@@ -18,8 +18,11 @@ from counter_node.counters import increments
 from counter_node.counters import ops as o
 from counter_node.counters.replies import Failure
 from counter_node.fast.lanes import COMPILED
-from counter_node.net.clients import FLUSH_PIECES, ClientConnection
+from counter_node.net.writing import FLUSH_PIECES
+from counter_node.resp.commands import CATALOGUE
 from counter_node.resp.encode import PIECE, encode
+from counter_node.resp.pipeline import SLOW, Pipeline
+from counter_node.security.acl import Acl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,7 +109,7 @@ def test_nothing_is_read_while_what_was_read_before_waits_for_its_slice() -> Non
     def inside() -> None:
         node = MadeUpNode(max_pipeline=500)
         connection, wire = node.connect()
-        connection._chunk = 512  # as after some slices of cheap commands
+        connection._commands = 512  # as after some slices of cheap commands
         connection.data_received(request(b"INCRBY", b"k:1", b"5") * 700)
         assert len(node.bundles[0][2]) == 512
         _, token, ops = node.bundles.pop()
@@ -247,10 +250,15 @@ def test_transactions_and_restricted_users_stay_out_of_the_lane() -> None:
         assert wire.written == b"+OK\r\n+QUEUED\r\n"
         connection.data_received(request(b"DISCARD"))
         assert connection.session is not None
-        connection.session.guarded = True
         before = node.clients.lane.commands
         connection.data_received(request(b"GET", b"k:1"))
-        assert node.clients.lane.commands == before
+        assert node.clients.lane.commands == before + COMPILED
+        node.turn()
+        node.answer()
+        node.access.file.acl = Acl("user default on nopass ~* +get", CATALOGUE)
+        node.access.settle(connection.session)  # as when the file of users has changed
+        connection.data_received(request(b"GET", b"k:1"))
+        assert node.clients.lane.commands == before + COMPILED
 
     run(inside)
 
@@ -296,7 +304,7 @@ def test_what_a_socket_does_not_take_goes_through_the_transport_and_all_that_fol
         here, there = socket.socketpair()
         here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         here.setblocking(False)
-        connection.plain(here.fileno())
+        connection.wire.unencrypted(here.fileno())
         written: list[bytes] = []
 
         def keep(data: bytes) -> None:
@@ -532,7 +540,7 @@ def test_unanswered_bytes_of_one_connection_are_bounded(behind_a_read: bool) -> 
             assert not wire.reading or len(node.bundles) < 3
             node.answer()
         assert wire.reading
-        assert connection._slot_bytes == connection._held_bytes == 0
+        assert connection.pipeline.held_bytes == 0
 
     run(test)
 
@@ -542,12 +550,12 @@ def test_nothing_overtakes_a_command_that_is_taken_apart_in_slices(
 ) -> None:
     """And others are served meanwhile. An answer that is written in pieces is not overtaken
     either."""
-    monkeypatch.setattr("counter_node.net.clients.monotonic", lambda: 1.0)
+    monkeypatch.setattr("counter_node.net.connection.monotonic", lambda: 1.0)
     monkeypatch.setattr("counter_node.net.turns.monotonic", lambda: 1.0)
-    monkeypatch.setattr("counter_node.net.clients.SLICE_S", 0)
+    monkeypatch.setattr("counter_node.net.connection.SLICE_S", 0)
     monkeypatch.setattr("counter_node.net.turns.SLICE_S", 0)
-    monkeypatch.setattr("counter_node.net.clients.FLUSH_BYTES", 1)
-    monkeypatch.setattr("counter_node.net.clients.WRITE_BYTES", 1)
+    monkeypatch.setattr("counter_node.net.writing.FLUSH_BYTES", 1)
+    monkeypatch.setattr("counter_node.net.writing.WRITE_BYTES", 1)
     monkeypatch.setattr("counter_node.resp.encode.PIECE", 100)
     names = [b"m:%d" % n for n in range(3_000)]
 
@@ -566,7 +574,7 @@ def test_nothing_overtakes_a_command_that_is_taken_apart_in_slices(
         node.turn()
         node.answer(next(n for n, bundle in enumerate(node.bundles) if bundle[2] == [b"k:6"]))
         assert other_wire.written == b":6\r\n"
-        assert connection._slow is not None
+        assert connection.pipeline.state == SLOW
         assert not connection.let_go(1e9)
         rounds = 0
         while not any(b"k:5" in ops for _, _, ops in node.bundles):
@@ -579,12 +587,12 @@ def test_nothing_overtakes_a_command_that_is_taken_apart_in_slices(
             node.clients.deliver(
                 [(token, [told[op if isinstance(op, bytes) else op[0]] for op in ops])]
             )
-        assert connection.unanswered, "so that the lane takes nothing"
+        assert connection.pipeline.replies.unanswered, "so that the lane takes nothing"
         assert not connection.let_go(1e9)
-        while connection._answers:
+        while connection.pipeline.replies.ready:
             node.clients.turns._round()
         assert wire.written == b"$2\r\nOK\r\n" + b"*3000\r\n" + b"$1\r\n1\r\n" * 3_000 + b":7\r\n"
-        assert (connection.unanswered, wire.reading) == (0, True)
+        assert (connection.pipeline.replies.unanswered, wire.reading) == (0, True)
 
     run(inside)
 
@@ -599,11 +607,11 @@ def test_a_client_that_goes_in_the_middle_of_a_long_command_leaves_nothing_behin
         node.bundles.clear()
         queue = request(b"MULTI") + request(b"INCR", b"k:1") * 2_000
         connection.data_received(queue)
-        while connection._unbegun:
+        while connection.pipeline.unbegun:
             node.clients.turns._round()
-        monkeypatch.setattr("counter_node.net.clients.SLICE_S", -1)
+        monkeypatch.setattr("counter_node.net.connection.SLICE_S", -1)
         connection.data_received(request(b"EXEC"))
-        assert connection._slow is not None
+        assert connection.pipeline.state == SLOW
         assert node.clients.holdings.total > 0
         connection.connection_lost(None)
         assert node.clients.holdings.total == 0
@@ -618,12 +626,12 @@ def test_a_command_of_many_words_is_taken_apart_in_slices_before_it_is_whole(
     """What is read at once is many pieces, and none of them is a command: the clock is looked at
     all the same."""
     clock = itertools.count(1.0)  # each look a second later
-    monkeypatch.setattr("counter_node.net.clients.monotonic", lambda: next(clock))
+    monkeypatch.setattr("counter_node.net.connection.monotonic", lambda: next(clock))
     monkeypatch.setattr("counter_node.net.turns.monotonic", lambda: next(clock))
     pieces: list[int] = []
-    take_apart = ClientConnection._take_apart
+    take_apart = Pipeline._take_apart
     monkeypatch.setattr(
-        ClientConnection, "_take_apart", lambda self: (pieces.append(1), take_apart(self))[1]
+        Pipeline, "_take_apart", lambda self: (pieces.append(1), take_apart(self))[1]
     )
 
     def inside() -> None:

@@ -54,16 +54,16 @@ async def write(node: Node) -> None:
 
 
 class Token:
-    """As much of a connection's slot as the delivery of replies asks for."""
+    """As much of a connection's pending replies as the delivery of replies asks for."""
 
     write = True
     born_s = 0.0
 
     def __init__(self) -> None:
-        self.connection = self
+        self.owner = self
         self.replies: list[object] = []
 
-    def answered(self, slot: object, replies: list[object]) -> None:
+    def answered(self, pending: object, replies: list[object]) -> None:
         self.replies = replies
 
     def flush(self) -> None:

@@ -11,6 +11,7 @@ from time import monotonic
 
 from counter_node.counters.ops import GET
 from counter_node.resp.arguments import MAX_KEY_BYTES
+from counter_node.resp.spellings import GET as GET_NAMES, INCR as INCR_NAMES, head
 
 cdef extern from "Python.h":
     int PyLong_CheckExact(object)
@@ -21,30 +22,36 @@ cdef extern from "sys/socket.h":
     int MSG_DONTWAIT, MSG_NOSIGNAL
 
 cdef enum:
-    SHEAF_COMMANDS = 2000
-    SHEAF_BYTES = 262144
+    BATCH_COMMANDS = 2000
+    BATCH_BYTES = 262144
     UNREAD_BYTES = 65536
     LANE_BYTES = 16777216
+    INCR_HEAD = 14  # resp/spellings.py
+    GET_HEAD = 13
     INTEGER_BYTES = 24  # ":-9223372036854775808\r\n"
 
 COMPILED = True
 
 cdef Py_ssize_t most_key_bytes = MAX_KEY_BYTES
 cdef object get_code = GET
+cdef bytes incr_heads = b"".join(map(head, INCR_NAMES)), get_heads = b"".join(map(head, GET_NAMES))
+cdef const char *incr_head = incr_heads  # each of INCR_HEAD bytes, two of them
+cdef const char *get_head = get_heads
+assert (len(incr_heads), len(get_heads)) == (2 * INCR_HEAD, 2 * GET_HEAD)
 
 
 @cython.final
 @cython.freelist(1024)
 cdef class Share:
-    """One connection's part of a sheaf."""
-    cdef Connection connection
+    """One connection's part of a batch."""
+    cdef LaneEntry entry
     cdef Py_ssize_t count
     cdef Share next  # of the same connection
-    cdef object slot  # set when the connection left the lane meanwhile
+    cdef object pending  # set when the connection left the lane meanwhile
 
 
 @cython.final
-cdef class Sheaf:
+cdef class LaneBatch:
     """Commands of many connections that go to the gateway, and come back, as one bundle."""
     cdef list shares
     cdef list ops
@@ -62,18 +69,18 @@ cdef class Sheaf:
 cdef Py_ssize_t _commands(const char *at, const char *end, bint write, list ops) except -1:
     """How many commands the bytes are, when they are nothing but whole INCR, or whole GET, of keys that are not too long; else 0."""
     cdef Py_ssize_t count = 0, size, before = PyList_GET_SIZE(ops)
-    cdef Py_ssize_t head = 14 if write else 13
+    cdef Py_ssize_t size_of_head = INCR_HEAD if write else GET_HEAD
     cdef int digits
     cdef object key = <object>PyList_GET_ITEM(ops, before - 1) if write and before else None
     while at < end:
-        if end - at < head + 6:
+        if end - at < size_of_head + 6:
             break
         if write:
-            if memcmp(at, b"*2\r\n$4\r\nINCR\r\n", 14) != 0 and memcmp(at, b"*2\r\n$4\r\nincr\r\n", 14) != 0:
+            if memcmp(at, incr_head, INCR_HEAD) != 0 and memcmp(at, incr_head + INCR_HEAD, INCR_HEAD) != 0:
                 break
-        elif memcmp(at, b"*2\r\n$3\r\nGET\r\n", 13) != 0 and memcmp(at, b"*2\r\n$3\r\nget\r\n", 13) != 0:
+        elif memcmp(at, get_head, GET_HEAD) != 0 and memcmp(at, get_head + GET_HEAD, GET_HEAD) != 0:
             break
-        at += head
+        at += size_of_head
         if at[0] != c'$':
             break
         at += 1
@@ -100,10 +107,10 @@ cdef Py_ssize_t _commands(const char *at, const char *end, bint write, list ops)
 
 
 cdef class Lane:
-    """Of one server: the sheaves of this turn."""
+    """Of one server: the batches of this turn."""
     cdef object _submit_write, _submit_read, _wake, _turn
     cdef Py_ssize_t _max_pipeline
-    cdef Sheaf _writes, _reads
+    cdef LaneBatch _writes, _reads
     cdef readonly Py_ssize_t commands, held  # taken so far; bytes that are not answered
     cdef public bint alone
 
@@ -114,166 +121,57 @@ cdef class Lane:
         self._turn = turn
         self._max_pipeline = max_pipeline
 
-    cdef Sheaf _sheaf(self, bint write):
-        cdef Sheaf sheaf = self._writes if write else self._reads
-        if sheaf is None:
-            sheaf = Sheaf(write, monotonic())
+    cdef LaneBatch _batch(self, bint write):
+        cdef LaneBatch batch = self._writes if write else self._reads
+        if batch is None:
+            batch = LaneBatch(write, monotonic())
             if write:
-                self._writes = sheaf
+                self._writes = batch
             else:
-                self._reads = sheaf
-        return sheaf
+                self._reads = batch
+        return batch
 
     cpdef submit(self):
-        cdef Sheaf sheaf
+        cdef LaneBatch batch
         if self._writes is not None:
-            sheaf, self._writes = self._writes, None
-            if sheaf.ops:
-                self._submit_write(sheaf, sheaf.ops)
+            batch, self._writes = self._writes, None
+            if batch.ops:
+                self._submit_write(batch, batch.ops)
         if self._reads is not None:
-            sheaf, self._reads = self._reads, None
-            if sheaf.ops:
-                self._submit_read(sheaf, sheaf.ops)
+            batch, self._reads = self._reads, None
+            if batch.ops:
+                self._submit_read(batch, batch.ops)
 
-    def answer(self, Sheaf sheaf, list replies):
+    def answer(self, LaneBatch batch, list replies):
         cdef list touched = []
         cdef Py_ssize_t at = 0
         cdef Share share
-        for share in sheaf.shares:
-            share.connection._answer(self, share, replies, at, touched)
+        for share in batch.shares:
+            share.entry._answer(self, share, replies, at, touched)
             at += share.count
         assert at == PyList_GET_SIZE(replies), "as many replies as commands"
-        self.held -= sheaf.bytes
+        self.held -= batch.bytes
         return touched
 
 
-cdef class Connection:
-    cdef public object transport, session
-    cdef public bint closed, last, silent
-    cdef public Py_ssize_t unanswered, unfinished
-    cdef Lane _lane
-    cdef bint _paused  # for what it has in the lane
+cdef class Wire:
+    """Where one connection's replies are written to."""
+    cdef public object transport
+    cdef object _owner
     cdef int _descriptor  # of the socket, where nothing is between it and the transport; else -1
-    cdef Py_ssize_t _lane_writes, _lane_reads  # commands
-    cdef Py_ssize_t _last_bytes, _max_reply_bytes
-    cdef bint _last_write
-    cdef double _active_s
-    cdef Share _first, _newest
+    cdef Py_ssize_t _max_unread_bytes
 
-    def __init__(self, Lane lane, Py_ssize_t max_reply_bytes):
-        self._lane = lane
-        self._max_reply_bytes = max_reply_bytes
+    def __init__(self, owner, Py_ssize_t max_unread_bytes):
+        self._owner = owner
+        self._max_unread_bytes = max_unread_bytes
         self._descriptor = -1
-        self.silent = True
 
-    def data_received(self, data):
-        if not self._take(data):
-            if self._first is not None:
-                self.leave_lane()
-            self.receive(data)
-
-    cdef bint _take(self, bytes data) except -1:
-        cdef Lane lane = self._lane
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(data), count
-        cdef const char *at = PyBytes_AS_STRING(data)
-        cdef bint write, first
-        cdef Sheaf sheaf
-        cdef Share share
-        if lane is None or self.silent or self.closed or self.last or self.unanswered or self.unfinished or size < 19:
-            return False
-        if at[5] == c'4':
-            write = True
-        elif at[5] == c'3':
-            write = False
-        else:
-            return False
-        if lane.held > LANE_BYTES or (self._lane_reads if write else self._lane_writes):
-            return False
-        if self.session.queue is not None or self.session.guarded:
-            return False
-        sheaf = lane._sheaf(write)
-        count = _commands(at, at + size, write, sheaf.ops)
-        if count == 0:
-            return False
-        share = Share.__new__(Share)
-        share.connection = self
-        share.count = count
-        if self._first is None:
-            self._first = share
-        else:
-            self._newest.next = share
-        self._newest = share
-        if write:
-            self._lane_writes += count
-        else:
-            self._lane_reads += count
-        self._last_bytes = size
-        self._last_write = write
-        self._active_s = sheaf.born_s
-        lane.commands += count
-        sheaf.bytes += size
-        lane.held += size
-        first = PyList_GET_SIZE(sheaf.shares) == 0
-        PyList_Append(sheaf.shares, share)
-        if PyList_GET_SIZE(sheaf.ops) >= SHEAF_COMMANDS or sheaf.bytes >= SHEAF_BYTES:
-            lane.submit()
-        if self._lane_writes + self._lane_reads > lane._max_pipeline:
-            self._paused = True
-            self.pause("pipeline")
-        if first and lane.alone:
-            lane.alone = False
-            lane._turn()
-        elif first:
-            lane._wake()
-        return True
-
-    def leave_lane(self):
-        """What this connection has in the lane takes its place among what goes the ordinary way."""
-        cdef Share share = self._first
-        self._lane.submit()
-        while share is not None:
-            share.slot = self.ordinary_slot(share.count, self._lane_writes > 0)
-            share = share.next
-        self.forget_lane()
-
-    cpdef forget_lane(self):
-        """The connection is gone, or went over to the ordinary way."""
-        self._first = self._newest = None
-        self._lane_writes = self._lane_reads = 0
-        self._paused = False
-
-    cdef _answer(self, Lane lane, Share share, list replies, Py_ssize_t at, list touched):
-        cdef bytes data
-        if self.closed:
-            return
-        if share.slot is None and share is not self._first:
-            self.leave_lane()  # an earlier one is not answered yet
-        if share.slot is not None:
-            self.answered(share.slot, replies[at:at + share.count])
-            touched.append(self)
-            return
-        self._first = share.next
-        if self._first is None:
-            self._newest = None
-        if self._lane_writes:
-            self._lane_writes -= share.count
-        else:
-            self._lane_reads -= share.count
-        data = _encoded(replies, at, at + share.count)
-        if data is None:
-            data = self.encoded(replies[at:at + share.count])
-        self.write(data)
-        if self._paused and 2 * (self._lane_writes + self._lane_reads) <= lane._max_pipeline:
-            self._paused = False
-            self.resume("pipeline")
-
-    def writes_in_lane(self):
-        """Commands of this connection that write and are in the lane."""
-        return self._lane_writes
-
-    def plain(self, int descriptor):
+    def unencrypted(self, int descriptor):
         """What is written to the transport goes to this socket as it is."""
         self._descriptor = descriptor
+
+    def lost(self):
+        self.transport = self._owner = None
 
     cpdef bint write(self, bytes data) except -1:
         """False when the connection has ended, or ends now because the client does not read."""
@@ -289,22 +187,148 @@ cdef class Connection:
                 data = data[sent:]
         try:
             transport.write(data)
-        except RuntimeError:  # uvloop: closed, although `connection_lost` has not been told yet
+        except RuntimeError:  # uvloop: closed, although `connection_lost` has not been called yet
             return False
         sent = transport.get_write_buffer_size()
         if sent > UNREAD_BYTES:
-            if sent > self._max_reply_bytes:
-                self.cut()
+            if sent > self._max_unread_bytes:
+                self._owner.cut()
                 return False
-            self.weigh()
+            self._owner.weigh()
         return True
 
-    def tell_session(self):
-        """When the connection sent something last, and how much, for who lists connections."""
-        if self.session is not None and self._active_s > self.session.active_s:
-            self.session.active_s = self._active_s
-            self.session.last_bytes = self._last_bytes
-            self.session.last_command = "incr" if self._last_write else "get"
+
+cdef class LaneEntry:
+    """Where one connection's bytes go first."""
+    cdef public bint open
+    cdef readonly Py_ssize_t writes  # commands that are in the lane
+    cdef Lane _lane
+    cdef Wire _wire
+    cdef object _owner
+    cdef bint _paused  # for what it has in the lane
+    cdef Py_ssize_t _reads
+    cdef Py_ssize_t _last_bytes
+    cdef bint _last_write
+    cdef double _active_s
+    cdef Share _first, _newest
+
+    def __init__(self, Lane lane, owner, Wire wire):
+        self._lane = lane
+        self._owner = owner
+        self._wire = wire
+
+    def data_received(self, data):
+        if not (self.open and self._take(data)):
+            if self._first is not None:
+                self._leave()
+            if self._owner is not None:
+                self._owner.receive(data)
+
+    cdef bint _take(self, bytes data) except -1:
+        cdef Lane lane = self._lane
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data), count
+        cdef const char *at = PyBytes_AS_STRING(data)
+        cdef bint write, first
+        cdef LaneBatch batch
+        cdef Share share
+        if lane is None or size < 19:
+            return False
+        if at[5] == c'4':
+            write = True
+        elif at[5] == c'3':
+            write = False
+        else:
+            return False
+        if lane.held > LANE_BYTES or (self._reads if write else self.writes):
+            return False
+        batch = lane._batch(write)
+        count = _commands(at, at + size, write, batch.ops)
+        if count == 0:
+            return False
+        share = Share.__new__(Share)
+        share.entry = self
+        share.count = count
+        if self._first is None:
+            self._first = share
+        else:
+            self._newest.next = share
+        self._newest = share
+        if write:
+            self.writes += count
+        else:
+            self._reads += count
+        self._last_bytes = size
+        self._last_write = write
+        self._active_s = batch.born_s
+        lane.commands += count
+        batch.bytes += size
+        lane.held += size
+        first = PyList_GET_SIZE(batch.shares) == 0
+        PyList_Append(batch.shares, share)
+        if PyList_GET_SIZE(batch.ops) >= BATCH_COMMANDS or batch.bytes >= BATCH_BYTES:
+            lane.submit()
+        if self.writes + self._reads > lane._max_pipeline:
+            self._paused = True
+            self._owner.pause("pipeline")
+        if first and lane.alone:
+            lane.alone = False
+            lane._turn()
+        elif first:
+            lane._wake()
+        return True
+
+    cdef _leave(self):
+        """What this connection has in the lane takes its place among what goes the ordinary way."""
+        cdef Share share = self._first
+        self.open = False
+        self._lane.submit()
+        while share is not None:
+            share.pending = self._owner.adopt(share.count, self.writes > 0)
+            share = share.next
+        self._forget()
+
+    cdef _forget(self):
+        self._first = self._newest = None
+        self.writes = self._reads = 0
+        self._paused = False
+
+    def lost(self):
+        """The connection is gone."""
+        self._forget()
+        self.open = False
+        self._owner = None
+
+    cdef _answer(self, Lane lane, Share share, list replies, Py_ssize_t at, list touched):
+        cdef bytes data
+        if self._owner is None:
+            return
+        if share.pending is None and share is not self._first:
+            self._leave()  # an earlier one is not answered yet
+        if share.pending is not None:
+            self._owner.answered(share.pending, replies[at:at + share.count])
+            touched.append(self._owner)
+            return
+        self._first = share.next
+        if self._first is None:
+            self._newest = None
+        if self.writes:
+            self.writes -= share.count
+        else:
+            self._reads -= share.count
+        data = _encoded(replies, at, at + share.count)
+        if data is None:
+            data = self._owner.encoded(replies[at:at + share.count])
+        self._wire.write(data)
+        if self._paused and 2 * (self.writes + self._reads) <= lane._max_pipeline:
+            self._paused = False
+            self._owner.resume("pipeline")
+
+    def inform(self, session):
+        """Of what the connection sent last, for whoever lists connections."""
+        if self._active_s > session.active_s:
+            session.active_s = self._active_s
+            session.last_bytes = self._last_bytes
+            session.last_command = "incr" if self._last_write else "get"
 
 
 cdef char *_room = NULL

@@ -8,9 +8,9 @@ from counter_node.compiled import compiled
 
 _lane, _syncer = compiled("lane"), compiled("syncer")
 if TYPE_CHECKING or _lane is None or _syncer is None:
-    from counter_node.fast.pure import COMPILED, Connection, Lane, Sheaf, Syncer
+    from counter_node.fast.pure import COMPILED, Lane, LaneBatch, LaneEntry, Syncer, Wire
 else:
-    from counter_node.fast.lane import COMPILED, Connection, Lane, Sheaf
+    from counter_node.fast.lane import COMPILED, Lane, LaneBatch, LaneEntry, Wire
     from counter_node.fast.syncer import Syncer
 
-__all__ = ["COMPILED", "Connection", "Lane", "Sheaf", "Syncer"]
+__all__ = ["COMPILED", "Lane", "LaneBatch", "LaneEntry", "Syncer", "Wire"]

@@ -33,7 +33,34 @@ class SyncerType(Protocol):
 Syncer: Callable[[], SyncerType] | None = None
 
 
-class Sheaf:
+class Owner(Protocol):
+    """A connection, as its lane and its wire know it."""
+
+    def receive(self, data: bytes) -> None:
+        """The ordinary way."""
+
+    def adopt(self, count: int, write: bool) -> Any:
+        """A place among what went the ordinary way."""
+
+    def answered(self, pending: Any, replies: list[Any]) -> None:
+        """The replies for such a place."""
+
+    def encoded(self, replies: list[Any]) -> bytes:
+        """In the version of the protocol that it speaks. Errors are counted."""
+
+    def pause(self, reason: str) -> None:
+        """Reading."""
+
+    def resume(self, reason: str) -> None: ...
+
+    def cut(self) -> None:
+        """Ends, as the client does not read its replies."""
+
+    def weigh(self) -> None:
+        """What it holds has changed, as the client does not read."""
+
+
+class LaneBatch:
     """Commands of many connections that go to the gateway, and come back, as one bundle."""
 
     write: bool
@@ -41,7 +68,7 @@ class Sheaf:
 
 
 class Lane:
-    """Of one server: the sheaves of this turn."""
+    """Of one server: the batches of this turn."""
 
     def __init__(
         self,
@@ -63,81 +90,62 @@ class Lane:
     def submit(self) -> None:
         """Gives what was taken to the gateway; at the beginning of each turn."""
 
-    def answer(self, sheaf: Sheaf, replies: list[Any]) -> list[Any]:
+    def answer(self, batch: LaneBatch, replies: list[Any]) -> list[Any]:
         """Writes the replies; returns the connections that left the lane meanwhile, which must be
         flushed."""
         raise NotImplementedError
 
 
-class Connection(asyncio.Protocol):
-    """What a connection of clients has in common with its lane. Who inherits from it gives it:
+class Wire:
+    """Where one connection's replies are written to."""
 
-    receive(data)                    the ordinary way
-    ordinary_slot(count, write)      a place among what went the ordinary way
-    answered(slot, replies)          the replies for such a place
-    encoded(replies)                 to bytes, in the version that the connection speaks; errors are
-                                     counted
-    cut()                            ends, as the client does not read its replies
-    weigh()                          what it holds changed: its client does not read
-    pause(reason), resume(reason)    reading
-    """
-
-    def __init__(self, lane: Lane | None, max_reply_bytes: int) -> None:
-        """Without a lane (other ports than that of clients) everything goes the ordinary way."""
-        self._max_reply_bytes = max_reply_bytes
+    def __init__(self, owner: Owner, max_unread_bytes: int) -> None:
         self.transport: asyncio.Transport | None = None
-        self.session: Session | None = None
-        self.closed = False
-        self.last = False
-        """Close when everything is answered."""
-        self.silent = True
-        """Has not sent one whole command, or not logged in."""
-        self.unanswered = 0
-        """Commands that went the ordinary way."""
-        self.unfinished = 0
-        """Bytes of a command that is not complete."""
+        self._owner: Owner | None = owner
+        self._max_unread_bytes = max_unread_bytes
 
-    def data_received(self, data: bytes) -> None:
-        self.receive(data)
+    def unencrypted(self, descriptor: int) -> None:
+        """What is written to the transport goes to this socket as it is."""
 
-    def receive(self, data: bytes) -> None:
-        raise NotImplementedError
-
-    def cut(self) -> None:
-        raise NotImplementedError
-
-    def weigh(self) -> None:
-        raise NotImplementedError
+    def lost(self) -> None:
+        self.transport = self._owner = None
 
     def write(self, data: bytes) -> bool:
         """False when the connection has ended, or ends now because the client does not read."""
-        transport = self.transport
-        if transport is None or transport.is_closing():
+        transport, owner = self.transport, self._owner
+        if transport is None or owner is None or transport.is_closing():
             return False
         try:
             transport.write(data)
-        except RuntimeError:  # uvloop: closed, although `connection_lost` has not been told yet
+        except RuntimeError:  # uvloop: closed, although `connection_lost` has not been called yet
             return False
         unread = transport.get_write_buffer_size()
         if unread > UNREAD_BYTES:
-            if unread > self._max_reply_bytes:
-                self.cut()
+            if unread > self._max_unread_bytes:
+                owner.cut()
                 return False
-            self.weigh()
+            owner.weigh()
         return True
 
-    def writes_in_lane(self) -> int:
+
+class LaneEntry:
+    """Where one connection's bytes go first."""
+
+    def __init__(self, lane: Lane | None, owner: Owner, wire: Wire) -> None:
+        """Without a lane (other ports than that of clients) everything goes the ordinary way."""
+        self.open = False
+        """The lane may take what comes (resp/pipeline.py: `Pipeline.plain`)."""
+        self.writes = 0
         """Commands of this connection that write and are in the lane."""
-        return 0
+        self._owner: Owner | None = owner
 
-    def plain(self, descriptor: int) -> None:
-        """What is written to the transport goes to this socket as it is: no TLS."""
+    def data_received(self, data: bytes) -> None:
+        if self._owner is not None:
+            self._owner.receive(data)
 
-    def leave_lane(self) -> None:
-        """What this connection has in the lane takes its place among what went the ordinary way."""
-
-    def forget_lane(self) -> None:
+    def lost(self) -> None:
         """The connection is gone."""
+        self._owner = None
 
-    def tell_session(self) -> None:
-        """Tells the session when the connection sent something last, for who lists connections."""
+    def inform(self, session: Session) -> None:
+        """Of what the connection sent last, for whoever lists connections."""

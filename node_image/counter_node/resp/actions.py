@@ -1,4 +1,4 @@
-"""What a command asks for. Small classes without behaviour; net/clients.py acts on them."""
+"""What a command asks for. Small classes without behaviour; pipeline.py acts on them."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from typing import Final
 from counter_node.counters import ops as o
 from counter_node.counters.batches import Op
 from counter_node.counters.replies import Failure
+from counter_node.resp import spellings
 from counter_node.resp.actions import Action, Again, NotYet, Refusal, Reply, Slow, Steps, Write
 from counter_node.resp.arguments import MAX_KEY_BYTES
 from counter_node.resp.cluster import redirection
@@ -23,7 +24,7 @@ from counter_node.resp.transactions import enqueue, in_slices, refused, unknown
 
 AGAIN = Again()
 MANY_WORDS: Final = 2_000
-_INCR: Final = frozenset({b"INCR", b"incr"})
+_INCR: Final = frozenset(spellings.INCR)
 
 
 def new_session(number: int, peer: str, local: str, *, admin: bool) -> Session:
@@ -85,14 +86,9 @@ def _admitted(session: Session, command: Command, words: list[bytes]) -> Action 
 def increments(session: Session, commands: list[list[bytes]]) -> list[Op] | None:
     """The operations of a pipeline of nothing but INCR, without a call for each; None for all
     others, which go through `handle`."""
-    if (
-        session.queue is not None
-        or session.admin
-        or session.guarded
-        or (session.cluster is not None and not session.cluster.leads())
-    ):
+    if set(map(len, commands)) != {2} or not session.unrestricted or session.admin:
         return None
-    if set(map(len, commands)) != {2}:
+    if session.cluster is not None and not session.cluster.leads():
         return None
     names, keys = zip(*commands, strict=True)
     if not _INCR.issuperset(names) or max(map(len, keys)) > MAX_KEY_BYTES:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from counter_node.counters.replies import OK, Failure, Fixed, Listing, NoList, Set, Simple, Verbatim
 
-_INTEGERS = [b":%d\r\n" % n for n in range(10_000)]
+_INTEGER: Final = b":%d\r\n"
 _OK = b"+OK\r\n"
 PIECE: Final = 1_000
 """Replies, or elements of one, that are made into bytes at once: half a millisecond."""
@@ -19,7 +19,7 @@ def encode_many(replies: Sequence[Any], protocol: int) -> bytes:
     if len(replies) == 1:
         return encode(replies[0], protocol)
     if len(replies) > 3 and set(map(type, replies)) == {int}:  # a pipeline of increments
-        return (b":%d\r\n" * len(replies)) % tuple(replies)
+        return (_INTEGER * len(replies)) % tuple(replies)
     return b"".join([encode(reply, protocol) for reply in replies])
 
 
@@ -68,7 +68,7 @@ def _size(reply: Any) -> int:
 
 def encode(reply: Any, protocol: int) -> bytes:
     if type(reply) is int:
-        return _INTEGERS[reply] if 0 <= reply < 10_000 else b":%d\r\n" % reply
+        return _INTEGER % reply
     if reply is OK:
         return _OK
     return _ENCODERS[type(reply)](reply, protocol)
@@ -135,7 +135,6 @@ def _map(reply: dict[Any, Any], protocol: int) -> bytes:
 
 
 _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
-    int: lambda reply, _: b":%d\r\n" % reply,
     bytes: _bulk,
     Verbatim: _verbatim,
     str: _text,

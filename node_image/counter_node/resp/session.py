@@ -176,6 +176,7 @@ class Session:
         self.login_key = ("", "")  # of the login that waits: address and user
         self.executing_bytes = self.executing_watch = 0  # of a transaction that is taken apart
         self.guarded = False  # every command is to be checked
+        self.rights_changed: Callable[[], None] = lambda: None  # called when they have
         self.pays = False  # what its commands make counts for its user
         self.within: list[bytes] | None = None  # patterns: no others' counters are told
         self.queued_bytes = 0
@@ -203,6 +204,16 @@ class Session:
         self.queue, self.protocol, self.name, self.reads_here = None, 2, b"", False
         if self.access is not None:
             self.access.reset(self)
+
+    @property
+    def unrestricted(self) -> bool:
+        """No command is queued, and none has to be checked."""
+        return self.queue is None and not self.guarded
+
+    @property
+    def stranger(self) -> bool:
+        """Has not logged in where one has to."""
+        return self.user is None and self.access is not None
 
     @property
     def user_name(self) -> str:

@@ -102,6 +102,10 @@ class Access:
         self.settle(session)
 
     def _is(self, session: Session, user: User | None) -> None:
+        self._set_rights(session, user)
+        session.rights_changed()
+
+    def _set_rights(self, session: Session, user: User | None) -> None:
         session.user = user
         session.guarded, session.pays, session.within = True, False, None
         if user is None:

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from counter_node.counters import batches
-from counter_node.net.clients import ClientConnection
+from counter_node.net.connection import ClientConnection
 from counter_node.net.holdings import Holdings
 from counter_node.net.pulse import Pulse
 from counter_node.raft.core import Raft
@@ -22,6 +22,7 @@ from counter_node.replica.replica import Replica
 from counter_node.replica.tail import Tail
 from counter_node.replica.time_entries import TimeEntries
 from counter_node.resp.actions import Write
+from counter_node.resp.pipeline import Pipeline
 from counter_node.views import cluster_view
 
 from tests.mutations.breakage import Patch, mutation
@@ -190,9 +191,7 @@ def keeps_cluster_clients(patch: Patch) -> None:
     "a long command is overtaken by what comes behind it", tests=("tests/unit/test_fast_lane.py",)
 )
 def long_command_is_overtaken(patch: Patch) -> None:
-    patch(
-        ClientConnection, "_unbegun", property(lambda self: bool(self._commands or self._backlog))
-    )
+    patch(Pipeline, "unbegun", property(lambda self: bool(self._commands or self._backlog)))
 
 
 @mutation(
@@ -203,7 +202,7 @@ def answer_is_let_go(patch: Patch) -> None:
     original = ClientConnection.let_go
 
     def let_go(self: ClientConnection, now_s: float) -> bool:
-        self._encoding = None
+        self.pipeline.replies._encoding = None
         return original(self, now_s)
 
     patch(ClientConnection, "let_go", let_go)

@@ -7,7 +7,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
-from counter_node.net.clients import ClientConnection, ClientServer
+from counter_node.net.clients import ClientServer
+from counter_node.net.connection import ClientConnection
 from counter_node.node.node import Node
 from counter_node.resp.commands import CATALOGUE
 from counter_node.security.access import Access

@@ -94,7 +94,6 @@ DEBTS = {
         "node_image/counter_node/counters/producers.py",
         "node_image/counter_node/counters/state.py",
         "node_image/counter_node/views/metrics.py",
-        "node_image/counter_node/net/clients.py",
         "node_image/counter_node/net/peers.py",
         "node_image/counter_node/raft/leadership.py",
         "node_image/counter_node/storage/recovery.py",

@@ -7,14 +7,15 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from counter_node.net import clients, logins
-from counter_node.net.clients import ClientConnection
+from counter_node.net import logins
+from counter_node.net.connection import ClientConnection
 from counter_node.net.logins import KEY_MOST, Logins
-from counter_node.net.turns import Turns
-from counter_node.resp.actions import Again, Reply
+from counter_node.security.access import THROTTLED
 from counter_node.security.throttle import ADDRESS, CELLS, TOTAL, USER, Throttle, network
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.support.unit.made_up_node import MadeUpNode, request, run
 
 
 class Clock:
@@ -173,25 +174,10 @@ def test_who_was_here_before_does_not_wait_behind_a_thousand_strangers(
     assert honest.told == "turn"
 
 
-class Socket:
-    """As much of a transport as a connection asks for."""
-
-    def __init__(self) -> None:
-        self.written = b""
-
-    def write(self, data: bytes) -> None:
-        self.written += data
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def is_closing(self) -> bool:
-        return False
-
-    def pause_reading(self) -> None:
-        pass
-
-    close = resume_reading = pause_reading
+def no_turn(monkeypatch: pytest.MonkeyPatch, node: MadeUpNode, logins: Any) -> None:
+    """Every login has to wait, and waits with `logins`."""
+    monkeypatch.setattr(node.access.throttle, "admits", lambda key: False)
+    node.clients.logins = logins
 
 
 def test_a_login_that_is_refused_at_once_is_answered_after_what_came_before_it(
@@ -203,51 +189,34 @@ def test_a_login_that_is_refused_at_once_is_answered_after_what_came_before_it(
         def wait(self, connection: ClientConnection, key: object) -> None:
             connection.login_refused(end=True)
 
-    node = SimpleNamespace(wake=lambda: None, tls=None)
-    server = SimpleNamespace(
-        lane=None,
-        node=node,
-        max_reply_bytes=1 << 20,
-        max_pipeline=100,
-        ordinary_commands=0,
-        logins=Full(),
-        failed=lambda _: None,
-    )
-    connection = ClientConnection(cast(Any, server))
-    connection.transport = cast(Any, (socket := Socket()))
-    actions: dict[bytes, Reply | Again] = {b"PING": Reply(1), b"AUTH": Again()}
-    monkeypatch.setattr(clients, "begin", lambda session, words: actions[words[0]])
-    monkeypatch.setattr(clients, "increments", lambda session, commands: None)
-    connection.session = cast(Any, SimpleNamespace(login_key=("", ""), protocol=2))
-    connection._take([[b"PING"], [b"AUTH", b"u", b"p"], [b"PING"]])
-    assert socket.written.startswith(b":1\r\n-ERR too many wrong passwords")
-
-
-def test_a_connection_goes_on_after_a_login_that_was_refused_while_an_answer_is_outstanding() -> (
-    None
-):
-    async def inside() -> None:
-        waiting: list[ClientConnection] = []
-        node = SimpleNamespace(wake=lambda: None, tls=None)
-        turns = Turns(asyncio.get_running_loop())
-        logins = SimpleNamespace(wait=lambda connection, _: waiting.append(connection))
-        server = SimpleNamespace(
-            lane=None,
-            node=node,
-            max_reply_bytes=1 << 20,
-            max_pipeline=100,
-            ordinary_commands=0,
-            turns=turns,
-            logins=logins,
+    def inside() -> None:
+        node = MadeUpNode()
+        connection, wire = node.connect()
+        no_turn(monkeypatch, node, Full())
+        connection.data_received(
+            request(b"ECHO", b"1") + request(b"AUTH", b"u", b"p") + request(b"ECHO", b"2")
         )
-        connection = ClientConnection(cast(Any, server))
-        connection.transport = cast(Any, Socket())
-        connection.session = cast(Any, SimpleNamespace(access=None, login_key=("", ""), protocol=2))
-        connection.ordinary_slot(1, True)
-        connection.pause("slice")
-        connection._wait_for_login([[b"AUTH", b"u", b"p"]])
-        waiting[0].login_refused(end=False)
-        turns._round()
-        assert not connection._reasons_to_pause
+        assert wire.written == b"$1\r\n1\r\n-%s\r\n" % THROTTLED
+        assert wire.closing
 
-    asyncio.run(inside())
+    run(inside)
+
+
+def test_a_connection_goes_on_after_a_login_that_was_refused_while_an_answer_is_outstanding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def inside() -> None:
+        waiting: list[ClientConnection] = []
+        node = MadeUpNode()
+        connection, wire = node.connect()
+        no_turn(monkeypatch, node, SimpleNamespace(wait=lambda waits, _: waiting.append(waits)))
+        connection.data_received(request(b"INCRBY", b"k:1", b"1"))
+        connection.data_received(request(b"AUTH", b"u", b"p"))
+        assert not wire.reading
+        waiting[0].login_refused(end=False)
+        node.clients.turns._round()
+        assert wire.reading
+        node.answer()
+        assert wire.written == b":1\r\n-%s\r\n" % THROTTLED
+
+    run(inside)
