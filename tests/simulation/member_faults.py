@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from counter_node.raft import quorum
 from counter_node.raft.alone import why_not_alone
-from counter_node.raft.leadership import Busy, NotReady
+from counter_node.raft.fitness import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import (
     ChangeKind,

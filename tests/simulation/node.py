@@ -13,7 +13,7 @@ from counter_node.counters.batches import LimitsRow
 from counter_node.counters.levels import LEVEL
 from counter_node.counters.ops import is_write
 from counter_node.net.pulse import Pulse
-from counter_node.raft.leadership import Busy
+from counter_node.raft.fitness import Busy
 from counter_node.raft.lease import Promise
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import AppendResponse, InstallSnapshot

@@ -15,7 +15,7 @@ from counter_node.counters.levels import TIME_LEVEL
 from counter_node.counters.replies import Failure, Simple
 from counter_node.logs import log
 from counter_node.node.snapshot_taker import NoSnapshotError
-from counter_node.raft.leadership import Busy, NotReady
+from counter_node.raft.fitness import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused, IdRemoved
 from counter_node.raft.types import ChangeKind, Entry, Member, MembershipChange, NodeId
 from counter_node.settings import SettingsError, address

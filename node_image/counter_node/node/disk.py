@@ -14,7 +14,7 @@ from counter_node.logs import log
 from counter_node.node.snapshot_taker import SnapshotTaker
 from counter_node.node.turn import Turns
 from counter_node.node.writing import Writing, Written
-from counter_node.raft.leadership import Busy
+from counter_node.raft.fitness import Busy
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import NONE
 from counter_node.replica.disk_jobs import DiskJob

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from counter_node.raft import quorum
+from counter_node.raft.fitness import Busy, require_caught_up, require_live_majority
 from counter_node.raft.lease import Lease
 from counter_node.raft.membership import ChangeRefused, changed, require_short
 from counter_node.raft.messages import (
@@ -29,15 +30,6 @@ from counter_node.raft.state import State
 from counter_node.raft.types import NONE, ChangeKind, Entry, EntryKind, MembershipChange, NodeId
 
 
-class Busy(Exception):
-    """Another change, or a transfer, is in flight; ask again."""
-
-
-class NotReady(Exception):
-    """The members are not fit for this change: a learner is too far behind to vote, or too few
-    voters live. Ask again."""
-
-
 class Leadership:
     def __init__(self, raft: State) -> None:
         self._raft = raft
@@ -54,9 +46,8 @@ class Leadership:
         self._quorum_elapsed = 0
         self._reads = ReadQueue(raft.id)
         self._lease = Lease(raft.promise, raft.id) if raft.promise is not None else None
-        self._early_reads: list[
-            tuple[NodeId, int]
-        ] = []  # asked before this term had committed anything
+        self._early_reads: list[tuple[NodeId, int]] = []
+        """Asked before this term had committed anything."""
         self._read_heartbeat_due = False
         self._commit_news_due = False
         self._uncommitted_bytes = 0
@@ -104,41 +95,18 @@ class Leadership:
         if self._change_index > raft.log.applied or self.transferee != NONE:
             raise Busy("another membership change or a transfer is in flight")
         if change.kind is ChangeKind.PROMOTE:
-            self._require_caught_up(change.id)
-        self._require_live_majority(changed(raft.membership, change).voters())
+            most = self._config.promote_lag
+            require_caught_up(change.id, self.progress[change.id], raft.log.last_index, most)
+        voters = changed(raft.membership, change).voters()
+        if voters != raft.voters:
+            require_live_majority(
+                voters, {n for n, p in self.progress.items() if p.lives} | {raft.id}
+            )
         if change.member is not None:
             require_short(change.member)
         self._append(EntryKind.CONFIG, msgspec.msgpack.encode(change))
         self._change_index = raft.log.last_index
         return self._change_index
-
-    def _require_caught_up(self, node: NodeId) -> None:
-        progress = self.progress[node]
-        lag = self._raft.log.last_index - progress.match
-        if progress.pace is not Pace.REPLICATE:
-            raise NotReady(
-                f"learner {node:016x} has not answered yet, or installs a snapshot "
-                f"({progress.pace.value}); it is {lag} entries behind"
-            )
-        if lag > self._config.promote_lag:
-            raise NotReady(
-                f"learner {node:016x} is {lag} entries behind; at most "
-                f"{self._config.promote_lag} to vote"
-            )
-
-    def _require_live_majority(self, voters: frozenset[NodeId]) -> None:
-        """No change after which fewer voters live than must agree: nothing would be committed any
-        more, the way back included."""
-        if voters == self._raft.voters:
-            return
-        lives = {n for n in voters if n == self._raft.id or self.progress[n].lives}
-        if len(lives) < quorum.majority(len(voters)):
-            dead = ", ".join(f"{n:016x}" for n in sorted(voters - lives))
-            raise NotReady(
-                f"after this change {len(lives)} of {len(voters)} voters would live and "
-                f"{quorum.majority(len(voters))} must agree; "
-                f"not heard from: {dead}. Bring it back or remove it first"
-            )
 
     # --- the clock --------------------------------------------------------------------------------
 
@@ -353,13 +321,10 @@ class Leadership:
         raft = self._raft
         ids = {m.id for m in raft.membership.members}
         for node in [n for n in self.progress if n not in ids]:
-            gone = self.progress.pop(
-                node
-            )  # it learns that it is out, if it has the entry that says so
-            raft.send(
-                node,
-                Heartbeat(raft.term, min(gone.match, raft.log.committed), self._reads.position),
-            )
+            gone = self.progress.pop(node)
+            # it learns that it is out, if it has the entry that says so
+            committed = min(gone.match, raft.log.committed)
+            raft.send(node, Heartbeat(raft.term, committed, self._reads.position))
         for node in ids - self.progress.keys():
             self.progress[node] = Progress(raft.log.last_index + 1)
             self.progress[node].recently_active = True  # it gets one full period to answer

@@ -14,7 +14,7 @@ from counter_node.counters import batches
 from counter_node.counters.levels import TIME_LEVEL
 from counter_node.counters.machine import Machine
 from counter_node.raft.core import Raft
-from counter_node.raft.leadership import Busy
+from counter_node.raft.fitness import Busy
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import Entry, EntryKind, NodeId
 from counter_node.replica.disk_room import ENTRY_BYTES, DiskRoom

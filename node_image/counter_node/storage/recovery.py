@@ -23,9 +23,10 @@ from ..raft.types import Entry, HardState, Snapshot, SnapshotMeta
 from . import snapshots
 from .disk import Disk, write_file
 from .errors import DamagedError, InvariantError, StorageError
-from .frames import Ending, Frame, Kind, Scan, scan
+from .frames import Ending, Frame, Kind, scan
 from .log_state import LogState
 from .records import FORMAT, MAGIC, SegmentEnd, SegmentHeader, Turn, decode, encode
+from .repair import Segment, cut, settle
 from .segments import (
     DIRECTORY,
     NEXT,
@@ -170,23 +171,12 @@ def _create(
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
-    """One segment as read."""
-
-    header: SegmentHeader
-    found: Scan
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Findings:
     """What a directory holds; reading it has changed nothing."""
 
     oldest: int  # sequence number of the oldest segment
-    newest: _Segment
-    closed: (
-        _Segment | None
-    )  # the segment before, when the newest one still has to be given its name
+    newest: Segment
+    closed: Segment | None  # the segment before, when the newest one still has to be given its name
     state: LogState
     snapshot: Snapshot | None
     entries: list[Entry]
@@ -203,8 +193,8 @@ def read_directory(disk: Disk, directory: Path, cluster_id: str, node_id: int) -
     wal = directory / DIRECTORY
     numbers = _segment_numbers(disk, wal)
     log = _Log()
-    newest: _Segment | None = None
-    closed: _Segment | None = None
+    newest: Segment | None = None
+    closed: Segment | None = None
     for number in numbers:
         newest = _replay(disk, wal, number, number == numbers[-1], cluster_id, node_id, log, newest)
     if newest is None or newest.found.ending is Ending.CLOSED:
@@ -236,10 +226,10 @@ def _recover(
     path = wal / segment_name(newest.header.sequence)
     if not _exists(disk, path):
         if found.closed is not None:
-            _settle(disk, wal / segment_name(found.closed.header.sequence), found.closed)
+            settle(disk, wal / segment_name(found.closed.header.sequence), found.closed)
         disk.rename(wal / NEXT, path)
-    repaired = _cut(disk, wal, path, newest) if found.torn else None
-    _settle(disk, path, newest)
+    repaired = cut(disk, wal, path, newest) if found.torn else None
+    settle(disk, path, newest)
     disk.sync_dir(wal)
     snapshots.delete_others(disk, directory / snapshots.DIRECTORY, found.named, (".snap", ".tmp"))
     if _exists(disk, wal / NEXT):
@@ -282,8 +272,8 @@ def _segment_numbers(disk: Disk, wal: Path) -> list[int]:
 
 def _replay(
     disk: Disk, wal: Path, number: int, newest: bool, cluster_id: str, node_id: int, log: _Log,
-    previous: _Segment | None,
-) -> _Segment:  # fmt: skip
+    previous: Segment | None,
+) -> Segment:  # fmt: skip
     """Takes one segment into the log."""
     path = wal / segment_name(number)
     data = disk.read(path)
@@ -308,7 +298,7 @@ def _replay(
                 )
         except InvariantError as error:
             raise DamagedError(path, f"at offset {frame.offset}: {error}") from None
-    return _Segment(header, found, data)
+    return Segment(header, found, data)
 
 
 def _decode(path: Path, frame: Frame) -> SegmentHeader | Turn | SegmentEnd:
@@ -337,7 +327,7 @@ def _check_header(
     return header
 
 
-def _check_follows(path: Path, header: SegmentHeader, previous: _Segment, log: _Log) -> None:
+def _check_follows(path: Path, header: SegmentHeader, previous: Segment, log: _Log) -> None:
     crc = previous.found.frames[-1].crc
     if header.previous_crc != crc:
         raise DamagedError(
@@ -357,8 +347,8 @@ def _check_follows(path: Path, header: SegmentHeader, previous: _Segment, log: _
 
 
 def _read_successor(
-    disk: Disk, wal: Path, cluster_id: str, node_id: int, log: _Log, previous: _Segment | None
-) -> _Segment:
+    disk: Disk, wal: Path, cluster_id: str, node_id: int, log: _Log, previous: Segment | None
+) -> Segment:
     """The newest segment is closed (or there is none yet): its successor must stand ready in
     `next.tmp`, or it was lost."""
     number = previous.header.sequence + 1 if previous else 1
@@ -370,7 +360,7 @@ def _read_successor(
     if previous is not None:
         _check_follows(wal / NEXT, header, previous, log)
     log.begin(header)
-    return _Segment(header, found, data)
+    return Segment(header, found, data)
 
 
 def _load_snapshot(
@@ -385,37 +375,3 @@ def _load_snapshot(
     if state.snapshot is None:
         return None
     return snapshots.load(disk, directory / snapshots.DIRECTORY, cluster_id, state.snapshot)
-
-
-def _cut(disk: Disk, wal: Path, path: Path, segment: _Segment) -> str:
-    """Keeps the torn bytes aside, then makes the rest of the segment zero again."""
-    offset = segment.found.offset
-    torn = segment.data[offset:].rstrip(b"\0")
-    stem = f"torn-{segment.header.sequence:016x}-{offset}"
-    names = disk.list_dir(wal)
-    aside = next(
-        wal / f"{stem}-{n}" for n in range(1, len(names) + 2) if f"{stem}-{n}" not in names
-    )
-    write_file(disk, aside, torn)
-    _overwrite(disk, path, bytes(len(torn)), offset)
-    return (
-        f"{path}: cut a torn frame of {len(torn)} bytes at offset {offset} "
-        f"({segment.found.detail}); "
-        f"it was never acknowledged. Its bytes are kept in {aside}"
-    )
-
-
-def _settle(disk: Disk, path: Path, segment: _Segment) -> None:
-    """Makes what was read durable: the last frame is the only one of which that is not certain
-    yet."""
-    frame = segment.found.frames[-1]
-    _overwrite(disk, path, segment.data[frame.offset : frame.offset + frame.size], frame.offset)
-
-
-def _overwrite(disk: Disk, path: Path, data: bytes, offset: int) -> None:
-    fd = disk.open(path)
-    try:
-        disk.write(fd, data, offset)
-        disk.sync(fd)
-    finally:
-        disk.close(fd)

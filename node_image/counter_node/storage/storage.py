@@ -28,21 +28,20 @@ from typing import Final
 
 from ..raft.types import Entry, HardState, Snapshot, SnapshotMeta
 from . import snapshots
-from .disk import FULL, Disk
+from .disk import Disk
 from .errors import DamagedError, DiskFailedError, DiskFullError, InvariantError, StorageError
 from .failpoints import Failpoints
 from .faulty_disk import FaultyDisk
 from .log_state import LogState
+from .places import disk_failed, take_lock
 from .records import Turn
 from .recovery import Recovered, open_directory
 from .segments import Segments
+from .spare_room import SpareRoom
 
 SEGMENT_BYTES: Final = 16 << 20
 SEGMENT_BYTES_MIN: Final = 4 << 10
 _LOCK: Final = "lock"
-_ROOM: Final = "room"
-ROOM_BYTES: Final = 256 << 10
-"""Kept for a snapshot on a full disk; less where segments are small."""
 
 
 def random_node_id() -> int:
@@ -85,7 +84,7 @@ class Storage:
         )  # a received snapshot and one of our own may come at once
         self._previous: str | None = None  # file of the snapshot before the one in force
         self._durable_snapshot = state.snapshot
-        self._has_room = False
+        self._room = SpareRoom(disk, directory)
 
     @classmethod
     def open(
@@ -111,7 +110,7 @@ class Storage:
         lock = None
         try:
             disk.make_dir(directory)
-            lock = _take_lock(disk, directory / _LOCK)
+            lock = take_lock(disk, directory / _LOCK)
             segments, state, recovered = open_directory(
                 disk, directory, cluster_id, node_id_source, segment_bytes
             )
@@ -121,7 +120,7 @@ class Storage:
             if lock is not None:
                 disk.close(lock)
             if isinstance(error, OSError):
-                raise _disk_failed(directory, error) from error
+                raise disk_failed(directory, error) from error
             raise
         return storage, recovered
 
@@ -271,9 +270,7 @@ class Storage:
     def _give_room(self, name: str) -> bool:
         """For the snapshot of that name: what is kept for this, and the snapshot before the one in
         force (who is reading it goes on). Whether there was anything to give."""
-        gave, self._has_room = self._has_room, False
-        if gave:
-            self._disk.unlink(self._directory / _ROOM)
+        gave = self._room.give()
         previous, self._previous = self._previous, None
         in_force = (
             snapshots.snapshot_name(self._durable_snapshot)
@@ -290,24 +287,8 @@ class Storage:
         return gave
 
     def _keep_room(self) -> None:
-        """A little of a disk that is not full, for a snapshot on one that is: without one the log
-        could never be let go, however small the state has become."""
-        if self._has_room or not self._segments.has_reserve:
-            return
-        path = self._directory / _ROOM
-        try:
-            fd = self._disk.create(path)
-            try:
-                self._disk.allocate(fd, min(ROOM_BYTES, self._segments.segment_bytes // 8))
-            finally:
-                self._disk.close(fd)
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
-            with contextlib.suppress(FileNotFoundError):
-                self._disk.unlink(path)
-        else:
-            self._has_room = True
+        if self._segments.has_reserve:
+            self._room.keep(self._segments.segment_bytes)
 
     def load_snapshot(self, meta: SnapshotMeta) -> Snapshot:
         """Reads a saved snapshot back, e.g. to send it to another node. Blocks; may run beside
@@ -406,22 +387,5 @@ class Storage:
         self._busy = call
 
     def _fail(self, error: OSError) -> DiskFailedError:
-        self._failure = self._failure or _disk_failed(self._directory, error)
+        self._failure = self._failure or disk_failed(self._directory, error)
         return self._failure
-
-
-def _take_lock(disk: Disk, path: Path) -> int:
-    try:
-        return disk.lock(path)
-    except BlockingIOError:
-        raise StorageError(
-            f"{path}: another process uses this data directory. Stop it first."
-        ) from None
-
-
-def _disk_failed(directory: Path, error: OSError) -> DiskFailedError:
-    full = error.errno in FULL
-    remedy = "Make room on the volume" if full else "Check the volume"
-    return DiskFailedError(
-        f"{directory}: {error}. {remedy}, then start the node again; it does not write until then."
-    )

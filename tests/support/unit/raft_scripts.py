@@ -22,7 +22,7 @@ from collections.abc import Callable
 import msgspec
 from counter_node.raft import messages as m
 from counter_node.raft.core import Persist, Raft
-from counter_node.raft.leadership import Busy, NotReady
+from counter_node.raft.fitness import Busy, NotReady
 from counter_node.raft.lease import Promise
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.state import Config

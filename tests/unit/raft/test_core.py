@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from counter_node.raft.core import Raft
-from counter_node.raft.leadership import Busy, NotReady
+from counter_node.raft.fitness import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.messages import (
     Append,
