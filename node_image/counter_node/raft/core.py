@@ -237,7 +237,7 @@ class Raft(Elections):
             self.log.commit_to(min(m.commit, last_new))
             self.once_durable(sender, AppendResponse(self.term, True, last_new))
         else:
-            hint_index, hint_term = self.log.guess(m.prev_index, m.prev_term)
+            hint_index, hint_term = self.log.find_conflict(m.prev_index, m.prev_term)
             self.send(sender, AppendResponse(self.term, False, m.prev_index, hint_index, hint_term))
 
     def _on_snapshot(self, sender: NodeId, m: InstallSnapshot) -> None:

@@ -243,7 +243,7 @@ class Leadership:
             self._replicate(sender)
 
     def _retry_at(self, m: AppendResponse) -> int:
-        return self._raft.log.guess(m.hint_index, m.hint_term)[0] + 1
+        return self._raft.log.find_conflict(m.hint_index, m.hint_term)[0] + 1
 
     def _on_acknowledged(self, sender: NodeId, progress: Progress, index: int) -> None:
         log = self._raft.log

@@ -85,7 +85,7 @@ class RaftLog:
         self.last_index = index - 1
         self.unstable = min(self.unstable, index)
 
-    def guess(self, index: int, term: int) -> tuple[int, int]:
+    def find_conflict(self, index: int, term: int) -> tuple[int, int]:
         """The last (index, term) at or before `index` whose term is not above `term`: where two
         logs may agree at the latest."""
         index = min(index, self.last_index)

@@ -22,8 +22,8 @@ from counter_node.replica.gateway import Gateway
 
 MAX_APPLY_BYTES: Final = 256 << 10
 """Log bytes taken to be applied at once."""
-MAX_APPLY_WORK: Final = 1_500
-"""Work of the state machine in one turn (Machine.spent), some 3 ms, and one slice more at most:
+MAX_APPLY_WORK: Final = 1_000
+"""Work of the state machine in one turn (Machine.spent), some 2 ms, and one slice more at most:
 neither catching up nor one heavy command starves heartbeats."""
 ENTRY_WORK: Final = 4
 """What an entry takes beside its commands."""
