@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from counter_node.counters import batches
 from counter_node.counters.machine import Machine
-from counter_node.net import peers
+from counter_node.net import frames
 from counter_node.net.clients import ClientServer
 from counter_node.node.node import Node
 from counter_node.raft.messages import Append
@@ -139,13 +139,13 @@ def batch(repeats: int) -> None:
     time("execute one's own batch, with replies", BATCH, lambda: execute(ops), repeats)
     time("execute another gateway's batch", BATCH, lambda: execute(None), repeats)
     append = [Append(7, 1, 7, 1, [Entry(2, 7, EntryKind.DATA, batches.stamp(1, body))])]
-    sent = peers.frame(append)
-    time("frame for a peer: encode, CRC", BATCH, lambda: peers.frame(append), repeats)
-    frames = peers.Frames()
+    sent = frames.frame(append)
+    time("frame for a peer: encode, CRC", BATCH, lambda: frames.frame(append), repeats)
+    received = frames.Frames()
     time(
         "frame from a peer: CRC, decode",
         BATCH,
-        lambda: [peers._frames.decode(payload) for payload in frames.feed(sent)],
+        lambda: [frames.DECODER.decode(payload) for payload in received.feed(sent)],
         repeats,
     )
 

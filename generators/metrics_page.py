@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from counter_node.views.metrics import FAMILIES, HISTOGRAMS
+from counter_node.views.metric_families import FAMILIES, HISTOGRAMS
 from countercluster_operator.run.health import Health
 from prometheus_client import ProcessCollector
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
-from counter_node.net.peers import HEADER, Hello
+from counter_node.net.frames import HEADER, Hello
 
 HOST = "127.0.0.1"
 LARGEST_HELLO = 64 << 10

@@ -12,7 +12,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from counter_node.net.peers import HEADER, MAX_UNGREETED, Hello, frame
+from counter_node.net.frames import HEADER, Hello, frame
+from counter_node.net.peers import MAX_UNGREETED
 
 from tests.integration.test_tls import metric, secured
 from tests.support.devcluster import DevCluster

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import redis
-from counter_node.views.metrics import FAMILIES, HISTOGRAMS
+from counter_node.views.metric_families import FAMILIES, HISTOGRAMS
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.devcluster import DevCluster

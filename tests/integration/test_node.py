@@ -12,7 +12,7 @@ import redis
 import uvloop
 from counter_node import settings
 from counter_node.embedded import RaftNode
-from counter_node.net.peers import Outbound
+from counter_node.net.links import Outbound
 from counter_node.node.disk_worker import DiskWorker
 from counter_node.node.node import EndedByErrorError, serve
 from counter_node.replica.replica import Replica

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from counter_node.net.peers import Hello, frame
+from counter_node.net.frames import Hello, frame
 from countercluster_operator.credentials.certificates import Pair, leaf
 
 from tests.support.certificates import Folder, now

@@ -11,17 +11,9 @@ from typing import cast
 
 import pytest
 import uvloop
-from counter_node.net.peers import (
-    FULL_FRAME_BYTES,
-    MAX_DIALS,
-    MAX_UNGREETED,
-    Hello,
-    Link,
-    Peers,
-    Welcome,
-    frame,
-    frames,
-)
+from counter_node.net.frames import FULL_FRAME_BYTES, Hello, Welcome, frame, frames
+from counter_node.net.links import MAX_DIALS, Link
+from counter_node.net.peers import MAX_UNGREETED, Peers
 from counter_node.net.pulse import Pulse
 from counter_node.raft.messages import Append, Heartbeat
 from counter_node.raft.types import Entry, EntryKind

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from counter_node.net.peers import CONNECT_S, Hello, Outbound, Welcome, frame
+from counter_node.net.frames import Hello, Welcome, frame
+from counter_node.net.links import CONNECT_S, Outbound
 from counter_node.raft.types import Member, NodeId
 from counter_node.security.tls import Tls
 from counter_node.settings import Settings, SettingsError, address

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from counter_node.logs import log
-from counter_node.net.peers import REMOVED, Hello, Peers, Welcome
+from counter_node.net.frames import REMOVED, Hello, Welcome
+from counter_node.net.peers import Peers
 from counter_node.raft.messages import AppendResponse
 from counter_node.raft.types import Membership, NodeId
 from counter_node.replica.peer_messages import PeerMessage

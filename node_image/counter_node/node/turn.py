@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from counter_node.cache.publisher import Publisher
 from counter_node.logs import log
 from counter_node.net.clients import ClientServer
-from counter_node.net.peers import Peers, frame, frames
+from counter_node.net.frames import frame, frames
+from counter_node.net.peers import Peers
 from counter_node.node.own_reads import Questions
 from counter_node.node.snapshot_sender import SnapshotSender
 from counter_node.node.snapshot_taker import SnapshotTaker

@@ -24,20 +24,13 @@ from counter_node.resp.serving import VERSION
 from counter_node.resp.session import Session
 from counter_node.settings import Settings
 from counter_node.views import client_command
+from counter_node.views.counted import Counted
 from counter_node.views.status import hex_id
 from counter_node.views.user_usage import Users, usage
 
 
-class Clients(client_command.Connections, Protocol):
-    refused: int
-    cut: int
-    most: int
-
-    @property
-    def count(self) -> int: ...
-
-    @property
-    def commands(self) -> int: ...
+class Clients(client_command.Connections, Counted, Protocol):
+    """They are counted, listed and ended."""
 
 
 class Asked(client_command.Connected, Users, Protocol):

@@ -93,8 +93,6 @@ DEBTS = {
         "node_image/counter_node/counters/ops.py",
         "node_image/counter_node/counters/producers.py",
         "node_image/counter_node/counters/state.py",
-        "node_image/counter_node/views/metrics.py",
-        "node_image/counter_node/net/peers.py",
         "tests/unit/counters/test_slices.py",
         "tests/unit/operator/test_reconcile.py",
         "tests/support/unit/raft_scripts.py",
