@@ -31,7 +31,8 @@ from countercluster_operator.world.api import Kubernetes
 from countercluster_operator.world.observe import admin
 from countercluster_operator.world.observed import Claim, Observed
 from countercluster_operator.world.refusals import reason
-from countercluster_operator.world.replies import REMOVED, Hostile, Refusal
+from countercluster_operator.world.replies import REMOVED, Hostile, Refusal, document
+from countercluster_operator.world.statuses import led
 
 NOBODY = "0" * 16
 
@@ -68,6 +69,7 @@ class Act:
 
     async def do(self, step: Step) -> None:
         """Raises NotNow."""
+        await self._ensure_term(step)
         match step:
             case RecordBootstrap():
                 pass  # by writing the status, which the caller does anyway
@@ -93,6 +95,22 @@ class Act:
                 await self._renew(step)
             case _:
                 assert_never(step)
+
+    async def _ensure_term(self, step: Step) -> None:
+        """The leader by whose word it was decided still leads, in the same term."""
+        leader = self._seen.leader
+        if not step.term or leader is None:
+            return
+        answer = await self._ask(leader.name, "RAFT.STATUS")
+        try:
+            role, term = led(document(answer if isinstance(answer, bytes) else b""))
+        except Hostile as error:
+            raise NotNow(f"RAFT.STATUS at {leader.name}: {error}") from None
+        if (role, term) != ("leader", step.term):
+            raise NotNow(
+                f"it was decided while {leader.name} led in term {step.term}, which is {role} in "
+                f"term {term} now: it is decided again"
+            )
 
     async def _touch(self) -> None:
         meta = {
@@ -179,13 +197,13 @@ class Act:
             raise NotNow("no leader")
         await self._ask(leader.name, *command)
 
-    async def _ask(self, pod: str, *command: str) -> None:
+    async def _ask(self, pod: str, *command: str) -> bytes | int | None:
         ip = self._addresses.get(pod)
         if not ip:
             raise NotNow(f"{pod} has no address yet")
         self._api.may_write()
         try:
-            await admin(
+            return await admin(
                 ip,
                 names.pod_host(self._cluster.name, self._cluster.namespace, pod),
                 self._context,

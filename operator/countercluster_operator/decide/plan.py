@@ -40,12 +40,14 @@ from countercluster_operator.decide.rolling import replace_dead, roll, stalled, 
 from countercluster_operator.decide.steps import (
     AddLearner,
     Bootstrap,
+    DeletePod,
     Outcome,
     Plan,
     Promote,
     RecordBootstrap,
     RemoveMember,
     RenewStatefulSet,
+    ReplaceDisk,
     Step,
     TouchStatefulSet,
     Transfer,
@@ -98,10 +100,19 @@ def plan(cluster: Cluster, seen: Observed) -> Plan:
     ):
         outcome = rule(cluster, seen, base)
         if isinstance(outcome, Step):
-            return dataclasses.replace(base, step=outcome)
+            return dataclasses.replace(base, step=_of_term(outcome, seen))
         if outcome:
             return dataclasses.replace(base, waiting=outcome)
     return base
+
+
+def _of_term(step: Step, seen: Observed) -> Step:
+    """What goes through the API server is judged by no leader, so it holds for its term alone. What
+    a leader is asked to do, that leader judges again."""
+    leader = seen.leader
+    if leader is None or leader.status is None or not isinstance(step, DeletePod | ReplaceDisk):
+        return step
+    return dataclasses.replace(step, term=leader.status.term)
 
 
 def _target(cluster: Cluster, seen: Observed) -> int:

@@ -20,6 +20,9 @@ class _Step:
     node_id: str = ""
     # the failure domain in which a volume is given up as lost: may have to wait for its turn
     gives_up: str = dataclasses.field(default="", kw_only=True)
+    # the leader's term that it was decided in, where a pod or a claim goes by what that leader says
+    # of the members; it is done only while the same leader leads in the same term. 0: without one
+    term: int = dataclasses.field(default=0, kw_only=True)
     # restarts a healthy member for a newer template: may have to wait for its turn
     rolls: bool = dataclasses.field(default=False, kw_only=True)
 

@@ -45,6 +45,11 @@ def judged(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def led(found: dict[str, Any]) -> tuple[str, int]:
+    """Its role and its term. Raises Hostile."""
+    return _text(found, "role", ROLE), _count(found, "term")
+
+
 def _members(found: dict[str, Any]) -> list[dict[str, Any]]:
     members = found.get("members")
     if not isinstance(members, list) or len(members) > MAX_MEMBERS:

@@ -7,6 +7,7 @@ from typing import Any
 
 from countercluster_operator import model, room
 from countercluster_operator.apply import children
+from countercluster_operator.apply.act import Act
 from countercluster_operator.apply.children import Children
 from countercluster_operator.apply.contests import Contests
 from countercluster_operator.credentials import fitness, keeper, users
@@ -38,7 +39,7 @@ def unfit_certificates_are_used(patch: Patch) -> None:
 
 @mutation(
     "a new password is given out before the nodes know it",
-    tests=("tests/unit/operator/test_reconcile.py",),
+    tests=("tests/unit/operator/test_reconcile_secrets.py",),
 )
 def password_given_out_early(patch: Patch) -> None:
     patch(keeper, "users_known", lambda *_: True)
@@ -202,3 +203,14 @@ def events_of_the_past(patch: Patch) -> None:
 )
 def claims_left_without_owner(patch: Patch) -> None:
     patch(claims, "to_write", lambda *_: [])
+
+
+@mutation(
+    "a pod is restarted by the word of a leader that may be one no more",
+    tests=("tests/unit/operator/test_reconcile.py",),
+)
+def terms_not_asked(patch: Patch) -> None:
+    async def ensure(*_: Any) -> None:
+        pass
+
+    patch(Act, "_ensure_term", ensure)

@@ -53,6 +53,16 @@ class FakeApi:
         return copy.deepcopy(self.live[key])
 
     async def delete(
-        self, _version: str, kind: str, _namespace: str, name: str, uid: str | None = None
+        self,
+        _version: str,
+        kind: str,
+        _namespace: str,
+        name: str,
+        uid: str | None = None,
+        **_: bool,
     ) -> None:
-        self.live.pop((kind, name), None)
+        """Only the very object that was seen, where `uid` says which."""
+        found = self.live.get((kind, name))
+        if found is not None and uid in (None, found["metadata"]["uid"]):
+            del self.live[kind, name]
+            self.wanted.pop((kind, name), None)

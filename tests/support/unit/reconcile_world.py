@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -43,6 +44,7 @@ class World(FakeApi):
         self.seen = seen or formed()
         self.said: list[str] = []
         self.failing: Exception | None = None
+        self.leads_now: tuple[str, int] | None = None  # role and term, where that has changed
         self.reconciler = Reconciler(self, load({"POD_NAMESPACE": "system"}))  # type: ignore[arg-type]
 
     async def clock(self) -> None:
@@ -69,15 +71,18 @@ class World(FakeApi):
         return manifest
 
     async def delete(
-        self,
-        _version: str,
-        kind: str,
-        _namespace: str,
-        name: str,
-        uid: str | None = None,
-        **_: bool,
+        self, version: str, kind: str, namespace: str, name: str, *uid: Any, **how: bool
     ) -> None:
         self.said.append(f"delete {kind} {name}")
+        await super().delete(version, kind, namespace, name, *uid, **how)
+
+    def leads(self) -> bytes:
+        """What the leader that was seen answers to RAFT.STATUS, as far as acting reads it."""
+        leader = self.seen.leader
+        status = leader.status if leader is not None else None
+        assert status is not None
+        found = self.leads_now or (status.role, status.term)
+        return json.dumps(dict(zip(("role", "term"), found, strict=True))).encode()
 
     def may_write(self) -> None:
         if self.failing is not None:
@@ -107,14 +112,19 @@ class World(FakeApi):
 
 @pytest.fixture(autouse=True)
 def nodes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """What was asked of nodes. The world answers observe()."""
+    """What was asked of nodes but for their status. The world answers observe()."""
     asked: list[tuple[str, ...]] = []
+    worlds: list[World] = []
 
     async def observe(api: World, *_: Any) -> tuple[Observed, dict[str, str]]:
+        worlds[:] = [api]
         return api.seen, {p.name: "192.0.2.1" for p in api.seen.pods}
 
-    async def admin(ip: str, server_name: str, context: object, *command: str) -> None:
+    async def admin(ip: str, server_name: str, context: object, *command: str) -> bytes | None:
+        if command == ("RAFT.STATUS",):
+            return worlds[0].leads()
         asked.append(command)
+        return None
 
     monkeypatch.setattr(reconcile, "observe", observe)
     monkeypatch.setattr(act, "admin", admin)

@@ -94,7 +94,6 @@ DEBTS = {
         "node_image/counter_node/counters/producers.py",
         "node_image/counter_node/counters/state.py",
         "tests/unit/counters/test_slices.py",
-        "tests/unit/operator/test_reconcile.py",
         "tests/support/unit/raft_scripts.py",
         "tests/unit/raft/test_core.py",
         "tests/unit/resp/test_session.py",
