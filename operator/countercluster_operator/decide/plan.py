@@ -25,6 +25,7 @@ Rules, each tested with random states:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from countercluster_operator import names
 from countercluster_operator.decide.healing import (
@@ -84,20 +85,7 @@ def plan(cluster: Cluster, seen: Observed) -> Plan:
             c for c in seen.claims if c.ordinal >= replicas and seen.pod(c.ordinal) is None
         )
         base = dataclasses.replace(base, excess_claims=claims)
-    for rule in (
-        _touch,
-        replace_dead,
-        _form,
-        recover,
-        _without_leader,
-        heal,
-        _maintain,
-        _arrive,
-        _leave,
-        _join,
-        roll,
-        _grow,
-    ):
+    for rule in RULES:
         outcome = rule(cluster, seen, base)
         if isinstance(outcome, Step):
             return dataclasses.replace(base, step=_of_term(outcome, seen))
@@ -144,7 +132,7 @@ def _ordinal(cluster: Cluster, member: Member) -> int | None:
     return names.ordinal(cluster.name, member.name)
 
 
-# --- the rules, in their order; each gives a step, a reason to wait, or nothing -------------------
+# --- the rules; each gives a step, a reason to wait, or nothing -----------------------------------
 
 
 def _touch(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
@@ -327,3 +315,21 @@ def _grow(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
     if growing:
         return f"waiting for the volumes of {', '.join(growing)} to grow"
     return None
+
+
+RULES: tuple[Callable[[Cluster, Observed, Plan], Outcome], ...] = (
+    _touch,
+    replace_dead,
+    _form,
+    recover,
+    _without_leader,
+    heal,
+    _maintain,
+    _arrive,
+    _leave,
+    _join,
+    roll,
+    _grow,
+)
+"""Their order is policy: the first that answers decides. What needs no leader comes first, then
+what was lost, members before templates, and volumes last."""
