@@ -38,62 +38,72 @@ def status(
 ) -> dict[str, Any]:
     """The whole status. `now`: RFC 3339, used only where something changed."""
     leader = seen.leader
-    by_name = {p.name: p for p in seen.pods}
-    conditions = merged(
-        _conditions(cluster, seen, todo), old.get("conditions") or [], cluster.generation, now
-    )
-    kept = next(
-        (c for c in old.get("conditions") or [] if c["type"] == "Ready" and c["status"] == "True"),
-        None,
-    )
-    open_ = kept is not None and conditions[0]["reason"] == UNDECIDED
-    found: dict[str, Any] = {
-        "observedGeneration": old.get("observedGeneration", 0) if open_ else cluster.generation,
-        "conditions": [kept, *conditions[1:]] if open_ else conditions,
+    doing = todo.step.reason if todo.step is not None else todo.waiting
+    return {
+        **_judged(cluster, seen, todo, old, now),
         "target": todo.plan.target,
         "image": cluster.image,
         "cacheImage": cluster.cache_image,
         "chosen": {"image": cluster.chosen_image, "cacheImage": cluster.chosen_cache_image},
-        "members": [
-            {
-                "nodeId": m.node_id,
-                "name": m.name,
-                "role": _role(
-                    m.node_id,
-                    m.voter,
-                    leader.status.node_id
-                    if leader is not None and leader.status is not None
-                    else "",
-                ),
-                "ready": m.name in by_name and by_name[m.name].ready,
-            }
-            for m in sorted(seen.members, key=lambda m: m.name)
-        ]
-        or old.get("members", []),
+        "members": _members(seen) or old.get("members", []),
         "leader": leader.name if leader is not None else "",
         "selector": ",".join(
             f"{k}={v}" for k, v in names.selector(cluster.name, names.NODE).items()
         ),
         "replicas": len([p for p in seen.pods if not p.terminating]),
         "readyReplicas": len([p for p in seen.pods if p.ready and not p.terminating]),
-        "step": todo.step.reason
-        if todo.step is not None
-        else todo.waiting or todo.applied or todo.refused,
+        "step": doing or todo.applied or todo.refused,
+        **_remembered(seen, todo, old),
+        **_of_secrets(cluster, secured),
     }
-    clock = clocks.remembered(seen.log_time, old)
-    if clock is not None:
-        found["clock"] = clock
-    bootstrap = _bootstrap(seen, todo.step)
-    if bootstrap is not None:
-        found["bootstrap"] = bootstrap
-    if todo.replacing is not None:
-        found["replacing"] = {"pod": todo.replacing[0], "domain": todo.replacing[1]}
-    if todo.plan.recovered:
-        found["recovered"] = todo.plan.recovered
+
+
+def _judged(
+    cluster: Cluster, seen: Observed, todo: Decision, old: dict[str, Any], now: str
+) -> dict[str, Any]:
+    """Conditions, and the generation that they are about."""
+    before = old.get("conditions") or []
+    conditions = merged(_conditions(cluster, seen, todo), before, cluster.generation, now)
+    kept = next((c for c in before if c["type"] == "Ready" and c["status"] == "True"), None)
+    if kept is not None and conditions[0]["reason"] == UNDECIDED:
+        generation = old.get("observedGeneration", 0)
+        return {"observedGeneration": generation, "conditions": [kept, *conditions[1:]]}
+    return {"observedGeneration": cluster.generation, "conditions": conditions}
+
+
+def _members(seen: Observed) -> list[dict[str, Any]]:
+    by_name, leader = {p.name: p for p in seen.pods}, seen.leader
+    leading = leader.status.node_id if leader is not None and leader.status is not None else ""
+    return [
+        {
+            "nodeId": m.node_id,
+            "name": m.name,
+            "role": _role(m.node_id, m.voter, leading),
+            "ready": m.name in by_name and by_name[m.name].ready,
+        }
+        for m in sorted(seen.members, key=lambda m: m.name)
+    ]
+
+
+def _remembered(seen: Observed, todo: Decision, old: dict[str, Any]) -> dict[str, Any]:
+    """What later passes go by, as far as there is any."""
+    replacing = todo.replacing
+    found = {
+        "clock": clocks.remembered(seen.log_time, old),
+        "bootstrap": _bootstrap(seen, todo.step),
+        "replacing": {"pod": replacing[0], "domain": replacing[1]} if replacing else None,
+        "recovered": todo.plan.recovered or None,
+    }
+    return {field: value for field, value in found.items() if value is not None}
+
+
+def _of_secrets(cluster: Cluster, secured: Secured) -> dict[str, Any]:
+    material = secured.material
+    found: dict[str, Any] = {}
     if cluster.spec.tls.enabled and (certificates := _certificates(secured)):
         found["certificates"] = certificates
-    if secured.material.rotated_password and secured.material.told == secured.material.password:
-        found["rotatedPassword"] = secured.material.rotated_password
+    if material.rotated_password and material.told == material.password:
+        found["rotatedPassword"] = material.rotated_password
     return found
 
 

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from countercluster_operator import names
-from countercluster_operator.model import Cluster
+from countercluster_operator.model import Cluster, PodTemplate
 from countercluster_operator.world.observed import Observed
 
 Words = tuple[str, ...] | None
@@ -123,59 +123,49 @@ def outside(cluster: Cluster, allowed: Restrictions) -> list[Outside]:
 
 
 def _rules(cluster: Cluster, allowed: Restrictions) -> Iterator[Rule]:
-    spec, template, pod = cluster.spec, cluster.spec.pod_template, "spec.podTemplate"
-    annotations = {
-        key: value for key, value in template.annotations.items() if key != names.RESTARTED
-    }
-    spread = (str(c.get("topologyKey", "")) for c in template.topology_spread_constraints)
-    yield Rule(
-        f"{pod}.priorityClassName",
-        "ALLOWED_PRIORITY_CLASSES",
-        allowed.priority_classes,
-        _plain(template.priority_class_name),
-    )
-    yield Rule(
-        f"{pod}.tolerations",
-        "ALLOWED_TOLERATIONS",
-        allowed.tolerations,
-        [_toleration(t) for t in template.tolerations],
-    )
-    yield Rule(f"{pod}.labels", "ALLOWED_LABELS", allowed.labels, _pairs(template.labels))
-    yield Rule(
-        f"{pod}.annotations", "ALLOWED_ANNOTATIONS", allowed.annotations, _pairs(annotations)
-    )
-    yield Rule(
-        f"{pod}.nodeSelector",
-        "ALLOWED_NODE_SELECTORS",
-        allowed.node_selectors,
-        _pairs(template.node_selector),
-    )
-    yield Rule(
-        f"{pod}.topologySpreadConstraints",
-        "ALLOWED_TOPOLOGY_KEYS",
-        allowed.topology_keys,
-        _plain(*spread),
-    )
-    yield Rule(
-        "spec.storage.storageClassName",
-        "ALLOWED_STORAGE_CLASSES",
-        allowed.storage_classes,
-        _plain(spec.storage.storage_class_name),
-    )
-    yield Rule(
-        "spec.resources",
-        "ALLOWED_RESOURCES",
-        allowed.resources,
-        _plain(*sorted(_resources(spec.resources))),
-    )
+    spec = cluster.spec
+    yield from _of_pods(spec.pod_template, allowed)
+    classes, kinds = _plain(spec.storage.storage_class_name), _plain(*_resources(spec.resources))
+    path = "spec.storage.storageClassName"
+    yield Rule(path, "ALLOWED_STORAGE_CLASSES", allowed.storage_classes, classes)
+    yield Rule("spec.resources", "ALLOWED_RESOURCES", allowed.resources, kinds)
     if spec.monitoring.enabled:
-        yield Rule(
-            "spec.monitoring.labels",
-            "ALLOWED_LABELS",
-            allowed.labels,
-            _pairs(spec.monitoring.labels),
-            WATCHING,
-        )
+        labels = _pairs(spec.monitoring.labels)
+        yield Rule("spec.monitoring.labels", "ALLOWED_LABELS", allowed.labels, labels, WATCHING)
+
+
+def _of_pods(template: PodTemplate, allowed: Restrictions) -> Iterator[Rule]:
+    annotations = {k: v for k, v in template.annotations.items() if k != names.RESTARTED}
+    keys = (str(c.get("topologyKey", "")) for c in template.topology_spread_constraints)
+    for field, setting, words, wishes in (
+        (
+            "priorityClassName",
+            "ALLOWED_PRIORITY_CLASSES",
+            allowed.priority_classes,
+            _plain(template.priority_class_name),
+        ),
+        (
+            "tolerations",
+            "ALLOWED_TOLERATIONS",
+            allowed.tolerations,
+            [_toleration(t) for t in template.tolerations],
+        ),
+        ("labels", "ALLOWED_LABELS", allowed.labels, _pairs(template.labels)),
+        ("annotations", "ALLOWED_ANNOTATIONS", allowed.annotations, _pairs(annotations)),
+        (
+            "nodeSelector",
+            "ALLOWED_NODE_SELECTORS",
+            allowed.node_selectors,
+            _pairs(template.node_selector),
+        ),
+        (
+            "topologySpreadConstraints",
+            "ALLOWED_TOPOLOGY_KEYS",
+            allowed.topology_keys,
+            _plain(*keys),
+        ),
+    ):
+        yield Rule(f"spec.podTemplate.{field}", setting, words, wishes)
 
 
 def _refused(rule: Rule) -> Outside | None:
@@ -262,8 +252,9 @@ def _toleration(found: dict[str, Any]) -> Wish:
     return Wish(text, key, value, effect)
 
 
-def _resources(found: dict[str, Any]) -> set[str]:
-    return {name for part in ("requests", "limits") for name in found.get(part) or {}} - USUAL
+def _resources(found: dict[str, Any]) -> list[str]:
+    named = {name for part in ("requests", "limits") for name in found.get(part) or {}}
+    return sorted(named - USUAL)
 
 
 def as_it_runs(

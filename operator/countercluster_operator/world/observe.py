@@ -79,52 +79,46 @@ async def observe(
     """What there is, and the address of each pod. `context`: for the admin ports; None for plain
     text."""
     own = Belongings(api, cluster, landscape.crowds if landscape is not None else Crowds())
+    raw = await _read(api, cluster, own)
+    silence = landscape.silence if landscape is not None else Silence()
+    answers = await asyncio.gather(*(_ask_pod(cluster, p, context, silence) for p in raw.pods))
+    raw.answers = {
+        p["metadata"]["name"]: a for p, a in zip(raw.pods, answers, strict=True) if a is not None
+    }
+    addresses = {p["metadata"]["name"]: p.get("status", {}).get("podIP", "") for p in raw.pods}
+    if landscape is None:
+        return read(cluster, status, raw), addresses
+    patience_s = cluster.spec.healing.replace_lost_after_seconds
+    if status.get("bootstrap") and len(raw.answers) < len(raw.pods) and patience_s:
+        await _look_around(landscape, raw)
+    raw.may_keep = landscape.may("keep") and landscape.may("volumes")
+    seen = read(cluster, status, raw)
+    if raw.machines is not None and any(
+        p.loss.seconds >= patience_s for p in seen.pods if p.loss.seconds
+    ):
+        raw.machines = await landscape.machines(NEWEST_S)
+        seen = read(cluster, status, raw)
+    return seen, addresses
+
+
+async def _read(api: Kubernetes, cluster: Cluster, own: Belongings) -> Raw:
+    """What the API server has of the cluster's own."""
     pods, claims, stateful_set, cache = await asyncio.gather(
         own.pods(),
         own.claims(),
         api.get("apps/v1", "StatefulSet", cluster.namespace, cluster.name),
         api.get("apps/v1", "Deployment", cluster.namespace, names.cache(cluster.name)),
     )
-    raw = Raw(datetime.datetime.now(datetime.UTC), pods, claims, stateful_set, cache)
-    if len(pods) < (_stateful_set(stateful_set, raw.now)["set_replicas"] or 0):
-        raw.pods = [*pods, *await own.strays({p["metadata"]["name"] for p in pods})]
-    if (
-        cache is not None
-        and not _cache_ready(cache)
-        and cluster.spec.cache.enabled
-        and not cluster.spec.hibernated
-    ):
+    now = datetime.datetime.now(datetime.UTC)
+    if len(pods) < (_stateful_set(stateful_set, now)["set_replicas"] or 0):
+        pods = [*pods, *await own.strays({p["metadata"]["name"] for p in pods})]
+    numbered = [p for p in pods if names.ordinal(cluster.name, p["metadata"]["name"]) is not None]
+    raw = Raw(now, numbered, claims, stateful_set, cache)
+    wanted = cluster.spec.cache.enabled and not cluster.spec.hibernated
+    if cache is not None and not _cache_ready(cache) and wanted:
         raw.cache_pods = await own.cache_pods()
-    silence = landscape.silence if landscape is not None else Silence()
-    raw.pods = [
-        p for p in raw.pods if names.ordinal(cluster.name, p["metadata"]["name"]) is not None
-    ]
-    addresses = {p["metadata"]["name"]: p.get("status", {}).get("podIP", "") for p in raw.pods}
-    answers = await asyncio.gather(*(_ask_pod(cluster, p, context, silence) for p in raw.pods))
-    raw.answers = {
-        p["metadata"]["name"]: a for p, a in zip(raw.pods, answers, strict=True) if a is not None
-    }
-    formed = bool(status.get("bootstrap"))
-    if (
-        landscape is not None
-        and formed
-        and len(raw.answers) < len(raw.pods)
-        and cluster.spec.healing.replace_lost_after_seconds
-    ):
-        await _look_around(landscape, raw)
-    if landscape is not None:
-        raw.may_keep = landscape.may("keep") and landscape.may("volumes")
     raw.crowded = own.crowded
-    seen = read(cluster, status, raw)
-    patience_s = cluster.spec.healing.replace_lost_after_seconds
-    if (
-        landscape is not None
-        and raw.machines is not None
-        and any(p.loss.seconds >= patience_s for p in seen.pods if p.loss.seconds)
-    ):
-        raw.machines = await landscape.machines(NEWEST_S)
-        seen = read(cluster, status, raw)
-    return seen, addresses
+    return raw
 
 
 async def _look_around(landscape: Landscape, raw: Raw) -> None:

@@ -102,9 +102,6 @@ DEBTS = {
         "tests/unit/test_fast_lane.py",
     },
     "long functions": {
-        "operator/countercluster_operator/world/observe.py:observe",
-        "operator/countercluster_operator/decide/report.py:status",
-        "operator/countercluster_operator/decide/restrictions.py:_rules",
         "tests/apiserver/test_kubectl.py:test_a_report_has_what_helps_and_none_of_the_secrets_that_were_planted",
         "tests/apiserver/test_webhooks.py:test_a_member_is_healed_and_the_status_is_true_while_a_webhook_fails",
         "tests/clients/test_exactly_once_under_cuts.py:test_leaders_are_killed_and_connections_cut_and_every_increment_counts_once",
