@@ -6,6 +6,18 @@ simulator's are switched on in the process."""
 from __future__ import annotations
 
 from tests.mutations.breakage import CATALOGUE
-from tests.mutations.catalogue import counters, log_time, node, operator, raft, security, storage
+from tests.mutations.catalogue import (
+    counters,
+    log_time,
+    node,
+    operator,
+    raft,
+    script,
+    security,
+    storage,
+)
 
-__all__ = ["CATALOGUE", "counters", "log_time", "node", "operator", "raft", "security", "storage"]
+__all__ = [
+    "CATALOGUE", "counters", "log_time", "node", "operator", "raft", "script", "security",
+    "storage",
+]  # fmt: skip

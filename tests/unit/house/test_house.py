@@ -25,6 +25,7 @@ PURE = (
     "counter_node.counters",
     "counter_node.resp",
     "counter_node.replica",
+    "counter_node.script",
     "countercluster_operator.decide",
     "countercluster_operator.resources",
 )
@@ -41,6 +42,7 @@ OPERATOR = tuple(
 """Its rooms, each of which may import those before it."""
 ARROWS = {
     "counter_node.raft": (),
+    "counter_node.script": (),
     "counter_node.counters": ("counter_node",),
     "counter_node.replica": ("counter_node.counters", "counter_node.raft"),
     "counter_node.storage": ("counter_node.raft", "counter_node.replica"),
