@@ -8,11 +8,11 @@ or made again without changing what is in force.
 1. A change goes to `<name>-private` first and only then into the others: what a pod has seen is
    never forgotten.
 2. The authority changes in phases (certificates.py). A phase ends when it has lasted `spread` and
-   every node that answers has told that it trusts and shows what it should.
-3. A new password is told to applications when every node and Redis say that they know it (where
+   every node that answers has said that it trusts and shows what it should.
+3. A new password is given to applications when every node and Redis say that they know it (where
    they cannot say, after `spread`, which is longer than a Secret takes to reach them); the one
    before it is valid for `OVERLAP` after that. The next change begins when the one before it is
-   told.
+   given out.
 4. Certificates of somebody else (spec.tls.secretName) take the same way: they are kept here once
    they were judged fit (fitness.py), and are shown only in the phases in which everybody trusts
    their authorities. While the Secret is missing or unfit, what is in force goes on, and is renewed
@@ -62,7 +62,7 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Material:
+class Credentials:
     """Empty texts and None where spec.tls or spec.auth does not want it."""
 
     authority: Authority | None = None
@@ -72,10 +72,10 @@ class Material:
     """With which the operator shows itself to the nodes."""
     password: str = ""
     previous: str = ""
-    told: str = ""
+    published: str = ""
     """The one of the two that applications are given."""
     since: Moment | None = None
-    """When `password` was made; once it is told, when that was."""
+    """When `password` was made; once it is published, when that was."""
     users: Users = NOBODY
     """More users, as they were judged good last."""
     cache_password: str = ""
@@ -85,7 +85,7 @@ class Material:
     """What the spec asked for last and was begun."""
 
 
-EMPTY = Material()
+EMPTY = Credentials()
 USUAL = Limits()
 NOTHING: Mapping[str, bytes] = {}
 
@@ -105,7 +105,7 @@ def wanted_names(cluster: Cluster) -> dict[str, Names]:
 
 
 def renewed(
-    found: Material,
+    found: Credentials,
     cluster: Cluster,
     now: Moment,
     *,
@@ -113,7 +113,7 @@ def renewed(
     limits: Limits = USUAL,
     given: Mapping[str, bytes] = NOTHING,
     known: bool | None = None,
-) -> Material:
+) -> Credentials:
     """As it should be now; the same object when nothing is due. `spread_out`: every node that
     answers shows and trusts what it should. `given`: the files of spec.tls.secretName; empty while
     they are missing or unfit. `known`: whether every node and Redis know the users; None: they
@@ -124,13 +124,13 @@ def renewed(
 
 
 def _certificates(
-    found: Material,
+    found: Credentials,
     cluster: Cluster,
     now: Moment,
     spread_out: bool,
     limits: Limits,
     given: Mapping[str, bytes],
-) -> Material:
+) -> Credentials:
     if not cluster.spec.tls.enabled:
         return dataclasses.replace(found, authority=None, nodes=None, cache=None, admin=None)
     foreign = bool(cluster.spec.tls.secret_name)
@@ -163,8 +163,8 @@ def _who(cluster: Cluster) -> str:
 
 
 def _held(
-    found: Material, cluster: Cluster, now: Moment, spread_out: bool, limits: Limits
-) -> Material:
+    found: Credentials, cluster: Cluster, now: Moment, spread_out: bool, limits: Limits
+) -> Credentials:
     """Rule 4: the Secret cannot be used. What is only published stays so; a change that was begun
     before is ended."""
     before = found.authority
@@ -181,8 +181,8 @@ def _held(
 
 
 def _leaves(
-    found: Material, cluster: Cluster, now: Moment, limits: Limits, given: Mapping[str, bytes]
-) -> Material:
+    found: Credentials, cluster: Cluster, now: Moment, limits: Limits, given: Mapping[str, bytes]
+) -> Credentials:
     """Certificates of who signs now. Of somebody else's authorities there is one for all."""
     current = found.authority
     assert current is not None
@@ -204,11 +204,15 @@ def _leaves(
 
 
 def _passwords(
-    found: Material, cluster: Cluster, now: Moment, spread: datetime.timedelta, known: bool | None
-) -> Material:
+    found: Credentials,
+    cluster: Cluster,
+    now: Moment,
+    spread: datetime.timedelta,
+    known: bool | None,
+) -> Credentials:
     if not cluster.spec.auth.enabled:
         return dataclasses.replace(
-            found, password="", previous="", told="", since=None, cache_password=""
+            found, password="", previous="", published="", since=None, cache_password=""
         )
     asked = cluster.spec.auth.rotate_password
     if not found.cache_password:
@@ -216,12 +220,12 @@ def _passwords(
     if not found.password:
         fresh = _password()
         return dataclasses.replace(
-            found, password=fresh, told=fresh, since=now, rotated_password=asked
+            found, password=fresh, published=fresh, since=now, rotated_password=asked
         )
     age = now - found.since if found.since is not None else OVERLAP
-    if found.told != found.password:
+    if found.published != found.password:
         due = age >= spread if known is None else known
-        return dataclasses.replace(found, told=found.password, since=now) if due else found
+        return dataclasses.replace(found, published=found.password, since=now) if due else found
     if asked not in ("", found.rotated_password):
         return dataclasses.replace(
             found, password=_password(), previous=found.password, since=now, rotated_password=asked
@@ -233,16 +237,21 @@ def _password() -> str:
     return secrets.token_urlsafe(PASSWORD_BYTES)
 
 
-def adopted(left: Mapping[str, Mapping[str, bytes]], cluster: Cluster, now: Moment) -> Material:
+def adopted(left: Mapping[str, Mapping[str, bytes]], cluster: Cluster, now: Moment) -> Credentials:
     """After `<name>-private` was lost: what pods and applications have, from the data of `nodes`,
     `cache`, `client` and `users`. Of the authority only the certificate is left; another one
     follows it. Of a new CounterCluster there is nothing."""
-    found = Material()
+    found = Credentials()
     if cluster.spec.auth.enabled and (password := left["client"].get("password", b"").decode()):
         of_nodes = left["users"].get("cache-password", b"").decode()
         users = of_file(left["users"].get("users.acl", b"").decode(errors="replace"), cluster)
         found = dataclasses.replace(
-            found, password=password, told=password, since=now, cache_password=of_nodes, users=users
+            found,
+            password=password,
+            published=password,
+            since=now,
+            cache_password=of_nodes,
+            users=users,
         )
     trusted = left["nodes"].get("ca.crt")
     if not cluster.spec.tls.enabled or not trusted:
@@ -278,32 +287,40 @@ def serial_of(pair: Pair) -> str:
 
 # --- as the data of a Secret ----------------------------------------------------------------------
 
-_TEXTS = ("password", "previous", "told", "cache_password", "rotated_authority", "rotated_password")
+_TEXTS = {
+    "password": "password",
+    "previous": "previous",
+    "published": "told",
+    "cache_password": "cache-password",
+    "rotated_authority": "rotated-authority",
+    "rotated_password": "rotated-password",
+}
+"""Fields, and their keys: `told` is a key of Secrets that are there, and stays."""
 _PAIRS = ("nodes", "cache", "admin")
 
 
-def dump(material: Material) -> dict[str, bytes]:
+def dump(issued: Credentials) -> dict[str, bytes]:
     found: dict[str, bytes] = {
-        text.replace("_", "-"): getattr(material, text).encode() for text in _TEXTS
+        key: getattr(issued, field).encode() for field, key in _TEXTS.items()
     }
     found |= {
-        "users-of-spec": material.users.spec.encode(),
-        "users-of-file": material.users.file.encode(),
+        "users-of-spec": issued.users.spec.encode(),
+        "users-of-file": issued.users.file.encode(),
     }
-    if material.since is not None:
-        found["password-since"] = material.since.isoformat().encode()
+    if issued.since is not None:
+        found["password-since"] = issued.since.isoformat().encode()
     for name in _PAIRS:
-        _put(found, name, getattr(material, name))
-    if material.authority is not None:
-        _put(found, "authority", material.authority.signing)
-        _put(found, "next-authority", material.authority.next)
-        found["authority-since"] = material.authority.since.isoformat().encode()
-        if material.authority.old is not None:
-            found["old-authority.crt"] = material.authority.old
+        _put(found, name, getattr(issued, name))
+    if issued.authority is not None:
+        _put(found, "authority", issued.authority.signing)
+        _put(found, "next-authority", issued.authority.next)
+        found["authority-since"] = issued.authority.since.isoformat().encode()
+        if issued.authority.old is not None:
+            found["old-authority.crt"] = issued.authority.old
     return {key: value for key, value in sorted(found.items()) if value}
 
 
-def load(data: Mapping[str, bytes]) -> Material:
+def load(data: Mapping[str, bytes]) -> Credentials:
     """Raises ValueError for what `dump` did not make."""
     signing = _pair(data, "authority")
     current = None
@@ -313,14 +330,14 @@ def load(data: Mapping[str, bytes]) -> Material:
             signing, since, _pair(data, "next-authority"), data.get("old-authority.crt")
         )
     since_text = data.get("password-since", b"").decode()
-    return Material(
+    return Credentials(
         authority=current,
         nodes=_pair(data, "nodes"),
         cache=_pair(data, "cache"),
         admin=_pair(data, "admin"),
         password=data.get("password", b"").decode(),
         previous=data.get("previous", b"").decode(),
-        told=(data.get("told") or data.get("password", b"")).decode(),
+        published=(data.get("told") or data.get("password", b"")).decode(),
         since=datetime.datetime.fromisoformat(since_text) if since_text else None,
         users=Users(
             data.get("users-of-spec", b"").decode(), data.get("users-of-file", b"").decode()

@@ -2,7 +2,7 @@
 
 The files have one place, as two sides read them: the Secrets that pods mount
 (resources/secrets.py), and whoever compares them with what a node or Redis says that it uses
-(keeper.py)."""
+(store.py)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from countercluster_operator import names
-from countercluster_operator.credentials.material import EMPTY, Material, dump
+from countercluster_operator.credentials.issued import EMPTY, Credentials, dump
 from countercluster_operator.credentials.users import NOBODY, Users, limits
 from countercluster_operator.manifest import Manifest, metadata
 from countercluster_operator.model import Cluster
@@ -33,19 +33,19 @@ class Given:
 class Secured:
     """All that is secret about one cluster at this moment."""
 
-    material: Material = EMPTY
+    issued: Credentials = EMPTY
     given: Given = dataclasses.field(default_factory=Given)
 
     @property
     def bundle(self) -> bytes:
         """The authorities that everybody trusts; empty for plain text."""
-        return self.material.authority.bundle if self.material.authority is not None else b""
+        return self.issued.authority.bundle if self.issued.authority is not None else b""
 
     def can_mount(self, cluster: Cluster) -> bool:
         """What pods mount is there. While a Secret of spec.tls.secretName was never fit, nothing is
         made that would mount it."""
         tls = cluster.spec.tls
-        return not tls.enabled or not tls.secret_name or self.material.nodes is not None
+        return not tls.enabled or not tls.secret_name or self.issued.nodes is not None
 
 
 PLAIN = Secured()
@@ -55,9 +55,9 @@ PLAIN = Secured()
 def users_file(cluster: Cluster, secured: Secured) -> str:
     """The words of Redis's ACL file: the application's user is `default`, so that clients which
     know only passwords can log in."""
-    users = secured.material.users
+    users = secured.issued.users
     return (
-        f"user default on {_hashes(secured.material)} ~* "
+        f"user default on {_hashes(secured.issued)} ~* "
         f"+@all\n{users.spec}{users.file}{limits(cluster, users)}"
     )
 
@@ -67,10 +67,10 @@ def users_digest(cluster: Cluster, secured: Secured) -> str:
     return hashlib.sha256(users_file(cluster, secured).encode()).hexdigest()[:16]
 
 
-def _hashes(material: Material) -> str:
+def _hashes(issued: Credentials) -> str:
     return " ".join(
         "#" + hashlib.sha256(p.encode()).hexdigest()
-        for p in (material.password, material.previous)
+        for p in (issued.password, issued.previous)
         if p
     )
 
@@ -79,16 +79,16 @@ def cache_files(cluster: Cluster, secured: Secured) -> dict[str, bytes]:
     """Applications only read the cache; the nodes, as `default`, may do everything."""
     files = {}
     if cluster.spec.auth.enabled:
-        nodes = hashlib.sha256(secured.material.cache_password.encode()).hexdigest()
+        nodes = hashlib.sha256(secured.issued.cache_password.encode()).hexdigest()
         reader = (
-            f"user reader on {_hashes(secured.material)} ~* +@read +@connection +info "
+            f"user reader on {_hashes(secured.issued)} ~* +@read +@connection +info "
             f"-@dangerous +info"
         )
         files["users.acl"] = f"user default on #{nodes} ~* &* +@all\n{reader}\n".encode()
-    if secured.material.cache is not None:
+    if secured.issued.cache is not None:
         files |= {
-            "tls.crt": secured.material.cache.certificate,
-            "tls.key": secured.material.cache.key,
+            "tls.crt": secured.issued.cache.certificate,
+            "tls.key": secured.issued.cache.key,
             "ca.crt": secured.bundle,
         }
     return files
@@ -102,8 +102,8 @@ def secrets_digest(cluster: Cluster, secured: Secured) -> str:
     ).hexdigest()[:16]
 
 
-def private(cluster: Cluster, material: Material) -> Manifest:
-    return secret(cluster, f"{cluster.name}-private", names.NODE, dump(material))
+def private(cluster: Cluster, issued: Credentials) -> Manifest:
+    return secret(cluster, f"{cluster.name}-private", names.NODE, dump(issued))
 
 
 def secret(

@@ -12,11 +12,11 @@ from countercluster_operator import names
 from countercluster_operator.credentials.certificates import Pair
 from countercluster_operator.credentials.contexts import context_of
 from countercluster_operator.credentials.fitness import judge
-from countercluster_operator.credentials.material import (
+from countercluster_operator.credentials.issued import (
     EMPTY,
     USUAL,
+    Credentials,
     Limits,
-    Material,
     adopted,
     load,
     pair_of,
@@ -50,7 +50,7 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-class Keeper:
+class CredentialStore:
     def __init__(
         self, api: Kubernetes, limits: Limits = USUAL, now: Callable[[], datetime.datetime] = _now
     ) -> None:
@@ -69,18 +69,18 @@ class Keeper:
         problems: list[Problem] = []
         if key not in self._known:
             self._known[key] = Secured(await self._read(cluster))
-        material = self._known[key].material
+        issued = self._known[key].issued
         certificates = await self._certificates(cluster, problems)
-        given = Given(certificates, await self._users(cluster, material.users, problems))
-        self._known[key] = Secured(material, given)
+        given = Given(certificates, await self._users(cluster, issued.users, problems))
+        self._known[key] = Secured(issued, given)
         return self._known[key], problems
 
     async def renew(self, cluster: Cluster, seen: Observed, problems: list[Problem]) -> Secured:
         """What is due is made anew, and kept before anybody gets to see it; what cannot be kept is
         not used."""
         secured = self._known[_key(cluster)]
-        material = renewed(
-            secured.material,
+        issued = renewed(
+            secured.issued,
             cluster,
             self._now(),
             spread_out=spread_out(secured, seen),
@@ -88,23 +88,23 @@ class Keeper:
             given=secured.given.certificates,
             known=users_known(cluster, secured, seen),
         )
-        if material.users != secured.given.users:
-            material = dataclasses.replace(material, users=secured.given.users)
-        if material is not secured.material:
+        if issued.users != secured.given.users:
+            issued = dataclasses.replace(issued, users=secured.given.users)
+        if issued is not secured.issued:
             try:
                 await ensure_there(self._api, cluster)
-                await self._api.apply(private(cluster, material))
+                await self._api.apply(private(cluster, issued))
             except UNREACHABLE as error:
                 raise_if_going(error)
                 text = f"the API server refuses Secret {cluster.name}-private: {reason(error)}"
-                if secured.material == EMPTY:
+                if secured.issued == EMPTY:
                     raise Refused(text) from None  # nothing is made from what is not kept
                 problems.append(Problem("ChildRefused", text))
                 return secured
-            secured = self._known[_key(cluster)] = Secured(material, secured.given)
+            secured = self._known[_key(cluster)] = Secured(issued, secured.given)
         return secured
 
-    async def _read(self, cluster: Cluster) -> Material:
+    async def _read(self, cluster: Cluster) -> Credentials:
         found = await self._secret(cluster, f"{cluster.name}-private")
         if found is not None:
             try:
@@ -119,15 +119,15 @@ class Keeper:
         }
         return adopted(left, cluster, self._now())
 
-    async def _with_users(self, cluster: Cluster, data: dict[str, bytes]) -> Material:
+    async def _with_users(self, cluster: Cluster, data: dict[str, bytes]) -> Credentials:
         """Version 0.1.0 kept users in the nodes' file alone: who is in force there stays so while
         its password's Secret is missing. Raises ValueError."""
-        material = load(data)
+        issued = load(data)
         if "users-of-spec" in data or not cluster.spec.auth.enabled:
-            return material
+            return issued
         left = await self._left(cluster, "users")
         return dataclasses.replace(
-            material, users=of_file(left.get("users.acl", b"").decode(errors="replace"), cluster)
+            issued, users=of_file(left.get("users.acl", b"").decode(errors="replace"), cluster)
         )
 
     async def _left(self, cluster: Cluster, part: str) -> dict[str, bytes]:
@@ -186,7 +186,7 @@ class Keeper:
         this operator first saw it (after an upgrade from 0.1.0, which kept no copy). Empty when the
         operator can show itself."""
         secured = self._known[_key(cluster)]
-        known = secured.material.admin is not None or bool(secured.given.certificates)
+        known = secured.issued.admin is not None or bool(secured.given.certificates)
         unfit = next((p.text for p in problems if p.reason == "CertificateRefused"), "")
         if known or not unfit:
             return ""
@@ -195,7 +195,7 @@ class Keeper:
             f"does not reach them; they go on"
         )
 
-    def door(self, cluster: Cluster) -> ssl.SSLContext | None:
+    def context(self, cluster: Cluster) -> ssl.SSLContext | None:
         """How the operator shows itself to nodes and knows them; None for plain text. Raises
         Refused."""
         if not cluster.spec.tls.enabled:
@@ -203,7 +203,7 @@ class Keeper:
         secured = self._known[_key(cluster)]
         given = secured.given.certificates  # of a cluster of version 0.1.0, which kept no copy
         pair, bundle = (
-            secured.material.admin or pair_of(given),
+            secured.issued.admin or pair_of(given),
             secured.bundle or given.get("ca.crt", b""),
         )
         wanted = (pair, bundle)
@@ -225,7 +225,7 @@ class Keeper:
 def spread_out(secured: Secured, seen: Observed) -> bool:
     """Every node that answers trusts and shows what it should, and most of those that run do
     answer: who hears nobody knows nothing."""
-    pair, bundle = secured.material.nodes, secured.bundle
+    pair, bundle = secured.issued.nodes, secured.bundle
     if pair is None or not bundle:
         return True
     wanted = (trust_of(bundle), serial_of(pair))

@@ -98,27 +98,27 @@ def _remembered(seen: Observed, todo: Decision, old: dict[str, Any]) -> dict[str
 
 
 def _of_secrets(cluster: Cluster, secured: Secured) -> dict[str, Any]:
-    material = secured.material
+    issued = secured.issued
     found: dict[str, Any] = {}
     if cluster.spec.tls.enabled and (certificates := _certificates(secured)):
         found["certificates"] = certificates
-    if material.rotated_password and material.told == material.password:
-        found["rotatedPassword"] = material.rotated_password
+    if issued.rotated_password and issued.published == issued.password:
+        found["rotatedPassword"] = issued.rotated_password
     return found
 
 
 def _certificates(secured: Secured) -> dict[str, str]:
     """When what is in force ends, and how far a change of authority is."""
-    material = secured.material
-    shown = material.nodes.certificate if material.nodes is not None else b""
+    issued = secured.issued
+    shown = issued.nodes.certificate if issued.nodes is not None else b""
     if not shown or not secured.bundle:
         return {}
-    phase = material.authority.phase if material.authority is not None else ""
+    phase = issued.authority.phase if issued.authority is not None else ""
     found = {
         "notAfter": not_after(shown),
         "authorityNotAfter": not_after(secured.bundle),
         "phase": phase,
-        "rotated": material.rotated_authority,
+        "rotated": issued.rotated_authority,
     }
     return {key: value for key, value in found.items() if value}
 

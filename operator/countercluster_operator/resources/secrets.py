@@ -1,4 +1,4 @@
-"""The Secrets of a cluster, made from its `Material`, and the volumes through which pods see them.
+"""The Secrets of a cluster, made from its credentials, and the volumes through which pods see them.
 
 <name>-private   everything; for the operator, and for whoever may administer the cluster (kubectl
                  counters)
@@ -36,7 +36,7 @@ def nodes_secret(cluster: Cluster) -> str:
 
 def _private(wish: Wish) -> dict[str, Any] | None:
     spec = wish.cluster.spec
-    return private(wish.cluster, wish.secured.material) if _is_secured(spec) else None
+    return private(wish.cluster, wish.secured.issued) if _is_secured(spec) else None
 
 
 def _is_secured(spec: Spec) -> bool:
@@ -51,7 +51,7 @@ def _cache(wish: Wish) -> dict[str, Any] | None:
 
 
 def _nodes(wish: Wish) -> dict[str, Any] | None:
-    cluster, pair = wish.cluster, wish.secured.material.nodes
+    cluster, pair = wish.cluster, wish.secured.issued.nodes
     if pair is None:
         return None
     files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": wish.secured.bundle}
@@ -64,7 +64,7 @@ def _users(wish: Wish) -> dict[str, Any] | None:
         return None
     users = {
         "users.acl": users_file(cluster, secured).encode(),
-        "cache-password": secured.material.cache_password.encode(),
+        "cache-password": secured.issued.cache_password.encode(),
     }
     return secret(cluster, f"{cluster.name}-users", names.NODE, users)
 
@@ -73,7 +73,7 @@ def client(cluster: Cluster, secured: Secured) -> dict[str, Any]:
     host = f"{cluster.name}.{cluster.namespace}.svc"
     cache = f"{names.cache(cluster.name)}.{cluster.namespace}.svc"
     scheme = "rediss" if cluster.spec.tls.enabled else "redis"
-    password = secured.material.told
+    password = secured.issued.published
     login, reader = (f":{password}@", f"reader:{password}@") if password else ("", "")
     data = {
         "type": "redis",

@@ -25,9 +25,9 @@ from countercluster_operator.apply.events import Recorder, timestamp
 from countercluster_operator.apply.failpoints import reach
 from countercluster_operator.apply.memory import Memory, older_wrote, recalled
 from countercluster_operator.apply.status import Status
-from countercluster_operator.credentials.keeper import Keeper, Refused, not_used
-from countercluster_operator.credentials.material import Limits
+from countercluster_operator.credentials.issued import Limits
 from countercluster_operator.credentials.secured import Secured
+from countercluster_operator.credentials.store import CredentialStore, Refused, not_used
 from countercluster_operator.decide import report, restrictions
 from countercluster_operator.decide.decision import Decision, claims_to_delete, decided
 from countercluster_operator.decide.plan import plan
@@ -82,7 +82,7 @@ class Reconciler:
         self._rest_s = min(
             AT_REST_S, settings.spread_s
         )  # what has to be waited out is not slept through
-        self._keeper = Keeper(
+        self._credentials = CredentialStore(
             api,
             Limits(
                 datetime.timedelta(seconds=settings.spread_s),
@@ -117,7 +117,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._children.forget(*key)
-        self._keeper.forget(*key)
+        self._credentials.forget(*key)
         self._inquiry.forget(*key)
         self._turns.forget(key)
         self._heights.forget(key)
@@ -153,10 +153,10 @@ class Reconciler:
     async def _pass(
         self, cluster: Cluster, body: dict[str, Any], old: dict[str, Any], run: str
     ) -> float:
-        secured, problems = await self._keeper.look(cluster)
+        secured, problems = await self._credentials.look(cluster)
         if not_said(cluster.spec):
             problems.append(Problem("OpenPorts", not_said(cluster.spec)))
-        context = self._keeper.door(cluster)
+        context = self._credentials.context(cluster)
         seen, addresses = await self._see(cluster, old, context, problems)
         refused = restrictions.outside(cluster, self._settings.restrictions)
         problems += [Problem("NotAllowed", one.text) for one in refused]
@@ -165,7 +165,7 @@ class Reconciler:
         planned = plan(cluster, seen)
         turn = self._turns.turn(cluster, seen, planned)
         if not cluster.spec.paused:
-            secured = await self._keeper.renew(cluster, seen, problems)
+            secured = await self._credentials.renew(cluster, seen, problems)
         await self._events.warn(cluster, troubles(seen), run)
         problems += not_used(seen)
         await self._events.warn(cluster, problems, run)
@@ -213,7 +213,7 @@ class Reconciler:
         )
         seen = await self._inquiry.explain(cluster, seen)
         if any(pod.running for pod in seen.pods):
-            seen = dataclasses.replace(seen, blind=self._keeper.blind(cluster, problems))
+            seen = dataclasses.replace(seen, blind=self._credentials.blind(cluster, problems))
         return seen, addresses
 
     async def _announce(

@@ -10,7 +10,7 @@ from countercluster_operator.apply import children
 from countercluster_operator.apply.act import Act
 from countercluster_operator.apply.children import Children
 from countercluster_operator.apply.contests import Contests
-from countercluster_operator.credentials import fitness, keeper, users
+from countercluster_operator.credentials import fitness, store, users
 from countercluster_operator.credentials.certificates import Authority
 from countercluster_operator.decide import healing, restrictions
 from countercluster_operator.resources import claims
@@ -23,7 +23,7 @@ from tests.mutations.breakage import Patch, mutation
 
 
 @mutation(
-    "another authority is trusted alone at once", tests=("tests/unit/security/test_material.py",)
+    "another authority is trusted alone at once", tests=("tests/unit/security/test_issued.py",)
 )
 def authority_without_overlap(patch: Patch) -> None:
     patch(Authority, "bundle", property(lambda self: (self.next or self.signing).certificate))
@@ -42,7 +42,7 @@ def unfit_certificates_are_used(patch: Patch) -> None:
     tests=("tests/unit/operator/test_reconcile_secrets.py",),
 )
 def password_given_out_early(patch: Patch) -> None:
-    patch(keeper, "users_known", lambda *_: True)
+    patch(store, "users_known", lambda *_: True)
 
 
 @mutation("rules of users are not judged", tests=("tests/unit/security/test_users.py",))

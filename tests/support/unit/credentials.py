@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 
 from countercluster_operator.credentials.certificates import authority, leaf
-from countercluster_operator.credentials.material import wanted_names
+from countercluster_operator.credentials.issued import wanted_names
 from countercluster_operator.model import Auth, Cluster, Spec, Tls
 
 from tests.support.unit.certificates import START

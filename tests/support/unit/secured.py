@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 
 from countercluster_operator.credentials.certificates import Authority, Pair
-from countercluster_operator.credentials.material import Material
+from countercluster_operator.credentials.issued import Credentials
 from countercluster_operator.credentials.secured import Secured
 
 PAIR = Pair(b"a certificate", b"a key")
 
-MATERIAL = Material(
+MATERIAL = Credentials(
     authority=Authority(
         Pair(b"an authority", b"its key"), datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     ),
@@ -18,7 +18,7 @@ MATERIAL = Material(
     cache=PAIR,
     admin=PAIR,
     password="a-password",
-    told="a-password",
+    published="a-password",
     cache_password="the-nodes-password",
 )
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from countercluster_operator.credentials import keeper, material
-from countercluster_operator.credentials.material import Material
+from countercluster_operator.credentials import issued, store
+from countercluster_operator.credentials.issued import Credentials
 from countercluster_operator.run.lease import NotLeading
 from countercluster_operator.run.reconcile import AT_ONCE_S, AT_REST_S, SOON_S
 from countercluster_operator.world.api import is_terminating
@@ -115,12 +115,12 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
 
     def renewed(*arguments: Any, **more: Any) -> Any:
-        if arguments[0] == Material():
-            made or made.append(material.renewed(*arguments, **more))
+        if arguments[0] == Credentials():
+            made or made.append(issued.renewed(*arguments, **more))
             return made[0]
-        return material.renewed(*arguments, **more)
+        return issued.renewed(*arguments, **more)
 
-    monkeypatch.setattr(keeper, "renewed", renewed)
+    monkeypatch.setattr(store, "renewed", renewed)
 
 
 PLAIN = {"tls": {"enabled": False, "openPorts": "AnyoneWhoReachesThemIsObeyed"}}

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 
 import pytest
-from countercluster_operator.credentials import keeper
+from countercluster_operator.credentials import store
 from countercluster_operator.model import decode
 from countercluster_operator.run.reconcile import (
     REFUSED_S,
@@ -99,13 +99,13 @@ def test_nodes_of_0_1_0_that_mount_a_secret_of_their_own_are_reached_in_the_firs
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """That version kept no copy of it; to reach nobody would be told as a lost quorum."""
-    monkeypatch.setattr(keeper, "judge", lambda *_: (GIVEN["one"], []))
+    monkeypatch.setattr(store, "judge", lambda *_: (GIVEN["one"], []))
     world = World({"tls": {"secretName": "mine"}})
     assert world.cluster is not None
     cluster = decode(world.cluster, "node", "redis")
-    found = keeper.Keeper(world)  # type: ignore[arg-type]
+    found = store.CredentialStore(world)  # type: ignore[arg-type]
     asyncio.run(found.look(cluster))
-    context = found.door(cluster)
+    context = found.context(cluster)
     assert context is not None
     assert len(context.get_ca_certs()) == 1, "the Secret's own authority and no other"
 

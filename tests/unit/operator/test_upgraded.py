@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from countercluster_operator import names
 from countercluster_operator.apply.memory import older_wrote
-from countercluster_operator.credentials import keeper
+from countercluster_operator.credentials import store
 from countercluster_operator.model import decode
 from countercluster_operator.run import reconcile
 
@@ -66,14 +66,16 @@ def test_members_that_the_operator_cannot_ask_have_lost_no_quorum() -> None:
 def test_a_user_whose_secret_is_missing_at_the_upgrade_stays_who_he_was() -> None:
     user = {"name": "app", "rules": "~app:* +@read", "passwordSecret": {"name": "app-password"}}
     world = World({"auth": {"users": [user]}})
-    world.live["Secret", "c-private"] = secret("c-private", password="word", told="word")
+    world.live["Secret", "c-private"] = secret("c-private", password="word", published="word")
     acl = f"user default on {HASH} ~* +@all\nuser app on {HASH} ~app:* +@read\n"
     world.live["Secret", "c-users"] = secret("c-users", users_acl=acl)
     world.live["Secret", "c-users"]["data"] = {
         "users.acl": world.live["Secret", "c-users"]["data"]["users-acl"]
     }
     assert world.cluster is not None
-    found, problems = asyncio.run(keeper.Keeper(world).look(decode(world.cluster, "node", "redis")))  # type: ignore[arg-type]
+    found, problems = asyncio.run(
+        store.CredentialStore(world).look(decode(world.cluster, "node", "redis"))
+    )  # type: ignore[arg-type]
     assert found.given.users.spec == f"user app on {HASH} ~app:* +@read\n"
     assert "spec.auth.users: app: Secret app-password is not there" in [p.text for p in problems]
 

@@ -7,11 +7,11 @@ import dataclasses
 import datetime
 
 from countercluster_operator.credentials.certificates import SPREAD, Pair, authority, leaf
-from countercluster_operator.credentials.material import (
+from countercluster_operator.credentials.issued import (
     EMPTY,
     OVERLAP,
+    Credentials,
     Limits,
-    Material,
     adopted,
     dump,
     load,
@@ -27,11 +27,11 @@ from tests.support.unit.certificates import MINUTE, START, trusts
 from tests.support.unit.credentials import DAY, GIVEN, cluster, files
 
 
-def made(wanted: Cluster | None = None, now: datetime.datetime = START) -> Material:
+def made(wanted: Cluster | None = None, now: datetime.datetime = START) -> Credentials:
     return renewed(EMPTY, wanted or cluster(), now, spread_out=True)
 
 
-def left_of(found: Material, nodes: tuple[bytes, Pair]) -> dict[str, dict[str, bytes]]:
+def left_of(found: Credentials, nodes: tuple[bytes, Pair]) -> dict[str, dict[str, bytes]]:
     """The Secrets that were made from it."""
     pairs = {"nodes": nodes[1], "cache": found.cache}
     left = {
@@ -40,7 +40,7 @@ def left_of(found: Material, nodes: tuple[bytes, Pair]) -> dict[str, dict[str, b
         if pair is not None
     }
     return {
-        "client": {"password": found.told.encode()},
+        "client": {"password": found.published.encode()},
         "users": {"cache-password": found.cache_password.encode()},
         "cache": {},
         **left,
@@ -57,9 +57,9 @@ def test_what_pods_and_applications_have_is_carried_on_when_the_private_secret_i
         START,
         spread_out=False,
     )
-    assert (found.password, found.told, found.cache_password, found.nodes) == (
+    assert (found.password, found.published, found.cache_password, found.nodes) == (
         before.password,
-        before.told,
+        before.published,
         before.cache_password,
         before.nodes,
     )
@@ -101,7 +101,7 @@ def test_a_new_password_is_told_when_every_node_knows_it_and_the_old_one_lasts_a
     found = made()
     asked = cluster(auth=Auth(rotate_password="monday"))
     now = renewed(found, asked, START + DAY, spread_out=True)
-    assert (now.previous, now.told, now.rotated_password) == (
+    assert (now.previous, now.published, now.rotated_password) == (
         found.password,
         found.password,
         "monday",
@@ -111,13 +111,19 @@ def test_a_new_password_is_told_when_every_node_knows_it_and_the_old_one_lasts_a
     assert renewed(now, impatient, START + DAY + SPREAD / 2, spread_out=True) is now, (
         "one change after the other: clients have the old one"
     )
-    told = renewed(now, asked, START + DAY + SPREAD, spread_out=True)
-    assert (told.told, told.password, told.previous) == (now.password, now.password, found.password)
-    assert renewed(told, asked, START + DAY + SPREAD + OVERLAP / 2, spread_out=True) is told
+    given = renewed(now, asked, START + DAY + SPREAD, spread_out=True)
+    assert (given.published, given.password, given.previous) == (
+        now.password,
+        now.password,
+        found.password,
+    )
+    assert renewed(given, asked, START + DAY + SPREAD + OVERLAP / 2, spread_out=True) is given
     assert renewed(
-        told, asked, START + DAY + SPREAD + OVERLAP, spread_out=True
-    ) == dataclasses.replace(told, previous="")
-    assert renewed(told, impatient, START + DAY + SPREAD, spread_out=True).password != told.password
+        given, asked, START + DAY + SPREAD + OVERLAP, spread_out=True
+    ) == dataclasses.replace(given, previous="")
+    assert (
+        renewed(given, impatient, START + DAY + SPREAD, spread_out=True).password != given.password
+    )
 
 
 @settings(max_examples=15, deadline=None)
