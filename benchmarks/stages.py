@@ -24,8 +24,8 @@ from counter_node.resp.commands import CATALOGUE
 from counter_node.resp.dispatch import handle, increments, new_session
 from counter_node.resp.encode import encode_many
 from counter_node.resp.parser import Parser
-from counter_node.security.access import Access
 from counter_node.security.refusals import Refusals
+from counter_node.users.access import Access
 from counter_node.views.metrics import Metrics
 
 BATCH = 800

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import redis
 from counter_node.net.logins import KEY_PER_S
-from counter_node.security.users import KEPT
+from counter_node.users.file import KEPT
 
 from tests.integration.test_abuse import counted
 from tests.support.devcluster import DevCluster

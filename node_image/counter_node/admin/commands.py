@@ -14,7 +14,6 @@ from counter_node.counters.batches import Calendar
 from counter_node.counters.levels import TIME_LEVEL
 from counter_node.counters.replies import Failure, Simple
 from counter_node.logs import log
-from counter_node.node.snapshot_taker import NoSnapshotError
 from counter_node.raft.fitness import Busy, NotReady
 from counter_node.raft.membership import ChangeRefused, IdRemoved
 from counter_node.raft.types import ChangeKind, Entry, Member, MembershipChange, NodeId
@@ -31,8 +30,13 @@ EARLIEST_MS, LATEST_MS = 946_684_800_000, 253_402_300_799_999
 moment in a far future."""
 
 
+class NoSnapshotError(Exception):
+    """Why none was taken, in words."""
+
+
 class Snapshots(Protocol):
-    async def take(self) -> int: ...
+    async def take(self) -> int:
+        """Its index. Raises NoSnapshotError, or TimeoutError: it is not in force yet."""
 
 
 class Administered(Reported, Protocol):

@@ -31,7 +31,7 @@ from counter_node.net.writing import ALL, MORE, UNREAD, write_ready
 from counter_node.resp.ordered_replies import PendingReplies, Shared
 from counter_node.resp.pipeline import IDLE, RECEIVED, STEPS, Pipeline
 from counter_node.resp.session import Session
-from counter_node.security.access import THROTTLED
+from counter_node.users.access import THROTTLED
 from counter_node.views.cluster_view import View
 
 MOST_COMMANDS: Final = 512

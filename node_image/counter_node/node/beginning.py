@@ -16,10 +16,10 @@ from counter_node.raft.types import NONE, Entry, HardState, NodeId
 from counter_node.replica.founding import first_snapshot, sole_survivor
 from counter_node.replica.log_time import Note
 from counter_node.replica.replica import Replica
-from counter_node.security.access import Access
 from counter_node.security.tls import Tls
 from counter_node.settings import Settings
 from counter_node.storage import Storage, clock_note
+from counter_node.users.access import Access
 
 RECOVERED_S = 0.2
 """Between the answer to RAFT.RECOVER and the end of the process."""

@@ -16,10 +16,10 @@ from counter_node.node.disk import MIND_DISK_MS, Disk
 from counter_node.node.peering import Peering
 from counter_node.replica.log_time import Note, holds, worth_keeping
 from counter_node.replica.replica import Replica
-from counter_node.security.access import Access
 from counter_node.security.tls import Tls
 from counter_node.settings import Settings
 from counter_node.storage import Recovered, clock_note
+from counter_node.users.access import Access
 from counter_node.views.metrics import Metrics
 
 KEEP_NOTE_MS = 1_000

@@ -37,11 +37,11 @@ from counter_node.node.snapshot_taker import SnapshotTaker
 from counter_node.node.turn import Turns
 from counter_node.raft.types import Entry, EntryKind, NodeId
 from counter_node.resp.commands import CATALOGUE
-from counter_node.security.access import Access
 from counter_node.security.refusals import Refusals
 from counter_node.security.tls import Tls
 from counter_node.settings import Settings
 from counter_node.storage import Failpoints, Recovered, Storage
+from counter_node.users.access import Access
 from counter_node.views.metrics import Metrics
 from counter_node.views.status import role_of, unready_reason
 

@@ -8,6 +8,7 @@ import time
 from typing import Any, Protocol
 
 from counter_node import memory
+from counter_node.admin.commands import NoSnapshotError
 from counter_node.logs import log
 from counter_node.raft.types import Snapshot
 from counter_node.replica.replica import Replica
@@ -25,10 +26,6 @@ TAKE_S = 10.0
 """How long who asks for a snapshot waits for it."""
 DISK_FULL_PAUSE_S = 30.0
 """After a snapshot found no room."""
-
-
-class NoSnapshotError(Exception):
-    """Why none was taken, in words."""
 
 
 class SnapshotMetrics(Protocol):

@@ -31,7 +31,7 @@ PAIRS: Final[Keys] = (1, -1, 2)
 
 
 class Access(Protocol):
-    """Who decides what a connection may do (security/access.py)."""
+    """Who decides what a connection may do (users/access.py)."""
 
     catalogue: Catalogue
 

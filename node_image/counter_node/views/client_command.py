@@ -10,7 +10,7 @@ from counter_node.counters.replies import OK, Verbatim
 from counter_node.resp.actions import Refusal
 from counter_node.resp.arguments import SYNTAX, integer
 from counter_node.resp.session import Session
-from counter_node.security.access import Access
+from counter_node.users.access import Access
 
 Test = Callable[[Session], bool]
 

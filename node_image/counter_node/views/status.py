@@ -14,9 +14,9 @@ from counter_node.counters.history import Lineage
 from counter_node.counters.levels import TIME_LEVEL
 from counter_node.raft.types import NONE, Member, NodeId
 from counter_node.replica.replica import Replica
-from counter_node.security.access import Access
 from counter_node.security.tls import Tls
 from counter_node.settings import Settings
+from counter_node.users.access import Access
 
 Page = Callable[[], tuple[HTTPStatus, str, bytes]]
 

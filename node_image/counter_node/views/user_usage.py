@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from counter_node.replica.replica import Replica
-from counter_node.security.access import Access
+from counter_node.users.access import Access
 
 
 class Users(Protocol):

@@ -63,7 +63,7 @@ def users_file(cluster: Cluster, secured: Secured) -> str:
 
 
 def users_digest(cluster: Cluster, secured: Secured) -> str:
-    """What a node tells of the file that is in force there (node_image, security/users.py)."""
+    """What a node tells of the file that is in force there (node_image, users/file.py)."""
     return hashlib.sha256(users_file(cluster, secured).encode()).hexdigest()[:16]
 
 

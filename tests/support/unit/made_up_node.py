@@ -11,8 +11,8 @@ from counter_node.net.clients import ClientServer
 from counter_node.net.connection import ClientConnection
 from counter_node.node.node import Node
 from counter_node.resp.commands import CATALOGUE
-from counter_node.security.access import Access
 from counter_node.security.refusals import Refusals
+from counter_node.users.access import Access
 from counter_node.views.metrics import Metrics
 
 

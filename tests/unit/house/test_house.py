@@ -47,6 +47,15 @@ ARROWS = {
     "counter_node.replica": ("counter_node.counters", "counter_node.raft"),
     "counter_node.storage": ("counter_node.raft", "counter_node.replica"),
     "counter_node.cache": ("counter_node",),
+    "counter_node.security": ("counter_node", "counter_node.counters"),
+    "counter_node.resp": ("counter_node.counters", "counter_node.security"),
+    "counter_node.users": (
+        "counter_node",
+        "counter_node.counters",
+        "counter_node.resp",
+        "counter_node.security",
+        "counter_node.storage",
+    ),
     "counter_node.views": (
         "counter_node",
         "counter_node.cache",
@@ -55,6 +64,13 @@ ARROWS = {
         "counter_node.replica",
         "counter_node.resp",
         "counter_node.security",
+        "counter_node.users",
+    ),
+    "counter_node.admin": (
+        "counter_node",
+        "counter_node.counters",
+        "counter_node.raft",
+        "counter_node.views",
     ),
     "counter_node.net": (
         "counter_node",
@@ -64,6 +80,7 @@ ARROWS = {
         "counter_node.replica",
         "counter_node.resp",
         "counter_node.security",
+        "counter_node.users",
         "counter_node.views",
     ),
     "countercluster": ("countercluster.aio", "countercluster.sync"),

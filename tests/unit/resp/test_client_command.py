@@ -11,9 +11,9 @@ from counter_node.counters.replies import OK, Failure, Verbatim
 from counter_node.resp.commands import CATALOGUE
 from counter_node.resp.dispatch import new_session
 from counter_node.resp.session import Session
-from counter_node.security.access import Access
 from counter_node.security.acl import Acl
 from counter_node.security.refusals import Refusals
+from counter_node.users.access import Access
 from counter_node.views import client_command
 
 

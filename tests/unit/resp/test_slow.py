@@ -15,8 +15,8 @@ from counter_node.resp.commands import CATALOGUE
 from counter_node.resp.dispatch import begin, handle, new_session
 from counter_node.resp.session import QUEUED_BYTES, Session
 from counter_node.resp.transactions import AT_ONCE, lost
-from counter_node.security.access import NO_KEY, Access
 from counter_node.security.refusals import Refusals
+from counter_node.users.access import NO_KEY, Access
 from hypothesis import given
 from hypothesis import strategies as st
 

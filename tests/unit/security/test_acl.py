@@ -8,9 +8,9 @@ import pytest
 from counter_node.counters.keyspace import compiled
 from counter_node.resp.commands import CATALOGUE, TABLE
 from counter_node.resp.dispatch import new_session
-from counter_node.security.access import NO_KEY, Access
 from counter_node.security.acl import Acl, AclError, applied
 from counter_node.security.refusals import Refusals
+from counter_node.users.access import NO_KEY, Access
 
 
 def test_without_a_file_everybody_may_do_everything() -> None:

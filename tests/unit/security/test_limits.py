@@ -13,12 +13,12 @@ from counter_node.counters.batches import UserLimits, decode, encode
 from counter_node.counters.replies import Failure
 from counter_node.resp.commands import CATALOGUE
 from counter_node.resp.dispatch import handle, increments
-from counter_node.security.access import Access
 from counter_node.security.acl import Acl, AclError
 from counter_node.security.limits import Limits, Pace, limits
 from counter_node.security.refusals import Refusals
 from counter_node.security.taken import remaining
-from counter_node.security.users import UsersFile
+from counter_node.users.access import Access
+from counter_node.users.file import UsersFile
 from countercluster_operator.credentials.users import NOBODY, Users, judged, of_file
 from countercluster_operator.credentials.users import limits as lines_of
 from countercluster_operator.model import Auth, Cluster, SecretKey, Spec, User

@@ -10,8 +10,8 @@ import pytest
 from counter_node.net import logins
 from counter_node.net.connection import ClientConnection
 from counter_node.net.logins import KEY_MOST, Logins
-from counter_node.security.access import THROTTLED
 from counter_node.security.throttle import ADDRESS, CELLS, TOTAL, USER, Throttle, network
+from counter_node.users.access import THROTTLED
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,7 +11,7 @@ from counter_node.resp.commands import CATALOGUE
 from counter_node.security.acl import Acl, AclError
 from counter_node.security.taken import remaining
 from counter_node.security.tls import CertificateError, Tls
-from counter_node.security.users import KEPT, UsersFile
+from counter_node.users.file import KEPT, UsersFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -21,7 +21,7 @@ from counter_node.security.acl import DEFAULT, Acl, Catalogue, User
 from counter_node.security.limits import Pace
 from counter_node.security.refusals import Refusals
 from counter_node.security.throttle import Key, Throttle, network
-from counter_node.security.users import UsersFile
+from counter_node.users.file import UsersFile
 
 CHECK_S: Final = 1.0
 NOAUTH = Failure(b"NOAUTH Authentication required.")
