@@ -7,6 +7,8 @@ import asyncio
 import contextlib
 import io
 import json
+import multiprocessing
+import multiprocessing.queues
 import secrets
 import signal
 import threading
@@ -288,3 +290,26 @@ def test_a_cluster_without_a_majority_is_an_unknown_outcome_and_counts_at_most_o
             for node in others:
                 cluster.signal(node, signal.SIGCONT)
         assert patient.incr(key) in (2, 3)
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_a_forked_process_counts_by_itself(cluster: DevCluster, key: str, used: bool) -> None:
+    """Gunicorn's workers, Celery's, multiprocessing's. They shared producer, sequence and socket
+    with their parent: 81 increments were acknowledged, and 21 counted."""
+    context = multiprocessing.get_context("fork")
+    with Counters(cluster.urls) as counters, cluster.client(0) as plain:
+        mine = [counters.incr(key)] if used else []
+        found: multiprocessing.queues.Queue[list[int]] = context.Queue()
+
+        def count() -> None:
+            found.put([counters.incr(key) for _ in range(20)])
+
+        children = [context.Process(target=count) for _ in range(4)]
+        for child in children:
+            child.start()
+        mine += [counters.incr(key) for _ in range(20)]
+        values = sorted(sum([found.get(timeout=60) for _ in children], mine))
+        for child in children:
+            child.join(60)
+        assert values == list(range(1, len(values) + 1))
+        assert int(plain.get(key) or 0) == len(values)

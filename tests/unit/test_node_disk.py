@@ -201,3 +201,26 @@ def test_who_asks_for_a_snapshot_is_told_an_index_only_when_it_is_in_force(
         await node.stop()
 
     asyncio.run(inside())
+
+
+def test_on_a_full_disk_old_segments_go_though_nobody_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FLUSHALL was answered and its snapshot was saved; the segments stayed until the next write,
+    which was refused for want of room."""
+
+    async def inside() -> None:
+        node = await bootstrapped(tmp_path, monkeypatch, "")
+        storage, compacted = node.storage, list[int]()
+        real = storage.compact
+        monkeypatch.setattr(
+            storage, "compact", lambda index: (compacted.append(index), real(index))[1]
+        )
+        monkeypatch.setattr(type(storage), "room_bytes", property(lambda self: 1 << 20))
+        await until(lambda: node.replica.room.full)
+        node.snapshots.take_soon(anew=True)
+        await until(lambda: bool(compacted))
+        monkeypatch.undo()
+        await node.stop()
+
+    asyncio.run(inside())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -196,37 +197,51 @@ class AsyncCounters:
 
 class _Pool:
     """Lanes that nobody uses at the moment. Appending to a list and popping from it are single
-    steps in Python, so threads need no lock."""
+    steps in Python, so threads need no lock.
+
+    A lane belongs to one process. What a fork copies is the producer, its sequence and the socket
+    of the other process: a call through it would be answered with the outcome of another call. So
+    a child begins with no lanes, and leaves those that it was given to its parent."""
 
     def __init__(self, addresses: Addresses, most: int, discover: bool) -> None:
         if most < 1:
             raise CounterError(f"connections is {most}; at least 1")
         self._addresses = addresses
         self._discover = discover
-        self._places = Places(most)
-        self._idle: list[AsyncLane] = []
+        self._most = most
         self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._places = Places(self._most)
+        self._idle: list[AsyncLane] = []
+        self._process = os.getpid()
 
     @contextlib.asynccontextmanager
     async def lane(self, timeout_s: float) -> AsyncIterator[AsyncLane]:
         start = time.monotonic()
-        if not await self._places.take(timeout_s):
+        if self._process != os.getpid():
+            self._begin()
+        places, idle = self._places, self._idle
+        if not await places.take(timeout_s):
             raise NotExecuted(f"every connection was busy for {time.monotonic() - start:.1f} s")
         try:
             if self._closed:
                 raise CounterError("these counters are closed")
-            lane = self._idle.pop() if self._idle else AsyncLane(self._addresses, self._discover)
+            lane = idle.pop() if idle else AsyncLane(self._addresses, self._discover)
             try:
                 yield lane
             finally:
-                self._idle.append(lane)
+                idle.append(lane)
                 if self._closed:
                     await self.close()
         finally:
-            self._places.give()
+            places.give()
 
     async def close(self) -> None:
         self._closed = True
+        if self._process != os.getpid():
+            return  # the connections are the other process's
         while self._idle:
             with contextlib.suppress(IndexError):
                 await self._idle.pop().close()

@@ -24,8 +24,9 @@ from counter_node.views.metrics import Metrics
 
 MIND_DISK_MS = 1_000
 """How often a full disk is looked at."""
-HAND_OVER_AGAIN_S = 10.0
-"""Between two attempts of a leader with a full disk: the others' may be full as well."""
+HAND_OVER_AGAIN_S, HAND_OVER_LATER_S = 10.0, 640.0
+"""Between two attempts of a leader with a full disk: the others' may be full as well. Each change
+of leader takes of the room that is left, so the time doubles, up to the second."""
 
 
 class Kept(Written, Protocol):
@@ -45,6 +46,7 @@ class Disk:
         self._compact_to: int | None = None
         self._waits_for_room = False  # the job under way
         self._hand_over_not_before = 0.0
+        self._hand_over_pause_s = HAND_OVER_AGAIN_S
 
     def start_job(self, job: DiskJob) -> None:
         node = self._node
@@ -133,6 +135,10 @@ class Disk:
         kept = node.settings.segment_bytes // 8
         replica.room_left(None if room is None else room - kept, kept // 2)
         if room is None:
+            self._hand_over_pause_s = HAND_OVER_AGAIN_S
+            return
+        if self._compact_to is not None and not replica.writing:
+            self.start_job(replica.jobs.nothing())  # perhaps nobody writes any more
             return
         if again and replica.take_relieved():
             node.snapshots.take_soon(anew=True)
@@ -144,7 +150,8 @@ class Disk:
             and len(replica.raft.voters) > 1
             and now >= self._hand_over_not_before
         ):
-            self._hand_over_not_before = now + HAND_OVER_AGAIN_S
+            self._hand_over_not_before = now + self._hand_over_pause_s
+            self._hand_over_pause_s = min(2 * self._hand_over_pause_s, HAND_OVER_LATER_S)
             with contextlib.suppress(Busy, ChangeRefused):
                 leadership.transfer(NONE)
 

@@ -86,6 +86,13 @@ class DiskJobs:
             self._ticks = 0
             return self.under_way
 
+    def nothing(self) -> DiskJob:
+        """A job that writes nothing, with which the driver can let old segments go. Only when none
+        is under way."""
+        assert self.under_way is None, "one disk job at a time"
+        self.under_way, self._ticks = DiskJob(None, [], None, None, []), 0
+        return self.under_way
+
     def _join(self, persist: Persist | None, install: Snapshot | None) -> DiskJob:
         marker, self.marker = self.marker, None
         if persist is None:

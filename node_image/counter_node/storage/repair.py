@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .disk import Disk, write_file
+from .disk import FULL, Disk, write_file
 from .frames import Scan
 from .records import SegmentHeader
+from .spare_room import SpareRoom
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,12 @@ def cut(disk: Disk, wal: Path, path: Path, segment: Segment) -> str:
     aside = next(
         wal / f"{stem}-{n}" for n in range(1, len(names) + 2) if f"{stem}-{n}" not in names
     )
-    write_file(disk, aside, torn)
+    try:
+        write_file(disk, aside, torn)
+    except OSError as error:
+        if error.errno not in FULL or not SpareRoom(disk, wal.parent).give():
+            raise
+        write_file(disk, aside, torn)  # over what the first attempt left
     overwrite(disk, path, bytes(len(torn)), offset)
     return (
         f"{path}: cut a torn frame of {len(torn)} bytes at offset {offset} "

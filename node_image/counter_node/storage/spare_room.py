@@ -17,7 +17,7 @@ ROOM_BYTES: Final = 256 << 10
 class SpareRoom:
     def __init__(self, disk: Disk, directory: Path) -> None:
         self._disk, self._path = disk, directory / NAME
-        self._there = False
+        self._there = NAME in disk.list_dir(directory)
 
     def keep(self, segment_bytes: int) -> None:
         """Blocks. A full disk keeps none; other OSErrors are raised."""
