@@ -218,7 +218,7 @@ def test_on_a_full_disk_old_segments_go_though_nobody_writes(
         )
         monkeypatch.setattr(type(storage), "room_bytes", property(lambda self: 1 << 20))
         await until(lambda: node.replica.room.full)
-        node.snapshots.take_soon(anew=True)
+        node.snapshots.take_soon(again=True)
         await until(lambda: bool(compacted))
         monkeypatch.undo()
         await node.stop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -122,16 +121,7 @@ class Disk:
                 return
         room = 0 if self._waits_for_room else storage.room_bytes
         if (room is None) != (not replica.room.full):
-            text = (
-                "there is room on the disk again"
-                if room is None
-                else "the disk is nearly full: writes are refused until there is room on the volume"
-            )
-            log.log(
-                logging.WARNING if room is None else logging.ERROR,
-                text,
-                extra={"directory": node.settings.data_dir},
-            )
+            self._say(full=room is not None)
         kept = node.settings.segment_bytes // 8
         replica.room_left(None if room is None else room - kept, kept // 2)
         if room is None:
@@ -141,19 +131,29 @@ class Disk:
             self.start_job(replica.jobs.nothing())  # perhaps nobody writes any more
             return
         if again and replica.take_relieved():
-            node.snapshots.take_soon(anew=True)
+            node.snapshots.take_soon(again=True)
         elif storage.log_bytes > node.settings.segment_bytes:
             node.snapshots.take_soon()
-        leadership, now = replica.raft.leadership, self._loop.time()
-        if (
-            leadership is not None
-            and len(replica.raft.voters) > 1
-            and now >= self._hand_over_not_before
-        ):
+        self._hand_over()
+
+    def _say(self, *, full: bool) -> None:
+        extra = {"directory": self._node.settings.data_dir}
+        if full:
+            log.error(
+                "the disk is nearly full: writes are refused until there is room on the volume",
+                extra=extra,
+            )
+        else:
+            log.warning("there is room on the disk again", extra=extra)
+
+    def _hand_over(self) -> None:
+        raft, now = self._node.replica.raft, self._loop.time()
+        leads = raft.leadership is not None and len(raft.voters) > 1
+        if raft.leadership is not None and leads and now >= self._hand_over_not_before:
             self._hand_over_not_before = now + self._hand_over_pause_s
             self._hand_over_pause_s = min(2 * self._hand_over_pause_s, HAND_OVER_LATER_S)
             with contextlib.suppress(Busy, ChangeRefused):
-                leadership.transfer(NONE)
+                raft.leadership.transfer(NONE)
 
     def _failed(self, error: BaseException) -> None:
         """Final: nothing is written any more, so nothing is acknowledged; the node steps down, is

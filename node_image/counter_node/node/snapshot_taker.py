@@ -73,11 +73,11 @@ class SnapshotTaker:
         if self._storage.log_bytes > self.log_limit:
             self.take_soon()
 
-    def take_soon(self, *, anew: bool = False) -> None:
-        """Unless there is nothing new, or one is being taken, or it would be wrong now. `anew`:
+    def take_soon(self, *, again: bool = False) -> None:
+        """Unless there is nothing new, or one is being taken, or it would be wrong now. `again`:
         also soon after one that found no room."""
         node = self._node
-        if anew:
+        if again:
             self._not_before = 0.0
         if self.busy or node.failed or self._clock() < self._not_before:
             return
@@ -117,7 +117,7 @@ class SnapshotTaker:
         node = self._node
         wanted = node.replica.applied
         self.refused = ""
-        self.take_soon(anew=True)
+        self.take_soon(again=True)
         async with asyncio.timeout(TAKE_S):
             while node.replica.raft.snapshot.index < wanted:
                 if self.refused or self.no_memory or node.failed:

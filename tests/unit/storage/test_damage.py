@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,6 @@ from counter_node.storage.frames import (
     seal,
 )
 from counter_node.storage.segments import segment_name
-from counter_node.storage.spare_room import NAME as ROOM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -392,21 +390,3 @@ def test_the_chain_notices_a_frame_from_another_history() -> None:
     assert scan(one.read(FIRST)).ending is Ending.DAMAGED
     with pytest.raises(DamagedError, match="check of the length"):
         reopen(one)
-
-
-def test_a_torn_tail_on_a_full_disk_is_kept_in_the_spare_room() -> None:
-    """The node ended with exit code 4 at each start, though room was kept for a day like this."""
-    disk, start, end = synced_then_torn(b"t" * 1900, 1)
-    zero(disk, FIRST, *sectors(start, end)[1])
-    assert ROOM in disk.list_dir(DIRECTORY)
-    create = disk.create
-
-    def full(path: Path) -> int:
-        if path.name.startswith("torn-") and ROOM in disk.list_dir(DIRECTORY):
-            raise OSError(errno.ENOSPC, "no room")
-        return create(path)
-
-    disk.create = full  # type: ignore[method-assign]
-    storage, recovered = reopen(disk)
-    assert recovered.repaired
-    storage.close()
