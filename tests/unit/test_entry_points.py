@@ -35,7 +35,7 @@ TOOLS = (
     "benchmarks.tls_cost", "benchmarks.weights", "generators/commands_page.py",
     "tests.clients.stock.build", "tests.faults", "tests.faults.measure", "tests.flaky",
     "tests.fuzz", "tests.mutations", "tests.redis_suite",
-    "tests.simulation", "tests.support.entries",
+    "tests.simulation", "tests.support.entries", "tests.support.unit.lua_torments",
     "generators/unasync.py", "generators/crd_page.py", "generators/house.py",
     "generators/kubectl_page.py",
     "generators/metrics_page.py", "generators/pictures.py", "examples/demo.py",

@@ -3,6 +3,7 @@ docs/internals/scripts.md (`python -m tests.support.unit.lua_torments`)."""
 
 from __future__ import annotations
 
+import argparse
 import time
 from functools import partial
 from typing import Any
@@ -198,4 +199,7 @@ def measure() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        prog="tests.support.unit.lua_torments", description="What holds the loop longest."
+    ).parse_args()
     measure()
