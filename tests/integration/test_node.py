@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -13,7 +11,7 @@ import uvloop
 from counter_node import settings
 from counter_node.embedded import RaftNode
 from counter_node.net.links import Outbound
-from counter_node.node.disk_worker import DiskWorker
+from counter_node.node.disk_policy import DiskPolicy, Facts, Way
 from counter_node.node.node import EndedByErrorError, serve
 from counter_node.replica.replica import Replica
 from counter_node.settings import Settings
@@ -50,18 +48,13 @@ def test_of_one_command_a_leader_hears_the_followers_before_its_own_disk(
     """It waits for the disk beside the loop; also for many bytes, but not for a few commands, which
     that would make dearer."""
     beside: list[bool] = []
-    submit = DiskWorker.submit
+    way, compiled = DiskPolicy.way, DiskPolicy(has_syncer=True)
 
-    def noted(
-        self: DiskWorker,
-        write: Callable[[], None],
-        done: Callable[[BaseException | None], None],
-        **how: Any,
-    ) -> None:
-        beside.append(how["beside"])
-        submit(self, write, done, **how)
+    def noted(self: DiskPolicy, facts: Facts) -> Way:
+        beside.append(way(compiled, facts) is Way.BESIDE)
+        return way(self, facts)
 
-    monkeypatch.setattr(DiskWorker, "submit", noted)
+    monkeypatch.setattr(DiskPolicy, "way", noted)
     port = free_port_range(1)
     with RaftNode(f"127.0.0.1:{port}", str(tmp_path)) as node, redis.Redis(port=port) as client:
         node.join_cluster()
