@@ -237,7 +237,11 @@ def read_before_the_term_committed(patch: Patch) -> None:
     patch(Leadership, "read", read)
 
 
-@mutation("a repeated read keeps its id (etcd's stale reads)", "zombies", quick=True)
+@mutation(
+    "a repeated read keeps its id (etcd's stale reads)",
+    "zombies",
+    tests=("tests/unit/test_gateway.py",),
+)
 def read_id_reused(patch: Patch) -> None:
     patch(ReadRounds, "_fresh_id", lambda self: 1)
 
