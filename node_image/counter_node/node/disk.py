@@ -148,8 +148,9 @@ class Disk:
 
     def _hand_over(self) -> None:
         raft, now = self._node.replica.raft, self._loop.time()
-        leads = raft.leadership is not None and len(raft.voters) > 1
-        if raft.leadership is not None and leads and now >= self._hand_over_not_before:
+        if raft.leadership is None or len(raft.voters) == 1:
+            return
+        if now >= self._hand_over_not_before:
             self._hand_over_not_before = now + self._hand_over_pause_s
             self._hand_over_pause_s = min(2 * self._hand_over_pause_s, HAND_OVER_LATER_S)
             with contextlib.suppress(Busy, ChangeRefused):

@@ -14,7 +14,7 @@ deletion there would stand in the way of the FLUSHALL behind it."""
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from counter_node.counters import ops as o
 from counter_node.counters.batches import (
@@ -43,16 +43,26 @@ class Relief(enum.IntEnum):
     EMPTY = 2
 
 
+def _parts(op: Op) -> Iterator[Op]:
+    """What is executed in the end: the commands of a transaction, and of one that is wrapped."""
+    code = o.code_of(op)
+    if code in (o.MULTI, o.EXEC_IF):
+        for inner in op[-1]:
+            yield from _parts(inner)
+    elif code in (o.IDMP, o.IDMP_OF, o.AS):
+        yield from _parts(op[-1])
+    else:
+        yield op
+
+
 def shrinks(op: Op, now_ms: int, utc_ms: int) -> bool:
     """Whether the operation leaves no more than there was. `now_ms`: log time, `utc_ms`: the
     calendar's."""
+    return all(_shrinks(part, utc_ms) for part in _parts(op))
+
+
+def _shrinks(op: Op, utc_ms: int) -> bool:
     code = o.code_of(op)
-    if code == o.MULTI:
-        return all(shrinks(inner, now_ms, utc_ms) for inner in op[1])
-    if code == o.EXEC_IF:
-        return all(shrinks(inner, now_ms, utc_ms) for inner in op[2])
-    if code in (o.IDMP, o.IDMP_OF, o.AS):
-        return shrinks(op[-1], now_ms, utc_ms)
     if code == o.EXPIRE:
         _, _, kind, ms, *_ = op
         return bool((kind == o.EX_IN and ms <= 0) or (kind == o.EX_AT and ms <= utc_ms))
@@ -70,18 +80,8 @@ def entries_shrink(entries: Iterable[Entry], now_ms: int, utc_ms: int) -> bool:
 
 def empties(ops: Iterable[Op]) -> bool:
     """Whether nothing but FLUSHALL and reads is among the operations."""
-    return all(_empties(op) for op in ops)
-
-
-def _empties(op: Op) -> bool:
-    code = o.code_of(op)
-    if code == o.MULTI:
-        return empties(op[1])
-    if code == o.EXEC_IF:
-        return empties(op[2])
-    if code in (o.IDMP, o.IDMP_OF, o.AS):
-        return _empties(op[-1])
-    return code == o.FLUSH or code in o.READS
+    codes = {o.code_of(part) for op in ops for part in _parts(op)}
+    return codes <= o.READS | {o.FLUSH}
 
 
 def relief_of(body: bytes, now_ms: int, utc_ms: int) -> Relief:
