@@ -57,7 +57,7 @@ cluster: ## the local kind cluster, the project's images on it, the operator run
 .PHONY: install
 install: ## applies manifests/install.yaml to the local cluster and waits for the operator
 	@$(IN_CLUSTER) kubectl apply --server-side -f manifests/install.yaml
-	@# The image's tag stays when its content changes: its id in the pod template starts the operator anew then, and only then.
+	@# The image's tag stays when its content changes: its id in the pod template starts the operator again then, and only then.
 	@$(IN_CLUSTER) kubectl -n countercluster-system patch deployment countercluster-operator --type merge -p "{\"spec\":{\"template\":{ \
 	  \"metadata\":{\"annotations\":{\"countercluster.io/image-id\":\"$$(docker image inspect -f '{{.Id}}' countercluster/operator:dev)\"}}}}}"
 	@$(IN_CLUSTER) kubectl -n countercluster-system rollout status deployment/countercluster-operator --timeout=120s
@@ -115,7 +115,7 @@ mutations: setup ## breaks the node on purpose in every known way and shows what
 	@$(PY) -m tests.mutations
 
 .PHONY: pictures
-pictures: setup cluster ## docs/images anew, from real output: the plugin at the local cluster, increments through failures
+pictures: setup cluster ## makes docs/images again, from real output: the plugin at the local cluster, increments through failures
 	@$(IN_CLUSTER) PYTHONPATH=node_image:client:. $(PY) generators/pictures.py
 
 .PHONY: figures

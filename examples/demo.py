@@ -4,7 +4,7 @@ crashes, scaling and a roll.
     make demo          # or, with the cluster up and its environment set: python examples/demo.py
 
 Every step prints its figures and checks its promise; a broken one ends the demo with exit code 1
-and diagnostics in a folder. A second run removes what the first one left and starts anew."""
+and diagnostics in a folder. A second run removes what the first one left and starts again."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         screen.note(
-            "\ninterrupted; `make demo` starts the demo anew, `make down` removes the cluster"
+            "\ninterrupted; `make demo` starts the demo again, `make down` removes the cluster"
         )
         return 130
     finally:

@@ -27,7 +27,7 @@ CAUGHT_UP = 500
 
 @dataclass(frozen=True)
 class CounterCluster:
-    """One CounterCluster, read anew at each question."""
+    """One CounterCluster, read again at each question."""
 
     space: Namespace
     name: str

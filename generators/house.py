@@ -147,7 +147,7 @@ def _short(room: str, others: Iterable[str]) -> str:
 
 
 def page(text: str) -> str:
-    """`text` with the table anew."""
+    """`text` with the table made again."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return before + BEGIN + rendered() + END + after

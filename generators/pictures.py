@@ -141,7 +141,7 @@ def leader(cluster: DevCluster) -> int:
             try:
                 if cluster.status(node)["role"] == "leader":
                     return node
-            except Exception:  # it is being started anew
+            except Exception:  # it is being started again
                 continue
         time.sleep(0.1)
     raise AssertionError("nobody leads")

@@ -161,7 +161,7 @@ def wait_healthy(patience_s: float) -> list[str]:
 
 def heal(expected: Iterable[str]) -> list[str]:
     """Starts nodes that stand still and gives the cluster time. Returns what is still wrong; then
-    it must be made anew."""
+    it must be made again."""
     found = containers()
     if missing := [name for name in expected if name not in found]:
         return [f"node {name} is gone" for name in missing]
@@ -174,7 +174,7 @@ def heal(expected: Iterable[str]) -> list[str]:
 
 
 def create(store: Store, kind: Path | str, config: Path, image: str | None) -> None:
-    """Makes the cluster anew, whatever there was, and waits until its nodes and system pods are
+    """Makes the cluster again, whatever there was, and waits until its nodes and system pods are
     ready."""
     log = store.log("kind")
     delete(store, kind)

@@ -235,7 +235,7 @@ def _why_new(ground: Ground, wanted: str, nodes: list[str]) -> str:
     if made != wanted:
         return "its configuration or its node image changed"
     if ground.engine_is_fresh:
-        return "the engine was started anew, and nodes of its earlier life are half alive at best"
+        return "the engine was started again, and nodes of its earlier life are half alive at best"
     wrong = cluster.heal(nodes)
     return "; ".join(wrong)
 

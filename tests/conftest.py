@@ -30,5 +30,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--rewrite",
         action="store_true",
-        help="writes the golden files anew instead of comparing with them; read the diff",
+        help="writes the golden files again instead of comparing with them; read the diff",
     )

@@ -244,7 +244,7 @@ LEVELS = ("counter_clients_connected", "counter_keys", "process_resident_memory_
 
 
 def rates(before: dict[str, float], after: dict[str, float], seconds: float) -> Object:
-    """What a node did between two scrapes. A node that was started anew meanwhile counts from
+    """What a node did between two scrapes. A node that was started again meanwhile counts from
     nothing."""
     found: Object = {
         name: round(max(0.0, after.get(name, 0.0) - before.get(name, 0.0)) / seconds, 1)

@@ -3,7 +3,7 @@
 debootstrap takes the main archive alone, whose packages are those of the last point release. So
 what the archive of security updates has by then is installed as well, by this machine's apt: where
 this machine uses that archive, else the log says that it does not. A root that is kept stays as it
-is; `make scan` tells what came since, and `make clean` has all made anew."""
+is; `make scan` tells what came since, and `make clean` has all made again."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def _command_line(process: Path) -> str:
 
 def _is_running(pid: int, program: str, mark: str) -> bool:
     """Whether the process is that program with that path among its arguments: a pid alone may have
-    been given out anew."""
+    been given out again."""
     line = _command_line(Path(f"/proc/{pid}"))
     return program in line.split(" ", 1)[0] and mark in line
 

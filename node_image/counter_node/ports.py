@@ -10,7 +10,7 @@ from typing import Final
 
 RANGE: Final = range(10_000, 20_000)
 """Below what Linux gives to the near ends of connections: none of these is taken while the process
-that listens there starts anew."""
+that listens there starts again."""
 _given: set[int] = set()
 
 

@@ -80,7 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     level: int = LEVEL
 
     def cache_options(self) -> dict[str, Any]:
-        """Password and TLS of the cache, as redis-py takes them. Read anew for each Redis: the
+        """Password and TLS of the cache, as redis-py takes them. Read again for each Redis: the
         password may have changed. The name in the certificate is not compared, as each Redis is
         reached by its address; the authority is the cluster's own."""
         options: dict[str, Any] = {}

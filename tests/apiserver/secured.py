@@ -99,7 +99,7 @@ def secured(here: World, operator: Operator, namespace: str, tmp_path: Path) -> 
 
 @contextlib.contextmanager
 def counting(client: Client) -> Iterator[list[int]]:
-    """Increments without a pause over exactly-once connections that are made anew now and then.
+    """Increments without a pause over exactly-once connections that are made again now and then.
     Whatever fails is raised at the end."""
     stop, values, problems = threading.Event(), [], []
 

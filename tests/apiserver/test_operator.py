@@ -102,7 +102,7 @@ def test_a_pod_that_the_statefulset_controller_would_make_much_later_is_made_soo
     here.server.merge(f"{pods}/clicks-2", {"metadata": {"finalizers": ["example.com/held"]}}).ok()
     here.server.request("DELETE", name).ok()
     here.wait(
-        "the others are made anew",
+        "the others are made again",
         lambda: (
             here.server.request("GET", f"{pods}/clicks-0").body["metadata"].get("uid")
             not in (first, None)
@@ -117,7 +117,7 @@ def test_a_pod_that_the_statefulset_controller_would_make_much_later_is_made_soo
     assert here.server.get(f"{pods}/clicks-2")["metadata"]["uid"] == last, "it is held"
     here.server.merge(f"{pods}/clicks-2", {"metadata": {"finalizers": None}}).ok()
     here.wait(
-        "it is made anew",
+        "it is made again",
         lambda: (
             here.server.request("GET", f"{pods}/clicks-2").body["metadata"].get("uid")
             not in (last, None)

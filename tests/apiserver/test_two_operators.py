@@ -112,7 +112,7 @@ def test_a_stopped_operator_that_goes_on_has_lost_the_lease_and_writes_nothing(h
                 here.wait("the second leads", lambda: leader(here) == second.name, TAKEN_OVER_S)
                 time.sleep(3)
                 first.signal(signal.SIGCONT)
-                assert first.wait(10) == 1, "Kubernetes starts it anew"
+                assert first.wait(10) == 1, "Kubernetes starts it again"
                 time.sleep(3)
             assert turns(here.writes()) == [first.name, second.name]
             here.edit("n", "clicks", replicas=3)

@@ -3,7 +3,7 @@ off.
 
 Each repetition of a late increment counts again, unless the client is told to repeat nothing. A
 leader that is cut off answers its clients still: they must find the new one. What they do is a
-table in docs/reference/clients.md, with the plain port beside it. `--rewrite` writes it anew, with
+table in docs/reference/clients.md, with the plain port beside it. `--rewrite` writes it again, with
 the clients' own time-outs; else some shorter ones do."""
 
 from __future__ import annotations

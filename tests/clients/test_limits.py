@@ -76,7 +76,7 @@ def test_a_flood_on_one_connection_neither_stops_the_others_nor_the_leader(
     done = threading.Event()
 
     def flood() -> None:
-        while not done.is_set():  # anew, when it was cut
+        while not done.is_set():  # again, when it was cut
             with (
                 contextlib.suppress(OSError),
                 socket.create_connection(

@@ -4,7 +4,7 @@ first loses their answers on the way and then its leader, while they count.
 They are connected through a proxy that stands for the Service of a cluster: to the leader, and
 after its death to a node that lives. Each runs twice: with its defaults, and told to repeat nothing
 by itself (`once`). What they tell is the table in docs/reference/clients.md; `--rewrite` writes it
-anew. Clients whose tool chain is not on this machine are skipped, each with the reason."""
+again. Clients whose tool chain is not on this machine are skipped, each with the reason."""
 
 from __future__ import annotations
 
@@ -186,9 +186,8 @@ def runs(cluster: DevCluster) -> Iterator[dict[tuple[str, str], Run | str]]:
             service.lose_replies()
             time.sleep(AFTER_THE_LOSS_S)
             survivor = (leader + 1) % cluster.size
-            del ports[
-                0
-            ]  # a Service sends to nodes that are ready: what is started anew is not, for some time
+            # A Service sends to nodes that are ready: what is started again is not, for some time.
+            del ports[0]
             cluster.signal(leader, signal.SIGKILL)
             for run in going:
                 run.told.acknowledged_before_the_kill = int(cluster.read(survivor, run.key) or 0)

@@ -57,7 +57,7 @@ def test_deleted_children_come_back(rig: Rig) -> None:
             for kind, name in before
             if now.get((kind, name), before[kind, name]) == before[kind, name]
         ]
-        return f"not there anew: {', '.join(missing)}" if missing else ""
+        return f"not there again: {', '.join(missing)}" if missing else ""
 
     wait("deleted children to come back", waits.CHILD_BACK, lack)
     rig.counters.wait_settled(3, waits.RECOVERED, cache=True)

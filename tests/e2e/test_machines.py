@@ -55,7 +55,7 @@ def test_a_machine_that_is_cut_off_counts_nothing_and_comes_back(rig: Rig) -> No
 
 @pytest.mark.disturbs_operator
 def test_the_operator_dies_once_after_every_write(make_rig: Callable[..., Rig]) -> None:
-    """Failpoints: it starts anew right after each child, each status, each step, and everything
+    """Failpoints: it starts again right after each child, each status, each step, and everything
     comes to its end."""
     change_operator("set", "env", "deployment/countercluster-operator", "FAILPOINTS=*")
     try:
@@ -78,7 +78,7 @@ def test_the_operator_dies_once_after_every_write(make_rig: Callable[..., Rig]) 
             "after-RemoveMember",
             "after-DeletePod",
         ):
-            assert f"starting anew at {place_}" in logs, f"{place_} was never reached"
+            assert f"starting again at {place_}" in logs, f"{place_} was never reached"
     finally:
         change_operator("set", "env", "deployment/countercluster-operator", "FAILPOINTS-")
 

@@ -259,8 +259,8 @@ def test_a_new_password_is_told_when_it_is_good_and_no_client_is_refused(quick: 
 @pytest.mark.disturbs_operator
 @pytest.mark.timeout(1000)
 def test_certificates_and_authority_change_under_load_without_a_failed_command(quick: Rig) -> None:
-    """First the certificates are made anew before they end; then the authority is changed, and what
-    the old one signed is refused."""
+    """First the certificates are made again before they end; then the authority is changed, and
+    what the old one signed is refused."""
     load = quick.load("long", *LONG)
     load.wait_counting()
     pods, first = quick.counters.uids(), _shown(quick)

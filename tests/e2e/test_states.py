@@ -65,7 +65,7 @@ def test_an_edit_in_the_middle_of_scaling_ends_as_asked_last(rig: Rig) -> None:
     rig.check("edits", load, waits.GAP)
 
 
-def test_a_pod_whose_labels_were_taken_off_is_made_anew(rig: Rig) -> None:
+def test_a_pod_whose_labels_were_taken_off_is_made_again(rig: Rig) -> None:
     load = rig.load("labels")
     victim = rig.counters.wait_leader()
     before = rig.counters.uids()[victim]

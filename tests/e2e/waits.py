@@ -10,7 +10,7 @@ SCALED = 150
 """From two to four voters more or less."""
 ROLLED = 180
 CHILD_BACK = 30
-"""A deleted child is made anew."""
+"""A deleted child is made again."""
 CACHE = 45
 """Redis has a value, also after it was restarted empty."""
 REPLACED = 120

@@ -53,7 +53,7 @@ class Links:
         self._do(self._set_cut(cut))
 
     def forget(self) -> None:
-        """Closes all connections, so that they are dialled anew."""
+        """Closes all connections, so that they are dialled again."""
         self._do(self._forget())
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:

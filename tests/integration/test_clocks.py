@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.devcluster import DevCluster
-from tests.support.wrong_clocks import LIBRARY, MISSING, WrongClocks, boot_anew
+from tests.support.wrong_clocks import LIBRARY, MISSING, WrongClocks, boot_again
 
 pytestmark = pytest.mark.skipif(LIBRARY is None, reason=MISSING)
 WAIT_S = 150.0
@@ -92,7 +92,7 @@ def test_a_week_of_hibernation_is_caught_up_with_one_clock_wrong(tmp_path: Path)
             client.set("hour", 5, ex=3_600)
             client.set("month", 5, ex=30 * 86_400)
             assert client.execute_command("IDMP", "p", "1", "INCR", "counted") == 1
-    boot_anew(tmp_path / "nodes")
+    boot_again(tmp_path / "nodes")
     for node in (0, 1):
         clocks.set(node, "+7d")
     clocks.set(2, "+300d")

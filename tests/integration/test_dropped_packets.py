@@ -16,7 +16,7 @@ SILENT_S = 6.8
 """TCP repeats what it sent after 0.2 s and then after twice as long each time, so the next time is
 12.6 s after the first."""
 WHOLE_S = 5.0
-"""An election takes 1 s at most here. Without links that are dialled anew it takes more than this,
+"""An election takes 1 s at most here. Without links that are dialled again it takes more than this,
 as TCP says nothing for so long."""
 TRIES = 3
 """A machine that stands still for seconds is no fault of a node's."""

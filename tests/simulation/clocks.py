@@ -1,5 +1,5 @@
 """The clocks of a simulated machine: a wall that may be set, stand still or run at any speed, and a
-running clock (CLOCK_BOOTTIME) that nobody sets, at a speed of its own, which begins anew when the
+running clock (CLOCK_BOOTTIME) that nobody sets, at a speed of its own, which begins again when the
 machine is booted. `World.now` is true time."""
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class ModelDisk:
             self.entries.extend(job.entries)
 
     def _name(self, marker: SnapshotMeta) -> None:
-        """The snapshot is in force. A log that does not hold its position starts anew after it."""
+        """The snapshot is in force. A log that does not hold its position starts again after it."""
         base = self.snapshot.meta.index if self.snapshot is not None else 0
         at = marker.index - base
         if at and not (at <= len(self.entries) and self.entries[at - 1].term == marker.term):

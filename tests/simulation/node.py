@@ -210,7 +210,7 @@ class Node:
         self._mind_disk()
 
     def _mind_links(self) -> None:
-        """As net/peers.py: a link that is silent is dialled anew."""
+        """As net/peers.py: a link that is silent is dialled again."""
         assert self.replica is not None
         members = {m.id for m in self.replica.raft.membership.members} - {self.id}
         for peer in sorted(members):

@@ -173,7 +173,7 @@ class World:
     def cut(self, pairs: set[tuple[NodeId, NodeId]], for_ms: float) -> None:
         """All packets of these are dropped, without a word. What TCP has not got acknowledged it
         sends again ever more slowly: the connections that there are stay silent for as long again,
-        unless somebody dials anew."""
+        unless somebody dials again."""
         self.blocked |= pairs
         whole = self.now + for_ms
         for sender, to in pairs:

@@ -49,8 +49,8 @@ class Api:
                 raise RuntimeError(await answer.text())
 
     async def follow(self, path: str) -> AsyncIterator[tuple[str, Object]]:
-        """Everything that there is, then every change; for ever, and anew after an error. What went
-        between two watches is missing from the second list, and told as deleted."""
+        """Everything that there is, then every change; for ever, and again after an error. What
+        went between two watches is missing from the second list, and told as deleted."""
         known: dict[str, Object] = {}
         while True:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):

@@ -55,8 +55,9 @@ class Operator:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[Self]:
-        """As its Deployment keeps it: started anew when it ends because it lost its Lease, which on
-        a busy machine it may. Any other end is a fault. For tests that are not about its ends."""
+        """As its Deployment keeps it: started again when it ends because it lost its Lease, which
+        on a busy machine it may. Any other end is a fault. For tests that are not about its
+        ends."""
         over, faults = threading.Event(), list[str]()
 
         def watch() -> None:

@@ -39,7 +39,7 @@ class WrongClocks:
         }
 
 
-def boot_anew(directory: Path) -> None:
+def boot_again(directory: Path) -> None:
     """What a node's data folder lacks when its pod comes up on another machine, or on a booted one:
     a note that is of use."""
     for note in directory.glob(f"node-*/data/{NOTE}"):

@@ -198,7 +198,7 @@ async def _a_silent_cut() -> None:
     await peers.close()
 
 
-def test_a_link_that_hears_nothing_is_dialled_anew_beside_the_old_one() -> None:
+def test_a_link_that_hears_nothing_is_dialled_again_beside_the_old_one() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_a_silent_cut())
 

@@ -1,5 +1,5 @@
 """What is gone is gone at once: no ring of references leaves it to the collector of garbage, which
-runs seldom and never looks at what a growing node froze. And what is free goes back to the system,
+runs rarely and never looks at what a growing node froze. And what is free goes back to the system,
 in pieces."""
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Publisher:
         return min((r.published_index for r in self._replicas.values() if r.connected), default=0)
 
     def start(self) -> None:
-        """Begins anew: nothing is known of what the Redis pods have."""
+        """Begins again: nothing is known of what the Redis pods have."""
         loop = asyncio.get_running_loop()
         self._as_of_ms = 0
         self._tasks = [loop.create_task(self._resolve()), loop.create_task(self._confirm())]

@@ -260,7 +260,7 @@ class CacheReplica:
             part = keys[start : start + CHUNK_KEYS]
             self._dirty.difference_update(
                 part
-            )  # before it is written: what changes from now on is noted anew
+            )  # before it is written: what changes from now on is noted again
             await self._write(part, text if start + CHUNK_KEYS >= len(keys) else "keep")
         return position
 

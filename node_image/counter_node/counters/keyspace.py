@@ -11,7 +11,7 @@ place to look at, so that:
 
 Keys are kept in buckets of neighbouring places, as finding a page in an unordered table would mean
 looking at all of it. They are kept so from the first key on, and a bucket that is full is parted in
-two, so that nothing is ever made anew while clients wait: a new key costs a microsecond at most,
+two, so that nothing is ever rebuilt while clients wait: a new key costs a microsecond at most,
 one that exists already costs nothing."""
 
 from __future__ import annotations

@@ -326,7 +326,7 @@ class Machine:
         self._state.waste.free()
 
     def shrink(self) -> None:
-        """Now and then: tables that have become far too large are made anew."""
+        """Now and then: tables that have become far too large are rebuilt."""
         self._state.shrink()
 
     def containers(self) -> int:

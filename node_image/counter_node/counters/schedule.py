@@ -2,7 +2,7 @@
 
 1. The order is (deadline, name), so that it is the same on every replica, however each came to its
    state: what is removed in slices is removed in this order (state.py).
-2. A deadline that is moved or taken away leaves nothing behind. A heap would have to be made anew
+2. A deadline that is moved or taken away leaves nothing behind. A heap would have to be rebuilt
    now and then, which takes 0.2 s for a million.
 3. How many are due is known without a look at each of them, as DBSIZE asks for it while they wait
    to be removed.

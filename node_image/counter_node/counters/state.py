@@ -336,7 +336,7 @@ class State:
         self.size_bytes, self.again_bytes, self.backlog = 0, 0, False
 
     def shrink(self) -> None:
-        """Tables that hold little now are made anew, a part at a time."""
+        """Tables that hold little now are rebuilt, a part at a time."""
         if self.notes is None:
             self.values.shrink()
             self.deadlines.shrink()

@@ -93,7 +93,7 @@ class Table(Parts[V], MutableMapping[bytes, V]):  # type: ignore[misc]
 
     def shrink(self) -> None:
         """A dictionary stays as large as it was when most was in it. One part, another with each
-        call, is made anew if it holds little now."""
+        call, is rebuilt if it holds little now."""
         number = self._next_to_shrink
         self._next_to_shrink = (number + 1) % PARTS
         part = self.parts[number]

@@ -125,7 +125,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """What refers back to this connection goes, so that its memory comes back now: the
-        collector of garbage runs seldom, and never looks at what was frozen (clock.py). What TLS
+        collector of garbage runs rarely, and never looks at what was frozen (clock.py). What TLS
         holds for a connection is more than half a MiB."""
         self.closed = True
         if self.session is not None:

@@ -27,7 +27,7 @@ MAX_REQUEST_BYTES = 8_192
 PATIENCE_S = 5.0
 AT_ONCE = frozenset({"/livez", "/readyz", "/startupz"})
 BURST, EVERY_S = 10, 1.0
-"""A page is made anew so many times in a row, and then once in so long."""
+"""A page is made again so many times in a row, and then once in so long."""
 
 
 class Pages:

@@ -244,7 +244,7 @@ class Link:
         self._pulse.welcomed(answers=connection.answers)
         connection.heard = self._pulse.heard
         if old is not None:
-            log.info("a silent link was dialled anew", extra={"peer": f"{self.node:016x}"})
+            log.info("a silent link was dialled again", extra={"peer": f"{self.node:016x}"})
             old.abort()
         self._owner.peer_up(self.node)
 

@@ -8,7 +8,7 @@ the network is whole again.
 1. A link asks for a sign of life (an empty frame) twice in an election timeout, and gets one back.
    More often would be most of the work of an idle cluster, and later would leave a busy member too
    little time to answer.
-2. One that heard nothing for an election timeout is dialled anew beside the old one, again and
+2. One that heard nothing for an election timeout is dialled again beside the old one, again and
    again, and the first that is welcomed takes its place. So after a cut each link is whole within
    half an election timeout.
 3. A member of an older version gives no sign of life. Its link is closed by TCP itself, see

@@ -1,4 +1,4 @@
-"""Who of the members answers right now: each is dialled and greeted anew, beside the links that
+"""Who of the members answers right now: each is dialled and greeted again, beside the links that
 there are. For decisions that must not rest on an old connection or an old message (RAFT.RECOVER).
 
 A member answers when the node at its address takes the greeting or refuses it for whatever it

@@ -81,8 +81,8 @@ class Beginning:
 
     async def recover(self) -> str:
         """Give up the lost majority: this node goes on as the only member of its cluster, and every
-        other id is removed. Ends the node, which starts anew from what is on the disk then. Returns
-        why not; the caller has checked that this node is a voter."""
+        other id is removed. Ends the node, which starts again from what is on the disk then.
+        Returns why not; the caller has checked that this node is a voter."""
         node = self._node
         if why := why_not_alone(node.replica.raft, ()):
             return why
@@ -96,7 +96,7 @@ class Beginning:
             node.replica.raft, answer
         ):  # last of all: a leader may have been elected meanwhile
             return why
-        node.failed = "goes on alone: it starts anew"  # from here on nothing else is written
+        node.failed = "goes on alone: it starts again"  # from here on nothing else is written
         snapshot = sole_survivor(node.replica, member_of(node.id, node.settings), new_history())
         node.storage.save_snapshot(snapshot)
         node.storage.write(

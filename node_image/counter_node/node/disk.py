@@ -92,7 +92,7 @@ class Disk:
 
     def job_failed(self, error: BaseException) -> None:
         """What the operating system refused is a failed disk. Everything else is an error of our
-        own: it ends the process, which starts anew."""
+        own: it ends the process, which starts again."""
         node = self._node
         if isinstance(error, DiskFailedError | OSError):
             self._failed(error)

@@ -151,7 +151,7 @@ class Node:
 
     def end_with(self, error: BaseException) -> None:
         """An error in the middle of a turn leaves a node that looks alive and is not (a disk job
-        that is never written, say). It ends the node: started anew from its disk, it is whole
+        that is never written, say). It ends the node: started again from its disk, it is whole
         again."""
         log.critical("the node ends: a turn failed", exc_info=error)
         if not self.fatal.done():

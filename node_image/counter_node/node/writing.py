@@ -2,7 +2,7 @@
 durable.
 
 A class, and not functions within one another, as those refer to each other in a ring. What is in a
-ring stays until the collector of garbage comes by, which is seldom, and for ever when it was frozen
+ring stays until the collector of garbage comes by, which is rarely, and for ever when it was frozen
 meanwhile (clock.py). Here that would be the entries of the job, and a whole received snapshot."""
 
 from __future__ import annotations

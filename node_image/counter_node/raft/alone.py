@@ -6,8 +6,8 @@ then. So it is the last resort, and only when three things hold at the moment of
 1. This node leads nobody and hears no leader.
 2. It has heard no majority for several election timeouts. In an ordinary election the voters hear
    each other all the time.
-3. No majority answers when it is greeted anew, just now. Who hears a leader that this node does not
-   hear ignores its votes, but answers a greeting.
+3. No majority answers when it is greeted again, just now. Who hears a leader that this node does
+   not hear ignores its votes, but answers a greeting.
 """
 
 from __future__ import annotations

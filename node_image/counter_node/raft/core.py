@@ -259,9 +259,9 @@ class Raft(Elections):
         self.once_durable(sender, AppendResponse(self.term, True, self.log.committed))
 
     def adopt(self, snapshot: Snapshot) -> None:
-        """The file of a received snapshot is saved: the log starts anew after it. Nothing of it was
-        used before, so one that found no room changed nothing. Whatever came in the meantime: what
-        a snapshot holds is committed, in every term."""
+        """The file of a received snapshot is saved: the log starts again after it. Nothing of it
+        was used before, so one that found no room changed nothing. Whatever came in the meantime:
+        what a snapshot holds is committed, in every term."""
         meta = snapshot.meta
         if self.arrived is snapshot:
             self.arrived = None

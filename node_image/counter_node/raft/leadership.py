@@ -331,7 +331,7 @@ class Leadership:
         if self.transferee not in raft.voters:
             self.transferee = NONE
         if self._lease is not None:
-            self._lease.begin_anew()
+            self._lease.begin_again()
         self._advance_commit()  # a smaller quorum may have been reached already
         self._deliver_reads()
 

@@ -12,7 +12,7 @@ The clock must go on while the machine sleeps (CLOCK_BOOTTIME); jumps of the tim
 matter. Where this is not certain, leave leases off.
 
 A handover breaks promises on purpose, so a leader that has told anyone to take over uses no lease
-any more. A changed membership begins anew: promises of the old majority say nothing about the new
+any more. A changed membership begins again: promises of the old majority say nothing about the new
 one. The price: a leader that was killed is replaced only after the promises ran out, not as soon as
 its link closes."""
 
@@ -77,7 +77,7 @@ class Lease:
             and self._clock_ms() < self._since_ms + (1 - DRIFT) * self._promise_ms
         )
 
-    def begin_anew(self) -> None:
+    def begin_again(self) -> None:
         self._rounds.clear()
         self._since_ms = None
 

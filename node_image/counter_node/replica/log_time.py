@@ -211,7 +211,7 @@ class LogTime:
         most = max([*known, *([] if own is None else [by_now(own)])], default=UNKNOWN)
         return most - self.now() <= APART_MS
 
-    def begin_anew(self) -> None:
+    def begin_again(self) -> None:
         """Nobody has a note."""
         self.note = Note(self._state().time_ms, self.running_ms())
 

@@ -66,7 +66,7 @@ class Tail:
             }
 
     def _follow(self, raft: Raft) -> None:
-        """Begins anew with each leadership."""
+        """Begins again with each leadership."""
         if raft.leadership is self._leadership:
             return
         self._leadership, self._found = raft.leadership, {}

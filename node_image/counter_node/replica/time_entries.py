@@ -170,7 +170,7 @@ class TimeEntries:
         return self._ticked
 
     def _propose_tick(self) -> bool:
-        """On a full disk seldom, as each takes of the room that deletions need: counters expire
+        """On a full disk rarely, as each takes of the room that deletions need: counters expire
         late there, by `FULL_DISK_STEP_MS`."""
         machine = self._applied.machine
         if self._room.full and not machine.backlog:

@@ -186,7 +186,7 @@ class Timekeeper:
             return
         agree = time.search_ends()
         if time.note is None:
-            time.begin_anew()
+            time.begin_again()
         elif agree and not silent:
             return
         self.unmarked = True

@@ -114,7 +114,7 @@ ACL = ContainerCommand(
             -3, _refuse, "<user> [<user> ...]: Refused; users come from a file.", admin=True
         ),
         "LOAD": Subcommand(
-            2, _refuse, ": Refused; the file is read anew when it changes.", admin=True
+            2, _refuse, ": Refused; the file is read again when it changes.", admin=True
         ),
         "SAVE": Subcommand(2, _refuse, ": Refused; users come from a file.", admin=True),
     },

@@ -118,7 +118,7 @@ class Tls:
         else:
             self.reloads += 1
             log.info(
-                "certificates were read anew",
+                "certificates were read again",
                 extra={"not_after": self.current.certificate["notAfter"]},
             )
 

@@ -1,9 +1,8 @@
 """Log time by this machine's running clock, kept on the disk for the next process (log_time.py).
 
-The running clock goes on while a process is down and begins anew when the machine is booted, so the
-file names the boot. What cannot be read, or is of another boot, is no note. It is written beside
-everything else and never synced: after a power cut it is of another boot anyway.
-"""
+The running clock goes on while a process is down and begins again when the machine is booted, so
+the file names the boot. What cannot be read, or is of another boot, is no note. It is written
+beside everything else and never synced: after a power cut it is of another boot anyway."""
 
 from __future__ import annotations
 

@@ -111,7 +111,8 @@ def _turn(turn: Turn) -> str:
     parts = ["turn"]
     if turn.snapshot is not None:
         parts.append(
-            _position(turn.snapshot) + (" and the log starts anew after it" if turn.restart else "")
+            _position(turn.snapshot)
+            + (" and the log starts again after it" if turn.restart else "")
         )
     if turn.hard_state is not None:
         parts.append(_hard_state(turn.hard_state))

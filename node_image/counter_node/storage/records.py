@@ -41,7 +41,7 @@ class Turn(msgspec.Struct, array_like=True, frozen=True, gc=False):
     entries: Sequence[Entry] = ()
     snapshot: SnapshotMeta | None = None  # from here on in force; its file was saved before
     restart: bool = (
-        False  # the log does not contain the snapshot's position: it starts anew after it
+        False  # the log does not contain the snapshot's position: it starts again after it
     )
 
 

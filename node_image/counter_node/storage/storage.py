@@ -180,8 +180,9 @@ class Storage:
 
         None leaves the hard state as it is. Entries that begin at or before `last_index` replace
         the log from there on. `snapshot` says that this snapshot, already saved, is in force; when
-        the log does not contain its position (beyond the end, or another term), the log starts anew
-        after it, and `entries` follow it. InvariantError, DiskFullError: nothing was written."""
+        the log does not contain its position (beyond the end, or another term), the log starts
+        again after it, and `entries` follow it. InvariantError, DiskFullError: nothing was
+        written."""
         self._check_usable()
         if self._unsynced:
             raise InvariantError("write before the last write was synced")

@@ -73,7 +73,7 @@ class Access:
         if self.file.read_again():
             self.reloads += 1
             log.info(
-                "users were read anew",
+                "users were read again",
                 extra={"users": len(self.acl.users), "digest": self.file.digest},
             )
         else:

@@ -156,11 +156,11 @@ FAMILIES: dict[str, Family] = {
     "counter_certificate_not_after_seconds": Family(
         "gauge", "Unix time at which the certificate in use ends; +Inf without TLS"
     ),
-    "counter_certificate_reloads": Family("counter", "Certificates read anew"),
+    "counter_certificate_reloads": Family("counter", "Certificates read again"),
     "counter_certificate_reload_failures": Family(
         "counter", "New certificates that could not be used"
     ),
-    "counter_users_reloads": Family("counter", "Times the users were read anew"),
+    "counter_users_reloads": Family("counter", "Times the users were read again"),
     "counter_users_reload_failures": Family("counter", "New users that could not be used"),
     "counter_gateway_gathered_commands": Family(
         "gauge", "Writes that wait for the batch in flight"

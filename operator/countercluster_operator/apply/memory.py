@@ -1,7 +1,7 @@
 """What must be remembered of a cluster, in a ConfigMap of its own, `<name>-memory`.
 
 The status is a cache: it is lost when a CounterCluster is restored from Git, or somebody wipes it.
-What is in it and cannot be seen anew is therefore kept in a child as well: who formed the cluster,
+What is in it and cannot be seen again is therefore kept in a child as well: who formed the cluster,
 who its members are, the size that is worked towards, recoveries that are done, the images that were
 chosen. Where the two differ, the child is right; of images the status, as more people may write
 ConfigMaps than say what runs. It is written before the status, and only when it changes; at rest it
@@ -9,7 +9,7 @@ is read every ten minutes, and after a pass that had to write a child.
 
 An operator of a version before this child leaves it as it was, while the cluster goes on. Its
 status lacks `remembered`, which says that what is in this status was written into the child first.
-So a status of the operator's own hand without that word is right, and the child is written anew
+So a status of the operator's own hand without that word is right, and the child is written again
 from it.
 
 Should both be lost, the volumes tell: a majority of them forms its cluster again by itself, and for

@@ -1,7 +1,7 @@
 """Certificates of one cluster: an authority of its own, leaves that it signs, and the plan of when
-each is made anew. Pure: the time is given.
+each is made again. Pure: the time is given.
 
-1. A leaf is made anew at two thirds of its life, when the authority that signs changed, or when it
+1. A leaf is made again at two thirds of its life, when the authority that signs changed, or when it
    lacks a name that is wanted.
 2. The authority changes in three phases, `spread` apart, which is longer than a Secret takes to
    reach every pod:
@@ -191,7 +191,7 @@ def renewal(certificate: bytes) -> Moment:
 
 
 def why_renew(found: Pair | None, signing: Pair, names: Names, now: Moment) -> str:
-    """Why a leaf has to be made anew; empty when it is good."""
+    """Why a leaf has to be made again; empty when it is good."""
     if found is None:
         return "there is none"
     try:

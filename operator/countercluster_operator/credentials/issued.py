@@ -1,5 +1,5 @@
 """The secrets of one cluster: its authority, the certificates that it signed, and passwords; and
-when each of them is made anew. Pure: the time is given, chance comes from `secrets`.
+when each of them is made again. Pure: the time is given, chance comes from `secrets`.
 
 All of it is kept in one Secret, `<name>-private`, which nobody but the operator needs. The Secrets
 that pods and applications get are made from it (resources/secrets.py), so they can be lost, edited

@@ -76,7 +76,7 @@ class CredentialStore:
         return self._known[key], problems
 
     async def renew(self, cluster: Cluster, seen: Observed, problems: list[Problem]) -> Secured:
-        """What is due is made anew, and kept before anybody gets to see it; what cannot be kept is
+        """What is due is made again, and kept before anybody gets to see it; what cannot be kept is
         not used."""
         secured = self._known[_key(cluster)]
         issued = renewed(
@@ -112,7 +112,7 @@ class CredentialStore:
             except ValueError as error:
                 raise Refused(
                     f"Secret {cluster.name}-private is damaged: {error}; delete it, and all that "
-                    f"it holds is made anew"
+                    f"it holds is made again"
                 ) from None
         left = {
             part: await self._left(cluster, part) for part in ("nodes", "cache", "client", "users")

@@ -87,7 +87,7 @@ def decided(
         step, waiting, warning = None, seen.blind, None
     if STATEFUL_SET in foreign:  # its pods and volumes are not ours to touch
         step, going = None, ()
-    elif STATEFUL_SET in held:  # a pod that is made anew would use what is not ours
+    elif STATEFUL_SET in held:  # a pod that is made again would use what is not ours
         step = None
     if written:  # what was observed is outdated
         applied = f"applied {', '.join(written)}"

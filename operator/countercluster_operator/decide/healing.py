@@ -178,7 +178,7 @@ def _stray(cluster: Cluster, seen: Observed) -> Outcome:
             return DeletePod.of(
                 pod,
                 f"{pod.name} lost its labels: nobody finds it, and nothing looks after it; it is "
-                f"made anew",
+                f"made again",
             )
         return f"{pod.name} lost its labels, but the other members have no majority without it"
     return None
@@ -217,7 +217,7 @@ def _lost(cluster: Cluster, seen: Observed) -> Outcome:
             return withheld
         why = f"{pod.loss.why}, for {patience_s} s"
         if member is None:
-            why = f"{pod.name}: {why}: its volume is given up, it starts anew elsewhere"
+            why = f"{pod.name}: {why}: its volume is given up, it starts again elsewhere"
             return replace_disk(cluster, seen, pod, why, gives_up=pod.loss.domain)
         outcome = _replace(seen, member, f"is lost ({why})")
         return (
@@ -292,7 +292,7 @@ def _removed_data(cluster: Cluster, seen: Observed, replicas: int) -> Outcome:
         ):
             if (withheld := _withheld(cluster, seen, pod)) is not None:
                 return withheld
-            why = f"{pod.name} holds the data of a removed member; it starts anew"
+            why = f"{pod.name} holds the data of a removed member; it starts again"
             return replace_disk(cluster, seen, pod, why)
     return None
 

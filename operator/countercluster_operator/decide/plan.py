@@ -288,7 +288,7 @@ def _join(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
 
 
 def _add(cluster: Cluster, seen: Observed, pod: Pod, said: NodeStatus) -> AddLearner:
-    why = f"{pod.name} holds the id of a removed member; it starts anew"
+    why = f"{pod.name} holds the id of a removed member; it starts again"
     holds_nothing = said.role in ("waiting", "learner")
     otherwise = replace_disk(cluster, seen, pod, why) if holds_nothing else None
     return AddLearner(f"{pod.name} joins as a learner", pod.name, said.node_id, otherwise=otherwise)
@@ -304,7 +304,7 @@ def _grow(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
         return f"enlarging {', '.join(small)} to {size}"
     if seen.template_size and in_bytes(seen.template_size) != in_bytes(size):
         return RenewStatefulSet(
-            f"the StatefulSet is made anew around its pods, for new claims of {size}",
+            f"the StatefulSet is made again around its pods, for new claims of {size}",
             uid=seen.set_uid,
         )
     growing = [

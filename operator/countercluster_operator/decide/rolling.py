@@ -51,7 +51,7 @@ def replace_dead(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
             return DeletePod.of(
                 pod,
                 f"{pod.name} lost its labels: nobody finds it, and nothing looks after it; it is "
-                f"made anew",
+                f"made again",
             )
     for pod in outdated(seen):
         if not pod.running and not pod.terminating and pod.name != cluster.spec.maintenance:

@@ -47,7 +47,7 @@ def _service(cluster: Cluster, name: str, extra: dict[str, Any]) -> dict[str, An
 
 
 def deployment(cluster: Cluster, secured: Secured = PLAIN) -> dict[str, Any]:
-    """Redis reads certificate and users when it starts: the pods are made anew when these change,
+    """Redis reads certificate and users when it starts: the pods are made again when these change,
     and refilled."""
     cache = cluster.spec.cache
     files = cache_files(cluster, secured)

@@ -6,7 +6,7 @@ delete the data with a StatefulSet that somebody deleted by mistake.
 
 A claim may only grow, and only where its StorageClass allows it: the API server says so
 (ChildRefused), and spec.storage.size can be set back. The StatefulSet's claim template cannot be
-changed at all: once all claims have the new size, plan.py lets the StatefulSet be made anew around
+changed at all: once all claims have the new size, plan.py lets the StatefulSet be made again around
 its pods."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many pods may go at once. An integer, because a percentage or maxUnavailable counts anew as
+"""How many pods may go at once. An integer, because a percentage or maxUnavailable counts again as
 pods vanish and lets a drain eat the quorum."""
 
 from __future__ import annotations

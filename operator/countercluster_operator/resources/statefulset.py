@@ -141,7 +141,7 @@ def _environment(cluster: Cluster) -> list[dict[str, Any]]:
     settings = cluster.spec.settings
     peer = f"$(COUNTER_NAME).{names.peers_service(cluster.name)}.{cluster.namespace}.svc"
     values = {
-        # not the UID: volumes that were kept serve a cluster made anew
+        # not the UID: volumes that were kept serve a cluster made again
         "CLUSTER_ID": f"{cluster.namespace}/{cluster.name}",
         "DATA_DIR": f"{DATA}/node",
         "ADVERTISE_PEER": f"{peer}:{names.PEER}",

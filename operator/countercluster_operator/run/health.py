@@ -25,7 +25,7 @@ UNREACHED_S = 600.0
 """The API server may be away for so long, for an upgrade, say: a restart would not bring it
 back."""
 RELIST_S = 300
-"""How often the watches begin anew."""
+"""How often the watches begin again."""
 
 
 class _Calls(Collector):

@@ -100,7 +100,7 @@ class Runtime:
 
     def saw(self, owner: str, kind: str, body: dict[str, Any], event: str | None) -> None:
         """A watch shows the CounterCluster `owner` or one of its children. `event` is None for what
-        was only listed anew, every few minutes: that wakes nobody when it is known already."""
+        was only listed again, every few minutes: that wakes nobody when it is known already."""
         self.health.event()
         meta = body["metadata"]
         key = (kind, meta["namespace"], meta["name"])

@@ -30,7 +30,7 @@ VARIABLES = {
     "HEALING_PER_DOMAIN": "members that it gives up at once in one failure domain, over all "
     "clusters; 1",
     "HEALING_IN_ALL": "members that it gives up at once in all; 3",
-    "CERTIFICATE_HOURS": "life of a certificate, which is made anew after two thirds of it; 2160",
+    "CERTIFICATE_HOURS": "life of a certificate, which is made again after two thirds of it; 2160",
     "SPREAD_SECONDS": "a phase of a change of authority lasts at least so long; 600",
     "ALLOWED_IMAGES": "beginnings of images that a CounterCluster may name, comma separated; "
     "none: none; empty: all",
@@ -68,7 +68,7 @@ class Settings(msgspec.Struct, frozen=True):
     healing_in_all: int = 3  # HEALING_IN_ALL: and in all
     certificate_hours: float = (
         90 * 24
-    )  # CERTIFICATE_HOURS: life of a certificate; it is made anew after two thirds
+    )  # CERTIFICATE_HOURS: life of a certificate; it is made again after two thirds
     spread_s: float = 600  # SPREAD_SECONDS: a phase of a change of authority lasts at least so long
     restrictions: Restrictions = Restrictions()  # ALLOWED_…: what a CounterCluster may name
 

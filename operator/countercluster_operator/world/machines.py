@@ -8,7 +8,7 @@ in.
    says is never read.
 3. Where more than half of the machines of a zone are not ready, the zone has an outage, and nothing
    in it is lost: it comes back whole, one machine after the other. So the time that a machine is
-   given begins anew when the outage is over. A machine that is gone from the API is no outage:
+   given begins again when the outage is over. A machine that is gone from the API is no outage:
    somebody took it away.
 4. What cannot be read is not known, and what is not known is not lost.
 """

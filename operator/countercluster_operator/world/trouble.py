@@ -7,7 +7,7 @@ conditions of the Deployment).
 2. A text stays the same while the cause does: what counts up in the kubelet's words (pauses,
    attempts) is left out, so that it is told once. ErrImagePull and ImagePullBackOff are one cause.
 3. Our own container comes first; one that somebody injected is named. "Running" means our own.
-4. Events are asked for only while something does not start and nothing else tells why, and seldom
+4. Events are asked for only while something does not start and nothing else tells why, and rarely
    (EVENTS_S). They may be missing: nothing is decided by them.
 5. What the StatefulSet says of a pod that is there by now is over. Kubernetes writes few events of
    one object, so that the newest may be of another pod and of another cause.

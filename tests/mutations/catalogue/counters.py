@@ -46,8 +46,8 @@ def producers_not_in_the_snapshot(patch: Patch) -> None:
     patch(Producers, "dump", lambda self: [])
 
 
-@mutation("a gateway numbers its batch anew when it sends it again", quick=True)
-def batch_numbered_anew(patch: Patch) -> None:
+@mutation("a gateway gives its batch a new number when it sends it again", quick=True)
+def batch_numbered_again(patch: Patch) -> None:
     original = Gateway.proposal
 
     def proposal(self: Gateway, route: Any) -> bytes | None:

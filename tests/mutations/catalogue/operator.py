@@ -79,7 +79,7 @@ def healing_without_a_budget(patch: Patch) -> None:
 
 
 @mutation(
-    "after an outage the time that a machine is given does not begin anew",
+    "after an outage the time that a machine is given does not begin again",
     tests=("tests/unit/operator/test_machines.py",),
 )
 def no_calm_after_an_outage(patch: Patch) -> None:

@@ -9,7 +9,7 @@
       …
 
 A line that begins with `>` is a command, one that begins with `#` a comment; indented lines are
-what the commands before them led to, and are made anew by `pytest tests/unit/raft/test_scripts.py
+what the commands before them led to, and are made again by `pytest tests/unit/raft/test_scripts.py
 --rewrite`. Nothing is random: timeouts are exactly `election_ticks`, ids count from 1, and nothing
 moves unless a command moves it: messages wait in the network until delivered, a write waits until
 it is synced."""
@@ -507,7 +507,7 @@ class Script:
     text: str
 
     def run(self) -> str:
-        """The script with its output made anew."""
+        """The script with its output made again."""
         cluster, found = Cluster(), []
         for line in self.text.splitlines():
             if line.startswith("  "):

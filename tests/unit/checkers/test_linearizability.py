@@ -30,7 +30,7 @@ RIGHT = {
     "an unknown increment that happened": [incr(0, UNKNOWN), get(5, 6, 1)],
     "an unknown increment that never happened": [incr(0, UNKNOWN), get(5, 6, None)],
     "an unknown increment that happened late": [incr(0, UNKNOWN), get(1, 2, None), get(3, 4, 1)],
-    "deleted and counted anew": [incr(0, 1, 1), Call("getdel", (), 1, 2, 3), incr(4, 5, 1)],
+    "deleted and counted again": [incr(0, 1, 1), Call("getdel", (), 1, 2, 3), incr(4, 5, 1)],
     "one of two creates": [
         Call("setnx", (7,), True, 0, 5),
         Call("setnx", (8,), False, 0, 5),

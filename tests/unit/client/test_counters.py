@@ -137,7 +137,7 @@ def test_a_sequence_that_never_arrived_costs_no_producer_of_the_clusters_table(f
         assert len(server.producers) == 1
 
 
-def test_a_forgotten_producer_starts_anew_when_nothing_was_left_open(face: Any) -> None:
+def test_a_forgotten_producer_starts_again_when_nothing_was_left_open(face: Any) -> None:
     with CountingServer() as server, face(server.url) as counters:
         assert counters.incr("k") == 1
         server.producers.clear()

@@ -326,7 +326,7 @@ def test_a_random_key_is_found_among_many_that_are_due() -> None:
     assert log.machine.read([[o.RANDOMKEY, 17]]) == [b"stays"]
 
 
-def test_tables_that_hold_little_are_made_anew_a_part_at_a_time() -> None:
+def test_tables_that_hold_little_are_made_again_a_part_at_a_time() -> None:
     counters = State()
     for name in names(200_000):
         counters.put(name, 1)

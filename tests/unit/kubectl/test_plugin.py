@@ -103,7 +103,7 @@ def test_without_a_leader_nothing_is_made_up() -> None:
     assert "? of 2 Redis reached, ? entries behind" in text(views.status_view(found))
 
 
-def test_rates_of_a_node_that_was_started_anew_are_never_negative() -> None:
+def test_rates_of_a_node_that_was_started_again_are_never_negative() -> None:
     before, after = (
         {"counter_commands_total": 1000.0},
         {"counter_commands_total": 10.0, "counter_keys": 4.0},

@@ -87,7 +87,7 @@ class Api:
         return self.answer
 
 
-def test_the_api_servers_clock_is_told_to_each_node_and_asked_for_seldom() -> None:
+def test_the_api_servers_clock_is_told_to_each_node_and_asked_for_rarely() -> None:
     api, told = Api(), []
 
     async def admin(ip: str, name: str, context: object, *command: str, timeout_s: float) -> None:

@@ -1,4 +1,4 @@
-"""A failpoint starts the process anew, once; without the variable there is none."""
+"""A failpoint starts the process again, once; without the variable there is none."""
 
 from __future__ import annotations
 

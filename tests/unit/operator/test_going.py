@@ -4,7 +4,7 @@ nothing has failed.
 What the API server answers then (measured on Kubernetes 1.37, and held to it by
 tests/apiserver/test_going.py): a namespace that is being deleted takes no new object (403 with the
 cause NamespaceTerminating) and lets what is there be changed; one that is gone has nothing (404);
-an object that is being deleted cannot be made anew yet (409); a status with the version of an
+an object that is being deleted cannot be made again yet (409); a status with the version of an
 object that is gone or was changed is refused (409)."""
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Going(World):
                 self.cluster = None
             elif self.how == "being deleted":
                 meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-            elif self.how == "made anew":
+            elif self.how == "made again":
                 if meta["uid"] != "another":
                     new = {**meta, "uid": "another", "resourceVersion": "9"}
                     self.cluster = {**self.cluster, "metadata": new}
@@ -141,7 +141,7 @@ def rolling(how: str) -> Going:
     return world
 
 
-HOWS = ("namespace terminating", "namespace gone", "deleted", "being deleted", "made anew")
+HOWS = ("namespace terminating", "namespace gone", "deleted", "being deleted", "made again")
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -170,7 +170,7 @@ def test_whatever_goes_away_at_whatever_request_fails_no_pass(
     assert last > 5
 
 
-def test_a_cluster_of_a_namespace_that_is_being_deleted_is_looked_at_again_seldom() -> None:
+def test_a_cluster_of_a_namespace_that_is_being_deleted_is_looked_at_again_rarely() -> None:
     world = Going("namespace terminating")
     world.last = 0
     assert world.look() == AT_REST_S

@@ -1,6 +1,6 @@
 """Every child of two CounterClusters, as YAML to be read: golden/CASE.KIND.NAME.yaml. A change
 shows in the diff of the files, which `pytest tests/unit/operator/test_golden.py --rewrite` writes
-anew. tests/apiserver/test_golden.py lets a real API server judge them."""
+again. tests/apiserver/test_golden.py lets a real API server judge them."""
 
 from __future__ import annotations
 

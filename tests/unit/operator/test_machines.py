@@ -320,7 +320,7 @@ def test_a_zone_that_comes_back_one_machine_after_the_other_loses_none_of_them()
     had been away for long enough."""
     back, long_ago = "2026-01-01T11:59:50Z", "2026-01-01T09:00:00Z"
     two = [node("a", "Unknown", zone="z1"), node("b", zone="z1", since=back), node("c", zone="z2")]
-    assert lost_s(two) == 10, "the time that it is given begins anew"
+    assert lost_s(two) == 10, "the time that it is given begins again"
     assert lost_s([node("a", "Unknown"), node("b", since=back)]) == 10, "where there are no zones"
     five = [node(n, zone="z1", since=back if n in "de" else long_ago) for n in "bcde"]
     assert lost_s([node("a", "Unknown", zone="z1"), *five]) == 10

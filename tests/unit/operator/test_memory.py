@@ -21,7 +21,7 @@ from tests.support.unit.situations import formed, kill
 nodes = reconcile_world.nodes
 
 
-def anew(world: World) -> None:
+def again(world: World) -> None:
     world.reconciler = Reconciler(world, load({"POD_NAMESPACE": "system"}))  # type: ignore[arg-type]
 
 
@@ -47,7 +47,7 @@ def test_a_wiped_status_comes_back_with_everything_that_was_remembered(
     for restarted in (False, True):
         world.cluster = {k: v for k, v in world.cluster.items() if k != "status"}
         if restarted:
-            anew(world)
+            again(world)
         world.seen = kill(kill(kill(formed(), 0), 1), 2)
         world.look(2)
         assert essence(world.status) == essence(before)
@@ -121,7 +121,7 @@ def test_a_config_map_of_a_stranger_or_without_sense_is_no_memory() -> None:
     broken.look(2)
     broken.live["ConfigMap", "c-memory"]["data"] = {"memory.json": "no json"}
     broken.wanted.clear()
-    anew(broken)
+    again(broken)
     broken.look(2)
     assert broken.status["bootstrap"]["nodeId"] == "id0"
 

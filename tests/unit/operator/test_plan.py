@@ -240,7 +240,7 @@ def test_more_volumes_than_replicas_all_get_their_pod_before_a_cluster_is_formed
     assert plan(cluster(3), Observed(claims=unscheduled)).replicas == 3
 
 
-def test_the_stateful_set_is_made_anew_when_all_claims_have_grown() -> None:
+def test_the_stateful_set_is_made_again_when_all_claims_have_grown() -> None:
     wanted = Cluster(
         "c", "ns", "uid", 1, Spec(replicas=3, storage=Storage(size="2Gi")), "image", "redis"
     )

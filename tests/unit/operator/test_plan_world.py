@@ -187,7 +187,7 @@ def test_a_member_whose_machine_is_lost_is_replaced_under_a_new_id() -> None:
     assert world.released == []
 
 
-def test_a_pod_without_labels_is_made_anew_also_when_it_leads() -> None:
+def test_a_pod_without_labels_is_made_again_also_when_it_leads() -> None:
     world = disturbed(11)
     world.pods[world.members[world.leader or ""][0]].stray = True
     settle(world)
@@ -272,7 +272,7 @@ def test_a_minority_of_retained_volumes_goes_on_when_asked_also_when_nothing_is_
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_recovery_of_long_ago_is_not_done_again_when_nothing_is_remembered(seed: int) -> None:
-    """Everything starts anew, in any order, with a manifest that still names the survivor."""
+    """Everything starts again, in any order, with a manifest that still names the survivor."""
     world = disturbed(seed)
     world.recovery = world.random.choice(sorted(world.members))
     for pod in world.pods.values():

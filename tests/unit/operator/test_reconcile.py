@@ -148,7 +148,7 @@ def test_what_does_not_run_is_replaced_without_a_leader() -> None:
         ("NOTREADY not now", False),
     ],
 )
-def test_a_learner_whose_id_is_used_up_starts_anew(
+def test_a_learner_whose_id_is_used_up_starts_again(
     role: str, answer: str, replaced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was removed before it heard of anything, and an operator died before its claim was

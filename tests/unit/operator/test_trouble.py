@@ -282,7 +282,7 @@ def test_what_was_said_of_a_pod_that_is_there_by_now_is_over() -> None:
     assert explain(Events(c=[second]), seen).trouble is None
 
 
-def test_events_are_asked_for_seldom_only_when_nothing_else_tells_and_may_be_missing() -> None:
+def test_events_are_asked_for_rarely_only_when_nothing_else_tells_and_may_be_missing() -> None:
     api = Events(
         c_0=[
             event("FailedMount", "old", 20),

@@ -233,7 +233,7 @@ def test_a_node_whose_disk_does_not_answer_neither_campaigns_nor_helps_others_to
 
 def test_a_voter_that_does_not_know_yet_that_it_is_one_votes_when_nobody_leads() -> None:
     """It was promoted and is behind, so for itself it is a learner. Seed 52003: its timer began
-    anew again and again, as if it heard the leader."""
+    again and again, as if it heard the leader."""
     net = Network(voters=3, learners=1)
     net.elect(1)
     behind = net.nodes[4]

@@ -231,7 +231,7 @@ def test_counters_that_expire_leave_the_room_for_deletions() -> None:
     node.tick(6 * 3_600 // 20, ms=20_000)
     assert node.replica.raft.log.last_index - before < 80
     node.replica.submit_write("delete", [[ops.DEL, [b"stays"]]])
-    node.tick(5)  # the gateway was idle for so long that it registers anew
+    node.tick(5)  # the gateway was idle for so long that it registers again
     assert b"stays" not in node.replica.machine.values
     node.replica.room_left(None)
     node.tick(3)

@@ -1,5 +1,5 @@
-"""Each script in testdata/ leads to what it says. `--rewrite` makes the output anew: read the diff,
-it is a change of behaviour."""
+"""Each script in testdata/ leads to what it says. `--rewrite` makes the output again: read the
+diff, it is a change of behaviour."""
 
 from __future__ import annotations
 

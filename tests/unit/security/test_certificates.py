@@ -25,7 +25,7 @@ from tests.support.unit.certificates import DAY, MINUTE, START, trusts
 NAMES = node_names("clicks", "shop", range(3))
 
 
-def test_a_leaf_is_made_anew_at_two_thirds_of_its_life_and_not_before() -> None:
+def test_a_leaf_is_made_again_at_two_thirds_of_its_life_and_not_before() -> None:
     ca = authority("clicks", START)
     found = leaf(ca, NAMES, START)
     assert why_renew(found, ca, NAMES, START) == ""
@@ -34,7 +34,7 @@ def test_a_leaf_is_made_anew_at_two_thirds_of_its_life_and_not_before() -> None:
     assert abs(renewal(found.certificate) - (START + 60 * DAY)) < DAY
 
 
-def test_a_leaf_is_made_anew_when_a_name_lacks_the_authority_changed_or_files_make_no_sense() -> (
+def test_a_leaf_is_made_again_when_a_name_lacks_the_authority_changed_or_files_make_no_sense() -> (
     None
 ):
     ca = authority("clicks", START)

@@ -84,7 +84,7 @@ def test_what_the_spec_does_not_want_is_not_there() -> None:
     assert made(cluster(auth=Auth(enabled=False))).password == ""
 
 
-def test_certificates_are_made_anew_at_two_thirds_of_their_life() -> None:
+def test_certificates_are_made_again_at_two_thirds_of_their_life() -> None:
     found = made()
     later = renewed(found, cluster(), START + 61 * DAY, spread_out=True)
     assert later.nodes != found.nodes

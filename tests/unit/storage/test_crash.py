@@ -294,7 +294,7 @@ def test_an_unfinished_change_of_segments_is_finished_durably_even_on_a_full_dis
 
 
 def test_a_snapshot_saved_again_is_never_half_of_it() -> None:
-    """The one in force stays readable whatever happens while it is written anew, e.g. because a
+    """The one in force stays readable whatever happens while it is written again, e.g. because a
     leader sent it once more."""
     for step in range(10):
         disk, storage = new_sim()

@@ -143,7 +143,7 @@ def test_a_rate_is_measured_and_no_late_message_changes_it(rate: float, delays: 
     assert abs(meter.rate_ppm / 1_000_000 - rate) < 0.01
 
 
-def test_a_jump_or_another_leader_begins_the_measuring_anew() -> None:
+def test_a_jump_or_another_leader_begins_the_measuring_again() -> None:
     meter = RateMeter()
     for second in range(100):
         meter.heard(
