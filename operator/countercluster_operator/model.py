@@ -201,6 +201,7 @@ class Cluster(msgspec.Struct, frozen=True):
     operator_namespace: str = (
         OPERATOR_NAMESPACE  # where the operator runs: only from there may it call
     )
+    pull_secrets: tuple[str, ...] = ()  # in its namespace: with these its pods' images are pulled
 
     @property
     def owner(self) -> dict[str, Any]:
@@ -241,6 +242,7 @@ def decode(
     default_image: str,
     default_cache_image: str,
     operator_namespace: str = OPERATOR_NAMESPACE,
+    pull_secrets: tuple[str, ...] = (),
 ) -> Cluster:
     """Raises InvalidSpec for what the API server's schema let through."""
     meta, status = body["metadata"], body.get("status") or {}
@@ -271,4 +273,5 @@ def decode(
         roll_leader=(meta.get("annotations") or {}).get(names.ROLL_LEADER, ""),
         acknowledged_history=(meta.get("annotations") or {}).get(names.ACKNOWLEDGED_HISTORY, ""),
         operator_namespace=operator_namespace,
+        pull_secrets=pull_secrets,
     )

@@ -209,6 +209,12 @@ def test_every_file_that_is_a_program_is_tried_here() -> None:
         ("LEADER_ELECTION", "yes", "LEADER_ELECTION is 'yes'; one of true, false"),
         ("CERTIFICATE_HOURS", "0", "CERTIFICATE_HOURS is 0; at least 0.001"),
         ("SPREAD_SECONDS", "nan", "SPREAD_SECONDS is nan; at least 0"),
+        (
+            "IMAGE_PULL_SECRETS",
+            "registry, My_Secret",
+            "IMAGE_PULL_SECRETS: 'My_Secret' is no name of a Secret: at most 253 small letters, "
+            "digits, hyphens and dots",
+        ),
     ],
 )
 def test_a_wrong_setting_of_the_operator_is_named_with_its_value_and_what_is_allowed(

@@ -12,7 +12,12 @@ from countercluster_operator.model import Cluster
 from countercluster_operator.quantity import in_bytes
 from countercluster_operator.resources import secrets
 from countercluster_operator.resources.child import Child, Wish
-from countercluster_operator.resources.common import SOON_GONE, container_security, pod_security
+from countercluster_operator.resources.common import (
+    SOON_GONE,
+    container_security,
+    pod_security,
+    pull_secrets,
+)
 
 FILES = "/secrets"
 SOCKET = "/tmp/redis.sock"
@@ -67,6 +72,7 @@ def deployment(cluster: Cluster, secured: Secured = PLAIN) -> dict[str, Any]:
                 "spec": {
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
+                    **pull_secrets(cluster),
                     "terminationGracePeriodSeconds": 5,
                     "securityContext": pod_security(),
                     "affinity": _apart(cluster),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from countercluster_operator import names
+from countercluster_operator.model import Cluster
 
 GIVEN_UP_S = 30
 SOON_GONE = [
@@ -29,6 +30,14 @@ def pod_security() -> dict[str, Any]:
         "fsGroupChangePolicy": "OnRootMismatch",
         "seccompProfile": {"type": "RuntimeDefault"},
     }
+
+
+def pull_secrets(cluster: Cluster) -> dict[str, Any]:
+    """In the pod template and not at the ServiceAccount: a pod that waits for its image keeps the
+    Secrets that it was made with, so another one must take its place."""
+    if not cluster.pull_secrets:
+        return {}
+    return {"imagePullSecrets": [{"name": name} for name in cluster.pull_secrets]}
 
 
 def container_security() -> dict[str, Any]:

@@ -11,7 +11,12 @@ from countercluster_operator.manifest import metadata
 from countercluster_operator.model import Cluster, Settings
 from countercluster_operator.resources import secrets
 from countercluster_operator.resources.child import Child, Wish, same
-from countercluster_operator.resources.common import SOON_GONE, container_security, pod_security
+from countercluster_operator.resources.common import (
+    SOON_GONE,
+    container_security,
+    pod_security,
+    pull_secrets,
+)
 
 DATA = "/data"
 
@@ -46,6 +51,7 @@ def _template(cluster: Cluster) -> dict[str, Any]:
         "serviceAccountName": cluster.name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        **pull_secrets(cluster),
         "terminationGracePeriodSeconds": 30,
         "securityContext": pod_security(),
         "topologySpreadConstraints": [

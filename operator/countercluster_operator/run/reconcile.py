@@ -135,6 +135,7 @@ class Reconciler:
                 self._settings.node_image,
                 self._settings.redis_image,
                 self._settings.own_namespace,
+                self._settings.pull_secrets,
             )
         except InvalidSpec as error:
             await self._status.write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,11 +14,14 @@ import msgspec
 from countercluster_operator.decide.restrictions import Restrictions, Words, image_words, words
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 VARIABLES = {
     "RELATED_IMAGE_NODE": "image of the nodes where spec.image is empty",
     "RELATED_IMAGE_REDIS": "image of the cache where spec.cache.image is empty",
+    "IMAGE_PULL_SECRETS": "Secrets, in the namespace of each CounterCluster, with which its images "
+    "are pulled, comma separated; empty: none",
     "WATCH_NAMESPACES": "namespaces that it looks after, comma separated; empty: all",
     "POD_NAMESPACE": "where it runs: its Lease lives there, and NetworkPolicies admit it from "
     "there only",
@@ -70,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True):
         90 * 24
     )  # CERTIFICATE_HOURS: life of a certificate; it is made again after two thirds
     spread_s: float = 600  # SPREAD_SECONDS: a phase of a change of authority lasts at least so long
+    pull_secrets: tuple[str, ...] = ()  # IMAGE_PULL_SECRETS: of every pod that it makes
     restrictions: Restrictions = Restrictions()  # ALLOWED_…: what a CounterCluster may name
 
 
@@ -113,6 +118,19 @@ def _allowed(
         raise SettingsError(f"{name}: {error}") from None
 
 
+def _secrets(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Raises SettingsError."""
+    found = [word.strip() for word in environment.get(name, "").split(",")]
+    wanted = tuple(dict.fromkeys(word for word in found if word))
+    for word in wanted:
+        if len(word) > 253 or not _SECRET_NAME.fullmatch(word):
+            raise SettingsError(
+                f"{name}: {word!r} is no name of a Secret: at most 253 small letters, digits, "
+                f"hyphens and dots"
+            )
+    return wanted
+
+
 def _restrictions(environment: Mapping[str, str]) -> Restrictions:
     """Raises SettingsError."""
     return Restrictions(
@@ -152,6 +170,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         healing_in_all=_count(environment, "HEALING_IN_ALL", 3, 1_000_000, least=0),
         certificate_hours=_number(environment, "CERTIFICATE_HOURS", 90 * 24, 0.001),
         spread_s=_number(environment, "SPREAD_SECONDS", 600, 0),
+        pull_secrets=_secrets(environment, "IMAGE_PULL_SECRETS"),
         restrictions=msgspec.structs.replace(
             _restrictions(environment), own_images=frozenset({node_image, redis_image})
         ),

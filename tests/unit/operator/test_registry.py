@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from countercluster_operator.credentials.secured import PLAIN, Secured
@@ -62,3 +63,25 @@ def test_what_waits_for_certificates_is_left_as_it_is() -> None:
     waiting = [c for c in REGISTRY if c.kind in ("StatefulSet", "Deployment")]
     assert len(waiting) == 2
     assert all(c.desired(asked) is None and not c.unwanted(asked) for c in waiting)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_pod_pulls_with_the_secrets_that_the_operator_was_given(spec: Spec) -> None:
+    """Others forgot them for one kind of pod (cloudnative-pg #10037)."""
+    given = Cluster("c", "ns", "uid", 1, spec, "image", "redis", pull_secrets=("one", "two"))
+    without = Cluster("c", "ns", "uid", 1, spec, "image", "redis")
+
+    def pod_specs(cluster: Cluster) -> list[dict[str, Any]]:
+        children = all_children(cluster, 3, 3, secured=SECURED)
+        return [
+            child["spec"]["template"]["spec"] for child in children if "template" in _spec(child)
+        ]
+
+    assert len(pod_specs(given)) == 1 + spec.cache.enabled
+    for pod in pod_specs(given):
+        assert pod["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}]
+    assert all("imagePullSecrets" not in pod for pod in pod_specs(without))
+
+
+def _spec(child: dict[str, Any]) -> dict[str, Any]:
+    return dict(child.get("spec") or {})
