@@ -96,7 +96,8 @@ integration: setup packages clients ## real processes on loopback: crashes, part
 # What a compiled module has a part in.
 .PHONY: integration-pure
 integration-pure: setup ## the tests of commands and replies once more, with nodes in pure Python
-	@COUNTER_PURE=1 $(call pytest,tests/unit/test_fast_lane.py tests/integration/test_node.py $(addprefix tests/clients/test_,\
+	@COUNTER_PURE=1 $(call pytest,$(addprefix tests/unit/test_,fast_lane.py client_slices.py client_replies.py) \
+	  tests/integration/test_node.py $(addprefix tests/clients/test_,\
 	  same_as_redis.py redis_py.py limits.py stock_clients.py))
 
 .PHONY: faults

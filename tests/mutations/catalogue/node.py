@@ -188,7 +188,8 @@ def keeps_cluster_clients(patch: Patch) -> None:
 
 
 @mutation(
-    "a long command is overtaken by what comes behind it", tests=("tests/unit/test_fast_lane.py",)
+    "a long command is overtaken by what comes behind it",
+    tests=("tests/unit/test_client_slices.py",),
 )
 def long_command_is_overtaken(patch: Patch) -> None:
     patch(Pipeline, "unbegun", property(lambda self: bool(self._commands or self._backlog)))
@@ -196,7 +197,7 @@ def long_command_is_overtaken(patch: Patch) -> None:
 
 @mutation(
     "what is behind an answer in pieces is answered in the middle of it",
-    tests=("tests/unit/test_fast_lane.py",),
+    tests=("tests/unit/test_client_slices.py",),
 )
 def answer_is_let_go(patch: Patch) -> None:
     original = ClientConnection.let_go
@@ -257,7 +258,7 @@ def limits_of_users_beside_the_log(patch: Patch) -> None:
 
 @mutation(
     "what TLS holds for a lost connection waits for the collector",
-    tests=("tests/unit/test_fast_lane.py",),
+    tests=("tests/unit/test_client_replies.py",),
 )
 def lost_connections_hold_on(patch: Patch) -> None:
     patch(ClientConnection, "_let_go_of_buffers", lambda self: None)

@@ -41,3 +41,7 @@ class Log:
 
 def set_(key: bytes, value: int, kind: int = o.EX_NONE, ms: int = 0) -> Op:
     return [o.SET, key, value, o.ALWAYS, 0, kind, ms, False]
+
+
+def names(count: int) -> list[bytes]:
+    return [b"%d" % n for n in range(count)]

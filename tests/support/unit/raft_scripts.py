@@ -19,92 +19,25 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-import msgspec
 from counter_node.raft import messages as m
-from counter_node.raft.core import Persist, Raft
 from counter_node.raft.fitness import Busy, NotReady
-from counter_node.raft.lease import Promise
 from counter_node.raft.membership import ChangeRefused
-from counter_node.raft.state import Config
 from counter_node.raft.types import (
     ChangeKind,
-    Entry,
-    EntryKind,
-    HardState,
     Member,
     MembershipChange,
-    NodeId,
     SnapshotMeta,
 )
 
 from tests.support.unit.raft_network import membership
+from tests.support.unit.raft_stage import Node, Stage
+from tests.support.unit.raft_text import describe, show
 
-PIECE_BYTES = 8
 MOST_STEPS = 500
-Letter = tuple[NodeId, NodeId, m.Message]
 
 
-class Node:
-    """One core with its disk and its state machine, which only remembers what it applied."""
-
-    def __init__(self, cluster: Cluster, node: NodeId, start: SnapshotMeta | None) -> None:
-        self.cluster = cluster
-        self.id = node
-        self.hard_state = HardState(1, 0, start.index) if start is not None else HardState()
-        self.files = {start: b"|"} if start is not None else {}
-        self.snapshot = start or SnapshotMeta()
-        self.entries: list[Entry] = []  # on disk, what is kept behind the snapshot included
-        self.boot()
-
-    def boot(self) -> None:
-        c = self.cluster
-        promise = (
-            Promise(lambda: c.clock_ms, c.config["election_ticks"] * 100) if c.leases else None
-        )
-        self.raft = Raft(
-            Config(self.id, **c.config),
-            self.hard_state,
-            self.snapshot,
-            self.entries,
-            lambda low, high: low,
-            promise,
-        )
-        self.applied = self.files.get(self.snapshot, b"|").decode()
-        self.writing: Persist | None = None
-        self.seen = self.view()
-
-    def view(self) -> tuple[str, int, NodeId, str]:
-        r = self.raft
-        return (str(r.role), r.term, r.leader, members(r.membership.members))
-
-    def write(self, persist: Persist) -> None:
-        if persist.hard_state is not None:
-            self.hard_state = persist.hard_state
-        if persist.snapshot is not None:
-            self.snapshot, self.entries = persist.snapshot, []
-        if persist.entries:
-            self.entries = [
-                e for e in self.entries if e.index < persist.entries[0].index
-            ] + persist.entries
-
-
-def members(found: tuple[Member, ...]) -> str:
-    return " ".join(f"{n.id}" if n.voter else f"({n.id})" for n in found)
-
-
-class Cluster:
-    """What the commands act on. Each `do_…` method is one command; `say` writes a line of
-    output."""
-
-    def __init__(self) -> None:
-        self.nodes: dict[NodeId, Node] = {}
-        self.network: list[Letter] = []
-        self.cuts: set[tuple[NodeId, NodeId]] = set()
-        self.config: dict[str, int] = {}
-        self.leases = False
-        self.clock_ms = 0.0
-        self.lines: list[str] = []
-        self.quiet = False
+class Cluster(Stage):
+    """Each `do_…` method is one command of a script."""
 
     def run(self, line: str) -> list[str]:
         """The output of one command. Errors of the core are output too; a script that makes no
@@ -125,21 +58,6 @@ class Cluster:
             self.lines.append(f"assertion: {broken}")
         self.watch()
         return self.lines
-
-    def say(self, text: str) -> None:
-        if not self.quiet:
-            self.lines.append(text)
-
-    def watch(self) -> None:
-        """Tells what changed in any node."""
-        for node in self.nodes.values():
-            role, term, leader, who = now = node.view()
-            if now != node.seen:
-                told = f"n{node.id} is {role}, term {term}, " + (
-                    f"leader n{leader}" if leader else "no leader"
-                )
-                self.say(told + ("" if who == node.seen[3] else f", members {who}"))
-                node.seen = now
 
     def node(self, name: str) -> Node:
         return self.nodes[int(name)]
@@ -249,35 +167,9 @@ class Cluster:
         """The node begins to write what it has, if nothing is being written."""
         self.begin(self.node(name))
 
-    def begin(self, node: Node) -> bool:
-        if node.writing is not None:
-            return False
-        if (arrived := node.raft.arrived) is not None:
-            node.files[arrived.meta] = arrived.state
-            node.raft.adopt(arrived)
-        persist = node.raft.take_persist()
-        if persist is None:
-            return False
-        node.writing = persist
-        if persist.hard_state is not None:
-            self.say(f"n{node.id} writes " + ", ".join(wrote(persist)))
-        return True
-
     def do_sync(self, name: str) -> None:
         """What is being written is durable; what waited for that leaves."""
         self.finish(self.node(name))
-
-    def finish(self, node: Node) -> bool:
-        if node.writing is None:
-            return False
-        persist, node.writing = node.writing, None
-        node.write(persist)
-        for to, message in persist.after:
-            if to == node.id:
-                node.raft.step(to, message)
-            else:
-                self.post(node.id, to, message)
-        return True
 
     def do_crash(self, name: str, fate: str = "lost") -> None:
         """The node dies and starts again from its disk. What was being written is `lost` or
@@ -312,49 +204,6 @@ class Cluster:
         """The node applies what is committed and sends what it has to send."""
         self.turn(self.node(name))
 
-    def turn(self, node: Node) -> bool:
-        raft = node.raft
-        moved = False
-        restored = raft.take_restore()
-        if restored is not None:
-            node.applied = restored.state.decode()
-            self.lines.append(
-                f"n{node.id} goes on from the snapshot at {restored.meta.index}: {node.applied}"
-            )
-        for entry in raft.take_committed(1 << 20):
-            moved = True
-            if entry.kind is EntryKind.CONFIG:
-                raft.apply_change(
-                    msgspec.msgpack.decode(entry.data, type=MembershipChange),
-                    entry.term,
-                    entry.index,
-                )
-            elif entry.kind is EntryKind.DATA:
-                node.applied += entry.data.decode() + "|"
-            raft.applied_to(entry.index)
-            self.say(f"n{node.id} applies {show(entry)}")
-        for number, index in raft.take_reads():
-            self.lines.append(f"n{node.id} may answer read {number} at {index}")
-        for to, message in raft.take_messages():
-            moved = True
-            self.post(node.id, to, message)
-        return moved
-
-    def post(self, sender: NodeId, to: NodeId, message: m.Message) -> None:
-        if isinstance(message, m.InstallSnapshot):
-            state = self.nodes[sender].files.get(message.meta)
-            if state is None:
-                self.say(f"n{sender} has the snapshot at {message.meta.index} no more")
-                leadership = self.nodes[sender].raft.leadership
-                assert leadership is not None
-                leadership.snapshot_gone(to)
-                return
-            end = message.offset + PIECE_BYTES
-            message = msgspec.structs.replace(
-                message, data=state[message.offset : end], last=end >= len(state)
-            )
-        self.network.append((sender, to, message))
-
     def do_network(self) -> None:
         for letter in self.network:
             self.say(describe(letter))
@@ -367,13 +216,6 @@ class Cluster:
         for letter in chosen:
             self.network.remove(letter)
             self.deliver(letter)
-
-    def deliver(self, letter: Letter) -> None:
-        sender, to, message = letter
-        lost = (sender, to) in self.cuts or to not in self.nodes
-        self.say(describe(letter) + (" lost" if lost else ""))
-        if not lost:
-            self.nodes[to].raft.step(sender, message)
 
     def do_lose(self, which: str, count: str = "1000") -> None:
         for letter in [x for x in self.network if which in ("all", f"{x[0]}→{x[1]}")][: int(count)]:
@@ -430,74 +272,6 @@ class Cluster:
                     f" snapshot={p.pending.index}@{p.received}" if p.pending is not None else ""
                 )
                 self.say(f"n{node} {p.pace.value} match={p.match} next={p.next}{window}{snapshot}")
-
-
-def show(entry: Entry) -> str:
-    if entry.kind is EntryKind.NOOP:
-        text = "no-op"
-    elif entry.kind is EntryKind.CONFIG:
-        change = msgspec.msgpack.decode(entry.data, type=MembershipChange)
-        text = f"{change.kind.name.lower().replace('_', '-')} n{change.id}"
-    else:
-        text = entry.data.decode() if len(entry.data) <= 12 else f"{len(entry.data)}B"
-    return f"{entry.index}/{entry.term}:{text}"
-
-
-def wrote(persist: Persist) -> list[str]:
-    found = []
-    if persist.hard_state is not None:
-        found.append(
-            f"term={persist.hard_state.term} vote={persist.hard_state.vote} "
-            f"commit={persist.hard_state.commit}"
-        )
-    if persist.snapshot is not None:
-        found.append(f"snapshot {persist.snapshot.index}")
-    return found + [show(e) for e in persist.entries]
-
-
-def describe(letter: Letter) -> str:
-    sender, to, x = letter
-    head = f"{sender}→{to} "
-    if isinstance(x, m.VoteRequest):
-        return (
-            head
-            + f"{'PreVote' if x.pre else 'Vote'} term={x.term} log={x.last_index}/{x.last_term}"
-            + (" transfer" if x.transfer else "")
-        )
-    if isinstance(x, m.VoteResponse):
-        return (
-            head + f"{'PreVote' if x.pre else 'Vote'} term={x.term} "
-            f"{'granted' if x.granted else 'refused'}"
-        )
-    if isinstance(x, m.Append):
-        entries = " ".join(show(e) for e in x.entries)
-        return (
-            head + f"Append term={x.term} after={x.prev_index}/{x.prev_term} commit={x.commit} "
-            f"[{entries}]"
-        )
-    if isinstance(x, m.AppendResponse):
-        return (
-            head
-            + f"Append term={x.term} "
-            + (
-                f"ok up to {x.index}"
-                if x.ok
-                else f"nothing at {x.index}, try {x.hint_index}/{x.hint_term}"
-            )
-        )
-    if isinstance(x, m.InstallSnapshot):
-        return (
-            head
-            + f"Snapshot term={x.term} {x.meta.index}@{x.offset} {x.data.decode()!r}"
-            + (" last" if x.last else "")
-        )
-    name = type(x).__name__
-    fields = " ".join(
-        f"{f}={getattr(x, f)}"
-        for f in x.__struct_fields__
-        if not (f == "promise_ms" and x.promise_ms == 0)
-    )  # type: ignore[union-attr]
-    return head + f"{name} {fields}"
 
 
 @dataclasses.dataclass

@@ -84,6 +84,11 @@ def reopen(disk: SimDisk, segment_bytes: int = SEGMENT_BYTES) -> tuple[Storage, 
     return open_sim(disk, segment_bytes)
 
 
+def segments(disk: SimDisk) -> list[str]:
+    """Files of the log."""
+    return [name for name in disk.list_dir(WAL) if name.endswith(".wal")]
+
+
 def written(disk: SimDisk, path: Path) -> int:
     """Bytes of a file up to the last that is not zero."""
     return len(disk.read(path).rstrip(b"\0"))

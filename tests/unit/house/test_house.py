@@ -112,13 +112,6 @@ DEBTS = {
         "node_image/counter_node/counters/ops.py",
         "node_image/counter_node/counters/producers.py",
         "node_image/counter_node/counters/state.py",
-        "tests/unit/counters/test_slices.py",
-        "tests/support/unit/raft_scripts.py",
-        "tests/unit/raft/test_core.py",
-        "tests/unit/resp/test_session.py",
-        "tests/unit/security/test_limits.py",
-        "tests/unit/storage/test_storage.py",
-        "tests/unit/test_fast_lane.py",
     },
     "long functions": {
         "tests/apiserver/test_kubectl.py:test_a_report_has_what_helps_and_none_of_the_secrets_that_were_planted",
@@ -130,8 +123,6 @@ DEBTS = {
         "tests/faults/measure.py:rejoin",
         "tests/integration/test_acl.py:test_a_user_may_do_what_its_rules_say_and_the_words_are_those_of_redis",
         "tests/unit/resp/test_differential.py:command",
-        "tests/unit/test_fast_lane.py:inside",
-        "tests/unit/test_fast_lane.py:test_any_mixture_in_any_pieces_is_answered_and_takes_effect_in_order",
     },
 }
 
