@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
-from counter_node.counters import dump, execution, keyspace, ops, restore, state
+from counter_node.counters import dump, effects, execution, keyspace, restore, state
 from counter_node.raft.types import HardState, Member, NodeId, Snapshot
 from counter_node.replica import applying
 from counter_node.replica.disk_jobs import DiskJob
@@ -39,7 +39,7 @@ def small_slices() -> Iterator[None]:
             (state, "SLICE", 2),
             (execution, "SLICE", 5),
             (execution, "_PIECE", 3),
-            (ops, "PIECE", 3),
+            (effects, "PIECE", 3),
         ),
         *((restore, "PIECE", 4), (applying, "MAX_APPLY_WORK", 40)),
         *((state, "JUMP_PIECE", 1), (dump, "PIECE", 2), (keyspace, "MOST_PER_BUCKET", 3)),

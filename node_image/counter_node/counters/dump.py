@@ -21,7 +21,8 @@ import msgspec
 
 from counter_node.counters.keyspace import PLACES, in_order
 from counter_node.counters.notes import Note
-from counter_node.counters.producers import Name, Producers
+from counter_node.counters.producer import Name
+from counter_node.counters.producers import Producers
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import State
 

@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Final
 
+from counter_node.counters import effects, weights, within
 from counter_node.counters import ops as o
-from counter_node.counters import weights, within
 from counter_node.counters.batches import Op, Outcome
 from counter_node.counters.errors import UnknownOperationError
 from counter_node.counters.increments import increments
 from counter_node.counters.levels import LEVEL, OPCODES
 from counter_node.counters.listing import Walk
-from counter_node.counters.producers import Place, Producers
+from counter_node.counters.producer import Place
+from counter_node.counters.producers import Producers
 from counter_node.counters.replies import NO_LIST
 from counter_node.counters.state import MOST_LOOKED_AT, State
 from counter_node.counters.within import Search, walk_of
@@ -32,7 +33,7 @@ _WALKING: Final = frozenset({o.KEYS, o.WITHIN})
 _PIECE: Final = 500
 _PLAIN_WEIGHT: Final = 2
 _PLAIN: Final = {
-    code: o.EXECUTE[code]
+    code: effects.EXECUTE[code]
     for code in (
         o.INCRBY,
         o.GET,
@@ -164,7 +165,7 @@ class Execution:
         """A command at once."""
         state = self.state
         if type(op) is bytes:
-            return o.incrby(state, [o.INCRBY, op, 1])
+            return effects.incrby(state, [o.INCRBY, op, 1])
         code = op[0]
         if code == o.MULTI:
             return [self.execute(inner) for inner in op[1]]
@@ -180,7 +181,7 @@ class Execution:
             return within.at_once(state, op)
         if code == o.EXEC_IF:
             return [self.execute(inner) for inner in op[2]] if self._unbroken(op[1]) else NO_LIST
-        execute = o.EXECUTE.get(code)
+        execute = effects.EXECUTE.get(code)
         if execute is None:
             raise UnknownOperationError(
                 f"operation {code} is not known to this version; upgrade this node"
@@ -227,7 +228,7 @@ class Execution:
         if code == o.EXEC_IF:
             return (yield from self._all(op[2])) if self._unbroken(op[1]) else NO_LIST
         if code == o.MSET:
-            return (yield from o.mset(self.state, op))
+            return (yield from effects.mset(self.state, op))
         if code not in _NAMES:
             return self.execute(op)
         parts = []
@@ -270,7 +271,7 @@ class Execution:
             and not producers.known(user, name)
             and state.heavy(len(name) + weights.PRODUCER)
         ):
-            return o.too_heavy(state)
+            return effects.too_heavy(state)
         return producers.place_of(user, name, sequence, state.running_ms)
 
     def _keep(self, place: Place, reply: Any) -> Any:

@@ -13,8 +13,6 @@ from typing import Any
 
 import msgspec
 
-from counter_node.counters import weights
-from counter_node.counters.accounts import Account
 from counter_node.counters.batches import (
     TIME_BYTES,
     Batch,
@@ -25,7 +23,6 @@ from counter_node.counters.batches import (
     Jump,
     Level,
     Limits,
-    LimitsRow,
     Op,
     OpenSession,
     Outcome,
@@ -48,10 +45,10 @@ from counter_node.counters.levels import (
     USERS_LEVEL,
 )
 from counter_node.counters.producers import MOST, Producers
+from counter_node.counters.questions import Questions
 from counter_node.counters.restore import Restore
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import MAX_KEYS, State
-from counter_node.counters.table import Table
 
 __all__ = ["Machine", "SnapshotFormatError", "UnknownOperationError"]
 
@@ -65,7 +62,7 @@ Substitute = Callable[[int, int], list[Op] | None]
 """(session, number) → the full list of commands, reads included, if the batch is one's own."""
 
 
-class Machine:
+class Machine(Questions):
     def __init__(
         self,
         max_keys: int = MAX_KEYS,
@@ -105,40 +102,6 @@ class Machine:
         self._execution.level = level
         self._execution.knows = self.knows
         self._state.in_slices = self._state.watches.in_slices = level >= SLICES_LEVEL
-
-    @property
-    def limits(self) -> Limits:
-        return Limits(self._state.max_keys, self._producers.most)
-
-    @property
-    def max_bytes(self) -> int:
-        return self._state.max_bytes
-
-    @property
-    def user_limits(self) -> tuple[LimitsRow, ...]:
-        """Those in force, by name."""
-        return self._state.accounts.limits()
-
-    def accounts(self) -> list[tuple[Account, int]]:
-        """Users with a limit, or with counters of their own; and what their producers take."""
-        found = self._state.accounts.by_name.values()
-        return [(account, self._producers.bytes_of(account.name)) for account in found]
-
-    @property
-    def size_bytes(self) -> int:
-        """What the state takes of its limit, in the units of weights.py."""
-        return self._state.taken(self._beside())
-
-    def _beside(self) -> int:
-        return (
-            self._producers.size_bytes
-            + self._state.watches.size_bytes
-            + weights.SESSION * len(self._sessions)
-        )
-
-    @property
-    def producer_count(self) -> int:
-        return len(self._producers)
 
     # --- the log ----------------------------------------------------------------------------------
 
@@ -260,67 +223,6 @@ class Machine:
         assert not self.unfinished, "not in the middle of an entry"
         return Reading(self._execution, ops)
 
-    # --- questions --------------------------------------------------------------------------------
-
-    @property
-    def values(self) -> Table[int]:
-        return self._state.values
-
-    @property
-    def deadlines(self) -> Table[int]:
-        return self._state.deadlines
-
-    @property
-    def time_ms(self) -> int:
-        return self._state.time_ms
-
-    @property
-    def offset_ms(self) -> int:
-        """UTC is log time plus this."""
-        return self._state.offset_ms
-
-    @property
-    def calendar_agreed(self) -> bool:
-        return self._state.agreed
-
-    @property
-    def gap(self) -> bool:
-        """The cluster stood still, and log time has not made up for all of it."""
-        return self._state.since_gap is not None
-
-    @property
-    def marks(self) -> int:
-        """How often a gap began."""
-        return self._state.marks
-
-    @property
-    def jumps(self) -> tuple[int, int]:
-        """How often log time jumped, and by how many ms in all."""
-        return self._state.jumps, self._state.jumped_ms
-
-    def next_expiry_ms(self) -> int | None:
-        """Of what is not due yet."""
-        return self._state.next_deadline()
-
-    @property
-    def backlog(self) -> bool:
-        """Something is due that only further entries remove."""
-        return self._state.backlog
-
-    def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        """Names of counters for who walks over all, keyspace.py."""
-        return self._state.index.page(cursor, count)
-
-    @property
-    def untidy(self) -> bool:
-        """There is memory to be given back by `tidy`."""
-        return bool(self._state.waste)
-
-    @property
-    def tidied_bytes(self) -> int:
-        """Given back so far, about."""
-        return weights.KEY * self._state.waste.freed
-
     def tidy(self) -> None:
         """One slice of work that nobody can see."""
         self._state.waste.free()
@@ -328,14 +230,6 @@ class Machine:
     def shrink(self) -> None:
         """Now and then: tables that have become far too large are rebuilt."""
         self._state.shrink()
-
-    def containers(self) -> int:
-        """How many objects of the state the interpreter's collector of garbage looks at."""
-        return (
-            len(self._state.index.buckets)
-            + len(self._state.schedule.buckets)
-            + 2 * len(self._producers)
-        )
 
     def abandon(self) -> None:
         """Another is going to take its place: what it holds is given back in slices, while the
@@ -350,9 +244,6 @@ class Machine:
         """This one takes the place of one that was abandoned."""
         self._state.waste, old._state.waste = old._state.waste, self._state.waste
         self.track_dirty = old.track_dirty
-
-    def last_number(self, session: int) -> int | None:
-        return self._sessions.last_number(session)
 
     @property
     def track_dirty(self) -> bool:
@@ -375,16 +266,6 @@ class Machine:
             return set()
         self._state.dirty = set()
         return found
-
-    def counts(self) -> dict[str, int]:
-        state = self._state
-        return {
-            "keys": state.count(),
-            "expiring": len(state.deadlines),
-            "sessions": len(self._sessions),
-            "producers": len(self._producers),
-            "watches": len(state.watches),
-        }
 
     # --- snapshots --------------------------------------------------------------------------------
 

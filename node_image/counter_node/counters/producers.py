@@ -31,15 +31,30 @@ What makes this true with a table of bounded size:
 
 from __future__ import annotations
 
-import sys
-from array import array
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
 from counter_node.counters import weights
 from counter_node.counters.accounts import TOO_MANY_PRODUCERS
+from counter_node.counters.producer import (
+    EMPTY,
+    INTEGER,
+    KEPT_NULL,
+    KEPT_OK,
+    NOTHING,
+    OVERHEAD,
+    PACKED,
+    UNKEPT,
+    Name,
+    Place,
+    Producer,
+    Share,
+    encode,
+    little,
+    other_bytes_of,
+    row_of,
+    user_of,
+)
 from counter_node.counters.replies import OK, Failure, larger_than, pack, unpack
 
 WINDOW: Final = 1_024
@@ -52,10 +67,7 @@ MOST_SLOTS: Final = 16_000_000
 MOST_OTHER_BYTES: Final = 64 << 20
 """For the answers that are not integers, all together."""
 LARGEST_REPLY: Final = 4_096
-_OVERHEAD: Final = 100
 MOST_AHEAD: Final = 65_536
-
-_EMPTY, _INTEGER, _PACKED, _OK, _NULL, _NOT_KEPT = range(6)
 
 TOO_MANY = (
     b"OOM too many producers; at most %d (max_producers) are remembered, each until 24 "
@@ -76,43 +88,6 @@ UNKNOWN = (
 )
 TOO_OLD = b"IDMPEXPIRED sequence %d is more than %d behind the newest, %d; it was not executed now"
 NOT_KEPT = b"ERR sequence %d was executed; its reply was too large to be kept"
-
-
-class Producer:
-    """A ring of `WINDOW` places, as long as it had to be so far; sequence n is in place n mod
-    `WINDOW`."""
-
-    __slots__ = ("kinds", "newest", "numbers", "others", "time_ms")
-
-    def __init__(self) -> None:
-        self.newest = 0
-        self.time_ms = 0
-        self.kinds = bytearray()
-        self.numbers = array("q")
-        self.others: dict[int, bytes] = {}  # place → packed reply
-
-    def stretch(self, length: int) -> None:
-        more = length - len(self.kinds)
-        self.kinds.extend(bytes(more))
-        self.numbers.frombytes(bytes(8 * more))
-
-
-class Share:
-    """What one user has of the table."""
-
-    __slots__ = ("other_bytes", "producers", "slots")
-
-    def __init__(self) -> None:
-        self.producers = self.slots = self.other_bytes = 0
-
-    @property
-    def size_bytes(self) -> int:
-        """In the units of weights.py."""
-        return weights.PRODUCER * self.producers + weights.SLOT * self.slots + self.other_bytes
-
-
-Name = bytes | tuple[bytes, bytes]
-"""Of a producer: its user and its name; the name alone of one that belongs to nobody."""
 
 
 class Producers:
@@ -159,7 +134,7 @@ class Producers:
     def _drop(self, key: Name, producer: Producer) -> None:
         self._note(key, producer)
         del self._table[key]
-        self._count(_user(key), -1, -len(producer.kinds), -_other_bytes(producer))
+        self._count(user_of(key), -1, -len(producer.kinds), -other_bytes_of(producer))
 
     def _count(self, user: bytes | None, producers: int, slots: int, other_bytes: int) -> None:
         share = self._shares.get(user)
@@ -206,7 +181,7 @@ class Producers:
             self._drop(name, found)
             self._note(key, None)
             self._table[key] = found
-            self._count(user, 1, len(found.kinds), _other_bytes(found))
+            self._count(user, 1, len(found.kinds), other_bytes_of(found))
         return self._begin(key, sequence, time_ms)
 
     def _begin(self, key: Name, sequence: int, time_ms: int, *, far: bool = False) -> Any:
@@ -221,7 +196,7 @@ class Producers:
         if producer is None:
             if sequence != 1:
                 return Failure(UNKNOWN % sequence)
-            if (refused := self._no_place(_user(key))) is not None:
+            if (refused := self._no_place(user_of(key))) is not None:
                 return refused
             producer = Producer()
         else:
@@ -230,23 +205,23 @@ class Producers:
                 return Failure(TOO_OLD % (sequence, WINDOW, producer.newest))
             if (
                 sequence <= producer.newest
-                and (known := self._recall(producer, sequence)) is not _NOTHING
+                and (known := self._recall(producer, sequence)) is not NOTHING
             ):
                 return known
             if not far and sequence > producer.newest + MOST_AHEAD:
                 return Failure(TOO_FAR % (sequence, MOST_AHEAD, producer.newest))
         place = sequence % WINDOW
         more = max(0, place + 1 - len(producer.kinds))
-        if more and not self._has_slots(_user(key), more):
+        if more and not self._has_slots(user_of(key), more):
             return TOO_MUCH
         if more and (refused := self._too_dear(key, more)) is not None:
             return refused
         if key not in self._table:
             self._note(key, None)
-            self._count(_user(key), 1, 0, 0)
+            self._count(user_of(key), 1, 0, 0)
         if more:
             producer.stretch(place + 1)
-            self._count(_user(key), 0, more, 0)
+            self._count(user_of(key), 0, more, 0)
         self._touch(key, producer, time_ms)
         if sequence > producer.newest:
             for passed in range(max(producer.newest + 1, sequence - WINDOW + 1), sequence + 1):
@@ -265,7 +240,7 @@ class Producers:
 
     def _too_dear(self, key: Name, slots: int) -> Failure | None:
         """Why this user's producers may not take so much more, if so."""
-        user = _user(key)
+        user = user_of(key)
         most = self.most_bytes_of(user)
         if user is None or most is None:
             return None
@@ -288,49 +263,51 @@ class Producers:
     @staticmethod
     def _recall(producer: Producer, sequence: int) -> Any:
         place = sequence % WINDOW
-        kind = producer.kinds[place] if place < len(producer.kinds) else _EMPTY
-        if kind == _EMPTY:
-            return _NOTHING
-        if kind == _INTEGER:
+        kind = producer.kinds[place] if place < len(producer.kinds) else EMPTY
+        if kind == EMPTY:
+            return NOTHING
+        if kind == INTEGER:
             return producer.numbers[place]
-        if kind == _PACKED:
+        if kind == PACKED:
             return unpack(producer.others[place])
-        return OK if kind == _OK else None if kind == _NULL else Failure(NOT_KEPT % sequence)
+        return (
+            OK if kind == KEPT_OK else None if kind == KEPT_NULL else Failure(NOT_KEPT % sequence)
+        )
 
     def remember(self, place: Place, reply: Any) -> None:
         producer, number = place.producer, place.number
         if self._table.get(place.key) is not producer:
             return
         if type(reply) is int:
-            producer.kinds[number] = _INTEGER
+            producer.kinds[number] = INTEGER
             producer.numbers[number] = reply
         elif reply == OK or reply is None:
-            producer.kinds[number] = _NULL if reply is None else _OK
+            producer.kinds[number] = KEPT_NULL if reply is None else KEPT_OK
         elif larger_than(reply, LARGEST_REPLY):
             producer.kinds[number] = (
                 # each of its elements takes a byte at least: it need not be packed to know
-                _NOT_KEPT
+                UNKEPT
             )
         else:
             packed = pack(reply)
-            size = len(packed) + _OVERHEAD
-            user = _user(place.key)
+            size = len(packed) + OVERHEAD
+            user = user_of(place.key)
             mine = self._shares[user].other_bytes if user is not None else 0
             most = self.most_bytes_of(user)
             dear = user is not None and most is not None and self.bytes_of(user) + size > most
             room = MOST_OTHER_BYTES if user is None else 2 * MOST_OTHER_BYTES
             if dear or len(packed) > LARGEST_REPLY or mine + self._all.other_bytes + size > room:
-                producer.kinds[number] = _NOT_KEPT
+                producer.kinds[number] = UNKEPT
             else:
-                producer.kinds[number] = _PACKED
+                producer.kinds[number] = PACKED
                 producer.others[number] = packed
                 self._count(user, 0, 0, size)
 
     def _forget(self, key: Name, producer: Producer, place: int) -> None:
         if place < len(producer.kinds):
-            if producer.kinds[place] == _PACKED:
-                self._count(_user(key), 0, 0, -(len(producer.others.pop(place)) + _OVERHEAD))
-            producer.kinds[place] = _EMPTY
+            if producer.kinds[place] == PACKED:
+                self._count(user_of(key), 0, 0, -(len(producer.others.pop(place)) + OVERHEAD))
+            producer.kinds[place] = EMPTY
             producer.numbers[place] = 0
 
     # --- snapshots --------------------------------------------------------------------------------
@@ -344,15 +321,15 @@ class Producers:
         """To be called before a producer changes or goes; None for one that comes, which is none of
         the dump's."""
         if self.notes is not None and key not in self.notes:
-            self.notes[key] = b"" if producer is None else _encode(_row(key, producer))
+            self.notes[key] = b"" if producer is None else encode(row_of(key, producer))
 
     def row_of_then(self, key: Name) -> bytes:
         """Of a producer of the moment when the notes began; encoded."""
         assert self.notes is not None
-        return self.notes.pop(key, b"") or _encode(_row(key, self._table[key]))
+        return self.notes.pop(key, b"") or encode(row_of(key, self._table[key]))
 
     def dump(self) -> list[Any]:
-        return [_row(key, producer) for key, producer in self._table.items()]
+        return [row_of(key, producer) for key, producer in self._table.items()]
 
     def load(self, rows: list[Any]) -> None:
         """Adds these to the table."""
@@ -361,48 +338,13 @@ class Producers:
             producer.newest, producer.time_ms = newest, time_ms
             producer.kinds = bytearray(kinds)
             producer.numbers.frombytes(numbers)
-            producer.numbers = _little(producer.numbers)
+            producer.numbers = little(producer.numbers)
             producer.others = others
             key = (user[0], name) if user else name
             self._table[key] = producer
-            self._count(_user(key), 1, len(kinds), _other_bytes(producer))
+            self._count(user_of(key), 1, len(kinds), other_bytes_of(producer))
 
     def give_up(self) -> object:
         """Forgets all. What is returned is the caller's to free in slices."""
         table, self._table, self._shares, self._all, self.notes = self._table, {}, {}, Share(), None
         return table
-
-
-class Place:
-    """Where the answer of a request that is executed now is going to be kept."""
-
-    __slots__ = ("key", "number", "producer")
-
-    def __init__(self, key: Name, producer: Producer, number: int) -> None:
-        self.key, self.producer, self.number = key, producer, number
-
-
-_NOTHING: Final = object()
-_encode = msgspec.msgpack.Encoder().encode
-
-
-def _user(key: Name) -> bytes | None:
-    return key[0] if type(key) is tuple else None
-
-
-def _other_bytes(producer: Producer) -> int:
-    return sum(len(reply) + _OVERHEAD for reply in producer.others.values())
-
-
-def _row(key: Name, p: Producer) -> tuple[Any, ...]:
-    """A seventh field, the user, is there since level 4."""
-    row = (p.newest, p.time_ms, bytes(p.kinds), _little(p.numbers).tobytes(), p.others)
-    return (key[1], *row, key[0]) if type(key) is tuple else (key, *row)
-
-
-def _little(numbers: array[int]) -> array[int]:
-    """Snapshots are the same on machines of either byte order."""
-    if sys.byteorder == "big":
-        numbers = array("q", numbers)
-        numbers.byteswap()
-    return numbers

@@ -1,4 +1,5 @@
-"""The counters themselves: values, deadlines, and what changed since the cache was told.
+"""The counters in time: what is due, what a jump moves, how much there may be. Their tables, and
+all changes: tables.py.
 
 Log time (`time_ms`) is a stopwatch: it never goes back, and no calendar moves it (replica.py says
 who drives it). UTC is log time plus `offset_ms`. A deadline is a log time; one that was given as a
@@ -8,16 +9,12 @@ moves with the jump that closes it, so that it keeps what was left.
 `running_ms` is log time without its jumps: while the cluster stood still, nobody could send
 anything. Sessions, producers and watches age by it, so that no jump makes them forgotten.
 
-
-1. A key is in `deadlines` only if it is in `values`. `index` holds exactly the keys of `values`,
-   `schedule` exactly the pairs of `deadlines`.
-2. What is due is gone for everybody at once, and is removed in slices: `SLICE` counters with each
+1. What is due is gone for everybody at once, and is removed in slices: `SLICE` counters with each
    entry of the log, in the schedule's order, so that the same are left on every replica. While some
    are left there is a `backlog`: whoever reads asks `get`, whoever writes asks `fetch`, which
    removes what is due first. Below level 4 (`in_slices` is False) all of it is removed at once, as
    the versions before do.
-3. `size_bytes` is what the counters take, in the units of weights.py. A key or an expiry more is
-   refused once all together reach `max_bytes`.
+2. A key or an expiry more is refused once all together reach `max_bytes`.
 """
 
 from __future__ import annotations
@@ -26,13 +23,10 @@ from collections.abc import Generator
 from typing import Final
 
 from counter_node.counters import weights
-from counter_node.counters.accounts import Account, Accounts
 from counter_node.counters.keyspace import KeyIndex
-from counter_node.counters.notes import Notes
 from counter_node.counters.schedule import Schedule
 from counter_node.counters.table import Table
-from counter_node.counters.waste import Waste
-from counter_node.counters.watches import Watches
+from counter_node.counters.tables import Tables
 
 MIN: Final = -(1 << 63)
 MAX: Final = (1 << 63) - 1
@@ -51,52 +45,23 @@ JUMP_PIECE: Final = 500
 """Deadlines moved in one slice by a jump of log time: some 3 ms."""
 
 
-class State:
+class State(Tables):
     __slots__ = (
-        *(
-            "accounts",
-            "actor",
-            "agreed",
-            "again_bytes",
-            "all_dirty",
-            "backlog",
-            "beside",
-            "deadlines",
-            "dirty",
-            "in_slices",
-            "index",
-            "jumped_ms",
-        ),
-        *("jumps", "looked_at", "marks", "max_bytes", "max_keys", "notes", "offset_ms", "schedule"),
-        *("since_gap", "size_bytes", "time_ms", "values", "waste", "watches"),
+        *("agreed", "beside", "in_slices", "jumped_ms", "jumps", "looked_at", "marks"),
+        *("max_bytes", "max_keys", "offset_ms"),
     )
 
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
-        self.values: Table[int] = Table()
-        self.deadlines: Table[int] = Table()  # log time in ms at which the key is gone
-        self.time_ms = 0
+        super().__init__()
         self.offset_ms = 0
         self.agreed = False  # whether the offset was ever what a majority of clocks agreed on
-        self.since_gap: Table[None] | None = None  # None: there is no gap
         self.marks = 0  # how often a gap began
         self.jumps = self.jumped_ms = 0  # how often log time jumped, and by how much in all
         self.max_keys = max_keys
         self.max_bytes = 0  # 0: no limit
-        self.size_bytes = 0  # of counters
-        self.again_bytes = 0  # of names with an expiry, and with an owner: a dump repeats them
-        self.accounts = Accounts()
-        self.actor: Account | None = None  # of whose command is being executed, if it has a limit
         self.beside = 0  # bytes of the other tables, as they were before the entry
         self.in_slices = True
         self.looked_at = 0  # by the command that is being executed
-        self.backlog = False  # something is due and not removed yet
-        self.dirty: set[bytes] | None = None  # None: nobody wants to know
-        self.all_dirty = False  # more changed than `dirty` names
-        self.index = KeyIndex()  # for SCAN; no part of the state: it follows from `values`
-        self.schedule = Schedule()  # follows from `deadlines`
-        self.waste = Waste()
-        self.notes: Notes | None = None  # None: no dump is being made
-        self.watches = Watches()
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -180,140 +145,6 @@ class State:
             self.schedule.first_after_ms(self.time_ms) if self.backlog else self.schedule.first_ms()
         )
 
-    def is_due(self, key: bytes) -> bool:
-        deadline_ms = self.deadlines.get(key)
-        return deadline_ms is not None and deadline_ms <= self.time_ms
-
-    # --- questions --------------------------------------------------------------------------------
-
-    def get(self, key: bytes) -> int | None:
-        """The value as clients see it. Changes nothing."""
-        return None if self.backlog and self.is_due(key) else self.values.get(key)
-
-    def fetch(self, key: bytes) -> int | None:
-        """The same, for an operation of the log: what is due is removed, so that the operation
-        finds nothing of it."""
-        if self.backlog and self.is_due(key):
-            self.remove(key)
-        return self.values.get(key)
-
-    def count(self) -> int:
-        """Counters as clients see them."""
-        return len(self.values) - (self.schedule.due(self.time_ms) if self.backlog else 0)
-
-    # --- notes for a dump (dump.py) ---------------------------------------------------------------
-
-    def begin_notes(self) -> Notes:
-        assert self.notes is None, "one dump at a time"
-        self.notes = Notes(self.since_gap)
-        return self.notes
-
-    def end_notes(self, notes: Notes) -> None:
-        if self.notes is notes:
-            self.notes = None
-        # A million notes, of counters made meanwhile, held the loop for 77 ms.
-        self.waste.add(*notes.waste, *notes.before.parts)
-        notes.waste, notes.before = [], Table()
-
-    # --- changes ----------------------------------------------------------------------------------
-
-    @property
-    def careful(self) -> bool:
-        """Whether somebody must be told of changes by `changing`."""
-        return self.notes is not None or bool(self.watches.by_key)
-
-    def changing(self, key: bytes) -> None:
-        """To be called before a change of a counter or its deadline."""
-        notes = self.notes
-        if notes is not None and key not in notes.before:
-            in_gap = notes.gap is not None and key in notes.gap
-            owner = self.accounts.owners.get(key)
-            notes.before[key] = (self.values.get(key), self.deadlines.get(key), in_gap, owner)
-        if key in self.watches.by_key:
-            self.watches.touched(key)
-
-    def put(self, key: bytes, value: int) -> None:
-        """Keeps the deadline, if there is one."""
-        if self.notes is not None or self.watches.by_key:
-            self.changing(key)
-        if key not in self.values:
-            self.index.add(key)
-            self.size_bytes += weights.KEY + len(key)
-            if self.actor is not None:
-                self.accounts.made(self.actor, key)
-                self.size_bytes += weights.OWNER
-                self.again_bytes += len(key)
-        self.values[key] = value
-        if self.dirty is not None:
-            self.dirty.add(key)
-
-    def remove(self, key: bytes) -> bool:
-        if key not in self.values:
-            return False
-        deadline_ms = self.deadlines.get(key)
-        if deadline_ms is not None:
-            self.schedule.remove(deadline_ms, key)
-        self._drop(key)
-        return True
-
-    def _drop(self, key: bytes) -> None:
-        """A key that is there, and not in the schedule (any more)."""
-        self.changing(key)
-        if self.notes is not None:
-            self.notes.left(key)
-        if self.accounts.owners:
-            self._disown(key)
-        if self.deadlines.pop(key, None) is not None:
-            self.size_bytes -= weights.DEADLINE
-            self.again_bytes -= len(key)
-        if self.since_gap:
-            self.since_gap.pop(
-                key, None
-            )  # a gap may stay open for long, and names must not pile up in it
-        del self.values[key]
-        self.size_bytes -= weights.KEY + len(key)
-        self.index.remove(key)
-        if self.dirty is not None:
-            self.dirty.add(key)
-
-    def _disown(self, key: bytes) -> None:
-        if self.accounts.gone(key, expiring=key in self.deadlines):
-            self.size_bytes -= weights.OWNER
-            self.again_bytes -= len(key)
-
-    def expire_at(self, key: bytes, deadline_ms: int) -> None:
-        """The key exists. A deadline that has passed removes it at once."""
-        if deadline_ms <= self.time_ms:
-            self.remove(key)
-            return
-        if self.notes is not None or self.watches.by_key:
-            self.changing(key)
-        old_ms = self.deadlines.get(key)
-        if old_ms is None:
-            self.size_bytes += weights.DEADLINE
-            self.again_bytes += len(key)
-            self.accounts.grown(key, weights.DEADLINE)
-        else:
-            self.schedule.remove(old_ms, key)
-        self.deadlines[key] = deadline_ms
-        self.schedule.add(deadline_ms, key)
-        if self.dirty is not None:
-            self.dirty.add(key)
-
-    def persist(self, key: bytes) -> bool:
-        deadline_ms = self.deadlines.get(key)
-        if deadline_ms is None:
-            return False
-        self.changing(key)
-        del self.deadlines[key]
-        self.schedule.remove(deadline_ms, key)
-        self.size_bytes -= weights.DEADLINE
-        self.again_bytes -= len(key)
-        self.accounts.grown(key, -weights.DEADLINE)
-        if self.dirty is not None:
-            self.dirty.add(key)
-        return True
-
     def clear(self) -> None:
         """All tables are replaced, and the old ones freed later: ten million counters are gone at
         once."""
@@ -334,13 +165,6 @@ class State:
         self.values, self.deadlines, self.notes = Table(), Table(), None
         self.index, self.schedule = KeyIndex(), Schedule()
         self.size_bytes, self.again_bytes, self.backlog = 0, 0, False
-
-    def shrink(self) -> None:
-        """Tables that hold little now are rebuilt, a part at a time."""
-        if self.notes is None:
-            self.values.shrink()
-            self.deadlines.shrink()
-            self.accounts.owners.shrink()
 
     # --- limits -----------------------------------------------------------------------------------
 
@@ -388,25 +212,6 @@ class State:
         return not self.in_slices or self.looked_at <= MOST_LOOKED_AT
 
     # --- a snapshot (restore.py) ------------------------------------------------------------------
-
-    def take_values(self, piece: dict[bytes, int]) -> None:
-        self.values.absorb(piece)
-        self.index.add_all(piece)
-        self.size_bytes += weights.KEY * len(piece) + sum(map(len, piece))
-
-    def take_deadlines(self, piece: dict[bytes, int]) -> None:
-        self.deadlines.absorb(piece)
-        add = self.schedule.add
-        for key, deadline_ms in piece.items():
-            add(deadline_ms, key)
-        self.size_bytes += weights.DEADLINE * len(piece)
-        self.again_bytes += sum(map(len, piece))
-
-    def take_owners(self, piece: dict[bytes, int]) -> None:
-        """After the counters, their expiries and the accounts."""
-        self.accounts.take_owners(piece, self.deadlines)
-        self.size_bytes += weights.OWNER * len(piece)
-        self.again_bytes += sum(map(len, piece))
 
     def loaded(self, time_ms: int) -> None:
         self.time_ms = time_ms

@@ -8,7 +8,8 @@ from counter_node.counters import keyspace, levels, machine, weights, within
 from counter_node.counters.accounts import Account
 from counter_node.counters.batches import OutcomeKind
 from counter_node.counters.notes import Notes
-from counter_node.counters.producers import _NOTHING, Producers
+from counter_node.counters.producer import NOTHING
+from counter_node.counters.producers import Producers
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import State
 from counter_node.counters.watches import Watches
@@ -33,7 +34,7 @@ def batch_executed_twice(patch: Patch) -> None:
 
 @mutation("a repeated request is executed again", quick=True)
 def request_executed_twice(patch: Patch) -> None:
-    patch(Producers, "_recall", staticmethod(lambda producer, sequence: _NOTHING))
+    patch(Producers, "_recall", staticmethod(lambda producer, sequence: NOTHING))
 
 
 @mutation("a snapshot without its table of sessions", quick=True)

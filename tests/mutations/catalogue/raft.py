@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from counter_node.cache import replica as cache_replica
-from counter_node.counters import ops
+from counter_node.counters import effects, ops
 from counter_node.counters.machine import Machine
 from counter_node.raft import alone, election, leadership
 from counter_node.raft.alone import why_not_alone
@@ -108,11 +108,11 @@ def transfer_without_waiting(patch: Patch) -> None:
 
 @mutation("of increments that are counted together one is lost", quick=True)
 def counted_together_one_short(patch: Patch) -> None:
-    original = ops.EXECUTE[ops.TIMES]
+    original = effects.EXECUTE[ops.TIMES]
     patch(
-        ops,
+        effects,
         "EXECUTE",
-        {**ops.EXECUTE, ops.TIMES: lambda state, op: original(state, [*op[:2], op[2] - 1])},
+        {**effects.EXECUTE, ops.TIMES: lambda state, op: original(state, [*op[:2], op[2] - 1])},
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from counter_node.counters import batches, levels
 from counter_node.counters import ops as o
 from counter_node.counters.batches import Level, Limits
+from counter_node.counters.effects import EXECUTE
 from counter_node.counters.machine import Machine, SnapshotFormatError, UnknownOperationError
 from counter_node.counters.replies import Failure
 from counter_node.counters.state import State
@@ -22,7 +23,7 @@ from counter_node.replica.replica import Replica
 from tests.support.unit.lone_replica import Alone
 from tests.support.unit.machine_log import Log
 
-NEW = max(*o.EXECUTE, *levels.OPCODES) + 1
+NEW = max(*EXECUTE, *levels.OPCODES) + 1
 NEXT = levels.LEVEL + 1
 
 
@@ -34,7 +35,7 @@ def newer(monkeypatch: pytest.MonkeyPatch) -> None:
         state.put(op[1], 42)
         return 42
 
-    monkeypatch.setitem(o.EXECUTE, NEW, answer)
+    monkeypatch.setitem(EXECUTE, NEW, answer)
     monkeypatch.setitem(levels.OPCODES, NEW, NEXT)
 
 
@@ -77,7 +78,7 @@ def answers(node: Alone, *ops: batches.Op) -> list[object]:
 
 
 def test_every_operation_belongs_to_a_level() -> None:
-    codes = {*o.EXECUTE, o.MULTI, o.IDMP, o.EXEC_IF, o.IDMP_OF, o.AS, o.WITHIN}
+    codes = {*EXECUTE, o.MULTI, o.IDMP, o.EXEC_IF, o.IDMP_OF, o.AS, o.WITHIN}
     assert {code for code in codes if code > o.LAST_OF_LEVEL_1} == set(levels.OPCODES)
     assert all(1 < level <= levels.LEVEL for level in levels.OPCODES.values())
 

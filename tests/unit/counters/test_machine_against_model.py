@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from counter_node.counters import batches, execution, ops, sessions, state
+from counter_node.counters import batches, effects, execution, sessions, state
 from counter_node.counters import machine as machine_module
 from counter_node.counters import ops as o
 from counter_node.counters.batches import OutcomeKind
@@ -280,7 +280,7 @@ def small_tables() -> Any:
     patch.setattr(machine_module, "EVICTED", 1)
     patch.setattr(execution, "SLICE", 3)
     patch.setattr(execution, "_PIECE", 1)
-    patch.setattr(ops, "PIECE", 1)
+    patch.setattr(effects, "PIECE", 1)
     yield
     patch.undo()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from counter_node.counters import ops as o
 from counter_node.counters.batches import UserLimits, encode
+from counter_node.counters.effects import EXECUTE
 from counter_node.counters.replies import Failure
 from counter_node.resp.commands import CATALOGUE
 from counter_node.resp.dispatch import handle, increments
@@ -186,7 +187,7 @@ def test_a_watch_is_its_users_until_it_ends_whoever_the_connection_becomes(
 
 
 def test_every_command_that_may_make_a_counter_or_an_expiry_is_known_as_such() -> None:
-    assert {code for code in o.EXECUTE if code not in o.READS and code not in o.MAKES} == {
+    assert {code for code in EXECUTE if code not in o.READS and code not in o.MAKES} == {
         o.DEL, o.PERSIST, o.FLUSH, o.GETDEL, o.WATCH, o.UNWATCH,
     }  # fmt: skip
 

@@ -1,0 +1,210 @@
+"""The counters: values, deadlines, owners, in tables that agree with each other; and what is kept
+of them for those that must know of a change: a dump, watches, the cache.
+
+1. A key is in `deadlines` only if it is in `values`. `index` holds exactly the keys of `values`,
+   `schedule` exactly the pairs of `deadlines`.
+2. What is due (`backlog`, state.py) is gone for everybody: whoever reads asks `get`, whoever writes
+   asks `fetch`, which removes what is due first.
+3. `size_bytes` is what the counters take, in the units of weights.py.
+"""
+
+from __future__ import annotations
+
+from counter_node.counters import weights
+from counter_node.counters.accounts import Account, Accounts
+from counter_node.counters.keyspace import KeyIndex
+from counter_node.counters.notes import Notes
+from counter_node.counters.schedule import Schedule
+from counter_node.counters.table import Table
+from counter_node.counters.waste import Waste
+from counter_node.counters.watches import Watches
+
+
+class Tables:
+    __slots__ = (
+        *("accounts", "actor", "again_bytes", "all_dirty", "backlog", "deadlines", "dirty"),
+        *("index", "notes", "schedule", "since_gap", "size_bytes", "time_ms", "values", "waste"),
+        "watches",
+    )
+
+    def __init__(self) -> None:
+        self.values: Table[int] = Table()
+        self.deadlines: Table[int] = Table()  # log time in ms at which the key is gone
+        self.time_ms = 0
+        self.since_gap: Table[None] | None = None  # None: there is no gap
+        self.size_bytes = 0  # of counters
+        self.again_bytes = 0  # of names with an expiry, and with an owner: a dump repeats them
+        self.accounts = Accounts()
+        self.actor: Account | None = None  # of whose command is being executed, if it has a limit
+        self.backlog = False  # something is due and not removed yet
+        self.dirty: set[bytes] | None = None  # None: nobody wants to know
+        self.all_dirty = False  # more changed than `dirty` names
+        self.index = KeyIndex()  # for SCAN; no part of the state: it follows from `values`
+        self.schedule = Schedule()  # follows from `deadlines`
+        self.waste = Waste()
+        self.notes: Notes | None = None  # None: no dump is being made
+        self.watches = Watches()
+
+    # --- questions --------------------------------------------------------------------------------
+
+    def is_due(self, key: bytes) -> bool:
+        deadline_ms = self.deadlines.get(key)
+        return deadline_ms is not None and deadline_ms <= self.time_ms
+
+    # --- questions --------------------------------------------------------------------------------
+
+    def get(self, key: bytes) -> int | None:
+        """The value as clients see it. Changes nothing."""
+        return None if self.backlog and self.is_due(key) else self.values.get(key)
+
+    def fetch(self, key: bytes) -> int | None:
+        """The same, for an operation of the log: what is due is removed, so that the operation
+        finds nothing of it."""
+        if self.backlog and self.is_due(key):
+            self.remove(key)
+        return self.values.get(key)
+
+    def count(self) -> int:
+        """Counters as clients see them."""
+        return len(self.values) - (self.schedule.due(self.time_ms) if self.backlog else 0)
+
+    # --- notes for a dump (dump.py) ---------------------------------------------------------------
+
+    def begin_notes(self) -> Notes:
+        assert self.notes is None, "one dump at a time"
+        self.notes = Notes(self.since_gap)
+        return self.notes
+
+    def end_notes(self, notes: Notes) -> None:
+        if self.notes is notes:
+            self.notes = None
+        # A million notes, of counters made meanwhile, held the loop for 77 ms.
+        self.waste.add(*notes.waste, *notes.before.parts)
+        notes.waste, notes.before = [], Table()
+
+    # --- changes ----------------------------------------------------------------------------------
+
+    @property
+    def careful(self) -> bool:
+        """Whether somebody must be told of changes by `changing`."""
+        return self.notes is not None or bool(self.watches.by_key)
+
+    def changing(self, key: bytes) -> None:
+        """To be called before a change of a counter or its deadline."""
+        notes = self.notes
+        if notes is not None and key not in notes.before:
+            in_gap = notes.gap is not None and key in notes.gap
+            owner = self.accounts.owners.get(key)
+            notes.before[key] = (self.values.get(key), self.deadlines.get(key), in_gap, owner)
+        if key in self.watches.by_key:
+            self.watches.touched(key)
+
+    def put(self, key: bytes, value: int) -> None:
+        """Keeps the deadline, if there is one."""
+        if self.notes is not None or self.watches.by_key:
+            self.changing(key)
+        if key not in self.values:
+            self.index.add(key)
+            self.size_bytes += weights.KEY + len(key)
+            if self.actor is not None:
+                self.accounts.made(self.actor, key)
+                self.size_bytes += weights.OWNER
+                self.again_bytes += len(key)
+        self.values[key] = value
+        if self.dirty is not None:
+            self.dirty.add(key)
+
+    def remove(self, key: bytes) -> bool:
+        if key not in self.values:
+            return False
+        deadline_ms = self.deadlines.get(key)
+        if deadline_ms is not None:
+            self.schedule.remove(deadline_ms, key)
+        self._drop(key)
+        return True
+
+    def _drop(self, key: bytes) -> None:
+        """A key that is there, and not in the schedule (any more)."""
+        self.changing(key)
+        if self.notes is not None:
+            self.notes.left(key)
+        if self.accounts.owners:
+            self._disown(key)
+        if self.deadlines.pop(key, None) is not None:
+            self.size_bytes -= weights.DEADLINE
+            self.again_bytes -= len(key)
+        if self.since_gap:
+            self.since_gap.pop(
+                key, None
+            )  # a gap may stay open for long, and names must not pile up in it
+        del self.values[key]
+        self.size_bytes -= weights.KEY + len(key)
+        self.index.remove(key)
+        if self.dirty is not None:
+            self.dirty.add(key)
+
+    def _disown(self, key: bytes) -> None:
+        if self.accounts.gone(key, expiring=key in self.deadlines):
+            self.size_bytes -= weights.OWNER
+            self.again_bytes -= len(key)
+
+    def expire_at(self, key: bytes, deadline_ms: int) -> None:
+        """The key exists. A deadline that has passed removes it at once."""
+        if deadline_ms <= self.time_ms:
+            self.remove(key)
+            return
+        if self.notes is not None or self.watches.by_key:
+            self.changing(key)
+        old_ms = self.deadlines.get(key)
+        if old_ms is None:
+            self.size_bytes += weights.DEADLINE
+            self.again_bytes += len(key)
+            self.accounts.grown(key, weights.DEADLINE)
+        else:
+            self.schedule.remove(old_ms, key)
+        self.deadlines[key] = deadline_ms
+        self.schedule.add(deadline_ms, key)
+        if self.dirty is not None:
+            self.dirty.add(key)
+
+    def persist(self, key: bytes) -> bool:
+        deadline_ms = self.deadlines.get(key)
+        if deadline_ms is None:
+            return False
+        self.changing(key)
+        del self.deadlines[key]
+        self.schedule.remove(deadline_ms, key)
+        self.size_bytes -= weights.DEADLINE
+        self.again_bytes -= len(key)
+        self.accounts.grown(key, -weights.DEADLINE)
+        if self.dirty is not None:
+            self.dirty.add(key)
+        return True
+
+    def shrink(self) -> None:
+        """Tables that hold little now are rebuilt, a part at a time."""
+        if self.notes is None:
+            self.values.shrink()
+            self.deadlines.shrink()
+            self.accounts.owners.shrink()
+
+    # --- a snapshot (restore.py) ------------------------------------------------------------------
+
+    def take_values(self, piece: dict[bytes, int]) -> None:
+        self.values.absorb(piece)
+        self.index.add_all(piece)
+        self.size_bytes += weights.KEY * len(piece) + sum(map(len, piece))
+
+    def take_deadlines(self, piece: dict[bytes, int]) -> None:
+        self.deadlines.absorb(piece)
+        add = self.schedule.add
+        for key, deadline_ms in piece.items():
+            add(deadline_ms, key)
+        self.size_bytes += weights.DEADLINE * len(piece)
+        self.again_bytes += sum(map(len, piece))
+
+    def take_owners(self, piece: dict[bytes, int]) -> None:
+        """After the counters, their expiries and the accounts."""
+        self.accounts.take_owners(piece, self.deadlines)
+        self.size_bytes += weights.OWNER * len(piece)
+        self.again_bytes += sum(map(len, piece))
