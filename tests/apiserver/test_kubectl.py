@@ -291,52 +291,7 @@ def test_a_cluster_that_is_not_there_is_told_so(session: Session) -> None:
 def test_a_report_has_what_helps_and_none_of_the_secrets_that_were_planted(
     session: Session, here: World, tmp_path: Path
 ) -> None:
-    meta = {
-        "name": "clicks-planted",
-        "namespace": "shop",
-        "labels": {"app.kubernetes.io/instance": "clicks"},
-    }
-    here.server.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": meta,
-            "stringData": {"password": PLANTED[3]},
-        }
-    ).ok()
-    here.server.merge(
-        here.path("shop", "clicks"), {"metadata": {"annotations": {"team/api-token": PLANTED[0]}}}
-    ).ok()
-    container = {
-        "name": "redis",
-        "image": "redis",
-        "env": [{"name": "REDIS_PASSWORD", "value": PLANTED[1]}],
-    }
-    container["args"] = ["--uri", f"rediss://app:{PLANTED[4]}@clicks:6379"]
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "clicks-cache-x", "namespace": "shop"},
-        "spec": {"containers": [container]},
-    }
-    pod["metadata"]["labels"] = {
-        "app.kubernetes.io/instance": "clicks",
-        "app.kubernetes.io/component": "cache",
-    }  # type: ignore[index]
-    pod["spec"]["automountServiceAccountToken"] = False  # type: ignore[index]
-    here.server.apply(pod).ok()
-    event = {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": "clicks-e", "namespace": "shop"},
-        "message": f"requirepass={PLANTED[2]}",
-    }
-    event |= {
-        "involvedObject": {"kind": "Pod", "name": "clicks-cache-x", "namespace": "shop"},
-        "reason": "Planted",
-        "type": "Warning",
-    }
-    here.server.apply(event).ok()
+    _plant_secrets(here)
     run(session, "incr", "clicks", "customer-4711")
 
     file = tmp_path / "out.tar.gz"
@@ -358,16 +313,63 @@ def test_a_report_has_what_helps_and_none_of_the_secrets_that_were_planted(
     assert json.loads(parts["nodes/clicks-0/status.json"])["name"] == "clicks-0"
     assert "counter_raft_term" in parts["nodes/clicks-0/metrics.txt"]
     everything = "\n".join(parts.values())
-    for planted in (*PLANTED, "customer-4711"):
+    for planted in (*PLANTED, "customer-4711", *_own_secrets(session)):
         assert planted not in everything
+    token = here.server.kubeconfig.read_text().partition("token: ")[2].split()[0].strip('"')
+    assert token not in everything
+
+
+def _plant_secrets(here: World) -> None:
+    """One in each place that a report could take it from."""
+    meta = {
+        "name": "clicks-planted",
+        "namespace": "shop",
+        "labels": {"app.kubernetes.io/instance": "clicks"},
+    }
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta}
+    here.server.apply({**secret, "stringData": {"password": PLANTED[3]}}).ok()
+    annotations = {"team/api-token": PLANTED[0]}
+    here.server.merge(here.path("shop", "clicks"), {"metadata": {"annotations": annotations}}).ok()
+    here.server.apply(_pod_with_secrets()).ok()
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "clicks-e", "namespace": "shop"},
+        "message": f"requirepass={PLANTED[2]}",
+        "involvedObject": {"kind": "Pod", "name": "clicks-cache-x", "namespace": "shop"},
+        "reason": "Planted",
+        "type": "Warning",
+    }
+    here.server.apply(event).ok()
+
+
+def _pod_with_secrets() -> Object:
+    container = {
+        "name": "redis",
+        "image": "redis",
+        "env": [{"name": "REDIS_PASSWORD", "value": PLANTED[1]}],
+        "args": ["--uri", f"rediss://app:{PLANTED[4]}@clicks:6379"],
+    }
+    labels = {
+        "app.kubernetes.io/instance": "clicks",
+        "app.kubernetes.io/component": "cache",
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "clicks-cache-x", "namespace": "shop", "labels": labels},
+        "spec": {"containers": [container], "automountServiceAccountToken": False},
+    }
+
+
+def _own_secrets(session: Session) -> Iterator[str]:
+    """Keys and passwords that the operator made."""
     for name in ("clicks-client", "clicks-private"):
         for key, value in session.kube.secret(name).items():
             if key == "previous" or (
                 key.endswith((".key", "password")) and key != "rotated-password"
             ):
-                assert value.decode() not in everything, f"{name}/{key}"
-    token = here.server.kubeconfig.read_text().partition("token: ")[2].split()[0].strip('"')
-    assert token not in everything
+                yield value.decode()
 
 
 def test_restart_replaces_every_pod(session: Session, here: World) -> None:

@@ -155,42 +155,52 @@ def random_cuts(seed: int) -> Iterator[Cut | None]:
             yield None
 
 
+class Workers:
+    """Threads that count with one client: three by single increments, two by pairs in a batch."""
+
+    def __init__(self, counters: Any, key: str, seed: int) -> None:
+        self._counters, self._key, self._seed = counters, key, seed
+        self.singles: list[int] = []
+        self.batches: list[int] = []
+        self.problems: list[str] = []
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(one,), daemon=True)
+            for one in (self._single, self._single, self._single, self._batch, self._batch)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _repeat(self, one: Callable[[], None]) -> None:
+        try:
+            while not self._stop.is_set():
+                one()
+        except Exception as error:
+            self.problems.append(f"seed {self._seed}: {error!r}")
+
+    def _single(self) -> None:
+        self.singles.append(self._counters.incr(self._key))
+
+    def _batch(self) -> None:
+        key = self._key + ":b"
+        self.batches.extend(self._counters.execute(Batch().incr(key).incr(key)))
+
+
 @FACES
 def test_leaders_are_killed_and_connections_cut_and_every_increment_counts_once(
     dying: DevCluster, key: str, face: Any
 ) -> None:
     seed = random.randrange(1_000_000)
-    told: list[int] = []
-    batches: list[int] = []
-    problems: list[str] = []
-    stop = threading.Event()
-
     with (
         Proxy(rotating(dying), random_cuts(seed)) as proxy,
         face(proxy.url, deadline_s=60.0, discover=False) as counters,
     ):
-
-        def single() -> None:
-            try:
-                while not stop.is_set():
-                    told.append(counters.incr(key))
-            except Exception as error:
-                problems.append(f"seed {seed}: {error!r}")
-
-        def batch() -> None:
-            try:
-                while not stop.is_set():
-                    first, second = counters.execute(Batch().incr(key + ":b").incr(key + ":b"))
-                    batches.extend((first, second))
-            except Exception as error:
-                problems.append(f"seed {seed}: {error!r}")
-
-        workers = [
-            threading.Thread(target=work, daemon=True)
-            for work in (single, single, single, batch, batch)
-        ]
-        for worker in workers:
-            worker.start()
+        workers = Workers(counters, key, seed)
         end = time.monotonic() + NEMESIS_S
         kills = 0
         while time.monotonic() < end:
@@ -198,15 +208,12 @@ def test_leaders_are_killed_and_connections_cut_and_every_increment_counts_once(
             with contextlib.suppress(AssertionError):
                 dying.signal(dying.leader(3), signal.SIGKILL)
                 kills += 1
-        stop.set()
-        for worker in workers:
-            worker.join(60)
-        assert problems == []
+        workers.end()
+        assert workers.problems == []
         assert kills >= 1
         assert proxy.cut > 10, f"only {proxy.cut} cuts"
     dying.wait_ready(30)
     with dying.client(0) as reader:
-        assert sorted(told) == list(range(1, len(told) + 1)), f"seed {seed}"
-        assert int(reader.get(key) or 0) == len(told), f"seed {seed}"
-        assert sorted(batches) == list(range(1, len(batches) + 1)), f"seed {seed}"
-        assert int(reader.get(key + ":b") or 0) == len(batches), f"seed {seed}"
+        for name, answers in ((key, workers.singles), (key + ":b", workers.batches)):
+            assert sorted(answers) == list(range(1, len(answers) + 1)), f"seed {seed}"
+            assert int(reader.get(name) or 0) == len(answers), f"seed {seed}"

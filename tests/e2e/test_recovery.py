@@ -77,43 +77,16 @@ def test_volumes_grow_and_scaled_in_ones_are_retained(
     rig.patch({"storage": {"size": "128Mi"}})
 
     def claims_lack() -> str:
-        sizes = {
-            c["spec"]["resources"]["requests"]["storage"]
-            for c in rig.space.list("persistentvolumeclaims")
-        }
-        step = rig.status().get("step", "")
+        sizes, step = _claim_sizes(rig), rig.status().get("step", "")
         return "" if sizes == {"128Mi"} and "to grow" in step else f"claims {sizes}; {step}"
 
     wait("claims that ask for more, and volumes that are waited for", waits.SCALED, claims_lack)
-    # This provisioner enlarges nothing: here the test stands for one that does.
-    for claim in rig.space.list("persistentvolumeclaims"):
-        grown = json.dumps({"status": {"capacity": {"storage": "128Mi"}}})
-        rig.space(
-            "patch",
-            "pvc",
-            claim["metadata"]["name"],
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            grown,
-        )
+    _enlarge_volumes(rig, "128Mi")
 
     def lack() -> str:
-        sizes = {
-            c["spec"]["resources"]["requests"]["storage"]
-            for c in rig.space.list("persistentvolumeclaims")
-        }
-        found = rig.space.get("statefulsets", "grows")
-        template = (
-            found["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
-            if found
-            else "none"
-        )
-        return (
-            ""
-            if sizes == {"128Mi"} and template == "128Mi"
-            else f"claims {sizes}, template {template}"
-        )
+        sizes, template = _claim_sizes(rig), _template_size(rig, "grows")
+        grown = sizes == {"128Mi"} and template == "128Mi"
+        return "" if grown else f"claims {sizes}, template {template}"
 
     wait("a StatefulSet that makes claims of the new size", waits.SCALED, lack)
     rig.counters.wait_settled(3, waits.SCALED)
@@ -124,6 +97,27 @@ def test_volumes_grow_and_scaled_in_ones_are_retained(
     rig.patch({"replicas": 3})
     rig.counters.wait_settled(3, waits.SCALED)
     assert rig.values("k") == {str(books["final"])}
+
+
+def _claim_sizes(rig: Rig) -> set[str]:
+    claims = rig.space.list("persistentvolumeclaims")
+    return {claim["spec"]["resources"]["requests"]["storage"] for claim in claims}
+
+
+def _template_size(rig: Rig, name: str) -> str:
+    found = rig.space.get("statefulsets", name)
+    if not found:
+        return "none"
+    template = found["spec"]["volumeClaimTemplates"][0]
+    return str(template["spec"]["resources"]["requests"]["storage"])
+
+
+def _enlarge_volumes(rig: Rig, size: str) -> None:
+    """The provisioner of this cluster enlarges nothing: the test stands for one that does."""
+    grown = json.dumps({"status": {"capacity": {"storage": size}}})
+    for claim in rig.space.list("persistentvolumeclaims"):
+        name = claim["metadata"]["name"]
+        rig.space("patch", "pvc", name, "--subresource=status", "--type=merge", "-p", grown)
 
 
 def test_a_smaller_size_is_for_new_volumes_alone(rig: Rig) -> None:

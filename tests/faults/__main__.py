@@ -87,6 +87,8 @@ class Result:
 @dataclass
 class Suffered:
     faults: Counter[str] = field(default_factory=Counter)
+    lasts: str = "-"
+    """The fault that there is at the moment."""
     whole_after_s: list[float] = field(default_factory=list)
     problem: str = ""
 
@@ -108,6 +110,24 @@ def heal(cluster: FaultyCluster, suffered: Suffered) -> None:
     suffered.whole_after_s.append(time.monotonic() - start)
 
 
+async def watch(load: Load, suffered: Suffered, end: float) -> None:
+    """A line a second for whoever looks on."""
+    before = load.acknowledged
+    while True:
+        await asyncio.sleep(1)
+        now = load.acknowledged
+        left = max(0, end - time.monotonic())
+        books = (
+            f"{now - before:6d}/s  {now:10,d} acknowledged  longest gap {load.longest_gap_s:5.2f} s"
+        )
+        print(
+            f"{left:6.0f} s left  {books}  faults {suffered.faults.total():4d}  {suffered.lasts}",
+            file=sys.stderr,
+            flush=True,
+        )
+        before = now
+
+
 async def torment(
     cluster: FaultyCluster,
     load: Load,
@@ -118,27 +138,8 @@ async def torment(
 ) -> Suffered:
     """Faults one after another, each mended, until the time is over."""
     suffered = Suffered()
-    words = "-"
     end = time.monotonic() + seconds
-
-    async def watch() -> None:
-        before = load.acknowledged
-        while live:
-            await asyncio.sleep(1)
-            now = load.acknowledged
-            left = max(0, end - time.monotonic())
-            books = (
-                f"{now - before:6d}/s  {now:10,d} acknowledged  longest gap "
-                f"{load.longest_gap_s:5.2f} s"
-            )
-            print(
-                f"{left:6.0f} s left  {books}  faults {suffered.faults.total():4d}  {words}",
-                file=sys.stderr,
-                flush=True,
-            )
-            before = now
-
-    watcher = asyncio.create_task(watch())
+    watcher = asyncio.create_task(watch(load, suffered, end)) if live else None
     try:
         await asyncio.sleep(min(1.0, seconds / 10))
         while (
@@ -149,20 +150,28 @@ async def torment(
         ):
             if clocks is not None and chance.random() < 0.6:
                 suffered.count(clocks.some(chance))
-            drops = cluster.namespaces is not None and not await asyncio.to_thread(whole, cluster)
-            words = await asyncio.to_thread(cluster.some_fault, chance)
-            suffered.count(words)
-            is_cut = words.endswith("(dropped)")
-            long = is_cut and chance.random() < 0.1 and end - time.monotonic() > 2 * LONG_CUT_S[1]
-            await asyncio.sleep(chance.uniform(*(LONG_CUT_S if long else (0.2, 4.0))))
-            if is_cut and drops:
-                await asyncio.to_thread(heal, cluster, suffered)
-            await asyncio.to_thread(cluster.mend)
-            words = "mended"
-            await asyncio.sleep(chance.uniform(0.5, 3.0))
+            await one_fault(cluster, suffered, chance, end)
     finally:
-        watcher.cancel()
+        if watcher is not None:
+            watcher.cancel()
     return suffered
+
+
+async def one_fault(
+    cluster: FaultyCluster, suffered: Suffered, chance: random.Random, end: float
+) -> None:
+    """Lasts for some seconds and is mended. A few cuts last longer than the kernel's patience."""
+    drops = cluster.namespaces is not None and not await asyncio.to_thread(whole, cluster)
+    suffered.lasts = await asyncio.to_thread(cluster.some_fault, chance)
+    suffered.count(suffered.lasts)
+    is_cut = suffered.lasts.endswith("(dropped)")
+    long = is_cut and chance.random() < 0.1 and end - time.monotonic() > 2 * LONG_CUT_S[1]
+    await asyncio.sleep(chance.uniform(*(LONG_CUT_S if long else (0.2, 4.0))))
+    if is_cut and drops:
+        await asyncio.to_thread(heal, cluster, suffered)
+    await asyncio.to_thread(cluster.mend)
+    suffered.lasts = "mended"
+    await asyncio.sleep(chance.uniform(0.5, 3.0))
 
 
 async def run(
@@ -190,44 +199,65 @@ async def run(
     problems = [problem for problem in (load.problem, suffered.problem) if problem]
     await timed.stop(STUCK_S)
     problems += timed.problems
-    try:
-        await load.stop(STUCK_S)  # also with a problem: the books are closed before they are read
-    except TimeoutError:
-        problems.append(
-            f"liveness: some increments got no answer within {STUCK_S:.0f} s after everything "
-            f"was mended"
-        )
+    problems += await closed(load)
     took = time.monotonic() - start
-    try:
-        await asyncio.to_thread(cluster.wait_ready, STUCK_S)
-    except AssertionError as error:
-        problems.append(f"liveness: {str(error).splitlines()[0]}")
-    values = await asyncio.to_thread(cluster.final_values, [h.key for h in load.histories])
-    if any(v != values[0] for v in values):
-        problems.append(f"nodes end with different values: {values}")
-    lost = doubled = stale = 0
-    for history in load.histories:
-        violation, gone, twice = history.judge(values[0][history.key])
-        lost, doubled = lost + gone, doubled + twice
-        if violation is not None:
-            problems.append(f"{history.key}: {violation}")
-            stale += violation.name == "out of order"
-    reads, unknown = (
-        sum(h.reads for h in load.histories),
-        sum(len(h.unknown) for h in load.histories),
-    )
-    ways = NAMESPACES if cluster.namespaces is not None else PROXIES
-    found = (
+    books = await asyncio.to_thread(judged, cluster, load)
+    return Result(
+        NAMESPACES if cluster.namespaces is not None else PROXIES,
+        took,
+        seed,
         load.acknowledged,
-        unknown,
-        reads,
-        lost,
-        doubled,
-        stale,
+        sum(len(h.unknown) for h in load.histories),
+        sum(h.reads for h in load.histories),
+        books.lost,
+        books.doubled,
+        books.stale,
         load.longest_gap_s,
         dict(suffered.faults),
+        suffered.whole_after_s,
+        str(timed),
+        problems + books.problems,
     )
-    return Result(ways, took, seed, *found, suffered.whole_after_s, str(timed), problems)
+
+
+async def closed(load: Load) -> list[str]:
+    """Ends the load, also after a problem: the books are closed before they are read."""
+    try:
+        await load.stop(STUCK_S)
+    except TimeoutError:
+        return [
+            f"liveness: some increments got no answer within {STUCK_S:.0f} s after everything "
+            f"was mended"
+        ]
+    return []
+
+
+@dataclass
+class Books:
+    """What the histories of the load say, against the values that all nodes end with."""
+
+    lost: int = 0
+    doubled: int = 0
+    stale: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def judged(cluster: FaultyCluster, load: Load) -> Books:
+    books = Books()
+    try:
+        cluster.wait_ready(STUCK_S)
+    except AssertionError as error:
+        books.problems.append(f"liveness: {str(error).splitlines()[0]}")
+    values = cluster.final_values([h.key for h in load.histories])
+    if any(v != values[0] for v in values):
+        books.problems.append(f"nodes end with different values: {values}")
+    for history in load.histories:
+        violation, gone, twice = history.judge(values[0][history.key])
+        books.lost, books.doubled = books.lost + gone, books.doubled + twice
+        if violation is not None:
+            books.problems.append(f"{history.key}: {violation}")
+            books.stale += violation.name == "out of order"
+    return books
 
 
 def main() -> int:

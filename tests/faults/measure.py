@@ -27,6 +27,7 @@ COUNTERS = 1_000_000
 SETTLE_S = 0.5
 RECOVER_S = 60.0
 SILENT_S = 62.0
+JOINED_S = 120.0
 ALL = ["kill", "stop", "transfer", "rejoin", "cut"]
 
 
@@ -139,55 +140,65 @@ def rejoin(cluster: DevCluster, counters: int) -> str:
     counters, while writes go on."""
     leader = cluster.leader()
     victim = (leader + 1) % cluster.size
-    with cluster.client(leader) as client:
-        for first in range(0, counters, 10_000):
-            pipe = client.pipeline(transaction=False)
-            for number in range(first, min(first + 10_000, counters)):
-                pipe.incrby(f"counter:{number}", number)
-            pipe.execute()
+    fill(cluster, leader, counters)
     writer = Writer(cluster, leader)
     writer.start()
     usual_from = time.monotonic()
     time.sleep(5)
     usual = p99_ms(writer, usual_from, time.monotonic())
-    cluster.signal(victim, signal.SIGKILL)
-    data = cluster.directory / f"node-{victim}" / "data"
-    old = cluster.status(leader)
-    gone = next(m["nodeId"] for m in old["members"] if m["name"] == f"node-{victim}")
-    data.rename(data.with_name("lost"))
-    fresh = cluster.wait_answer(victim, other_than=gone)
-    cluster.admin(leader, "RAFT.REMOVE", gone)
-    peer = f"127.0.0.1:{cluster.ports(victim)['peer']}"
+    fresh = with_an_empty_disk(cluster, leader, victim)
     start = time.monotonic()
-    cluster.admin(
-        leader,
-        "RAFT.ADDLEARNER",
-        fresh["nodeId"],
-        f"node-{victim}",
-        peer,
-        f"127.0.0.1:{cluster.resp_port(victim)}",
-    )
-    while (
-        cluster.status(victim)["appliedIndex"] < cluster.status(leader)["commitIndex"] - 1_000
-        and time.monotonic() < start + 120
-    ):
-        time.sleep(0.1)
-    caught_up = time.monotonic()
-    while time.monotonic() < start + 120:
-        with contextlib.suppress(redis.ResponseError):
-            cluster.admin(leader, "RAFT.PROMOTE", fresh["nodeId"])
-            break
-        time.sleep(0.1)
+    caught_up = add(cluster, leader, victim, fresh, start + JOINED_S)
     during = p99_ms(writer, start, caught_up)
     writer.end()
-    bytes_sent = cluster.status(victim)["snapshotIndex"]
+    at = cluster.status(victim)["snapshotIndex"]
     return (
         f"rejoin with {counters:,} counters: caught up in {caught_up - start:.1f} s by the "
-        f"snapshot at {bytes_sent}; "
+        f"snapshot at {at}; "
         f"leader's 99th percentile {during:.2f} ms meanwhile, {usual:.2f} ms usually: "
         f"{during / usual:.1f} times (goal: at most 3); "
         f"failed {len(writer.failed)}"
     )
+
+
+def fill(cluster: DevCluster, node: int, counters: int) -> None:
+    with cluster.client(node) as client:
+        for first in range(0, counters, 10_000):
+            pipe = client.pipeline(transaction=False)
+            for number in range(first, min(first + 10_000, counters)):
+                pipe.incrby(f"counter:{number}", number)
+            pipe.execute()
+
+
+def with_an_empty_disk(cluster: DevCluster, leader: int, victim: int) -> str:
+    """The victim dies, loses its disk and is removed; its new id."""
+    cluster.signal(victim, signal.SIGKILL)
+    data = cluster.directory / f"node-{victim}" / "data"
+    members = cluster.status(leader)["members"]
+    gone = next(m["nodeId"] for m in members if m["name"] == f"node-{victim}")
+    data.rename(data.with_name("lost"))
+    fresh = cluster.wait_answer(victim, other_than=gone)
+    cluster.admin(leader, "RAFT.REMOVE", gone)
+    return str(fresh["nodeId"])
+
+
+def add(cluster: DevCluster, leader: int, victim: int, node: str, end: float) -> float:
+    """Makes it a learner, and a voter; the moment at which it had caught up."""
+    peer = f"127.0.0.1:{cluster.ports(victim)['peer']}"
+    resp = f"127.0.0.1:{cluster.resp_port(victim)}"
+    cluster.admin(leader, "RAFT.ADDLEARNER", node, f"node-{victim}", peer, resp)
+    while (
+        cluster.status(victim)["appliedIndex"] < cluster.status(leader)["commitIndex"] - 1_000
+        and time.monotonic() < end
+    ):
+        time.sleep(0.1)
+    caught_up = time.monotonic()
+    while time.monotonic() < end:
+        with contextlib.suppress(redis.ResponseError):
+            cluster.admin(leader, "RAFT.PROMOTE", node)
+            break
+        time.sleep(0.1)
+    return caught_up
 
 
 def cuts(silent_s: float) -> None:

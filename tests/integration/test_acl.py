@@ -30,6 +30,7 @@ user reader on >reader-pass ~* +@read +acl|whoami
 """
 WRONGPASS = ("error", "WRONGPASS invalid username-password pair or user is disabled.")
 NOAUTH = ("error", "NOAUTH Authentication required.")
+NO_KEY = ("error", "NOPERM No permissions to access a key")
 
 
 def users() -> str:
@@ -63,41 +64,10 @@ def test_a_user_may_do_what_its_rules_say_and_the_words_are_those_of_redis(tmp_p
     with guarded(tmp_path) as (cluster, _):
         port = cluster.resp_port(0)
         with Wire(port) as wire:
-            assert wire("PING") == NOAUTH
-            assert wire("INCR", "app:a") == NOAUTH
-            assert str(wire("HELLO", 3)[1]).startswith("NOAUTH HELLO must be called")
-            assert wire("AUTH", "app", "wrong") == WRONGPASS
-            assert wire("AUTH", "nobody", "apple-pass") == WRONGPASS
-            assert wire("AUTH", "apple-pass") == WRONGPASS  # `default` is off
+            _nobody_is_let_in(wire)
             assert wire("AUTH", "app", "apple-pass") == "OK"
-            assert wire("INCR", "app:a") == 1
-            assert wire("GET", "shared:a") is None
-            assert wire("INCR", "shared:a") == ("error", "NOPERM No permissions to access a key")
-            assert wire("MGET", "app:a", "other") == (
-                "error",
-                "NOPERM No permissions to access a key",
-            )
-            assert wire("IDMP", "p", 1, "INCR", "other") == (
-                "error",
-                "NOPERM No permissions to access a key",
-            )
-            assert wire("WATCH", "app:a", "other") == (
-                "error",
-                "NOPERM No permissions to access a key",
-            )
-            assert wire("WATCH", "app:a", "shared:a") == "OK", "what may be read may be watched"
-            assert wire("UNWATCH") == "OK"
-            assert wire("IDMP", "p", 1, "INCR", "app:a") == 2
-            assert wire("ACL", "LIST") == (
-                "error",
-                "NOPERM User app has no permissions to run the 'acl|list' command",
-            )
-            assert wire("MULTI") == "OK"
-            assert wire("INCR", "other")[1].startswith("NOPERM")
-            assert wire("EXEC")[1].startswith("EXECABORT")
-            for _ in range(3):  # a pipeline of increments takes a way of its own
-                wire.send("INCR", "other")
-            assert [wire.read()[1][:6] for _ in range(3)] == ["NOPERM"] * 3
+            _the_keys_of_its_patterns_alone(wire)
+            _the_commands_of_its_rules_alone(wire)
             assert wire("RESET") == "RESET"
             assert wire("PING") == NOAUTH
         with Wire(port) as wire:
@@ -117,6 +87,40 @@ def test_a_user_may_do_what_its_rules_say_and_the_words_are_those_of_redis(tmp_p
             assert any(line.startswith("user app on #") for line in root.acl_list())
             assert not any("apple-pass" in line for line in root.acl_list())
         assert "apple-pass" not in cluster.logs(10_000)
+
+
+def _nobody_is_let_in(wire: Wire) -> None:
+    assert wire("PING") == NOAUTH
+    assert wire("INCR", "app:a") == NOAUTH
+    assert str(wire("HELLO", 3)[1]).startswith("NOAUTH HELLO must be called")
+    assert wire("AUTH", "app", "wrong") == WRONGPASS
+    assert wire("AUTH", "nobody", "apple-pass") == WRONGPASS
+    assert wire("AUTH", "apple-pass") == WRONGPASS  # `default` is off
+
+
+def _the_keys_of_its_patterns_alone(wire: Wire) -> None:
+    assert wire("INCR", "app:a") == 1
+    assert wire("GET", "shared:a") is None
+    assert wire("INCR", "shared:a") == NO_KEY
+    assert wire("MGET", "app:a", "other") == NO_KEY
+    assert wire("IDMP", "p", 1, "INCR", "other") == NO_KEY
+    assert wire("WATCH", "app:a", "other") == NO_KEY
+    assert wire("WATCH", "app:a", "shared:a") == "OK", "what may be read may be watched"
+    assert wire("UNWATCH") == "OK"
+    assert wire("IDMP", "p", 1, "INCR", "app:a") == 2
+
+
+def _the_commands_of_its_rules_alone(wire: Wire) -> None:
+    assert wire("ACL", "LIST") == (
+        "error",
+        "NOPERM User app has no permissions to run the 'acl|list' command",
+    )
+    assert wire("MULTI") == "OK"
+    assert wire("INCR", "other")[1].startswith("NOPERM")
+    assert wire("EXEC")[1].startswith("EXECABORT")
+    for _ in range(3):  # a pipeline of increments takes a way of its own
+        wire.send("INCR", "other")
+    assert [wire.read()[1][:6] for _ in range(3)] == ["NOPERM"] * 3
 
 
 def test_a_changed_file_takes_and_gives_rights_without_dropping_a_connection(

@@ -89,18 +89,22 @@ def test_unanswered_bytes_of_one_connection_are_bounded(behind_a_read: bool) -> 
     run(test)
 
 
+def _everything_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time stands still, and a slice ends as soon as it may."""
+    for module in ("connection", "turns"):
+        monkeypatch.setattr(f"counter_node.net.{module}.monotonic", lambda: 1.0)
+        monkeypatch.setattr(f"counter_node.net.{module}.SLICE_S", 0)
+    monkeypatch.setattr("counter_node.net.writing.FLUSH_BYTES", 1)
+    monkeypatch.setattr("counter_node.net.writing.WRITE_BYTES", 1)
+    monkeypatch.setattr("counter_node.resp.encode.PIECE", 100)
+
+
 def test_nothing_overtakes_a_command_that_is_taken_apart_in_slices(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And others are served meanwhile. An answer that is written in pieces is not overtaken
     either."""
-    monkeypatch.setattr("counter_node.net.connection.monotonic", lambda: 1.0)
-    monkeypatch.setattr("counter_node.net.turns.monotonic", lambda: 1.0)
-    monkeypatch.setattr("counter_node.net.connection.SLICE_S", 0)
-    monkeypatch.setattr("counter_node.net.turns.SLICE_S", 0)
-    monkeypatch.setattr("counter_node.net.writing.FLUSH_BYTES", 1)
-    monkeypatch.setattr("counter_node.net.writing.WRITE_BYTES", 1)
-    monkeypatch.setattr("counter_node.resp.encode.PIECE", 100)
+    _everything_in_slices(monkeypatch)
     names = [b"m:%d" % n for n in range(3_000)]
 
     def inside() -> None:

@@ -53,8 +53,7 @@ cdef class Share:
 @cython.final
 cdef class LaneBatch:
     """Commands of many connections that go to the gateway, and come back, as one bundle."""
-    cdef list shares
-    cdef list ops
+    cdef list shares, ops
     cdef Py_ssize_t bytes
     cdef readonly bint write
     cdef readonly double born_s
@@ -84,8 +83,7 @@ cdef Py_ssize_t _commands(const char *at, const char *end, bint write, list ops)
         if at[0] != c'$':
             break
         at += 1
-        size = 0
-        digits = 0
+        size = digits = 0
         while at < end and c'0' <= at[0] <= c'9' and digits < 6:
             size = size * 10 + (at[0] - c'0')
             digits += 1
@@ -385,7 +383,7 @@ cdef Py_ssize_t _digits(char *to, long long number) noexcept:
     """Writes the number in decimals; returns how many bytes."""
     cdef char reversed[20]
     cdef unsigned long long rest = <unsigned long long>number
-    cdef Py_ssize_t count = 0, sign = 0
+    cdef Py_ssize_t count = 0, sign = 0, at
     if number < 0:
         to[0] = c'-'
         sign = 1
@@ -396,7 +394,6 @@ cdef Py_ssize_t _digits(char *to, long long number) noexcept:
         count += 1
         if rest == 0:
             break
-    cdef Py_ssize_t at
     for at in range(count):
         to[sign + at] = reversed[count - 1 - at]
     return sign + count

@@ -10,8 +10,7 @@ order), and the pipeline's bytes out. What a connection promises beside that:
 4. While the node is not ready for long, connections are let go (unready.py).
 
 Whatever happens to the connection ends with `_settle`: there reading, its turn and its lane are
-brought in line with what its pipeline is now.
-"""
+brought in line with what its pipeline is now."""
 
 from __future__ import annotations
 

@@ -179,8 +179,7 @@ class Session:
         self.rights_changed: Callable[[], None] = lambda: None  # called when they have
         self.pays = False  # what its commands make counts for its user
         self.within: list[bytes] | None = None  # patterns: no others' counters are told
-        self.queued_bytes = 0
-        self._places = 0
+        self.queued_bytes = self._places = 0
 
     def told(self, listing: Op) -> Op:
         """What tells names or numbers of counters, as this user may hear it."""

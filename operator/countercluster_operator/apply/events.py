@@ -14,7 +14,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from countercluster_operator import names
 from countercluster_operator.model import Cluster
-from countercluster_operator.world.api import UNREACHABLE, Kubernetes, is_terminating
+from countercluster_operator.world.api import UNREACHABLE, Kubernetes, Object, is_terminating
 from countercluster_operator.world.refusals import reason
 
 log = logging.getLogger("countercluster_operator")
@@ -52,7 +52,26 @@ class Recorder:
         if len(self._told) > MAX_REMEMBERED:
             self._told.clear()
         self._told[key] = now
-        event = {
+        if now - self._failing.get(cluster.namespace, -AGAIN_S) < AGAIN_S:
+            self._told[key] = now - QUIET_S + AGAIN_S
+            return True
+        try:
+            async with asyncio.timeout(EVENT_S):
+                await self._api.create(self._event(cluster, reason, action, note, warning))
+        except ApiException as error:
+            if error.status == 404 or is_terminating(error):
+                return False
+            self._put_off(cluster, key, now, error)
+        except UNREACHABLE as error:
+            self._put_off(cluster, key, now, error)
+        else:
+            self._failing.pop(cluster.namespace, None)
+        return True
+
+    def _event(
+        self, cluster: Cluster, reason: str, action: str, note: str, warning: bool
+    ) -> Object:
+        return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {
@@ -74,21 +93,6 @@ class Recorder:
                 "uid": cluster.uid,
             },
         }
-        if now - self._failing.get(cluster.namespace, -AGAIN_S) < AGAIN_S:
-            self._told[key] = now - QUIET_S + AGAIN_S
-            return True
-        try:
-            async with asyncio.timeout(EVENT_S):
-                await self._api.create(event)
-        except ApiException as error:
-            if error.status == 404 or is_terminating(error):
-                return False
-            self._put_off(cluster, key, now, error)
-        except UNREACHABLE as error:
-            self._put_off(cluster, key, now, error)
-        else:
-            self._failing.pop(cluster.namespace, None)
-        return True
 
     async def warn(self, cluster: Cluster, problems: Iterable[tuple[str, str]], run: str) -> None:
         """Reason and text of each, as an event and in the log."""

@@ -31,6 +31,14 @@ def waiting_pod(ordinal: int) -> Pod:
     )
 
 
+def _role(ordinal: int, leader: int, inside: int, learners: tuple[int, ...]) -> str:
+    if ordinal == leader:
+        return "leader"
+    if ordinal >= inside:
+        return "waiting"
+    return "learner" if ordinal in learners else "follower"
+
+
 def formed(
     count: int = 3,
     *,
@@ -44,15 +52,7 @@ def formed(
     known = tuple(Member(node(o), f"c-{o}", o not in learners, 100, True) for o in range(inside))
     pods = []
     for o in range(count):
-        role = (
-            "leader"
-            if o == leader
-            else "waiting"
-            if o >= inside
-            else "learner"
-            if o in learners
-            else "follower"
-        )
+        role = _role(o, leader, inside, learners)
         status = NodeStatus(
             node(o),
             role,
