@@ -14,7 +14,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from countercluster_operator import names
 from countercluster_operator.model import Cluster
-from countercluster_operator.world.api import UNREACHABLE, Kubernetes, Object, is_terminating
+from countercluster_operator.world.api import UNREACHABLE, Kubernetes, is_terminating
 from countercluster_operator.world.refusals import reason
 
 log = logging.getLogger("countercluster_operator")
@@ -70,7 +70,7 @@ class Recorder:
 
     def _event(
         self, cluster: Cluster, reason: str, action: str, note: str, warning: bool
-    ) -> Object:
+    ) -> dict[str, object]:
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
