@@ -24,7 +24,7 @@ _ELSEWHERE = ("TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "MOVED", "ASK", "READONLY
 _REMEMBERED = ("increment or decrement would overflow", "applied increment would overflow")
 """What the execution of one command can answer, and the table of sequences keep. (The replies of a
 transaction are no errors as a whole.)"""
-_AT_THE_DOOR = (
+_REFUSED_HERE = (
     exceptions.AuthenticationError,
     exceptions.NoPermissionError,
     exceptions.OutOfMemoryError,
@@ -53,7 +53,7 @@ class Definite(Exception):
     one."""
 
 
-class AtTheDoor(Definite):
+class RefusedHere(Definite):
     """The same, of this login or this node: another connection may fare better."""
 
 
@@ -65,16 +65,16 @@ class Remembered(Exception):
 def not_connected(error: Exception) -> Exception:
     """Nothing was sent."""
     return (
-        AtTheDoor(str(error))
-        if isinstance(error, _AT_THE_DOOR)
+        RefusedHere(str(error))
+        if isinstance(error, _REFUSED_HERE)
         else NotThisTime(str(error) or type(error).__name__)
     )
 
 
 def meaning(error: Exception) -> Exception:
     """Of an error that was raised or answered after the command had been sent."""
-    if isinstance(error, _AT_THE_DOOR):
-        return AtTheDoor(str(error))
+    if isinstance(error, _REFUSED_HERE):
+        return RefusedHere(str(error))
     if isinstance(error, exceptions.BusyLoadingError):
         return NotThisTime(f"LOADING {error}")
     if isinstance(error, exceptions.TimeoutError):

@@ -1,5 +1,5 @@
-"""How a node of one cluster is entered: by which certificate it is known, and with which password
-or certificate one shows oneself.
+"""Connections to the nodes of one cluster: the certificate by which a node is known, and the
+password or certificate that the plugin shows.
 
 1. What is needed is read from the cluster's own Secrets with the rights of whoever runs the plugin,
    only when it is needed, and is kept in memory: `<name>-client` (authority, user, password) to
@@ -26,7 +26,7 @@ from kubectl_counters.kube import Object, Trouble
 Files = Mapping[str, bytes]
 
 
-class Door:
+class Connector:
     """`secret`: the content of a Secret of the cluster's namespace by its name; raises Trouble."""
 
     def __init__(self, cluster: Object, secret: Callable[[str], Files]) -> None:

@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from kubectl_counters.door import Door
+from kubectl_counters.connector import Connector
 from kubectl_counters.kube import ADMIN, HTTP, RESP, Object, Trouble
 from kubectl_counters.scanning import Page, pages
 
@@ -49,15 +49,15 @@ class _Given(redis.Connection):
 
 
 class Nodes:
-    def __init__(self, dial: Dial, door: Door) -> None:
-        self._dial, self._door = dial, door
+    def __init__(self, dial: Dial, connector: Connector) -> None:
+        self._dial, self._connector = dial, connector
 
     def page(self, pod: Object, path: str) -> str:
         """A page of the HTTP port. Raises Trouble."""
         name = pod["metadata"]["name"]
         connection = http.client.HTTPConnection(name, HTTP)
         try:
-            connection.sock = self._door.to_page(self._dial(pod, HTTP))
+            connection.sock = self._connector.to_page(self._dial(pod, HTTP))
             connection.request("GET", path, headers={"Host": name})
             return connection.getresponse().read().decode()
         except (OSError, http.client.HTTPException) as error:
@@ -84,7 +84,10 @@ class Nodes:
     def command(self, pod: Object, *words: str | int) -> Any:
         """One command to the port of clients. Raises Trouble with the node's own words."""
         return self._asked(
-            pod, lambda: self._door.to_count(self._dial(pod, RESP)), self._door.login, *words
+            pod,
+            lambda: self._connector.to_count(self._dial(pod, RESP)),
+            self._connector.login,
+            *words,
         )
 
     def _asked(
@@ -126,7 +129,7 @@ class Nodes:
     ) -> Iterator[Page]:
         """Names of counters, and with `values` these, in pages. Raises Trouble."""
         with self._talk(
-            pod, lambda: self._door.to_count(self._dial(pod, RESP)), self._door.login
+            pod, lambda: self._connector.to_count(self._dial(pod, RESP)), self._connector.login
         ) as client:
 
             def ask(*commands: tuple[str | int, ...]) -> list[object]:
@@ -140,7 +143,7 @@ class Nodes:
     def transfer(self, leader: Object, node_id: str = NOBODY) -> None:
         self._asked(
             leader,
-            lambda: self._door.to_administer(self._dial(leader, ADMIN)),
+            lambda: self._connector.to_administer(self._dial(leader, ADMIN)),
             {},
             "RAFT.TRANSFER",
             node_id,

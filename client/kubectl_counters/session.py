@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from kubectl_counters import views
-from kubectl_counters.door import Door
+from kubectl_counters.connector import Connector
 from kubectl_counters.kube import Kube, Object, Trouble
 from kubectl_counters.nodes import Dial, Nodes
 
@@ -64,7 +64,7 @@ class Session:
         """Raises Trouble when there is no such cluster."""
         if name not in self._nodes:
             self._nodes[name] = Nodes(
-                self._dial, Door(cluster or self.kube.cluster(name), self.kube.secret)
+                self._dial, Connector(cluster or self.kube.cluster(name), self.kube.secret)
             )
         return self._nodes[name]
 

@@ -200,7 +200,9 @@ def test_scale_reads_and_writes_replicas_and_has_a_selector(
     assert answer.status == 422, "the limits hold here as well"
 
 
-def test_the_status_is_written_by_its_own_door_only(server: ApiServer, namespace: str) -> None:
+def test_the_status_is_written_through_its_subresource_only(
+    server: ApiServer, namespace: str
+) -> None:
     made = _create(server, {**_cluster({}, "clicks", namespace), "status": {"leader": "me"}}).ok()
     assert "status" not in made
     path = f"/apis/{names.API_VERSION}/namespaces/{namespace}/{names.PLURAL}/clicks"

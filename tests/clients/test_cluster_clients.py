@@ -109,9 +109,9 @@ def counted(
         DevCluster(tmp_path_factory.mktemp("slow") / "nodes", 1, cluster_mode=True) as cluster,
         contextlib.ExitStack() as stack,
     ):
-        doors = {"plain": cluster.resp_port(0), "cluster": cluster.cluster_port(0)}
+        ports = {"plain": cluster.resp_port(0), "cluster": cluster.cluster_port(0)}
         proxies = {
-            where: stack.enter_context(SlowReplies(port, delay_s)) for where, port in doors.items()
+            where: stack.enter_context(SlowReplies(port, delay_s)) for where, port in ports.items()
         }
         for case in dict.fromkeys((*ONCE, *MORE, *DEFAULTS)):
             client, where, remedy = case

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubectl_counters.door import Door, Files
+from kubectl_counters.connector import Connector, Files
 from kubectl_counters.kube import Trouble
 from kubectl_counters.nodes import Nodes, Unconfirmed
 
@@ -127,7 +127,7 @@ def test_a_secured_cluster_is_read_counted_in_and_administered(
     secured: DevCluster, folder: Folder
 ) -> None:
     asked: list[str] = []
-    nodes = Nodes(Dial(secured), Door(cluster(), reading(secrets(folder), asked)))
+    nodes = Nodes(Dial(secured), Connector(cluster(), reading(secrets(folder), asked)))
     assert nodes.status(pod(1))["name"] == "node-1"
     assert "counter_raft_term" in nodes.page(pod(0), "/metrics")
     assert nodes.command(pod(2), "INCRBY", "visits", 7) == 7
@@ -145,11 +145,11 @@ def test_certificates_from_elsewhere_administer_with_those_of_the_nodes(
     """As an operator of 0.1.0 left them: nothing in the private Secret shows the operator to the
     nodes."""
     found = secrets(folder) | {"clicks-private": {"password": PASSWORD.encode()}}
-    hand_over(Nodes(Dial(secured), Door(cluster(secretName="ours"), reading(found))))
+    hand_over(Nodes(Dial(secured), Connector(cluster(secretName="ours"), reading(found))))
 
 
 def test_who_may_not_read_secrets_sees_the_state_and_does_not_count(secured: DevCluster) -> None:
-    nodes = Nodes(Dial(secured), Door(cluster(), reading({})))
+    nodes = Nodes(Dial(secured), Connector(cluster(), reading({})))
     assert nodes.status(pod(0))["ready"] in (True, False)
     with pytest.raises(Trouble, match=r'secrets "clicks-client" is forbidden'):
         nodes.command(pod(0), "INCR", "visits")
@@ -162,7 +162,7 @@ def test_who_may_count_but_not_administer_is_told_which_secret_it_takes(
 ) -> None:
     found = secrets(folder)
     del found["clicks-private"]
-    nodes = Nodes(Dial(secured), Door(cluster(), reading(found)))
+    nodes = Nodes(Dial(secured), Connector(cluster(), reading(found)))
     assert nodes.command(pod(0), "ECHO", "hello") == "hello"
     with pytest.raises(Trouble, match=r'secrets "clicks-private" is forbidden'):
         nodes.transfer(pod(0))
@@ -182,12 +182,12 @@ def test_a_node_of_another_authority_or_name_gets_no_password(
     with pytest.raises(
         Trouble, match=r"TLS with clicks\.shop\.svc: .*(?i:certificate.verify.failed)"
     ) as caught:
-        Nodes(Dial(secured), Door(cluster(), reading(mixed))).command(pod(0), "INCR", "visits")
+        Nodes(Dial(secured), Connector(cluster(), reading(mixed))).command(pod(0), "INCR", "visits")
     assert not isinstance(caught.value, Unconfirmed), "nothing was sent"
     elsewhere = cluster()
     elsewhere["metadata"]["namespace"] = "office"
     with pytest.raises(Trouble, match=r"(?i)hostname mismatch"):
-        Nodes(Dial(secured), Door(elsewhere, reading(secrets(folder)))).command(
+        Nodes(Dial(secured), Connector(elsewhere, reading(secrets(folder)))).command(
             pod(0), "INCR", "visits"
         )
 
@@ -200,7 +200,7 @@ def test_a_wrong_password_counts_nothing_and_is_told_so(
         "clicks-client": {**secrets(folder)["clicks-client"], "password": b"guess"},
     }
     with pytest.raises(Trouble, match=r"(?i)invalid username-password") as caught:
-        Nodes(Dial(secured), Door(cluster(), reading(wrong))).command(pod(0), "INCR", "visits")
+        Nodes(Dial(secured), Connector(cluster(), reading(wrong))).command(pod(0), "INCR", "visits")
     assert not isinstance(caught.value, Unconfirmed)
     assert "guess" not in str(caught.value)
 
@@ -209,15 +209,15 @@ def test_keys_are_gone_from_the_disk_when_the_command_ends(
     secured: DevCluster, folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    Nodes(Dial(secured), Door(cluster(), reading(secrets(folder)))).transfer(
-        pod(leader(Nodes(Dial(secured), Door(cluster(), reading({})))))
+    Nodes(Dial(secured), Connector(cluster(), reading(secrets(folder)))).transfer(
+        pod(leader(Nodes(Dial(secured), Connector(cluster(), reading({})))))
     )
     assert os.listdir(tmp_path) == []
 
 
 def test_a_cluster_in_plain_text_needs_no_secret(tmp_path: Path) -> None:
     with started(tmp_path, None) as plain:
-        nodes = Nodes(Dial(plain), Door(cluster(enabled=False), reading({})))
+        nodes = Nodes(Dial(plain), Connector(cluster(enabled=False), reading({})))
         assert json.loads(nodes.page(pod(0), "/status"))["name"] == "node-0"
         assert nodes.command(pod(0), "INCR", "visits") == 1
         hand_over(nodes)

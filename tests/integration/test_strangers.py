@@ -138,9 +138,9 @@ def test_who_is_logged_in_and_holds_most_is_cut(tmp_path: Path, what: str) -> No
         assert client.incr("k") > 1
 
 
-@pytest.mark.parametrize("door", ["http", "resp"])
+@pytest.mark.parametrize("port_name", ["http", "resp"])
 def test_no_listener_takes_the_descriptors_of_the_log_or_of_another(
-    tmp_path: Path, door: str
+    tmp_path: Path, port_name: str
 ) -> None:
     """600 descriptors for the node, 700 connections to one of its ports."""
     with (
@@ -148,14 +148,14 @@ def test_no_listener_takes_the_descriptors_of_the_log_or_of_another(
         cluster.client(0) as client,
     ):
         assert client.incr("k") == 1
-        port = cluster.ports(0)[door] if door != "resp" else cluster.resp_port(0)
+        port = cluster.ports(0)[port_name] if port_name != "resp" else cluster.resp_port(0)
         with many(port, 700):
             for n in range(20):
                 assert client.incr("k") == n + 2
             cluster.admin(0, "RAFT.SNAPSHOT")
             status = cluster.status(0)
             assert (status["role"], status["ready"], status["diskFull"]) == ("leader", True, False)
-            if door != "resp":
+            if port_name != "resp":
                 with cluster.client(0) as other:
                     assert other.incr("k") == 22
             assert counted(cluster, "permission") == 0, "the page is served"

@@ -55,7 +55,7 @@ EXPLAINED |= {
     for who in (NODES, CACHES)
 }
 EXPLAINED |= {
-    # The pods carry no token and nothing that opens other doors. A policy for what leaves them
+    # The pods carry no token and nothing that leads elsewhere. A policy for what leaves them
     # would have to name the cluster's DNS and, for the operator, the API server, which have other
     # labels and addresses in every Kubernetes: a wrong guess takes the service down.
     ("pod-networkpolicy", who): "egress cannot be named for every Kubernetes"

@@ -189,7 +189,7 @@ class AsyncLane:
             # A transaction that was not accepted says why at the command that was not.
             first = next(reply for reply in replies if isinstance(reply, Exception))
             found = attempts.meaning(first)
-            if not isinstance(found, attempts.Definite) or isinstance(found, attempts.AtTheDoor):
+            if not isinstance(found, attempts.Definite) or isinstance(found, attempts.RefusedHere):
                 await self.close()
             raise found from first
         return replies[-1]

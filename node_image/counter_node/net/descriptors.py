@@ -16,14 +16,14 @@ PEERS: Final = 128
 """Members' connections in both directions, and strangers that have not greeted."""
 ADMIN: Final = 64
 HTTP: Final = 256
-DOORS: Final = 5
+LISTENERS: Final = 5
 LEAST_CLIENTS: Final = 32
 
 
 class Shares(NamedTuple):
     clients: int
     http: int
-    handshakes: int  # of each door
+    handshakes: int  # of each listener
 
 
 class TooFewDescriptors(Exception):
@@ -37,8 +37,8 @@ def shares(max_clients: int, max_handshakes: int, limit: int | None = None) -> S
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     left = limit - FILES - PEERS - ADMIN
     http = min(HTTP, max(8, left // 8))
-    handshakes = min(max_handshakes, max(4, left // (4 * DOORS)))
-    clients = min(max_clients, left - http - DOORS * handshakes)
+    handshakes = min(max_handshakes, max(4, left // (4 * LISTENERS)))
+    clients = min(max_clients, left - http - LISTENERS * handshakes)
     if clients < min(LEAST_CLIENTS, max_clients):
         raise TooFewDescriptors(
             f"the limit of open files is {limit}; at least 512 are needed (ulimit -n)"

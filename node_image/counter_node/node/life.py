@@ -17,7 +17,7 @@ from counter_node.node.clock import Clock
 from counter_node.node.disk_worker import DiskWorker
 from counter_node.node.snapshot_sender import SnapshotSender
 from counter_node.raft.types import NONE
-from counter_node.security.door import Door, Factory
+from counter_node.security.listener import Factory, Listener
 from counter_node.security.refusals import Refusals
 from counter_node.storage import Storage
 from counter_node.views.status import Paged, pages, role_of
@@ -47,7 +47,7 @@ class Living(Paged, Protocol):
 class Life:
     def __init__(self, node: Living, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         self._node, self._loop, self._clock = node, loop, clock
-        self._doors: list[Door] = []
+        self._listeners: list[Listener] = []
 
     async def start(self) -> None:
         node = self._node
@@ -100,15 +100,15 @@ class Life:
             return node.tls.current.members if members else node.tls.current.clients
 
         s = node.settings
-        door = Door(
+        listener = Listener(
             factory,
             context,
             node.refusals,
             max_handshakes=node.shares.handshakes,
             handshake_s=s.handshake_ms / 1000,
         )
-        await door.listen(s.bind, port, backlog)
-        self._doors.append(door)
+        await listener.listen(s.bind, port, backlog)
+        self._listeners.append(listener)
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Serves until `stop` is set, then ends politely. Raises the error that ended the node
@@ -136,8 +136,8 @@ class Life:
                 ):
                     await asyncio.sleep(0.01)
         node.clients.close()
-        for door in self._doors:
-            door.close()
+        for listener in self._listeners:
+            listener.close()
         self._clock.stop()
         for task in node.tasks:
             task.cancel()

@@ -1,6 +1,6 @@
-"""One node's Raft: the common door, what the caller takes out and puts in, and the follower's side.
-Elections are in election.py, what only a leader does is in leadership.py, and what all of them see
-in state.py.
+"""One node's Raft: the one way in (`step`), what the caller takes out and puts in, and the
+follower's side. Elections are in election.py, what only a leader does is in leadership.py, and what
+all of them see in state.py.
 
 Roles: FOLLOWER → PRECANDIDATE → CANDIDATE → LEADER, and back to FOLLOWER on any higher term. A node
 that is no voter (a learner, or one that waits to be joined) is a FOLLOWER that never campaigns.
@@ -128,7 +128,7 @@ class Raft(Elections):
             self.campaign()
 
     def step(self, sender: NodeId, message: Message) -> None:
-        """The common door: terms first, then the role's own handler."""
+        """The way in of every message: terms first, then the role's own handler."""
         if message.term > self.term and not self._meet_higher_term(sender, message):
             return
         if message.term < self.term:

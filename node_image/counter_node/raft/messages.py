@@ -1,7 +1,7 @@
 """What nodes say to each other. One definition for the core, the simulator and the wire
 (MessagePack arrays with an integer tag).
 
-Every message carries the sender's term; the common door of the core (`Raft.step`) looks at it
+Every message carries the sender's term; the core (`Raft.step`) checks it
 before anything else."""
 
 from __future__ import annotations

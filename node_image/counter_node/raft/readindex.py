@@ -4,7 +4,7 @@ Each read gets the next *position* in the leader's queue together with the commi
 moment. Heartbeats carry the newest position; a member that echoes position p has confirmed, after p
 was given out, that it knows of no newer leader. When a majority has echoed p or more, every read up
 to p is confirmed. Positions grow within a term and are never given out twice, and an answer of
-another term is dropped at the door, so an old answer cannot confirm a new read, however long the
+another term is dropped at once, so an old answer cannot confirm a new read, however long the
 leader or the network paused in between."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The door of a port. Plain: the protocol gets the connection as it is. With TLS: only after the
-handshake.
+"""The listener of a port. Plain: the protocol gets the connection as it is. With TLS: only after
+the handshake.
 
 Connections are accepted here and not by the server of the event loop, because that one accepts
 without end in one turn, and neither counts nor bounds what has not shaken hands:
@@ -35,7 +35,7 @@ NO_DESCRIPTOR_S = 0.2
 TELL_S = 10.0
 
 
-class Door:
+class Listener:
     """`context` gives the newest TLS context, or None for plain text; which of the two never
     changes."""
 

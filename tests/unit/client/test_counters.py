@@ -175,7 +175,7 @@ def test_a_definite_error_is_raised_at_once_in_the_servers_words(face: Any, erro
         assert len(server.received) >= 2
 
 
-def test_being_refused_at_the_door_says_nothing_about_the_attempt_before(face: Any) -> None:
+def test_being_refused_unexecuted_says_nothing_about_the_attempt_before(face: Any) -> None:
     server = CountingServer("lose-reply", "NOAUTH Authentication required.")
     with (
         server,

@@ -263,7 +263,7 @@ def test_the_list_of_what_is_in_an_image_is_json_with_an_address_for_each_part()
     )
 
 
-def test_what_is_stripped_keeps_the_named_programs_and_nothing_that_opens_doors(
+def test_what_is_stripped_keeps_the_named_programs_and_nothing_that_helps_a_thief(
     tmp_path: Path,
 ) -> None:
     for name in ("usr/bin/sh", "usr/bin/python3.13", "usr/bin/apt-get", "usr/bin/perl",
