@@ -1,5 +1,5 @@
 """The programs that are built from Go modules: Kubernetes, containerd, the volume provisioner,
-kind, and what judges manifests."""
+kind, what judges manifests, and the S3 server of the tests."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from kind.tools.settings import (
     KUBERNETES,
     LOCAL_PATH_PROVISIONER,
     METRICS_SERVER,
+    VERSITYGW,
 )
 from kind.tools.shell import run
 from kind.tools.store import Store, digest
@@ -35,6 +36,7 @@ INSTALLED = {
         f"github.com/zegl/kube-score/cmd/kube-score@{KUBE_SCORE}",
     ),
     "kind": (f"sigs.k8s.io/kind@{KIND}",),
+    "s3": (f"github.com/versity/versitygw/cmd/versitygw@{VERSITYGW}",),
 }
 
 

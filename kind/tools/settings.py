@@ -20,6 +20,7 @@ LOCAL_PATH_PROVISIONER = "v0.0.30"
 METRICS_SERVER = "v0.7.2"
 KUBECONFORM = "v0.8.0"
 KUBE_SCORE = "v1.20.0"
+VERSITYGW = "v1.8.0"
 METRICS_IMAGE = "countercluster/metrics-server:dev"
 GO_MINIMUM = (1, 26)
 PYTHON_TARGET = "3.13"
@@ -100,4 +101,7 @@ def go_architecture() -> str:
 def wheel_platforms() -> tuple[str, ...]:
     """The platform tags that a Debian 13 accepts, newest first."""
     arch = {"amd64": "x86_64", "arm64": "aarch64"}.get(go_architecture(), platform.machine())
-    return tuple(f"{tag}_{arch}" for tag in ("manylinux_2_28", "manylinux_2_17", "manylinux2014"))
+    return tuple(
+        f"{tag}_{arch}"
+        for tag in ("manylinux_2_28", "manylinux_2_24", "manylinux_2_17", "manylinux2014")
+    )

@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(620)
 
 PRODUCTS = (
-    "counter_node", "counter_node.devcluster", "counter_node.wal", "countercluster_operator",
-    "countercluster.load", "kubectl_counters",
+    "counter_node", "counter_node.archive", "counter_node.devcluster", "counter_node.wal",
+    "countercluster_operator", "countercluster.load", "kubectl_counters",
 )  # fmt: skip
 """What is installed; these know their version."""
 TOOLS = (
@@ -50,6 +50,7 @@ PARTS_OF_TESTS = {
 }  # fmt: skip
 """Started by the tests and benchmarks alone, with words of their own."""
 REST = {
+    "counter_node.archive": ["list", "--archive", "file:///nowhere"],
     "counter_node.wal": ["inspect", "."],
     "countercluster.load": ["--url", "redis://127.0.0.1:1"],
     "kind/local.py": ["doctor"],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tests.mutations.breakage import CATALOGUE
 from tests.mutations.catalogue import (
+    archive,
     counters,
     log_time,
     node,
@@ -18,6 +19,6 @@ from tests.mutations.catalogue import (
 )
 
 __all__ = [
-    "CATALOGUE", "counters", "log_time", "node", "operator", "raft", "script", "security",
-    "storage",
+    "CATALOGUE", "archive", "counters", "log_time", "node", "operator", "raft", "script",
+    "security", "storage",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ HOUSE: dict[str, Any] = runpy.run_path(str(ROOT / "generators" / "house.py"))
 MODULE_LINES, FUNCTION_LINES = 400, 50
 """A module and a function have fewer."""
 PURE = (
+    "counter_node.archive.rules",
     "counter_node.raft",
     "counter_node.counters",
     "counter_node.resp",
@@ -46,6 +47,14 @@ ARROWS = {
     "counter_node.counters": ("counter_node",),
     "counter_node.replica": ("counter_node.counters", "counter_node.raft"),
     "counter_node.storage": ("counter_node.raft", "counter_node.replica"),
+    "counter_node.archive": (
+        "counter_node",
+        "counter_node.archive.rules",
+        "counter_node.counters",
+        "counter_node.raft",
+        "counter_node.storage",
+    ),
+    "counter_node.archive.rules": ("counter_node.counters", "counter_node.raft"),
     "counter_node.cache": ("counter_node",),
     "counter_node.security": ("counter_node", "counter_node.counters"),
     "counter_node.resp": ("counter_node.counters", "counter_node.security"),
