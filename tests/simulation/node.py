@@ -229,15 +229,10 @@ class Node:
         if replica is None or self.failed or (room is None and not replica.room.full):
             return
         replica.room_left(room, RESERVE_BYTES // 2)
-        leadership = replica.raft.leadership
-        if (
-            room is not None
-            and leadership is not None
-            and len(replica.raft.voters) > 1
-            and self.world.random.random() < 0.01
-        ):
+        leadership, to = replica.raft.leadership, replica.group_room.with_room()
+        if room is not None and leadership is not None and to and self.world.random.random() < 0.01:
             with contextlib.suppress(Busy, ChangeRefused):
-                leadership.transfer(0)
+                leadership.transfer(to)
 
     def wake(self, *, stirred: bool = True) -> None:
         """Not `stirred`: for a turn that node/ leaves out when the replica is settled; here it is

@@ -22,7 +22,7 @@ from counter_node.raft.types import HardState, Member, NodeId, Snapshot
 from counter_node.replica import applying
 from counter_node.replica.disk_jobs import DiskJob
 from counter_node.replica.founding import first_snapshot
-from counter_node.replica.peer_messages import PeerMessage
+from counter_node.replica.peer_messages import Forward, PeerMessage
 from counter_node.views.status import role_of
 
 from tests.simulation.invariants import Invariants
@@ -159,6 +159,8 @@ class World:
         ):
             return
         copies = 2 if self.random.random() < weather.duplicate else 1
+        if isinstance(message, Forward):
+            copies = 1  # a link brings it once at most, and a refusal of it says so to clients
         for _ in range(copies):
             delay = self.random.uniform(*weather.delay_ms)
             if self.random.random() < weather.long_delay:

@@ -131,6 +131,7 @@ def test_a_new_leader_knows_what_stands_in_the_log_that_it_has_not_applied() -> 
             if (job := node.turn().job) is not None:
                 node.persisted(job)
     assert node.is_leader
+    node.receive(3, AppendResponse(2, True, 1))
     before = node.raft.log.last_index
     node.receive(2, batch(7))
     assert node.raft.log.last_index == before

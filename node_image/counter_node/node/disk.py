@@ -23,9 +23,8 @@ from counter_node.views.metrics import Metrics
 
 MIND_DISK_MS = 1_000
 """How often a full disk is looked at."""
-HAND_OVER_AGAIN_S, HAND_OVER_LATER_S = 10.0, 640.0
-"""Between two attempts of a leader with a full disk: the others' may be full as well. Each change
-of leader takes of the room that is left, so the time doubles, up to the second."""
+HAND_OVER_AGAIN_S = 10.0
+"""Between two attempts of a leader with a full disk."""
 
 
 class Kept(Written, Protocol):
@@ -45,7 +44,6 @@ class Disk:
         self._compact_to: int | None = None
         self._waits_for_room = False  # the job under way
         self._hand_over_not_before = 0.0
-        self._hand_over_pause_s = HAND_OVER_AGAIN_S
 
     def start_job(self, job: DiskJob) -> None:
         node = self._node
@@ -125,7 +123,6 @@ class Disk:
         kept = node.settings.segment_bytes // 8
         replica.room_left(None if room is None else room - kept, kept // 2)
         if room is None:
-            self._hand_over_pause_s = HAND_OVER_AGAIN_S
             return
         if self._compact_to is not None and not replica.writing:
             self.start_job(replica.jobs.nothing())  # perhaps nobody writes any more
@@ -147,14 +144,14 @@ class Disk:
             log.warning("there is room on the disk again", extra=extra)
 
     def _hand_over(self) -> None:
-        raft, now = self._node.replica.raft, self._loop.time()
-        if raft.leadership is None or len(raft.voters) == 1:
-            return
-        if now >= self._hand_over_not_before:
-            self._hand_over_not_before = now + self._hand_over_pause_s
-            self._hand_over_pause_s = min(2 * self._hand_over_pause_s, HAND_OVER_LATER_S)
+        """To whoever has room. Each change of leader takes of the room that is left, so there is
+        none where nobody has."""
+        replica, now = self._node.replica, self._loop.time()
+        to, leadership = replica.group_room.with_room(), replica.raft.leadership
+        if to != NONE and leadership is not None and now >= self._hand_over_not_before:
+            self._hand_over_not_before = now + HAND_OVER_AGAIN_S
             with contextlib.suppress(Busy, ChangeRefused):
-                raft.leadership.transfer(NONE)
+                leadership.transfer(to)
 
     def _failed(self, error: BaseException) -> None:
         """Final: nothing is written any more, so nothing is acknowledged; the node steps down, is

@@ -45,6 +45,14 @@ class Append(msgspec.Struct, array_like=True, tag=3, frozen=True, gc=False):
     entries: list[Entry]
 
 
+class DiskReport(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What the sender's disk, which is full, can take after its entry `last`. The core hands it on;
+    replica/group_room.py knows the uses that `room` is for, in bytes."""
+
+    last: int
+    room: list[int]
+
+
 class AppendResponse(msgspec.Struct, array_like=True, tag=4, frozen=True, gc=False):
     """`ok`: the sender's log is durable and equal to the leader's up to `index`. Not `ok`: nothing
     at `index` fits; the sender suggests (`hint_index`, `hint_term`) as the next place to try."""
@@ -54,6 +62,7 @@ class AppendResponse(msgspec.Struct, array_like=True, tag=4, frozen=True, gc=Fal
     index: int
     hint_index: int = 0
     hint_term: int = 0
+    disk: DiskReport | None = None
 
 
 class Heartbeat(msgspec.Struct, array_like=True, tag=5, frozen=True, gc=False):
@@ -72,6 +81,7 @@ class HeartbeatResponse(msgspec.Struct, array_like=True, tag=6, frozen=True, gc=
     term: int
     read: int
     promise_ms: int = 0
+    disk: DiskReport | None = None
 
 
 class InstallSnapshot(msgspec.Struct, array_like=True, tag=7, frozen=True):

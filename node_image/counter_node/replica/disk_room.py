@@ -10,7 +10,8 @@ there is room.
     relief      bytes besides, for what makes the state smaller
       of these: half that log time leaves alone
                 the last eighth, that a leader leaves to what empties the state
-"""
+
+What the other members can take is in group_room.py."""
 
 from __future__ import annotations
 
@@ -18,14 +19,20 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from counter_node.raft.messages import Append, Message
+import msgspec
+
+from counter_node.counters import batches
+from counter_node.raft.messages import Append
 from counter_node.raft.types import Entry
-from counter_node.replica.relief import LAST_PART, Relief, entries_shrink, relief_of
+from counter_node.replica.relief import LAST_PART, Relief, entry_shrinks
 
 ENTRY_BYTES: Final = 64
 """At most what an entry takes on the disk beyond its data."""
-TICK_BYTES: Final = 128
-"""On the disk, at most."""
+
+
+def body_on_disk(body: bytes) -> int:
+    """Bytes of the entry that it becomes, at most."""
+    return batches.TIME_BYTES + len(body) + ENTRY_BYTES
 
 
 def on_disk(entries: Iterable[Entry]) -> int:
@@ -37,8 +44,9 @@ class DiskRoom:
     def __init__(self, now: Callable[[], tuple[int, int]]) -> None:
         """`now`: log time and the calendar's, ms, as far as what is applied says."""
         self.plain: int | None = None
-        self._relief = self._for_ticks = self._last = 0
-        self.now = now
+        self._relief = 0
+        self._kept = [0] * len(Relief)  # of `_relief`, for what is of more use
+        self._now = now
 
     @property
     def full(self) -> bool:
@@ -47,7 +55,7 @@ class DiskRoom:
     def set(self, plain: int | None, relief: int, on_its_way: Iterable[Entry]) -> None:
         """What the disk can take, less what is not written yet. `plain` may be below 0: then some
         of `relief` was used."""
-        self._for_ticks, self._last = relief // 2, relief // LAST_PART
+        self._kept[Relief.TICK], self._kept[Relief.SMALLER] = relief // 2, relief // LAST_PART
         if plain is not None:
             left = plain + relief - on_disk(on_its_way)
             plain, relief = max(0, left - relief), max(0, min(relief, left))
@@ -59,7 +67,7 @@ class DiskRoom:
             return sys.maxsize
         if relief is Relief.NONE:
             return self.plain
-        return self.plain + self._relief - (self._last if relief is Relief.SMALLER else 0)
+        return self.plain + max(0, self._relief - self._kept[relief])
 
     def take(self, size: int) -> None:
         if self.plain is not None:
@@ -67,28 +75,19 @@ class DiskRoom:
             self.plain -= size - beyond
             self._relief -= beyond
 
-    def has_for(self, body: bytes) -> bool:
-        """A leader's, of the entry of this body. It is decoded only when it would not fit
-        otherwise."""
-        size = len(body) + ENTRY_BYTES
-        return size <= self.of(Relief.NONE) or (
-            size <= self.of(Relief.EMPTY) and size <= self.of(relief_of(body, *self.now()))
-        )
-
-    def has_for_tick(self) -> bool:
-        """Ticks leave half of the relief to deletions: counters expire late rather than that
-        nothing can be deleted after some hours of ticks."""
-        return self.of(Relief.EMPTY) - TICK_BYTES >= self._for_ticks
-
-    def admits(self, message: Message) -> bool:
-        """Whether a message of others is taken; its entries take their room then. One that is
-        dropped was lost on the way, as far as Raft is concerned."""
-        if not isinstance(message, Append) or not message.entries:
-            return True  # a snapshot that finds no room is refused when its file is written
-        size = ENTRY_BYTES + on_disk(message.entries)
-        if size > self.of(Relief.NONE) and (
-            size > self.of(Relief.EMPTY) or not entries_shrink(message.entries, *self.now())
-        ):
-            return False
-        self.take(size)
-        return True
+    def admitted(self, message: Append) -> Append | None:
+        """As many of the entries of others as there is room for, which they take then. The rest was
+        lost on the way, as far as Raft is concerned. (A snapshot that finds no room is refused when
+        its file is written.)"""
+        taken = 0
+        for entry in message.entries:
+            size = on_disk([entry]) + (0 if taken else ENTRY_BYTES)
+            if size > self.of(Relief.NONE) and (
+                size > self.of(Relief.EMPTY) or not entry_shrinks(entry, *self._now())
+            ):
+                break
+            self.take(size)
+            taken += 1
+        if taken == len(message.entries):
+            return message
+        return msgspec.structs.replace(message, entries=message.entries[:taken]) if taken else None

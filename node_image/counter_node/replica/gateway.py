@@ -19,8 +19,9 @@ not.
 6. What has not been sent to any leader within `patience_ticks` is answered LOADING, which is
    certain: it was not and will not be executed. What was sent and is still unanswered then gets
    UNKNOWN. The batch itself stays in flight until its fate is known, so that later ones keep their
-   order. One that was never sent anywhere, since this node leads and could not append it, or since
-   its disk has no room for it, is taken back: its number goes to the next.
+   order. One that is nowhere is taken back: it was never sent, since this node leads and could not
+   append it or has no room for it, or the one leader that got it found no room. Its number goes to
+   the next.
 7. Patience is for the loss of a leader, not for each command. Once a leader was missing for
    `patience_ticks`, or something sent was given up and is still unanswered, further commands are
    answered LOADING at once, until there is a leader, or what was sent is answered.
@@ -38,8 +39,9 @@ from typing import Any
 from counter_node.counters import batches
 from counter_node.counters.batches import Outcome, OutcomeKind
 from counter_node.counters.levels import TIMES_LEVEL
+from counter_node.counters.ops import CONSTANT
 from counter_node.counters.repeats import together
-from counter_node.counters.replies import Failure
+from counter_node.counters.replies import Failure, pack
 from counter_node.raft.types import NONE
 from counter_node.replica.bundles import (
     Batch,
@@ -53,22 +55,8 @@ from counter_node.replica.bundles import (
     not_too_heavy,
 )
 from counter_node.replica.read_rounds import ReadRounds
+from counter_node.replica.refusals import LOADING, RESTORED, TOO_LARGE, UNKNOWN, Refusal
 
-LOADING = Failure(b"LOADING no leader known for %d ms; the command was not executed")
-UNKNOWN = Failure(
-    b"UNKNOWN the command was sent but its outcome is not known after %d ms; it may or may not "
-    b"be executed"
-)
-RESTORED = Failure(
-    b"UNKNOWN the node caught up by a snapshot that holds the effect, if any, of this command "
-    b"but not its reply"
-)
-
-
-TOO_LARGE = (
-    b"ERR a command or transaction of %d bytes in the log; at most %d (max_entry_bytes). "
-    b"Send it in parts; it was not executed"
-)
 SLOWEST_RETRY = 8
 
 
@@ -112,6 +100,8 @@ class Gateway:
             None  # sent to whom, when; times `retry_ticks` until it is sent again
         )
         self._in_flight: Batch | None = None
+        self.last_id = nonce
+        """Of what `proposal` gave last: never that of anything else."""
         self._leaderless = 0  # ticks
 
     @property
@@ -175,12 +165,15 @@ class Gateway:
     # --- to the leader ----------------------------------------------------------------------------
 
     def proposal(self, route: Route) -> bytes | None:
-        """The body to hand to the leader of `route` now, if any. Call `not_sent` when it was
-        certainly not taken."""
+        """The body to hand to the leader of `route` now, if any, as `last_id`. Call `not_sent` when
+        it was certainly not taken."""
         if route[0] == NONE:
             return None
-        if self.session is None:
-            return self._registration(route)
+        body = self._registration(route) if self.session is None else self._batch(route)
+        self.last_id += body is not None
+        return body
+
+    def _batch(self, route: Route) -> bytes | None:
         batch = self._in_flight
         if batch is None:
             if not self.writes.ops:
@@ -240,30 +233,43 @@ class Gateway:
         self._in_flight = Batch(self._number, bundles, ops, body, route, self._tick)
         return self._in_flight
 
-    def not_sent(
-        self,
-        refusal: Failure | None = None,
-        *,
-        but_not: Callable[[list[Op]], bool] = lambda ops: False,
-    ) -> None:
-        """What `proposal` gave did not leave this node. `refusal`: nor can it; so its commands are
-        answered, unless they were sent before. Bundles for which `but_not` holds are left for the
-        next batch."""
+    def not_sent(self) -> None:
+        """What `proposal` gave last did not leave this node."""
+        batch = self._in_flight
         if self.session is None:
             self._opening = None
-            return
+        elif batch is not None:
+            batch.route = (NONE, 0, 0)
+            batch.sendings -= 1
+
+    def take_back(self, sent_as: int) -> bytes | None:
+        """The one leader that got what left as `sent_as` appended nothing of it: `refuse` it. Its
+        body, unless it may be in a log all the same."""
         batch = self._in_flight
-        if batch is None:
-            return
-        batch.route = (NONE, 0, 0)
-        batch.sendings -= 1
-        if refusal is not None and not batch.sendings:
-            commands = list(each_with_its_own(*self._take_back(batch)))
-            others = [bundle for bundle, ops in commands if not but_not(ops)]
-            self._fail(others or batch.bundles, refusal)
-            if others:
-                left = [(bundle, ops) for bundle, ops in commands if but_not(ops)]
-                self.writes.put_back([b for b, _ in left], [op for _, ops in left for op in ops])
+        if batch is None or self.last_id != sent_as or batch.sendings != 1:
+            return None
+        self.not_sent()
+        return batch.body
+
+    def refuse(self, refusal: Refusal) -> bool:
+        """There is no room for the batch in flight. Unless it may be in a log already, its writes
+        are answered, and what is left goes with the next. False: it may be."""
+        batch = self._in_flight
+        if batch is None or batch.sendings:
+            return False
+        bundles, left = [], []
+        for bundle, ops in list(each_with_its_own(*self._take_back(batch))):
+            failures = [refusal(op) if self._is_write(op) else None for op in ops]
+            if all(failures):
+                self._give(bundle, failures)
+                continue
+            bundles.append(bundle)
+            left += [
+                op if failure is None else [CONSTANT, pack(failure)]
+                for op, failure in zip(ops, failures, strict=True)
+            ]
+        self.writes.put_back(bundles, left)
+        return True
 
     def _take_back(self, batch: Batch) -> tuple[list[Bundle], list[Op]]:
         """The batch in flight, of which nothing is anywhere."""

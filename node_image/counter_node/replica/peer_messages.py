@@ -9,10 +9,20 @@ from counter_node.replica.log_time import ClockAsk, ClockTell
 
 
 class Forward(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False):
-    """A gateway's batch on its way to the leader. Unanswered on purpose: the gateway learns its
-    fate from the log."""
+    """A gateway's batch on its way to the leader, which does not answer: the gateway learns its
+    fate from the log. But for want of room on the disks, when it has an `id`; older gateways give
+    none. A link brings it once or not at all, as it is never sent again on another."""
 
     body: bytes
+    id: int = 0
 
 
-PeerMessage = Message | Forward | ClockAsk | ClockTell
+class NotTaken(msgspec.Struct, array_like=True, tag=23, frozen=True, gc=False):
+    """The leader found no room for what was forwarded as `id`, and appended nothing of it. `room`:
+    bytes for each Relief that it has."""
+
+    id: int
+    room: list[int]
+
+
+PeerMessage = Message | Forward | NotTaken | ClockAsk | ClockTell

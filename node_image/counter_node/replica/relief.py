@@ -14,7 +14,7 @@ deletion there would stand in the way of the FLUSHALL behind it."""
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from counter_node.counters import ops as o
 from counter_node.counters.batches import (
@@ -29,6 +29,7 @@ from counter_node.counters.batches import (
 from counter_node.raft.types import Entry, EntryKind
 
 SHRINKING = frozenset({o.DEL, o.FLUSH, o.GETDEL, o.UNWATCH})
+_EMPTYING = o.READS | {o.FLUSH}
 LAST_PART = 8
 """One part in so many of the room for deletions is left to what empties the state."""
 EMPTYING_BYTES = 1_024
@@ -39,8 +40,9 @@ class Relief(enum.IntEnum):
     """What an entry does for a full disk: the more, the more room it finds."""
 
     NONE = 0
-    SMALLER = 1
-    EMPTY = 2
+    TICK = 1
+    SMALLER = 2
+    EMPTY = 3
 
 
 def _parts(op: Op) -> Iterator[Op]:
@@ -69,19 +71,16 @@ def _shrinks(op: Op, utc_ms: int) -> bool:
     return code in SHRINKING or code in o.READS
 
 
-def entries_shrink(entries: Iterable[Entry], now_ms: int, utc_ms: int) -> bool:
-    """Whether nothing in these entries leaves more than there was."""
-    return all(
-        e.kind is not EntryKind.DATA
-        or all(shrinks(op, now_ms, utc_ms) for op in ops_of(e.data[TIME_BYTES:]))
-        for e in entries
+def entry_shrinks(entry: Entry, now_ms: int, utc_ms: int) -> bool:
+    """Whether nothing in the entry leaves more than there was."""
+    return entry.kind is not EntryKind.DATA or all(
+        shrinks(op, now_ms, utc_ms) for op in ops_of(entry.data[TIME_BYTES:])
     )
 
 
-def empties(ops: Iterable[Op]) -> bool:
-    """Whether nothing but FLUSHALL and reads is among the operations."""
-    codes = {o.code_of(part) for op in ops for part in _parts(op)}
-    return codes <= o.READS | {o.FLUSH}
+def empties(op: Op) -> bool:
+    """Whether the operation consists of nothing but FLUSHALL and reads."""
+    return all(o.code_of(part) in _EMPTYING for part in _parts(op))
 
 
 def relief_of(body: bytes, now_ms: int, utc_ms: int) -> Relief:
@@ -91,6 +90,6 @@ def relief_of(body: bytes, now_ms: int, utc_ms: int) -> Relief:
     if isinstance(found, OpenSession):
         return Relief.EMPTY
     ops = decode_ops(found.ops) if isinstance(found, Batch) else []
-    if ops and len(body) <= EMPTYING_BYTES and empties(ops):
+    if ops and len(body) <= EMPTYING_BYTES and all(empties(op) for op in ops):
         return Relief.EMPTY
     return Relief.SMALLER if all(shrinks(op, now_ms, utc_ms) for op in ops) else Relief.NONE

@@ -7,30 +7,36 @@ disk job if there is one. When that is durable it calls `persisted`.
 
     admission.py     clients' commands on their way to gateway.py
     gateway.py       numbered batches out, replies from this node's own apply
-    tail.py          which batches are in the log already
+    offers.py        those on their way into the log
+    tail.py          which of them are in the log already
     applying.py      entries, reads and received snapshots, in slices
     late_reads.py    reads that wait for log time
     time_entries.py  what moves log time (timekeeper.py, log_time.py, agreed_time.py)
     governor.py      level, history and limits
     disk_jobs.py     what is to be written, and what waits for it
     disk_room.py     what a full disk still takes (relief.py)
+    group_room.py    and those of a majority
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
-from counter_node.counters import batches
 from counter_node.counters.dump import Dump
 from counter_node.counters.levels import LEVEL
 from counter_node.counters.machine import Machine
 from counter_node.raft.core import Raft
 from counter_node.raft.lease import Promise
-from counter_node.raft.messages import Append, ReadRequest
+from counter_node.raft.messages import (
+    Append,
+    AppendResponse,
+    HeartbeatResponse,
+    Message,
+    ReadRequest,
+)
 from counter_node.raft.state import Config, Role
 from counter_node.raft.types import (
     NONE,
@@ -40,18 +46,18 @@ from counter_node.raft.types import (
     Snapshot,
     SnapshotMeta,
 )
-from counter_node.replica.admission import NOT_EVEN_DELETIONS, Admission
+from counter_node.replica.admission import Admission
 from counter_node.replica.applying import Applying
 from counter_node.replica.bundles import Op, Token
 from counter_node.replica.disk_jobs import DiskJob, DiskJobs
-from counter_node.replica.disk_room import ENTRY_BYTES, DiskRoom
+from counter_node.replica.disk_room import DiskRoom
 from counter_node.replica.gateway import Gateway
 from counter_node.replica.governor import Governor, Wanted
+from counter_node.replica.group_room import GroupRoom
 from counter_node.replica.late_reads import LateReads
 from counter_node.replica.log_time import ClockAsk, Clocks, ClockTell, LogTime, Note
-from counter_node.replica.peer_messages import Forward, PeerMessage
-from counter_node.replica.relief import empties
-from counter_node.replica.tail import Tail
+from counter_node.replica.offers import Offers
+from counter_node.replica.peer_messages import Forward, NotTaken, PeerMessage
 from counter_node.replica.time_entries import TimeEntries
 from counter_node.replica.timekeeper import Timekeeper
 
@@ -97,6 +103,7 @@ class Replica:
             machine = Machine.restore(snapshot.state, knows)
         self.applying = Applying(self.raft, machine, meta.term, gateway, knows=knows)
         self.room = DiskRoom(self._now)
+        self.group_room = GroupRoom(self.raft, self.room, self._now)
         self.time = LogTime(
             clocks.wall_ms, clocks.running_ms, lambda: self.machine, note, second=second_note
         )
@@ -104,13 +111,11 @@ class Replica:
         self.keeper = Timekeeper(self.raft.id, self.time, clocks.synchronised)
         self.time_entries = TimeEntries(self)
         self.governor = Governor(self, knows, wanted or Wanted(), randint)
-        self._admission = Admission(gateway, self.room, knows)
+        self._admission = Admission(gateway, self.room, self.group_room, knows)
         self._late_reads = LateReads(self.raft, self.time_entries)
         self.jobs = DiskJobs(self.raft, self.send)
-        self._tail = Tail()
-        self._link_changes: Counter[NodeId] = Counter()
+        self.offers = Offers(self, self._admission)
         self._messages: list[tuple[NodeId, PeerMessage]] = []
-        self._offered_in_vain = False  # the gateway's batch or session, in the last turn
         self._put_off = 0  # turns
         self._relieved = False
 
@@ -163,6 +168,7 @@ class Replica:
         self.machine.shrink()
         self.raft.tick()
         self.gateway.tick(led=self.raft.leader != NONE)
+        self.group_room.tick()
         self.keeper.tick()
         if self.is_leader:
             self.time_entries.tick()
@@ -187,23 +193,9 @@ class Replica:
         if self.is_leader:
             self.governor.govern(self.machine, known)
 
-    def propose(self, body: bytes, origin: NodeId = NONE) -> bool:
-        """A leader's. False: it is to be tried again later. A gateway's body that is in the log
-        already counts as proposed."""
-        raft, leadership = self.raft, self.raft.leadership
-        if leadership is None or self.time_entries.unknown():
-            return False
-        there = self._tail.index_of(raft, body, self.machine.last_number)
-        if there is not None:
-            leadership.wanted(origin, there)
-            return True
-        if not self.room.has_for(body):
-            return False
-        if not raft.propose(batches.stamp(self.time.stamp(), body), origin):
-            return False
-        self.room.take(len(body) + ENTRY_BYTES)
-        self._tail.appended(raft, body)
-        return True
+    def propose(self, body: bytes) -> bool:
+        """A leader's. False: it is to be tried again later."""
+        return self.offers.propose(body)
 
     def stalled(self, ticks: float) -> None:
         """Instead of `tick`, when the loop or the process stood still for so long: what waits in
@@ -215,18 +207,33 @@ class Replica:
 
     def receive(self, sender: NodeId, message: PeerMessage) -> None:
         if isinstance(message, Forward):
-            # Who was removed hears nothing of the log any more, and would send its last batch for
-            # ever.
-            if self.raft.membership.get(sender) is not None:
-                self.propose(message.body, sender)
+            self.offers.forwarded(sender, message)
+        elif isinstance(message, NotTaken):
+            self.offers.not_taken(sender, message)
         elif isinstance(message, ReadRequest):
             self._late_reads.ask(lambda: self.raft.step(sender, message))
         elif isinstance(message, ClockAsk | ClockTell):
             self.time_entries.receive(sender, message, leads=self.is_leader)
-        elif not self.room.full or self.room.admits(message):
-            self.raft.step(sender, message)
-            if isinstance(message, Append) and message.entries and message.term == self.raft.term:
-                self.time_entries.note_stamp(message.entries)
+        else:
+            self._step(sender, message)
+
+    def _step(self, sender: NodeId, message: Message) -> None:
+        """Raft's own messages."""
+        raft = self.raft
+        if isinstance(message, AppendResponse | HeartbeatResponse):
+            if raft.leadership is not None and message.term == raft.term:
+                self.group_room.answered(sender, message.disk)
+        elif isinstance(message, Append) and message.entries:
+            self._step_append(sender, message)
+            return
+        raft.step(sender, message)
+
+    def _step_append(self, sender: NodeId, message: Append) -> None:
+        admitted = self.room.admitted(message) if self.room.full else message
+        if admitted is not None:
+            self.raft.step(sender, admitted)
+            if admitted.term == self.raft.term:
+                self.time_entries.note_stamp(admitted.entries)
 
     def room_left(self, room: int | None, relief: int = 0) -> None:
         """What the disk can still take, less what is on its way there; None when there is plenty.
@@ -241,13 +248,13 @@ class Replica:
 
     def link_lost(self, node: NodeId) -> None:
         """Messages to or from `node` may have been lost."""
-        self._link_changes[node] += 1
+        self.offers.link_changed(node)
         self.raft.leader_link_lost(node)
         self.unreachable(node)
 
     def link_up(self, node: NodeId) -> None:
         """A link was made: what was sent before may not have arrived."""
-        self._link_changes[node] += 1
+        self.offers.link_changed(node)
         self.unreachable(node)
 
     def snapshot_gone(self, node: NodeId) -> None:
@@ -274,7 +281,7 @@ class Replica:
         machine = applying.machine
         if gateway.leader_is_lost and raft.leader != NONE:
             gateway.leader_found()
-        self._offered_in_vain = False
+        self.offers.in_vain = False
         if not (gateway.wants_nothing or self.disk_failed):
             self._offer()
         # Where nobody waits for what is committed, it is applied after the leader was served: an
@@ -302,6 +309,8 @@ class Replica:
         job = self.jobs.next() if not self.writing else None
         messages, self._messages = self._messages, []
         messages += raft.take_messages()
+        if self.room.full:
+            self.group_room.add_reports(messages)
         if put_off:
             if job is None and not messages:
                 self._apply()
@@ -314,6 +323,8 @@ class Replica:
         """What waited for the disk, and what goes to the leader of a batch; for a driver that does
         not want to wait for the next turn."""
         found, self._messages = self._messages, []
+        if self.room.full:
+            self.group_room.add_reports(found)
         return found
 
     @property
@@ -321,7 +332,7 @@ class Replica:
         """Of a leader, after an acknowledgement came or a job is durable: a turn would find nothing
         to do. (Whatever else comes wakes the driver by itself.)"""
         waits = (
-            self._late_reads.held or self._offered_in_vain or self._messages or self.gateway.replies
+            self._late_reads.held or self.offers.in_vain or self._messages or self.gateway.replies
         )
         return (
             self.raft.has_nothing_to_do
@@ -338,21 +349,12 @@ class Replica:
 
     def _offer(self) -> None:
         """Hand the gateway's batch and its read to the leader, which may be this node."""
-        raft, gateway = self.raft, self.gateway
-        route = (raft.leader, raft.term, self._link_changes[raft.leader])
-        gateway.level = self.machine.level
-        body = gateway.proposal(route)
-        if body is not None:
-            if raft.leadership is None and (gateway.sent_before or self.room.has_for(body)):
-                self.send(raft.leader, Forward(body))
-            elif raft.leadership is None or not self.propose(body):
-                self._offered_in_vain = True
-                refusal = None if self.room.has_for(body) else NOT_EVEN_DELETIONS
-                gateway.not_sent(refusal, but_not=empties)
-        if gateway.reads.wanted:
-            read_id = gateway.reads.to_ask(route)
+        self.offers.offer()
+        reads = self.gateway.reads
+        if reads.wanted:
+            read_id = reads.to_ask(self.offers.route)
             if read_id is not None:
-                self._late_reads.ask(lambda: raft.read(read_id))
+                self._late_reads.ask(lambda: self.raft.read(read_id))
 
     def _apply(self) -> None:
         before = len(self.machine.values) if self.room.full else 0

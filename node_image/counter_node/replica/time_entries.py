@@ -17,7 +17,8 @@ from counter_node.raft.core import Raft
 from counter_node.raft.fitness import Busy
 from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import Entry, EntryKind, NodeId
-from counter_node.replica.disk_room import ENTRY_BYTES, DiskRoom
+from counter_node.replica.disk_room import body_on_disk
+from counter_node.replica.group_room import GroupRoom
 from counter_node.replica.log_time import ClockAsk, ClockTell, LogTime
 from counter_node.replica.peer_messages import PeerMessage
 from counter_node.replica.relief import Relief
@@ -41,7 +42,7 @@ class TimedNode(Protocol):
     """What is needed of the node."""
 
     raft: Raft
-    room: DiskRoom
+    group_room: GroupRoom
     time: LogTime
     keeper: Timekeeper
 
@@ -55,7 +56,7 @@ class TimedNode(Protocol):
 
 class TimeEntries:
     def __init__(self, node: TimedNode) -> None:
-        self._raft, self._applied, self._room = node.raft, node.applying, node.room
+        self._raft, self._applied, self._room = node.raft, node.applying, node.group_room
         self._time, self._keeper = node.time, node.keeper
         self._propose, self._send = node.propose, node.send
         self._led_term = self._led_ticks = 0  # of the term that the timekeeper leads
@@ -119,7 +120,7 @@ class TimeEntries:
         """The index of its entry, None when it cannot be proposed now. A full disk takes a jump:
         before the mark of a gap nothing else is stamped, so nothing could be deleted."""
         data = batches.encode(body)
-        size = len(data) + ENTRY_BYTES
+        size = body_on_disk(data)
         relief = Relief.EMPTY if type(body) is batches.Jump else Relief.NONE
         if size > self._room.of(relief) or not self._raft.propose(
             batches.stamp(self.stamp(), data)

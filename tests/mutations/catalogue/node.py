@@ -14,8 +14,10 @@ from counter_node.raft.core import Raft
 from counter_node.raft.leadership import Leadership
 from counter_node.raft.messages import VoteResponse
 from counter_node.raft.types import NONE, EntryKind
-from counter_node.replica import admission, disk_room, gateway, log_time, replica
+from counter_node.replica import admission, disk_room, gateway, group_room, log_time, replica
 from counter_node.replica.disk_room import DiskRoom
+from counter_node.replica.group_room import GroupRoom
+from counter_node.replica.offers import Offers
 from counter_node.replica.gateway import Gateway
 from counter_node.replica.relief import Relief
 from counter_node.replica.replica import Replica
@@ -153,7 +155,7 @@ def full_disk_takes_all(patch: Patch) -> None:
 )
 def everything_is_relief(patch: Patch) -> None:
     patch(admission, "shrinks", lambda op, now_ms, utc_ms: True)
-    patch(disk_room, "entries_shrink", lambda entries, now_ms, utc_ms: True)
+    patch(disk_room, "entry_shrinks", lambda entry, now_ms, utc_ms: True)
 
 
 @mutation(
@@ -161,7 +163,53 @@ def everything_is_relief(patch: Patch) -> None:
     tests=("tests/unit/raft/test_relief.py",),
 )
 def deletions_take_all(patch: Patch) -> None:
-    patch(disk_room, "relief_of", lambda body, now_ms, utc_ms: Relief.EMPTY)
+    patch(group_room, "relief_of", lambda body, now_ms, utc_ms: Relief.EMPTY)
+
+
+@mutation(
+    "a leader appends what only its own disk has room for", tests=("tests/unit/raft/test_group_room.py",)
+)
+def only_its_own_disk(patch: Patch) -> None:
+    patch(GroupRoom, "answered", lambda self, sender, report: self._answered.add(sender))
+
+
+@mutation(
+    "what was sent since a member said what it can take is forgotten",
+    tests=("tests/unit/raft/test_group_room.py",),
+)
+def sent_is_forgotten(patch: Patch) -> None:
+    patch(group_room, "on_disk", lambda entries: 0)
+
+
+@mutation(
+    "a new leader appends before it knows the disks of a majority",
+    tests=("tests/unit/raft/test_group_room.py",),
+)
+def unknown_disks(patch: Patch) -> None:
+    patch(GroupRoom, "known", True)
+
+
+@mutation(
+    "a leader drops what it has no room for without a word",
+    tests=("tests/unit/raft/test_group_room.py",),
+)
+def drops_in_silence(patch: Patch) -> None:
+    patch(Offers, "forwarded", lambda self, sender, message: self.propose(message.body, sender))
+
+
+@mutation(
+    "a batch that two leaders may have is taken back when one says no",
+    tests=("tests/unit/test_gateway.py",),
+)
+def taken_back_after_two(patch: Patch) -> None:
+    def take_back(self: Gateway, sent_as: int) -> bytes | None:
+        if self._in_flight is None or self.last_id != sent_as:
+            return None
+        self._in_flight.sendings = 1
+        self.not_sent()
+        return self._in_flight.body
+
+    patch(Gateway, "take_back", take_back)
 
 
 @mutation(
@@ -171,10 +219,10 @@ def deletions_take_all(patch: Patch) -> None:
 def sent_batch_is_taken_back(patch: Patch) -> None:
     original = Gateway.not_sent
 
-    def not_sent(self: Gateway, *args: Any, **kept: Any) -> None:
+    def not_sent(self: Gateway) -> None:
         if self._in_flight is not None:
             self._in_flight.sendings = 1
-        original(self, *args, **kept)
+        original(self)
 
     patch(Gateway, "not_sent", not_sent)
 

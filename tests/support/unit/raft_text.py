@@ -84,6 +84,6 @@ def describe(letter: Letter) -> str:
     fields = " ".join(
         f"{f}={getattr(x, f)}"
         for f in x.__struct_fields__
-        if not (f == "promise_ms" and x.promise_ms == 0)
+        if not (f in ("promise_ms", "disk") and not getattr(x, f))
     )  # type: ignore[union-attr]
     return head + f"{name} {fields}"

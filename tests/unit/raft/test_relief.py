@@ -12,6 +12,7 @@ from counter_node.raft.messages import (
 )
 from counter_node.raft.types import Entry, EntryKind
 from counter_node.replica.peer_messages import Forward
+from counter_node.replica.refusals import NOT_EVEN_DELETIONS
 from counter_node.replica.relief import Relief, relief_of, shrinks
 
 from tests.support.unit.full_disk import replica
@@ -96,7 +97,7 @@ def test_deletions_one_by_one_leave_room_for_a_flush() -> None:
                 node.replica.persisted(turn.job)
     assert replies[0] == 1
     assert isinstance(replies[-1], Failure)
-    assert replies[-1].startswith(b"MISCONF the disk of this node is nearly full, also for del")
+    assert replies[-1] == NOT_EVEN_DELETIONS
     assert len(replies) == 200, "each is answered at once"
     left = len(node.replica.machine.values)
     assert left == sum(isinstance(reply, Failure) for reply in replies[:100])
@@ -110,8 +111,9 @@ def test_deletions_one_by_one_leave_room_for_a_flush() -> None:
         found.update(turn.replies)
         if turn.job is not None:
             node.replica.persisted(turn.job)
-    assert [type(found[who][0]) for who in ("deletes", "both")] == [Failure, Failure]
-    assert not isinstance(found["empties"][0], Failure)
+    assert found["deletes"] == [NOT_EVEN_DELETIONS]
+    assert found["both"] == [NOT_EVEN_DELETIONS, "OK"], "each in its place"
+    assert found["empties"] == ["OK"]
     assert not node.replica.machine.values
     assert node.replica.room.of(Relief.EMPTY) > 0, "no more than there was"
 
