@@ -149,15 +149,13 @@ class Nemesis(MemberFaults, ClientFaults):
             node.wake()
 
     def full_disk(self) -> object:
-        """The volume of a node is full, sometimes that of all; later there is room again."""
-        some = self._some_node()
-        nodes = (
-            list(self.world.nodes.values())
-            if self.random.random() < 0.2
-            else [some]
-            if some is not None
-            else []
-        )
+        """The volume of a node is full, sometimes those of all, or of all but the leader; later
+        there is room again."""
+        some, which = self._some_node(), self.random.random()
+        nodes = [some] if some is not None else []
+        if which < 0.3:
+            spared = self.world.leader() if which < 0.15 else None
+            nodes = [node for node in self.world.nodes.values() if node is not spared]
         for node in nodes:
             node.fill_disk(self.random.randrange(4_000))
             self.world.at(

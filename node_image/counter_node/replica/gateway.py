@@ -55,7 +55,14 @@ from counter_node.replica.bundles import (
     not_too_heavy,
 )
 from counter_node.replica.read_rounds import ReadRounds
-from counter_node.replica.refusals import LOADING, RESTORED, TOO_LARGE, UNKNOWN, Refusal
+from counter_node.replica.refusals import (
+    LOADING,
+    NOT_EVEN_DELETIONS,
+    RESTORED,
+    TOO_LARGE,
+    UNKNOWN,
+    Refusal,
+)
 
 SLOWEST_RETRY = 8
 
@@ -257,9 +264,10 @@ class Gateway:
         batch = self._in_flight
         if batch is None or batch.sendings:
             return False
-        bundles, left = [], []
+        bundles, left, refused = [], [], False
         for bundle, ops in list(each_with_its_own(*self._take_back(batch))):
             failures = [refusal(op) if self._is_write(op) else None for op in ops]
+            refused = refused or any(failures)
             if all(failures):
                 self._give(bundle, failures)
                 continue
@@ -268,7 +276,10 @@ class Gateway:
                 op if failure is None else [CONSTANT, pack(failure)]
                 for op, failure in zip(ops, failures, strict=True)
             ]
-        self.writes.put_back(bundles, left)
+        if refused:
+            self.writes.put_back(bundles, left)
+        else:  # reads, which may not wait beyond the writes that follow them
+            self._fail(bundles, NOT_EVEN_DELETIONS)
         return True
 
     def _take_back(self, batch: Batch) -> tuple[list[Bundle], list[Op]]:

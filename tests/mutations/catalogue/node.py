@@ -16,9 +16,9 @@ from counter_node.raft.messages import VoteResponse
 from counter_node.raft.types import NONE, EntryKind
 from counter_node.replica import admission, disk_room, gateway, group_room, log_time, replica
 from counter_node.replica.disk_room import DiskRoom
+from counter_node.replica.gateway import Gateway
 from counter_node.replica.group_room import GroupRoom
 from counter_node.replica.offers import Offers
-from counter_node.replica.gateway import Gateway
 from counter_node.replica.relief import Relief
 from counter_node.replica.replica import Replica
 from counter_node.replica.tail import Tail
@@ -167,7 +167,8 @@ def deletions_take_all(patch: Patch) -> None:
 
 
 @mutation(
-    "a leader appends what only its own disk has room for", tests=("tests/unit/raft/test_group_room.py",)
+    "a leader appends what only its own disk has room for",
+    tests=("tests/unit/raft/test_group_room.py",),
 )
 def only_its_own_disk(patch: Patch) -> None:
     patch(GroupRoom, "answered", lambda self, sender, report: self._answered.add(sender))
@@ -199,7 +200,7 @@ def drops_in_silence(patch: Patch) -> None:
 
 @mutation(
     "a batch that two leaders may have is taken back when one says no",
-    tests=("tests/unit/test_gateway.py",),
+    tests=("tests/unit/test_gateway_refused.py",),
 )
 def taken_back_after_two(patch: Patch) -> None:
     def take_back(self: Gateway, sent_as: int) -> bytes | None:
@@ -214,7 +215,7 @@ def taken_back_after_two(patch: Patch) -> None:
 
 @mutation(
     "a batch that may be in a log is taken back, and its number used again",
-    tests=("tests/unit/test_gateway.py",),
+    tests=("tests/unit/test_gateway_refused.py",),
 )
 def sent_batch_is_taken_back(patch: Patch) -> None:
     original = Gateway.not_sent

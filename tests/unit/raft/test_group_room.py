@@ -9,6 +9,7 @@ import pytest
 from counter_node.counters import batches
 from counter_node.counters import ops as o
 from counter_node.raft.messages import AppendResponse, DiskReport, Heartbeat, VoteResponse
+from counter_node.replica.disk_room import on_disk
 from counter_node.replica.peer_messages import Forward, NotTaken
 from counter_node.replica.refusals import DISK_FULL, DISKS_FULL, NOT_EVEN_DELETIONS
 from counter_node.replica.relief import Relief
@@ -142,11 +143,13 @@ def test_leadership_goes_only_to_a_live_voter_that_has_room() -> None:
     assert three.nodes[1].group_room.with_room() == 0
 
 
-def test_a_member_that_is_behind_the_log_needs_a_snapshot_first() -> None:
+def test_what_a_member_has_not_got_yet_is_not_room_any_more() -> None:
     three = filled(2, 3)
-    room = three.nodes[1].group_room
+    room, log = three.nodes[1].group_room, three.nodes[1].raft.log
     plenty = [10_000] * len(Relief)
-    room.answered(2, DiskReport(three.nodes[1].raft.log.last_index, plenty))
+    room.answered(2, DiskReport(log.last_index, plenty))
     assert room.of(Relief.NONE) == 10_000
+    room.answered(2, DiskReport(log.last_index - 1, plenty))
+    assert room.of(Relief.NONE) == 10_000 - on_disk(log.entries[-1:])
     room.answered(2, DiskReport(0, plenty))
-    assert room.of(Relief.NONE) == 0
+    assert room.of(Relief.NONE) == 0, "it needs a snapshot first"
