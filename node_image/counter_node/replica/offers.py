@@ -1,7 +1,7 @@
 """What a gateway hands to the leader, and what the leader does with it. Pure.
 
 A leader appends a body, or not yet (it hands over, or does not know the time or the room on the
-others' disks), or not at all for want of room. A gateway elsewhere is told the last of these
+others' disks), or not at all for want of room. A gateway elsewhere hears of the last of these
 only (`NotTaken`), so that its clients are refused rather than left to wait."""
 
 from __future__ import annotations
