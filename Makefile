@@ -89,7 +89,7 @@ sim: setup ## simulated clusters; SEEDS=2000 runs more of them, SEEDS=17-17 one 
 	@$(if $(SEEDS),PYTHONPATH=node_image:client:. $(PY) -m tests.simulation $(SEEDS),$(call pytest,tests/simulation))
 
 .PHONY: integration
-integration: setup packages clients ## real processes on loopback: crashes, partitions, disk errors, stock clients
+integration: setup packages clients s3-server ## real processes on loopback: crashes, partitions, disk errors, stock clients
 	@$(call pytest,tests/integration tests/clients)
 	@$(MAKE) integration-pure
 
@@ -106,7 +106,7 @@ faults: setup ## real processes killed, paused and cut off under load, the books
 
 # End-to-end files need the cluster, and only then is it brought up.
 .PHONY: flaky
-flaky: setup packages clients $(if $(findstring e2e,$(or $(FILES)$(ONLY),e2e)),cluster) ## repeats test files, also under load and on one core: TIMES=20 ONLY=integration FILES=test_cache
+flaky: setup packages clients s3-server $(if $(findstring e2e,$(or $(FILES)$(ONLY),e2e)),cluster) ## repeats test files, also under load and on one core: TIMES=20 ONLY=integration FILES=test_cache
 	@$(if $(findstring apiserver,$(or $(ONLY),apiserver)),$(CLUSTER) programs >/dev/null)
 	@$(if $(findstring e2e,$(or $(FILES)$(ONLY),e2e)),$(IN_CLUSTER)) PYTHONPATH=node_image:operator:client:. $(PY) -m tests.flaky \
 	  --times $(TIMES) $(addprefix --only ,$(ONLY)) $(FILES)
@@ -141,6 +141,10 @@ manifests-check: setup ## kubeconform, kube-score and a real API server judge th
 	@$(CLUSTER) programs >/dev/null
 	@$(CLUSTER) checks >/dev/null
 	@$(call pytest,tests/manifests)
+
+.PHONY: s3-server
+s3-server: ## the S3 server of the tests, built into the cache
+	@$(CLUSTER) s3 >/dev/null
 
 .PHONY: clients
 clients: setup ## programs of stock clients in Go, JavaScript and Java, built into the cache

@@ -28,6 +28,7 @@ kubeconfig  prints the path of the cluster's kubeconfig
 programs    etcd and the Kubernetes programs for tests without a cluster; prints how each is called
 packages    the Debian packages that tests call, where root can install them; else says which lack
 checks      kubeconform and kube-score, which judge manifests in tests; prints their folder
+s3          versitygw, the S3 server of the tests; prints its folder
 env         prints shell lines for kubectl, kind and KUBECONFIG: eval "$(python3 kind/local.py env)"
 down        deletes the cluster, ends the engine if it was started here, keeps the cache
 clean       down, and removes the cache as well
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "up": up, "load": load, "pin": pin, "metrics": add_metrics, "status": status,
         "doctor": doctor, "kubeconfig": print_kubeconfig,
         "env": print_env,        "programs": print_programs, "packages": test_packages,
-        "checks": print_checks, "down": down, "clean": clean,
+        "checks": print_checks, "s3": print_s3, "down": down, "clean": clean,
     }  # fmt: skip
     parser = argparse.ArgumentParser(
         prog="kind/local.py", epilog=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -192,10 +193,18 @@ def print_programs(store: Store) -> int:
 
 
 def print_checks(store: Store) -> int:
-    if not golang.has_installed(store, "checks"):
+    return _print_installed(store, "checks")
+
+
+def print_s3(store: Store) -> int:
+    return _print_installed(store, "s3")
+
+
+def _print_installed(store: Store, name: str) -> int:
+    if not golang.has_installed(store, name):
         with store.exclusive():
-            golang.installed(store, "checks")
-    print(golang.installed(store, "checks"))
+            golang.installed(store, name)
+    print(golang.installed(store, name))
     return 0
 
 

@@ -79,6 +79,7 @@ class S3Store:
         config: dict[str, Any] = {
             "region": s.region,
             "virtual_hosted_style_request": not s.path_style,
+            "disable_bulk_delete": True,  # not every server knows it
         }
         if s.endpoint:
             config["endpoint"] = s.endpoint

@@ -1,7 +1,8 @@
 """What an uploader needs of a member; and the same from a member's data directory.
 
-`DataDirectory` reads and takes no lock. Of a directory in use it sees what the log says is
-committed, which may lag behind what the member knows.
+`DataDirectory` reads and takes no lock. It takes for committed what the log says is, which may be
+a little less than what the member knew: a member writes that down with its next entries. Where the
+member is the only voter, all that is in its log is committed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,16 @@ from counter_node.archive.rules.errors import ArchiveError
 from counter_node.archive.rules.objects import LineageRecord
 from counter_node.archive.rules.uploading import Have
 from counter_node.counters.machine import Machine
-from counter_node.raft.types import Entry, Snapshot, SnapshotMeta
+from counter_node.raft.membership import changed
+from counter_node.raft.types import (
+    Entry,
+    EntryKind,
+    Membership,
+    MembershipChange,
+    NodeId,
+    Snapshot,
+    SnapshotMeta,
+)
 from counter_node.storage.disk import Disk
 from counter_node.storage.errors import StorageError
 from counter_node.storage.recovery import IDENTITY, read_directory
@@ -73,7 +83,10 @@ class DataDirectory:
         self._snapshot = found.snapshot
         self._entries = [*found.behind, *found.entries]
         index = found.snapshot.meta.index
-        self._committed = max(index, min(found.state.hard_state.commit, found.state.last_index))
+        known = max(index, min(found.state.hard_state.commit, found.state.last_index))
+        self._committed = _committed(
+            int(identity.nodeId, 16), found.snapshot.meta.membership, found.entries, known
+        )
         machine = Machine.restore(found.snapshot.state)
         self._lineage = machine.lineage
         if not self._lineage:
@@ -98,6 +111,22 @@ class DataDirectory:
 
     def open_snapshot(self) -> SnapshotSource:
         return MemorySnapshot(self._snapshot, self._log_ms, self._utc_ms)
+
+
+def _committed(
+    node_id: NodeId, membership: Membership, entries: Sequence[Entry], known: int
+) -> int:
+    """`entries` come after the snapshot of `membership`; up to `known` they are committed.
+    What lies behind a change of members that is not known to be committed is left out."""
+    last = known
+    for entry in entries:
+        if entry.kind is EntryKind.CONFIG:
+            if entry.index > known:
+                break
+            change = msgspec.msgpack.decode(entry.data, type=MembershipChange)
+            membership = changed(membership, change, entry.term, entry.index)
+        last = max(last, entry.index)
+    return last if membership.voters() == {node_id} else known
 
 
 class MemorySnapshot:
