@@ -7,8 +7,7 @@ clients before a majority has answered it in its term, as it does not know befor
 lives and reports nothing has room; while another one's disk is full, one that does not answer has
 none.
 
-A gateway elsewhere hears it when the leader finds no room for its batch (`NotTaken`), and holds
-its clients to that for an election timeout, as on a full disk of its own."""
+A gateway elsewhere hears of it when the leader finds no room for its batch (offers.py)."""
 
 from __future__ import annotations
 
@@ -42,20 +41,8 @@ class GroupRoom:
         self._answered: set[NodeId] = set()
         self._known: Leadership | None = None  # of which `known` holds
         self._left: dict[NodeId, list[int]] = {}  # of full disks, for each Relief
-        self._heard: list[int] | None = None  # from the leader
-        self._heard_of: tuple[NodeId, int] = (NONE, 0)  # leader and term
-        self._heard_ticks = 0
 
     # --- what comes in ----------------------------------------------------------------------------
-
-    def tick(self) -> None:
-        if self._heard is not None:
-            self._heard_ticks += 1
-            if (
-                self._heard_ticks >= self._raft.config.election_ticks
-                or self._heard_of != self._leader()
-            ):
-                self._heard = None
 
     def answered(self, sender: NodeId, report: DiskReport | None) -> None:
         """A leader's: a member's answer of this term. `report`: None when its disk is not full."""
@@ -73,13 +60,6 @@ class GroupRoom:
             return
         sent = on_disk(log.entries[report.last - log.offset :])
         self._left[sender] = [max(0, room - sent) for room in report.room]
-
-    def heard(self, room: list[int]) -> None:
-        """From the leader, which found no room for a batch of ours."""
-        self._heard, self._heard_of, self._heard_ticks = room, self._leader(), 0
-
-    def _leader(self) -> tuple[NodeId, int]:
-        return self._raft.leader, self._raft.term
 
     def _of_this_leadership(self) -> None:
         if self._leadership is not self._raft.leadership:
@@ -102,9 +82,7 @@ class GroupRoom:
     @property
     def full(self) -> bool:
         """Something may find no room, as far as this node knows."""
-        if self._own.full or self._heard is not None:
-            return True
-        return bool(self._left) and self._of_majority() != _PLENTY
+        return self._own.full or (bool(self._left) and self._of_majority() != _PLENTY)
 
     def add_reports(self, messages: list[tuple[NodeId, PeerMessage]]) -> None:
         """A member's with a full disk: its answers say what that can take."""
@@ -113,16 +91,10 @@ class GroupRoom:
             if isinstance(message, AppendResponse | HeartbeatResponse):
                 messages[at] = to, msgspec.structs.replace(message, disk=report)
 
-    def room(self) -> list[int]:
-        """Bytes for each Relief."""
-        return [self.of(each) for each in Relief]
-
     def of(self, relief: Relief) -> int:
         """Bytes for an entry that is of so much use."""
         own = self._own.of(relief)
-        if self._left:
-            own = min(own, self._of_majority()[relief])
-        return own if self._heard is None else min(own, self._heard[relief])
+        return min(own, self._of_majority()[relief]) if self._left else own
 
     def _of_majority(self) -> list[int]:
         self._of_this_leadership()

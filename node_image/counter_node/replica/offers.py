@@ -78,9 +78,7 @@ class Offers:
         self._replica.send(self._raft.leader, Forward(body, self._gateway.last_id))
         return True
 
-    def not_taken(self, sender: NodeId, message: NotTaken) -> None:
-        if sender == self._raft.leader:
-            self._room.heard(message.room)
+    def not_taken(self, message: NotTaken) -> None:
         body = self._gateway.take_back(message.id)
         if body is not None:
             self._gateway.refuse(self._admission.no_room(body))
@@ -110,7 +108,7 @@ class Offers:
         if self._raft.membership.get(sender) is None or self.propose(message.body, sender):
             return
         if message.id and self._raft.leadership is not None and self._lacks_room(message.body):
-            self._replica.send(sender, NotTaken(message.id, self._room.room()))
+            self._replica.send(sender, NotTaken(message.id))
 
     def _lacks_room(self, body: bytes) -> bool:
         known = self._raft.leadership is None or self._room.known

@@ -18,11 +18,9 @@ class Forward(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False):
 
 
 class NotTaken(msgspec.Struct, array_like=True, tag=23, frozen=True, gc=False):
-    """The leader found no room for what was forwarded as `id`, and appended nothing of it. `room`:
-    bytes for each Relief that it has."""
+    """The leader found no room for what was forwarded as `id`, and appended nothing of it."""
 
     id: int
-    room: list[int]
 
 
 PeerMessage = Message | Forward | NotTaken | ClockAsk | ClockTell

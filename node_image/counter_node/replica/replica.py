@@ -168,7 +168,6 @@ class Replica:
         self.machine.shrink()
         self.raft.tick()
         self.gateway.tick(led=self.raft.leader != NONE)
-        self.group_room.tick()
         self.keeper.tick()
         if self.is_leader:
             self.time_entries.tick()
@@ -209,7 +208,7 @@ class Replica:
         if isinstance(message, Forward):
             self.offers.forwarded(sender, message)
         elif isinstance(message, NotTaken):
-            self.offers.not_taken(sender, message)
+            self.offers.not_taken(message)
         elif isinstance(message, ReadRequest):
             self._late_reads.ask(lambda: self.raft.step(sender, message))
         elif isinstance(message, ClockAsk | ClockTell):
