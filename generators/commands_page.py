@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from counter_node.counters import listing, producers, sessions, state
+from counter_node.counters import listing, producers, script_table, sessions, state
 from counter_node.resp import arguments, keyed, limits, serving, transactions
 from counter_node.resp.commands import BY_NAME
 from counter_node.resp.session import Command
@@ -19,6 +19,7 @@ GROUPS: Final = {
     "expiry": "Expiry",
     "keyspace": "Keys",
     "transactions": "Transactions",
+    "scripting": "Scripts",
     "connection": "The connection",
     "cluster": "Cluster mode",
     "server": "The server",
@@ -84,6 +85,9 @@ LIMITS: Final = """\
 | remembered requests | {window:,} for each producer, {slots:,} in all | `-OOM too many remembered requests` |
 | bytes of a remembered reply | {reply_bytes:,}, {other_mib} MiB in all | executed once; when repeated, an error says that the reply was not kept |
 | bytes of a connection's name | {name_bytes} | `-ERR Client names of … bytes` |
+| a script | [scripts](scripts.md) | `-ERR script_steps is …`; nothing of it was done |
+| scripts of SCRIPT LOAD | {loaded:,}, and {loaded_mib} MiB of texts | `-OOM too many loaded scripts` |
+| scripts of EVAL that EVALSHA finds | {sent:,}, and {sent_mib} MiB of texts | the one called least recently is forgotten |
 | gateways (nodes and their restarts) | {sessions:,}, {session_hours} h after the last batch | the one idle longest registers again |
 """
 
@@ -148,6 +152,10 @@ def _parts() -> Iterator[str]:
         other_mib=producers.MOST_OTHER_BYTES >> 20,
         name_bytes=serving.MAX_NAME_BYTES,
         sessions=sessions.MOST,
+        loaded=script_table.LOADED,
+        loaded_mib=script_table.LOADED_BYTES >> 20,
+        sent=script_table.SENT,
+        sent_mib=script_table.SENT_BYTES >> 20,
         session_hours=sessions.TTL_MS // hour_ms,
     )
     yield DIFFERENCES.format(looked=state.MOST_LOOKED_AT)

@@ -11,6 +11,7 @@ from counter_node.counters import batches
 from counter_node.counters.machine import Machine
 from counter_node.counters.replies import Failure, Fixed
 from counter_node.resp.actions import Close, NodeQuestion, Read, Reply, Write
+from counter_node.resp.called import operation
 from counter_node.resp.dispatch import handle, new_session
 from counter_node.resp.encode import encode
 from counter_node.resp.parser import Parser, ProtocolError
@@ -26,6 +27,7 @@ class LocalServer:
         self, clock_ms: Callable[[], int] = wall_clock_ms, machine: Machine | None = None
     ) -> None:
         self.machine = machine or Machine()
+        self.machine.operation = operation
         self._clock_ms = clock_ms
         self._index = 0
         self._number = 0

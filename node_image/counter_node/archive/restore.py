@@ -35,6 +35,7 @@ from counter_node.counters.errors import SnapshotFormatError, UnknownOperationEr
 from counter_node.counters.history import History
 from counter_node.counters.machine import Machine
 from counter_node.raft.types import (
+from counter_node.resp.called import operation
     NONE,
     Entry,
     EntryKind,
@@ -107,6 +108,7 @@ def begin(reader: Reader, history: str, name: SnapshotName, manifest: Manifest) 
         machine = Machine.restore(state)
     except SnapshotFormatError as error:
         raise ArchiveError(str(error)) from error
+    machine.operation = operation
     membership = manifest.membership
     members = {*membership.removed, *(member.id for member in membership.members)}
     return Restored(

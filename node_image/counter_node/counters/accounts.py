@@ -86,6 +86,7 @@ class Accounts:
         self.owners: Table[int] = Table()
         self.by_name: dict[bytes, Account] = {}
         self._by_number: dict[int, Account] = {}
+        self._held: list[Account] | None = None
 
     def govern(self, rows: Iterable[LimitsRow]) -> None:
         """These limits and no others are in force."""
@@ -118,8 +119,23 @@ class Accounts:
         return account
 
     def _close_if_empty(self, account: Account) -> None:
-        if not account.keys and not account.limited:
+        if self._held is not None:
+            self._held.append(account)
+        elif not account.keys and not account.limited and self.by_name.get(account.name) is account:
             del self.by_name[account.name], self._by_number[account.number]
+
+    def hold(self) -> None:
+        """No account closes until `release`: what a script did may be taken back."""
+        self._held = []
+
+    def release(self) -> None:
+        held, self._held = self._held, None
+        for account in held or ():
+            self._close_if_empty(account)
+
+    def owner_of(self, key: bytes) -> Account | None:
+        number = self.owners.get(key)
+        return None if number is None else self._by_number[number]
 
     # --- counters -------------------------------------------------------------------------------
 
@@ -147,6 +163,16 @@ class Accounts:
         number = self.owners.get(key)
         if number is not None:
             self._by_number[number].size_bytes += size_bytes
+
+    def used(self) -> list[tuple[Account, int, int]]:
+        """What each has: counters, and their bytes."""
+        return [(a, a.keys, a.size_bytes) for a in self.by_name.values()]
+
+    def put_back(self, owners: Table[int], used: list[tuple[Account, int, int]]) -> None:
+        """As before `clear`, since when no account closed (`hold`)."""
+        self.owners = owners
+        for account, keys, size_bytes in used:
+            account.keys, account.size_bytes = keys, size_bytes
 
     def clear(self) -> Table[int]:
         """All counters go. What is returned is the caller's to free in slices."""

@@ -80,9 +80,10 @@ class Dump:
         producers: Producers,
         before_gap: list[Any],
         after_gap: list[Any],
+        last: list[Any],
     ) -> None:
-        """`before_gap`, `after_gap`: what follows the tables, without the names of the gap between
-        the two, and without the owners (accounts.py), which come last."""
+        """`before_gap`, `after_gap`, `last`: what follows the tables, without the names of the gap
+        after the first, and without the owners (accounts.py) after the second."""
         self._state, self._producers = state, producers
         self._values, self._deadlines, self._gap, self._index = (
             state.values,
@@ -96,11 +97,9 @@ class Dump:
         self._counts = len(self._values), len(self._deadlines), in_gap, len(self._owners)
         self._names: list[Name] | None = producers.begin_notes()
         self._sessions = _encode(sessions.dump())
-        self._before_gap, self._after_gap = (
-            b"".join(map(_encode, before_gap)),
-            b"".join(map(_encode, after_gap)),
-        )
-        fields = 8 + len(before_gap) + len(after_gap)
+        rest = (before_gap, after_gap, last)
+        self._before_gap, self._after_gap, self._last = (b"".join(map(_encode, r)) for r in rest)
+        fields = 8 + sum(map(len, rest))
         self._out = Blocks([array_header(fields), _encode(FORMAT), _encode(state.time_ms)])
         self._pieces: Iterator[bool] = self._work()
 
@@ -141,7 +140,7 @@ class Dump:
             *gap.take(),
             self._after_gap,
         ]
-        self._out += [map_header(self._counts[3]), *owners.take()]
+        self._out += [map_header(self._counts[3]), *owners.take(), self._last]
         self.close()
         yield True
 

@@ -320,6 +320,12 @@ def _unwatch(state: State, op: Op) -> Any:
     return unpack(reply)
 
 
+def _time(state: State, op: Op) -> list[bytes]:
+    """[TIME]: log time as UTC, for scripts."""
+    utc_ms = state.time_ms + state.offset_ms
+    return [b"%d" % (utc_ms // 1_000), b"%d" % (utc_ms % 1_000 * 1_000)]
+
+
 def _times(state: State, op: Op) -> Any:
     """[TIMES, key, n]: `n` increments by one, or as many as there is room for; for who needs no
     reply to each of them (repeats.py)."""
@@ -359,5 +365,7 @@ EXECUTE: dict[int, Callable[[State, Op], Any]] = {
     o.WATCH: _watch,
     o.UNWATCH: _unwatch,
     o.TIMES: _times,
+    o.TIME: _time,
 }
-"""MULTI, EXEC_IF, IDMP, IDMP_OF, AS and WITHIN are execution.py's, as they execute others."""
+"""MULTI, EXEC_IF, IDMP, IDMP_OF, AS and WITHIN are execution.py's, as they execute others; EVAL and
+SCRIPT_* are scripts.py's."""

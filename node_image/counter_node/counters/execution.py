@@ -21,6 +21,7 @@ from counter_node.counters.listing import Walk
 from counter_node.counters.producer import Place
 from counter_node.counters.producers import Producers
 from counter_node.counters.replies import NO_LIST
+from counter_node.counters.scripts import Scripts
 from counter_node.counters.state import MOST_LOOKED_AT, State
 from counter_node.counters.within import Search, walk_of
 
@@ -32,6 +33,8 @@ _WALKING: Final = frozenset({o.KEYS, o.WITHIN})
 """As reads of their own they may have to walk over all counters."""
 _PIECE: Final = 500
 _PLAIN_WEIGHT: Final = 2
+_SCRIPT_WEIGHT: Final = 12
+"""Of the least script. What it takes beyond that is charged when it has run."""
 _PLAIN: Final = {
     code: effects.EXECUTE[code]
     for code in (
@@ -71,6 +74,8 @@ def weight(op: Op) -> int:
         return 2 + int(op[2])
     if code in _WALKING:
         return MOST_LOOKED_AT // 4
+    if code == o.EVAL:
+        return _SCRIPT_WEIGHT
     return 1 + len(op[2]) if code == o.WATCH else 2
 
 
@@ -101,6 +106,13 @@ class Execution:
         self.state = state
         self.level = self.knows = LEVEL
         self._producers = producers
+        self.scripts = Scripts(state, self.execute)
+        self._of_scripts = {
+            o.EVAL: self.scripts.run,
+            o.SCRIPT_LOAD: self.scripts.load,
+            o.SCRIPT_FLUSH: self.scripts.flush,
+            o.SCRIPT_EXISTS: self.scripts.exists,
+        }
 
     def allow(self, level: int, what: str) -> None:
         """An operation of a level that the cluster has not reached means that somebody proposed
@@ -114,10 +126,11 @@ class Execution:
     def slice(self, work: Work) -> bool:
         """True when all is executed."""
         state, commands = self.state, work.commands
+        scripts = self.scripts
         work.spent = SLICE
         if work.steps is not None and not self._step(work):
             return False
-        at, end, replies, spent = work.at, len(commands), work.replies, 0
+        at, end, replies, spent = work.at, len(commands), work.replies, scripts.settle()
         while at < end:
             op = commands[at]
             if type(op) is bytes:
@@ -139,14 +152,16 @@ class Execution:
                 break
             spent += heavy
             state.looked_at = 0
+            scripts.begin()
             work.at = at
-            if heavy <= SLICE:
+            if heavy <= SLICE and not scripts.is_cold(op):
                 work.answer(self.execute(op))
             else:
                 work.steps = self._steps(op)
                 if not self._step(work):
                     return False
             at = work.at
+            spent += scripts.settle()
         work.at, work.spent = at, spent
         return at >= end
 
@@ -181,6 +196,10 @@ class Execution:
             return within.at_once(state, op)
         if code == o.EXEC_IF:
             return [self.execute(inner) for inner in op[2]] if self._unbroken(op[1]) else NO_LIST
+        if (script := self._of_scripts.get(code)) is not None:
+            if code != o.SCRIPT_EXISTS:  # a read, which may come before the level is reached
+                self.allow(OPCODES[code], "a script")
+            return script(op)
         execute = effects.EXECUTE.get(code)
         if execute is None:
             raise UnknownOperationError(
@@ -227,6 +246,11 @@ class Execution:
             return (yield from self._steps_as(op))
         if code == o.EXEC_IF:
             return (yield from self._all(op[2])) if self._unbroken(op[1]) else NO_LIST
+        if code == o.EVAL:
+            if self.scripts.is_cold(op):
+                self.scripts.warm(op)
+                yield
+            return self.execute(op)
         if code == o.MSET:
             return (yield from effects.mset(self.state, op))
         if code not in _NAMES:
@@ -246,9 +270,9 @@ class Execution:
                 spent = 0
                 yield
             spent += heavy
-            replies.append(
-                (yield from self._steps(inner)) if heavy > SLICE else self.execute(inner)
-            )
+            slow = heavy > SLICE or self.scripts.is_cold(inner)
+            replies.append((yield from self._steps(inner)) if slow else self.execute(inner))
+            spent += self.scripts.settle()
         return replies
 
     def _unbroken(self, watch: bytes) -> bool:

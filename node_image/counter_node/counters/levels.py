@@ -28,12 +28,13 @@ from counter_node.counters import ops
 from counter_node.counters.batches import Op
 from counter_node.counters.replies import Failure
 
-LEVEL: Final = 4
+LEVEL: Final = 5
 """What this version knows. 1: the operations up to `ops.EXEC_IF`. 2: the entry `batches.Limits`. 3:
 `ops.TIMES`. 4: log time is a stopwatch (log_time.py), with `batches.Jump` and `Calendar`;
 histories, with `batches.Begin`; what is due goes in slices (state.py), `batches.Bytes`,
 `ops.IDMP_OF`; users have limits, `batches.UserLimits`, `ops.AS`; listings within patterns,
-`ops.WITHIN`."""
+`ops.WITHIN`. 5: scripts by version 1 of the engine (scripts.py), `ops.EVAL`, `SCRIPT_*` and
+`TIME`; what a script may call and how its words are read (resp/called.py) is part of it."""
 
 LIMITS_LEVEL: Final = 2
 TIMES_LEVEL: Final = 3
@@ -43,12 +44,18 @@ SLICES_LEVEL: Final = 4
 BYTES_LEVEL: Final = 4
 OWNERS_LEVEL: Final = 4
 USERS_LEVEL: Final = 4
+SCRIPTS_LEVEL: Final = 5
 
 OPCODES: dict[int, int] = {
     ops.TIMES: TIMES_LEVEL,
     ops.IDMP_OF: OWNERS_LEVEL,
     ops.AS: USERS_LEVEL,
     ops.WITHIN: USERS_LEVEL,
+    ops.EVAL: SCRIPTS_LEVEL,
+    ops.SCRIPT_LOAD: SCRIPTS_LEVEL,
+    ops.SCRIPT_FLUSH: SCRIPTS_LEVEL,
+    ops.SCRIPT_EXISTS: SCRIPTS_LEVEL,
+    ops.TIME: SCRIPTS_LEVEL,
 }
 """The level of each operation that came after level 1; a test sees to it that none is forgotten."""
 

@@ -40,6 +40,7 @@ from counter_node.counters.levels import (
     HISTORY_LEVEL,
     LEVEL,
     LIMITS_LEVEL,
+    SCRIPTS_LEVEL,
     SLICES_LEVEL,
     TIME_LEVEL,
     USERS_LEVEL,
@@ -47,6 +48,7 @@ from counter_node.counters.levels import (
 from counter_node.counters.producers import MOST, Producers
 from counter_node.counters.questions import Questions
 from counter_node.counters.restore import Restore
+from counter_node.counters.scripts import Operation
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import MAX_KEYS, State
 
@@ -83,6 +85,7 @@ class Machine(Questions):
         self._producers = Producers(max_producers)
         self._producers.most_bytes_of = self._state.accounts.most_bytes_of
         self._execution = Execution(self._state, self._producers)
+        self._scripts = self._execution.scripts
         self.knows = knows
         self.level = knows
         self.lineage: Lineage = (
@@ -102,6 +105,15 @@ class Machine(Questions):
         self._execution.level = level
         self._execution.knows = self.knows
         self._state.in_slices = self._state.watches.in_slices = level >= SLICES_LEVEL
+
+    @property
+    def operation(self) -> Operation:
+        """What makes an operation of a command's words, for scripts (scripts.py)."""
+        return self._scripts.operation
+
+    @operation.setter
+    def operation(self, operation: Operation) -> None:
+        self._scripts.operation = operation
 
     # --- the log ----------------------------------------------------------------------------------
 
@@ -244,6 +256,7 @@ class Machine(Questions):
         """This one takes the place of one that was abandoned."""
         self._state.waste, old._state.waste = old._state.waste, self._state.waste
         self.track_dirty = old.track_dirty
+        self.operation = old.operation
 
     @property
     def track_dirty(self) -> bool:
@@ -279,11 +292,11 @@ class Machine(Questions):
         since_gap = (
             None if state.since_gap is None else [name for name in names if name in state.since_gap]
         )
-        before_gap, after_gap = self._rest()
+        before_gap, after_gap, last = self._rest()
         owners = {
             name: state.accounts.owners[name] for name in names if name in state.accounts.owners
         }
-        rest = [*before_gap, since_gap, *after_gap, owners]
+        rest = [*before_gap, since_gap, *after_gap, owners, *last]
         return msgspec.msgpack.encode(
             [
                 FORMAT,
@@ -305,14 +318,16 @@ class Machine(Questions):
         assert not self.unfinished, "not in the middle of an entry"
         return Dump(self._state, self._sessions, self._producers, *self._rest())
 
-    def _rest(self) -> tuple[list[Any], list[Any]]:
+    def _rest(self) -> tuple[list[Any], list[Any], list[Any]]:
         """What a snapshot holds after the tables of counters, sessions and producers, but for the
-        names of the gap between the two, and for the owners, which come after it. New fields come
+        names of the gap after the first part, and for the owners after the second. New fields come
         last of all, and have a default in restore.py."""
         state = self._state
         limits = state.max_keys, state.watches.dump(), self.level, self._producers.most
         calendar = (state.offset_ms, state.agreed, state.jumps, state.jumped_ms, state.marks)
-        return [*limits, calendar], [self.lineage, state.max_bytes, state.accounts.dump()]
+        scripts = [self._scripts.table.dump()] if self.level >= SCRIPTS_LEVEL else []
+        after = [self.lineage, state.max_bytes, state.accounts.dump()]
+        return [*limits, calendar], after, scripts
 
     @classmethod
     def restore(cls, data: bytes, knows: int = LEVEL) -> Machine:
@@ -338,7 +353,12 @@ class Restoring:
     def __init__(self, data: bytes, knows: int) -> None:
         self.machine = Machine(knows=knows)
         self._restore = Restore(
-            data, knows, self.machine._state, self.machine._sessions, self.machine._producers
+            data,
+            knows,
+            self.machine._state,
+            self.machine._sessions,
+            self.machine._producers,
+            self.machine._scripts.table,
         )
 
     def step(self) -> bool:

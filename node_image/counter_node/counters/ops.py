@@ -23,15 +23,18 @@ WATCH, UNWATCH, EXEC_IF = 25, 26, 27
 TIMES = 28
 IDMP_OF = 29
 AS, WITHIN = 30, 31
+EVAL, SCRIPT_LOAD, SCRIPT_FLUSH, SCRIPT_EXISTS = 32, 33, 34, 35
+TIME = 36
 LAST_OF_LEVEL_1: Final = EXEC_IF
 """Later ones have a level in levels.OPCODES, so that no older member of a cluster ever meets
 them."""
 
 
 READS: Final = frozenset(
-    {GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT, STRLEN, RANDOMKEY, WITHIN}
-)
-MAKES: Final = frozenset({INCRBY, DECRBY, SET, MSET, INCREX, TIMES, EXPIRE, GETEX})
+    {GET, MGET, EXISTS, TTL, DBSIZE, SCAN, KEYS, TYPE, CONSTANT, STRLEN, RANDOMKEY, WITHIN, TIME,
+     SCRIPT_EXISTS}
+)  # fmt: skip
+MAKES: Final = frozenset({INCRBY, DECRBY, SET, MSET, INCREX, TIMES, EXPIRE, GETEX, EVAL})
 """What may make a counter or an expiry."""
 
 

@@ -6,6 +6,7 @@ from counter_node.counters import weights
 from counter_node.counters.accounts import Account
 from counter_node.counters.batches import Limits, LimitsRow
 from counter_node.counters.producers import Producers
+from counter_node.counters.scripts import Scripts
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import State
 from counter_node.counters.table import Table
@@ -15,6 +16,7 @@ class Questions:
     _state: State
     _sessions: Sessions
     _producers: Producers
+    _scripts: Scripts
 
     @property
     def limits(self) -> Limits:
@@ -44,6 +46,7 @@ class Questions:
             self._producers.size_bytes
             + self._state.watches.size_bytes
             + weights.SESSION * len(self._sessions)
+            + self._scripts.table.size_bytes
         )
 
     @property
@@ -128,4 +131,5 @@ class Questions:
             "sessions": len(self._sessions),
             "producers": len(self._producers),
             "watches": len(state.watches),
+            "scripts": len(self._scripts.table),
         }

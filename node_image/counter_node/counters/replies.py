@@ -27,6 +27,26 @@ class Set(list[Any]):
     """A list that RESP3 calls a set."""
 
 
+class ResultSet(Set):
+    """The same, of a script: kept as one (`pack`)."""
+
+
+class Status(bytes):
+    """A status reply of a script, whatever its bytes."""
+
+
+class Double(float):
+    """RESP3 tells it apart from a string."""
+
+
+class BigNumber(bytes):
+    """Digits, which RESP3 tells apart from a string."""
+
+
+class Formatted(bytes):
+    """Text for people of a script: its format (three letters), a colon, the text."""
+
+
 class Listing:
     """A long list of strings, its elements as the protocol has them (listing.py). It is the answer
     of one command alone, never kept or nested."""
@@ -58,6 +78,9 @@ class NoList:
 OK = Simple("OK")
 NO_LIST = NoList()
 _FAILURE, _SIMPLE, _LIST, _MAP, _NO_LIST = 1, 2, 3, 4, 5
+_SET, _STATUS, _BIG_NUMBER, _FORMATTED, _DOUBLE = 6, 7, 8, 9, 10
+_OF_SCRIPTS: dict[type, int] = {Status: _STATUS, BigNumber: _BIG_NUMBER, Formatted: _FORMATTED}
+_BY_TAG = {tag: kind for kind, tag in _OF_SCRIPTS.items()}
 
 
 def pack(reply: Any) -> bytes:
@@ -90,6 +113,12 @@ def _tagged(reply: Any) -> Any:
         return [_SIMPLE, str(reply)]
     if kind is Fixed:
         return _tagged(reply.value)
+    if (tag := _OF_SCRIPTS.get(kind)) is not None:
+        return [tag, bytes(reply)]
+    if kind is Double:
+        return [_DOUBLE, float(reply)]
+    if kind is ResultSet:
+        return [_SET, [_tagged(r) for r in reply]]
     if isinstance(reply, list):
         return [_LIST, [_tagged(r) for r in reply]]
     if kind is NoList:
@@ -109,6 +138,12 @@ def _untagged(value: Any) -> Any:
         return Simple(content)
     if tag == _NO_LIST:
         return NO_LIST
+    if (kind := _BY_TAG.get(tag)) is not None:
+        return kind(content)
+    if tag == _DOUBLE:
+        return Double(content)
+    if tag == _SET:
+        return ResultSet(map(_untagged, content))
     if tag == _MAP:
         parts = [_untagged(v) for v in content]
         return dict(zip(parts[::2], parts[1::2], strict=True))

@@ -22,6 +22,7 @@ from counter_node.counters.errors import SnapshotFormatError
 from counter_node.counters.history import Lineage
 from counter_node.counters.keyspace import KeyIndex
 from counter_node.counters.producers import MOST, Producers
+from counter_node.counters.script_table import ScriptTable
 from counter_node.counters.sessions import Sessions
 from counter_node.counters.state import MAX_KEYS, State
 from counter_node.counters.table import Table
@@ -50,17 +51,26 @@ class Rest(msgspec.Struct, array_like=True):
     max_bytes: int = 0
     accounts: list[Row] = []
     owners: dict[bytes, int] = {}
+    scripts: tuple[list[bytes], list[bytes]] = ([], [])
+    """Loaded ones, and those of EVAL (script_table.py); since level 5."""
 
 
 class Restore:
     def __init__(
-        self, data: bytes, knows: int, state: State, sessions: Sessions, producers: Producers
+        self,
+        data: bytes,
+        knows: int,
+        state: State,
+        sessions: Sessions,
+        producers: Producers,
+        scripts: ScriptTable,
     ) -> None:
         """The tables are empty."""
         self._data = data
         self._at = 0
         self._knows = knows
         self._state, self._sessions, self._producers = state, sessions, producers
+        self._scripts = scripts
         self.level = 1
         self.lineage: Lineage = ()
         self._pieces: Iterator[bool] = self._work()
@@ -125,6 +135,7 @@ class Restore:
                 for size in _parts(self._count(0x80, 0xDE), PIECE):
                     state.take_owners(self._pairs(size))
                     yield False
+                fields.append(map_header(0))
             else:
                 begin = self._at
                 self._at = _end(self._data, begin)
@@ -139,6 +150,7 @@ class Restore:
         state.max_keys, state.max_bytes = rest.max_keys, rest.max_bytes
         state.restore_calendar(*rest.calendar)
         self._producers.most = rest.max_producers
+        self._scripts.take(*rest.scripts)
 
     def _watches(self) -> Iterator[bool]:
         for _ in range(self._count(0x90, 0xDC)):

@@ -23,8 +23,6 @@ from collections.abc import Generator
 from typing import Final
 
 from counter_node.counters import weights
-from counter_node.counters.keyspace import KeyIndex
-from counter_node.counters.schedule import Schedule
 from counter_node.counters.table import Table
 from counter_node.counters.tables import Tables
 
@@ -93,7 +91,7 @@ class State(Tables):
             self.jumped_ms += ahead_ms
             self.advance(time_ms)
         if not gap:
-            self._end_gap(None)
+            self._end_gap()
         elif (
             self.since_gap is None or ahead_ms <= 0
         ):  # the mark, perhaps of another stop before the last was made up for
@@ -108,14 +106,14 @@ class State(Tables):
             if number % JUMP_PIECE == 0:
                 yield
 
-    def _end_gap(self, then: Table[None] | None) -> None:
+    def _end_gap(self) -> None:
         """The names are given back in slices. A dump that has not come to them knows them by its
         own reference."""
         if self.since_gap is not None and self.notes is None:
             self.waste.add(*self.since_gap.parts)
         elif self.since_gap is not None and self.notes is not None:
             self.notes.waste += self.since_gap.parts
-        self.since_gap = then
+        self.since_gap = None
 
     def set_calendar(self, offset_ms: int, *, agreed: bool) -> None:
         self.offset_ms = offset_ms
@@ -154,17 +152,10 @@ class State(Tables):
             else:
                 self.all_dirty = True
         self.watches.cleared(self.values)
-        if self.since_gap is not None:
-            self._end_gap(Table())
-        tables = [*self.values.parts, *self.deadlines.parts, *self.accounts.clear().parts]
-        if self.notes is not None:  # a dump goes on with the old tables
-            self.notes.waste += [*tables, self.index.buckets]
+        if self.undo is not None and self.undo.aside is None:
+            self.undo.aside = self._set_aside()
         else:
-            self.waste.add(*tables, self.index.buckets)
-        self.waste.add(self.schedule.buckets)
-        self.values, self.deadlines, self.notes = Table(), Table(), None
-        self.index, self.schedule = KeyIndex(), Schedule()
-        self.size_bytes, self.again_bytes, self.backlog = 0, 0, False
+            self._throw_away(self._set_aside())
 
     # --- limits -----------------------------------------------------------------------------------
 

@@ -69,6 +69,7 @@ class Watches:
         self._count = 0  # keys of all watches
         self._key_bytes = 0
         self.in_slices = True
+        self.newly_broken: list[Watch] | None = None  # None: nobody wants to know
 
     def __len__(self) -> int:
         return len(self._table)
@@ -143,12 +144,18 @@ class Watches:
 
     def touched(self, key: bytes) -> None:
         for name in self.by_key.get(key, ()):
-            self._table[name].broken = True
+            self._break(self._table[name])
+
+    def _break(self, watch: Watch) -> None:
+        if not watch.broken and self.newly_broken is not None:
+            self.newly_broken.append(watch)
+        watch.broken = True
 
     def cleared(self, values: Container[bytes]) -> None:
         """All counters go, these."""
         for watch in self._table.values():
-            watch.broken = watch.broken or any(key in values for key in watch.keys)
+            if not watch.broken and any(key in values for key in watch.keys):
+                self._break(watch)
 
     def evict(self, time_ms: int) -> None:
         """Those whose time is over; of many only a slice. (That one is kept for longer is right,

@@ -33,6 +33,8 @@ WATCH: Final = 400
 WATCHED_KEY: Final = 400
 """A key of a watch, beside its name."""
 SESSION: Final = 200
+SCRIPT: Final = 400
+"""A script that EVALSHA finds, beside its text, which counts twice."""
 DUMPED: Final = 14
 """In a snapshot: a counter, an expiry or an owner beside the name. At most 5 bytes stand before the
 name, and a number takes 9."""

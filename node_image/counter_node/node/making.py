@@ -15,6 +15,7 @@ from counter_node.replica.gateway import Gateway
 from counter_node.replica.governor import Wanted
 from counter_node.replica.log_time import Clocks, Note
 from counter_node.replica.replica import Replica
+from counter_node.resp.called import operation
 from counter_node.settings import LARGEST_ENTRY_BYTES, Settings
 from counter_node.storage import clock_note
 
@@ -66,6 +67,7 @@ def make_replica(
         randint=random.SystemRandom().randint,
         promise=promise,
         knows=s.level,
+        operation=operation,
         wanted=Wanted(Limits(s.max_keys, s.max_producers), max_bytes, user_limits),
     )
 

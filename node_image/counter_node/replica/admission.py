@@ -4,7 +4,7 @@ members of an older version do not know. Pure."""
 from __future__ import annotations
 
 from counter_node.counters.batches import encode_batch
-from counter_node.counters.levels import OWNERS_LEVEL, lowered, too_new
+from counter_node.counters.levels import LEVEL, OWNERS_LEVEL, lowered, too_new
 from counter_node.counters.ops import CONSTANT, is_write
 from counter_node.counters.replies import Failure, pack
 from counter_node.replica.bundles import Op, Token
@@ -44,7 +44,7 @@ class Admission:
             return
         if level < OWNERS_LEVEL:
             ops = [lowered(op, level) for op in ops]
-        if level < self._knows and any(refused := [too_new(op, level) for op in ops]):
+        if level < max(self._knows, LEVEL) and any(refused := [too_new(op, level) for op in ops]):
             self._refuse(token, [reason or NOT_WITH_IT for reason in refused])
         else:
             self._gateway.write(token, ops, mixed=mixed)

@@ -28,6 +28,7 @@ import msgspec
 from counter_node.counters.dump import Dump
 from counter_node.counters.levels import LEVEL
 from counter_node.counters.machine import Machine
+from counter_node.counters.scripts import Operation, no_operation
 from counter_node.raft.core import Raft
 from counter_node.raft.lease import Promise
 from counter_node.raft.messages import (
@@ -91,9 +92,11 @@ class Replica:
         wanted: Wanted | None = None,
         note: Note | None = None,
         second_note: bool = False,
+        operation: Operation = no_operation,
     ) -> None:
         """`knows`: the level of this version. `note`: log time as this node knows it;
-        `second_note`: by its disk, so that others may know better."""
+        `second_note`: by its disk, so that others may know better. `operation`: for the commands
+        of scripts."""
         meta = snapshot.meta if snapshot is not None else SnapshotMeta()
         self.raft = Raft(config, hard_state, meta, entries, randint, promise)
         self.raft.snapshot_taken(meta)
@@ -101,6 +104,7 @@ class Replica:
         machine = Machine(knows=knows)
         if snapshot is not None:
             machine = Machine.restore(snapshot.state, knows)
+        machine.operation = operation
         self.applying = Applying(self.raft, machine, meta.term, gateway, knows=knows)
         self.room = DiskRoom(self._now)
         self.group_room = GroupRoom(self.raft, self.room, self._now)

@@ -11,6 +11,7 @@ _OF_GROUP = {
     "expiry": ["keyspace"],
     "keyspace": ["keyspace"],
     "transactions": ["transaction"],
+    "scripting": ["scripting"],
     "connection": ["connection"],
     "administration": ["admin", "dangerous"],
 }
@@ -21,6 +22,7 @@ def categories(command: Command) -> list[str]:
     """Without the @."""
     flags = command.flags.split()
     found = ["write"] if "write" in flags else ["read"] if "readonly" in flags else []
+    found = [] if command.group == "scripting" else found
     found += _OF_GROUP.get(command.group, [])
     found += ["dangerous"] if command.dangerous else []
     return [*found, "fast" if "fast" in flags else "slow"]

@@ -50,6 +50,8 @@ def slot_of(key: bytes) -> int:
 def redirection(session: Session, command: Command, words: list[bytes]) -> Failure | None:
     """The error that sends a client to the leader, if this command is not for this node."""
     view, first = session.cluster, command.keys[0]
+    if command.keys_counted_at and command.keys_in(words):
+        first = command.keys_counted_at + 1
     if view is None or first == 0 or view.leads():
         return None
     elsewhere = view.elsewhere()

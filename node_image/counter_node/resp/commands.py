@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from counter_node.resp.categories import categories, of_subcommands
 from counter_node.resp.keyed_commands import KEYED
+from counter_node.resp.script_commands import SCRIPTING
 from counter_node.resp.server_commands import ADMINISTRATION, SERVING
 from counter_node.resp.session import Command
 from counter_node.security.acl import Catalogue
 
-BY_NAME = {command.name: command for command in (*KEYED, *SERVING, *ADMINISTRATION)}
+BY_NAME = {command.name: command for command in (*KEYED, *SCRIPTING, *SERVING, *ADMINISTRATION)}
 ON_ADMIN_PORT = frozenset({"administration", "connection", "server"})
 """Groups; all but the first are on the clients' port, together with all others."""
 

@@ -48,7 +48,7 @@ def begin(session: Session, words: list[bytes]) -> Action | Again | Slow:
     if session.guarded and session.access is not None:
         if (too_fast := session.access.too_fast(session, command)) is not None:
             return refused(session, too_fast)
-        if count > MANY_WORDS and (command.keys[0] or command.inner_at):
+        if count > MANY_WORDS and (command.has_keys or command.inner_at):
             return Slow(_judged(session, session.access, command, words))
         if (forbidden := session.access.refusal(session, command, words)) is not None:
             return refused(session, forbidden)

@@ -6,7 +6,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from counter_node.counters.replies import OK, Failure, Fixed, Listing, NoList, Set, Simple, Verbatim
+from counter_node.counters.replies import (
+    OK,
+    BigNumber,
+    Double,
+    Failure,
+    Fixed,
+    Formatted,
+    Listing,
+    NoList,
+    ResultSet,
+    Set,
+    Simple,
+    Status,
+    Verbatim,
+)  # fmt: skip
 
 _INTEGER: Final = b":%d\r\n"
 _OK = b"+OK\r\n"
@@ -102,6 +116,27 @@ def _simple(reply: Simple, _: int) -> bytes:
     return b"+%s\r\n" % reply.encode()
 
 
+def _status(reply: Status, _: int) -> bytes:
+    return b"+%s\r\n" % reply
+
+
+def _bool(reply: bool, protocol: int) -> bytes:
+    return (b"#t\r\n" if reply else b"#f\r\n") if protocol == 3 else b":%d\r\n" % reply
+
+
+def _double(reply: Double, protocol: int) -> bytes:
+    text = b"%.17g" % reply
+    return b",%s\r\n" % text if protocol == 3 else _bulk(text, 0)
+
+
+def _big_number(reply: BigNumber, protocol: int) -> bytes:
+    return b"(%s\r\n" % reply if protocol == 3 else _bulk(reply, 0)
+
+
+def _formatted(reply: Formatted, protocol: int) -> bytes:
+    return b"=%d\r\n%s\r\n" % (len(reply), reply) if protocol == 3 else _bulk(reply[4:], 0)
+
+
 def _list(reply: list[Any], protocol: int) -> bytes:
     return b"*%d\r\n%s" % (len(reply), encode_many(reply, protocol))
 
@@ -146,5 +181,11 @@ _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
     Listing: _listing,
     Fixed: _fixed,
     Set: _set,
+    ResultSet: _set,
+    Status: _status,
+    bool: _bool,
+    Double: _double,
+    BigNumber: _big_number,
+    Formatted: _formatted,
     dict: _map,
 }

@@ -12,7 +12,7 @@ from counter_node.resp.actions import Action, Refusal, Reply
 from counter_node.resp.arguments import SYNTAX
 from counter_node.resp.categories import categories
 from counter_node.resp.limits import MAX_REQUEST_BYTES
-from counter_node.resp.session import NO_KEYS, Command, Session, Subcommand, fits
+from counter_node.resp.session import Command, Session, Subcommand, fits
 from counter_node.resp.subcommands import ContainerCommand
 
 CONFIG_VALUES = {
@@ -122,7 +122,7 @@ def _keys_of(session: Session, words: list[bytes]) -> tuple[Command, list[bytes]
     command = _public(session).get(words[0].decode("latin-1").lower())
     if command is None:
         raise Refusal("ERR Invalid command specified")
-    if command.keys == NO_KEYS:
+    if not command.has_keys:
         raise Refusal("ERR The command has no key arguments")
     if not fits(command.arity, len(words)):
         raise Refusal("ERR Invalid number of arguments specified for command")
@@ -160,6 +160,20 @@ def _key_flags(command: Command) -> list[Simple]:
 
 def _key_specs(command: Command) -> list[Any]:
     first, last, step = command.keys
+    if command.keys_counted_at:
+        return [
+            {
+                b"flags": Set(_key_flags(command)),
+                b"begin_search": {
+                    b"type": b"index",
+                    b"spec": {b"index": command.keys_counted_at},
+                },
+                b"find_keys": {
+                    b"type": b"keynum",
+                    b"spec": {b"keynumidx": 0, b"firstkey": 1, b"keystep": 1},
+                },
+            }
+        ]
     if not first:
         return []
     where = {b"lastkey": last if last < 0 else last - first, b"keystep": step, b"limit": 0}

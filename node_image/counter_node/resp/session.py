@@ -59,7 +59,7 @@ class Subcommand(NamedTuple):
 
     arity: int
     """As in COMMAND, counting both words of the name."""
-    take: Callable[[Session, list[bytes]], Action]
+    take: Callable[[Session, list[bytes]], Action | Slow]
     help: str
     """Its arguments, a colon, and what it does."""
     admin: bool = False
@@ -97,6 +97,8 @@ class Command:
     precheck: Callable[[list[bytes]], None] | None = None
     """Before a transaction queues it. Raises Refusal for what spoils the transaction."""
     subcommands: Mapping[str, Subcommand] = dataclasses.field(default_factory=dict)
+    keys_counted_at: int = 0
+    """Where the number of its keys stands, which follow; 0: `keys` says which they are."""
     inner_at: int = 0
     """Where the words of another command begin that it executes; 0: there is none."""
     removes_all: bool = False
@@ -113,6 +115,10 @@ class Command:
         """What it needs of a key is the right to read it."""
         return "readonly" in self.flags or self.only_reads_keys
 
+    @property
+    def has_keys(self) -> bool:
+        return bool(self.keys[0] or self.keys_counted_at)
+
     def tells(self, words: list[bytes]) -> bool:
         """Whether the answer says something of a value: that needs the right to read it, as in
         Redis."""
@@ -121,6 +127,10 @@ class Command:
         return not self.reveals_with.isdisjoint(word.upper() for word in words[3:])
 
     def keys_in(self, words: list[bytes]) -> list[bytes]:
+        if self.keys_counted_at:
+            at = self.keys_counted_at
+            count = int(words[at]) if words[at].isdigit() and len(words[at]) < 8 else 0
+            return words[at + 1 : at + 1 + count]
         first, last, step = self.keys
         return words[first : (len(words) if last < 0 else last + 1) : step] if first else []
 
@@ -179,6 +189,7 @@ class Session:
         self.rights_changed: Callable[[], None] = lambda: None  # called when they have
         self.pays = False  # what its commands make counts for its user
         self.within: list[bytes] | None = None  # patterns: no others' counters are told
+        self.rights: tuple[User, bytes | None] | None = None  # in scripts (called.py)
         self.queued_bytes = self._places = 0
 
     def told(self, listing: Op) -> Op:

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from counter_node.counters.replies import Simple
-from counter_node.resp.actions import Action, Refusal, Reply
+from counter_node.resp.actions import Action, Refusal, Reply, Slow
 from counter_node.resp.session import Session, Subcommand, fits
 
-Take = Callable[[Session, list[bytes]], Action]
+Take = Callable[[Session, list[bytes]], Action | Slow]
 
 
 class ContainerCommand:
@@ -45,7 +45,7 @@ class ContainerCommand:
     def check(self, words: list[bytes]) -> None:
         self.find(words)
 
-    def take(self, session: Session, words: list[bytes]) -> Action:
+    def take(self, session: Session, words: list[bytes]) -> Action | Slow:
         take = self.find(words)
         if len(words) > 1:
             session.last_command = f"{self.name}|{words[1].decode('latin-1').lower()}"

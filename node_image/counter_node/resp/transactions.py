@@ -217,7 +217,7 @@ def once(session: Session, words: list[bytes]) -> Read | Write | Reply | Slow:
     if session.queue is not None:
         session.spoilt = True
         raise Refusal("ERR IDMP in a transaction must end it: IDMP producer sequence EXEC")
-    if "write" not in command.flags or command.inner_at:
+    if command.inner_at or not ("write" in command.flags or "may_replicate" in command.flags):
         raise Refusal("ERR IDMP takes one command that writes")
     if not fits(command.arity, len(words)):
         raise Refusal(f"ERR wrong number of arguments for '{command.name}' command")

@@ -3,7 +3,8 @@
 One engine serves one caller: a run is over before the next begins, and a script cannot run another.
 `Script.run` gives a reply, or raises a ScriptError; then the caller takes back all that the
 script's commands did. It raises nothing else, whatever the text and whatever the commands answer:
-where Python fails, the error is one fixed text.
+where Python fails, the error is one fixed text. MemoryError alone goes through: whether memory
+ends differs between machines, and an answer that differs would part replicas.
 
 The same source, keys, arguments and replies of commands give the same result and the same commands
 on every machine. VERSION says by which rules; a change that any script could notice is another
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from counter_node.script import library, numbers, operations
-from counter_node.script.errors import CompileError, FaultError, LimitError, LuaError, ScriptError
+from counter_node.script.errors import FaultError, LimitError, LuaError, ScriptError, ShebangError
 from counter_node.script.lexer import tokens
 from counter_node.script.limits import Limits
 from counter_node.script.parser import Parser
@@ -49,6 +50,16 @@ class Script:
         self.tokens = tokens
         """Words and signs of its source, by which compiling it can be charged."""
 
+    def charge(self, steps: int) -> None:
+        """Of the run that goes on: for what a command costs. Raises LimitError."""
+        self._run.budget.work(steps)
+
+    @property
+    def steps(self) -> int:
+        """Of the last run."""
+        budget = self._run.budget
+        return budget.limits.script_steps - max(0, budget.steps)
+
     def run(self, keys: Sequence[bytes], arguments: Sequence[bytes], command: Command) -> Any:
         run = self._run
         run.begin(command)
@@ -57,7 +68,7 @@ class Script:
             return to_reply(run, first(result))
         except LuaError as error:
             raise ScriptError(self._words(error)) from None
-        except ScriptError:
+        except (ScriptError, MemoryError):
             raise
         except Exception:
             raise FaultError from None
@@ -102,7 +113,7 @@ class Engine:
                 )
             names = dict(self._names)
             exec(compile(text, "<script>", "exec", dont_inherit=True), names)
-        except ScriptError:
+        except (ScriptError, MemoryError):
             raise
         except Exception:
             raise FaultError from None
@@ -121,19 +132,19 @@ def _flags(source: bytes) -> tuple[bytes, frozenset[str]]:
         return source, frozenset()
     line, _, _ = source.partition(b"\n")
     if len(line) == len(source):
-        raise CompileError(1, "Invalid script shebang")
+        raise ShebangError("Invalid script shebang")
     words = line[2:].decode("latin-1").split()
     if not words or words[0] != "lua":
         engine = words[0] if words else ""
-        raise CompileError(1, f"Unexpected engine in script shebang: {engine}")
+        raise ShebangError(f"Unexpected engine in script shebang: {engine}")
     flags: set[str] = set()
     for word in words[1:]:
         name, _, value = word.partition("=")
         if name != "flags":
-            raise CompileError(1, f"Unknown lua shebang option: {word}")
+            raise ShebangError(f"Unknown lua shebang option: {word}")
         flags |= {flag for flag in value.split(",") if flag}
     if unknown := sorted(flags - _FLAGS):
-        raise CompileError(1, f"Unexpected flag in script shebang: {unknown[0]}")
+        raise ShebangError(f"Unexpected flag in script shebang: {unknown[0]}")
     return source[len(line) :], frozenset(flags)
 
 

@@ -37,6 +37,13 @@ class CompileError(ScriptError):
         self.line = line
 
 
+class ShebangError(ScriptError):
+    """The first line, `#!lua …`, is none."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(f"ERR {words}".encode("latin-1", "replace"))
+
+
 class UnsupportedError(CompileError):
     """A program of Lua that this engine does not run."""
 

@@ -12,7 +12,8 @@ from counter_node.script.values import Bool, type_name
 
 Command = Callable[[list[bytes], int], Any]
 """Executes a command, given the version of the protocol that its reply is for (2 or 3); the reply
-is of the kinds that replies.py names. Errors are replies too; nothing is raised."""
+is of the kinds that replies.py names. Errors are replies too; only a ScriptError may be raised,
+when a budget is spent."""
 
 
 def no_commands(words: list[bytes], protocol: int) -> Any:

@@ -79,6 +79,7 @@ def answers(node: Alone, *ops: batches.Op) -> list[object]:
 
 def test_every_operation_belongs_to_a_level() -> None:
     codes = {*EXECUTE, o.MULTI, o.IDMP, o.EXEC_IF, o.IDMP_OF, o.AS, o.WITHIN}
+    codes |= {o.EVAL, o.SCRIPT_LOAD, o.SCRIPT_FLUSH, o.SCRIPT_EXISTS}
     assert {code for code in codes if code > o.LAST_OF_LEVEL_1} == set(levels.OPCODES)
     assert all(1 < level <= levels.LEVEL for level in levels.OPCODES.values())
 

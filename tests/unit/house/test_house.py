@@ -44,7 +44,7 @@ OPERATOR = tuple(
 ARROWS = {
     "counter_node.raft": (),
     "counter_node.script": (),
-    "counter_node.counters": ("counter_node",),
+    "counter_node.counters": ("counter_node", "counter_node.script"),
     "counter_node.replica": ("counter_node.counters", "counter_node.raft"),
     "counter_node.storage": ("counter_node.raft", "counter_node.replica"),
     "counter_node.archive": (
@@ -52,6 +52,7 @@ ARROWS = {
         "counter_node.archive.rules",
         "counter_node.counters",
         "counter_node.raft",
+        "counter_node.resp",
         "counter_node.storage",
     ),
     "counter_node.archive.rules": ("counter_node.counters", "counter_node.raft"),

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from counter_node.script import library
 from counter_node.script.engine import VERSION, Engine
-from counter_node.script.errors import CompileError, FaultError, ScriptError, UnsupportedError
+from counter_node.script.errors import (
+    CompileError,
+    FaultError,
+    ScriptError,
+    ShebangError,
+    UnsupportedError,
+)  # fmt: skip
 from counter_node.script.replies import BigNumber, Double, Failure, Map, Set, Status, Verbatim
 
 ENGINE = Engine()
@@ -177,13 +183,13 @@ def test_flags_of_the_first_line() -> None:
     with pytest.raises(ScriptError, match="user_script:2: x"):
         script.run([], [], lambda *_: 1)
     for line in (b"#!lua", b"#!python\n", b"#!lua flags=wrong\n", b"#!lua else=1\n", b"#!\n"):
-        with pytest.raises(CompileError):
+        with pytest.raises(ShebangError):
             ENGINE.compile(line)
 
 
 def test_a_failure_of_python_is_one_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor can a script catch it: `pcall` would make its own text of it."""
-    for failure in (RecursionError, MemoryError, OverflowError, KeyError, AttributeError):
+    for failure in (RecursionError, OverflowError, KeyError, AttributeError, AssertionError):
 
         def fails(words: list[bytes], protocol: int, failure: Any = failure) -> Any:
             raise failure("of this machine")
@@ -193,6 +199,20 @@ def test_a_failure_of_python_is_one_text(monkeypatch: pytest.MonkeyPatch) -> Non
         with pytest.raises(FaultError):
             ENGINE.compile(b"return 1")
         monkeypatch.undo()
+
+
+def test_the_end_of_memory_is_no_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is another on each replica, so a reply would part them: the node ends."""
+
+    def fails(*_: Any) -> Any:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        ENGINE.compile(b"return pcall(redis.call, 'x')").run([], [], fails)
+    assert ENGINE.compile(b"return 7").run([], [], fails) == 7
+    monkeypatch.setattr("counter_node.script.engine.tokens", fails)
+    with pytest.raises(MemoryError):
+        ENGINE.compile(b"return 1")
 
 
 def test_the_engine_says_its_version() -> None:

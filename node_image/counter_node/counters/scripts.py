@@ -1,0 +1,220 @@
+"""EVAL and its relatives in the log: a script runs as one operation, on every replica.
+
+    [EVAL, flags, text or SHA-1, keys, arguments, rights]
+
+1. A script is executed whole, or nothing of it is: an error that it raises, a command that fails by
+   `redis.call`, and a limit put everything back (tables.py, `roll_back`). A script that *returns*
+   an error has ended well, as in Redis: what it did stays.
+2. What its commands do follows from their words: `operation` makes an operation of them, by the
+   rules of the level, with the rights that the user had when the script was sent. Whoever owns the
+   machine gives that function; without it no script can be in the log.
+3. The engine's budgets (script/limits.py) bound one script. A command costs steps of it as well, by
+   what it names (`_price`), so that commands are bounded by the same number. The
+   scripts of one transaction together may use `TRANSACTION_STEPS`, and may have
+   `TRANSACTION_TOKENS` words and signs, each script counted once. All are part of the level.
+4. Compiling depends on what this process compiled before, so it is charged to slices alone: a
+   script that is not compiled yet is compiled in a slice of its own (execution.py).
+5. An exception of the engine is one fixed error, on every replica. If memory ends, the node ends:
+   whether it does is another on each replica, and an answer would part them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from counter_node.counters import effects, weights, within
+from counter_node.counters import ops as o
+from counter_node.counters.batches import Op
+from counter_node.counters.compiling import LIMITS, compiled, is_compiled
+from counter_node.counters.replies import OK, Failure, Simple
+from counter_node.counters.script_replies import from_script, to_script
+from counter_node.counters.script_table import ScriptTable, sha_of
+from counter_node.counters.state import State
+from counter_node.script.engine import Script
+from counter_node.script.errors import ScriptError
+
+READ_ONLY, BY_SHA = 1, 2
+"""Flags of EVAL."""
+TRANSACTION_STEPS: Final = 100_000
+TRANSACTION_TOKENS: Final = 6_000
+STEPS_OF_WORK: Final = 7
+"""Steps of the engine that take as long as one unit of work (Machine.spent)."""
+PRICE, PRICE_OF_CHANGE = 8, 24
+"""Steps that a command costs for each unit of its weight, and for each counter that the script had
+not changed before."""
+WHOLE_PRICE: Final = 5_000
+"""Of what may concern every counter."""
+NAMES_PER_STEP: Final = 4
+
+NOSCRIPT = Failure(b"NOSCRIPT No matching script. Please use EVAL.")
+TOO_MUCH = Failure(
+    b"ERR the scripts of one transaction use more than %d steps; nothing of this one was done"
+    % TRANSACTION_STEPS
+)
+TOO_LARGE = Failure(
+    b"ERR script_source_bytes is %d: the script has more; it was not loaded"
+    % LIMITS.script_source_bytes
+)
+TOO_LONG = Failure(
+    b"ERR the scripts of one transaction have more than %d words and signs; nothing of this one"
+    b" was done" % TRANSACTION_TOKENS
+)
+
+
+class Call(NamedTuple):
+    """Who calls a command: what `operation` needs to know beside its words."""
+
+    rights: bytes | None
+    """Packed by the gateway; None: everything is allowed."""
+    read_only: bool
+    number: int
+    """Another one for each command of a run, and the same on every replica."""
+
+
+Operation = Callable[[list[bytes], Call], Op | Failure]
+"""A command's words → its operation, or the error that it has."""
+
+
+def no_operation(words: list[bytes], call: Call) -> Op | Failure:
+    raise AssertionError("a script is in the log, and this machine was made without commands")
+
+
+class Scripts:
+    def __init__(self, state: State, execute: Callable[[Op], Any]) -> None:
+        self.table = ScriptTable()
+        self.operation: Operation = no_operation
+        self._state, self._execute = state, execute
+        self._steps = self._tokens = 0  # of the operation of the log that is being executed
+        self._shas: set[bytes] = set()
+        self._spent = 0
+
+    # --- one operation of the log -----------------------------------------------------------------
+
+    def begin(self) -> None:
+        """An operation begins, which may hold several scripts."""
+        if self._steps or self._tokens:
+            self._steps = self._tokens = 0
+            self._shas = set()
+
+    def settle(self) -> int:
+        """Work of scripts since it was asked last (Machine.spent)."""
+        spent, self._spent = self._spent, 0
+        return spent // STEPS_OF_WORK
+
+    def is_cold(self, op: Op) -> bool:
+        """Whether something must be compiled before this operation is executed."""
+        if type(op) is bytes:
+            return False
+        code = op[0]
+        if code == o.EVAL:
+            source = self._source(op)
+            return source is not None and not is_compiled(source)
+        if code in (o.AS, o.IDMP, o.IDMP_OF):
+            return self.is_cold(op[-1])
+        return code in (o.MULTI, o.EXEC_IF) and any(map(self.is_cold, op[-1]))
+
+    def warm(self, op: Op) -> None:
+        """Compiles the script of an EVAL."""
+        if (source := self._source(op)) is not None:
+            compiled(source)
+
+    def _source(self, op: Op) -> bytes | None:
+        return self.table.source(op[2]) if op[1] & BY_SHA else op[2]
+
+    # --- EVAL -------------------------------------------------------------------------------------
+
+    def run(self, op: Op) -> Any:
+        _, flags, _, keys, arguments, rights = op
+        source = self._source(op)
+        if source is None:
+            return NOSCRIPT
+        script = compiled(source)
+        if isinstance(script, Failure):
+            return script
+        self.table.called(script.sha, source, room=not self._heavy(len(source)))
+        if (refused := self._too_much(script)) is not None:
+            return refused
+        read_only = bool(flags & READ_ONLY) or "no-writes" in script.flags
+        self._state.begin_undo()
+        try:
+            reply = script.run(keys, arguments, self._commands(script, rights, read_only))
+        except ScriptError as error:
+            self._state.roll_back()
+            reply = Failure(error.text)
+        else:
+            self._state.keep()
+            reply = from_script(reply)
+        self._steps += script.steps
+        self._spent += script.steps
+        return reply
+
+    def _too_much(self, script: Script) -> Failure | None:
+        if script.sha not in self._shas:
+            self._shas.add(script.sha)
+            self._tokens += script.tokens
+        if self._tokens > TRANSACTION_TOKENS:
+            return TOO_LONG
+        return TOO_MUCH if self._steps > TRANSACTION_STEPS else None
+
+    def _commands(
+        self, script: Script, rights: bytes | None, read_only: bool
+    ) -> Callable[[list[bytes], int], Any]:
+        """What executes the commands of a run. Raises ScriptError when a budget is spent."""
+        assert self._state.undo is not None
+        number, before = 0, self._state.undo.before
+
+        def command(words: list[bytes], protocol: int) -> Any:
+            nonlocal number
+            number += 1
+            call = Call(rights, read_only, self._state.time_ms * LIMITS.script_commands + number)
+            op = self.operation(words, call)
+            if type(op) is Failure:
+                return to_script(op)
+            script.charge(self._price(op))
+            changed = len(before)
+            reply = self._execute(op)
+            script.charge(PRICE_OF_CHANGE * (len(before) - changed))
+            return to_script(reply)
+
+        return command
+
+    def _price(self, op: Op) -> int:
+        if type(op) is bytes:
+            return PRICE
+        code = op[0]
+        if code in (o.DEL, o.EXISTS, o.MGET):
+            return PRICE * (1 + len(op[1]))
+        if code == o.MSET:
+            return PRICE * (1 + len(op[1]))
+        if code == o.FLUSH:
+            return WHOLE_PRICE
+        if code == o.SCAN:
+            return 2 * PRICE + min(int(op[2]), len(self._state.values)) // NAMES_PER_STEP
+        if code in (o.KEYS, o.WITHIN):
+            names = within.cost(op, self._state) if code == o.WITHIN else len(self._state.values)
+            return 2 * PRICE + min(names // NAMES_PER_STEP, WHOLE_PRICE)
+        return 2 * PRICE
+
+    # --- SCRIPT -----------------------------------------------------------------------------------
+
+    def load(self, op: Op) -> Any:
+        """[SCRIPT_LOAD, text]: the gateway has compiled it."""
+        source = op[1]
+        if len(source) > LIMITS.script_source_bytes:
+            return TOO_LARGE
+        if sha_of(source) not in self.table and self._heavy(len(source)):
+            return effects.too_heavy(self._state)
+        return self.table.load(source)
+
+    def flush(self, op: Op) -> Simple:
+        """[SCRIPT_FLUSH]"""
+        self.table.flush()
+        return OK
+
+    def exists(self, op: Op) -> list[int]:
+        """[SCRIPT_EXISTS, SHA-1s]"""
+        return [int(sha in self.table) for sha in op[1]]
+
+    def _heavy(self, source_bytes: int) -> bool:
+        state = self._state
+        return bool(state.max_bytes) and state.heavy(weights.SCRIPT + 2 * source_bytes)
