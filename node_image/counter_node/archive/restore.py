@@ -35,7 +35,6 @@ from counter_node.counters.errors import SnapshotFormatError, UnknownOperationEr
 from counter_node.counters.history import History
 from counter_node.counters.machine import Machine
 from counter_node.raft.types import (
-from counter_node.resp.called import operation
     NONE,
     Entry,
     EntryKind,
@@ -48,6 +47,7 @@ from counter_node.resp.called import operation
     Snapshot,
     SnapshotMeta,
 )
+from counter_node.resp.called import operation
 from counter_node.storage import Storage
 from counter_node.storage.disk import Disk
 from counter_node.storage.recovery import IDENTITY
