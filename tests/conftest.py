@@ -12,7 +12,7 @@ COMPILE = Path(__file__).resolve().parents[1] / "node_image/compile.py"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What a stale module does would be told as a failure of what its source says."""
+    """What a stale module does would be reported as a failure of what its source says."""
     if os.environ.get("COUNTER_PURE"):
         return
     spec = importlib.util.spec_from_file_location("compile_modules", COMPILE)

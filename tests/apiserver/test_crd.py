@@ -113,12 +113,12 @@ def test_what_cannot_be_undone_is_refused_later(
 
 def test_every_rule_of_the_schema_is_in_these_tables(server: ApiServer) -> None:
     """A rule that nobody has seen refuse something may never do so."""
-    told = [why for _, why in REFUSED.values()]
-    told += [mark.args[1][i][1] for test in (test_what_cannot_be_undone_is_refused_later,
+    causes = [why for _, why in REFUSED.values()]
+    causes += [mark.args[1][i][1] for test in (test_what_cannot_be_undone_is_refused_later,
     test_a_name_that_does_not_fit_the_children_is_refused)
              for mark in test.pytestmark for i in range(len(mark.args[1]))]  # fmt: skip
     untold = [
-        message for message in _messages(_schema()) if not any(why in message for why in told)
+        message for message in _messages(_schema()) if not any(why in message for why in causes)
     ]
     assert not untold
 

@@ -131,7 +131,7 @@ def test_certificates_of_somebody_else_come_change_and_go_under_load_without_a_f
     ] == pods
 
 
-def test_a_secret_that_is_missing_or_unfit_changes_nothing_and_is_told(
+def test_a_secret_that_is_missing_or_unfit_changes_nothing_and_is_reported(
     here: World, secured: Client, namespace: str
 ) -> None:
     before = {
@@ -140,17 +140,19 @@ def test_a_secret_that_is_missing_or_unfit_changes_nothing_and_is_told(
     }
     put(here, namespace, "of-another", advance(None, "somebody", now()).signing, "bank")
 
-    def told(words: str) -> bool:
+    def says(words: str) -> bool:
         condition = here.condition(namespace, "c")
         return condition.get("reason") == "CertificateRefused" and words in condition["message"]
 
     with counting(secured):
         here.edit(namespace, "c", tls={"secretName": "nowhere"})
-        here.wait("it is told", lambda: told("Secret nowhere is not there"))
+        here.wait("it is reported", lambda: says("Secret nowhere is not there"))
         here.edit(namespace, "c", tls={"secretName": "of-another"})
-        here.wait("it is told", lambda: told(f"lacks URI countercluster://{namespace}/c/node/c-0"))
+        here.wait(
+            "it is reported", lambda: says(f"lacks URI countercluster://{namespace}/c/node/c-0")
+        )
         here.edit(namespace, "c", tls={"secretName": "c-nodes"})
-        here.wait("it is told", lambda: told("made by the operator itself"))
+        here.wait("it is reported", lambda: says("made by the operator itself"))
     assert here.condition(namespace, "c", "QuorumHealthy")["status"] == "True"
     for part, data in before.items():
         assert (
@@ -171,7 +173,8 @@ def test_nothing_is_made_that_mounts_a_secret_which_is_refused(
     ).ok()
     here.cluster(namespace, "c", **{**SECURED, "tls": {"secretName": "foreign"}})
     here.wait(
-        "it is told", lambda: here.condition(namespace, "c").get("reason") == "CertificateRefused"
+        "it is reported",
+        lambda: here.condition(namespace, "c").get("reason") == "CertificateRefused",
     )
     assert here.server.get(f"/apis/apps/v1/namespaces/{namespace}/statefulsets")["items"] == []
     assert here.server.get(f"/apis/apps/v1/namespaces/{namespace}/deployments")["items"] == []

@@ -96,7 +96,7 @@ def test_counters_are_counted_read_and_found(session: Session) -> None:
     assert "visits" not in run(session, "scan", "clicks", "x*")
 
 
-def test_what_a_node_refuses_is_told_in_its_own_words(session: Session) -> None:
+def test_what_a_node_refuses_is_shown_in_its_own_words(session: Session) -> None:
     with pytest.raises(Trouble, match=r"out of range|overflow"):
         run(session, "incr", "clicks", "visits", "--by", str(2**63 - 1))
 
@@ -107,7 +107,7 @@ def test_top_shows_every_member(session: Session) -> None:
     assert "MiB" in text
 
 
-def test_leadership_goes_where_it_is_told_to(session: Session, here: World) -> None:
+def test_leadership_goes_where_it_is_sent(session: Session, here: World) -> None:
     plain = found(session)
     target = next(m["name"] for m in plain["members"] if m["role"] == "follower")
     run(session, "transfer", "clicks", target)
@@ -211,7 +211,7 @@ def test_every_command_answers_in_json(session: Session, tmp_path: Path) -> None
     assert all("-o" in {o for p in command.params for o in p.opts} for command in named.values())
 
 
-def test_who_may_only_look_sees_the_state_and_is_told_what_is_missing(
+def test_who_may_only_look_sees_the_state_and_reads_what_is_missing(
     here: World, tmp_path: Path
 ) -> None:
     """The rights that docs/reference/kubectl.md names for looking: no Secrets among them."""
@@ -281,7 +281,7 @@ def test_paused_the_operator_changes_nothing_and_resumed_it_goes_on(
     )
 
 
-def test_a_cluster_that_is_not_there_is_told_so(session: Session) -> None:
+def test_a_cluster_that_is_not_there_is_named(session: Session) -> None:
     with pytest.raises(
         Trouble, match=r'CounterCluster absent in namespace shop: .*"absent" not found'
     ):

@@ -210,19 +210,13 @@ def test_an_operator_of_many_clusters_that_do_not_answer_stays_alive_and_looks_a
         here = World(server, None, tmp_path)
         server.namespace("silent")
         for n in range(SILENT):
-            here.cluster("silent", f"c{n}", replicas=1)
-            # As it is in the middle of its life: it was formed, and then its machine was lost.
-            member = {"name": f"c{n}-0", "nodeId": f"{n + 1:016x}", "role": "leader", "ready": True}
-            formed = {
-                "bootstrap": {"pod": member["name"], "nodeId": member["nodeId"]},
-                "members": [member],
-            }
-            server.merge(f"{here.path('silent', f'c{n}')}/status", {"status": formed}).ok()
+            _cluster_that_lost_its_machine(here, n)
         with Deaf(server, "silent"), here.operator() as operator:
             start = time.monotonic()
             pid = operator.pid
-            here.wait("each is looked after", lambda: _told(here) == SILENT, 60 + 2 * SILENT)
-            told_s, before, begin = time.monotonic() - start, _passes(operator), time.monotonic()
+            here.wait("each is looked after", lambda: _reported(here) == SILENT, 60 + 2 * SILENT)
+            begin = time.monotonic()
+            reported_s, before = begin - start, _passes(operator)
             oldest_s, codes = 0.0, set()
             while time.monotonic() - begin < (120 if "SILENT" in os.environ else 10):
                 oldest_s = max(
@@ -235,8 +229,8 @@ def test_an_operator_of_many_clusters_that_do_not_answer_stays_alive_and_looks_a
             )
             took_s = time.monotonic() - begin
             print(
-                f"\n{SILENT} CounterClusters whose pod does not answer: each is told after "
-                f"{told_s:.0f} s"
+                f"\n{SILENT} CounterClusters whose pod does not answer: each is reported after "
+                f"{reported_s:.0f} s"
             )
             print(f"  then {passes / took_s:.1f} passes a second,", end="")
             print(
@@ -250,6 +244,18 @@ def test_an_operator_of_many_clusters_that_do_not_answer_stays_alive_and_looks_a
             assert not [line for line in operator.lines() if "exception" in line]
 
 
+def _cluster_that_lost_its_machine(here: World, number: int) -> None:
+    """In the middle of its life: it was formed before."""
+    name = f"c{number}"
+    here.cluster("silent", name, replicas=1)
+    node = f"{number + 1:016x}"
+    formed = {
+        "bootstrap": {"pod": f"{name}-0", "nodeId": node},
+        "members": [{"name": f"{name}-0", "nodeId": node, "role": "leader", "ready": True}],
+    }
+    here.server.merge(f"{here.path('silent', name)}/status", {"status": formed}).ok()
+
+
 def _passes(operator: Operator) -> tuple[float, float]:
     """How many there were, and their seconds."""
     count, total = (
@@ -259,7 +265,7 @@ def _passes(operator: Operator) -> tuple[float, float]:
     return count, total
 
 
-def _told(here: World) -> int:
+def _reported(here: World) -> int:
     """Of how many the status says that their majority is away."""
     found = here.server.get("/apis/countercluster.io/v1alpha1/namespaces/silent/counterclusters")[
         "items"

@@ -143,7 +143,7 @@ def test_a_pod_whose_labels_somebody_changed_is_found_and_replaced(
     here.wait_ready(namespace, "clicks")
 
 
-def test_a_child_that_belongs_to_somebody_else_is_left_alone_and_told(
+def test_a_child_that_belongs_to_somebody_else_is_left_alone_and_reported(
     here: World, operator: Operator, namespace: str
 ) -> None:
     theirs = {
@@ -180,7 +180,7 @@ def test_two_clusters_whose_names_meet_do_not_fight(
     here.wait_ready(namespace, "a")
     here.cluster(namespace, "a-peers", replicas=1)
     here.wait(
-        "the second is told",
+        "the second is reported",
         lambda: here.condition(namespace, "a-peers").get("reason") == "ChildRefused",
     )
     assert (
@@ -267,7 +267,9 @@ def test_what_the_api_server_refuses_is_a_condition_with_its_words(
     assert "the API server refuses StatefulSet clicks" in message
     assert "not on a Friday" in message
     events = here.server.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
-    assert [e["type"] for e in events if e["reason"] == "ChildRefused"] == ["Warning"], "told once"
+    assert [e["type"] for e in events if e["reason"] == "ChildRefused"] == ["Warning"], (
+        "reported once"
+    )
     here.server.request("DELETE", f"{root}/validatingadmissionpolicybindings/{namespace}").ok()
     here.wait_ready(namespace, "clicks")
 
@@ -281,7 +283,7 @@ def test_events_name_the_cluster_the_reason_and_who_tells(
     events = [e for e in listed if e["regarding"]["kind"] == "CounterCluster"]
     reasons = [e["reason"] for e in events]
     assert {"RecordBootstrap", "Bootstrap"} <= set(reasons)
-    assert len(reasons) == len(set(reasons)), "each decision is told once"
+    assert len(reasons) == len(set(reasons)), "each decision is reported once"
     for event in events:
         assert event["regarding"]["name"] == "clicks"
         assert event["reportingController"] == "countercluster-operator"

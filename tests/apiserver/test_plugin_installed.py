@@ -76,9 +76,9 @@ def kubectl(server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Inst
 
 def test_kubectl_finds_it_and_it_needs_nothing_of_this_tree(kubectl: Installed) -> None:
     assert str(kubectl.bin / "kubectl-counters") in kubectl("plugin", "list").stdout
-    told = kubectl("counters", "--help").stdout
+    shown = kubectl("counters", "--help").stdout
     for word in ("status", "top", "transfer", "report"):
-        assert word in told
+        assert word in shown
     assert Path(sys.executable).parent != kubectl.bin
 
 

@@ -31,7 +31,7 @@ from tests.support.operators import Operator
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_a_cluster_is_secured_unless_told_otherwise(
+def test_a_cluster_is_secured_unless_the_spec_says_otherwise(
     here: World, secured: Client, namespace: str
 ) -> None:
     with secured.counters() as counters:
@@ -167,14 +167,14 @@ def test_users_of_the_spec_have_their_own_rights_and_lose_them_at_once(
         here.wait("the user is gone", lambda: not still_reads(client))
 
 
-def test_a_wrong_word_in_a_rule_reaches_no_node_and_is_told(
+def test_a_wrong_word_in_a_rule_reaches_no_node_and_is_reported(
     here: World, secured: Client, namespace: str
 ) -> None:
     with reader(here, secured, namespace) as (client, user):
         before = here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-users")["data"]
         here.edit(namespace, "c", auth={"users": [{**user, "rules": "~app:* +@wrte"}]})
         here.wait(
-            "it is told", lambda: here.condition(namespace, "c").get("reason") == "UsersRefused"
+            "it is reported", lambda: here.condition(namespace, "c").get("reason") == "UsersRefused"
         )
         assert "reports: '+@wrte' in its rules" in here.condition(namespace, "c")["message"]
         assert here.server.get(f"/api/v1/namespaces/{namespace}/secrets/c-users")["data"] == before
@@ -249,7 +249,7 @@ def test_a_new_operator_that_finds_no_private_secret_carries_on_with_what_pods_a
     assert (tmp_path / "password").read_text() == password
 
 
-def test_a_client_that_does_not_know_the_authority_is_told_so(secured: Client) -> None:
+def test_a_client_that_does_not_know_the_authority_learns_the_cause(secured: Client) -> None:
     options = {**secured.options(), "ssl_ca_certs": None, "ssl_check_hostname": True}
     counters = Counters(
         f"rediss://{secured.ips()[0]}:6379", discover=False, deadline_s=2, **options

@@ -155,7 +155,7 @@ def test_the_operators_settings_hold_where_no_policy_does(tmp_path: Path) -> Non
             here.cluster(name, "other", replicas=1, image="evil:1")
             for cluster in ("clicks", "other"):
                 here.wait(
-                    f"{cluster} is told",
+                    f"{cluster} is reported",
                     lambda cluster=cluster: (
                         here.condition(name, cluster).get("reason") == "NotAllowed"
                     ),

@@ -91,7 +91,7 @@ class World:
         return Operator(self._kubeconfigs[name], self.folder, name, **environment)
 
     def cluster(self, namespace: str, name: str, /, **spec: Any) -> None:
-        """Without a cache, as nobody runs Redis here, and in plain text unless told otherwise."""
+        """Without a cache, as nobody runs Redis here, and in plain text by default."""
         spec = {
             "cache": {"enabled": False},
             "resources": {},

@@ -5,7 +5,7 @@ An increment by one tells its caller the value it made, and no two make the same
 the increment's place in the order. So nothing has to be searched, only checked, on a line of
 places:
 
-1. An acknowledged increment that was told v stands at place v, alone. A read that was told v stands
+1. An increment acknowledged with v stands at place v, alone. A read answered with v stands
    behind place v and before place v+1, with any number of other reads.
 2. Time agrees with places: nothing ended before something at a lower place began.
 3. A place below the highest one seen, at which no acknowledged increment stands, was made by an
@@ -35,11 +35,11 @@ class Operation:
     start: float
     end: float
     value: int | None
-    """What the caller was told. None: an add whose outcome is unknown."""
+    """The caller's reply. None: an add whose outcome is unknown."""
 
     def __str__(self) -> str:
-        told = "outcome unknown" if self.value is None else f"-> {self.value}"
-        return f"{self.kind} {told} [{self.start:.6f} .. {self.end:.6f}]"
+        outcome = "outcome unknown" if self.value is None else f"-> {self.value}"
+        return f"{self.kind} {outcome} [{self.start:.6f} .. {self.end:.6f}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _impossible_places(known: list[tuple[float, Operation]]) -> Violation | None
             if before is not None and before[0] == place:
                 return Violation(
                     "doubled",
-                    f"two increments were told the same value: {before[1]} and {operation}",
+                    f"two increments were answered the same value: {before[1]} and {operation}",
                 )
             before = (place, operation)
     return None
@@ -134,7 +134,7 @@ def _unfilled_places(
         if empty > in_time:
             return Violation(
                 "lost",
-                f"{operation} needs {empty} increments below it that nobody was told about, but "
+                f"{operation} needs {empty} increments below it that nobody has a reply for, but "
                 f"only {in_time} of unknown outcome began "
                 f"in time ({limit:.6f}): either an acknowledged one was lost or one was counted "
                 f"twice",

@@ -57,7 +57,7 @@ class Slow:
             words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
 
-    def told(self, most_s: float) -> dict[str, int]:
+    def outcome(self, most_s: float) -> dict[str, int]:
         """Error, or `GOOD`, → how often."""
         out, _ = self._process.communicate(timeout=most_s)
         found: dict[str, int] = json.loads(

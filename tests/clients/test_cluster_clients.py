@@ -1,7 +1,7 @@
 """Clients of clusters, where answers come later than they wait for, and where the leader is cut
 off.
 
-Each repetition of a late increment counts again, unless the client is told to repeat nothing. A
+Each repetition of a late increment counts again, unless the client is set to repeat nothing. A
 leader that is cut off answers its clients still: they must find the new one. What they do is a
 table in docs/reference/clients.md, with the plain port beside it. `--rewrite` writes it again, with
 the clients' own time-outs; else some shorter ones do."""
@@ -88,7 +88,7 @@ MORE: list[Case] = [
     ("go-redis", "cluster", "MaxRetries"),
 ]
 Late = tuple[int, dict[str, int]] | str
-"""What the counter grew by and what the client told; or why it was not tried."""
+"""What the counter grew by and what the client reported; or why it was not tried."""
 
 
 def tried(case: Case, *, own: bool) -> bool:
@@ -127,14 +127,14 @@ def counted(
                 continue
             stack.callback(going[case].end)
         for case, program in going.items():
-            told = program.told(END_S)
+            outcome = program.outcome(END_S)
             with cluster.client(0) as reader:
-                found[case] = int(reader.get("-".join(case)) or 0), told
+                found[case] = int(reader.get("-".join(case)) or 0), outcome
         yield found
 
 
 @pytest.mark.parametrize("case", ONCE, ids=" ".join)
-def test_a_client_that_is_told_to_repeat_nothing_counts_each_increment_once(
+def test_a_client_that_is_set_to_repeat_nothing_counts_each_increment_once(
     counted: dict[Case, Late], case: Case, request: pytest.FixtureRequest
 ) -> None:
     found = counted[case]
@@ -209,7 +209,7 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moved]:
 
 @pytest.mark.parametrize("case", CUT, ids=" ".join)
 def test_a_client_leaves_a_leader_that_is_cut_off(moved: Moved, case: tuple[str, str]) -> None:
-    """go-redis, Jedis and Lettuce did not in 30 s, when it told them CLUSTERDOWN and closed their
+    """go-redis, Jedis and Lettuce did not in 30 s, when it answered CLUSTERDOWN and closed their
     connections."""
     pool = moved[case]
     if isinstance(pool, str):
@@ -236,7 +236,7 @@ def cell(late: Late) -> str:
 def row(name: str, counted: dict[Case, Late], moved: Moved) -> str:
     known, pool = ROWS[name], moved[name, ""]
     assert isinstance(pool, Pool)
-    told = (
+    outcome = (
         ", ".join(f"{count} times `{word}`" for word, count in sorted(pool.errors.items()))
         or "no error"
     )
@@ -254,7 +254,7 @@ def row(name: str, counted: dict[Case, Late], moved: Moved) -> str:
     return (
         "| "
         + " | ".join(
-            [*cells, f"{known.shown}: {once}", f"silent for {pool.silent_s():.1f} s; {told}"]
+            [*cells, f"{known.shown}: {once}", f"silent for {pool.silent_s():.1f} s; {outcome}"]
         )
         + " |"
     )

@@ -63,7 +63,7 @@ def test_redis_py_asyncio_counts_in_cluster_mode(clustered: DevCluster) -> None:
     assert values == list(range(values[0], values[0] + 100))
 
 
-def test_a_plain_client_on_the_cluster_port_is_told_where_to_go(clustered: DevCluster) -> None:
+def test_a_plain_client_on_the_cluster_port_is_sent_elsewhere(clustered: DevCluster) -> None:
     leader = clustered.leader()
     follower = (leader + 1) % clustered.size
     with redis.Redis(port=clustered.cluster_port(follower), host="127.0.0.1") as client:

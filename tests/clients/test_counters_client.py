@@ -163,15 +163,15 @@ def test_a_call_that_is_cancelled_leaves_nothing_behind_for_the_next(
 ) -> None:
     async def cancel_some() -> None:
         async with AsyncCounters(cluster.urls, connections=2) as counters:
-            told = 0
+            answers = 0
             for n in range(60):
                 call = asyncio.create_task(counters.incr(key))
                 await asyncio.sleep(n / 20_000)
                 call.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
-                    told += 1 if await call else 0
+                    answers += 1 if await call else 0
             value = await counters.get(key) or 0
-            assert told <= value <= 60
+            assert answers <= value <= 60
             other = [await counters.incr(key + ":other") for _ in range(50)]
             assert other == list(range(1, 51))
 
@@ -194,9 +194,9 @@ def test_a_value_counted_through_one_node_is_read_through_every_other(
 ) -> None:
     with contextlib.ExitStack() as stack:
         each = [stack.enter_context(Counters(url)) for url in cluster.urls]
-        for told in range(1, 31):
-            assert each[told % 3].incr(key) == told
-            assert [counters.get(key) for counters in each] == [told] * 3
+        for answers in range(1, 31):
+            assert each[answers % 3].incr(key) == answers
+            assert [counters.get(key) for counters in each] == [answers] * 3
 
 
 def test_a_repeated_sequence_gets_the_first_reply_on_every_node(
@@ -211,14 +211,14 @@ def test_a_repeated_sequence_gets_the_first_reply_on_every_node(
 def test_every_increment_counts_once_through_a_kill_of_the_leader(
     cluster: DevCluster, key: str
 ) -> None:
-    told: list[int] = []
+    answers: list[int] = []
     stop = threading.Event()
     problems: list[Exception] = []
 
     def count(counters: Counters) -> None:
         try:
             while not stop.is_set():
-                told.append(counters.incr(key))
+                answers.append(counters.incr(key))
         except Exception as error:
             problems.append(error)
 
@@ -228,19 +228,19 @@ def test_every_increment_counts_once_through_a_kill_of_the_leader(
             worker.start()
         time.sleep(0.5)
         cluster.signal(cluster.leader(), signal.SIGKILL)
-        before = len(told)
+        before = len(answers)
         deadline = time.monotonic() + FAILOVER_S
-        while len(told) < before + 200 and time.monotonic() < deadline:
+        while len(answers) < before + 200 and time.monotonic() < deadline:
             time.sleep(0.05)
         stop.set()
         for worker in workers:
             worker.join(FAILOVER_S)
         assert problems == []
-        assert len(told) >= before + 200, (
-            f"{len(told) - before} increments in {FAILOVER_S} s after the kill\n{cluster.logs()}"
+        assert len(answers) >= before + 200, (
+            f"{len(answers) - before} increments in {FAILOVER_S} s after the kill\n{cluster.logs()}"
         )
-        assert sorted(told) == list(range(1, len(told) + 1))
-        assert counters.get(key) == len(told)
+        assert sorted(answers) == list(range(1, len(answers) + 1))
+        assert counters.get(key) == len(answers)
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["exact", "plain"])

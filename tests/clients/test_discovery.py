@@ -1,4 +1,4 @@
-"""The client finds nodes that it was never told of, on real nodes whose cluster changes under it,
+"""The client finds nodes that nobody named to it, on real nodes whose cluster changes under it,
 until none of the first is left."""
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def remove(node: RaftNode, others: list[RaftNode]) -> None:
     node.stop()
 
 
-def told(node: RaftNode) -> set[tuple[str, int]]:
+def reported(node: RaftNode) -> set[tuple[str, int]]:
     host, _, port = node.address.rpartition(":")
     connection = Connection(host=host, port=int(port), protocol=2)
     try:
@@ -103,7 +103,7 @@ def test_counting_goes_on_when_no_address_that_was_given_is_left(
             remove(b, [c, late])
             until(lambda: knows(c, late), "a node that was removed is forgotten")
             remove(c, [late])
-            until(lambda: knows(late), "the one that is left was never told of by hand")
+            until(lambda: knows(late), "the one that is left was never named by hand")
             assert late.get("k") == counted
 
 
@@ -112,8 +112,8 @@ def test_every_node_tells_of_all_on_the_clients_port_and_one_that_waits_of_nobod
         a.join_cluster()
         b.join_cluster([a])
         both = {("127.0.0.1", int(node.address.rpartition(":")[2])) for node in (a, b)}
-        until(lambda: told(a) == told(b) == both, "both tell of both")
-        assert told(waiting) == set()
+        until(lambda: reported(a) == reported(b) == both, "both tell of both")
+        assert reported(waiting) == set()
 
 
 def test_a_node_without_a_cluster_takes_nothing_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,16 +71,16 @@ SWEEP = pytest.mark.parametrize("direction", ["to_node", "to_client"])
 def test_a_command_is_counted_once_whichever_byte_is_the_last(
     dying: DevCluster, key: str, face: Any, direction: str
 ) -> None:
-    told: list[int] = []
+    answers: list[int] = []
     longest = {"to_node": LONGEST_REQUEST, "to_client": LONGEST_REPLY}[direction]
-    cuts = every(direction, longest, lambda: len(f":{len(told) + 1}\r\n"))
+    cuts = every(direction, longest, lambda: len(f":{len(answers) + 1}\r\n"))
     with Proxy(rotating(dying), cuts) as proxy, face(proxy.url, **QUIET) as counters:
         while proxy.made < 2 * longest:
-            told.append(counters.incr(key))
-            assert len(told) <= 2 * longest, f"{proxy.made} connections only"
+            answers.append(counters.incr(key))
+            assert len(answers) <= 2 * longest, f"{proxy.made} connections only"
         assert proxy.cut >= longest
-        assert told == list(range(1, len(told) + 1))
-        assert counters.get(key) == len(told)
+        assert answers == list(range(1, len(answers) + 1))
+        assert counters.get(key) == len(answers)
 
 
 @FACES
@@ -88,20 +88,25 @@ def test_a_command_is_counted_once_whichever_byte_is_the_last(
 def test_a_batch_is_counted_once_whichever_byte_is_the_last(
     dying: DevCluster, key: str, face: Any, direction: str
 ) -> None:
-    told = 0
+    answers = 0
     longest = {"to_node": LONGEST_BATCH, "to_client": LONGEST_BATCH_REPLY}[direction]
     cuts = every(
         direction,
         longest,
-        lambda: len(f"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:{told + 1}\r\n:{-2 * told - 2}\r\n"),
+        lambda: len(
+            f"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:{answers + 1}\r\n:{-2 * answers - 2}\r\n"
+        ),
     )
     with Proxy(rotating(dying), cuts) as proxy, face(proxy.url, **QUIET) as counters:
         while proxy.made < 2 * longest:
-            told += 1
-            assert counters.execute(Batch().incr(key).decr(key + ":d", 2)) == [told, -2 * told]
-            assert told <= 2 * longest, f"{proxy.made} connections only"
+            answers += 1
+            assert counters.execute(Batch().incr(key).decr(key + ":d", 2)) == [
+                answers,
+                -2 * answers,
+            ]
+            assert answers <= 2 * longest, f"{proxy.made} connections only"
         assert proxy.cut >= longest
-        assert counters.mget([key, key + ":d"]) == [told, -2 * told]
+        assert counters.mget([key, key + ":d"]) == [answers, -2 * answers]
 
 
 @FACES

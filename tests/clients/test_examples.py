@@ -45,8 +45,8 @@ def test_a_node_in_a_program_counts_alone() -> None:
 def test_three_nodes_in_a_program_agree() -> None:
     first = free_port_range(3)
     addresses = [f"127.0.0.1:{first + n}" for n in range(3)]
-    told = run("embedded_node.py", *addresses)
-    assert told[2:] == [
+    printed = run("embedded_node.py", *addresses)
+    assert printed[2:] == [
         f"{addresses[2]} is a member of a cluster of 3",
         *(f"{address} reads counter = 43" for address in addresses),
     ]

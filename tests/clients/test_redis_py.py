@@ -58,7 +58,7 @@ def test_redis_py_pipelines_in_order(client: redis.Redis, key: str) -> None:
             pipeline.incr(key)
             pipeline.get(key)
         replies = pipeline.execute()
-    assert replies == [value for told in range(1, 501) for value in (told, str(told))]
+    assert replies == [value for value_ in range(1, 501) for value in (value_, str(value_))]
 
 
 def test_redis_py_transactions_are_one_step(

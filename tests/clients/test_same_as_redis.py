@@ -231,12 +231,12 @@ def _still(reply: object) -> object:
 def replies(port: int, resp: int, session: list[str]) -> list[object]:
     with Wire(port, resp) as wire:
         wire("FLUSHALL")
-        told = [
+        answers = [
             wire(*(("" if word == "''" else word) for word in line.split())) for line in session
         ]
     return [
         sorted(reply) if line.startswith("KEYS") else _still(reply)
-        for line, reply in zip(session, told, strict=True)
+        for line, reply in zip(session, answers, strict=True)
     ]
 
 

@@ -45,17 +45,17 @@ def test_redis_cli_reads_commands_from_standard_input_and_goes_on_after_errors(
     cluster: DevCluster, key: str
 ) -> None:
     script = f"MULTI\nINCR {key}\nINCRBY {key} 9\nEXEC\nNOSUCH\nINCR\nSET {key} many\nGET {key}\n"
-    told = redis_cli(cluster, 1, stdin=script).splitlines()
-    assert told[:5] == ["OK", "QUEUED", "QUEUED", "1", "10"]
-    assert told[-1] == "10"
-    assert any("unknown command" in line for line in told)
-    assert any("wrong number of arguments" in line for line in told)
-    assert any("not an integer" in line for line in told)
+    printed = redis_cli(cluster, 1, stdin=script).splitlines()
+    assert printed[:5] == ["OK", "QUEUED", "QUEUED", "1", "10"]
+    assert printed[-1] == "10"
+    assert any("unknown command" in line for line in printed)
+    assert any("wrong number of arguments" in line for line in printed)
+    assert any("not an integer" in line for line in printed)
 
 
 def test_redis_cli_pipes_a_thousand_commands_in(cluster: DevCluster, key: str) -> None:
-    told = redis_cli(cluster, 2, "--pipe", stdin=f"INCR {key}\r\n" * 1000)
-    assert "errors: 0, replies: 1000" in told
+    printed = redis_cli(cluster, 2, "--pipe", stdin=f"INCR {key}\r\n" * 1000)
+    assert "errors: 0, replies: 1000" in printed
     assert redis_cli(cluster, 0, "get", key) == "1000"
 
 
@@ -77,7 +77,7 @@ def test_a_node_tells_about_itself(cluster: DevCluster, node: int) -> None:
     ]
 
 
-def test_every_node_takes_writes_and_says_so_and_the_leader_is_told_elsewhere(
+def test_every_node_takes_writes_and_says_so_and_the_leader_is_named_elsewhere(
     cluster: DevCluster,
 ) -> None:
     leader = cluster.leader()
@@ -109,15 +109,15 @@ def test_redis_benchmark_counts_every_request(
 ) -> None:
     node = cluster.leader() if where == "leader" else (cluster.leader() + 1) % 3
     redis_cli(cluster, node, "del", "counter:__rand_int__")
-    told = redis_benchmark(
+    printed = redis_benchmark(
         cluster, node, "-n", "4000", "-c", "20", "-q", "-t", "ping,incr,get", *options
     )
-    assert "INCR: " in told
-    assert "rror" not in told
+    assert "INCR: " in printed
+    assert "rror" not in printed
     assert redis_cli(cluster, (node + 1) % 3, "get", "counter:__rand_int__") == "4000"
 
 
 def test_redis_benchmark_runs_any_command(cluster: DevCluster, key: str) -> None:
-    told = redis_benchmark(cluster, 1, "-n", "1000", "-c", "10", "-q", "INCRBY", key, "3")
-    assert "requests per second" in told
+    printed = redis_benchmark(cluster, 1, "-n", "1000", "-c", "10", "-q", "INCRBY", key, "3")
+    assert "requests per second" in printed
     assert redis_cli(cluster, 2, "get", key) == "3000"

@@ -2,7 +2,7 @@
 first loses their answers on the way and then its leader, while they count.
 
 They are connected through a proxy that stands for the Service of a cluster: to the leader, and
-after its death to a node that lives. Each runs twice: with its defaults, and told to repeat nothing
+after its death to a node that lives. Each runs twice: with its defaults, and set to repeat nothing
 by itself (`once`). What they tell is the table in docs/reference/clients.md; `--rewrite` writes it
 again. Clients whose tool chain is not on this machine are skipped, each with the reason."""
 
@@ -55,7 +55,7 @@ SETTINGS = {
 
 
 @dataclass
-class Told:
+class Outcome:
     """What one program printed."""
 
     basics: dict[str, str] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Run:
     def __init__(self, client: Client, mode: str, port: int) -> None:
         self.name = client.name
         self.key = f"stock:{client.name}:{mode}"
-        self.told = Told()
+        self.outcome = Outcome()
         self.checked, self.counting = threading.Event(), threading.Event()
         command = [*client.command(), str(port), self.key, *(["once"] if mode == "once" else [])]
         self.process = subprocess.Popen(
@@ -100,13 +100,13 @@ class Run:
     def _read(self) -> None:
         assert self.process.stdout is not None
         with contextlib.suppress(ValueError):  # not JSON: the test sees that something is missing
-            self.told.basics = json.loads(self.process.stdout.readline())
+            self.outcome.basics = json.loads(self.process.stdout.readline())
             self.checked.set()
             for line in self.process.stdout:
                 if line.strip() == "counting":
                     self.counting.set()
                 else:
-                    self.told.counting = json.loads(line)
+                    self.outcome.counting = json.loads(line)
         self.checked.set()
         self.counting.set()  # in any case: nobody shall wait for it any more
 
@@ -160,7 +160,8 @@ def wait_back(cluster: DevCluster, node: int, going: list[Run]) -> None:
         left = [
             run
             for run in left
-            if int(cluster.read(node, run.key) or 0) <= run.told.acknowledged_before_the_kill + BACK
+            if int(cluster.read(node, run.key) or 0)
+            <= run.outcome.acknowledged_before_the_kill + BACK
         ]
         time.sleep(0.1)
 
@@ -181,7 +182,7 @@ def runs(cluster: DevCluster) -> Iterator[dict[tuple[str, str], Run | str]]:
                 run.count()
             for run in going:
                 assert run.counting.wait(GIVE_UP_S), (
-                    f"{run.key} does not count: {run.told.basics} {run.noise}"
+                    f"{run.key} does not count: {run.outcome.basics} {run.noise}"
                 )
             service.lose_replies()
             time.sleep(AFTER_THE_LOSS_S)
@@ -190,7 +191,7 @@ def runs(cluster: DevCluster) -> Iterator[dict[tuple[str, str], Run | str]]:
             del ports[0]
             cluster.signal(leader, signal.SIGKILL)
             for run in going:
-                run.told.acknowledged_before_the_kill = int(cluster.read(survivor, run.key) or 0)
+                run.outcome.acknowledged_before_the_kill = int(cluster.read(survivor, run.key) or 0)
             wait_back(cluster, survivor, [run for run in going if run.name not in ENDS])
         finally:
             programs = [run for run in found.values() if isinstance(run, Run)]
@@ -201,19 +202,19 @@ def runs(cluster: DevCluster) -> Iterator[dict[tuple[str, str], Run | str]]:
         cluster.wait_ready()
         for run in found.values():
             if isinstance(run, Run):
-                run.told.final = int(cluster.read(0, run.key) or 0)
+                run.outcome.final = int(cluster.read(0, run.key) or 0)
         yield found
 
 
 @pytest.fixture
-def told(runs: dict[tuple[str, str], Run | str], client: Client, mode: str) -> Told:
+def outcome(runs: dict[tuple[str, str], Run | str], client: Client, mode: str) -> Outcome:
     run = runs[client.name, mode]
     if isinstance(run, str):
         pytest.skip(run)
-    assert run.told.counting, (
-        f"{client.name} did not come to its end: {run.told.basics} {run.noise}"
+    assert run.outcome.counting, (
+        f"{client.name} did not come to its end: {run.outcome.basics} {run.noise}"
     )
-    return run.told
+    return run.outcome
 
 
 EACH_CLIENT = pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
@@ -221,30 +222,30 @@ EACH_CLIENT = pytest.mark.parametrize("client", CLIENTS, ids=lambda client: clie
 
 @EACH_CLIENT
 @pytest.mark.parametrize("mode", ["default"])
-def test_all_that_is_checked_works(told: Told, client: Client) -> None:
-    assert {name: told.basics.get(name) for name in CHECKS} == dict.fromkeys(CHECKS, "ok")
+def test_all_that_is_checked_works(outcome: Outcome, client: Client) -> None:
+    assert {name: outcome.basics.get(name) for name in CHECKS} == dict.fromkeys(CHECKS, "ok")
 
 
 @EACH_CLIENT
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_acknowledged_is_lost_and_the_client_goes_on_after_the_death_of_its_node(
-    told: Told, client: Client
+    outcome: Outcome, client: Client
 ) -> None:
-    acknowledged = told.counting["acknowledged"]
-    assert acknowledged <= told.final, "an acknowledged increment was lost"
-    assert client.name in ENDS or told.final > told.acknowledged_before_the_kill + BACK, (
-        f"the client did not come back: {told.counting}"
+    acknowledged = outcome.counting["acknowledged"]
+    assert acknowledged <= outcome.final, "an acknowledged increment was lost"
+    assert client.name in ENDS or outcome.final > outcome.acknowledged_before_the_kill + BACK, (
+        f"the client did not come back: {outcome.counting}"
     )
-    assert told.unacknowledged <= WORKERS * MOST_REPETITIONS
+    assert outcome.unacknowledged <= WORKERS * MOST_REPETITIONS
 
 
 @EACH_CLIENT
 @pytest.mark.parametrize("mode", ["once"])
 def test_a_client_that_repeats_nothing_counts_no_more_than_it_tells(
-    told: Told, client: Client
+    outcome: Outcome, client: Client
 ) -> None:
-    """What was not acknowledged was told as an error, or was still on its way at the end."""
-    assert told.unacknowledged <= sum(told.errors.values()) + WORKERS, told.counting
+    """What was not acknowledged was reported as an error, or was still on its way at the end."""
+    assert outcome.unacknowledged <= sum(outcome.errors.values()) + WORKERS, outcome.counting
 
 
 # --- the page -------------------------------------------------------------------------------------
@@ -259,7 +260,7 @@ HEAD = (
 )
 
 
-def row(client: Client, found: dict[str, Told]) -> str:
+def row(client: Client, found: dict[str, Outcome]) -> str:
     default = found["default"]
     works = [name for name in CHECKS[3:] if default.basics.get(name) == "ok"]
     twice = max(0, default.unacknowledged - sum(default.errors.values()))
@@ -275,12 +276,12 @@ def row(client: Client, found: dict[str, Told]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def seen(told: Told) -> str:
+def seen(outcome: Outcome) -> str:
     errors = (
-        "; ".join(f"{count} times `{text[:60]}`" for text, count in sorted(told.errors.items()))
+        "; ".join(f"{count} times `{text[:60]}`" for text, count in sorted(outcome.errors.items()))
         or "no error"
     )
-    return f"{errors}; silent for {told.counting['gap_ms'] / 1000:.1f} s"
+    return f"{errors}; silent for {outcome.counting['gap_ms'] / 1000:.1f} s"
 
 
 def test_the_page_of_the_clients_is_current(
@@ -294,9 +295,9 @@ def test_the_page_of_the_clients_is_current(
     rows = []
     for client in CLIENTS:
         of_client = {
-            mode: run.told for mode in MODES if isinstance(run := runs[client.name, mode], Run)
+            mode: run.outcome for mode in MODES if isinstance(run := runs[client.name, mode], Run)
         }
-        assert all(told.counting for told in of_client.values()), (
+        assert all(outcome.counting for outcome in of_client.values()), (
             f"{client.name} did not come to its end"
         )
         rows.append(row(client, of_client))

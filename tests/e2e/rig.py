@@ -52,7 +52,7 @@ class Rig:
 
     def load(self, key: str, *words: str) -> Load:
         """A load through the client Service that counts already when this returns; at a steady pace
-        unless told otherwise."""
+        by default."""
         load = self.tools.load(key, *(words or STEADY))
         self.loads.append(load)
         if not words:
@@ -103,7 +103,7 @@ class Rig:
 
     def check(self, key: str, load: Load, longest_gap_s: float) -> None:
         """Ends the load: nothing lost, nothing doubled, one value everywhere, and no silence longer
-        than that. The gap is told at the end."""
+        than that. The gap is printed at the end."""
         books = load.stop()
         gap = books["gap"]["lengthSeconds"]
         figure(f"longest gap: {key}", gap)

@@ -42,7 +42,7 @@ def ready(space: Namespace, name: str) -> Object:
 
 
 def wait_for_reason(
-    space: Namespace, name: str, reason: str, *words: str, seconds: float = waits.TOLD
+    space: Namespace, name: str, reason: str, *words: str, seconds: float = waits.REPORTED
 ) -> str:
     """Until `Ready` has this reason and the words; its message."""
 

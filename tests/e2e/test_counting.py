@@ -61,8 +61,8 @@ def test_nothing_is_lost_or_doubled_when_the_leaders_process_is_killed(rig: Rig)
 
 
 def test_nothing_is_lost_or_doubled_when_random_pods_are_deleted(rig: Rig) -> None:
-    """The last round takes two of three pods at once: without a quorum clients wait, they are told
-    nothing wrong."""
+    """The last round takes two of three pods at once: without a quorum clients wait, they are
+    answered nothing wrong."""
     chosen = random.Random(7)
     load = rig.load("random-pods")
     for victims in (1, 1, 2):

@@ -30,7 +30,7 @@ def run(program: str, *words: str) -> list[str]:
 
 
 def test_deploy_makes_a_cluster_and_tells_how_to_use_it(space: Namespace) -> None:
-    told = run(
+    printed = run(
         "deploy.py",
         "orders",
         "--namespace",
@@ -40,10 +40,10 @@ def test_deploy_makes_a_cluster_and_tells_how_to_use_it(space: Namespace) -> Non
         "--timeout",
         str(waits.READY),
     )
-    assert told[-4].startswith("Ready: 1 of 1 nodes")
-    assert f"rediss://orders.{space.name}.svc:6379" in told[-3]
+    assert printed[-4].startswith("Ready: 1 of 1 nodes")
+    assert f"rediss://orders.{space.name}.svc:6379" in printed[-3]
     with port_forward(space, "svc/orders", 6379) as port:
-        words = re.search(r"redis_session.py (.*)$", told[-1])
+        words = re.search(r"redis_session.py (.*)$", printed[-1])
         assert words is not None
         assert run("redis_session.py", *words[1].split(), "--port", str(port)) == SESSION
 

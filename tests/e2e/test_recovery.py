@@ -1,4 +1,4 @@
-"""A lost majority: told, never guessed about, given up only when somebody names the survivor."""
+"""A lost majority: reported, never estimated, given up only when somebody names the survivor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from tests.e2e import waits
 from tests.e2e.rig import Rig, figure
 
 
-def test_a_lost_majority_is_told_and_given_up_only_by_name(make_rig: Callable[..., Rig]) -> None:
+def test_a_lost_majority_is_reported_and_given_up_only_by_name(
+    make_rig: Callable[..., Rig],
+) -> None:
     rig = make_rig("broken", {"cache": {"enabled": False}})
     books = rig.load("k", "--count", "300").result()
     leader = rig.counters.wait_leader()

@@ -38,7 +38,7 @@ binding, host = Binding(sys.argv[1]), sys.argv[2]
 authority = binding.options["ssl_ca_certs"]
 known = {"host": host, "socket_timeout": 10, "ssl": True, "ssl_ca_certs": authority}
 
-def told(answer):
+def outcome(answer):
     try:
         return str(answer())
     except Exception as error:
@@ -53,15 +53,17 @@ def raw(port):
 
 password = binding.password()
 print(json.dumps({
-    "the password": told(lambda: redis.Redis(**known, password=password).ping()),
-    "no password": told(lambda: redis.Redis(**known).ping()),
-    "another password": told(lambda: redis.Redis(**known, password="guess").ping()),
-    "plain text": told(lambda: redis.Redis(host=host, socket_timeout=5, password=password).ping()),
-    "another authority": told(
+    "the password": outcome(lambda: redis.Redis(**known, password=password).ping()),
+    "no password": outcome(lambda: redis.Redis(**known).ping()),
+    "another password": outcome(lambda: redis.Redis(**known, password="guess").ping()),
+    "plain text": outcome(
+        lambda: redis.Redis(host=host, socket_timeout=5, password=password).ping()
+    ),
+    "another authority": outcome(
         lambda: redis.Redis(**{**known, "ssl_ca_certs": None}, password=password).ping()
     ),
-    "admin port": told(lambda: raw(7001)),
-    "peer port": told(lambda: raw(7000)),
+    "admin port": outcome(lambda: raw(7001)),
+    "peer port": outcome(lambda: raw(7000)),
 }))
 """
 
@@ -186,7 +188,7 @@ def test_plain_text_when_the_spec_says_so(make_rig: Callable[..., Rig]) -> None:
 
 @pytest.fixture(scope="module")
 def quick() -> Iterator[Rig]:
-    """A CounterCluster whose certificates live for minutes, made by an operator that was told
+    """A CounterCluster whose certificates live for minutes, made by an operator that was set
     so."""
     change_operator(
         "set",
@@ -237,7 +239,7 @@ def _shown(rig: Rig) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.disturbs_operator
-def test_a_new_password_is_told_when_it_is_good_and_no_client_is_refused(quick: Rig) -> None:
+def test_a_new_password_is_published_when_it_is_good_and_no_client_is_refused(quick: Rig) -> None:
     load = quick.load("password")
     old = (quick.binding() / "password").read_text()
     quick.patch({"auth": {"rotatePassword": "now"}})
@@ -251,7 +253,9 @@ def test_a_new_password_is_told_when_it_is_good_and_no_client_is_refused(quick: 
         "print(Binding(sys.argv[1]).password() == sys.stdin.read())"
     )
     here = ("exec", "-i", "tools", "--", "python3", "-c", look, quick.tools.binding)
-    _meanwhile(quick, "told", lambda: quick.space(*here, stdin=new).strip() == "True", 3 * SPREAD_S)
+    _meanwhile(
+        quick, "published", lambda: quick.space(*here, stdin=new).strip() == "True", 3 * SPREAD_S
+    )
     quick.check("password", load, waits.HANDED_OVER)
 
 
@@ -298,8 +302,8 @@ def test_certificates_and_authority_change_under_load_without_a_failed_command(q
 @pytest.mark.disturbs_operator
 @pytest.mark.timeout(1500)
 def test_certificates_of_somebody_else_come_change_and_go_under_load(quick: Rig) -> None:
-    """A Secret that is missing or unfit is told and changes nothing; of good ones old and new are
-    trusted until every pod shows the new."""
+    """A Secret that is missing or unfit is reported and changes nothing; of good ones old and new
+    are trusted until every pod shows the new."""
     load = quick.load("foreign", *LONG)
     load.wait_counting()
     pods, before = quick.counters.uids(), _shown(quick)
@@ -313,7 +317,7 @@ def test_certificates_of_somebody_else_come_change_and_go_under_load(quick: Rig)
     for name, words in (("nowhere", "Secret nowhere is not there"), ("unfit", "lacks URI")):
         quick.patch({"tls": {"secretName": name}})
 
-        def untold(words: str = words) -> str:
+        def unreported(words: str = words) -> str:
             ready = condition(quick.counters.get() or {}, "Ready")
             return (
                 ""
@@ -321,7 +325,7 @@ def test_certificates_of_somebody_else_come_change_and_go_under_load(quick: Rig)
                 else str(ready)
             )
 
-        wait(f"secretName {name} to be refused", waits.TOLD, untold)
+        wait(f"secretName {name} to be refused", waits.REPORTED, unreported)
     assert _shown(quick) == before
     reasons: set[str] = set()
     for name, authority in (("first", one), ("second", two), ("", None)):

@@ -1,8 +1,8 @@
 """What a real cluster does to a CounterCluster: machines that take no pod, quotas and limits,
 webhooks that fail, things that do not exist.
 
-No volume is lost by any of it, the cause is told where a user looks, and all is well again when the
-cause is gone. Minutes each: `make e2e-all`."""
+No volume is lost by any of it, the cause is reported where a user looks, and all is well again when
+the cause is gone. Minutes each: `make e2e-all`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def zones() -> Iterator[dict[str, str]]:
 
 @pytest.mark.disturbs_operator
 @pytest.mark.timeout(900)
-def test_a_zone_that_is_away_is_told_and_comes_back_whole(rig: Rig, zones: dict[str, str]) -> None:
+def test_a_zone_that_is_away_is_reported_and_comes_back_whole(
+    rig: Rig, zones: dict[str, str]
+) -> None:
     """The zone has the majority; the operator is in the other one."""
     rig.patch({"healing": {"replaceLostAfterSeconds": LOST_AFTER_S}})
     books = rig.load("zone", "--count", "200").result()
@@ -147,7 +149,7 @@ def test_a_volume_that_is_to_be_retained_stays_when_its_machine_is_lost(rig: Rig
         ({"storage": {"storageClassName": "nosuch"}}, "ProvisioningFailed", '"nosuch" not found'),
     ],
 )
-def test_what_does_not_exist_is_told_at_the_first_formation_and_can_be_mended(
+def test_what_does_not_exist_is_reported_at_the_first_formation_and_can_be_mended(
     space: Namespace, plugin_path: None, spec: Object, reason: str, words: str
 ) -> None:
     counters = CounterCluster(space, "first")
@@ -167,7 +169,7 @@ def test_what_does_not_exist_is_told_at_the_first_formation_and_can_be_mended(
     counters.wait_settled(3, waits.READY)
 
 
-def test_a_quota_that_forbids_the_pods_is_told_and_raised(
+def test_a_quota_that_forbids_the_pods_is_reported_and_raised(
     space: Namespace, plugin_path: None
 ) -> None:
     space("create", "quota", "small", "--hard=pods=2")
@@ -298,7 +300,7 @@ def test_a_webhook_that_fails_for_services_and_events_stops_nothing_else(
 
 
 @pytest.mark.parametrize("which", ["pods", "claims"])
-def test_a_webhook_that_fails_for_what_a_member_needs_is_told_and_got_over(
+def test_a_webhook_that_fails_for_what_a_member_needs_is_reported_and_got_over(
     rig: Rig, hooked: Callable[[str], None], which: str
 ) -> None:
     load = rig.load(f"hook-{which}", *LONG)

@@ -148,7 +148,7 @@ def test_the_earlier_manifest_leads_back(make_rig: Callable[..., Rig]) -> None:
             else message
         )
 
-    wait("the size to be refused with the cause", waits.TOLD, grown)
+    wait("the size to be refused with the cause", waits.REPORTED, grown)
     apply(rig, {})
     rig.counters.wait_rolled(NODE_IMAGE, 3, waits.ROLLED)
     rig.counters.wait_settled(3, waits.SCALED, cache=True)
@@ -178,12 +178,12 @@ def test_a_wrong_word_in_a_users_rules_reaches_no_node(rig: Rig) -> None:
         rig.counters.wait_settled(3, waits.SCALED)
         wait(
             "the users' Secret",
-            waits.TOLD,
+            waits.REPORTED,
             lambda: "" if b"user bob" in users_file(rig) else "bob is not in it",
         )
         good = users_file(rig)
         rig.patch({"auth": {"users": [{**bob, "rules": "+@read +@wrte ~*"}]}})
-        rig.wait_condition("Ready", "False", "UsersRefused", waits.TOLD)
+        rig.wait_condition("Ready", "False", "UsersRefused", waits.REPORTED)
         message = next(c["message"] for c in rig.status()["conditions"] if c["type"] == "Ready")
         assert "bob" in message
         assert "+@wrte" in message

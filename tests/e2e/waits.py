@@ -19,7 +19,7 @@ GONE = 60
 """Everything that belonged to a deleted CounterCluster."""
 OPERATOR = 60
 """An operator pod that was killed is replaced and ready."""
-TOLD = 60
+REPORTED = 60
 """Something does not start, or is refused: the condition says why."""
 QUORUM_SEEN = 45
 """A majority is gone: the conditions say so."""

@@ -42,14 +42,14 @@ class FaultyCluster:
         if self._proxies is not None:
             self._proxies.start()
         for number, (peer, admin, http) in enumerate(ports):
-            told: dict[str, Any] = {"peer": peer, "admin": admin, "http": http}
+            ports_file: dict[str, Any] = {"peer": peer, "admin": admin, "http": http}
             if self._proxies is not None:
-                told["advertised"] = self._proxies.ports[number]
+                ports_file["advertised"] = self._proxies.ports[number]
             if namespaces is not None:
-                told |= {"host": namespaces.hosts[number], "enter": namespaces.words(number)}
+                ports_file |= {"host": namespaces.hosts[number], "enter": namespaces.words(number)}
             folder = directory / f"node-{number}"
             folder.mkdir(parents=True)
-            (folder / "ports.json").write_text(json.dumps(told))
+            (folder / "ports.json").write_text(json.dumps(ports_file))
         self.nodes = DevCluster(
             directory, nodes, *options, environment=environment, cluster_mode=cluster_mode
         )

@@ -1,4 +1,4 @@
-"""Load that knows afterwards what it was told: every operation with its times, for the checker.
+"""Load that knows afterwards every reply: every operation with its times, for the checker.
 
 A lane is one connection to one node; when it breaks or is silent it goes on with the next node.
 Exactly-once lanes keep `window` increments on the way, each under its own sequence, and send what
@@ -65,10 +65,10 @@ class History:
         operations += [Operation("add", start, float("inf"), None) for start in self.unknown]
         end = time.monotonic()
         operations.append(Operation("get", end, end, final))
-        told = {int(value) for value in adds[2::3]}
-        lost = max(0, self.acknowledged - final) + sum(1 for value in told if value > final)
+        answers = {int(value) for value in adds[2::3]}
+        lost = max(0, self.acknowledged - final) + sum(1 for value in answers if value > final)
         doubled = (
-            self.acknowledged - len(told) + max(0, final - self.acknowledged - len(self.unknown))
+            self.acknowledged - len(answers) + max(0, final - self.acknowledged - len(self.unknown))
         )
         return check(operations), lost, doubled
 

@@ -68,7 +68,7 @@ class Writer(threading.Thread):
         return max(b - a for a, b in itertools.pairwise(ends))
 
 
-def told(name: str, seconds: list[float], goal: str) -> str:
+def summary(name: str, seconds: list[float], goal: str) -> str:
     ordered = sorted(seconds)
     return (
         f"{name}: median {1000 * statistics.median(ordered):.0f} ms, 90 % "
@@ -203,7 +203,7 @@ def add(cluster: DevCluster, leader: int, victim: int, node: str, end: float) ->
 
 def cuts(silent_s: float) -> None:
     if not namespaces.possible():
-        print(f"nothing is told of dropped packets: {namespaces.MISSING}", flush=True)
+        print(f"nothing is measured of dropped packets: {namespaces.MISSING}", flush=True)
         return
     with (
         namespaces.Namespaces(3) as network,
@@ -246,7 +246,8 @@ def on_loopback(options: argparse.Namespace, wanted: list[str]) -> None:
                 cluster, options.trials, lambda n: cluster.signal(n, signal.SIGKILL), lambda n: None
             )
             print(
-                told("leader killed (kill -9)", found, "goal: median 500 ms, worst 1 s"), flush=True
+                summary("leader killed (kill -9)", found, "goal: median 500 ms, worst 1 s"),
+                flush=True,
             )
         if "stop" in wanted:
             strike, mend = (
@@ -254,7 +255,7 @@ def on_loopback(options: argparse.Namespace, wanted: list[str]) -> None:
                 (lambda n: cluster.signal(n, signal.SIGCONT)),
             )
             print(
-                told(
+                summary(
                     "leader silent (SIGSTOP)",
                     outages(cluster, max(1, options.trials // 5), strike, mend),
                     "goal: 3 s",
@@ -264,7 +265,7 @@ def on_loopback(options: argparse.Namespace, wanted: list[str]) -> None:
         if "transfer" in wanted:
             gaps, failed = transfers(cluster, options.trials)
             print(
-                told("leadership transfer", gaps, "goal: median under 100 ms"),
+                summary("leadership transfer", gaps, "goal: median under 100 ms"),
                 f"; failed commands {len(failed)}",
                 failed[:2],
                 flush=True,

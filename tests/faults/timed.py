@@ -9,7 +9,7 @@ nobody sets.
 
 Each counter is written once, under a name of its own, and read until it is gone; a write without an
 answer is left out. Between the write and its answer lies the moment from which it counts, so early
-is told from when it was sent and late from when it was answered."""
+is counted from when it was sent and late from when it was answered."""
 
 from __future__ import annotations
 
@@ -142,9 +142,9 @@ class Timed:
             found = await self._ask("GET", key)
             if found is None:
                 continue
-            value, asked, told = found
+            value, asked, replied = found
             if value is None:
-                self._gone(key, ttl_s, told - sent)
+                self._gone(key, ttl_s, replied - sent)
                 return
             if not self._may_live(key, ttl_s, answered, asked):
                 return

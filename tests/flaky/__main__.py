@@ -4,7 +4,7 @@ A third of the runs of each file has nothing beside it, a third runs beside proc
 rest, a third on one core. What a failed run printed is kept in build/flaky/. After an interruption,
 also a kill, the same command goes on where it stopped, as long as nothing in the repository
 changed. Exit code 1 when any run failed. Files of tests/e2e need KUBECONFIG (`make flaky` sets it);
-without it they are left out, and that is told."""
+without it they are left out, and that is printed."""
 
 from __future__ import annotations
 

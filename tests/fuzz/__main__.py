@@ -53,13 +53,13 @@ def feed(server: Server, rng: random.Random) -> int:
     data = inputs.stream(rng)
     connection = server.connect(admin=rng.random() < 0.02)
     reader = hiredis.Reader()
-    sent = told = 0
+    sent = answered = 0
     server.now_ms += rng.randint(0, 3)
     try:
         for piece in inputs.cut(rng, data):
             reply = connection.send(piece)
             reader.feed(reply)
-            told += len(reply)
+            answered += len(reply)
             while reader.gets() is not False:
                 sent += 1
     except Exception as error:

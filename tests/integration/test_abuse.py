@@ -225,12 +225,12 @@ def test_whoever_knows_a_producers_name_reaches_nothing_of_it(tmp_path: Path) ->
         )
         for n in range(60):
             weak.send("IDMP", f"made-up-{n}", 1, "INCR", "weak:a")
-        told = [weak.read() for _ in range(60)]
-        assert refused(told[-1], "OOM too many producers of this user")
+        replies = [weak.read() for _ in range(60)]
+        assert refused(replies[-1], "OOM too many producers of this user")
         assert [app("IDMP", f"new-{n}", 1, "INCR", "app:new") for n in range(5)] == [1, 2, 3, 4, 5]
 
 
-def test_a_user_past_its_limits_is_told_so_on_every_node_and_stops_nobody(tmp_path: Path) -> None:
+def test_a_user_past_its_limits_is_refused_on_every_node_and_stops_nobody(tmp_path: Path) -> None:
     with (
         tenants(tmp_path, 3, more="#limits weak keys=20\n") as (cluster, path),
         contextlib.ExitStack() as stack,
@@ -243,13 +243,13 @@ def test_a_user_past_its_limits_is_told_so_on_every_node_and_stops_nobody(tmp_pa
             time.sleep(0.1)
         for n in range(30):
             weak.send("INCR", f"weak:{n}")
-        told = [weak.read() for _ in range(30)]
-        assert told[:20] == [1] * 20
+        replies = [weak.read() for _ in range(30)]
+        assert replies[:20] == [1] * 20
         words = (
             "OOM user weak has 20 counters of its own and may have 20 (limits.keys); it was "
             "not executed. Delete some"
         )
-        assert all(refused(reply, words) for reply in told[20:])
+        assert all(refused(reply, words) for reply in replies[20:])
         assert refused(elsewhere("SET", "weak:other", 1), words)
         assert elsewhere("INCR", "weak:3") == 2
         assert [elsewhere("GET", "weak:3"), app("INCR", "app:a")] == ["2", 1]
@@ -287,13 +287,13 @@ def test_commands_a_second_are_bounded_and_others_are_not_held_up(tmp_path: Path
     ):
         for _ in range(3_000):
             weak.send("INCR", "weak:a")
-        told = [weak.read() for _ in range(3_000)]
-        done = [reply for reply in told if not isinstance(reply, tuple)]
+        replies = [weak.read() for _ in range(3_000)]
+        done = [reply for reply in replies if not isinstance(reply, tuple)]
         assert done == list(range(1, len(done) + 1)), "what was taken was executed, in order"
         assert 50 <= len(done) < 2_900
         assert sum(
             refused(reply, "ERR user weak may give 50 commands a second to this node (limits.com")
-            for reply in told
+            for reply in replies
         ) == 3_000 - len(done)
         assert app("INCR", "app:a") == 1
         wait_counted(cluster, "user_limit", 3_000 - len(done))

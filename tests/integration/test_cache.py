@@ -285,9 +285,11 @@ def test_the_measurement_of_staleness_measures(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["cache_staleness", "--seconds", "2", "--rate", "500"])
     assert cache_staleness.main() == 0
-    told = re.search(r"p50 ([\d.]+) ms, p99 ([\d.]+) ms, max ([\d.]+) ms", capsys.readouterr().out)
-    assert told is not None
-    p50, p99, most = map(float, told.groups())
+    figures = re.search(
+        r"p50 ([\d.]+) ms, p99 ([\d.]+) ms, max ([\d.]+) ms", capsys.readouterr().out
+    )
+    assert figures is not None
+    p50, p99, most = map(float, figures.groups())
     assert 0 <= p50 <= p99 <= most < 5_000
     assert most > 0
 
@@ -331,7 +333,7 @@ def test_the_probe_of_a_secured_redis_knocks_without_a_failed_handshake(tmp_path
     assert all(
         subprocess.run(probe, capture_output=True, check=False).returncode
         for probe in probes.values()
-    ), "a dead one is told"
+    ), "a dead one is reported"
 
 
 def test_the_status_says_why_values_do_not_reach_redis(tmp_path: Path) -> None:
@@ -346,7 +348,7 @@ def test_the_status_says_why_values_do_not_reach_redis(tmp_path: Path) -> None:
         with cache.client() as client:
             client.config_set("requirepass", "word")
             client.client_kill_filter(skipme=False, _type="normal")
-        until(lambda: "uthentic" in cluster.status(0)["cache"]["error"], "the cause is told")
+        until(lambda: "uthentic" in cluster.status(0)["cache"]["error"], "the cause is reported")
         found = cluster.status(0)["cache"]
         assert found["error"].startswith(f"127.0.0.1:{cache.port}: ")
         assert (found["connected"], found["known"]) == (0, 1)

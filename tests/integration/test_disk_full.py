@@ -76,13 +76,13 @@ def cluster(tmp_path: Path) -> Iterator[SmallDisks]:
         yield running
 
 
-def count_until(cluster: SmallDisks, node: int, told: list[int]) -> None:
+def count_until(cluster: SmallDisks, node: int, values: list[int]) -> None:
     """Counts through the node until it refuses to, because its disk is full."""
     end = time.monotonic() + 30
     with cluster.client(node) as client:
         while time.monotonic() < end:
             try:
-                told.append(int(client.incr(LONG)))
+                values.append(int(client.incr(LONG)))
             except redis.ResponseError as error:
                 if str(error).startswith("MISCONF"):
                     return
@@ -117,8 +117,8 @@ def test_a_leader_whose_disk_is_full_hands_over_and_the_cluster_goes_on(
     others = [n for n in range(3) if n != first]
     pid = cluster.pid(first)
     cluster.fill(first)
-    told: list[int] = []
-    count_until(cluster, first, told)
+    values: list[int] = []
+    count_until(cluster, first, values)
     end = time.monotonic() + 15
     while cluster.leader() == first:
         assert time.monotonic() < end, f"it still leads\n{cluster.logs()}"
@@ -126,8 +126,8 @@ def test_a_leader_whose_disk_is_full_hands_over_and_the_cluster_goes_on(
     with cluster.client(others[0]) as client:
         # Far more than what is left of the full node's segment: it must not be asked for more than
         # it can take.
-        told += [int(client.incr(LONG)) for _ in range(1_200)]
-    assert told == list(range(1, len(told) + 1)), "an increment was lost, doubled, or failed"
+        values += [int(client.incr(LONG)) for _ in range(1_200)]
+    assert values == list(range(1, len(values) + 1)), "an increment was lost, doubled, or failed"
     assert cluster.pid(first) == pid
     assert (
         cluster.status(first)["role"] == "follower"
@@ -138,7 +138,7 @@ def test_a_leader_whose_disk_is_full_hands_over_and_the_cluster_goes_on(
         assert time.monotonic() < end, f"it does not see the room\n{cluster.logs()}"
         time.sleep(0.05)
     with cluster.client(first) as client:
-        assert client.incr(LONG) == len(told) + 1
+        assert client.incr(LONG) == len(values) + 1
 
 
 def test_when_all_disks_are_full_writes_are_refused_and_reads_are_served(
@@ -147,9 +147,9 @@ def test_when_all_disks_are_full_writes_are_refused_and_reads_are_served(
     pids = [cluster.pid(n) for n in range(3)]
     for node in range(3):
         cluster.fill(node)
-    told: list[int] = []
+    values: list[int] = []
     for node in range(3):
-        count_until(cluster, node, told)
+        count_until(cluster, node, values)
     for node in range(3):
         with cluster.client(node) as client:
             with pytest.raises(
@@ -157,7 +157,7 @@ def test_when_all_disks_are_full_writes_are_refused_and_reads_are_served(
                 match="MISCONF the disk of this node is nearly full; the command was not executed",
             ):
                 client.incr(LONG)
-            assert int(client.get(LONG) or 0) == len(told)
+            assert int(client.get(LONG) or 0) == len(values)
         assert cluster.status(node)["ready"], "it can be read from, so it must stay in the Service"
     for node in range(3):
         cluster.make_room(node)
@@ -167,17 +167,17 @@ def test_when_all_disks_are_full_writes_are_refused_and_reads_are_served(
         time.sleep(0.05)
     for node in range(3):
         with cluster.client(node) as client:
-            told.append(int(client.incr(LONG)))
-    assert told == list(range(1, len(told) + 1))
+            values.append(int(client.incr(LONG)))
+    assert values == list(range(1, len(values) + 1))
     assert [cluster.pid(n) for n in range(3)] == pids, "a node died on the way"
 
 
 def test_where_no_volume_can_grow_deleting_counters_makes_room(cluster: SmallDisks) -> None:
     for node in range(3):
         cluster.fill(node)
-    told: list[int] = []
+    values: list[int] = []
     for node in range(3):
-        count_until(cluster, node, told)
+        count_until(cluster, node, values)
     with cluster.client(1) as client:
         assert client.delete(LONG) == 1
         assert client.flushall()

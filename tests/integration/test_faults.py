@@ -20,7 +20,7 @@ FAST = ("--tick-ms", "50")
 
 
 class Counter(threading.Thread):
-    """Increments one key exactly once each, through any node, until it is told to stop; keeps
+    """Increments one key exactly once each, through any node, until `stop` is set; keeps
     (start, end, value) of each."""
 
     def __init__(self, cluster: DevCluster, key: str, number: int) -> None:
@@ -101,7 +101,7 @@ def count_through(
     assert not errors, f"{errors}\n{cluster.logs()}"
     values = sorted(v for c in counters for _, _, v in c.history)
     assert values == list(range(1, len(values) + 1)), (
-        "each increment is told a value of its own, without a gap"
+        "each increment is answered with a value of its own, without a gap"
     )
     for node in range(cluster.size):
         assert cluster.read(node, "k") == len(values), f"node {node} reads another value"

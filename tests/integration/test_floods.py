@@ -43,25 +43,25 @@ def undisturbed(cluster: DevCluster) -> Iterator[None]:
     leader = cluster.leader()
     before = cluster.status(leader)
     over = threading.Event()
-    told: list[Any] = []
+    values: list[Any] = []
 
     def count() -> None:
         with Wire(cluster.resp_port(leader), timeout_s=PATIENT_S) as wire:
             wire("SET", "others", 0)
             while not over.is_set():
-                told.append(wire("INCR", "others"))
+                values.append(wire("INCR", "others"))
                 time.sleep(0.002)
 
     other = threading.Thread(target=count)
     other.start()
     try:
-        while not told and other.is_alive():
+        while not values and other.is_alive():
             time.sleep(0.01)
         yield
     finally:
         over.set()
         other.join()
-    assert rising(told)
+    assert rising(values)
     after = cluster.status(leader)
     assert (after["role"], after["term"]) == ("leader", before["term"]), cluster.logs(30)
 

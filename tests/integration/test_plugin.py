@@ -157,7 +157,7 @@ def test_who_may_not_read_secrets_sees_the_state_and_does_not_count(secured: Dev
         nodes.transfer(pod(0))
 
 
-def test_who_may_count_but_not_administer_is_told_which_secret_it_takes(
+def test_who_may_count_but_not_administer_learns_which_secret_it_takes(
     secured: DevCluster, folder: Folder
 ) -> None:
     found = secrets(folder)
@@ -192,9 +192,7 @@ def test_a_node_of_another_authority_or_name_gets_no_password(
         )
 
 
-def test_a_wrong_password_counts_nothing_and_is_told_so(
-    secured: DevCluster, folder: Folder
-) -> None:
+def test_a_wrong_password_counts_nothing_and_is_named(secured: DevCluster, folder: Folder) -> None:
     wrong = {
         **secrets(folder),
         "clicks-client": {**secrets(folder)["clicks-client"], "password": b"guess"},

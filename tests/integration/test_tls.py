@@ -224,7 +224,7 @@ def test_new_certificates_and_a_new_authority_under_load_fail_no_command(tmp_pat
             assert client.incr("load") == load.done + 1
 
 
-def test_a_broken_certificate_is_told_and_the_old_one_goes_on(tmp_path: Path) -> None:
+def test_a_broken_certificate_is_reported_and_the_old_one_goes_on(tmp_path: Path) -> None:
     with secured(tmp_path, 1) as (cluster, folder):
         (folder.path / "node-0.crt").write_text("no certificate\n")
         wait_metric(cluster, folder, "counter_certificate_reload_failures_total", 1)

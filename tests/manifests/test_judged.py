@@ -91,18 +91,18 @@ def judged(checks: Path, files: list[Path], folder: Path) -> dict[tuple[str, str
         "v2",
         str(together),
     ]
-    told = json.loads(
+    verdicts = json.loads(
         subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
     )
     found: dict[tuple[str, str], list[str]] = {}
-    for item in told:
+    for item in verdicts:
         for check in item["checks"] or []:
             if check["grade"] < 10 and not check["skipped"]:
                 words = [f"{c['path']}: {c['summary']}" for c in check["comments"] or []]
                 found.setdefault((check["check"]["id"], who(item)), []).extend(
                     words or [check["check"]["name"]]
                 )
-    assert len(told) > 10, told
+    assert len(verdicts) > 10, verdicts
     return found
 
 

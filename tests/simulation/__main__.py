@@ -1,4 +1,4 @@
-"""`python -m tests.simulation 2000`: many seeds on all cores. A failing one is shrunk, told as a
+"""`python -m tests.simulation 2000`: many seeds on all cores. A failing one is shrunk, printed as a
 story, and can be run again to the byte.
 
 SEEDS is a count or FIRST-LAST. Exit code 1 when a seed failed.
@@ -14,7 +14,7 @@ import sys
 import time
 
 from tests.simulation.scenario import PLANS, Plan, Report, plan_for, run
-from tests.simulation.shrink import Failure, failure, shrink, told
+from tests.simulation.shrink import Failure, described, failure, shrink
 
 
 def chosen(seed: int, options: argparse.Namespace) -> tuple[str, Plan]:
@@ -107,7 +107,7 @@ def main() -> int:
     if options.story:
         for seed in seeds:
             name, plan = chosen(seed, options)
-            print(told(failure(seed, plan) or Failure(seed, plan, "clean", 0), name))
+            print(described(failure(seed, plan) or Failure(seed, plan, "clean", 0), name))
         return 0
     work = [(seed, chosen(seed, options)[1]) for seed in seeds]
     totals = Totals()
@@ -119,7 +119,7 @@ def main() -> int:
     totals.conclude(len(work))
     for found in totals.failed[:3]:
         name, _ = chosen(found.seed, options)
-        print("\n" + told(shrink(found, options.shrink), name))
+        print("\n" + described(shrink(found, options.shrink), name))
     return 1 if totals.failed else 0
 
 

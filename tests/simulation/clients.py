@@ -24,12 +24,12 @@ GIVE_UP_MS = 6_000
 
 @dataclasses.dataclass
 class Ledger:
-    """Per key: what was asked for, what was acknowledged, and the newest value anyone was told."""
+    """Per key: what was asked for, what was acknowledged, and the newest value in any reply."""
 
     started: int = 0  # increments that may have been executed so far
     acknowledged: int = 0
     unknown: int = 0
-    told: int = 0  # highest value in any finished answer
+    newest: int = 0  # highest value in any finished answer
     values: set[int] = dataclasses.field(default_factory=set)
 
 
@@ -69,7 +69,7 @@ class Client:
         if self.stopped:
             self.done = True
             return
-        self._floor = self.ledger.told
+        self._floor = self.ledger.newest
         if self.world.random.random() < self._read_share:
             self._doing = "get"
         else:
@@ -153,27 +153,27 @@ class Client:
         if not self._floor <= value <= self.ledger.started:
             raise Broken(
                 f"linearizable read: {self.name} read {value} of {self.key!r}; {self._floor} had "
-                f"been told before it asked, "
+                f"been answered before it asked, "
                 f"{self.ledger.started} were ever asked for\n{self.world.state()}"
             )
-        self.ledger.told = max(self.ledger.told, value)
+        self.ledger.newest = max(self.ledger.newest, value)
         self._finish()
 
     def _counted(self, value: int) -> None:
         ledger = self.ledger
         if value in ledger.values:
             raise Broken(
-                f"exactly once: {self.name} was told {value} of {self.key!r}, as another "
+                f"exactly once: {self.name} was answered {value} of {self.key!r}, as another "
                 f"increment was before\n{self.world.state()}"
             )
         if not (self._floor < value <= ledger.started):
             raise Broken(
-                f"linearizable increment: {self.name} was told {value}, after {self._floor} and "
+                f"linearizable increment: {self.name} got {value}, after {self._floor} and "
                 f"of {ledger.started} asked for"
             )
         ledger.values.add(value)
         ledger.acknowledged += 1
-        ledger.told = max(ledger.told, value)
+        ledger.newest = max(ledger.newest, value)
         self._finish()
 
     def _finish(self) -> None:
@@ -194,7 +194,7 @@ class Bulk:
         self.world, self.stopped = world, False
         self._rest_ms = 400.0 if clients else 1e9
         self._asked = 0  # increments that may have been executed
-        self._told = 0
+        self._acknowledged = 0
         self._number = 0
         world.at(world.random.uniform(0, 500), self._next)
 
@@ -243,9 +243,11 @@ class Bulk:
                 raise Broken(f"bulk: a command that no entry takes was answered {reply!r}")
             if not failed and (op == self.KEY or op == [o.GET, self.KEY]):
                 value = int(reply or 0)
-                if not self._told + (op == self.KEY) <= value <= self._asked:
-                    raise Broken(f"bulk: {value} after {self._told}, {self._asked} asked for")
-                self._told = value
+                if not self._acknowledged + (op == self.KEY) <= value <= self._asked:
+                    raise Broken(
+                        f"bulk: {value} after {self._acknowledged}, {self._asked} asked for"
+                    )
+                self._acknowledged = value
         self._over(number)
 
     def _over(self, number: int) -> None:

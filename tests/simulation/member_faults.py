@@ -105,9 +105,9 @@ class MemberFaults(Faults):
             if index <= log.committed
             else raft.term + 5
         )
-        before = raft.told_removed
+        before = raft.believed_removal
         raft.hears_of_removal(Removal(node.id, term, index), mine, theirs)
-        if raft.told_removed is not before:
+        if raft.believed_removal is not before:
             raise Broken(
                 f"slander: n{node.id} believes {theirs} that entry {index} of term {term} "
                 f"removed it\n{self.world.state()}"

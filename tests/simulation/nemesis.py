@@ -127,7 +127,7 @@ class Nemesis(MemberFaults, ClientFaults):
         return node.id
 
     def flap(self) -> object:
-        """A link is closed and made again, some times: both ends are told, what is under way is
+        """A link is closed and made again, some times: both ends learn of it, what is under way is
         lost or not, and batches are sent again."""
         ids = self.random.sample(list(self.world.nodes), min(2, len(self.world.nodes)))
         if len(ids) < 2:

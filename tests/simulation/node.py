@@ -223,7 +223,7 @@ class Node:
                 self.replica.link_up(peer)
 
     def _mind_disk(self) -> None:
-        """As node/disk.py: what the disk can still take is told to the replica, and a leader hands
+        """As node/disk.py: the replica learns what the disk can still take, and a leader hands
         over."""
         replica, room = self.replica, self.disk.room
         if replica is None or self.failed or (room is None and not replica.room.full):

@@ -90,7 +90,7 @@ def shrink(first: Failure, budget_s: float = 60) -> Failure:
     return best
 
 
-def told(found: Failure, name: str) -> str:
+def described(found: Failure, name: str) -> str:
     """The failure with its faults, the end of its story, and how to see it again."""
     story: list[str] = []
     failure(found.seed, found.plan, story)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.simulation.faults import draw
 from tests.simulation.scenario import PLANS, Plan, plan_for, run
-from tests.simulation.shrink import failure, shrink, told
+from tests.simulation.shrink import described, failure, shrink
 
 FIXED = 24
 FRESH = 12
@@ -28,7 +28,7 @@ def _seeds() -> list[int]:
 def test_nothing_is_lost_or_doubled_and_no_read_is_stale(seed: int) -> None:
     name = plan_for(seed)
     found = failure(seed, PLANS[name])
-    assert found is None, told(shrink(found, 30), name)
+    assert found is None, described(shrink(found, 30), name)
 
 
 def test_the_simulated_clients_get_something_done() -> None:

@@ -277,7 +277,7 @@ class ApiServer:
 
     def watch(self, path: str, stop: threading.Event) -> Iterator[dict[str, Any]]:
         """Every version of what is under a collection's path from now on, in order and none left
-        out, until told to stop."""
+        out, until `stop` is set."""
         version = str(self.get(path)["metadata"]["resourceVersion"])
         context = ssl.create_default_context(cafile=str(self._folder / "pki" / "apiserver.crt"))
         while not stop.is_set():

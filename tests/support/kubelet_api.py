@@ -50,7 +50,7 @@ class Api:
 
     async def follow(self, path: str) -> AsyncIterator[tuple[str, Object]]:
         """Everything that there is, then every change; for ever, and again after an error. What
-        went between two watches is missing from the second list, and told as deleted."""
+        went between two watches is missing from the second list, and reported as deleted."""
         known: dict[str, Object] = {}
         while True:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):

@@ -70,11 +70,11 @@ class LocalConnection:
             commands, error = self._parser.feed(data), None
         except ProtocolError as found:
             commands, error = found.commands, found
-        told = b"".join([self.command(*words) for words in commands])
+        sent_back = b"".join([self.command(*words) for words in commands])
         if error is not None and not self.closed:
             self.closed = True
-            told += encode(Failure(str(error).encode("latin-1")), self.session.protocol)
-        return told
+            sent_back += encode(Failure(str(error).encode("latin-1")), self.session.protocol)
+        return sent_back
 
     def command(self, *words: bytes) -> bytes:
         if self.closed:

@@ -129,11 +129,11 @@ def test_nothing_overtakes_a_command_that_is_taken_apart_in_slices(
             node.clients.turns._round()
             rounds += 1
         assert rounds > 3
-        told = {o.MSET: "OK", o.MGET: [b"1"] * len(names), b"k:5": 7}
+        replies = {o.MSET: "OK", o.MGET: [b"1"] * len(names), b"k:5": 7}
         while node.bundles:
             _, token, ops = node.bundles.pop(0)
             node.clients.deliver(
-                [(token, [told[op if isinstance(op, bytes) else op[0]] for op in ops])]
+                [(token, [replies[op if isinstance(op, bytes) else op[0]] for op in ops])]
             )
         assert connection.pipeline.replies.unanswered, "so that the lane takes nothing"
         assert not connection.let_go(1e9)

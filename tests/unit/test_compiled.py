@@ -33,9 +33,9 @@ def test_a_module_made_from_another_source_is_named(tmp_path: Path) -> None:
     assert check(tmp_path) == (0, ""), "nothing is compiled, which works as well"
     digest = "counter_node source 24c9c49cacd64cd4bf74e7f2d8f05f8c7fa07c9a49f1d44dd7b5a9e6cbdc1c28"
     (folder / f"lane{SUFFIX}").write_bytes(b"\x7fELF" + digest.encode() + b"\0")
-    code, told = check(tmp_path)
+    code, printed = check(tmp_path)
     assert code == 1
-    assert told.endswith(f"lane{SUFFIX}: compiled from another source than is there\n")
+    assert printed.endswith(f"lane{SUFFIX}: compiled from another source than is there\n")
 
 
 @pytest.mark.skipif(

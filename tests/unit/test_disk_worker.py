@@ -1,4 +1,4 @@
-"""When the end of a disk job is told, and by whom it is waited for."""
+"""When the end of a disk job is noticed, and by whom it is waited for."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def order_of(
     return asyncio.run(inside())
 
 
-def test_of_a_leader_s_job_the_end_is_told_after_what_came_in_meanwhile_was_read(
+def test_of_a_leader_s_job_the_end_is_noticed_after_what_came_in_meanwhile_was_read(
     tmp_path: Path,
 ) -> None:
     for beside in (False, True):
@@ -78,7 +78,7 @@ def test_of_a_leader_s_job_the_end_is_told_after_what_came_in_meanwhile_was_read
         ]
 
 
-def test_of_a_follower_s_job_the_end_is_told_at_once(tmp_path: Path) -> None:
+def test_of_a_follower_s_job_the_end_is_noticed_at_once(tmp_path: Path) -> None:
     assert order_of(tmp_path, leads=False) == ["written", "done", "submitted"]
 
 
@@ -106,7 +106,7 @@ def test_many_jobs_are_all_durable(tmp_path: Path, leads: bool) -> None:
 
 
 @pytest.mark.parametrize("leads", [True, False])
-def test_a_failing_disk_is_told_wherever_it_is_waited_for(tmp_path: Path, leads: bool) -> None:
+def test_a_failing_disk_is_noticed_wherever_it_is_waited_for(tmp_path: Path, leads: bool) -> None:
     async def inside() -> None:
         storage = open_storage(tmp_path, "storage.sync.wal=eio@12+")
         worker = DiskWorker(asyncio.get_running_loop(), storage, lambda seconds: None)

@@ -241,19 +241,19 @@ def test_the_table_of_dependencies_is_complete() -> None:
         for line in extra
     }
     table = (ROOT / "docs/decisions/0002-dependencies.md").read_text()
-    told = {
+    printed = {
         name.strip().lower().replace("_", "-")
         for row in re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
         if row != "package"
         for name in row.split(",")
         if not set(name) <= set("-")
     }
-    assert told == wanted
+    assert printed == wanted
 
 
 def test_make_help_names_the_two_commands_of_the_readme() -> None:
-    told = subprocess.run(
+    printed = subprocess.run(
         ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20
     ).stdout
-    assert "make demo" in told
-    assert "make test " in told
+    assert "make demo" in printed
+    assert "make test " in printed

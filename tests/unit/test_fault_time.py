@@ -22,7 +22,7 @@ READ = (
 )
 
 
-def test_a_counter_that_is_gone_before_its_time_is_told() -> None:
+def test_a_counter_that_is_gone_before_its_time_is_reported() -> None:
     timed = Timed([])
     timed._gone("k", 10.0, 9.6)
     assert not timed.problems
@@ -31,7 +31,9 @@ def test_a_counter_that_is_gone_before_its_time_is_told() -> None:
     assert (timed.expired, round(timed.least, 2)) == (2, 0.94)
 
 
-def test_a_counter_that_is_kept_beyond_its_time_is_told_unless_a_slow_clock_explains_it() -> None:
+def test_a_counter_that_is_kept_beyond_its_time_is_reported_unless_a_slow_clock_explains_it() -> (
+    None
+):
     slow = Slow()
     slow._periods.append((100.0, 108.0, 0.5))
     timed = Timed([], slow=slow)
@@ -59,7 +61,7 @@ class Answers(Timed):
         return 1 if self.asked < 3 else 2, 0.0, 0.0
 
 
-def test_an_increment_that_counts_again_is_told() -> None:
+def test_an_increment_that_counts_again_is_reported() -> None:
     async def work() -> list[str]:
         timed = Answers()
         timed.start()

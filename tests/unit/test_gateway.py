@@ -1,5 +1,5 @@
-"""The gateway by itself: what goes into a batch, in which order, and what clients are told when no
-answer comes."""
+"""The gateway by itself: what goes into a batch, in which order, and what clients are answered when
+no answer comes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def execute(gateway: Gateway, replies: list[Any]) -> list[tuple[Any, list[Any]]]
     batch = gateway._in_flight
     assert batch is not None
     gateway.applied(Outcome(OutcomeKind.EXECUTED, 5, batch.number, 0, replies))
-    told, gateway.replies = gateway.replies, []
-    return told
+    sent, gateway.replies = gateway.replies, []
+    return sent
 
 
 def test_bundles_go_in_their_order_and_are_answered_whole() -> None:
@@ -97,22 +97,22 @@ def test_a_batch_is_bounded_in_bytes() -> None:
     keys = [b"%01000d" % number for number in range(20)]
     for number, key in enumerate(keys):
         gateway.write(number, [key, [o.GET, key]], mixed=True)
-    told: list[bytes] = []
+    replies: list[bytes] = []
     for expected in range(1, 21):
         number, ops = number_and_ops(gateway.proposal(ROUTE))
         assert number == expected, "no number is left out"
         assert len(ops) <= 4
         execute(gateway, [reply for key in ops for reply in (1, b"1")])
-        told += ops
-        if len(told) == len(keys):
+        replies += ops
+        if len(replies) == len(keys):
             break
-    assert told == keys
+    assert replies == keys
 
 
 def parts(gateway: Gateway, reply: int = 0) -> tuple[list[Any], list[tuple[Any, list[Any]]]]:
     """Everything that is gathered, batch by batch; each command is answered with its number."""
     sent: list[Any] = []
-    told: list[tuple[Any, list[Any]]] = []
+    replies: list[tuple[Any, list[Any]]] = []
     for _ in range(200):
         body = gateway.proposal(ROUTE)
         if body is None:
@@ -120,9 +120,9 @@ def parts(gateway: Gateway, reply: int = 0) -> tuple[list[Any], list[tuple[Any, 
         sent.append(number_and_ops(body)[1])
         batch = gateway._in_flight
         assert batch is not None
-        told += execute(gateway, list(range(reply, reply + len(batch.ops))))
+        replies += execute(gateway, list(range(reply, reply + len(batch.ops))))
         reply += len(sent[-1])
-    return sent, told
+    return sent, replies
 
 
 def test_a_bundle_of_more_than_an_entry_takes_is_parted_between_commands_and_answered_whole() -> (
@@ -133,19 +133,19 @@ def test_a_bundle_of_more_than_an_entry_takes_is_parted_between_commands_and_ans
     gateway.write("small", [b"k"])
     gateway.write("great", keys)
     gateway.write("after", [b"l"])
-    sent, told = parts(gateway)
+    sent, replies = parts(gateway)
     assert [key for ops in sent for key in ops] == [b"k", *keys, b"l"]
     assert all(sum(map(len, ops)) <= 5_000 for ops in sent)
-    assert told == [("small", [0]), ("great", list(range(1, 100))), ("after", [100])]
+    assert replies == [("small", [0]), ("great", list(range(1, 100))), ("after", [100])]
 
 
 def test_a_bundle_of_many_more_commands_than_a_batch_takes_is_parted() -> None:
     gateway = opened(max_batch=10)
     gateway.write("a", [b"%d" % number for number in range(35)])
     gateway.write("b", [b"b"] * 15)
-    sent, told = parts(gateway)
+    sent, replies = parts(gateway)
     assert [len(ops) for ops in sent] == [10, 10, 15, 15]
-    assert told == [("a", list(range(35))), ("b", list(range(35, 50)))]
+    assert replies == [("a", list(range(35))), ("b", list(range(35, 50)))]
 
 
 def test_reads_of_a_parted_bundle_come_before_the_writes_after_them() -> None:
@@ -192,16 +192,16 @@ def test_a_refused_command_has_its_place_among_the_replies() -> None:
     gateway = opened(max_entry_bytes=2_000)
     gateway.write("a", [b"k", [o.DEL, [b"x" * 2_000]]])
     gateway.write("b", [b"l"])
-    told: list[Any] = []
+    replies: list[Any] = []
     for reply in range(4):
         if gateway.proposal(ROUTE) is not None:
-            told += execute(
+            replies += execute(
                 gateway, [reply] * len(gateway._in_flight.ops if gateway._in_flight else [])
             )
-    told += gateway.replies
-    assert [token for token, _ in told] == ["a", "b"]
-    assert told[0][1][0] == 0
-    assert b"2011 bytes in the log; at most 1992 (max_entry_bytes)" in told[0][1][1]
+    replies += gateway.replies
+    assert [token for token, _ in replies] == ["a", "b"]
+    assert replies[0][1][0] == 0
+    assert b"2011 bytes in the log; at most 1992 (max_entry_bytes)" in replies[0][1][1]
 
 
 def test_what_nobody_answers_is_sent_again_ever_more_slowly() -> None:
@@ -228,18 +228,18 @@ def test_what_was_never_sent_is_loading_and_what_was_is_unknown() -> None:
     gateway.write("waits", [b"l"])
     for _ in range(10):
         gateway.tick()
-    told = {
+    words = {
         token: [bytes(reply).split()[0] for reply in replies]
         for token, replies in gateway.replies
         if isinstance(replies[0], Failure)
     }
-    assert told == {"sent": [b"UNKNOWN", b"LOADING"], "waits": [b"LOADING"]}
+    assert words == {"sent": [b"UNKNOWN", b"LOADING"], "waits": [b"LOADING"]}
     gateway.replies.clear()
     assert execute(gateway, [1, b"1"]) == [], "it has been answered"
     assert gateway.nobody_waits
 
 
-def test_only_those_that_waited_too_long_are_told_so() -> None:
+def test_only_those_that_waited_too_long_are_answered() -> None:
     gateway = opened()
     gateway.write("first", [b"k"])
     gateway.proposal(ROUTE)
@@ -344,9 +344,9 @@ def test_a_batch_holds_so_many_names_and_no_more() -> None:
     while (body := gateway.proposal(ROUTE)) is not None:
         _, found = number_and_ops(body)
         sizes.append(len(found))
-        told = execute(gateway, list(range(len(found))))
+        replies = execute(gateway, list(range(len(found))))
     assert sizes == [2, 2, 10]
-    assert told == [("a", [0, 1, 0, 1, 0]), ("b", list(range(1, 10)))]
+    assert replies == [("a", [0, 1, 0, 1, 0]), ("b", list(range(1, 10)))]
     gateway.write("c", [[o.MULTI, [[o.DEL, [b"x"] * 150_000]]]])
     assert number_and_ops(gateway.proposal(ROUTE))[0] == 4, "a single command is never parted"
 

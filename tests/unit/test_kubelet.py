@@ -14,7 +14,7 @@ from tests.support.kubelet import Kubelet
 from tests.support.kubelet_api import Api
 
 
-def test_what_went_between_two_watches_is_told_as_deleted() -> None:
+def test_what_went_between_two_watches_is_reported_as_deleted() -> None:
     """A pod was replaced in the moment when a watch of ten minutes ended; its node kept the disk,
     and the new pod waited for ever."""
 

@@ -86,7 +86,7 @@ def test_an_error_that_is_not_the_disk_s_ends_the_node_and_is_no_failed_disk(
 
 
 @pytest.mark.parametrize(("fault", "ends"), [("bug", True), ("eio", False)])
-def test_what_goes_wrong_with_a_snapshot_of_its_own_is_told_apart_in_the_same_way(
+def test_what_goes_wrong_with_a_snapshot_of_its_own_is_distinguished_in_the_same_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, ends: bool
 ) -> None:
     async def inside() -> None:
@@ -116,7 +116,7 @@ def test_a_failed_write_is_a_failed_disk_and_ends_nothing(
     asyncio.run(inside())
 
 
-def test_a_frame_without_room_waits_is_told_and_is_written_when_there_is_some(
+def test_a_frame_without_room_waits_is_reported_and_is_written_when_there_is_some(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def inside() -> None:
@@ -150,7 +150,7 @@ def test_a_disk_that_goes_on_to_the_next_segment_is_not_full(
 
     async def inside() -> None:
         node = await bootstrapped(tmp_path, monkeypatch, "")
-        storage, goes_on, told = node.storage, threading.Event(), []
+        storage, goes_on, rooms = node.storage, threading.Event(), []
         append, sync = storage._segments.append, storage.sync
 
         def rotating(turn: object, state: object) -> None:
@@ -165,21 +165,21 @@ def test_a_disk_that_goes_on_to_the_next_segment_is_not_full(
         monkeypatch.setattr(storage._segments, "append", rotating)
         monkeypatch.setattr(storage, "sync", slow)
         node.worker.policy._careful = 1_000  # on the thread: a look comes meanwhile
-        monkeypatch.setattr(node.replica, "room_left", lambda room, _: told.append(room))
+        monkeypatch.setattr(node.replica, "room_left", lambda room, _: rooms.append(room))
         before = node.replica.applied
         await write(node)
         await until(lambda: node.replica.writing and storage.room_bytes is not None)
         node.disk.mind(again=True)
-        assert told == []
+        assert rooms == []
         goes_on.set()
         await until(lambda: node.replica.applied > before)
-        assert set(told) <= {None}
+        assert set(rooms) <= {None}
         await node.stop()
 
     asyncio.run(inside())
 
 
-def test_who_asks_for_a_snapshot_is_told_an_index_only_when_it_is_in_force(
+def test_who_asks_for_a_snapshot_gets_an_index_only_when_it_is_in_force(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def inside() -> None:

@@ -120,7 +120,7 @@ def test_an_address_is_host_and_port(name: str) -> None:
         ),
     ],
 )
-def test_what_is_allowed_is_told(name: str, value: str, words: str) -> None:
+def test_what_is_allowed_is_named(name: str, value: str, words: str) -> None:
     with pytest.raises(SettingsError) as caught:
         loaded(**{name: value})
     assert str(caught.value) == words

@@ -1,4 +1,4 @@
-"""Links between nodes: the moment when a connection is gone and nobody has been told yet, and
+"""Links between nodes: the moment when a connection is gone and nobody has noticed yet, and
 strangers who come in crowds."""
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def test_sending_on_a_connection_that_just_ended_is_a_loss_not_an_exception() ->
 
 
 class Stranger:
-    """A transport whose end is told later, as the event loop's is."""
+    """A transport whose end is signalled later, as the event loop's is."""
 
     aborted = False
 

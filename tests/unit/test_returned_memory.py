@@ -124,7 +124,7 @@ class MadeUpStorage:
 @pytest.mark.parametrize("full", [0, 1])
 def test_a_job_that_is_durable_is_gone(full: int) -> None:
     submitted: list[tuple[Callable[[], None], Callable[[BaseException | None], None]]] = []
-    told: list[tuple[bool, bool]] = []
+    ended: list[tuple[bool, bool]] = []
     storage = MadeUpStorage()
     storage.full = full
     node = SimpleNamespace(
@@ -133,7 +133,7 @@ def test_a_job_that_is_durable_is_gone(full: int) -> None:
         worker=SimpleNamespace(submit=lambda write, done, facts: submitted.append((write, done))),
         replica=SimpleNamespace(is_leader=False, gateway=SimpleNamespace(one_command_waits=False)),
         job_waits=lambda error, submit: None,
-        job_done=lambda job, no_room: told.append((job.install is not None, no_room is not None)),
+        job_done=lambda job, no_room: ended.append((job.install is not None, no_room is not None)),
     )
     with uncollected():
         writing = Writing(cast(Any, node), cast(Any, node), job_of(b"state"), None)
@@ -145,7 +145,7 @@ def test_a_job_that_is_durable_is_gone(full: int) -> None:
         write()
         done(None)
         del write, done
-        assert told == [(True, bool(full))]
+        assert ended == [(True, bool(full))]
         assert len([x for x in gc.get_objects() if type(x) is Writing]) == before - 1
 
 

@@ -139,7 +139,7 @@ def test_a_new_leader_knows_what_stands_in_the_log_that_it_has_not_applied() -> 
     assert node.raft.log.last_index == before + 1
 
 
-def test_who_sent_a_batch_again_is_told_as_soon_as_it_is_committed(
+def test_who_sent_a_batch_again_is_answered_as_soon_as_it_is_committed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     node = leader()

@@ -206,7 +206,7 @@ class Node:
     @property
     def removed(self) -> bool:
         """A member told us that this id was removed, and it is believed."""
-        return self.replica.raft.told_removed is not None
+        return self.replica.raft.believed_removal is not None
 
     def role_name(self) -> str:
         if self.failed:

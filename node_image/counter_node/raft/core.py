@@ -209,8 +209,8 @@ class Raft(Elections):
             self._become_follower(m.term, sender)
         self._elapsed = 0
         self.leader = sender
-        if self.told_removed is not None and not self._given_up:
-            self.told_removed = None  # leaders write to members only
+        if self.believed_removal is not None and not self._given_up:
+            self.believed_removal = None  # leaders write to members only
         if self.promise is not None:
             self.promise.renew()
         if isinstance(m, Append):

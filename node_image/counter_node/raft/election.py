@@ -46,7 +46,7 @@ class Elections(State):
         self._elapsed = 0
         self._timeout = self._draw_timeout()
         self._contact = Contact()
-        self.told_removed: Removal | None = None  # by a peer, and believed (removal.py)
+        self.believed_removal: Removal | None = None  # by a peer, and believed (removal.py)
         self._given_up = False  # by a later history
 
     def campaign(self, *, transfer: bool = False) -> None:
@@ -56,7 +56,7 @@ class Elections(State):
             self.leadership is not None
             or self.id not in self.voters
             or not self.disk_answers
-            or self.told_removed is not None
+            or self.believed_removal is not None
         ):
             return
         if self._install is not None or self._unapplied_change() or self._vote_on_its_way:
@@ -79,7 +79,10 @@ class Elections(State):
         (removal.py)."""
         reason = why_not_believed(self, mine, removal, theirs)
         if not reason:
-            self.told_removed, self._given_up = removal, self._given_up or is_later(mine, theirs)
+            self.believed_removal, self._given_up = (
+                removal,
+                self._given_up or is_later(mine, theirs),
+            )
             self._become_follower(self.term, NONE)
         return reason
 

@@ -191,7 +191,7 @@ class TimeEntries:
         if isinstance(message, ClockTell):
             if leads:
                 voter = sender in raft.voters and message.log_term == raft.term
-                self._keeper.told(sender, message, voter=voter)
+                self._keeper.heard(sender, message, voter=voter)
             return
         from_leader = sender == raft.leader and message.term == raft.term and not leads
         self._send(

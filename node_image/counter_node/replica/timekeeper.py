@@ -160,7 +160,7 @@ class Timekeeper:
         gap."""
         return self.time.searching or self.unmarked
 
-    def told(self, sender: NodeId, tell: ClockTell, *, voter: bool) -> None:
+    def heard(self, sender: NodeId, tell: ClockTell, *, voter: bool) -> None:
         """`voter`: one that has all that this leader has in its log."""
         running = self.time.running_ms()
         round_ms = running - tell.asked_us / 1000

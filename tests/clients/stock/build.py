@@ -145,10 +145,10 @@ def _redis_cli() -> str:
     """It comes with the machine."""
     if shutil.which("redis-cli") is None:
         return "not installed"
-    told = subprocess.run(
+    printed = subprocess.run(
         ["redis-cli", "--version"], capture_output=True, text=True, check=True, timeout=10
     ).stdout
-    return told.split()[1]
+    return printed.split()[1]
 
 
 CLIENTS = [

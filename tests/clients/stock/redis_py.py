@@ -30,7 +30,7 @@ class Books:
         self.last = time.monotonic()
         self.lock = threading.Lock()
 
-    def told(self) -> None:
+    def answers(self) -> None:
         with self.lock:
             self.acknowledged += 1
             now = time.monotonic()
@@ -65,9 +65,11 @@ def basics(port: int, key: str) -> dict[str, str]:
 
     def check(name: str, work: Callable[[], Any], wanted: Any = None) -> None:
         try:
-            told = work()
+            answers = work()
             found[name] = (
-                "ok" if wanted is None or told == wanted else f"told {told!r} for {wanted!r}"
+                "ok"
+                if wanted is None or answers == wanted
+                else f"answered {answers!r} for {wanted!r}"
             )
         except Exception as error:
             found[name] = f"{type(error).__name__}: {error}"
@@ -84,7 +86,7 @@ def basics(port: int, key: str) -> dict[str, str]:
             client.incr(key + ":e")
         except redis.ResponseError:
             return client.decr(key + ":e")
-        return "no overflow was told"
+        return "no overflow was reported"
 
     check("defaults", lambda: client.incr(key + ":a"), 1)
     hello = client.execute_command("HELLO")
@@ -111,7 +113,7 @@ async def basics_asyncio(port: int, key: str) -> dict[str, str]:
     for name, options in (("defaults", {}), ("RESP2", {"protocol": 2}), ("RESP3", {"protocol": 3})):
         async with redis.asyncio.Redis(port=port, **options) as client:
             found[name] = (
-                "ok" if await client.incr(f"{key}:{name}") == 1 else "told another value than 1"
+                "ok" if await client.incr(f"{key}:{name}") == 1 else "answered another value than 1"
             )
     async with redis.asyncio.Redis(port=port) as client:
         hello = await client.execute_command("HELLO")
@@ -125,19 +127,19 @@ async def basics_asyncio(port: int, key: str) -> dict[str, str]:
                     "ok" if await pipe.execute() == list(range(1, 101)) else "out of order"
                 )
         try:
-            told = await client.transaction(
+            answers = await client.transaction(
                 lambda pipe: pipe.multi() or pipe.incr(key + ":m"), key + ":m"
             )
-            found["WATCH"] = "ok" if told == [1] else f"told {told}"
+            found["WATCH"] = "ok" if answers == [1] else f"answered {answers}"
         except redis.RedisError as error:
             found["WATCH"] = f"{type(error).__name__}: {error}"
         await client.set(key + ":e", 2**63 - 1)
         try:
             await client.incr(key + ":e")
-            found["errors"] = "no overflow was told"
+            found["errors"] = "no overflow was reported"
         except redis.ResponseError:
             found["errors"] = (
-                "ok" if await client.decr(key + ":e") == 2**63 - 2 else "told another value"
+                "ok" if await client.decr(key + ":e") == 2**63 - 2 else "answered another value"
             )
         found["SCAN"] = (
             "ok"
@@ -156,7 +158,7 @@ def blocking(port: int, key: str) -> None:
         while not stop.wait(PAUSE_S):
             try:
                 client.incr(key)
-                books.told()
+                books.answers()
             except redis.RedisError as error:
                 books.failed(error)
 
@@ -184,7 +186,7 @@ async def asyncio_(port: int, key: str) -> None:
             await asyncio.sleep(PAUSE_S)
             try:
                 await client.incr(key)
-                books.told()
+                books.answers()
             except redis.RedisError as error:
                 books.failed(error)
 

@@ -40,10 +40,10 @@ def words(error: Exception | None) -> str:
     return "<nil>" if error is None else f"{type(error).__name__}: {error}"
 
 
-def line(start_s: float, told: str) -> None:
+def line(start_s: float, outcome: str) -> None:
     """In one piece, as others write as well."""
     print(
-        f"{start_s * 1000:.0f} {(time.time() - start_s) * 1000:.0f} {told}".replace("\n", " ")
+        f"{start_s * 1000:.0f} {(time.time() - start_s) * 1000:.0f} {outcome}".replace("\n", " ")
         + "\n",
         end="",
         flush=True,

@@ -159,7 +159,7 @@ def users_below_their_level(patch: Patch) -> None:
     "a listing tells what is beyond a user's patterns",
     tests=("tests/unit/counters/test_within.py",),
 )
-def foreign_names_told(patch: Patch) -> None:
+def foreign_names_shown(patch: Patch) -> None:
     patch(within, "match_of", lambda patterns: lambda name: True)
 
 
@@ -174,7 +174,7 @@ def the_oldest_watch_of_all_goes(patch: Patch) -> None:
 @mutation(
     "SCAN's cursor is the place of a foreign counter", tests=("tests/unit/counters/test_within.py",)
 )
-def foreign_places_told(patch: Patch) -> None:
+def foreign_places_shown(patch: Patch) -> None:
     def scan(self: Search, state: State, cursor: int, count: int, pattern: bytes | None) -> Any:
         following, names = state.index.page(cursor, count)
         return [b"%d" % following, [n for n in names if self._match(n)]]

@@ -81,12 +81,12 @@ def majority_of_answers(patch: Patch) -> None:
 
 @mutation("an answer counts from who lacks what the leader has in its log", tests=TIME_TESTS)
 def answers_of_an_older_line(patch: Patch) -> None:
-    original = timekeeper.Timekeeper.told
+    original = timekeeper.Timekeeper.heard
 
-    def told(self: Any, sender: int, tell: ClockTell, *, voter: bool) -> None:
+    def heard(self: Any, sender: int, tell: ClockTell, *, voter: bool) -> None:
         original(self, sender, tell, voter=True)
 
-    patch(timekeeper.Timekeeper, "told", told)
+    patch(timekeeper.Timekeeper, "heard", heard)
 
 
 @mutation("what was set since a stop is aged by the jump too", tests=TIME_TESTS)

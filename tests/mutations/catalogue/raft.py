@@ -40,12 +40,12 @@ def _hard_state(patch: Patch, change: Callable[[Any], Any]) -> None:
 # --- elections ------------------------------------------------------------------------------------
 
 
-@mutation("a vote is told but not written", tests=("tests/unit/raft",))
+@mutation("a vote is sent but not written", tests=("tests/unit/raft",))
 def vote_not_persisted(patch: Patch) -> None:
     _hard_state(patch, lambda h: msgspec.structs.replace(h, vote=NONE))
 
 
-@mutation("the term is told but not written")
+@mutation("the term is sent but not written")
 def term_not_persisted(patch: Patch) -> None:
     _hard_state(patch, lambda h: msgspec.structs.replace(h, term=max(1, h.term - 1), vote=NONE))
 

@@ -214,15 +214,15 @@ class Model:
             o.IF_EQUAL: old is not None and old == expected,
             o.IF_NOT_EQUAL: old is None or old != expected,
         }[condition]
-        told = self._get(key)
+        before = self._get(key)
         if not met:
-            return told if give_old else None
+            return before if give_old else None
         if self._past(key, kind in (o.EX_AT, o.EX_IN)):
             return "too many"
         if self._full(key):
             return self._oom()
         self._deadline(key, value, deadline, kind, ms)
-        return told if give_old else OK
+        return before if give_old else OK
 
     def _del(self, keys: list[bytes]) -> int:
         return sum(self.counters.pop(key, None) is not None for key in keys)

@@ -92,10 +92,10 @@ class Stage:
         for node in self.nodes.values():
             role, term, leader, who = now = node.view()
             if now != node.seen:
-                told = f"n{node.id} is {role}, term {term}, " + (
+                news = f"n{node.id} is {role}, term {term}, " + (
                     f"leader n{leader}" if leader else "no leader"
                 )
-                self.say(told + ("" if who == node.seen[3] else f", members {who}"))
+                self.say(news + ("" if who == node.seen[3] else f", members {who}"))
                 node.seen = now
 
     def begin(self, node: Node) -> bool:

@@ -26,7 +26,7 @@ def get(start: float, end: float, value: int) -> Operation:
 RIGHT: dict[str, list[Operation]] = {
     "nothing happened": [],
     "one after the other": [add(0, 1, 1), add(2, 3, 2), get(4, 5, 2)],
-    "overlapping, told in any order": [add(0, 5, 2), add(1, 4, 1), get(0, 9, 1), get(0, 9, 0)],
+    "overlapping, answered in any order": [add(0, 5, 2), add(1, 4, 1), get(0, 9, 1), get(0, 9, 0)],
     "an unknown one filled the gap": [add(0, 1, 1), add(0, 9, None), add(2, 3, 3)],
     "an unknown one was executed late": [add(0, 1, None), get(2, 3, 0), get(4, 5, 1)],
     "an unknown one was never executed": [add(0, 1, None), add(2, 3, 1), get(9, 10, 1)],
@@ -35,13 +35,13 @@ RIGHT: dict[str, list[Operation]] = {
 }
 
 WRONG: dict[str, tuple[str, list[Operation]]] = {
-    "the same value told twice": ("doubled", [add(0, 1, 1), add(2, 3, 1)]),
+    "the same value answered twice": ("doubled", [add(0, 1, 1), add(2, 3, 1)]),
     "one increment counted twice": ("lost", [add(0, 1, 1), add(2, 3, 3)]),
     "an acknowledged increment is gone": (
         "out of order",
         [add(0, 1, 1), add(2, 3, 2), get(4, 5, 1)],
     ),
-    "an acknowledged increment is gone and its value told again": (
+    "an acknowledged increment is gone and its value answered again": (
         "doubled",
         [add(0, 1, 1), add(2, 3, 2), add(4, 5, 2)],
     ),
@@ -123,8 +123,8 @@ _KINDS: list[Literal["add", "get"]] = ["add", "add", "get"]
 
 @st.composite
 def _histories(draw: st.DrawFn) -> list[Operation]:
-    """Mostly near the truth: executed in some order at some moments, then at most two things told
-    wrongly."""
+    """Mostly near the truth: executed in some order at some moments, then at most two things
+    answered wrongly."""
     count = draw(st.integers(1, 6))
     value, moment, history = 0, 0, []
     for _ in range(count):
@@ -136,10 +136,10 @@ def _histories(draw: st.DrawFn) -> list[Operation]:
         history.append(Operation(kind, start, end, None if unknown else value))
     for _ in range(draw(st.integers(0, 2))):
         position = draw(st.integers(0, count - 1))
-        told = history[position]
-        if told.value is not None:
+        chosen = history[position]
+        if chosen.value is not None:
             history[position] = Operation(
-                told.kind, told.start, told.end, told.value + draw(st.integers(-1, 1))
+                chosen.kind, chosen.start, chosen.end, chosen.value + draw(st.integers(-1, 1))
             )
     return draw(st.permutations(history))
 

@@ -19,20 +19,20 @@ def test_cancelled_calls_cost_one_producer_and_count_once_at_most() -> None:
     async def run(server: CountingServer) -> int:
         async with AsyncCounters(server.url, connections=1, **PATIENT) as counters:
             # The producer is known from here on: sequences may arrive in any order.
-            told = int(await counters.incr("k") == 1)
+            answered = int(await counters.incr("k") == 1)
             for call in range(CALLS):
                 work = asyncio.ensure_future(counters.incr("k"))
                 for _ in range(call % 8):
                     await asyncio.sleep(0)
                 work.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
-                    told += bool(await work)
+                    answered += bool(await work)
             await counters.incr("k")
-        return told + 1
+        return answered + 1
 
     with CountingServer() as server:
-        told = asyncio.run(run(server))
-        assert told <= server.values[b"k"] <= CALLS + 2
+        answered = asyncio.run(run(server))
+        assert answered <= server.values[b"k"] <= CALLS + 2
         assert len(server.producers) == 1
         sequences = [words[2] for words in server.received if words[0] == b"IDMP"]
         assert len(set(sequences)) == len(sequences), "a sequence went to two commands"

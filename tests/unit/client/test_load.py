@@ -35,7 +35,7 @@ def test_a_lost_and_a_doubled_count_are_found(
     assert json.loads(capsys.readouterr().out)[field] == 1
 
 
-def test_a_value_that_was_told_twice_is_found_although_the_sum_is_right() -> None:
+def test_a_value_that_was_answered_twice_is_found_although_the_sum_is_right() -> None:
     books = Tally()
     for value in (1, 2, 2, 4):
         now = time.monotonic()
@@ -103,7 +103,7 @@ def test_a_silence_is_in_the_result(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0.1 < result["gap"]["lengthSeconds"] <= result["seconds"]
 
 
-def test_the_longest_silence_is_the_one_that_is_told() -> None:
+def test_the_longest_silence_is_the_one_that_is_reported() -> None:
     books = Tally()
     start = time.monotonic()
     for value, after_s in enumerate((1, 2, 5, 6.5), 1):

@@ -204,10 +204,10 @@ def test_a_heavy_command_in_slices_is_paid_by_its_user_to_the_end() -> None:
     assert used(log.machine)[b"app"][0] == 9_000
     log.run(b"nobodys")
     assert used(log.machine)[b"app"][0] == 9_000
-    (told,) = log.run(
+    (replies,) = log.run(
         *by(b"app", [o.MULTI, [b"m" + key for key in keys] + [[o.MSET, [b"q", 1], False]]])
     )
-    assert told[-1] == "OK"
+    assert replies[-1] == "OK"
     assert refused(
         log.run(*by(b"app", [o.MSET, [x for key in keys for x in (b"z" + key, 1)], False]))[0],
         b"keys",

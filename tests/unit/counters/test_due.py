@@ -33,7 +33,7 @@ def test_what_is_due_is_gone_for_everybody_at_once_and_removed_in_slices() -> No
     log = storm(Machine(), 2_500)
     log.time_ms = DUE_MS
     name = b"2499"
-    told = log.run(
+    replies = log.run(
         [o.DBSIZE],
         [o.GET, name],
         [o.EXISTS, [name]],
@@ -41,7 +41,7 @@ def test_what_is_due_is_gone_for_everybody_at_once_and_removed_in_slices() -> No
         [o.TTL, name, 1, False],
         [o.STRLEN, name],
     )
-    assert told == [1, None, 0, "none", -2, 0]
+    assert replies == [1, None, 0, "none", -2, 0]
     assert len(log.machine.values) == 2_501 - SLICE
     assert log.machine.backlog
     assert log.machine.read([[o.KEYS, b"*"], [o.MGET, [name, b"stays"]]]) == [

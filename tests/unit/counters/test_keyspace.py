@@ -41,18 +41,18 @@ def test_a_walk_tells_every_key_once(keys: set[bytes], count: int) -> None:
     assert sorted(key for page in pages for key in page) == sorted(keys)
 
 
-def test_keys_that_stay_are_told_once_whatever_comes_and_goes() -> None:
+def test_keys_that_stay_are_listed_once_whatever_comes_and_goes() -> None:
     rng = random.Random(7)
     state = State()
     stay = [b"stay:%d" % n for n in range(200)]
     for key in stay:
         state.put(key, 1)
-    told: list[bytes] = []
+    listed: list[bytes] = []
     cursor, number = 0, 0
     buckets = len(state.index.buckets)
     while True:
         cursor, page = state.index.page(cursor, 10)
-        told += page
+        listed += page
         for _ in range(200 if number < 5_000 else 0):
             number += 1
             state.put(b"go:%d" % number, 1)
@@ -61,7 +61,7 @@ def test_keys_that_stay_are_told_once_whatever_comes_and_goes() -> None:
         if cursor == 0:
             break
     assert len(state.index.buckets) > 2 * buckets, "so many came that buckets were parted"
-    assert sorted(key for key in told if key.startswith(b"stay")) == sorted(stay)
+    assert sorted(key for key in listed if key.startswith(b"stay")) == sorted(stay)
 
 
 def test_a_page_does_not_depend_on_how_the_index_came_to_be() -> None:
@@ -144,7 +144,7 @@ def test_a_cursor_beyond_all_places_ends_the_walk() -> None:
     assert index.page(1 << 40, 10) == (0, [])
 
 
-def test_many_keys_of_one_place_are_told_and_removed() -> None:
+def test_many_keys_of_one_place_are_listed_and_removed() -> None:
     """Nothing can part them."""
     pair = [b"plumless", b"buckeroo"]
     with pytest.MonkeyPatch.context() as patch:

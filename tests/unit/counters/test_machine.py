@@ -288,7 +288,7 @@ def test_a_snapshot_written_before_the_key_limit_was_in_it_can_be_read(log: Log)
 # --- the cache ------------------------------------------------------------------------------------
 
 
-def test_changed_keys_are_told_once_and_only_when_somebody_wants_to_know(log: Log) -> None:
+def test_changed_keys_are_listed_once_and_only_when_somebody_wants_to_know(log: Log) -> None:
     log.run(set_(b"before", 1))
     assert log.machine.take_dirty() == set()
     log.machine.track_dirty = True
@@ -326,7 +326,7 @@ def _apply_for_a_while(log: Log) -> float:
     return (time.perf_counter() - begin) / len(ops)
 
 
-def test_increments_of_other_gateways_are_told_to_the_cache(log: Log) -> None:
+def test_increments_of_other_gateways_reach_the_cache(log: Log) -> None:
     log.run(b"k")
     log.machine.track_dirty = True
     body = batches.encode_batch(log.session, 2, [b"k", b"k", b"l"])

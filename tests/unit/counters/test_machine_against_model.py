@@ -94,16 +94,16 @@ OPS = (
 )
 
 
-def alike(told: Any, expected: Any) -> bool:
+def alike(found: Any, expected: Any) -> bool:
     if expected == "expired":
-        return isinstance(told, Failure) and told.startswith(b"IDMPEXPIRED ")
+        return isinstance(found, Failure) and found.startswith(b"IDMPEXPIRED ")
     if expected == "too many":
-        return isinstance(told, Failure) and told.startswith(b"OOM ")
-    if isinstance(expected, list) and isinstance(told, list) and len(told) == len(expected):
-        return all(map(alike, told, expected))
+        return isinstance(found, Failure) and found.startswith(b"OOM ")
+    if isinstance(expected, list) and isinstance(found, list) and len(found) == len(expected):
+        return all(map(alike, found, expected))
     if expected == "too far":
-        return isinstance(told, Failure) and b" ahead of the newest" in told
-    return bool(told == expected) and isinstance(told, Failure) == isinstance(expected, Failure)
+        return isinstance(found, Failure) and b" ahead of the newest" in found
+    return bool(found == expected) and isinstance(found, Failure) == isinstance(expected, Failure)
 
 
 def visible(machine: Machine) -> dict[bytes, int]:
@@ -233,13 +233,13 @@ class ReplicasAndModel(RuleBasedStateMachine):
     def scan(self, count: int) -> None:
         pages: list[list[Any]] = []
         for machine in (self.origin, self.restored):
-            cursor, told = b"0", []
+            cursor, found = b"0", []
             while True:
                 cursor, keys = machine.read([[o.SCAN, int(cursor), count, None]])[0]
-                told.append(keys)
+                found.append(keys)
                 if cursor == b"0":
                     break
-            pages.append(told)
+            pages.append(found)
         assert pages[0] == pages[1]
         assert sorted(key for page in pages[0] for key in page) == sorted(self.model.counters)
 
@@ -259,7 +259,7 @@ class ReplicasAndModel(RuleBasedStateMachine):
         assert self.origin.next_expiry_ms() == min(deadlines, default=None)
 
     @invariant()
-    def a_cache_that_is_told_what_changed_is_up_to_date(self) -> None:
+    def a_cache_that_takes_what_changed_is_up_to_date(self) -> None:
         now = visible(self.origin)
         for key in self.origin.take_dirty():
             if key in now:

@@ -26,8 +26,8 @@ def fails(reply: Any, word: bytes) -> bool:
 def test_the_same_name_of_another_user_is_another_producer() -> None:
     log = Log()
     assert log.run(of(b"ann", 1, inner=[o.INCRBY, b"secret", 42])) == [42]
-    told = log.run(of(b"bob", 1), of(b"bob", 2), of(b"ann", 2), of(b"ann", 1), of(b"bob", 1))
-    assert told == [1, 2, 3, 42, 1]
+    replies = log.run(of(b"bob", 1), of(b"bob", 2), of(b"ann", 2), of(b"ann", 1), of(b"bob", 1))
+    assert replies == [1, 2, 3, 42, 1]
 
 
 def test_a_producer_from_before_belongs_to_the_first_user_who_names_it() -> None:
@@ -85,9 +85,9 @@ def test_remembered_sequences_and_answers_cost_the_user_who_made_them(
     monkeypatch.setattr(producers, "MOST_OTHER_BYTES", 600)
     log = Log()
     list_of: Op = [o.MULTI, [b"k"]]
-    told = [log.run(of(b"mallory", n, inner=list_of))[0] for n in range(1, 60)]
-    assert isinstance(told[38], list)
-    assert fails(told[39], b"OOM too many remembered requests")
+    replies = [log.run(of(b"mallory", n, inner=list_of))[0] for n in range(1, 60)]
+    assert isinstance(replies[38], list)
+    assert fails(replies[39], b"OOM too many remembered requests")
     assert log.run(of(b"ann", 1, inner=list_of)) == log.run(of(b"ann", 1, inner=list_of)), (
         "its answer is kept"
     )

@@ -21,7 +21,7 @@ KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"nearly full"])
 def seen_from(
     body: bytes, own: list[Op] | None, before: list[Op], max_keys: int
 ) -> tuple[bytes, set[bytes]]:
-    """State, and what the cache would be told, after a batch, for the node of its gateway (`own`)
+    """State, and what the cache would get, after a batch, for the node of its gateway (`own`)
     or another."""
     log = Log(Machine(max_keys))
     log.run(*before)

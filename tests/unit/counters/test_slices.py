@@ -112,8 +112,8 @@ def test_keys_of_many_counters_walks_while_others_write(monkeypatch: pytest.Monk
     first, listing, last = reading.replies
     assert (first, last) == (b"1", b"1")
     assert isinstance(listing, Listing)
-    told = encode(listing, 2).split(b"\r\n")[2::2]
-    assert sorted(told) == sorted(b"stay:%d" % n for n in range(20_000))
+    replies = encode(listing, 2).split(b"\r\n")[2::2]
+    assert sorted(replies) == sorted(b"stay:%d" % n for n in range(20_000))
     assert encode(listing, 2) == encode(listing, 3)
     assert encode(listing, 2).startswith(b"*20000\r\n$")
 
@@ -124,12 +124,12 @@ def test_keys_and_scan_of_a_transaction_look_at_so_many_counters_together(
     monkeypatch.setattr(state, "MOST_LOOKED_AT", 25)
     log = Log()
     log.run(*names(10))
-    (told,) = log.run([o.MULTI, [[o.KEYS, b"*"], [o.SCAN, 0, 10, None], [o.KEYS, b"*"], b"1"]])
-    assert len(told[0]) == 10
-    assert len(told[1][1]) == 10
-    assert isinstance(told[2], Failure)
-    assert b"use SCAN" in told[2]
-    assert told[3] == 2
+    (replies,) = log.run([o.MULTI, [[o.KEYS, b"*"], [o.SCAN, 0, 10, None], [o.KEYS, b"*"], b"1"]])
+    assert len(replies[0]) == 10
+    assert len(replies[1][1]) == 10
+    assert isinstance(replies[2], Failure)
+    assert b"use SCAN" in replies[2]
+    assert replies[3] == 2
     assert len(log.run(b"1", [o.KEYS, b"*"])[1]) == 10
 
 

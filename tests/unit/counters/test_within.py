@@ -1,4 +1,4 @@
-"""A user with patterns is told of no counter beside them: no name, no number, no place."""
+"""A user with patterns sees no counter beside them: no name, no number, no place."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ def scanned(
             return cursors, pages
 
 
-def names(told: Any) -> list[bytes]:
-    if not isinstance(told, Listing):
-        return list(told)
-    assert told.count == b"".join(told.parts).count(b"$")
-    return b"".join(told.parts).split(b"\r\n")[1::2]
+def names(replies: Any) -> list[bytes]:
+    if not isinstance(replies, Listing):
+        return list(replies)
+    assert replies.count == b"".join(replies.parts).count(b"$")
+    return b"".join(replies.parts).split(b"\r\n")[1::2]
 
 
 @pytest.mark.parametrize("foreign", [FEW, MANY])
-def test_what_is_told_is_what_it_would_be_without_the_others(foreign: int) -> None:
+def test_what_is_shown_is_what_it_would_be_without_the_others(foreign: int) -> None:
     machine, alone = filled(foreign), filled(0)
     ask: list[Op] = [[o.DBSIZE], [o.KEYS, b"*"], [o.KEYS, b"*1"]]
-    told = machine.read([o.within(MINE, op) for op in ask])
-    assert told[0] == len(own())
-    assert sorted(names(told[1])) == sorted(own())
-    assert sorted(names(told[2])) == sorted(key for key in own() if key.endswith(b"1"))
+    replies = machine.read([o.within(MINE, op) for op in ask])
+    assert replies[0] == len(own())
+    assert sorted(names(replies[1])) == sorted(own())
+    assert sorted(names(replies[2])) == sorted(key for key in own() if key.endswith(b"1"))
     for count in (1, 7, 100):
         for pattern in (None, b"*1"):
             assert scanned(machine, count, pattern) == scanned(alone, count, pattern), (
@@ -81,10 +81,10 @@ def test_what_is_told_is_what_it_would_be_without_the_others(foreign: int) -> No
 def test_who_has_no_counter_hears_of_none(foreign: int, patterns: list[bytes]) -> None:
     machine = filled(foreign)
     ask: list[Op] = [[o.DBSIZE], [o.KEYS, b"*"], [o.SCAN, 0, 10, None], [o.RANDOMKEY, 5]]
-    told = machine.read([o.within(patterns, op) for op in ask])
-    assert told[0] == 0
-    assert names(told[1]) == []
-    assert told[2:] == [[b"0", []], None]
+    replies = machine.read([o.within(patterns, op) for op in ask])
+    assert replies[0] == 0
+    assert names(replies[1]) == []
+    assert replies[2:] == [[b"0", []], None]
 
 
 def test_many_are_looked_at_in_slices_and_others_of_the_same_pipeline_go_on() -> None:
@@ -115,16 +115,16 @@ def test_a_look_with_many_patterns_takes_more_slices() -> None:
 def test_in_a_transaction_or_behind_writes_few_are_looked_at() -> None:
     log = Log(filled(MANY))
     for ask in ([o.DBSIZE], [o.SCAN, 0, 10, None], [o.KEYS, b"*"], [o.RANDOMKEY, 5]):
-        (told,) = log.run([o.MULTI, [b"shared", o.within(MINE, ask)]])
-        assert isinstance(told[1], Failure)
-        assert told[1].startswith(
+        (replies,) = log.run([o.MULTI, [b"shared", o.within(MINE, ask)]])
+        assert isinstance(replies[1], Failure)
+        assert replies[1].startswith(
             b"ERR SCAN, KEYS, RANDOMKEY and DBSIZE of a user with patterns look at all"
         )
     few = Log(filled(FEW))
     assert few.run([o.MULTI, [b"shared", o.within(MINE, [o.DBSIZE])]]) == [[2, 31]]
 
 
-def test_what_is_due_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_due_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("counter_node.counters.state.SLICE", 1)
     log = Log()
     log.run(*(set_(b"app:%d" % n, 1, o.EX_AT, 5_000) for n in range(20)), b"shared")
@@ -132,8 +132,8 @@ def test_what_is_due_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     log.run(b"shared")
     assert log.machine.backlog
     ask: list[Op] = [[o.DBSIZE], [o.KEYS, b"*"], [o.SCAN, 0, 10, None], [o.RANDOMKEY, 5]]
-    told = log.machine.read([o.within(MINE, op) for op in ask])
-    assert told == [1, [b"shared"], [b"0", [b"shared"]], b"shared"]
+    replies = log.machine.read([o.within(MINE, op) for op in ask])
+    assert replies == [1, [b"shared"], [b"0", [b"shared"]], b"shared"]
 
 
 def test_patterns_are_those_of_the_users_file_all_of_them() -> None:

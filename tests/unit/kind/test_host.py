@@ -59,7 +59,7 @@ def test_a_missing_capability_is_read_from_the_bounding_set() -> None:
     assert not lacks_sys_resource("")
 
 
-def test_cgroup_version_2_is_told_by_its_controllers_file(tmp_path: Path) -> None:
+def test_cgroup_version_2_is_recognised_by_its_controllers_file(tmp_path: Path) -> None:
     controllers = tmp_path / "cgroup.controllers"
     assert has_cgroup_v1(controllers)
     controllers.write_text("cpu memory\n")

@@ -199,7 +199,7 @@ def test_the_projects_images_wait_for_what_they_are_made_of_and_the_cluster_does
     assert not {*wheels, *made} & set(steps["cluster"].needs)
 
 
-def test_kubernetes_is_told_its_version() -> None:
+def test_kubernetes_is_built_with_its_version() -> None:
     flags = golang.kube_flags()
     assert "gitVersion=v1.37.2" in flags
     assert "gitMinor=37" in flags

@@ -71,10 +71,10 @@ def test_what_is_written_down_is_pulled_by_digest_and_another_content_is_refused
 def test_what_came_by_a_tag_is_named_by_its_digest_from_then_on(
     registry: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: str, digest: str
 ) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(pinned, "say", told.append)
+    said: list[str] = []
+    monkeypatch.setattr(pinned, "say", said.append)
     assert pinned.pulled(Store(tmp_path), image) == f"{image}@{digest}"
-    assert digest in told[0]
+    assert digest in said[0]
 
 
 def test_an_image_that_was_made_here_keeps_its_name(registry: Engine, tmp_path: Path) -> None:

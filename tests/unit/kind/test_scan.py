@@ -66,7 +66,7 @@ Version: 1:1.2-9
 """
 
 
-def test_what_the_index_knows_of_a_distribution_is_told_with_its_remedy() -> None:
+def test_what_the_index_knows_of_a_distribution_is_shown_with_its_remedy() -> None:
     part = of_audit("requirements/x.txt", json.dumps(AUDIT))
     assert (part.judged, part.not_judged, part.reached) == (2, ("unknown",), True)
     assert part.found == (
@@ -149,5 +149,5 @@ def test_the_exit_code_tells_nothing_found_from_not_looked(
     monkeypatch.setattr(engine, "has_image", lambda image: True)
     monkeypatch.setattr("sys.argv", ["scan"])
     assert main() == code
-    told = capsys.readouterr()
-    assert ("was not reached" in told.out) is (archive is None)
+    printed = capsys.readouterr()
+    assert ("was not reached" in printed.out) is (archive is None)

@@ -111,7 +111,9 @@ def test_mounts_inside_a_folder_are_found_deepest_first() -> None:
     ]
 
 
-def test_builds_that_outlived_their_run_are_told_by_the_folder_they_work_in(tmp_path: Path) -> None:
+def test_builds_that_outlived_their_run_are_recognised_by_the_folder_they_work_in(
+    tmp_path: Path,
+) -> None:
     for pid, line, root in (
         ("11", "/bin/sh\0/usr/sbin/debootstrap\0/c/tmp/debian-1", "/"),
         ("12", "dpkg\0--configure", "/c/tmp/debian-1"),

@@ -15,7 +15,7 @@ from rich.console import Console
 from tests.support.unit.situations import cluster, formed
 
 
-def told(pod: Pod) -> Pod:
+def with_names(pod: Pod) -> Pod:
     assert pod.status is not None
     said = dataclasses.replace(
         pod.status, history=History("0" * 16, 1, "form"), log_time=LogTime(agreed=True)
@@ -24,7 +24,9 @@ def told(pod: Pod) -> Pod:
 
 
 def test_a_healthy_cluster_has_no_complaint() -> None:
-    seen = dataclasses.replace(formed(), pods=tuple(told(p) for p in formed().pods), cache_ready=1)
+    seen = dataclasses.replace(
+        formed(), pods=tuple(with_names(p) for p in formed().pods), cache_ready=1
+    )
     found = report.status(
         cluster(), seen, decided(plan(cluster(), seen), seen), {}, "2026-01-01T00:00:00Z"
     )

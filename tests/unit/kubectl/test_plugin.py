@@ -349,7 +349,7 @@ def test_global_options_may_stand_anywhere(words: str, wanted: str) -> None:
     assert in_front(words.split()) == wanted.split()
 
 
-def test_a_refused_port_forward_is_told_in_the_words_of_the_api_server() -> None:
+def test_a_refused_port_forward_is_shown_in_the_words_of_the_api_server() -> None:
     said = (
         '{"kind":"Status","status":"Failure","message":"error dialing backend: dial tcp '
         '192.0.2.5:10250: i/o timeout","code":500}'

@@ -37,7 +37,7 @@ class Node:
         return [pair for page in pages(self.ask, "*", **options) for pair in page]  # type: ignore[arg-type]
 
 
-def test_every_name_is_told_once_and_a_page_costs_one_way() -> None:
+def test_every_name_is_listed_once_and_a_page_costs_one_way() -> None:
     """Through a port-forward a way takes many times what the node works: 600,000 names took 196 of
     them, with values 562."""
     node = Node(600_000)

@@ -97,5 +97,5 @@ def test_labels_on_too_many_objects_cost_names_and_hide_no_member() -> None:
     assert found(quiet, crowds)[2] == "", "and looked at again"
 
 
-def test_redis_is_told_of_only_where_it_can_be_found() -> None:
+def test_redis_is_reported_only_where_it_can_be_found() -> None:
     assert asyncio.run(Belongings(Api("Pod"), CLUSTER, Crowds()).cache_pods()) == []  # type: ignore[arg-type]

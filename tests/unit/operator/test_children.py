@@ -41,7 +41,9 @@ def test_only_what_differs_is_written() -> None:
     asyncio.run(run())
 
 
-def test_what_the_api_server_refuses_is_told_and_keeps_nothing_else_from_being_applied() -> None:
+def test_what_the_api_server_refuses_is_reported_and_keeps_nothing_else_from_being_applied() -> (
+    None
+):
     class Strict(FakeApi):
         async def apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
             if manifest["kind"] == "StatefulSet":
@@ -115,7 +117,7 @@ OTHER = {
         ({"labels": names.labels("another", "node")}, "was there already"),
     ],
 )
-def test_what_belongs_to_somebody_else_is_left_alone_and_told(
+def test_what_belongs_to_somebody_else_is_left_alone_and_reported(
     meta: dict[str, Any], why: str
 ) -> None:
     async def run() -> None:

@@ -25,7 +25,7 @@ CLOCKS = (("a", "c-0", 12), ("b", "c-1", -HOUR_MS * 30), ("c", "c-2", 5_000))
 
 
 @pytest.mark.parametrize(
-    ("told", "status", "reason", "words"),
+    ("known", "status", "reason", "words"),
     [
         (None, None, "NotKnown", "no leader"),
         (LogTime(), None, "NotKnown", "no leader"),
@@ -52,14 +52,14 @@ CLOCKS = (("a", "c-0", 12), ("b", "c-1", -HOUR_MS * 30), ("c", "c-2", 5_000))
     ],
 )
 def test_the_condition_names_who_stands_apart(
-    told: LogTime | None, status: bool | None, reason: str, words: str
+    known: LogTime | None, status: bool | None, reason: str, words: str
 ) -> None:
-    kind, found, why, text = condition(CLUSTER, told)
+    kind, found, why, text = condition(CLUSTER, known)
     assert (kind, found, why) == ("ClocksDisagree", status, reason)
     assert words in text
 
 
-def test_a_jump_is_told_once_and_not_by_an_operator_that_is_new() -> None:
+def test_a_jump_is_reported_once_and_not_by_an_operator_that_is_new() -> None:
     jumped = LogTime(jumps=2, jumped_ms=8 * 24 * HOUR_MS, agreed=True)
     assert news(jumped, {}) == ""
     assert "jumped by 7 days" in news(jumped, {"clock": {"jumps": 1, "jumpedSeconds": 86_400}})
@@ -87,11 +87,11 @@ class Api:
         return self.answer
 
 
-def test_the_api_servers_clock_is_told_to_each_node_and_asked_for_rarely() -> None:
-    api, told = Api(), []
+def test_the_api_servers_clock_is_sent_to_each_node_and_asked_for_rarely() -> None:
+    api, known = Api(), []
 
     async def admin(ip: str, name: str, context: object, *command: str, timeout_s: float) -> None:
-        told.append((ip, *command))
+        known.append((ip, *command))
         if ip == "2":
             raise Refusal("ERR unknown command")
 
@@ -105,8 +105,8 @@ def test_the_api_servers_clock_is_told_to_each_node_and_asked_for_rarely() -> No
         await Witness(other, admin).tell(CLUSTER, {"c-0": "3"}, None)  # type: ignore[arg-type]
 
     asyncio.run(scenario())
-    assert [row[0] for row in told] == ["1", "2"] * 3
-    _ip, command, name, utc_ms, error_ms, most_ms = told[0]
+    assert [row[0] for row in known] == ["1", "2"] * 3
+    _ip, command, name, utc_ms, error_ms, most_ms = known[0]
     assert (command, name, error_ms, most_ms) == (
         "RAFT.WITNESS",
         clocks.NAME,

@@ -65,8 +65,10 @@ def replaced(of: Cluster) -> Step:
     return replace_disk(of, seen(), seen().pods[2], "")
 
 
-def act(api: Api, of: Cluster, what: Step, told: list[str] | None = None) -> list[Object]:
-    asyncio.run(Act(api, of, seen(), {}, None, (told if told is not None else []).append).do(what))  # type: ignore[arg-type]
+def act(api: Api, of: Cluster, what: Step, refused: list[str] | None = None) -> list[Object]:
+    asyncio.run(
+        Act(api, of, seen(), {}, None, (refused if refused is not None else []).append).do(what)
+    )  # type: ignore[arg-type]
     return api.said
 
 
@@ -96,12 +98,12 @@ def test_a_retained_volume_stays_and_says_whose_it_was(storage: Storage) -> None
 
 
 def test_a_volume_that_cannot_be_kept_is_not_deleted_and_that_is_remembered() -> None:
-    api, told = Api(403), list[str]()
+    api, refused = Api(403), list[str]()
     of = with_spec(storage=Storage(retain="Retain"))
     with pytest.raises(NotNow, match="cannot be kept"):
-        act(api, of, replaced(of), told)
+        act(api, of, replaced(of), refused)
     assert api.said == []
-    assert told == ["keep"]
+    assert refused == ["keep"]
     without = dataclasses.replace(seen(), may_keep=False)
     assert "may not change PersistentVolumes" in plan(of, without).waiting
     step = plan(cluster(), without).step

@@ -48,7 +48,7 @@ class Going(World):
     def __init__(self, how: str, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.how, self.requests, self.last = how, 0, MAX_REQUESTS
-        self.told: list[str] = []
+        self.reasons: list[str] = []
 
     def _now(self) -> str:
         self.requests += 1
@@ -101,7 +101,7 @@ class Going(World):
             raise refusal(404)
         if how == "namespace terminating":
             raise refusal(403, "NamespaceTerminating")
-        self.told.append(manifest["reason"])
+        self.reasons.append(manifest["reason"])
         return await super().create(manifest)
 
     async def delete(self, *arguments: Any, **more: Any) -> None:
@@ -155,12 +155,12 @@ def test_whatever_goes_away_at_whatever_request_fails_no_pass(
         world = before(how)
         world.requests, world.last = 0, last
         caplog.clear()
-        world.told.clear()
+        world.reasons.clear()
         world.look(3)  # raises what would be a failed pass
         requests = world.requests
         assert requests < MAX_REQUESTS
         again = world.look()
-        assert "ChildRefused" not in world.told, f"at request {last}"
+        assert "ChildRefused" not in world.reasons, f"at request {last}"
         assert not [r.getMessage() for r in caplog.records if r.levelno > logging.INFO], (
             f"at request {last}"
         )
@@ -174,7 +174,7 @@ def test_a_cluster_of_a_namespace_that_is_being_deleted_is_looked_at_again_rarel
     world = Going("namespace terminating")
     world.last = 0
     assert world.look() == AT_REST_S
-    assert not world.told
+    assert not world.reasons
 
 
 def test_only_the_api_servers_own_words_say_that_a_namespace_is_terminating() -> None:

@@ -38,7 +38,7 @@ def test_without_a_leader_a_recovered_member_is_believed_before_one_that_came_ba
     assert said(pod(0, NEW), pod(1, OLD, last=9_000)) == (True, "Recovered")
 
 
-def test_what_is_known_to_be_lost_is_told() -> None:
+def test_what_is_known_to_be_lost_is_reported() -> None:
     heights = Heights()
     heights.noted(("ns", "c"), Observed(pods=(pod(0, OLD, last=140), pod(1, OLD, last=100))))
     seen = heights.noted(("ns", "c"), Observed(pods=(pod(1, OLD, last=100),)))

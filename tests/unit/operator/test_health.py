@@ -46,7 +46,7 @@ def test_how_long_a_key_may_wait_follows_from_how_many_there_are() -> None:
 def test_a_quiet_cluster_is_healthy_for_ever_and_one_that_is_out_of_reach_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """kopf lists only after an error: that nothing is told is how a quiet cluster is, and its
+    """kopf lists only after an error: that nothing comes is how a quiet cluster is, and its
     operator was killed every 15 minutes."""
     found = _health()
     found.clusters = 2

@@ -250,9 +250,9 @@ def test_a_document_that_is_no_status_is_refused(text: bytes) -> None:
 
 
 def test_words_are_one_printable_line_of_bounded_length() -> None:
-    told = judged({**GOOD, "reason": "a\n\x1b[2J" + "b" * 10_000})["reason"]
-    assert told.startswith("a??[2Jb")
-    assert len(told) == 300
+    reason = judged({**GOOD, "reason": "a\n\x1b[2J" + "b" * 10_000})["reason"]
+    assert reason.startswith("a??[2Jb")
+    assert len(reason) == 300
 
 
 def test_200_hostile_nodes_are_all_silent_and_an_honest_one_beside_them_is_heard(

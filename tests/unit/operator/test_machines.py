@@ -98,7 +98,7 @@ def lost_s(
 def test_a_machine_that_is_full_cordoned_or_tainted_is_never_a_loss() -> None:
     """Whatever the scheduler says, and however long the pod is overdue."""
     assert lost_s([node("a"), node("b")]) == 0
-    assert lost_s([{"metadata": {"name": "a"}}]) == 0, "one that has told nothing yet"
+    assert lost_s([{"metadata": {"name": "a"}}]) == 0, "one that has reported nothing yet"
 
 
 def test_a_machine_that_is_not_ready_is_a_loss_from_then_on() -> None:
@@ -179,7 +179,7 @@ def test_a_volume_on_two_machines_is_lost_with_both() -> None:
     assert lost_s(two, both) == 300
 
 
-def test_what_cannot_be_read_is_not_lost_and_that_is_told() -> None:
+def test_what_cannot_be_read_is_not_lost_and_that_is_reported() -> None:
     assert lost_s(None) == 0
     assert Machines(None, NOW).loss(POD, CLAIM, None).why == UNREADABLE
     assert lost_s([node("b")], None) == 0

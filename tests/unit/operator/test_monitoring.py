@@ -207,9 +207,9 @@ def test_an_alert_fires_when_it_should_and_only_then(rule: dict[str, Any], tmp_p
     done = _promtool(tmp_path, [case(quiet, [])])
     assert done.returncode == 0, f"fires though it should not\n{done.stdout}{done.stderr}"
     done = _promtool(tmp_path, [case(firing, [])])  # and here it must differ, by exactly this alert
-    told = re.findall(r"Labels:(\{[^}]*\})", done.stdout + done.stderr)
-    assert told, f"does not fire\n{done.stdout}{done.stderr}"
-    assert dict(re.findall(r'(\w+)="([^"]*)"', told[-1])) == {
+    fired = re.findall(r"Labels:(\{[^}]*\})", done.stdout + done.stderr)
+    assert fired, f"does not fire\n{done.stdout}{done.stderr}"
+    assert dict(re.findall(r'(\w+)="([^"]*)"', fired[-1])) == {
         "alertname": rule["alert"],
         **labels,
         **rule["labels"],

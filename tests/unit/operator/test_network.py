@@ -29,5 +29,5 @@ def test_the_manifests_put_the_operator_where_the_policies_admit_it() -> None:
     assert deployment["metadata"]["namespace"] == OPERATOR_NAMESPACE
     template = deployment["spec"]["template"]
     assert network.OPERATOR_LABELS.items() <= template["metadata"]["labels"].items()
-    told = {e["name"]: e.get("valueFrom") for e in template["spec"]["containers"][0]["env"]}
-    assert told["POD_NAMESPACE"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    environment = {e["name"]: e.get("valueFrom") for e in template["spec"]["containers"][0]["env"]}
+    assert environment["POD_NAMESPACE"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}

@@ -60,7 +60,7 @@ def test_a_statefulset_that_rests_although_a_pod_is_missing_is_touched() -> None
 # --- forming --------------------------------------------------------------------------------------
 
 
-def test_who_forms_the_cluster_is_recorded_before_it_is_told_to() -> None:
+def test_who_forms_the_cluster_is_recorded_before_it_is_asked_to() -> None:
     empty = Observed(tuple(waiting_pod(o) for o in range(3)), 3, True, NEW)
     assert step(3, empty) == ("RecordBootstrap", "c-0")
     assert step(3, dataclasses.replace(empty, bootstrap=("c-0", node(0)))) == ("Bootstrap", "c-0")
@@ -321,7 +321,7 @@ def headless(*, alive: tuple[int, ...], last: dict[int, int] | None = None) -> O
     return dataclasses.replace(seen, pods=tuple(pods))
 
 
-def test_a_lost_majority_is_told_with_who_is_missing_and_nothing_is_done() -> None:
+def test_a_lost_majority_is_reported_with_who_is_missing_and_nothing_is_done() -> None:
     found = plan(cluster(), headless(alive=(1,)))
     assert found.step is None
     assert found.warning is not None
@@ -332,7 +332,7 @@ def test_a_lost_majority_is_told_with_who_is_missing_and_nothing_is_done() -> No
     )
 
 
-def test_a_majority_that_is_away_with_its_zone_is_told_with_the_outage() -> None:
+def test_a_majority_that_is_away_with_its_zone_is_reported_with_the_outage() -> None:
     """The kubelet that could say that a pod does not run any more is away as well."""
     outage = "m1 is not ready; 2 of 2 machines of zone a are not ready, which is an outage"
     silent = change(

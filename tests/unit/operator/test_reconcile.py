@@ -46,7 +46,7 @@ def test_a_cluster_that_is_gone_or_going_is_forgotten() -> None:
     assert world.said == []
 
 
-def test_an_invalid_spec_is_told_and_nothing_is_done_about_it() -> None:
+def test_an_invalid_spec_is_reported_and_nothing_is_done_about_it() -> None:
     world = World({"replicas": 9})
     assert world.look() == AT_REST_S
     assert world.said == ["status"]
@@ -55,7 +55,7 @@ def test_an_invalid_spec_is_told_and_nothing_is_done_about_it() -> None:
         "spec.replicas is 9; 1 to 7",
     )
     world.look()
-    assert world.said == [], "told once"
+    assert world.said == [], "reported once"
 
 
 def test_a_paused_cluster_is_reported_and_left_alone() -> None:
@@ -73,7 +73,9 @@ def test_the_status_is_written_before_the_step_and_the_event_after_it() -> None:
     assert world.look() == AT_ONCE_S
     assert world.said == ["status", "delete Pod c-2", "event DeletePod"]
     world.look()
-    assert world.said == ["delete Pod c-2"], "the same decision is told once, and its status rests"
+    assert world.said == ["delete Pod c-2"], (
+        "the same decision is reported once, and its status rests"
+    )
 
 
 def test_a_command_goes_to_the_leader_and_one_that_cannot_be_done_comes_back(
@@ -90,7 +92,7 @@ def test_a_command_goes_to_the_leader_and_one_that_cannot_be_done_comes_back(
     monkeypatch.setattr(act, "admin", refuse)
     assert world.look() == SOON_S
     assert not [said for said in world.said if said.startswith("event")], (
-        "what was not done is not told as done"
+        "what was not done is not reported as done"
     )
 
 
@@ -172,7 +174,7 @@ def test_a_learner_whose_id_is_used_up_starts_again(
     assert deleted == (wanted if replaced else [])
 
 
-def test_what_is_refused_is_told_once_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_refused_is_reported_once_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
 
     async def strict(manifest: Object, *, subresource: str = "") -> Object:
@@ -357,7 +359,7 @@ def test_ready_is_not_said_of_a_new_spec_before_the_stateful_set_has_seen_it() -
     assert (world.ready()["status"], world.ready()["observedGeneration"]) == ("False", 2)
 
 
-def test_a_member_that_is_lost_while_a_child_is_applied_is_told_at_once() -> None:
+def test_a_member_that_is_lost_while_a_child_is_applied_is_reported_at_once() -> None:
     world = Watched()
     world.look(3)
     world.seen = kill(world.seen, 2)

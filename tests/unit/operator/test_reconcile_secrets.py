@@ -68,7 +68,7 @@ def test_an_operator_that_finds_no_private_secret_carries_on_what_the_pods_trust
     assert now["ca.crt"] != trusted["ca.crt"]
 
 
-def test_a_user_without_a_password_and_a_missing_secret_of_certificates_are_told() -> None:
+def test_a_user_without_a_password_and_a_missing_secret_of_certificates_are_reported() -> None:
     user = {"name": "app", "rules": "~app:* +@read", "passwordSecret": {"name": "app-password"}}
     world = World({"auth": {"users": [user]}, "tls": {"secretName": "mine"}})
     world.look(2)
@@ -98,7 +98,7 @@ def test_a_new_cluster_whose_certificates_are_refused_makes_nothing_that_mounts_
 def test_nodes_of_0_1_0_that_mount_a_secret_of_their_own_are_reached_in_the_first_pass(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """That version kept no copy of it; to reach nobody would be told as a lost quorum."""
+    """That version kept no copy of it; to reach nobody would be reported as a lost quorum."""
     monkeypatch.setattr(store, "judge", lambda *_: (GIVEN["one"], []))
     world = World({"tls": {"secretName": "mine"}})
     assert world.cluster is not None
@@ -145,7 +145,7 @@ def users_in_force(world: World) -> str:
     return base64.b64decode(world.live["Secret", "c-users"]["data"]["users.acl"]).decode()
 
 
-def test_a_wrong_word_in_a_rule_is_told_and_the_last_good_users_stay() -> None:
+def test_a_wrong_word_in_a_rule_is_reported_and_the_last_good_users_stay() -> None:
     user = {"name": "app", "rules": "~app:* +@read", "passwordSecret": {"name": "word"}}
     world = World({"auth": {"users": [user]}})
     meta = {"name": "word", "namespace": "ns", "uid": "u", "resourceVersion": "1"}
@@ -210,7 +210,7 @@ def test_a_new_password_is_given_out_when_every_node_says_that_it_knows_it_and_n
     assert world.status["rotatedPassword"] == "monday"
 
 
-def test_a_node_that_does_not_use_its_newest_users_is_told() -> None:
+def test_a_node_that_does_not_use_its_newest_users_is_reported() -> None:
     world = World(seen=telling(formed(), ["", "", ""], "line 3: nonsense"))
     world.look(2)
     assert world.ready()["reason"] == "UsersRefused"

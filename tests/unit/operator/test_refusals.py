@@ -93,7 +93,7 @@ WEBHOOK = api_error(500, "Internal error occurred: failed calling webhook")
         "Secret",
     ],
 )
-def test_every_other_child_is_kept_the_step_is_done_and_the_cause_is_told(
+def test_every_other_child_is_kept_the_step_is_done_and_the_cause_is_reported(
     kind: str, error: BaseException, words: str
 ) -> None:
     world = Failing(seen=outdated(formed(), 2))
@@ -147,7 +147,7 @@ def test_a_status_that_cannot_be_written_stops_nothing_but_what_is_done_once(
     assert not [said for said in first.said if "RecordBootstrap" in said]
 
 
-def test_a_step_that_the_api_server_refuses_is_told_and_tried_again() -> None:
+def test_a_step_that_the_api_server_refuses_is_reported_and_tried_again() -> None:
     world = Failing(seen=outdated(formed(), 2))
     world.look()
     now = 1_000.0
@@ -188,7 +188,7 @@ def test_a_claim_that_cannot_be_deleted_keeps_no_step_from_being_done() -> None:
     assert world.look(2) >= SOON_S
 
 
-def test_a_memory_that_is_refused_is_told_and_what_is_done_once_waits() -> None:
+def test_a_memory_that_is_refused_is_reported_and_what_is_done_once_waits() -> None:
     quota = api_error(403, "exceeded quota: count/configmaps=9")
     world = Failing(("ConfigMap", quota), seen=outdated(formed(), 2))
     world.look(3)

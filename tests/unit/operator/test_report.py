@@ -170,17 +170,17 @@ def test_a_roll_says_how_far_it_is_and_that_it_serves() -> None:
     world = World(3, 3)
     settle(world)
     world.revision = "r2"
-    told: list[str] = []
+    messages: list[str] = []
     degraded: list[str] = []
     old: dict[str, Any] = {}
     for _ in range(40):
         seen = world.observe()
         old = report.status(world.cluster(), seen, world.operate(), old, "t")
-        told.append(_condition(old, "Ready")["message"])
+        messages.append(_condition(old, "Ready")["message"])
         degraded.append(_condition(old, "Degraded")["message"])
         world.tick()
-    text = "\n".join(told)
+    text = "\n".join(messages)
     for part in (1, 2, 3):
         assert f"serving, rolling {part} of 3: " in text
     assert "restarting in a roll: c-2" in degraded
-    assert told[-1] == "3 of 3 members serve"
+    assert messages[-1] == "3 of 3 members serve"

@@ -1,5 +1,5 @@
-"""What the administrator does not allow is not applied, and is told by word, setting and remedy;
-what runs goes on."""
+"""What the administrator does not allow is not applied, and is reported by word, setting and
+remedy; what runs goes on."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_word_for_images_ends_where_a_part_ends(word: str, image: str, allowed
          "spec.resources: example.com/device, hugepages-2Mi"),
     ],
 )  # fmt: skip
-def test_what_is_beyond_a_setting_is_told_by_word_setting_and_remedy(
+def test_what_is_beyond_a_setting_is_reported_by_word_setting_and_remedy(
     setting: str, words: str, inside: dict[str, Any], beyond: dict[str, Any], shown: str
 ) -> None:
     assert refused(beyond) == refused(beyond, **{setting: ""}) == [], (
@@ -216,7 +216,7 @@ class Restricted(World):
         }
 
 
-def test_a_new_cluster_beyond_it_gets_no_pods_and_is_told_why() -> None:
+def test_a_new_cluster_beyond_it_gets_no_pods_and_a_reason() -> None:
     world = Restricted(
         {"image": "evil:1", "cache": {"image": "evil:2"}},
         seen=dataclasses.replace(formed(0), bootstrap=None, set_replicas=None),

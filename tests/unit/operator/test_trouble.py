@@ -179,7 +179,7 @@ def test_a_bad_image_at_the_first_formation_is_replaced_also_beside_a_sidecar() 
     assert (step.kind, step.pod) == ("DeletePod", "c-0")
 
 
-def test_a_death_by_memory_is_told_once_it_runs_again_and_not_for_ever() -> None:
+def test_a_death_by_memory_is_reported_once_it_runs_again_and_not_for_ever() -> None:
     found = pod(container(state={"running": {}}, lastState=ended(137, "OOMKilled"), ready=True))
     assert (
         killed(found, NOW)

@@ -137,7 +137,7 @@ def test_the_status_of_an_operator_that_knows_no_memory_is_newer_than_the_memory
     assert taken[-1] is not None
 
 
-def test_a_memory_of_somebody_else_is_told() -> None:
+def test_a_memory_of_somebody_else_is_reported() -> None:
     world = World()
     meta = {
         "name": "c-memory",

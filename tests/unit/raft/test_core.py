@@ -46,7 +46,7 @@ def test_what_is_proposed_is_applied_everywhere_in_order() -> None:
     for data in (b"a", b"b", b"c"):
         assert leader.propose(data)
     net.settle()
-    net.tick()  # that the last is committed is told by then
+    net.tick()  # they know by then that the last is committed
     assert all(applied == [b"a", b"b", b"c"] for applied in net.applied.values())
 
 

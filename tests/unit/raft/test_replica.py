@@ -205,7 +205,7 @@ def test_a_disk_that_does_not_answer_ends_leadership() -> None:
     assert not node.replica.is_leader
 
 
-def test_clients_of_a_node_whose_disk_failed_are_told_at_once() -> None:
+def test_clients_of_a_node_whose_disk_failed_are_answered_at_once() -> None:
     node = Alone(voters=2)
     node.lead()
     node.replica.submit_read("read", [[ops.GET, b"k"]])
@@ -216,8 +216,10 @@ def test_clients_of_a_node_whose_disk_failed_are_told_at_once() -> None:
     assert not node.replica.is_leader
     node.replica.submit_write("later", [[ops.INCRBY, b"k", 1]])
     node.replica.submit_read("later read", [[ops.GET, b"k"]])
-    told = {token: bytes(replies[0]).split()[0] for token, replies in node.replica.turn().replies}
-    assert told == {
+    answers = {
+        token: bytes(replies[0]).split()[0] for token, replies in node.replica.turn().replies
+    }
+    assert answers == {
         "on its way": b"UNKNOWN",
         "read": b"MISCONF",
         "waits": b"MISCONF",
@@ -319,7 +321,7 @@ def test_what_a_removed_node_sends_on_does_not_grow_the_log() -> None:
     assert node.replica.raft.log.last_index == before + 1
 
 
-def test_what_was_gathered_while_a_batch_was_in_flight_is_told_of() -> None:
+def test_what_was_gathered_while_a_batch_was_in_flight_is_reported() -> None:
     """One client waited for the next tick, as long as nothing else came."""
     node = Alone()
     node.lead()
@@ -343,7 +345,7 @@ def test_what_was_gathered_while_a_batch_was_in_flight_is_told_of() -> None:
     assert not turn.gathered
 
 
-def test_reads_that_were_gathered_while_others_were_asked_for_are_told_of() -> None:
+def test_reads_that_were_gathered_while_others_were_asked_for_are_reported() -> None:
     node = Alone(voters=3)
     node.lead()
     replica = node.replica

@@ -31,18 +31,18 @@ def leader(*counters: Any) -> Alone:
 
 def turns(node: Alone, most: int = 2_000) -> list[tuple[Any, list[Any]]]:
     """Until nothing is to be done; the answers."""
-    told = []
+    replies = []
     for _ in range(most):
         settled = node.replica.turn_would_do_nothing
         found = node.replica.turn()
         assert not settled or found == Turn([], None, [], False), (
             "the driver leaves out the turn of who is settled"
         )
-        told += found.replies
+        replies += found.replies
         if found.job is not None:
             node.replica.persisted(found.job)
         elif not node.replica.applying.unfinished and node.replica.gateway.nobody_waits:
-            return told
+            return replies
     raise AssertionError("never settled")
 
 
@@ -243,8 +243,8 @@ def test_below_the_level_producers_belong_to_nobody_and_the_limit_waits() -> Non
     node.replica.governor.wanted.max_bytes = 5
     node.lead()
     node.replica.submit_write("idmp", [o.idmp_of(b"u", b"p", 1, b"k")])
-    told = turns(node)
-    assert told == [("idmp", [1])]
+    replies = turns(node)
+    assert replies == [("idmp", [1])]
     last = node.replica.raft.log.entries[-1]
     assert batches.ops_of(last.data[batches.TIME_BYTES :]) == [o.idmp(b"p", 1, b"k")]
     node.replica.governor.knows = old

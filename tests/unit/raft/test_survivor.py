@@ -130,7 +130,7 @@ def test_a_removal_is_believed_by_its_decision_and_history(
 ) -> None:
     raft = survivor(4).raft
     assert (raft.hears_of_removal(Removal(1, term, index), (OLD, MINE), theirs) == "") is believed
-    assert (raft.told_removed is not None) is believed
+    assert (raft.believed_removal is not None) is believed
     for _ in range(3 * raft.config.election_ticks):
         raft.tick()
     assert (raft.role == "follower") is believed, "who was removed asks for no votes"
@@ -148,7 +148,7 @@ def test_who_hears_a_leader_is_a_member_unless_a_later_history_gave_it_up() -> N
     assert "a leader is heard" in raft.hears_of_removal(Removal(1, 4, 5), (OLD, MINE), (OLD, MINE))
     assert raft.hears_of_removal(Removal(1, 5, 5), (OLD, MINE), (OLD, MINE)) == ""
     raft.step(2, Heartbeat(4, 0, 0))
-    assert raft.told_removed is None, "a leader writes to it, so it was no removal"
+    assert raft.believed_removal is None, "a leader writes to it, so it was no removal"
     assert raft.hears_of_removal(Removal(1, 5, 5), (OLD, MINE), (OLD, MINE, LATER)) == ""
     raft.step(2, Heartbeat(4, 0, 0))
-    assert raft.told_removed is not None
+    assert raft.believed_removal is not None

@@ -15,8 +15,8 @@ def test_command_describes_the_table(client: Client) -> None:
         == len(names)
         == len([c for c in BY_NAME.values() if not c.admin_only])
     )
-    told = client("COMMAND INFO incr nothing MSET")
-    assert told[0][:6] == [
+    reply = client("COMMAND INFO incr nothing MSET")
+    assert reply[0][:6] == [
         b"incr",
         2,
         [Simple("write"), Simple("denyoom"), Simple("fast")],
@@ -24,8 +24,8 @@ def test_command_describes_the_table(client: Client) -> None:
         1,
         1,
     ]
-    assert told[1] is None
-    assert told[2][8][0][b"find_keys"] == {
+    assert reply[1] is None
+    assert reply[2][8][0][b"find_keys"] == {
         b"type": b"range",
         b"spec": {b"lastkey": -1, b"keystep": 2, b"limit": 0},
     }
@@ -47,8 +47,8 @@ def test_command_says_of_real_commands_what_redis_says(client: Client) -> None:
         b"psetex": (4, 1, 1, 1), b"wait": (3, 0, 0, 0),
     }  # fmt: skip
     for name, facts in known.items():
-        told = client(f"COMMAND INFO {name.decode()}")[0]
-        assert (told[1], *told[3:6]) == facts, name
+        reply = client(f"COMMAND INFO {name.decode()}")[0]
+        assert (reply[1], *reply[3:6]) == facts, name
 
 
 def test_config_get_answers_what_tools_ask(client: Client) -> None:

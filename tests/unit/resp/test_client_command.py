@@ -61,15 +61,15 @@ def client() -> Connections:
 
 
 def test_a_line_has_the_fields_of_redis_in_its_order(client: Connections) -> None:
-    told = client("CLIENT INFO")
-    assert type(told) is Verbatim
-    names = [field.partition("=")[0] for field in told.decode().split()]
+    reply = client("CLIENT INFO")
+    assert type(reply) is Verbatim
+    names = [field.partition("=")[0] for field in reply.decode().split()]
     assert " ".join(names) == (
         "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free "
         "argv-mem multi-mem rbs rbp obl oll omem tot-mem "
         "events cmd user redir resp lib-name lib-ver"
     )
-    assert told.startswith(b"id=2 addr=10.0.0.2:5000 laddr=10.0.0.9:6379 fd=-1 name= age=150 ")
+    assert reply.startswith(b"id=2 addr=10.0.0.2:5000 laddr=10.0.0.9:6379 fd=-1 name= age=150 ")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_line_has_the_fields_of_redis_in_its_order(client: Connections) -> Non
 def test_list_tells_the_connections_that_are_asked_for(
     client: Connections, line: str, ids: bytes
 ) -> None:
-    assert b"".join(told[3:4] for told in client(line).splitlines()) == ids
+    assert b"".join(reply[3:4] for reply in client(line).splitlines()) == ids
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ def test_a_person_at_a_terminal_is_understood_as_redis_understands(
     assert LocalServer().connect().send(data) == theirs
 
 
-def test_the_remaining_time_is_told_as_in_redis(real: RealConnection) -> None:
+def test_the_remaining_time_is_answered_as_in_redis(real: RealConnection) -> None:
     local = LocalServer().connect()
     for words in (
         [b"SET", b"k", b"1", b"PX", b"100600"],

@@ -143,8 +143,8 @@ def test_a_window_of_a_rate_limiter(client: Client) -> None:
 
 
 def test_hello_tells_and_changes_the_protocol(client: Client) -> None:
-    told = client("HELLO 3 AUTH default any SETNAME me")
-    assert (told[b"server"], told[b"proto"], told[b"mode"], told[b"modules"]) == (
+    reply = client("HELLO 3 AUTH default any SETNAME me")
+    assert (reply[b"server"], reply[b"proto"], reply[b"mode"], reply[b"modules"]) == (
         b"redis",
         3,
         b"standalone",

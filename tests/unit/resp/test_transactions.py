@@ -29,9 +29,9 @@ def test_a_transaction_of_reads_needs_no_entry_and_one_of_neither_nothing_at_all
     assert isinstance(handle(client.session, [b"EXEC"]), Read)
     client("MULTI")
     client("PING")
-    told = handle(client.session, [b"EXEC"])
-    assert isinstance(told, Reply)
-    assert told.value == [Simple("PONG")]
+    reply = handle(client.session, [b"EXEC"])
+    assert isinstance(reply, Reply)
+    assert reply.value == [Simple("PONG")]
 
 
 def test_an_error_in_the_words_of_a_queued_command_is_one_of_the_replies(client: Client) -> None:

@@ -149,7 +149,7 @@ def test_each_fault_is_refused_in_words(found: Callable[[], dict[str, bytes]], w
     assert words in refused(found())
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_every_fault_is_reported_at_once() -> None:
     said = refused(files(made(usages=BOTH[:1], life=(-2 * DAY, -DAY), names=Names("c"))))
     assert "expired" in said
     assert "client auth" in said

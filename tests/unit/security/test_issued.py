@@ -97,7 +97,7 @@ def test_certificates_are_made_again_at_two_thirds_of_their_life() -> None:
     )
 
 
-def test_a_new_password_is_told_when_every_node_knows_it_and_the_old_one_lasts_a_day() -> None:
+def test_a_new_password_is_published_when_every_node_knows_it_and_the_old_one_lasts_a_day() -> None:
     found = made()
     asked = cluster(auth=Auth(rotate_password="monday"))
     now = renewed(found, asked, START + DAY, spread_out=True)

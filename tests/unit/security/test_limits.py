@@ -44,13 +44,13 @@ def test_a_user_gives_as_many_commands_as_its_limit_says_and_others_do_not_pay()
     pace = Pace(clock)
     users = paced(10)
     pace.settle(users.values())
-    told = [pace.refusal(users["app"]) for _ in range(25)]
-    assert told[:10] == [None] * 10
+    replies = [pace.refusal(users["app"]) for _ in range(25)]
+    assert replies[:10] == [None] * 10
     assert all(
         bytes(reply or b"").startswith(
             b"ERR user app may give 10 commands a second to this node (limits.comm"
         )
-        for reply in told[10:]
+        for reply in replies[10:]
     )
     assert pace.refusal(users["root"]) is None
     clock.now = 0.5
@@ -118,9 +118,9 @@ def test_whatever_makes_a_counter_is_refused_past_the_limit_however_it_comes(
         ), making
     for line in ("MULTI", "INCR app:b", "INCR app:a"):
         words(client, line)
-    told = words(client, "EXEC")
-    assert isinstance(told[0], Failure)
-    assert told[1] == 2
+    replies = words(client, "EXEC")
+    assert isinstance(replies[0], Failure)
+    assert replies[1] == 2
     words(client, "MULTI")
     words(client, "SET app:b 1")
     assert isinstance(words(client, "IDMP p3 1 EXEC")[0], Failure)
@@ -155,9 +155,9 @@ def test_a_login_within_a_transaction_leaves_the_bill_where_it_was(
         assert words(client, f"INCR app:{n}") == "QUEUED"
     words(client, login)
     words(client, "INCR app:last")
-    told = words(client, end)
-    assert told[0] == 1
-    assert [isinstance(reply, Failure) for reply in told] == [
+    replies = words(client, end)
+    assert replies[0] == 1
+    assert [isinstance(reply, Failure) for reply in replies] == [
         False,
         *[True] * (count - 1),
         False,
@@ -228,7 +228,7 @@ def test_without_limits_a_session_makes_what_it_made_before(server: LocalServer)
 
 
 @pytest.mark.parametrize("strict", ["", "#strict-patterns\n"])
-def test_with_strict_patterns_nothing_is_told_or_done_beyond_them(
+def test_with_strict_patterns_nothing_is_shown_or_done_beyond_them(
     server: LocalServer, strict: str
 ) -> None:
     root = logged_in(server, "root", strict)
@@ -245,11 +245,11 @@ def test_with_strict_patterns_nothing_is_told_or_done_beyond_them(
     assert {words(client, "RANDOMKEY") for _ in range(64)} == seen
     for line in ("MULTI", "DBSIZE", "KEYS *", "INCR app:1"):
         words(client, line)
-    told = words(client, "EXEC")
-    assert (told[0], set(told[1]), told[2]) == (len(seen), seen, 2)
+    replies = words(client, "EXEC")
+    assert (replies[0], set(replies[1]), replies[2]) == (len(seen), seen, 2)
     writer = logged_in(server, "seen", strict)
     assert set(words(writer, "KEYS *")) == (set() if strict else seen), (
-        "names of what it may only write are not told"
+        "names of what it may only write are not shown"
     )
     for line in ("FLUSHALL", "FLUSHDB", "IDMP p 1 FLUSHALL"):
         reply = words(client, line)

@@ -101,13 +101,13 @@ class Waiter:
     """A connection with a login."""
 
     def __init__(self, failed: int = 0) -> None:
-        self.closed, self.failed_logins, self.told = False, failed, ""
+        self.closed, self.failed_logins, self.outcome = False, failed, ""
 
     def login_turn(self) -> None:
-        self.told = "turn"
+        self.outcome = "turn"
 
     def login_refused(self, *, end: bool) -> None:
-        self.told = "ended" if end else "refused"
+        self.outcome = "ended" if end else "refused"
 
 
 class Loop:
@@ -145,7 +145,7 @@ def test_whoever_has_a_place_is_judged_before_clients_give_up(
     for waiter in (*crowd, honest):
         waiting.wait(cast(Any, waiter), ("192.0.2.1", "app"))
     loop.run_to(logins.WAIT_S)
-    assert {waiter.told for waiter in (*crowd, honest)} == {"turn"}
+    assert {waiter.outcome for waiter in (*crowd, honest)} == {"turn"}
 
 
 def test_who_failed_on_its_connection_makes_room_for_who_did_not(
@@ -157,8 +157,8 @@ def test_who_failed_on_its_connection_makes_room_for_who_did_not(
         waiting.wait(cast(Any, waiter), ("192.0.2.1", "app"))
     honest = Waiter()
     waiting.wait(cast(Any, honest), ("192.0.2.1", "app"))
-    assert honest.told == ""
-    assert [w.told for w in guessing].count("ended") == 1
+    assert honest.outcome == ""
+    assert [w.outcome for w in guessing].count("ended") == 1
 
 
 def test_who_was_here_before_does_not_wait_behind_a_thousand_strangers(
@@ -171,7 +171,7 @@ def test_who_was_here_before_does_not_wait_behind_a_thousand_strangers(
     honest = Waiter()
     waiting.wait(cast(Any, honest), ("192.0.2.1", "app"))
     loop.run_to(0.2)
-    assert honest.told == "turn"
+    assert honest.outcome == "turn"
 
 
 def no_turn(monkeypatch: pytest.MonkeyPatch, node: MadeUpNode, logins: Any) -> None:

@@ -177,7 +177,9 @@ def test_what_a_broken_file_took_away_stays_away_after_a_restart(tmp_path: Path)
     assert again.acl.check("root", b"root-pass")
 
 
-def test_a_file_without_users_is_told_and_one_that_is_whole_again_is_used(tmp_path: Path) -> None:
+def test_a_file_without_users_is_reported_and_one_that_is_whole_again_is_used(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "users.acl"
     path.write_text("")
     users = UsersFile(path, CATALOGUE)

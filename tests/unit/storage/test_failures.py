@@ -125,7 +125,7 @@ def test_a_failed_sync_is_made_good_by_writing_again_when_the_directory_is_opene
     storage.close()
 
 
-def test_a_disk_without_room_for_the_next_segment_is_told_before_anything_fails(
+def test_a_disk_without_room_for_the_next_segment_says_so_before_anything_fails(
     tmp_path: Path,
 ) -> None:
     storage = open_with(tmp_path, "storage.allocate.wal=enospc@2+")

@@ -42,10 +42,10 @@ class Leader:
             self.keeper.tick()
             for node, wall in enumerate(self.walls):
                 if node and wall is not None:
-                    self.told(node, int(UTC + self.running + wall))
+                    self.tells(node, int(UTC + self.running + wall))
 
-    def told(self, node: int, wall_ms: int, rate_ppm: int = 0, elapsed_ms: int = -1) -> None:
-        self.keeper.told(
+    def tells(self, node: int, wall_ms: int, rate_ppm: int = 0, elapsed_ms: int = -1) -> None:
+        self.keeper.heard(
             node,
             ClockTell(int((self.running - 10) * 1000), wall_ms, elapsed_ms, rate_ppm, 1),
             voter=True,
@@ -178,7 +178,7 @@ def test_a_member_that_stands_apart_is_named() -> None:
 def test_an_answer_from_before_a_start_or_too_old_says_nothing() -> None:
     leader = Leader([0, None, None])
     for asked_ms in (leader.running + 5_000, leader.running - 6_000):
-        leader.keeper.told(1, ClockTell(int(asked_ms * 1000), UTC, 5, 0, 1), voter=True)
+        leader.keeper.heard(1, ClockTell(int(asked_ms * 1000), UTC, 5, 0, 1), voter=True)
     assert leader.keeper.offsets_ms(range(3), leader.machine).keys() == {0}
 
 
@@ -197,7 +197,7 @@ def test_a_leader_whose_clock_runs_off_by_a_majority_hands_over(
 ) -> None:
     leader = Leader([0] * voters)
     for node, rate in enumerate(rates, 1):
-        leader.told(node, UTC, rate_ppm=rate)
+        leader.tells(node, UTC, rate_ppm=rate)
     assert leader.keeper.runs_off(leader.voters) == off
 
 
@@ -221,7 +221,7 @@ def test_a_follower_tells_its_note_from_before_the_question() -> None:
         (9_000, [9_000, UNKNOWN], False),  # without a note nobody says more
     ],
 )
-def test_who_may_be_late_by_what_was_not_told_marks_a_gap(
+def test_who_may_be_late_by_what_was_not_reported_marks_a_gap(
     own: int, offers: list[int | None], marked: bool
 ) -> None:
     """Else the note that says more is taken up by a later leader, and what was stamped late
@@ -233,7 +233,7 @@ def test_who_may_be_late_by_what_was_not_told_marks_a_gap(
     keeper.lead()
     for node, offer in enumerate(offers, 1):
         if offer is not None:
-            keeper.told(node, ClockTell(99_000, UTC, offer, 0, 1), voter=True)
+            keeper.heard(node, ClockTell(99_000, UTC, offer, 0, 1), voter=True)
     keeper.search(range(3), over=True)
     found = keeper.decide(range(3), machine)
     assert keeper.looking == marked
@@ -250,7 +250,7 @@ def test_an_answer_counts_only_from_who_has_all_that_the_leader_has_in_its_log()
     keeper = Timekeeper(0, time, lambda: True)
     keeper.lead()
     for node in (1, 2):
-        keeper.told(node, ClockTell(99_000, UTC, 50_000, 0, 1), voter=False)
+        keeper.heard(node, ClockTell(99_000, UTC, 50_000, 0, 1), voter=False)
     keeper.search(range(3), over=False)
     assert keeper.looking, "nobody has answered who counts"
     keeper.search(range(3), over=True)
