@@ -1,5 +1,5 @@
-"""The walks in CONTRIBUTING.md lead through functions that are there, and its table of changes
-names files that are there."""
+"""CONTRIBUTING.md names functions, rows and files that are there: in its walks, in its tables of
+changes, and in each "How to add …"."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 ROOMS = ("node_image/counter_node", "operator/countercluster_operator")
-STEPS = re.findall(
-    r"`(\S+\.py):\s+([\w.]+)`", PAGE.partition("## Three walks")[2].partition("\n## ")[0]
-)
-PLACES = re.findall(
-    r"`([\w/.]+(?:\.py|/))`",
-    PAGE.partition("## Where do I change")[2].partition("\n## ")[0],
-)
+STEPS = re.findall(r"`(\S+\.py):\s+([\w.]+)`", PAGE)
+"""What stands in it as `file: name`."""
+PLACES = [
+    place
+    for place in re.findall(r"`([\w/.]+(?:\.py|\.md|\.yaml|/))`", PAGE)
+    if not place.startswith(("build/", "~"))
+]
 
 
 def found(place: str) -> list[Path]:
@@ -27,30 +27,41 @@ def found(place: str) -> list[Path]:
 
 
 def names(file: Path) -> set[str]:
-    """Functions, and methods as Class.method."""
+    """What a module has at its top, and methods as Class.method."""
     body = ast.parse(file.read_text()).body
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    top = {node.name for node in body if isinstance(node, functions)}
-    return top | {
-        f"{node.name}.{inner.name}"
+    top = {node.name for node in body if isinstance(node, (*functions, ast.ClassDef))}
+    assigned = [
+        target
         for node in body
-        if isinstance(node, ast.ClassDef)
-        for inner in node.body
-        if isinstance(inner, functions)
-    }
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+    ]
+    return (
+        top
+        | {target.id for target in assigned if isinstance(target, ast.Name)}
+        | {
+            f"{node.name}.{inner.name}"
+            for node in body
+            if isinstance(node, ast.ClassDef)
+            for inner in node.body
+            if isinstance(inner, functions)
+        }
+    )
 
 
-def test_there_are_three_walks() -> None:
-    assert len(STEPS) > 30
+def test_there_are_three_walks_and_what_is_named_is_found_in_the_page() -> None:
+    assert len(STEPS) > 40
+    assert len(set(PLACES)) > 60
 
 
 @pytest.mark.parametrize(("place", "function"), sorted(set(STEPS)))
-def test_a_step_of_a_walk_is_there(place: str, function: str) -> None:
+def test_what_is_named_with_its_file_is_there(place: str, function: str) -> None:
     files = found(place)
     assert files, f"{place} is in no room"
     assert any(function in names(file) for file in files), f"{place} has no {function}"
 
 
 @pytest.mark.parametrize("place", sorted(set(PLACES)))
-def test_a_place_to_change_is_there(place: str) -> None:
+def test_a_file_or_folder_that_is_named_is_there(place: str) -> None:
     assert found(place), f"{place} is in no room"
