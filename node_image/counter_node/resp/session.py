@@ -170,13 +170,10 @@ class Session:
         self.watch = b""  # that name of the watch that began last
         self.cluster: ClusterView | None = None  # set on connections to the cluster port
         self.neighbours: ClusterView | None = None
-        """The cluster's nodes with the port that this connection came to; told by CLUSTER SHARDS on
-        every port."""
+        """For CLUSTER SHARDS, on every port: the nodes with the port that this one came to."""
         self.reads_here = False  # said READONLY
         self.watching = 0  # keys given to WATCH
-        self.born_s = self.active_s = 0.0
-        """When the connection began and when it last sent something, by the clock of who serves
-        it."""
+        self.born_s = self.active_s = 0.0  # began, and last sent, by the server's clock
         self.last_bytes = 0  # sent then
         self.access: Access | None = None
         """Who decides what this connection may do; without it, on the admin port, it may do
@@ -188,7 +185,7 @@ class Session:
         self.guarded = False  # every command is to be checked
         self.rights_changed: Callable[[], None] = lambda: None  # called when they have
         self.pays = False  # what its commands make counts for its user
-        self.within: list[bytes] | None = None  # patterns: no others' counters are told
+        self.within: list[bytes] | None = None  # patterns: no others' counters are shown
         self.rights: tuple[User, bytes | None] | None = None  # in scripts (called.py)
         self.queued_bytes = self._places = 0
 
