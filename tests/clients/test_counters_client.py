@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -313,3 +314,22 @@ def test_a_forked_process_counts_by_itself(cluster: DevCluster, key: str, used: 
             child.join(60)
         assert values == list(range(1, len(values) + 1))
         assert int(plain.get(key) or 0) == len(values)
+
+
+def test_counters_serve_one_event_loop_after_another_and_two_at_once(
+    cluster: DevCluster, key: str
+) -> None:
+    """`asyncio.run` for each request, pytest-asyncio, a loop in each thread: a connection of an
+    earlier loop raised RuntimeError once."""
+    counters = AsyncCounters(cluster.urls)
+
+    async def count(times: int) -> list[int]:
+        return [await counters.incr(key) for _ in range(times)]
+
+    found = asyncio.run(count(3)) + asyncio.run(count(3))
+    with ThreadPoolExecutor(2) as threads:
+        both = [threads.submit(asyncio.run, count(20)) for _ in range(2)]
+        found += both[0].result(60) + both[1].result(60)
+    assert sorted(found) == list(range(1, 47))
+    assert found[:6] == [1, 2, 3, 4, 5, 6]
+    asyncio.run(counters.close())

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from counter_node.net.unready import Unready
 from counter_node.node.node import EndedByErrorError, Node
 from counter_node.ports import free_ports
 from counter_node.settings import SEGMENT_BYTES, Settings
@@ -111,6 +112,11 @@ def test_a_failed_write_is_a_failed_disk_and_ends_nothing(
         await write(node)
         await until(lambda: node.failed)
         assert not node.fatal.done()
+        letting_go = Unready(node, 0.1)
+        assert not letting_go.tick(0.0)
+        assert letting_go.tick(1.0)
+        assert letting_go.refusal is not None
+        assert letting_go.refusal.startswith(b"MISCONF this node is not ready for 1 s: the disk f")
         await node.stop()
 
     asyncio.run(inside())

@@ -12,8 +12,9 @@ from redis.asyncio.client import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from countercluster.aio.waiting import BOUNDED, limit
+from countercluster.aio.waiting import BOUNDED, gone, limit, owner
 from countercluster.commands import Key
+from countercluster.owned import Owned
 
 HEARTBEAT = "countercluster:{heartbeat}"
 """`term index time_ms`: all that was acknowledged before that time, and all up to that index, is in
@@ -28,7 +29,10 @@ class AsyncCache:
             "socket_connect_timeout": TIMEOUT_S,
             "socket_timeout": TIMEOUT_S if BOUNDED else None,
         }
-        self._client: Any = Redis.from_url(url, **times, retry=Retry(NoBackoff(), 0), **options)
+        retry = Retry(NoBackoff(), 0)
+        self._clients: Owned[Any] = Owned(
+            owner, gone, lambda: Redis.from_url(url, **times, retry=retry, **options)
+        )
         self._not_before = 0.0
 
     async def read(
@@ -41,7 +45,7 @@ class AsyncCache:
             return nothing
         try:
             async with limit(2 * TIMEOUT_S):  # for the connection, and for the answer
-                heartbeat, *values = await self._client.mget(HEARTBEAT, *keys)
+                heartbeat, *values = await self._clients.mine().mget(HEARTBEAT, *keys)
         except (exceptions.RedisError, OSError):
             self._not_before = time.monotonic() + PAUSE_S
             return nothing
@@ -50,7 +54,9 @@ class AsyncCache:
         return [None if value is None else int(value) for value in values]
 
     async def close(self) -> None:
-        await self._client.aclose()
+        client = self._clients.mine_if_any()
+        if client is not None:
+            await client.aclose()
 
 
 def _fresh(heartbeat: bytes, max_age_s: float | None, after: int | None) -> bool:

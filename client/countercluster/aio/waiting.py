@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 from asyncio import sleep as sleep
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from typing import Any
 
 from redis import exceptions
@@ -21,6 +22,17 @@ from redis.asyncio.connection import Connection, SSLConnection
 BOUNDED = False
 """Whether redis-py's `socket_timeout` bounds what is sent, and what is read outside of
 `receive`."""
+
+
+def owner() -> Hashable:
+    """Whom connections belong to: an event loop of a process."""
+    return os.getpid(), asyncio.get_running_loop()
+
+
+def gone(who: Hashable) -> bool:
+    assert isinstance(who, tuple)
+    process, loop = who
+    return process != os.getpid() or bool(loop.is_closed())
 
 
 class Places:

@@ -13,8 +13,9 @@ from redis.client import Redis
 from redis.retry import Retry
 from redis.backoff import NoBackoff
 
-from countercluster.sync.waiting import BOUNDED, limit
+from countercluster.sync.waiting import BOUNDED, gone, limit, owner
 from countercluster.commands import Key
+from countercluster.owned import Owned
 
 HEARTBEAT = "countercluster:{heartbeat}"
 """`term index time_ms`: all that was acknowledged before that time, and all up to that index, is in
@@ -29,7 +30,10 @@ class Cache:
             "socket_connect_timeout": TIMEOUT_S,
             "socket_timeout": TIMEOUT_S if BOUNDED else None,
         }
-        self._client: Any = Redis.from_url(url, **times, retry=Retry(NoBackoff(), 0), **options)
+        retry = Retry(NoBackoff(), 0)
+        self._clients: Owned[Any] = Owned(
+            owner, gone, lambda: Redis.from_url(url, **times, retry=retry, **options)
+        )
         self._not_before = 0.0
 
     def read(
@@ -42,7 +46,7 @@ class Cache:
             return nothing
         try:
             with limit(2 * TIMEOUT_S):  # for the connection, and for the answer
-                heartbeat, *values = self._client.mget(HEARTBEAT, *keys)
+                heartbeat, *values = self._clients.mine().mget(HEARTBEAT, *keys)
         except (exceptions.RedisError, OSError):
             self._not_before = time.monotonic() + PAUSE_S
             return nothing
@@ -51,7 +55,9 @@ class Cache:
         return [None if value is None else int(value) for value in values]
 
     def close(self) -> None:
-        self._client.close()
+        client = self._clients.mine_if_any()
+        if client is not None:
+            client.close()
 
 
 def _fresh(heartbeat: bytes, max_age_s: float | None, after: int | None) -> bool:

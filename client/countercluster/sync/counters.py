@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,9 +16,10 @@ from countercluster import commands
 from countercluster.addresses import Addresses, Binding
 from countercluster.sync.cache import Cache
 from countercluster.sync.lane import Lane, Patience
-from countercluster.sync.waiting import Places
+from countercluster.sync.waiting import Places, gone, owner
 from countercluster.commands import Added, Batch, Command, Key
 from countercluster.errors import CounterError, NotExecuted
+from countercluster.owned import Owned
 
 T = TypeVar("T")
 
@@ -196,39 +196,34 @@ class Counters:
             return command.meaning(lane.read(command, self._patience))
 
 
+class _Lanes:
+    """Lanes of one owner (owned.py) that nobody uses at the moment. Appending to a list and popping
+    from it are single steps in Python, so threads need no lock."""
+
+    def __init__(self, most: int) -> None:
+        self.places = Places(most)
+        self.idle: list[Lane] = []
+
+
 class _Pool:
-    """Lanes that nobody uses at the moment. Appending to a list and popping from it are single
-    steps in Python, so threads need no lock.
-
-    A lane belongs to one process. What a fork copies is the producer, its sequence and the socket
-    of the other process: a call through it would be answered with the outcome of another call. So
-    a child begins with no lanes, and leaves those that it was given to its parent."""
-
     def __init__(self, addresses: Addresses, most: int, discover: bool) -> None:
         if most < 1:
             raise CounterError(f"connections is {most}; at least 1")
         self._addresses = addresses
         self._discover = discover
-        self._most = most
         self._closed = False
-        self._begin()
-
-    def _begin(self) -> None:
-        self._places = Places(self._most)
-        self._idle: list[Lane] = []
-        self._process = os.getpid()
+        self._lanes = Owned(owner, gone, lambda: _Lanes(most))
 
     @contextlib.contextmanager
     def lane(self, timeout_s: float) -> Iterator[Lane]:
         start = time.monotonic()
-        if self._process != os.getpid():
-            self._begin()
-        places, idle = self._places, self._idle
-        if not places.take(timeout_s):
+        lanes = self._lanes.mine()
+        if not lanes.places.take(timeout_s):
             raise NotExecuted(f"every connection was busy for {time.monotonic() - start:.1f} s")
         try:
             if self._closed:
                 raise CounterError("these counters are closed")
+            idle = lanes.idle
             lane = idle.pop() if idle else Lane(self._addresses, self._discover)
             try:
                 yield lane
@@ -237,12 +232,12 @@ class _Pool:
                 if self._closed:
                     self.close()
         finally:
-            places.give()
+            lanes.places.give()
 
     def close(self) -> None:
+        """Those of the caller. What another one uses it closes itself, when its call ends."""
         self._closed = True
-        if self._process != os.getpid():
-            return  # the connections are the other process's
-        while self._idle:
+        lanes = self._lanes.mine_if_any()
+        while lanes is not None and lanes.idle:
             with contextlib.suppress(IndexError):
-                self._idle.pop().close()
+                lanes.idle.pop().close()

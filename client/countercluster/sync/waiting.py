@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from time import sleep as sleep
 from typing import Any
 
@@ -13,6 +14,15 @@ from redis.connection import Connection
 BOUNDED = True
 """Whether redis-py's `socket_timeout` bounds what is sent, and what is read outside of
 `receive`."""
+
+
+def owner() -> Hashable:
+    """Whom connections belong to."""
+    return os.getpid()
+
+
+def gone(who: Hashable) -> bool:
+    return who != os.getpid()
 
 
 class Places:

@@ -154,7 +154,7 @@ class Machine(Questions):
             if kind is not OutcomeKind.EXECUTED:
                 return Outcome(kind, body.session, body.number)
             if state.max_bytes:
-                state.beside = self._beside()
+                state.beside = self.beside_bytes
             own = substitute(body.session, body.number)
             if own is None:
                 work = Work(decode_ops(body.ops), None, Outcome(kind, body.session, body.number))
@@ -311,7 +311,7 @@ class Machine(Questions):
 
     def snapshot_bytes(self) -> int:
         """How many bytes `dump` makes, at most."""
-        return self._state.dump_bytes() + self._beside()
+        return self._state.dump_bytes() + self.beside_bytes
 
     def dump(self) -> Dump:
         """The same bytes, piece by piece; meanwhile entries may be applied. One at a time."""

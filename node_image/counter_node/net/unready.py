@@ -6,8 +6,8 @@ A pool of connections to a node that is cut off stays there for ever, as each co
 
 1. A connection without a write in flight is closed. One with a write in flight gets its answer
    first: it is never closed by this.
-2. A new connection gets `-LOADING`, with the reason, for what it says first, and is closed; or is
-   closed after `GRACE_S`, when it says nothing.
+2. A new connection gets `-LOADING` (`-MISCONF` of a node whose disk failed), with the reason, for
+   what it says first, and is closed; or is closed after `GRACE_S`, when it says nothing.
 3. On the cluster port a node that led goes on: it sends clients to another node by MOVED
    (resp/cluster.py). Some of them stay with a master that closes connections or refuses them.
 4. The admin port, the HTTP port and the peers' port are not touched: probes, the operator and
@@ -35,6 +35,7 @@ class Judged(Protocol):
 
     replica: Replica
     stopping: bool
+    failed: str
 
     def unready(self) -> str: ...
 
@@ -60,8 +61,9 @@ class Unready:
             self._since_s = now_s
         if now_s - self._since_s < self._close_s:
             return False
+        code = "MISCONF" if self._node.failed else "LOADING"
         text = (
-            f"LOADING this node is not ready for {now_s - self._since_s:.0f} s: {reason}; the "
+            f"{code} this node is not ready for {now_s - self._since_s:.0f} s: {reason}; the "
             f"command was not executed, connect to another node"
         )
         self.refusal = Failure(text.encode())

@@ -103,6 +103,8 @@ class Disk:
         millisecond; not while a job is being written)."""
         node = self._node
         storage, replica = node.storage, node.replica
+        if again:
+            storage.left_bytes = replica.machine.beside_bytes
         if node.failed or (
             storage.room_bytes is None and not replica.room.full and not self._waits_for_room
         ):

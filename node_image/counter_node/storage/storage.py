@@ -85,6 +85,8 @@ class Storage:
         self._previous: str | None = None  # file of the snapshot before the one in force
         self._durable_snapshot = state.snapshot
         self._room = SpareRoom(disk, directory)
+        self.left_bytes = 0
+        """What FLUSHALL would leave for a snapshot, at most: room for it is kept."""
 
     @classmethod
     def open(
@@ -246,6 +248,7 @@ class Storage:
                 ):  # a header longer than a segment: `write` will need the room, and say so
                     segments.rotate(self._state)
                 segments.keep_reserve()
+            self._keep_room()
 
     def save_snapshot(self, snapshot: Snapshot, pieces: Sequence[bytes] = ()) -> None:
         """Stores a snapshot beside the log; its state may be in pieces. It counts only once
@@ -289,7 +292,7 @@ class Storage:
 
     def _keep_room(self) -> None:
         if self._segments.has_reserve:
-            self._room.keep(self._segments.segment_bytes)
+            self._room.keep(self._segments.segment_bytes, self.left_bytes)
 
     def load_snapshot(self, meta: SnapshotMeta) -> Snapshot:
         """Reads a saved snapshot back, e.g. to send it to another node. Blocks; may run beside

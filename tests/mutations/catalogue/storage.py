@@ -7,6 +7,7 @@ from typing import Any
 from counter_node.storage import frames, recovery, segments, snapshots
 from counter_node.storage.disk import Disk
 from counter_node.storage.segments import Segments
+from counter_node.storage.spare_room import SpareRoom
 from counter_node.storage.storage import Storage
 
 from tests.mutations.breakage import Patch, mutation
@@ -73,6 +74,16 @@ def torn_tail_in_a_middle_segment(patch: Patch) -> None:
 
     patch(recovery, "_replay", replay)
     patch(recovery, "_check_follows", lambda *_: None)
+
+
+@mutation(
+    "room is not kept for what FLUSHALL leaves", tests=("tests/unit/storage/test_spare_room.py",)
+)
+def no_room_for_what_is_left(patch: Patch) -> None:
+    original = SpareRoom.keep
+    patch(
+        SpareRoom, "keep", lambda self, segment_bytes, left_bytes: original(self, segment_bytes, 0)
+    )
 
 
 @mutation("damage in the last segment passes for a torn tail", tests=("tests/unit/storage",))

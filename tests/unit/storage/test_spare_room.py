@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from counter_node.storage import Storage
 from counter_node.storage.frames import SECTOR_BYTES
 from counter_node.storage.segments import segment_name
 from counter_node.storage.spare_room import NAME as ROOM
@@ -43,4 +44,33 @@ def test_a_torn_tail_on_a_full_disk_is_kept_in_the_spare_room() -> None:
     storage, recovered = reopen(disk)
     assert recovered.repaired
     assert recovered.entries == entries(1, 2)
+    storage.close()
+
+
+def next_segment(storage: Storage) -> None:
+    last = storage.last_index
+    for index in range(last + 1, last + 4):
+        put(storage, [entry(index, 9, b"x" * 1_500)])
+
+
+def test_the_room_grows_with_what_a_flush_would_leave_and_never_shrinks_for_want_of_it() -> None:
+    """After FLUSHALL the producers remained, half a MiB in a snapshot, and 256 KiB were kept."""
+    disk, storage = new_sim()
+    first = len(disk.file(DIRECTORY / ROOM).cached)
+    storage.left_bytes = 50_000
+    next_segment(storage)
+    assert len(disk.file(DIRECTORY / ROOM).cached) == first + 50_000
+    storage.left_bytes, allocate = 90_000, disk.allocate
+
+    def full(fd: int, size: int) -> None:
+        if size == first + 90_000:
+            raise OSError(errno.ENOSPC, "no room")
+        allocate(fd, size)
+
+    disk.allocate = full  # type: ignore[method-assign]
+    next_segment(storage)
+    assert len(disk.file(DIRECTORY / ROOM).cached) == first + 50_000
+    disk.allocate = allocate  # type: ignore[method-assign]
+    next_segment(storage)
+    assert len(disk.file(DIRECTORY / ROOM).cached) == first + 90_000
     storage.close()
