@@ -5,7 +5,7 @@ Three node processes and a Redis on loopback. Increments come at a steady rate o
 each acknowledged one with its time. Meanwhile a reader asks Redis for all keys again and again. The
 staleness of an increment is the time from its acknowledgement to the first answer that has it (0
 when the cache was faster); so it includes the reader's own round trip. How late the reader itself
-comes to its turns, which says how busy the machine is with other things, is told beside it."""
+comes to its turns, which says how busy the machine is with other things, is shown beside it."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Books:
     def read(self, key: str, value: int, now: float) -> None:
         self.seen[key] = max(self.seen[key], value)
         still = []
-        for told, at in self.waiting[key]:
-            if told <= value:
+        for answered, at in self.waiting[key]:
+            if answered <= value:
                 self.staleness_s.append(now - at)
             else:
-                still.append((told, at))
+                still.append((answered, at))
         self.waiting[key] = still
 
 
@@ -69,9 +69,9 @@ async def count(port: int, books: Books, rate: float, seconds: float) -> None:
                     for key in keys:
                         pipe.incr(key)
                     values = await pipe.execute()
-                told = time.monotonic()
+                answered = time.monotonic()
                 for key, value in zip(keys, values, strict=True):
-                    books.acknowledged(key, value, told)
+                    books.acknowledged(key, value, answered)
                 sent += due
             await asyncio.sleep(0.004)
 

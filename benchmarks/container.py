@@ -5,7 +5,7 @@ and is behind, every member killed and started again, and at last nearly all cou
 
 The container is a control group of memory of our own, one for each node, where root may make one
 (version 1 or 2): whoever goes over its limit is killed, as in a pod. Elsewhere nothing is enforced,
-and what was held at most is all that is told. The group's own peak counts the pages of files as
+and what was held at most is all that is shown. The group's own peak counts the pages of files as
 well, which the kernel takes back before it kills.
 
     --mib 512           the limit
@@ -198,7 +198,7 @@ class Run:
             time.sleep(0.2)
         raise TimeoutError("no leader")
 
-    def told(self, what: str) -> None:
+    def report(self, what: str) -> None:
         """The worst of all nodes."""
         held = [rss_mib(node.process.pid) for node in self.nodes]
         kills, peak = (
@@ -273,19 +273,19 @@ def measure(limit: int, shape: Shape, members: int, life_s: float) -> None:
             "| | held, MiB | at most | with files | killed | load |\n|---|---:|---:|---:|---:|---:|"
         )
         assert "max_bytes" in refusal or shape.name == "producers", refusal
-        run.told("full")
+        run.report("full")
         value = number(run.leader().resp, shape.counter(5))
         with Traffic([node.resp for node in run.nodes], shape) as traffic:
             run.snapshot(run.leader())
-            run.told("a snapshot was taken, under load")
+            run.report("a snapshot was taken, under load")
             run.join(voter=False).serves(shape.counter(5))
-            run.told("a new member received it, under load")
+            run.report("a new member received it, under load")
             if members > 1:
                 run.behind()
-                run.told("a member that was behind received one")
+                run.report("a member that was behind received one")
             for node in list(run.nodes):
                 run.again(node)
-            run.told("each killed and started again")
+            run.report("each killed and started again")
         print(
             f"\ncounted meanwhile {traffic.counted:,}, new ones refused {traffic.refused:,}, ",
             end="",
@@ -299,7 +299,7 @@ def measure(limit: int, shape: Shape, members: int, life_s: float) -> None:
         print(
             "| | held, MiB | at most | with files | killed | load |\n|---|---:|---:|---:|---:|---:|"
         )
-        run.told("15 s after nearly all were gone")
+        run.report("15 s after nearly all were gone")
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ The node runs on asyncio's own loop, of which every callback is timed: by the cl
 calls the same. A second client increments one counter again and again: what it waits is what a
 client sees, on this machine at this hour.
 
-The rows that leave everything as it was are repeated: the median and the worst are told."""
+The rows that leave everything as it was are repeated: the median and the worst are shown."""
 
 from __future__ import annotations
 

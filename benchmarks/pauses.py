@@ -3,7 +3,7 @@ million counters with one deadline, FLUSHALL, DEL of as many names as one comman
 snapshot with many producers, a received snapshot, the first fill of a cache. Beside it a Redis for
 the same.
 
-One client increments one counter again and again; the longest that took is told, and how often it
+One client increments one counter again and again; the longest that took is shown, and how often it
 took over 20 ms. `counter_loop_lag` is the node's own word: how late its clock came, at most."""
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ def lag_buckets(http: int) -> dict[float, float]:
 
 def lag_over(before: dict[float, float], after: dict[float, float]) -> str:
     """The bucket of the latest tick in between."""
-    last, told = 0.0, "0 ms"
+    last, shown = 0.0, "0 ms"
     for le, count in after.items():
         if count - before[le] > last:
-            last, told = count - before[le], f"≤ {1000 * le:.0f} ms"
-    return told
+            last, shown = count - before[le], f"≤ {1000 * le:.0f} ms"
+    return shown
 
 
 def _wait(what: str, ready: Callable[[], bool]) -> None:

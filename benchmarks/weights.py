@@ -23,7 +23,7 @@ SMALLER = {"producers": 20, "sequences": 1, "watched keys": 8}
 """Kinds of which there are fewer, and by what factor."""
 BATCH = 1_000
 ROUNDING = 0.98
-"""The resident memory is told in pages, and other things move it, too."""
+"""The resident memory is counted in pages, and other things move it, too."""
 
 
 def commands(kind: str, count: int) -> Iterator[Op]:

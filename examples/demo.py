@@ -53,10 +53,10 @@ class Screen:
     def __init__(self) -> None:
         self._console = Console(highlight=False, soft_wrap=True)
         self._status = self._console.status("")
-        self._start = self._step_start = self._told = time.monotonic()
+        self._start = self._step_start = self._printed = time.monotonic()
 
     def step(self, title: str) -> None:
-        self._step_start = self._told = time.monotonic()
+        self._step_start = self._printed = time.monotonic()
         self._console.print(f"\n[bold cyan]{title}[/]")
         if self._console.is_terminal:
             self._status.update(f"[dim]{title}")
@@ -65,8 +65,8 @@ class Screen:
     def waiting(self, lack: str) -> None:
         if self._console.is_terminal:
             self._status.update(f"[dim]{lack}")
-        elif time.monotonic() - self._told > self.every_s:
-            self._told = time.monotonic()
+        elif time.monotonic() - self._printed > self.every_s:
+            self._printed = time.monotonic()
             self._console.print(f"   … {lack}", markup=False)
 
     def figure(self, text: str) -> None:

@@ -277,7 +277,7 @@ class Load:
         def lack() -> str:
             said = self.progress().strip()
             if self._process.poll() is not None:
-                raise Broken(f"the load ended before it was told to: {said[-1000:]}")
+                raise Broken(f"the load ended before its time: {said[-1000:]}")
             return (
                 ""
                 if re.search(r"[1-9][\d,]* acknowledged", said)

@@ -3,7 +3,7 @@
     python3 examples/embedded_node.py
     python3 examples/embedded_node.py 127.0.0.1:8080 127.0.0.1:8081 127.0.0.1:8082
 
-With several addresses the program holds a cluster of several nodes; what one is told, all of them
+With several addresses the program holds a cluster of several nodes; what one is sent, all of them
 know."""
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def connection(secret: dict[str, str], *, cache: bool, host: str, port: int) -> 
     return options
 
 
-def told(command: Callable[[], object]) -> object:
+def outcome(command: Callable[[], object]) -> object:
     try:
         return command()
     except redis.exceptions.NoPermissionError as error:
@@ -109,9 +109,9 @@ def main() -> None:
     with redis.Redis(**where, decode_responses=True) as session:
         print(f"ping   {session.ping()}")
         print(f"get    {session.get(options.key)}")
-        print(f"set    {told(lambda: session.set(options.key, options.value))}")
+        print(f"set    {outcome(lambda: session.set(options.key, options.value))}")
         print(f"get    {session.get(options.key)}")
-        print(f"delete {told(lambda: session.delete(options.key))}")
+        print(f"delete {outcome(lambda: session.delete(options.key))}")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def tree(file: Path) -> ast.Module:
 
 
 def statements(node: ast.AST) -> Iterator[ast.stmt]:
-    """Those inside of others included; expressions are not looked into."""
+    """Those inside of others included; expressions are skipped."""
     for part in ("body", "orelse", "handlers", "finalbody", "cases"):
         for inner in getattr(node, part, ()):
             if isinstance(inner, ast.stmt):

@@ -5,7 +5,7 @@ what it made is stale.
 - install-namespaced.yaml: an operator for its own namespace, with a Role and nothing cluster-wide;
   the definition of the resource is installed apart. It says my-namespace wherever the namespace
   belongs.
-- install-namespaced-machines.yaml: besides that, what only an administrator of the whole cluster
+- install-namespaced-machines.yaml: and what only an administrator of the whole cluster
   can give: the operator sees machines and volumes, and replaces members that are lost with them.
 """
 

@@ -1,5 +1,5 @@
-"""docs/reference/metrics.md from the tables of the code: `python generators/metrics_page.py`. A test
-fails while the page is stale."""
+"""docs/reference/metrics.md from the tables of the code: `python generators/metrics_page.py`. A
+test fails while the page is stale."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prometheus_client import ProcessCollector
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "metrics.md"
 HEAD = """# Metrics
 
-Made from the code by `generators/metrics_page.py`. Every node serves them on `/metrics` of its HTTP port (8080), the operator its own likewise.
+Made from the code by `generators/metrics_page.py`. Every node serves them on `/metrics` of its HTTP port (8080), and so does the operator with its own.
 What to make of them: [watch](../operating/watch.md).
 """
 

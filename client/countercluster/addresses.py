@@ -17,7 +17,7 @@ MOST_FOUND = 16
 
 
 class Addresses:
-    """Those given come first and stay; what the nodes tell (CLUSTER SHARDS) replaces what they told
+    """Those given come first and stay; what the nodes tell (CLUSTER SHARDS) replaces what they said
     before.
 
     A found node is reached as the first address given is: with its scheme, its user and its
@@ -43,7 +43,7 @@ class Addresses:
 
     def ask_now(self) -> bool:
         """Whether to ask a node for the others: once in a while, and soon after a connection was
-        lost. Who is told True asks."""
+        lost. A caller that gets True asks."""
         now = time.monotonic()
         if now < self._ask_at:
             return False

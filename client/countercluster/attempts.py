@@ -19,7 +19,7 @@ from countercluster.errors import ReplyLost
 # Answers of a node that did not execute the command and that another node, or the same one later,
 # may execute.
 _ELSEWHERE = ("TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "MOVED", "ASK", "READONLY", "MISCONF")
-# Answers given before a command is looked up among the executed ones: they say nothing about
+# Answers given before a command is searched among the executed ones: they say nothing about
 # earlier attempts.
 _REMEMBERED = ("increment or decrement would overflow", "applied increment would overflow")
 """What the execution of one command can answer, and the table of sequences keep. (The replies of a

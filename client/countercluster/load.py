@@ -1,5 +1,5 @@
 """A load generator that checks the books: it counts for a while, through whatever happens, and then
-compares what it was told with what is there.
+compares the answers with what is there.
 
     python3 -m countercluster.load --url redis://clicks:6379 --connections 8 --seconds 20 --key demo
     --json

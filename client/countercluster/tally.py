@@ -14,12 +14,12 @@ HISTOGRAM_STEP = 1.05
 the memory is bounded."""
 PROBLEMS_KEPT = 5
 PLACES = 1 << 16
-"""Values told are marked in blocks of so many bytes, one each: a million increments cost a
+"""Values answered are marked in blocks of so many bytes, one each: a million increments cost a
 megabyte."""
 
 Operation = tuple[str, float, float, int | None]
-"""add or get; start and end in seconds since the load began; the value told, None when the outcome
-of an add is unknown."""
+"""add or get; start and end in seconds since the load began; the value answered, None when the
+outcome of an add is unknown."""
 
 
 @dataclass
@@ -38,8 +38,8 @@ class Books:
     gap_length_s: float
     latency_ms: dict[str, float]
     repeated: int = 0
-    """Values that two increments were told: each increment makes a value of its own, so one of the
-    two is lost, or was executed twice."""
+    """Values that two increments were answered: each increment makes a value of its own, so one of
+    the two is lost, or was executed twice."""
     lowest: int | None = None
     highest: int | None = None
     history: list[Operation] | None = None
@@ -61,7 +61,7 @@ class Books:
 
     @property
     def outside(self) -> bool:
-        """A value was told that does not lie between the counter before and after."""
+        """A value was answered that does not lie between the counter before and after."""
         return (
             self.lowest is not None
             and self.highest is not None
@@ -137,7 +137,7 @@ class Tally:
         self._per_second: list[int] = []
         self._latencies: dict[int, int] = {}
         self._problems: list[str] = []
-        self._told: dict[int, bytearray] = {}
+        self._answered: dict[int, bytearray] = {}
         self._repeated = 0
         self._lowest: int | None = None
         self._highest: int | None = None
@@ -219,9 +219,9 @@ class Tally:
 
     def _mark(self, value: int) -> None:
         block, place = divmod(value, PLACES)
-        told = self._told.setdefault(block, bytearray(PLACES))
-        self._repeated += told[place]
-        told[place] = 1
+        marks = self._answered.setdefault(block, bytearray(PLACES))
+        self._repeated += marks[place]
+        marks[place] = 1
         self._lowest = value if self._lowest is None else min(self._lowest, value)
         self._highest = value if self._highest is None else max(self._highest, value)
 

@@ -66,7 +66,7 @@ RIGHTS: tuple[tuple[str, str, tuple[Right, ...]], ...] = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Access:
-    """`roles`: of the namespace; `bindings` likewise; the others are cluster-wide. `secrets`: names
+    """`roles`: of the namespace; and so `bindings`; the others are cluster-wide. `secrets`: names
     that matter."""
 
     namespace: str

@@ -176,13 +176,13 @@ def quiet_port_forwards() -> None:
     the terminal."""
     others = threading.excepthook
 
-    def hook(told: threading.ExceptHookArgs) -> None:
+    def hook(failure: threading.ExceptHookArgs) -> None:
         if not (
-            isinstance(told.exc_value, OSError)
-            and told.thread is not None
-            and told.thread.name.startswith(PORT_FORWARD)
+            isinstance(failure.exc_value, OSError)
+            and failure.thread is not None
+            and failure.thread.name.startswith(PORT_FORWARD)
         ):
-            others(told)
+            others(failure)
 
     threading.excepthook = hook
 

@@ -83,7 +83,7 @@ def clean(value: Any, name: str = "") -> Any:
 
 
 def bundle(kube: Kube, nodes: Nodes, name: str, now: Callable[[], float] = time.time) -> bytes:
-    """The .tar.gz. What could not be had is told in its place."""
+    """The .tar.gz. What could not be had is named in its place."""
     out = io.BytesIO()
     root = f"countercluster-{kube.namespace}-{name}"
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
@@ -101,22 +101,22 @@ def _parts(kube: Kube, nodes: Nodes, name: str) -> Iterator[tuple[str, str]]:
     pods = kube.pods(name)
     statuses = nodes.statuses(pods)
     yield "status.json", json.dumps(clean(summary(cluster, pods, statuses)), indent=2)
-    yield "events.yaml", _told(lambda: _yaml(kube.events(name)))
+    yield "events.yaml", _or_the_cause(lambda: _yaml(kube.events(name)))
     for path in KINDS:
         yield (
             f"{path.rpartition('/')[2]}.yaml",
-            _told(lambda path: _yaml(kube.listed(path, name)), path),
+            _or_the_cause(lambda path: _yaml(kube.listed(path, name)), path),
         )
     for pod in pods:
         here = str(pod["metadata"]["name"])
         yield f"nodes/{here}/status.json", json.dumps(clean(statuses[here]), indent=2)
-        metrics = _told(lambda pod: clean_text(nodes.page(pod, "/metrics")), pod)
+        metrics = _or_the_cause(lambda pod: clean_text(nodes.page(pod, "/metrics")), pod)
         yield f"nodes/{here}/metrics.txt", metrics
     for pod in kube.listed("/api/v1/namespaces/{}/pods", name):
         here = str(pod["metadata"]["name"])
-        yield f"logs/{here}.log", _told(_logs, kube, here, False)
+        yield f"logs/{here}.log", _or_the_cause(_logs, kube, here, False)
         if any(c.get("restartCount") for c in pod.get("status", {}).get("containerStatuses") or []):
-            yield f"logs/{here}.previous.log", _told(_logs, kube, here, True)
+            yield f"logs/{here}.previous.log", _or_the_cause(_logs, kube, here, True)
 
 
 def _logs(kube: Kube, pod: str, previous: bool) -> str:
@@ -127,7 +127,7 @@ def _yaml(found: Object | list[Object]) -> str:
     return yaml.safe_dump(clean(found), sort_keys=False)
 
 
-def _told(part: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> str:
+def _or_the_cause(part: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> str:
     try:
         return part(*args, **kwargs)
     except Trouble as error:

@@ -47,7 +47,7 @@ def pages(ask: Ask, pattern: str, *, values: bool = False, limit: int = 0) -> It
 
     (answer,) = ask(scan("0"))
     while True:
-        cursor, names = _told(answer)
+        cursor, names = _page_of(answer)
         if limit:
             names = names[:left]
             left -= len(names)
@@ -62,7 +62,7 @@ def pages(ask: Ask, pattern: str, *, values: bool = False, limit: int = 0) -> It
         answer = answers[-1]
 
 
-def _told(answer: object) -> tuple[str, list[str]]:
+def _page_of(answer: object) -> tuple[str, list[str]]:
     assert isinstance(answer, (list, tuple))
     return str(answer[0]), [str(name) for name in answer[1]]
 

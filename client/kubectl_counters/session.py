@@ -25,7 +25,7 @@ class Progress:
     nothing that stays."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream, self._clock, self._told_s = stream, clock, clock()
+        self._stream, self._clock, self._shown_s = stream, clock, clock()
         self._width = 0
 
     def __enter__(self) -> Progress:
@@ -33,8 +33,8 @@ class Progress:
 
     def tell(self, text: str) -> None:
         """At most twice a second."""
-        if self._stream.isatty() and self._clock() - self._told_s >= 0.5:
-            self._told_s = self._clock()
+        if self._stream.isatty() and self._clock() - self._shown_s >= 0.5:
+            self._shown_s = self._clock()
             self._stream.write(f"\r{text:<{self._width}}")
             self._stream.flush()
             self._width = max(self._width, len(text))

@@ -5,7 +5,7 @@ be reached from here.
    left.
 2. Debian packages (the list in each image, usr/share/sbom/sbom.cdx.json): Debian's security archive
    of the images' suite. A package that is older than the one there lacks a published security
-   update. What Debian knows and has not mended is not in that archive, so it is not told.
+   update. What Debian knows and has not mended is not in that archive, so it is not shown.
 3. What no list was there for is named: "not judged" is no "nothing found".
 
 The result is printed as Markdown, for the release's notes. Exit code: 0 nothing found, 1 something,

@@ -56,7 +56,7 @@ class Act:
         context: ssl.SSLContext | None = None,
         forbid: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`context`: for the admin ports; None for plain text. `forbid` is told what the API server
+        """`context`: for the admin ports; None for plain text. `forbid` gets what the API server
         does not allow."""
         self._forbid = forbid
         self._api, self._cluster, self._seen, self._addresses, self._context = (

@@ -6,7 +6,7 @@ are not those that the last apply returned. Status changes of a child cause no w
 watch shows a child as the last apply left it, it is not even read; every ten minutes it is, in case
 the watch is wrong.
 
-An object of the same name that belongs to somebody else is left alone, and that is told
+An object of the same name that belongs to somebody else is left alone, and that is reported
 (ownership.py). It is not used either: a workload whose pods would run under a foreign
 ServiceAccount, or mount a foreign Secret, is not applied. A child that somebody else changes each
 time is applied with pauses (contests.py). An apply carries the version that was read: what others
@@ -95,7 +95,7 @@ class Children:
         self._applied: dict[Key, tuple[str, str]] = {}  # what was wanted, the mark it left
         self._watched: dict[Key, str] = {}  # the mark of what the watch showed last
         self._read: dict[Key, float] = {}  # when it was last read
-        self._absent: dict[Key, float] = {}  # when it was last looked for in vain
+        self._absent: dict[Key, float] = {}  # when it was last asked for in vain
         self._refusals, self._contests = Refusals(clock), Contests(clock)
 
     def watched(self, kind: str, live: Manifest, *, gone: bool) -> None:
@@ -164,7 +164,7 @@ class Children:
         try:
             contested = await self._see_to(cluster, manifest, key, digest, kept)
         except UnknownKind:
-            # a part that is not installed, such as Prometheus Operator; it is looked for again
+            # a part that is not installed, such as Prometheus Operator; it is asked for again
             return
         except (*UNREACHABLE, asyncio.CancelledError) as error:
             self._note(key, digest, what, error, kept)

@@ -1,5 +1,5 @@
 """Events of the API group events.k8s.io/v1: one for each decision, not one for each pass. The same
-reason for the same cluster is not told again for ten minutes."""
+reason for the same cluster is not reported again for ten minutes."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ class Recorder:
         self, api: Kubernetes, identity: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._api, self._identity, self._clock = api, identity, clock
-        self._told: dict[tuple[str, str, str], float] = {}
+        self._reported: dict[tuple[str, str, str], float] = {}
         self._failing: dict[str, float] = {}  # namespaces that took no event lately, and when
 
     async def tell(
         self, cluster: Cluster, reason: str, action: str, note: str, *, warning: bool = False
     ) -> bool:
-        """False when it was told lately, or there is nobody to tell: the namespace is being
+        """False when it was reported lately, or there is nobody to tell: the namespace is being
         deleted. Events are best effort: one that is not taken fails nothing, and is tried again
         later."""
         key = (cluster.uid, reason, note)
         now = self._clock()
-        if now - self._told.get(key, -QUIET_S) < QUIET_S:
+        if now - self._reported.get(key, -QUIET_S) < QUIET_S:
             return False
-        if len(self._told) > MAX_REMEMBERED:
-            self._told.clear()
-        self._told[key] = now
+        if len(self._reported) > MAX_REMEMBERED:
+            self._reported.clear()
+        self._reported[key] = now
         if now - self._failing.get(cluster.namespace, -AGAIN_S) < AGAIN_S:
-            self._told[key] = now - QUIET_S + AGAIN_S
+            self._reported[key] = now - QUIET_S + AGAIN_S
             return True
         try:
             async with asyncio.timeout(EVENT_S):
@@ -105,7 +105,7 @@ class Recorder:
         self, cluster: Cluster, key: tuple[str, str, str], now: float, error: BaseException
     ) -> None:
         self._failing[cluster.namespace] = now
-        self._told[key] = now - QUIET_S + AGAIN_S
+        self._reported[key] = now - QUIET_S + AGAIN_S
         log.info(
             "event not written: %s",
             reason(error),

@@ -22,7 +22,7 @@ class Status:
         return await is_another(self._api, meta["namespace"], meta["name"], meta["uid"])
 
     async def write(self, body: dict[str, Any], new: dict[str, Any]) -> None:
-        """With the version of what was looked at: the API server refuses it when that was changed,
+        """With the version of what was observed: the API server refuses it when that was changed,
         or when another one of the same name has come in its place (a UID would be no help: a status
         carries none). Raises Changed."""
         old, meta = body.get("status") or {}, body["metadata"]

@@ -6,7 +6,8 @@ handshake in memory.
 2. It must be meant for this CounterCluster: its certificate carries the URIs of the cluster's nodes
    and of the operator, which no certificate for anything else has. So a CounterCluster shows nobody
    a Secret of somebody else.
-3. Each fault is told in words, all of them at once: who mends a certificate wants to do it once.
+3. Each fault is reported in words, all of them at once: who mends a certificate wants to do it
+   once.
 4. At last the certificate shakes hands with itself, as server and as client: that finds what no
    list of checks has.
 """

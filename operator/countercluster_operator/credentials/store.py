@@ -237,7 +237,7 @@ def spread_out(secured: Secured, seen: Observed) -> bool:
 
 
 def users_known(cluster: Cluster, secured: Secured, seen: Observed) -> bool | None:
-    """Whether every node and Redis have the users of this moment; None when that cannot be told. A
+    """Whether every node and Redis have the users of this moment; None when that is not known. A
     pod that does not run reads the newest when it starts."""
     pods = [pod.status for pod in seen.pods if pod.running or pod.status is not None]
     if not pods or any(status is not None and not status.users_digest for status in pods):

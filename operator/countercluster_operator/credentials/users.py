@@ -1,14 +1,15 @@
 """Lines of the users' file from spec.auth, judged before a node sees them, by the very parser of
 the node. Pure.
 
-1. What is refused is told by user and word, and never reaches a node. What was in force last goes
-   on: for each user of spec.auth.users by itself, for the file of aclSecretName as a whole.
+1. What is refused is reported by user and word, and never reaches a node. What was in force last
+   goes on: for each user of spec.auth.users by itself, for the file of aclSecretName as a whole.
 2. A password whose Secret is not there stays what it was. A user who never had one is left out.
 3. Who is taken out of the spec is taken out of the file, whatever else is refused.
 4. The user `default` is the operator's: in the file of aclSecretName its lines are left out.
 5. Limits are lines of their own, which Redis and older nodes take for comments: so a node that
    knows none goes on with the same file. Those of a user who cannot log in are left out.
-6. Nothing of a Secret is in what is told, but names of users and of commands in a file of users.
+6. Nothing of a Secret is in what is reported, but names of users and of commands in a file of
+   users.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ one step with its reason in English comes out.
 
 Rules, each tested with random states:
 1. One step at a time, and only one that leaves a majority of the voters active.
-2. A cluster is formed once, ever. Which node forms it is recorded in the status before it is told
+2. A cluster is formed once, ever. Which node forms it is recorded in the status before it is asked
    to.
 3. Joining: pod → learner → caught up → voter. Leaving: leadership handed away → member removed by
    id → pod → claim.

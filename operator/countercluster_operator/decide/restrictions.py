@@ -175,13 +175,13 @@ def _refused(rule: Rule) -> Outside | None:
         wish.text for wish in rule.wishes if not any(_covers(word, wish) for word in rule.words)
     ]
     return (
-        Outside(rule.kinds, _told(rule.path, refused, rule.setting, rule.words))
+        Outside(rule.kinds, _in_words(rule.path, refused, rule.setting, rule.words))
         if refused
         else None
     )
 
 
-def _told(path: str, refused: list[str], setting: str, listed: tuple[str, ...]) -> str:
+def _in_words(path: str, refused: list[str], setting: str, listed: tuple[str, ...]) -> str:
     """The word, the setting and the remedy."""
     choice = f"allows {_list(listed)}: take one of these" if listed else "allows none: leave it out"
     return (
@@ -206,7 +206,7 @@ def _image(
     ):
         return None
     where = path if said else f"{path} is empty, and what was chosen for it earlier"
-    return Outside(kinds, _told(where, [image], "ALLOWED_IMAGES", allowed.images))
+    return Outside(kinds, _in_words(where, [image], "ALLOWED_IMAGES", allowed.images))
 
 
 def begins(image: str, word: str) -> bool:

@@ -40,7 +40,7 @@ def stalled(seen: Observed) -> str:
 
 def replace_dead(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
     """What does not run and is made from an old template is in nobody's way: a mended image reaches
-    it before anything else is looked at."""
+    it before anything else is considered."""
     for pod in seen.pods:
         if (
             pod.stray

@@ -1,5 +1,5 @@
 """kopf's part: it watches and authenticates, nothing else. Every event only names a CounterCluster
-that is to be looked at (docs/concepts/operator.md says why)."""
+that needs a pass (docs/concepts/operator.md says why)."""
 
 from __future__ import annotations
 

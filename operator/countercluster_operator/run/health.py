@@ -2,7 +2,7 @@
 `/readyz`; `/metrics`.
 
 Healthy is an operator that reaches the API server, by a cheap request of its own, and whose queue
-moves. That nothing is told by the watches means nothing: kopf resumes a watch where it ended, and
+moves. That nothing comes by the watches means nothing: kopf resumes a watch where it ended, and
 in a quiet cluster nothing happens. How long a key may wait follows from how many there are."""
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Health:
         ).set_function(self.event_age_s)
 
     def event(self) -> None:
-        """The API server told something."""
+        """The API server sent something."""
         self._last_event = time.monotonic()
 
     def event_age_s(self) -> float:

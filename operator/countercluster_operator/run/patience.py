@@ -1,6 +1,6 @@
-"""How soon a cluster that waits for something is looked at again. Pure.
+"""How soon a cluster that waits for something has its next pass. Pure.
 
-What it waits for is mostly told by the watches: a pod starts, becomes ready, goes. The rest (a
+What it waits for mostly comes by the watches: a pod starts, becomes ready, goes. The rest (a
 member catches up, somebody leads) comes within seconds or not for long. So a cluster is looked at
 every second for `QUICK` looks; while it goes on waiting for the very same thing, ever more rarely,
 up to `LONGEST_S`; and where many wait, as in an outage, to `EACH_S` for each of them, as nobody is

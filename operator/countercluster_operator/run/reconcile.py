@@ -3,7 +3,7 @@ world and never at what has changed.
 
 A CounterCluster or a namespace that goes away in the middle of a pass ends the pass, and nothing
 has failed: no warning, no event, no pause before the next look. A status belongs to the very object
-that was looked at; one of the same name that took its place meanwhile begins without it."""
+that was observed; one of the same name that took its place meanwhile begins without it."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ class Reconciler:
         return AT_ONCE_S
 
     def _rest(self, cluster: Cluster, todo: Decision, waiting: str) -> float:
-        """Seconds until it is looked at again when there is nothing to do."""
+        """Seconds until the next pass when there is nothing to do."""
         key = (cluster.namespace, cluster.name)
         if todo.settled:
             self._patience.forget(key)

@@ -3,7 +3,7 @@ meanwhile, once more afterwards.
 
 1. A key that fails comes back after 1 s, 2 s, 4 s … 5 min, with jitter; one that succeeds starts
    again from the beginning.
-2. Keys of which something is new go before those that are only looked at again: a thousand clusters
+2. Keys of which something is new go before those that are only observed again: a thousand clusters
    that wait for something hold up none that somebody has changed. Every fourth turn is one of the
    others, where there are any, so that they are never left out.
 """

@@ -33,7 +33,7 @@ Secrets of 0.9 MB took 521 MiB within seconds of a start when they were read in 
 UNREACHABLE = (ApiException, aiohttp.ClientError, OSError, TimeoutError)
 """What a call may raise when there is nothing wrong with this program."""
 MISSING_S = 60.0
-"""After this a kind that the API server did not have is looked for again."""
+"""After this a kind that the API server did not have is asked for again."""
 
 
 TERMINATING = "NamespaceTerminating"
@@ -160,10 +160,10 @@ class Kubernetes:
         half_ms = (time.monotonic() - began) * 500
         headers = {str(k).lower(): v for k, v in dict(answer.headers or {}).items()}
         try:
-            told = email.utils.parsedate_to_datetime(headers["date"])
+            served = email.utils.parsedate_to_datetime(headers["date"])
         except (KeyError, TypeError, ValueError):
             return None
-        return told.timestamp() * 1000 + 500 + half_ms, 500 + half_ms
+        return served.timestamp() * 1000 + 500 + half_ms, 500 + half_ms
 
     async def get(
         self, api_version: str, kind: str, namespace: str | None, name: str

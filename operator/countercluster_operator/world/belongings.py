@@ -4,9 +4,9 @@
    namespace can put these labels on objects of his own, thousands of them: no more than
    `MOST_BYTES` of an answer is read.
 2. Where there is more, what can be the cluster's own is asked for by its name, `MAX_REPLICAS` of
-   each kind. That is done for `CROWDED_S`, then the labels are tried again. It is told
+   each kind. That is done for `CROWDED_S`, then the labels are tried again. It is reported
    (`Observed.crowded`), as it is slower, and as somebody should know.
-3. A pod whose labels somebody changed is looked for only while one seems to be missing.
+3. A pod whose labels somebody changed is searched only while one seems to be missing.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class Belongings:
         ]
 
     async def cache_pods(self) -> list[Object]:
-        """Of Redis; nothing where they cannot be told from others. Nothing is decided by them, they
-        only tell why."""
+        """Of Redis; nothing where they cannot be distinguished from others. Nothing is decided by
+        them, they only tell why."""
         selector = names.selector(self._cluster.name, names.CACHE)
         try:
             return await self._api.list(
@@ -127,7 +127,7 @@ class Belongings:
             return await self._by_name(kind, own)
 
     async def _by_name(self, kind: str, own: list[str]) -> list[Object]:
-        """Those that the labels or the account would have told as well: a name alone is
+        """Those that the labels or the account would have shown as well: a name alone is
         anybody's."""
         found = await asyncio.gather(
             *(self._api.get("v1", kind, self._cluster.namespace, name) for name in own)

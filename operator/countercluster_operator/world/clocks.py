@@ -2,7 +2,7 @@
 the API server's clock says (RAFT.WITNESS). That clock has no vote in the cluster; it counts after a
 full stop of one or two voters, which cannot tell by themselves whose clock is wrong.
 
-A jump of log time is told as an event, once: the status remembers how many there were. What
+A jump of log time is reported as an event, once: the status remembers how many there were. What
 members' clocks say is a condition, in words that change only when something changes."""
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def log_time(found: dict[str, Any] | None) -> LogTime | None:
 
 
 def about(ms: int) -> str:
-    """A length in words, for what is told once or is of days."""
+    """A length in words, for what is reported once or is of days."""
     for unit, word in _UNITS:
         if abs(ms) >= unit:
             count = abs(ms) // unit
@@ -81,24 +81,24 @@ def roughly(ms: int) -> str:
     return min(_ROUGHLY, key=lambda step: max(step[0] / seconds, seconds / step[0]))[1]
 
 
-def condition(cluster: Cluster, told: LogTime | None) -> Condition:
+def condition(cluster: Cluster, known: LogTime | None) -> Condition:
     kind = "ClocksDisagree"
-    if told is None or told.agreed is None:
+    if known is None or known.agreed is None:
         return (kind, None, "NotKnown", "no leader says what the members' clocks say")
-    if told.refused_jump_ms:
+    if known.refused_jump_ms:
         most = cluster.spec.clock.max_jump_days
         text = (
             f"the members' clocks say that the cluster stood still for "
-            f"{about(told.refused_jump_ms)}; spec.clock.maxJumpDays is {most}"
+            f"{about(known.refused_jump_ms)}; spec.clock.maxJumpDays is {most}"
         )
         return (kind, True, "JumpTooLong", text)
-    if told.apart:
+    if known.apart:
         off = [
             f"{name} (about {roughly(ms)} {'ahead' if ms > 0 else 'behind'})"
-            for node, name, ms in told.clocks
-            if node in told.apart
+            for node, name, ms in known.clocks
+            if node in known.apart
         ]
-        if not told.agreed:
+        if not known.agreed:
             return (
                 kind,
                 True,
@@ -111,7 +111,7 @@ def condition(cluster: Cluster, told: LogTime | None) -> Condition:
             "StandsApart",
             f"not what a majority of the wall clocks says: {', '.join(off)}",
         )
-    if told.runs_off:
+    if known.runs_off:
         return (
             kind,
             True,
@@ -121,20 +121,20 @@ def condition(cluster: Cluster, told: LogTime | None) -> Condition:
     return (kind, False, "ClocksAgree", "")
 
 
-def remembered(told: LogTime | None, old: dict[str, Any]) -> dict[str, int] | None:
+def remembered(known: LogTime | None, old: dict[str, Any]) -> dict[str, int] | None:
     """For the status: no per-second data."""
-    if told is None:
+    if known is None:
         found: dict[str, int] | None = old.get("clock")
         return found
-    return {"jumps": told.jumps, "jumpedSeconds": told.jumped_ms // 1000}
+    return {"jumps": known.jumps, "jumpedSeconds": known.jumped_ms // 1000}
 
 
-def news(told: LogTime | None, old: dict[str, Any]) -> str:
+def news(known: LogTime | None, old: dict[str, Any]) -> str:
     """Of a jump since the status was written; empty when there was none."""
     before = old.get("clock")
-    if told is None or not before or told.jumps <= before.get("jumps", 0):
+    if known is None or not before or known.jumps <= before.get("jumps", 0):
         return ""
-    by_ms = told.jumped_ms - 1000 * before.get("jumpedSeconds", 0)
+    by_ms = known.jumped_ms - 1000 * before.get("jumpedSeconds", 0)
     return (
         f"after a full stop log time jumped by {about(by_ms)}, by what a majority of the "
         f"members' clocks says"

@@ -109,5 +109,5 @@ class Landscape:
             return None
 
     def silent(self, domain: str) -> bool:
-        """As it was when it was last looked at."""
+        """As it was when it was last read."""
         return self._machines is not None and self._machines.silent(domain)

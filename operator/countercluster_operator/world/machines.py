@@ -41,9 +41,9 @@ UNREADABLE = (
 Moment = datetime.datetime
 Manifest = Mapping[str, Any]
 Gone = dict[str, tuple[Moment, Moment]]
-"""Since when a machine has been away, and when it was last looked for."""
-LOOKED_FOR = datetime.timedelta(seconds=180)
-"""A machine that nobody looked for so long may have been there meanwhile."""
+"""Since when a machine has been away, and when it was last asked for."""
+ASKED_FOR = datetime.timedelta(seconds=180)
+"""A machine that nobody asked for in so long may have been there meanwhile."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def zone_of(volume: Manifest | None) -> str:
 
 
 def _ready(node: Manifest) -> tuple[bool, Moment | None]:
-    """Whether it is, and since when. Of a machine that has told nothing yet nothing bad is
+    """Whether it is, and since when. Of a machine that has reported nothing yet nothing bad is
     thought."""
     for condition in (node.get("status") or {}).get("conditions") or []:
         if condition["type"] == "Ready":
@@ -113,7 +113,7 @@ def _stuck(pod: Manifest, now: Moment) -> bool:
 
 class Machines:
     """The machines at one moment. `nodes`: None when they could not be read. `gone`: since when
-    each of those that were looked for in vain has been away; kept by the caller from one moment to
+    each of those that were asked for in vain has been away; kept by the caller from one moment to
     the next. `zones`: of machines, remembered in the same way."""
 
     def __init__(
@@ -204,7 +204,7 @@ class Machines:
     def _away_s(self, name: str, nodes: Sequence[Manifest]) -> float:
         if not nodes:
             first, last = self._gone.get(name, (self._now, self._now))
-            since: Moment | None = first if self._now - last < LOOKED_FOR else self._now
+            since: Moment | None = first if self._now - last < ASKED_FOR else self._now
             self._gone[name] = (since or self._now, self._now)
         else:
             times = [_ready(n)[1] for n in nodes]

@@ -53,8 +53,8 @@ async def _ask(
 
 @dataclasses.dataclass(slots=True)
 class Raw:
-    """What the API and the nodes told, as they told it. `answers`: by pod. `volumes`: by name,
-    those of silent pods."""
+    """What the API and the nodes answered, as they answered it. `answers`: by pod. `volumes`: by
+    name, those of silent pods."""
 
     now: datetime.datetime
     pods: list[dict[str, Any]]

@@ -2,7 +2,7 @@
 
 Each field that the operator uses has a type, a range or a length, and a form. One that breaks them
 makes the whole status worth nothing: an honest node has no such field. Fields that the operator
-does not use are not looked at and not kept.
+does not use are not read and not kept.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ conditions of the Deployment).
 1. A text begins with a reason in one word, which becomes the reason of `Ready` and of one event:
    docs/operating/trouble.md has a section for each.
 2. A text stays the same while the cause does: what counts up in the kubelet's words (pauses,
-   attempts) is left out, so that it is told once. ErrImagePull and ImagePullBackOff are one cause.
+   attempts) is left out, so that it is reported once. ErrImagePull and ImagePullBackOff are one
+   cause.
 3. Our own container comes first; one that somebody injected is named. "Running" means our own.
 4. Events are asked for only while something does not start and nothing else tells why, and rarely
    (EVENTS_S). They may be missing: nothing is decided by them.
@@ -156,7 +157,7 @@ def of_deployment(deployment: Object | None) -> str:
 
 
 def troubles(seen: Observed) -> list[tuple[str, str]]:
-    """What is told by events: reason and text."""
+    """What events say: reason and text."""
     found = [seen.trouble] if seen.trouble is not None else []
     found += [("OOMKilled", pod.killed) for pod in seen.pods if pod.killed]
     found += [("ForeignLabels", seen.crowded)] if seen.crowded else []
