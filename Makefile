@@ -15,6 +15,10 @@ TIMES ?= 20
 ONLY ?=
 FILES ?=
 SUITE ?=
+VERSION ?=
+REGISTRY ?=
+KEY ?=
+URL ?=
 CLUSTER := $(PYTHON) kind/local.py
 # What is compiled where that is possible (node_image/compile.py). The mark in an environment is named after the content of all that goes in.
 PYX := $(wildcard node_image/counter_node/*/*.pyx)
@@ -151,12 +155,12 @@ clients: setup ## programs of stock clients in Go, JavaScript and Java, built in
 	@$(PY) -m tests.clients.stock.build
 
 .PHONY: e2e
-e2e: setup cluster ## the real images on the local cluster
-	@$(IN_CLUSTER) $(call pytest,tests/e2e -m "e2e and not slow")
+e2e: setup packages cluster ## the real images on the local cluster, and a release of them
+	@$(IN_CLUSTER) $(call pytest,tests/e2e tests/release -m "e2e and not slow")
 
 .PHONY: e2e-all
-e2e-all: setup cluster ## with the long ones: machines killed, cut off and drained, the operator dying at every write
-	@$(IN_CLUSTER) $(call pytest,tests/e2e -m e2e)
+e2e-all: setup packages cluster ## with the long ones: machines killed, cut off and drained, the operator dying at every write, a stranger's cluster
+	@$(IN_CLUSTER) $(call pytest,tests/e2e tests/release -m e2e)
 
 .PHONY: test-fast
 test-fast: lint unit sim ## what needs no cluster and no network
@@ -185,6 +189,11 @@ $(BENCH): $(VENV)
 .PHONY: pin
 pin: ## writes down the digests of the base images, where images can be pulled
 	@$(CLUSTER) pin
+
+# With KEY (cosign's) it is signed; with URL, where dist/ will be published, krew can fetch the plugin.
+.PHONY: release
+release: setup ## images pushed and dist/VERSION written, to install from: VERSION=0.2.0 REGISTRY=host/path [KEY=cosign.key] [URL=https://…]
+	@$(PY) -m kind.release --version "$(VERSION)" --registry "$(REGISTRY)" --key "$(KEY)" --url "$(URL)"
 
 # Exit code 1: something was found; 2: nothing, and a list or an image was not there.
 .PHONY: scan

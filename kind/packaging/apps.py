@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -146,27 +146,39 @@ def make_all(store: Store, pull: bool) -> None:
         ids = engine.image_ids(tuple(below.values()))
         keyed = f"{recipe.name}:{recipe.key(*(ids[image] for image in below.values()))}"
         if not engine.has_image(keyed):
-            _build(store, recipe, below, keyed)
+            build(store, recipe, below, keyed)
         run("docker", "tag", keyed, recipe.tag)
         if recipe is NODE:
             _tag_next(store, keyed)
         engine.forget_old_tags(keyed, KEPT_PER_NAME)
 
 
-def _build(store: Store, recipe: Recipe, below: Mapping[str, str], keyed: str) -> None:
+def build(
+    store: Store,
+    recipe: Recipe,
+    below: Mapping[str, str],
+    tag: str,
+    *,
+    finish: Callable[[Path], None] = lambda context: None,
+    fresh: bool = False,
+) -> None:
+    """`finish` may change the files of the build context. Nothing of the builder's cache is used
+    where it is to be fresh."""
     with store.scratch("context") as context:
         stage(
             context,
             recipe,
             {folder: wheels(store, requirements) for folder, requirements in recipe.locks.items()},
         )
+        finish(context)
         arguments = [
             word for name, value in below.items() for word in ("--build-arg", f"{name}={value}")
         ]
         arguments += ["--target", recipe.target] if recipe.target else []
+        arguments += ["--no-cache"] if fresh else []
         run(
             "docker", "build", *arguments, "--build-arg", "PIP_NO_INDEX=1", "-f",
-            context / recipe.dockerfile, "-t", keyed, context,
+            context / recipe.dockerfile, "-t", tag, context,
             log=store.log(f"image-{Path(recipe.name).name}"), env=engine.builder_env(),
         )  # fmt: skip
 

@@ -1,5 +1,5 @@
 """The programs that are built from Go modules: Kubernetes, containerd, the volume provisioner,
-kind, what judges manifests, and the S3 server of the tests."""
+kind, what judges manifests, what pushes and signs releases, and the S3 server of the tests."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 from kind.tools import host
 from kind.tools.settings import (
     CONTAINERD,
+    COSIGN,
+    CRANE,
     HERE,
     KIND,
+    KREW,
     KUBE_SCORE,
     KUBECONFORM,
     KUBERNETES,
@@ -37,6 +40,11 @@ INSTALLED = {
     ),
     "kind": (f"sigs.k8s.io/kind@{KIND}",),
     "s3": (f"github.com/versity/versitygw/cmd/versitygw@{VERSITYGW}",),
+    "crane": (f"github.com/google/go-containerregistry/cmd/crane@{CRANE}",),
+    "krew": tuple(
+        f"sigs.k8s.io/krew/cmd/{program}@{KREW}" for program in ("krew", "validate-krew-manifest")
+    ),
+    "cosign": (f"github.com/sigstore/cosign/v2/cmd/cosign@{COSIGN}",),
 }
 
 

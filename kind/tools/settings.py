@@ -21,6 +21,9 @@ METRICS_SERVER = "v0.7.2"
 KUBECONFORM = "v0.8.0"
 KUBE_SCORE = "v1.20.0"
 VERSITYGW = "v1.8.0"
+CRANE = "v0.22.1"
+COSIGN = "v2.6.5"
+KREW = "v0.4.3"
 METRICS_IMAGE = "countercluster/metrics-server:dev"
 GO_MINIMUM = (1, 26)
 PYTHON_TARGET = "3.13"
@@ -50,6 +53,7 @@ HOST_PACKAGES = {
 }
 # What tests call: without it they are skipped, or fail.
 TEST_PACKAGES = {
+    "docker-registry": "releases are pushed to it, and installed from it",
     "gcc": "the node's compiled modules, the load generator, wrong running clocks",
     "iproute2": "network namespaces whose packets are dropped",
     "libc6-dev": "the same",

@@ -26,6 +26,13 @@ KNOWN: list[tuple[str, str, str]] = [
         "Makefile",
         ".PHONY: {1}",
     ),
+    (
+        r"make (release) VERSION=\S+ REGISTRY=\S+( KEY=\S+| URL=\S+)?",
+        "Makefile",
+        "$(PY) -m kind.release --version",
+    ),
+    (r"docker login \S+", "tests/release/conftest.py", '"auth", "login"'),
+    (r"cosign generate-key-pair", "tests/release/test_signed.py", '"generate-key-pair"'),
     (r"make setup && source \.venv/bin/activate", "Makefile", "-m venv .venv"),
     (r'eval "\$\(python3 kind/local\.py env\)"', "Makefile", "$(CLUSTER) env"),
     (r"python3? kind/local\.py \w+", "tests/unit/kind/test_cluster.py", "kind"),

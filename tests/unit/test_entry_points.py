@@ -40,7 +40,7 @@ TOOLS = (
     "generators/kubectl_page.py",
     "generators/metrics_page.py", "generators/pictures.py", "examples/demo.py",
     "examples/deploy.py", "examples/embedded_node.py", "examples/redis_session.py", "kind/local.py",
-    "kind.packaging.scan",
+    "kind.packaging.scan", "kind.release",
     "generators/manifests.py", "node_image/compile.py",
 )  # fmt: skip
 PARTS_OF_TESTS = {

@@ -110,6 +110,7 @@ ARROWS = {
     "kubectl_counters": ("countercluster",),
     "kind": ("kind.packaging", "kind.tools"),
     "kind.packaging": ("kind.tools",),
+    "kind.release": ("generators", "kind", "kind.packaging", "kind.tools"),
     "kind.tools": (),
 }
 """What a room may import of other rooms; a room without a row may import what it likes."""

@@ -1,0 +1,1 @@
+"""A release made for real, and installed by a stranger who has nothing but its folder."""
