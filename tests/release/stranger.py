@@ -118,13 +118,9 @@ class Stranger:
             assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s\n{self.pods()}"
             time.sleep(1)
 
-    def images(self) -> dict[str, set[str]]:
-        """Of the pods that are not Kubernetes' own: what each container was started from."""
-        path = "{range .items[*]}{.metadata.namespace}/{.metadata.name} {range .status."
-        path += "containerStatuses[*]}{.image} {.imageID} {end}{'\\n'}{end}"
-        lines = self(f'kubectl get pods -A -o jsonpath="{path}"').splitlines()
-        found = {line.split()[0]: set(line.split()[1:]) for line in lines if line.split()}
-        return {
-            pod: images for pod, images in found.items()
-            if not re.match("kube-system|local-path", pod)
-        }  # fmt: skip
+    def images(self) -> dict[str, str]:
+        """Of the pods that are not Kubernetes' own: what its one container is started from."""
+        path = "{range .items[*]}{.metadata.namespace}/{.metadata.name} {.spec.containers[*].image}"
+        lines = self(f"kubectl get pods -A -o jsonpath=\"{path}{{'\\n'}}{{end}}\"").splitlines()
+        pairs = (line.split() for line in lines if line.strip())
+        return {pod: image for pod, image in pairs if not re.match("kube-system|local-path", pod)}

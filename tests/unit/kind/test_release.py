@@ -173,6 +173,8 @@ def test_notes_are_what_the_changelog_says_of_the_version_else_what_is_unrelease
     assert notes.section(CHANGELOG, "0.1.0").text == "- one"
     assert notes.section(CHANGELOG, "0.3.0").text == "- new"
     assert notes.section(CHANGELOG, "0.2.0-rc.1").text == "- new"
+    both = "## 0.2.0-rc.1\n- first\n## 0.2.0\n- then\n"
+    assert notes.section(both, "0.2.0").text == "- then"
     with pytest.raises(Problem, match=r"says nothing below '0\.0\.1'"):
         notes.section(CHANGELOG, "0.0.1")
     with pytest.raises(Problem, match=r"neither a section 0\.4\.0 nor"):
@@ -197,6 +199,7 @@ def test_the_plugin_archive_depends_on_its_contents_alone_and_krew_can_check_it(
     files = {"b.whl": b"b", "a.whl": b"a", krew.PROGRAM: b"#!/bin/sh\n"}
     packed = krew.archive(files, 1_700_000_000)
     assert packed == krew.archive(dict(reversed(files.items())), 1_700_000_000)
+    assert packed[4:8] == bytes(4), "a time"
     with tarfile.open(fileobj=io.BytesIO(packed)) as inside:
         assert inside.getnames() == sorted(files)
         assert {m.name: oct(m.mode) for m in inside} | {krew.PROGRAM: "0o755"} == {
@@ -297,7 +300,7 @@ def test_an_image_without_the_list_of_what_is_in_it_is_refused(tmp_path: Path) -
 
 
 def test_the_tags_of_architectures_are_apart_from_those_of_other_versions() -> None:
-    tags = ["0.2.0", "0.2.0-amd64", "0.2.0-arm-v7", "0.2.0-rc.1", "0.2.0-rc.1-amd64", "0.2.01-x",
+    tags = ["0.2.0", "0.2.0-arm-v7", "0.2.0-amd64", "0.2.0-rc.1", "0.2.0-rc.1-amd64", "0.2.01-x",
             "0.1.0-amd64", "sha256-0.sig"]  # fmt: skip
     assert registry.architectures(tags, "0.2.0") == ["amd64", "arm-v7"]
     assert registry.architectures(tags, "0.2.0-rc.1") == ["amd64"]
