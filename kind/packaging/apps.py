@@ -89,7 +89,7 @@ OPERATOR = Recipe(
         "operator/countercluster_operator",
         *(
             f"node_image/counter_node/{part}"
-            for part in ("__init__.py", "compiled.py", "counters", "resp", "security")
+            for part in ("__init__.py", "compiled.py", "counters", "resp", "script", "security")
         ),
     ),
     {"wheels": "requirements/operator.txt"},
