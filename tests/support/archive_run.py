@@ -21,7 +21,7 @@ import random
 from counter_node.archive import prune
 from counter_node.archive.reader import Reader
 from counter_node.archive.restore import Restored, restore
-from counter_node.archive.rules.contents import contents_of
+from counter_node.archive.rules.contents import Contents, contents_of
 from counter_node.archive.rules.errors import ArchiveError
 from counter_node.archive.rules.objects import MANIFEST, Keep, Manifest, unseal_record
 from counter_node.archive.rules.restoring import AtIndex, AtTime, Moment, Newest
@@ -33,14 +33,17 @@ from counter_node.archive.uploader import Uploader
 from tests.support.archive_store import HONEST, LIES, MemoryStore, after
 from tests.support.archive_world import Member, Truth
 
-STEPS = 160
-POLICY = Policy(window_ms=15_000, least=1)
+STEPS = 240
+STEP_S = 60.0
+"""Ten of them, and an uploader that did nothing meanwhile was away."""
+POLICY = Policy(window_ms=48_000, least=1)
 KEYS = Keys({"2026-01": b"a" * 32, "2026-02": b"b" * 32}, "2026-01")
 
 
 class Run:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
+        self.now_s = 0.0
         self.truth = Truth(seed)
         self.members = [Member(self.truth) for _ in range(3)]
         self.store = MemoryStore(seed)
@@ -55,7 +58,7 @@ class Run:
     def uploader(self) -> Uploader:
         member = self.random.choice(self.members)
         sizes = {"snapshot_after": 500, "log_bytes": 300, "part_bytes": 150}
-        return Uploader(self.store, member, self.keys, **sizes)
+        return Uploader(self.store, member, self.keys, clock=lambda: self.now_s, **sizes)
 
     def all(self) -> None:
         actions = [
@@ -64,6 +67,7 @@ class Run:
             self.rotate, self.retain, self.keep,
         ]  # fmt: skip
         for _ in range(STEPS):
+            self.now_s += STEP_S
             self.random.choice(actions)()
         self.settle()
         self.check_prefixes()
@@ -113,7 +117,7 @@ class Run:
         contents = reader.contents(self.truth.history)
         with contextlib.suppress(ArchiveError):
             names = prune.planned(reader, contents, POLICY)
-            moments = self.moments()
+            moments = self.moments(reader, contents)
             reachable = [m for m in moments if self.reaches(reader, m)]
             done = names[: self.random.randint(0, len(names))]
             for name in done:
@@ -123,10 +127,14 @@ class Run:
             for moment in reachable:
                 assert self.reaches(left, moment), f"retention took {moment}"
 
-    def moments(self) -> list[Moment]:
-        """Those that must stay: kept ones, and some of the window."""
-        end = max((u.there.end for u in self.uploaders if u.there), default=0)
-        newest_ms = self.truth.times[max(1, min(end, self.truth.index))][0]
+    def moments(self, reader: Reader, contents: Contents) -> list[Moment]:
+        """Those that must stay: kept ones, and some of the window, which ends with the newest
+        entry or snapshot of the archive."""
+        end = max((name.index for name in contents.manifests), default=1)
+        for first in contents.logs:
+            with contextlib.suppress(ArchiveError):
+                end = max(end, reader.log(contents.history, first).facts.last)
+        newest_ms = self.truth.times[end][0]
         window = [
             i for i, (log_ms, _) in self.truth.times.items()
             if newest_ms - POLICY.window_ms <= log_ms and i <= end

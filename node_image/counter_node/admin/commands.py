@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from counter_node.admin import feed
 from counter_node.counters.batches import Calendar
 from counter_node.counters.levels import TIME_LEVEL
 from counter_node.counters.replies import Failure, Simple
@@ -39,7 +40,7 @@ class Snapshots(Protocol):
         """Its index. Raises NoSnapshotError, or TimeoutError: it is not in force yet."""
 
 
-class Administered(Reported, Protocol):
+class Administered(Reported, feed.Fed, Protocol):
     """What the commands need of the node."""
 
     @property
@@ -91,6 +92,9 @@ class Admin:
             "SNAPSHOT": (0, self._snapshot),
             "TIME": (1, self._time),
             "WITNESS": (4, self._witness),
+            "ARCHIVE": (0, self._archive),
+            "ENTRIES": (2, self._entries),
+            "STATE": (2, self._state),
         }
 
     async def execute(self, words: list[bytes]) -> Any:
@@ -113,7 +117,7 @@ class Admin:
             return Failure(f"REMOVED {error}".encode())
         except ChangeRefused as error:
             return Failure(f"ERR {error}".encode())
-        except Busy as error:
+        except (Busy, feed.Unavailable) as error:
             return Failure(f"BUSY {error}".encode())
         except NotReady as error:
             return Failure(f"NOTREADY {error}".encode())
@@ -265,6 +269,18 @@ class Admin:
         keeper.witness(name.decode(errors="replace"), words[0], words[1])
         keeper.max_jump_ms = words[2]
         return OK
+
+    async def _archive(self) -> bytes:
+        return feed.feed(self._node)
+
+    async def _entries(self, first: bytes, last: bytes) -> bytes:
+        return feed.entries(self._node, _integer(first, "an index"), _integer(last, "an index"))
+
+    async def _state(self, index: bytes, offset: bytes) -> bytes:
+        at = _integer(offset, "an offset")
+        if at < 0:
+            raise Refused(f"ERR {at} is not an offset")
+        return await feed.piece(self._node, _integer(index, "an index"), at)
 
     def _leadership(self) -> Any:
         raft = self._node.replica.raft

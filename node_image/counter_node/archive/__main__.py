@@ -20,6 +20,8 @@ from counter_node.archive.destination import Destination, keys_from, open_store
 from counter_node.archive.reader import Reader
 from counter_node.archive.rules.errors import ArchiveError
 from counter_node.archive.rules.restoring import AtIndex, AtTime, Moment, Newest
+from counter_node.archive.rules.retention import LEAST_WINDOW_MS
+from counter_node.settings import SettingsError, address
 
 FAILED: Final = 1
 _UNITS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -49,10 +51,35 @@ def duration_ms(text: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
+def window_ms(text: str) -> int:
+    found = duration_ms(text)
+    if found < LEAST_WINDOW_MS:
+        raise argparse.ArgumentTypeError(f"{text!r} is too short; 1h is the least")
+    return found
+
+
 def positive(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 1 << 63:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
     return int(text)
+
+
+def host_and_port(text: str) -> str:
+    try:
+        address(text)
+    except SettingsError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not host:port") from None
+    return text
+
+
+def seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0.1 <= found <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0.1 to 86400")
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,7 +137,7 @@ def _add_writers(command: Any) -> None:
     restore.add_argument("--dry-run", action="store_true", help="read, apply, and write nothing")
     prune = command("prune", "delete what no moment of the window and no kept one needs")
     prune.add_argument(
-        "--window", type=duration_ms, required=True, metavar="30d",
+        "--window", type=window_ms, required=True, metavar="30d",
         help="every moment of so long before the newest one stays",
     )  # fmt: skip
     prune.add_argument("--least", type=positive, default=2, help="snapshots that always stay")
@@ -124,6 +151,20 @@ def _add_writers(command: Any) -> None:
     upload = command("upload", "bring what a data directory holds into the archive, and end")
     upload.add_argument("directory", type=Path)
     upload.add_argument(
+        "--only-uploader", action="store_true",
+        help="also to a store without conditional writes: no other program writes there",
+    )  # fmt: skip
+
+    run = command("run", "archive a running node, until a signal")
+    run.add_argument(
+        "--node", type=host_and_port, required=True, metavar="HOST:PORT", help="its admin port"
+    )
+    run.add_argument(
+        "--tls", default="", metavar="DIR", help="ca.crt, tls.crt and tls.key for the admin port"
+    )
+    run.add_argument("--interval", type=seconds, default=10.0, metavar="S")
+    run.add_argument("--status", type=Path, metavar="FILE", help="written at every interval, JSON")
+    run.add_argument(
         "--only-uploader", action="store_true",
         help="also to a store without conditional writes: no other program writes there",
     )  # fmt: skip

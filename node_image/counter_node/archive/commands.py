@@ -6,14 +6,23 @@ from __future__ import annotations
 import argparse
 import datetime
 import secrets
+import signal
+import sys
+import threading
 from typing import Any, Final
+
+import msgspec
 
 from counter_node.archive import prune as pruning
 from counter_node.archive import restore as restoring
+from counter_node.archive.destination import keys_from
+from counter_node.archive.node_source import NodeSource, connect
 from counter_node.archive.reader import Reader
 from counter_node.archive.rules.contents import Contents
 from counter_node.archive.rules.objects import Keep
 from counter_node.archive.rules.retention import Policy
+from counter_node.archive.rules.sealing import Keys
+from counter_node.archive.service import Service, Status, write_status
 from counter_node.archive.source import DataDirectory
 from counter_node.archive.stores import probe
 from counter_node.archive.uploader import Uploader
@@ -149,6 +158,36 @@ def upload_(reader: Reader, options: argparse.Namespace) -> Answer:
         "wants": done.wants,
     }
     return answer, WRONG if uploader.behind else OK
+
+
+def run_(reader: Reader, options: argparse.Namespace) -> Answer:
+    """Ends by a signal, or by an ArchiveError."""
+
+    def source() -> NodeSource:
+        return NodeSource(connect(options.node, options.tls))
+
+    def keys() -> Keys:
+        return keys_from(options.keys, options.key)
+
+    service = Service(
+        reader.store, source, keys, interval_s=options.interval, only_uploader=options.only_uploader
+    )
+    said = ""
+
+    def note(status: Status) -> None:
+        nonlocal said
+        if options.status is not None:
+            write_status(options.status, status)
+        if (status.error or status.wants) != said:
+            said = status.error or status.wants
+            print(f"archive: {said or 'all is well again'}", file=sys.stderr, flush=True)
+
+    service.on_status = note
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    service.run(stop)
+    return msgspec.structs.asdict(service.status), OK
 
 
 def _contents(reader: Reader, options: argparse.Namespace) -> Contents:

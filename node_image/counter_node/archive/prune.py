@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from counter_node.archive.reader import Reader
 from counter_node.archive.rules.contents import Contents
 from counter_node.archive.rules.errors import (
@@ -10,9 +12,15 @@ from counter_node.archive.rules.errors import (
     UnreachableMomentError,
 )
 from counter_node.archive.rules.names import keep_name
-from counter_node.archive.rules.objects import KEEP, Keep, Manifest, seal_record
+from counter_node.archive.rules.objects import (
+    KEEP,
+    Keep,
+    Manifest,
+    seal_record,
+    unseal_record,
+)
 from counter_node.archive.rules.retention import Policy, to_delete
-from counter_node.archive.stores import ExistsError, RefusedError
+from counter_node.archive.stores import AbsentError, ExistsError, RefusedError, StoreError
 
 
 def planned(reader: Reader, contents: Contents, policy: Policy) -> list[str]:
@@ -48,7 +56,8 @@ def prune(reader: Reader, names: list[str]) -> tuple[int, list[str]]:
 
 
 def keep(reader: Reader, contents: Contents, name: str, record: Keep) -> None:
-    """Raises ArchiveError where the name is taken, or where nothing leads to the moment now."""
+    """It is kept once this returns: it was read back. Raises ArchiveError where the name is taken,
+    or where nothing leads to the moment now."""
     whole = reader.snapshots(contents).whole
     if not any(snapshot.index <= record.index for snapshot in whole):
         raise UnreachableMomentError(
@@ -56,12 +65,16 @@ def keep(reader: Reader, contents: Contents, name: str, record: Keep) -> None:
         )
     try:
         key = keep_name(contents.history, name)
-        reader.store.create(key, seal_record(KEEP, key, record, reader.keys))
     except ValueError as error:
         raise ArchiveError(str(error)) from None
-    except ExistsError:
-        if reader.keeps(reader.contents(contents.history)).get(name) != record:
-            raise ArchiveError(f"{name!r} is kept already, as another moment") from None
+    with contextlib.suppress(ExistsError):
+        reader.store.create(key, seal_record(KEEP, key, record, reader.keys))
+    try:
+        found = unseal_record(KEEP, key, reader.store.get(key), reader.keys, Keep)
+    except AbsentError as error:
+        raise StoreError(f"{reader.store.where}: {key} was created, and is not there") from error
+    if found != record:
+        raise ArchiveError(f"{name!r} is kept already, as another moment")
 
 
 def release(reader: Reader, contents: Contents, name: str) -> None:

@@ -11,7 +11,13 @@ from counter_node.archive.rules.errors import (
     DamagedObjectError,
     UnreachableMomentError,
 )
-from counter_node.archive.rules.names import SnapshotName, keep_name, lineage_name, log_name
+from counter_node.archive.rules.names import (
+    SnapshotName,
+    keep_name,
+    lineage_name,
+    log_name,
+    passed_name,
+)
 from counter_node.archive.rules.objects import (
     KEEP,
     LINEAGE,
@@ -104,6 +110,11 @@ class Reader:
 
     def log(self, history: str, first: int) -> LogPiece:
         name = log_name(history, first)
+        return unseal_log(name, self.store.get(name), self.keys)
+
+    def passed(self, history: str, first: int) -> LogPiece:
+        """What stands beside a damaged log object. Raises DamagedObjectError, AbsentError."""
+        name = passed_name(history, first)
         return unseal_log(name, self.store.get(name), self.keys)
 
     def state(self, history: str, name: SnapshotName, manifest: Manifest) -> bytes:

@@ -28,7 +28,7 @@ from counter_node.archive.rules.errors import (
     UnreachableMomentError,
 )
 from counter_node.archive.rules.names import SnapshotName
-from counter_node.archive.rules.objects import Manifest, stamp_of
+from counter_node.archive.rules.objects import LogPiece, Manifest, stamp_of
 from counter_node.archive.rules.restoring import AtIndex, AtTime, Line, Moment, Newest
 from counter_node.archive.stores import AbsentError
 from counter_node.counters.errors import SnapshotFormatError, UnknownOperationError
@@ -116,22 +116,58 @@ def begin(reader: Reader, history: str, name: SnapshotName, manifest: Manifest) 
     )
 
 
+class Following(msgspec.Struct):
+    """`gap`: its last index, where that is why there are no entries. `why`: what is in the way,
+    empty at the end of the line."""
+
+    entries: list[Entry]
+    gap: int = 0
+    why: str = ""
+
+
+def next_entries(reader: Reader, contents: Contents, line: Line) -> Following:
+    """Those behind the position of `line`, which moves on."""
+    found = Following([])
+    for place, first in enumerate(restoring.objects_for(contents.logs, line.index + 1)):
+        try:
+            piece = _piece(reader, contents, first)
+            found.entries = line.take(piece)
+        except (DamagedObjectError, AbsentError) as error:
+            if place == 0:  # of one before it, nobody knows that it would help
+                found.why = str(error)
+            continue
+        if found.entries:
+            return Following(found.entries)
+        if piece.facts.gap and piece.facts.first <= line.index + 1 <= piece.facts.last:
+            found.gap = piece.facts.last
+    if not found.why and found.gap:
+        found.why = f"entries {line.index + 1} to {found.gap} are not in the archive (a gap)"
+    elif not found.why and contents.logs and contents.logs[-1] > line.index:
+        found.why = f"entry {line.index + 1} is not in the archive"
+    return found
+
+
+def _piece(reader: Reader, contents: Contents, first: int) -> LogPiece:
+    try:
+        return reader.log(contents.history, first)
+    except DamagedObjectError:
+        if first not in contents.passed:
+            raise
+        return reader.passed(contents.history, first)
+
+
 def _replay(reader: Reader, contents: Contents, found: Restored, moment: Moment) -> str:
     """Applies the log. Empty: the moment was reached."""
     if isinstance(moment, AtIndex) and moment.index == found.index:
         return ""
     line = Line(contents.history, found.index, found.term)
     while True:
-        first = restoring.object_for(contents.logs, line.index + 1)
-        try:
-            entries = [] if first is None else line.take(reader.log(contents.history, first))
-        except (DamagedObjectError, AbsentError) as error:
-            return str(error)
-        if not entries:
-            if contents.logs and contents.logs[-1] > line.index:
-                return f"entry {line.index + 1} is not in the archive"
+        following = next_entries(reader, contents, line)
+        if not following.entries:
+            if following.why:
+                return following.why
             return "" if isinstance(moment, Newest) else "the archive ends before it"
-        for entry in entries:
+        for entry in following.entries:
             if _is_beyond(entry, found.machine, moment):
                 return ""
             apply_entry(found, entry)

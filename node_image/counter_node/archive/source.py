@@ -16,8 +16,8 @@ import msgspec
 
 from counter_node.archive.rules.errors import ArchiveError
 from counter_node.archive.rules.objects import LineageRecord
+from counter_node.archive.rules.state import facts_of
 from counter_node.archive.rules.uploading import Have
-from counter_node.counters.machine import Machine
 from counter_node.raft.membership import changed
 from counter_node.raft.types import (
     Entry,
@@ -87,14 +87,14 @@ class DataDirectory:
         self._committed = _committed(
             int(identity.nodeId, 16), found.snapshot.meta.membership, found.entries, known
         )
-        machine = Machine.restore(found.snapshot.state)
-        self._lineage = machine.lineage
+        facts = facts_of(found.snapshot.state)
+        self._lineage = facts.lineage
         if not self._lineage:
             raise ArchiveError(
                 f"{directory}: the cluster is below level 4 and has no history id. Upgrade all of "
                 f"its members"
             )
-        self._log_ms, self._utc_ms = machine.time_ms, machine.time_ms + machine.offset_ms
+        self._log_ms, self._utc_ms = facts.log_ms, facts.utc_ms
         self.history = self._lineage[-1].id
 
     def lineage(self) -> LineageRecord:

@@ -5,7 +5,9 @@
 2. Nothing is remembered elsewhere: an uploader that starts finds out from the store where the line
    ends. It may be killed between any two writes.
 3. A StoreError is no state: the same step is due again at the next call.
-4. What the archive has and this member does not have yet is compared as soon as it has it. A member
+4. An uploader that was away for long (a machine that slept) reads the store again first: retention
+   may have freed names since. So does one that met a damaged object, as another may have passed it.
+5. What the archive has and this member does not have yet is compared as soon as it has it. A member
    whose volume was rolled back finds out so, and stops (ForkedError, from then on always).
 """
 
@@ -13,6 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -20,7 +24,7 @@ import msgspec
 from counter_node.archive.rules import uploading
 from counter_node.archive.rules.contents import Contents, contents_of
 from counter_node.archive.rules.errors import DamagedObjectError, ForkedError, MissingKeyError
-from counter_node.archive.rules.names import SnapshotName, lineage_name, log_name
+from counter_node.archive.rules.names import SnapshotName, lineage_name, log_name, passed_name
 from counter_node.archive.rules.objects import (
     LINEAGE,
     MANIFEST,
@@ -52,6 +56,13 @@ class Done(msgspec.Struct, frozen=True):
 
 
 NOTHING: Final = Done(False)
+AWAY_S: Final = 600.0
+"""By the running clock; much less than any window of retention (LEAST_WINDOW_MS)."""
+
+
+def running_s() -> float:
+    """It goes on while the machine sleeps, and nobody sets it."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Uploader:
@@ -64,6 +75,7 @@ class Uploader:
         snapshot_after: int = uploading.SNAPSHOT_AFTER_BYTES,
         log_bytes: int = uploading.LOG_BYTES,
         part_bytes: int = uploading.PART_BYTES,
+        clock: Callable[[], float] = running_s,
     ) -> None:
         self.keys = keys
         """May be changed between steps: the next object is encrypted with the key that is active
@@ -78,6 +90,7 @@ class Uploader:
         self._compared = 0  # up to here the line is known to be this member's
         self._last: LogPiece | None = None
         self._job: _SnapshotJob | None = None
+        self._clock, self._active_s = clock, clock()
         self._forked: ForkedError | None = None
 
     @property
@@ -113,6 +126,11 @@ class Uploader:
             self._job = None
 
     def _step(self, log_due: bool) -> Done:
+        now_s = self._clock()
+        if now_s - self._active_s > AWAY_S:
+            self.there = None
+            self.close()
+        self._active_s = now_s
         there = self.there
         if there is None:
             there = self.there = self._discover()
@@ -129,8 +147,7 @@ class Uploader:
             case uploading.WriteGap():
                 self._write_gap(there, step.first, step.last)
             case uploading.PassDamaged():
-                there.end, self._previous, self._last = step.last, b"", None
-                self._compared = step.last
+                self._pass_damaged(there, step.first, step.last)
             case uploading.WriteSnapshot():
                 self._write_snapshot(there)
             case uploading.NeedSnapshot():
@@ -157,15 +174,25 @@ class Uploader:
             try:
                 piece = unseal_log(name, self._store.get(name), self.keys)
             except DamagedObjectError:
-                there.damaged.add(first)
-                there.end = first - 1
-                continue
+                passed = self._passed(first) if first in contents.passed else None
+                if passed is None:
+                    there.damaged.add(first)
+                    there.end = first - 1
+                    continue
+                piece = passed
             if not there.damaged:
                 there.end = piece.facts.last
             self._last, self._previous = piece, piece.digest
             break
         self._compared = 0
         return there
+
+    def _passed(self, first: int) -> LogPiece | None:
+        name = passed_name(self._history, first)
+        try:
+            return unseal_log(name, self._store.get(name), self.keys)
+        except DamagedObjectError:
+            return None
 
     def _newest_whole(self, contents: Contents) -> int:
         for name in sorted(contents.manifests, reverse=True):
@@ -236,12 +263,24 @@ class Uploader:
         data = seal_gap(name, first, last, self._previous, self.keys)
         self._take(there, first, data, self._create(name, data))
 
+    def _pass_damaged(self, there: There, first: int, last: int) -> None:
+        """Where another one passed it before, the line goes on where that one said."""
+        name = passed_name(self._history, first)
+        found = self._create(name, seal_gap(name, first, last, b"", self.keys))
+        try:
+            piece = unseal_log(name, found, self.keys)
+        except DamagedObjectError:
+            there.end, self._previous, self._last = last, b"", None
+            return
+        self._previous, there.end, self._last = piece.digest, piece.facts.last, piece
+        there.snapshot = max(there.snapshot, piece.facts.last)
+
     def _take(self, there: There, first: int, written: bytes, found: bytes) -> None:
         """The line goes on behind what is there."""
         try:
             piece = unseal_log(log_name(self._history, first), found, self.keys)
         except DamagedObjectError:
-            there.damaged.add(first)
+            self.there = None
             return
         self._last, self._previous, there.end = piece, piece.digest, piece.facts.last
         there.log_bytes += len(found)

@@ -13,11 +13,10 @@ from __future__ import annotations
 import msgspec
 
 from counter_node.archive.reader import Reader
-from counter_node.archive.restore import Restored, apply_entry, begin
-from counter_node.archive.rules import restoring
+from counter_node.archive.restore import Restored, apply_entry, begin, next_entries
 from counter_node.archive.rules.contents import Contents
 from counter_node.archive.rules.errors import ArchiveError
-from counter_node.archive.rules.names import SnapshotName, log_name
+from counter_node.archive.rules.names import SnapshotName
 from counter_node.archive.rules.objects import Manifest
 from counter_node.archive.rules.restoring import Line
 
@@ -90,26 +89,14 @@ def _follow(
     """Applies the log up to `until`, or to its end."""
     line = Line(contents.history, at.index, at.term)
     while until is None or at.index < until:
-        first = restoring.object_for(contents.logs, at.index + 1)
-        if first is None:
+        following = next_entries(reader, contents, line)
+        if following.gap:
+            verdict.gaps.append((at.index + 1, following.gap))
+        elif following.why:
+            verdict.problems.append(following.why)
+        if not following.entries:
             return
-        try:
-            piece = reader.log(contents.history, first)
-            verdict.objects += 1
-            entries = line.take(piece)
-        except ArchiveError as error:
-            verdict.problems.append(str(error))
-            return
-        if piece.facts.gap and piece.facts.first <= at.index + 1 <= piece.facts.last:
-            verdict.gaps.append((at.index + 1, piece.facts.last))
-        elif not entries and contents.logs[-1] > at.index:
-            following = log_name(contents.history, contents.logs[-1])
-            verdict.problems.append(
-                f"entry {at.index + 1} is missing, and {following} comes after it"
-            )
-        if not entries:
-            return
-        for entry in entries:
+        for entry in following.entries:
             if until is not None and entry.index > until:
                 return
             apply_entry(at, entry)

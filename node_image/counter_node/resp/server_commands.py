@@ -101,5 +101,8 @@ ADMINISTRATION = [
         "Sets the calendar: UTC from here on. Every deadline keeps what is left of it."),
     _raft("witness", "name unix-ms error-ms max-jump-ms",
         "Tells a clock beside the members', and how far a jump may go (the operator does)."),
+    _raft("archive", "", "What this node has for the archive, as JSON."),
+    _raft("entries", "first last", "Applied entries, as MessagePack (the archive)."),
+    _raft("state", "index offset", "A piece of the snapshot in force (the archive)."),
 ]
 # fmt: on

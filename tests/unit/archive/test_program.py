@@ -222,8 +222,16 @@ def test_a_restore_that_was_killed_is_made_again_and_no_node_starts_from_its_hal
 
 
 def test_moments_are_kept_pruned_and_released(
-    tmp_path: Path, truth: Truth, archive: list[str], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    truth: Truth,
+    archive: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    with pytest.raises(SystemExit):
+        main(["prune", *archive, "--window", "59m"])
+    assert "'59m' is too short; 1h is the least" in capsys.readouterr().err
+    monkeypatch.setattr("counter_node.archive.__main__.LEAST_WINDOW_MS", 0)
     for at in (40, 80, 110):
         data_directory(tmp_path / f"data{at}", truth, snapshot_at=at)
         call(capsys, "upload", str(tmp_path / f"data{at}"), *archive)

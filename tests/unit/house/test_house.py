@@ -53,6 +53,7 @@ ARROWS = {
         "counter_node.counters",
         "counter_node.raft",
         "counter_node.resp",
+        "counter_node.resp",
         "counter_node.storage",
     ),
     "counter_node.archive.rules": ("counter_node.counters", "counter_node.raft"),
@@ -78,8 +79,11 @@ ARROWS = {
     ),
     "counter_node.admin": (
         "counter_node",
+        "counter_node.archive.rules",
         "counter_node.counters",
         "counter_node.raft",
+        "counter_node.replica",
+        "counter_node.storage",
         "counter_node.views",
     ),
     "counter_node.net": (

@@ -12,6 +12,7 @@ from counter_node.archive.rules.names import (
     LogPlace,
     ManifestPlace,
     PartPlace,
+    PassedPlace,
     SnapshotName,
     place_of,
 )
@@ -25,6 +26,8 @@ class Contents(msgspec.Struct):
     lineage: bool = False
     logs: list[int] = []
     log_sizes: dict[int, int] = {}
+    passed: set[int] = set()
+    """First indexes of log objects that are damaged, and were passed by a snapshot."""
     manifests: set[SnapshotName] = set()
     parts: dict[SnapshotName, dict[int, int]] = {}
     """Sizes by number."""
@@ -48,6 +51,8 @@ def contents_of(objects: Iterable[tuple[str, int]]) -> dict[str, Contents]:
             case LogPlace():
                 contents.logs.append(place.first)
                 contents.log_sizes[place.first] = size
+            case PassedPlace():
+                contents.passed.add(place.first)
             case ManifestPlace():
                 contents.manifests.add(place.snapshot)
             case PartPlace():

@@ -2,6 +2,7 @@
 
     <history>/lineage                                   where the history comes from
     <history>/log/<first index>                         committed entries, from that index on
+    <history>/log/<first index>.passed                  that one is damaged: the line goes on there
     <history>/snap/<index>-<term>-<print>/<part>        a snapshot's state, in parts
     <history>/snap/<index>-<term>-<print>.manifest      written after all parts: it counts from here
     <history>/keep/<name>                               a moment that retention never takes
@@ -27,7 +28,7 @@ PRINT_DIGITS: Final = 16
 PARTS_MAX: Final = 1 << 24
 
 _HISTORY = r"(?P<history>[0-9a-f]{16,32})"
-_LOG = re.compile(rf"{_HISTORY}/log/(?P<first>[0-9a-f]{{16}})")
+_LOG = re.compile(rf"{_HISTORY}/log/(?P<first>[0-9a-f]{{16}})(?P<passed>\.passed)?")
 _SNAPSHOT = re.compile(
     rf"{_HISTORY}/snap/(?P<index>[0-9a-f]{{16}})-(?P<term>[0-9a-f]{{16}})-(?P<print>[0-9a-f]{{16}})"
     r"(?:(?P<manifest>\.manifest)|/(?P<part>[0-9a-f]{6}))"
@@ -58,6 +59,11 @@ class LogPlace(msgspec.Struct, frozen=True):
     first: int
 
 
+class PassedPlace(msgspec.Struct, frozen=True):
+    history: str
+    first: int
+
+
 class PartPlace(msgspec.Struct, frozen=True):
     history: str
     snapshot: SnapshotName
@@ -78,7 +84,7 @@ class KeepPlace(msgspec.Struct, frozen=True):
     name: str
 
 
-Place = LogPlace | PartPlace | ManifestPlace | LineagePlace | KeepPlace
+Place = LogPlace | PassedPlace | PartPlace | ManifestPlace | LineagePlace | KeepPlace
 
 
 def lineage_name(history: str) -> str:
@@ -87,6 +93,10 @@ def lineage_name(history: str) -> str:
 
 def log_name(history: str, first: int) -> str:
     return f"{history}/log/{first:016x}"
+
+
+def passed_name(history: str, first: int) -> str:
+    return log_name(history, first) + ".passed"
 
 
 def keep_name(history: str, name: str) -> str:
@@ -103,7 +113,8 @@ def keep_name(history: str, name: str) -> str:
 def place_of(name: str) -> Place | None:
     """None: not an object of an archive."""
     if found := _LOG.fullmatch(name):
-        return LogPlace(found["history"], int(found["first"], 16))
+        kind = PassedPlace if found["passed"] else LogPlace
+        return kind(found["history"], int(found["first"], 16))
     if found := _SNAPSHOT.fullmatch(name):
         snapshot = SnapshotName(int(found["index"], 16), int(found["term"], 16), found["print"])
         if found["manifest"]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -17,6 +18,9 @@ from counter_node.archive.rules.errors import DamagedObjectError, ForkedError
 from counter_node.archive.rules.names import SnapshotName, log_name
 from counter_node.archive.rules.objects import LogPiece, Manifest
 from counter_node.raft.types import Entry
+
+BEFORE: Final = 2
+"""Objects before the likeliest one that are tried, and that retention leaves."""
 
 
 class Newest(msgspec.Struct, frozen=True):
@@ -60,10 +64,14 @@ def bases(
     return sorted(found, key=lambda pair: pair[0], reverse=True)
 
 
-def object_for(firsts: Sequence[int], index: int) -> int | None:
-    """Which log object has this entry, by the first indexes of all; None: none can have it."""
+def objects_for(firsts: Sequence[int], index: int) -> list[int]:
+    """Which log objects may have this entry, by the first indexes of all; the likeliest first.
+
+    On one line that is the one with the greatest first index. Where an object was damaged, or its
+    name was free again after retention, two uploaders may have cut the same entries in two ways:
+    then one before it may reach further."""
     at = bisect.bisect_right(firsts, index)
-    return firsts[at - 1] if at else None
+    return list(reversed(firsts[max(0, at - 1 - BEFORE) : at]))
 
 
 class Line:

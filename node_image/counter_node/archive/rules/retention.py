@@ -14,14 +14,20 @@ parts: a crash in between leaves no manifest that names what is not there.
 
 from __future__ import annotations
 
-import itertools
+import bisect
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from counter_node.archive.rules.contents import Contents
-from counter_node.archive.rules.names import SnapshotName, log_name
+from counter_node.archive.rules.names import SnapshotName, log_name, passed_name
 from counter_node.archive.rules.objects import Manifest
+from counter_node.archive.rules.restoring import BEFORE
+
+LEAST_WINDOW_MS: Final = 3_600_000
+"""What the program takes. An uploader that slept for less than a window must not find its names
+free (uploader.AWAY_S)."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -62,7 +68,11 @@ def to_delete(
             if name in contents.manifests:
                 names.append(name.manifest(history))
             names += [name.part(history, part) for part in sorted(contents.parts.get(name, {}))]
-    return [*names, *(log_name(history, first) for first in _useless_logs(contents.logs, ranges))]
+    for first in _useless_logs(contents.logs, ranges):
+        names.append(log_name(history, first))
+        if first in contents.passed:
+            names.append(passed_name(history, first))
+    return names
 
 
 def _base_of_window(
@@ -86,11 +96,11 @@ def _newest(snapshots: Sequence[SnapshotName], index: int) -> SnapshotName | Non
 
 def _useless_logs(firsts: Sequence[int], ranges: Sequence[tuple[int, int | None]]) -> list[int]:
     """Objects that have no entry of (base, last] of any range. How far an object reaches is known
-    from the next one only; the newest stays."""
-    useless = []
-    for first, following in itertools.pairwise(firsts):
-        if not any(
-            following > base + 1 and (last is None or first <= last) for base, last in ranges
-        ):
-            useless.append(first)
-    return useless
+    from the next one only; the newest stays, and some before the first of a range
+    (restoring.py)."""
+    needed: set[int] = set()
+    for base, last in ranges:
+        begin = max(0, bisect.bisect_right(firsts, base + 1) - 1 - BEFORE)
+        end = len(firsts) if last is None else bisect.bisect_right(firsts, last)
+        needed.update(firsts[begin:end])
+    return [first for first in firsts[:-1] if first not in needed]

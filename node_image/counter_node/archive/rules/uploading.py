@@ -8,7 +8,8 @@ where the one before ends, and can be created once.
 2. A member may lack what comes next: its log was compacted, or an object is damaged and its name is
    taken. Then a snapshot goes first, whole, and a *gap* object takes the place of the entries that
    are missing. It is created like any other, so that a late writer of these entries meets it, and
-   goes on behind it. A history begins that way too: nobody has its first entries as such.
+   goes on behind it. A history begins that way too: nobody has its first entries as such. Beside a
+   damaged object stands one that says so, under a name made of its own: the line stays one.
 3. Log before snapshots: what is not archived yet is what can be lost. A snapshot only makes a
    restore shorter. One is due when enough log was archived since the one before.
 4. Another content under a name is compared. The same entries, cut elsewhere: go on behind them.
@@ -74,8 +75,10 @@ class WriteGap(msgspec.Struct, frozen=True):
 
 
 class PassDamaged(msgspec.Struct, frozen=True):
-    """The line goes on behind the snapshot at `last`; what is in its way stays."""
+    """The object that begins at `first` is damaged, and stays. Another one beside it says that the
+    line goes on behind the snapshot at `last`."""
 
+    first: int
     last: int
 
 
@@ -106,7 +109,7 @@ def next_step(
     damaged = due in there.damaged
     if damaged or due < have.first:
         if there.snapshot >= due:
-            return PassDamaged(there.snapshot) if damaged else WriteGap(due, there.snapshot)
+            return PassDamaged(due, there.snapshot) if damaged else WriteGap(due, there.snapshot)
         reason = "is damaged in the archive" if damaged else "is no longer in the log"
         return _snapshot(usable, there.end, f"entry {due} {reason}")
     if log_due and have.committed >= due:
