@@ -1,9 +1,9 @@
 """`python3 node_image/compile.py [--root DIR] [--into DIR]`: compiles the modules that may be
 compiled, with the Python that runs this.
 
-1. Only speed is lost where it was not run (counter_node/fast/). A machine that cannot compile is
-   told so in one line, with exit code 3: `make setup` goes on then, an image's build does not.
-   Wrong code ends with another code everywhere.
+1. Only speed is lost where it was not run (counter_node/fast/). Where it cannot
+   compile, one line says so, with exit code 3: `make setup` goes on then, an image's build does
+   not. Wrong code ends with another code everywhere.
 2. A module lands beside its source, or in the same folders below --into. It comes by a rename:
    whoever imports it meanwhile finds the old or the new.
 3. Nothing else is left behind, and none of an older source where compiling is no longer possible.

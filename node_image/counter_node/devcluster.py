@@ -57,7 +57,7 @@ def say(line: str) -> None:
 
 def _operator_tls() -> dict[str, Any]:
     """With COUNTER_TLS_DIR in the environment, which the nodes take too: that folder holds
-    operator.crt and operator.key besides theirs."""
+    operator.crt and operator.key beside theirs."""
     folder = os.environ.get("COUNTER_TLS_DIR")
     if not folder:
         return {}

@@ -217,7 +217,7 @@ class Admin:
         return OK
 
     async def _snapshot(self) -> int:
-        """Only a snapshot that is in force is told."""
+        """The answer names only a snapshot that is in force."""
         try:
             return await self._node.snapshots.take()
         except NoSnapshotError as error:

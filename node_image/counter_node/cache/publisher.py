@@ -113,7 +113,7 @@ class Publisher:
             replica.changed(keys)
 
     def everything_changed(self) -> None:
-        """So much that it is not told by name, as after FLUSHALL."""
+        """So much that it is not listed by name, as after FLUSHALL."""
         for replica in self._replicas.values():
             replica.everything_changed()
 

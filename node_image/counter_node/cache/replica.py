@@ -109,7 +109,7 @@ class CacheReplica:
         secure: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         """`as_of_ms`: unix ms before which nothing was acknowledged that this node has not applied.
-        `staleness`: is told, for each publication, the seconds from its oldest change to the answer
+        `staleness`: gets, for each publication, the seconds from its oldest change to the answer
         of Redis. `secure`: options of redis-py for password and TLS."""
         self.endpoint = f"{host}:{port}"
         self.connected = False

@@ -34,7 +34,7 @@ from counter_node.users.access import THROTTLED
 from counter_node.views.cluster_view import View
 
 MOST_COMMANDS: Final = 512
-"""Begun at most before the clock is looked at."""
+"""Begun at most before the clock is read."""
 FIRST_COMMANDS: Final = 32
 """The same of a new connection: as nobody knows how dear its commands are. Then twice as many while
 they are cheap, and a quarter when they are not."""

@@ -42,7 +42,7 @@ class Hello(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Welcome(msgspec.Struct, array_like=True, frozen=True):
-    """Empty reason: welcome. Else why the dialler is refused. A dialler that was removed is told
+    """Empty reason: welcome. Else why the dialler is refused. A dialler that was removed learns
     the decision, and the histories that led to the one in which it stands: raft/removal.py holds
     that against what the dialler knows."""
 

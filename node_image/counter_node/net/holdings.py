@@ -6,7 +6,7 @@ answered or not worked off, replies that are not read, MULTI queues, WATCH table
 2. Past it the heaviest connection is cut, and of those that are as heavy the oldest: an honest
    client holds little, and for a moment. It is the one way in which a node ends a connection by
    itself whose write is not answered.
-3. The limit is an eighth of the memory that the process may use, where it is told (memory.py), so
+3. The limit is an eighth of the memory that the process may use, where it is known (memory.py), so
    that state, snapshots and the interpreter have the rest.
 """
 

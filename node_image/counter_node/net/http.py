@@ -41,7 +41,7 @@ class Pages:
         self._open: dict[HttpConnection, None] = {}  # oldest first
         self._made: dict[str, tuple[HTTPStatus, str, bytes]] = {}
         self._tokens: dict[str, float] = {}
-        self._told_s = time.monotonic()
+        self._passed_s = time.monotonic()
 
     def connection(self) -> HttpConnection:
         return HttpConnection(self)
@@ -59,7 +59,7 @@ class Pages:
 
     def get(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         now = time.monotonic()
-        passed, self._told_s = now - self._told_s, now
+        passed, self._passed_s = now - self._passed_s, now
         self._tokens = {
             p: found for p, t in self._tokens.items() if (found := t - passed / EVERY_S) > 0
         }

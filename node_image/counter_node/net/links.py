@@ -109,8 +109,8 @@ class Outbound(asyncio.Protocol):
                 self.transport.abort()
 
     def write(self, data: bytes) -> bool:
-        """False when the connection is closed already, although `connection_lost` has not been told
-        yet."""
+        """False when the connection is closed already, although `connection_lost` has not been
+        called yet."""
         if self.transport is None or self.transport.is_closing():
             return False
         try:

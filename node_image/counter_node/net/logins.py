@@ -1,11 +1,11 @@
 """Logins that wait for their turn, while passwords are being guessed (security/throttle.py).
 
 1. A connection waits with one login, and is not read from meanwhile. It is judged within `WAIT_S`,
-   or told that there are too many wrong passwords.
+   or answered that there are too many wrong passwords.
 2. Turns go round the keys (address and user). A key gets `KEY_PER_S`, all together `TOTAL_PER_S`; a
    key from which somebody logged in before has its own turns, beside that.
 3. A key has `KEY_MOST` places. When they are taken, one of those whose connection failed most often
-   is refused, and its connection ends; so who guesses needs a new connection for each guess.
+   is refused, and its connection ends; so whoever tries passwords needs a new connection for each.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Logins:
         self._next_s: dict[Key, float] = {}  # of the keys that wait
         self._count = 0
         self._credit = 0.0
-        self._told_s = monotonic()
+        self._credited_s = monotonic()
         self._due = False
 
     def wait(self, connection: Waiting, key: Key) -> None:
@@ -69,9 +69,9 @@ class Logins:
         self._due = False
         now = monotonic()
         self._credit = min(
-            TOTAL_PER_S * 2 * EVERY_S, self._credit + (now - self._told_s) * TOTAL_PER_S
+            TOTAL_PER_S * 2 * EVERY_S, self._credit + (now - self._credited_s) * TOTAL_PER_S
         )
-        self._told_s = now
+        self._credited_s = now
         for key in list(self._waiting):
             queue = self._waiting.pop(key)
             while queue and (queue[0][1].closed or now - queue[0][0] > WAIT_S):

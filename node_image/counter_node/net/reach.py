@@ -47,7 +47,7 @@ async def _answers(member: Member, hello: Hello, tls: Tls | None, settings: Sett
         if transport is not None:
             transport.close()
         if welcome.done() and not welcome.cancelled():
-            welcome.exception()  # looked at, so that nobody warns of it
+            welcome.exception()  # read, so that nobody warns of it
 
 
 async def _dial(

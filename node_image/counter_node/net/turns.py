@@ -37,7 +37,7 @@ class Turns:
         self._known: deque[Work] = deque()
         self._strangers: deque[Work] = deque()
         self._credit_s = CREDIT_S
-        self._told_s = monotonic()
+        self._credited_s = monotonic()
         self._due = False
 
     def wait(self, work: Work, *, stranger: bool) -> None:
@@ -53,8 +53,8 @@ class Turns:
     def _round(self) -> None:
         self._due = False
         now = monotonic()
-        self._credit_s = min(CREDIT_S, self._credit_s + (now - self._told_s) * STRANGERS_SHARE)
-        self._told_s = now
+        self._credit_s = min(CREDIT_S, self._credit_s + (now - self._credited_s) * STRANGERS_SHARE)
+        self._credited_s = now
         try:
             self._serve_known(now + ROUND_S)
             self._serve_strangers()

@@ -47,7 +47,7 @@ class Unready:
         self._since_s: float | None = None
         self._committed = 0
         self.refusal: Failure | None = None
-        """What clients are told; None while they are served."""
+        """What clients are answered; None while they are served."""
 
     def tick(self, now_s: float) -> bool:
         """Whether clients are to be let go, now."""

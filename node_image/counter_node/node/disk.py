@@ -22,7 +22,7 @@ from counter_node.storage import DiskFailedError, DiskFullError, StorageError
 from counter_node.views.metrics import Metrics
 
 MIND_DISK_MS = 1_000
-"""How often a full disk is looked at."""
+"""How often a full disk is checked."""
 HAND_OVER_AGAIN_S = 10.0
 """Between two attempts of a leader with a full disk."""
 
@@ -77,7 +77,7 @@ class Disk:
             self._turns.turn_now()
 
     def job_waits(self, error: DiskFullError | None, submit: Callable[[bool], None]) -> None:
-        """A frame for which not even a segment can begin: nothing was written. It is told, and
+        """A frame for which not even a segment can begin: nothing was written. It is reported, and
         tried again until there is room; meanwhile this node neither votes nor acknowledges, as with
         a disk that takes long."""
         if error is not None:

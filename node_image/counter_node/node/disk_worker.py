@@ -106,7 +106,7 @@ class DiskWorker:
             )  # else they stay until the next job comes, with all that they hold
 
     def close(self) -> None:
-        """Waits for the job under way, of which nobody is told any more."""
+        """Waits for the job under way, of which nobody hears any more."""
         self._jobs.put(None)
         self._thread.join(timeout=5)
         if self._syncer is not None:

@@ -205,7 +205,7 @@ class Node:
 
     @property
     def removed(self) -> bool:
-        """A member told us that this id was removed, and it is believed."""
+        """A member said that this id was removed, and it is believed."""
         return self.replica.raft.believed_removal is not None
 
     def role_name(self) -> str:

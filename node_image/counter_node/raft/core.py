@@ -5,7 +5,7 @@ all of them see in state.py.
 Roles: FOLLOWER → PRECANDIDATE → CANDIDATE → LEADER, and back to FOLLOWER on any higher term. A node
 that is no voter (a learner, or one that waits to be joined) is a FOLLOWER that never campaigns.
 
-Safety rests on five sentences, each asserted or tested: a vote is durable before it is told
+Safety rests on five sentences, each asserted or tested: a vote is durable before it is sent
 (`after`), and there is one per term; an entry is durable before it is acknowledged (`after`); a
 committed entry is never overwritten (log.py); only an entry of the leader's own term is committed
 by counting (leadership.py, thesis 3.6.2); membership changes one member at a time, takes effect

@@ -2,7 +2,7 @@
 up.
 
 A campaign begins with a pre-vote, which binds nobody and changes no term; only who would win it
-enters a new term. A vote, one's own included, is durable before it is told. Section numbers are
+enters a new term. A vote, one's own included, is durable before it is sent. Section numbers are
 those of Ongaro's thesis."""
 
 from __future__ import annotations

@@ -181,9 +181,9 @@ class Leadership:
 
     def _replicate(self, node: NodeId, *, nudge: bool = False) -> None:
         """Send what the member lacks and may get now; with `nudge` at least an empty append, to
-        find out where it stands. That the commit index moved is told by the next entries, or at the
-        next tick; at once only to a member that waits for it: half of the messages at low load are
-        saved."""
+        find out where it stands. The next entries say that the commit index moved, or else the
+        next tick does. Only a member that waits for it hears at once: half of the messages at low
+        load are saved."""
         progress, raft, config = self.progress[node], self._raft, self._config
         log = raft.log
         while progress.may_send(config.max_inflight, config.max_inflight_bytes):

@@ -11,7 +11,7 @@ The assumption: over one `promise_ms`, the clocks of any two members run apart b
 The clock must go on while the machine sleeps (CLOCK_BOOTTIME); jumps of the time of day do not
 matter. Where this is not certain, leave leases off.
 
-A handover breaks promises on purpose, so a leader that has told anyone to take over uses no lease
+A handover breaks promises on purpose, so a leader that has asked anyone to take over uses no lease
 any more. A changed membership begins again: promises of the old majority say nothing about the new
 one. The price: a leader that was killed is replaced only after the promises ran out, not as soon as
 its link closes."""

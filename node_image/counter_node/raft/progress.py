@@ -51,7 +51,7 @@ class Progress:
         )  # REPLICATE: (last index, bytes) of each unanswered message
         self.inflight_bytes = 0
         self.waited = 0  # SNAPSHOT: heartbeats answered since the last piece was sent
-        self.sent_commit = 0  # newest commit index told to this member
+        self.sent_commit = 0  # newest commit index sent to this member
         self.wants = 0  # the member waits for the commit index to reach this
         self.recently_active = False  # heard from since the last check of the quorum
         self.was_active = False  # heard from in the period before

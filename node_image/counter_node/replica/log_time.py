@@ -21,7 +21,7 @@ The note is (log time, own running clock at that time). Everybody keeps one:
    before, and so does who gets it in a snapshot. So an answer counts only from who has all that the
    leader has in its log.
 6. Where the notes that were found differ, or a voter did not answer, the leader marks a gap too. It
-   may be late by what it was not told, and a note that says more must not be taken up later: that
+   may be late by what it has not heard, and a note that says more must not be taken up later: that
    would make up for it within a moment, and counters would be gone early.
 
 Below level 4 a stamp is the wall's time as ever, but kept within what the running clock says
@@ -110,7 +110,7 @@ def worth_keeping(kept: tuple[Note, int] | None, note: Note, last_index: int) ->
     return not -EARLY_MS <= further <= LATE_MS
 
 
-class Told(Protocol):
+class Replicated(Protocol):
     """What is read of the replicated state."""
 
     @property
@@ -141,7 +141,7 @@ class LogTime:
         self,
         wall_ms: Callable[[], int],
         running_ms: Callable[[], float],
-        state: Callable[[], Told],
+        state: Callable[[], Replicated],
         note: Note | None = None,
         *,
         second: bool = False,

@@ -21,8 +21,8 @@ Rules:
 4. A jump needs a calendar that was once agreed on, and is refused above `max_jump_ms`. While a gap
    is open the calendar stands.
 5. Nothing is ever refused to a client for a clock, and no node ends for one.
-6. Without a gap it looks again when somebody told its clock, and once a second: ticks are many, and
-   an idle cluster is to cost almost nothing.
+6. Without a gap it looks again when somebody reported its clock, and once a second: ticks are many,
+   and an idle cluster is to cost almost nothing.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Timekeeper:
         self._synchronised = synchronised
         self._samples: dict[NodeId, Sample] = {}
         self._witnesses: dict[str, Sample] = {}
-        self._rates: dict[NodeId, tuple[int, float]] = {}  # ppm, and when it was told
+        self._rates: dict[NodeId, tuple[int, float]] = {}  # ppm, and when it was reported
         self._answered: set[NodeId] = set()  # in this term
         self._asked_ms = self._slewed_ms = float("-inf")
         self._news = True  # since it was decided what goes into the log

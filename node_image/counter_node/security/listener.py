@@ -52,7 +52,7 @@ class Listener:
         self._max_handshakes, self._handshake_s = max_handshakes, handshake_s
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
-        self._told_s = -TELL_S
+        self._logged_s = -TELL_S
         self._shaking: dict[asyncio.Task[None], None] = {}  # oldest first
 
     async def listen(self, host: str, port: int, backlog: int = 100) -> None:
@@ -70,8 +70,8 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if self._loop.time() - self._told_s >= TELL_S:
-                    self._told_s = self._loop.time()
+                if self._loop.time() - self._logged_s >= TELL_S:
+                    self._logged_s = self._loop.time()
                     log.error("no connection can be accepted: %s", error)
                 self._loop.remove_reader(self._socket)
                 self._loop.call_later(NO_DESCRIPTOR_S, self._accept_again)
@@ -132,6 +132,6 @@ class Listener:
 
 
 def _done(task: asyncio.Task[None]) -> None:
-    """Nobody waits for it; what went wrong is told by the task itself."""
+    """Nobody waits for it; the task itself reports what went wrong."""
     if not task.cancelled():
         task.exception()

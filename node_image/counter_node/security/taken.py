@@ -7,8 +7,8 @@ pen is what such a change is often about:
 1. A user without a line is gone. One whose line says `off`, or does not say `on`, is off.
 2. A password that is not in the user's line is no password any more.
 3. Of a line that is understood, commands and keys are what both the old rules and the new ones
-   allow. Where that cannot be told of two patterns of keys, the keys are refused. A line that is
-   not understood leaves commands and keys as they were.
+   allow. Where that cannot be decided for two patterns of keys, the keys are refused. A line that
+   is not understood leaves commands and keys as they were.
 4. Of a line of limits that is understood the lower ones hold, and `#strict-patterns` is in force
    (limits.py).
 """

@@ -3,7 +3,7 @@
 1. A wrong password costs three accounts a token: that of its address, that of its user (all users
    who do not exist share one), and one for all. While each has a token, a login is judged at once.
 2. Otherwise it waits for its turn (net/logins.py): so a right password gets in, only later, also
-   from an address from which others guess.
+   from an address from which others try passwords.
 3. Accounts of addresses lie in a table of fixed size, by a hash that is another one for each
    process. Nothing is ever forgotten but by time: many addresses make some share an account, and
    free none. An address is that of a network (/64) where it is of IPv6.

@@ -11,7 +11,7 @@ files change.
    or `…/client/operator`. Peers check it on both sides, beyond the signature (net/peers.py); the
    admin port wants the operator's name or this node's own, letter by letter.
 2. What is read is tried by a handshake of the node with itself before it is used. At the start a
-   bad file ends the node; later it is told, and what was there goes on.
+   bad file ends the node; later it is reported, and what was there goes on.
 3. Connections keep what they were made with; new ones get what is newest. So a rotation drops
    nobody.
 4. Our own ports speak TLS 1.3 without resumption, so that every connection shows its certificate;
@@ -33,7 +33,7 @@ from counter_node.security.files import require_regular
 SCHEME: Final = "countercluster"
 OPERATOR: Final = "client/operator"
 CHECK_S: Final = 1.0
-"""How often the files are looked at."""
+"""How often the files are checked."""
 
 
 SUITES_OF_1_2 = "ECDHE+AESGCM:ECDHE+CHACHA20"

@@ -1,4 +1,4 @@
-"""Frames: how one turn's record stands in a segment, and how a torn frame is told from a damaged
+"""Frames: how one turn's record stands in a segment, and how a torn frame differs from a damaged
 one.
 
 A frame is a 16-byte header, the payload, and 1 to 8 bytes of 0xFF so that the next frame begins at

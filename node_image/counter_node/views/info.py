@@ -2,7 +2,7 @@
 
 On the clients' port ROLE and INFO say what is true for a client: this node takes writes, so it
 is a `master`, without replicas. Clients that heard `slave` would refuse to write, or look for
-another node. The leader is told by INFO's section `raft`, CLUSTER SHARDS and RAFT.STATUS. On the
+another node. INFO's section `raft`, CLUSTER SHARDS and RAFT.STATUS name the leader. On the
 admin port and on the cluster port, whose clients are redirected to the leader, the leader is the
 `master` and the others are `slave`.
 """
@@ -102,7 +102,7 @@ def _wait(node: Asked, words: list[bytes], session: Session) -> Any:
         return refusal.reply
     return (
         len(node.replica.raft.voters) // 2
-    )  # besides the leader itself: what every answered write already has
+    )  # beside the leader itself: what every answered write already has
 
 
 def _time(node: Asked, _: list[bytes], session: Session) -> Any:

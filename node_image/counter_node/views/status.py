@@ -172,7 +172,7 @@ def status(node: Reported) -> dict[str, Any]:
 
 
 def time_status(node: Timed) -> dict[str, Any]:
-    """Of the clocks only a leader knows; a witness is what this node was told.
+    """Of the clocks only a leader knows; a witness is what this node has heard.
     docs/internals/time.md."""
     replica = node.replica
     machine, keeper, time, raft = replica.machine, replica.keeper, replica.time, replica.raft

@@ -170,7 +170,7 @@ def test_whatever_goes_away_at_whatever_request_fails_no_pass(
     assert last > 5
 
 
-def test_a_cluster_of_a_namespace_that_is_being_deleted_is_looked_at_again_rarely() -> None:
+def test_a_cluster_of_a_namespace_that_is_being_deleted_is_observed_rarely() -> None:
     world = Going("namespace terminating")
     world.last = 0
     assert world.look() == AT_REST_S

@@ -98,7 +98,7 @@ def test_a_few_silent_pods_are_given_their_time_and_those_that_are_gone_count_no
     silence.note("p0", answered=True)
 
 
-def test_who_waits_for_the_same_thing_is_looked_at_more_and_more_rarely() -> None:
+def test_who_waits_for_the_same_thing_is_observed_more_and_more_rarely() -> None:
     patience = Patience()
     assert [patience.again_s("c", "for c-0") for _ in range(20)] == [1.0] * 16 + [
         2.0,

@@ -55,7 +55,7 @@ def test_of_two_appointments_the_earlier_one_stays() -> None:
     assert asyncio.run(scenario()) < 4
 
 
-def test_what_is_new_goes_before_what_is_only_looked_at_again_and_leaves_it_a_turn() -> None:
+def test_what_is_new_goes_before_what_is_only_observed_again_and_leaves_it_a_turn() -> None:
     async def scenario() -> list[str]:
         queue: WorkQueue[str] = WorkQueue()
         for n in range(4):
