@@ -3,6 +3,7 @@ damaged. The same seed makes the same inputs."""
 
 from __future__ import annotations
 
+import hashlib
 import random
 
 from counter_node.resp.commands import BY_NAME
@@ -55,7 +56,11 @@ HEADERS = [
     b"_\r\n",
 ]
 PRODUCERS = [b"p1", b"p2"]
+_SCRIPTING = (b"eval", b"evalsha", b"eval_ro", b"evalsha_ro", b"script")
 _COMMON = [
+    b"eval",
+    b"eval",
+    b"evalsha",
     b"incr",
     b"get",
     b"set",
@@ -73,12 +78,52 @@ _COMMON = [
 ]
 
 
+CALLS = [
+    b"redis.call('incr', KEYS[1])", b"redis.pcall('set', KEYS[2], ARGV[1], 'EX', 9)",
+    b"redis.call('del', 'k1', 'k2')", b"redis.pcall('flushall')", b"redis.call('nope')",
+    b"redis.call('time')[1] + 1", b"redis.call(ARGV[1], ARGV[2], ARGV[3])", b"error({err='MY x'})",
+    b"redis.pcall('mget', 'k1', 'k3')", b"redis.setresp(3)", b"tostring(nil) .. #KEYS",
+    b"redis.call('mset', unpack(ARGV))", b"string.rep('x', tonumber(ARGV[1]) or 3)",
+    b"redis.pcall('scan', 0, 'COUNT', ARGV[1])", b"redis.pcall('eval', 'return 1', 0)",
+]  # fmt: skip
+SHAPES = [
+    b"return %s", b"local r = %s return {r, %s}", b"if %s then %s end", b"for i = 1, 3 do %s end",
+    b"while true do %s end", b"local function f() return f() end %s return f()",
+    b"return {%s, {%s}}",
+    b"%s error('x')", b"pcall(function() %s error('y') end) return %s",
+    b"#!lua flags=no-writes\n%s",
+]  # fmt: skip
+
+
+def script(rng: random.Random) -> bytes:
+    """The text of one, more or less sensible."""
+    shape = rng.choice(SHAPES)
+    text = shape % tuple(rng.choice(CALLS) for _ in range(shape.count(b"%s")))
+    if rng.random() < 0.15:
+        at = rng.randrange(len(text))
+        text = text[:at] + rng.randbytes(rng.randint(0, 3)) + text[at + rng.randint(0, 4) :]
+    return text
+
+
+def _script_words(rng: random.Random, name: bytes) -> list[bytes]:
+    if name == b"script":
+        return [name, rng.choice([b"load", b"LOAD", b"exists", b"flush", b"kill"]), script(rng)]
+    if b"sha" in name:
+        text = hashlib.sha1(script(rng), usedforsecurity=False).hexdigest().encode()
+    else:
+        text = script(rng)
+    rest = [_word(rng) for _ in range(rng.randint(0, 5))]
+    return [name, text, rng.choice([b"0", b"1", b"2", b"2", b"%d" % len(rest), _word(rng)]), *rest]
+
+
 def words(rng: random.Random) -> list[bytes]:
     """The words of one command, more or less sensible."""
     name = rng.choice(_COMMON) if rng.random() < 0.6 else rng.choice(NAMES)
     command = BY_NAME[name.decode()]
     if name == b"idmp" and rng.random() < 0.9:
         return [name, rng.choice(PRODUCERS), b"%d" % rng.randint(1, 40), *words(rng)]
+    if name in _SCRIPTING:
+        return _script_words(rng, name)
     count = max(
         0,
         abs(command.arity)

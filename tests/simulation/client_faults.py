@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from counter_node.counters import ops
 from counter_node.counters.batches import LimitsRow
 
+from tests.simulation import scripts
 from tests.simulation.invariants import MOST_KEYS_OF_A_USER
 from tests.simulation.node import Node
 
@@ -46,6 +47,8 @@ class ClientFaults(Faults):
                     [ops.MSET, [x for n in names for x in (n, 2)], True],
                 ]
             )
+        if len(names) % 4 == 0:
+            op = scripts.many(names, due_ms)
         if r.random() < 0.3:
             op = ops.idmp_of(
                 b"user:%d" % r.randrange(3), b"storm:%d" % r.randrange(4), r.randrange(1, 5), op
@@ -79,6 +82,8 @@ class ClientFaults(Faults):
             ops.incr(names[0]), [ops.DEL, names], [ops.EXPIRE, names[0], ops.EX_IN, r.choice([50,
             900]), ops.ALWAYS],
         ])  # fmt: skip
+        if len(names) % 3 == 0:
+            inner = scripts.many(names, 50)
         op = ops.as_user(user, inner)
         if r.random() < 0.2:
             op = ops.idmp_of(user, b"tenant:%d" % r.randrange(4), r.randrange(1, 5), inner)

@@ -2,7 +2,8 @@
 
 An exactly-once client repeats its command under the same producer and sequence, through any node,
 until it has an answer; a plain client asks once and notes "unknown" when it gets none. Both check
-every value they see against what real time allows."""
+every value they see against what real time allows. Some increments are scripts, and some requests
+are scripts that fail: of those nothing may stay."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from counter_node.counters import ops as o
 from counter_node.counters.replies import Failure
 
+from tests.simulation import scripts
 from tests.simulation.invariants import MAX_ENTRY_BYTES, Broken
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class Ledger:
     acknowledged: int = 0
     unknown: int = 0
     newest: int = 0  # highest value in any finished answer
+    failed: int = 0  # scripts that fail, and did
     values: set[int] = dataclasses.field(default_factory=set)
 
 
@@ -53,6 +56,7 @@ class Client:
         self.done = self.stopped = self.busy = False
         self.finished = 0
         self._sequence = 0
+        self._with_text = False  # EVALSHA did not find the script
         self._attempts = itertools.count()
         self._attempt = -1
         self._node: Node | None = None
@@ -73,9 +77,10 @@ class Client:
         if self.world.random.random() < self._read_share:
             self._doing = "get"
         else:
-            self._doing = "incr"
             self._sequence += 1
-            self.ledger.started += 1
+            self._with_text = False
+            self._doing = "fail" if self._sequence % 8 == 5 else "incr"
+            self.ledger.started += self._doing == "incr"
         self._send()
 
     def _send(self) -> None:
@@ -98,12 +103,19 @@ class Client:
         if self._doing == "get":
             node.replica.submit_read(token, [self._ops.get(self.key)])
         elif self.exactly_once:
-            node.replica.submit_write(
-                token,
-                [self._ops.idmp(self.name.encode(), self._sequence, self._ops.incr(self.key))],
-            )
+            once = self._ops.idmp(self.name.encode(), self._sequence, self._write())
+            node.replica.submit_write(token, [once])
         else:
-            node.replica.submit_write(token, [self._ops.incr(self.key)])
+            node.replica.submit_write(token, [self._write()])
+
+    def _write(self) -> Any:
+        if self._doing == "fail":
+            return scripts.fails(self.key)
+        if self._sequence % 4 == 1 or self._with_text:
+            return scripts.count(self.key)
+        if self._sequence % 4 == 3 and not self.exactly_once:
+            return scripts.count_by_sha(self.key)
+        return self._ops.incr(self.key)
 
     def _answer(self, attempt: int, reply: Any) -> None:
         if attempt != self._attempt:
@@ -113,6 +125,8 @@ class Client:
             self._failed(attempt, bytes(reply))
         elif self._doing == "get":
             self._read(int(reply or 0))
+        elif self._doing == "fail":
+            raise Broken(f"{self.name}: a script that fails was answered {reply!r}")
         else:
             self._counted(int(reply))
 
@@ -121,6 +135,12 @@ class Client:
             self.world.at(self.world.random.uniform(20, 200), lambda: self._retry(attempt))
         elif error.startswith(b"UNKNOWN"):
             self._unknown(attempt)
+        elif error.startswith(b"NOSCRIPT") and not self._with_text and not self.exactly_once:
+            self._with_text = True
+            self._retry(attempt)
+        elif error.startswith(scripts.TAKEN_BACK) and self._doing == "fail":
+            self.ledger.failed += 1
+            self._finish()
         else:
             raise Broken(f"{self.name} got {error.decode()!r} for {self._doing} {self._sequence}")
 
@@ -139,7 +159,7 @@ class Client:
             self._unknown(attempt)
 
     def _unknown(self, attempt: int) -> None:
-        if self._doing == "get" or self.exactly_once:
+        if self._doing != "incr" or self.exactly_once:
             self._retry(attempt)
         else:
             self.ledger.unknown += 1

@@ -27,6 +27,7 @@ from counter_node.replica.governor import Wanted
 from counter_node.replica.log_time import Note, holds, worth_keeping
 from counter_node.replica.peer_messages import PeerMessage
 from counter_node.replica.replica import Replica, Turn
+from counter_node.resp.called import operation
 
 from tests.simulation.clocks import Clocks
 from tests.simulation.disks import RESERVE_BYTES, DiskError, ModelDisk, StorageDisk
@@ -137,6 +138,7 @@ class Node:
             ),
             note=self._kept_note(),
             second_note=True,
+            operation=operation,
             randint=world.random.randint,
             promise=promise,
             wanted=Wanted(max_bytes=self.max_bytes, user_limits=self.user_limits),

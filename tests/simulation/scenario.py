@@ -173,7 +173,9 @@ def run(seed: int, plan: Plan = Plan(), world: World | None = None) -> Report:
     exact, plain = ledgers[KEYS[0]], ledgers[KEYS[1]]
     _final_values(world, exact, plain)
     reads = (
-        sum(c.finished for c in clients) - exact.acknowledged - plain.acknowledged - plain.unknown
+        (sum(c.finished for c in clients) - exact.acknowledged - plain.acknowledged - plain.unknown)
+        - exact.failed
+        - plain.failed
     )
     terms = max(n.replica.raft.term for n in world.up_nodes() if n.replica is not None)
     return Report(

@@ -14,11 +14,12 @@ from tests.mutations.catalogue import (
     operator,
     raft,
     script,
+    scripts,
     security,
     storage,
 )
 
 __all__ = [
     "CATALOGUE", "archive", "counters", "log_time", "node", "operator", "raft", "script",
-    "security", "storage",
+    "scripts", "security", "storage",
 ]  # fmt: skip
