@@ -62,8 +62,8 @@ def test_a_fixed_window_lets_through_exactly_its_limit_through_any_node(
         limits.strategies.FixedWindowRateLimiter(storage(limits, dying, node))
         for node in range(dying.size)
     ]
-    told = [windows[n % dying.size].hit(item, "alice") for n in range(14)]
-    assert told == [True] * 10 + [False] * 4
+    allowed = [windows[n % dying.size].hit(item, "alice") for n in range(14)]
+    assert allowed == [True] * 10 + [False] * 4
     stats = windows[0].get_window_stats(item, "alice")
     assert stats.remaining == 0
     assert 3_590 < stats.reset_time - time.time() < 3_610
@@ -134,13 +134,13 @@ def test_a_lock_is_one_owner_s_also_after_a_leader_died(dying: DevCluster) -> No
     """redis-py's lock deletes by a script, if the token is still its own. A token is an integer
     here, as values are."""
     with dying.client(follower(dying)) as one, dying.client(dying.leader()) as other:
-        mine, theirs = Lock(one, "door", timeout=600), Lock(other, "door", timeout=600)
+        mine, theirs = Lock(one, "gate", timeout=600), Lock(other, "gate", timeout=600)
         assert mine.acquire(blocking=False, token="1001")
         assert not theirs.acquire(blocking=False, token="1002")
         dying.kill_and_wait(dying.leader())
         dying.wait_ready()
     with dying.client(0) as one, dying.client(1) as other:
-        mine, theirs = Lock(one, "door", timeout=600), Lock(other, "door", timeout=600)
+        mine, theirs = Lock(one, "gate", timeout=600), Lock(other, "gate", timeout=600)
         mine.local.token, theirs.local.token = b"1001", b"1002"
         assert not theirs.acquire(blocking=False, token="1003")
         theirs.local.token = b"1002"

@@ -141,6 +141,9 @@ def fits(arity: int, count: int) -> bool:
 
 
 class Session:
+    rights: tuple[User, bytes | None] | None = None
+    """Of its user, in scripts (called.py)."""
+
     def __init__(
         self,
         number: int,
@@ -186,7 +189,6 @@ class Session:
         self.rights_changed: Callable[[], None] = lambda: None  # called when they have
         self.pays = False  # what its commands make counts for its user
         self.within: list[bytes] | None = None  # patterns: no others' counters are shown
-        self.rights: tuple[User, bytes | None] | None = None  # in scripts (called.py)
         self.queued_bytes = self._places = 0
 
     def told(self, listing: Op) -> Op:

@@ -99,7 +99,12 @@ def scripts_forgotten_by_age(patch: Patch) -> None:
 
 @mutation("scripts of EVAL are kept without end", tests=_SCRIPTS)
 def scripts_without_end(patch: Patch) -> None:
-    patch(scripts.ScriptTable, "_forget", lambda self, sha: self._loaded.setdefault(sha, b""))
+    def of_eval(self: ScriptTable, sha: bytes, source: bytes, *, room: bool) -> None:
+        if sha not in self._loaded and self._sent.pop(sha, None) is None:
+            self._sent_bytes += len(source)
+        self._sent[sha] = source
+
+    patch(ScriptTable, "called", of_eval)
 
 
 @mutation("commands of a script cost nothing", tests=_SCRIPTS)
