@@ -45,7 +45,7 @@ def search(name: str, budget_s: float) -> Found:
 
 def by_simulation(name: str, plans: tuple[str, ...], budget_s: float) -> str:
     from tests.mutations.catalogue import CATALOGUE
-    from tests.simulation.scenario import PLANS
+    from tests.simulation.plan import PLANS
     from tests.simulation.shrink import failure
 
     CATALOGUE[name].apply(setattr)

@@ -13,7 +13,8 @@ import os
 import sys
 import time
 
-from tests.simulation.scenario import PLANS, Plan, Report, plan_for, run
+from tests.simulation.plan import PLANS, Plan
+from tests.simulation.scenario import Report, plan_for, run
 from tests.simulation.shrink import Failure, described, failure, shrink
 
 

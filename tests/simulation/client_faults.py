@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from counter_node.counters import ops
 from counter_node.counters.batches import LimitsRow
 
 from tests.simulation import scripts
+from tests.simulation.faults import Faults
 from tests.simulation.invariants import MOST_KEYS_OF_A_USER
 from tests.simulation.node import Node
-
-if TYPE_CHECKING:
-    pass
-from tests.simulation.faults import Faults
 
 STORM_BYTES = 12_000
 """Room for some forty counters: storms go over it now and then, increments of what exists never

@@ -4,18 +4,20 @@ machine is booted. `World.now` is true time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tests.simulation.world import World
+from typing import Protocol
 
 EPOCH_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000
 YEAR_2040_MS = 2_208_988_800_000
 
 
+class TrueTime(Protocol):
+    now: float
+    """Milliseconds."""
+
+
 class Clocks:
-    def __init__(self, world: World, rate: float = 1.0) -> None:
+    def __init__(self, world: TrueTime, rate: float = 1.0) -> None:
         self._world = world
         self._running_ms, self._running_rate, self._running_since = 0.0, rate, world.now
         self.boot = 0

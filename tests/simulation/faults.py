@@ -7,13 +7,10 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from tests.simulation.node import Node
+from tests.simulation.plan import Plan
 from tests.simulation.world import World
-
-if TYPE_CHECKING:
-    from tests.simulation.scenario import Plan
 
 CALM_MS = 2_000
 """At the beginning, for the cluster to form."""

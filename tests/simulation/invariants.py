@@ -20,14 +20,12 @@ largest entry          nothing is in the log that is larger than what may be sen
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from counter_node.counters.batches import TIME_BYTES, identity_of
 from counter_node.raft.types import NONE, Entry, EntryKind, NodeId
-
-if TYPE_CHECKING:
-    from tests.simulation.node import Node
-    from tests.simulation.world import World
+from counter_node.replica.replica import Replica
 
 CHECKSUM_EVERY = 16
 SLACK_MS = 300.0
@@ -45,8 +43,45 @@ class Broken(AssertionError):
     """An invariant does not hold; the message names it."""
 
 
+class Holds(Protocol):
+    def holds(self, index: int, term: int) -> bool:
+        """Whether this entry is durable."""
+
+
+class TrueTime(Protocol):
+    @property
+    def true_ms(self) -> float: ...
+
+
+class Member(Protocol):
+    """A node as the invariants see it."""
+
+    id: NodeId
+    incarnation: int
+    replica: Replica | None
+
+    @property
+    def disk(self) -> Holds: ...
+
+    @property
+    def clocks(self) -> TrueTime: ...
+
+
+class Checked(Protocol):
+    """The world as the invariants see it."""
+
+    now: float
+
+    @property
+    def nodes(self) -> Mapping[NodeId, Member]: ...
+
+    def state(self) -> str: ...
+
+    def trace(self, *what: Any) -> None: ...
+
+
 class Invariants:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Checked) -> None:
         self._world = world
         self._leaders: dict[int, NodeId] = {}
         self._committed: dict[int, tuple[int, int]] = {}  # index → (term, hash of kind and data)
@@ -73,7 +108,7 @@ class Invariants:
             tuple[int, int]
         ] = []  # (term, index): entries up to `index` were committed in `term` at the latest
 
-    def watch(self, node: Node) -> None:
+    def watch(self, node: Member) -> None:
         """Note when a leader stamps what."""
         assert node.replica is not None
         raft = node.replica.raft
@@ -87,7 +122,7 @@ class Invariants:
 
         raft.propose = noted  # type: ignore[method-assign]
 
-    def _never_early(self, node: Node, entry: Entry) -> None:
+    def _never_early(self, node: Member, entry: Entry) -> None:
         """Called once for each index, in their order."""
         at = self._proposed.pop((entry.term, entry.index), None)
         if at is None or node.replica is None:
@@ -106,7 +141,7 @@ class Invariants:
             )
         self._least = min(self._least, position)
 
-    def _not_ahead(self, node: Node, entry: Entry) -> None:
+    def _not_ahead(self, node: Member, entry: Entry) -> None:
         """After a jump, as long as a minority of clocks is wrong, log time by the calendar is not
         ahead of UTC."""
         assert node.replica is not None
@@ -118,7 +153,7 @@ class Invariants:
                 f"far\n{self._world.state()}"
             )
 
-    def applied(self, node: Node, entry: Entry) -> None:
+    def applied(self, node: Member, entry: Entry) -> None:
         world = self._world
         what = (entry.term, hash((int(entry.kind), entry.data)))
         world.trace("applied", node.id, entry.index, entry.term)
@@ -142,7 +177,7 @@ class Invariants:
                     f"{entry.index}\n{world.state()}"
                 )
 
-    def _limits_hold(self, node: Node) -> None:
+    def _limits_hold(self, node: Member) -> None:
         assert node.replica is not None
         state = node.replica.machine._state
         counted = Counter(state.accounts.owners.values())
@@ -159,7 +194,7 @@ class Invariants:
                 f"gone\n{self._world.state()}"
             )
 
-    def after_turn(self, node: Node) -> None:
+    def after_turn(self, node: Member) -> None:
         replica = node.replica
         assert replica is not None
         raft = replica.raft
@@ -185,7 +220,7 @@ class Invariants:
             self._complete(node)
         self._held_by_a_majority(node)
 
-    def before_write(self, node: Node, entries: list[Entry]) -> None:
+    def before_write(self, node: Member, entries: list[Entry]) -> None:
         """Log matching, by induction over what goes to the disk."""
         assert node.replica is not None
         log = node.replica.raft.log
@@ -202,7 +237,7 @@ class Invariants:
                     f"{entry.term}\n{self._world.state()}"
                 )
 
-    def _each_once(self, node: Node, entries: list[Entry]) -> None:
+    def _each_once(self, node: Member, entries: list[Entry]) -> None:
         """Of a leader's own entries. Each is looked at when it is written, so all that come later
         are compared with it."""
         assert node.replica is not None
@@ -231,7 +266,7 @@ class Invariants:
                     f"stands at {first}\n{self._world.state()}"
                 )
 
-    def _never_falls(self, node: Node) -> None:
+    def _never_falls(self, node: Member) -> None:
         assert node.replica is not None
         log = node.replica.raft.log
         now = (log.committed, log.applied)
@@ -243,7 +278,7 @@ class Invariants:
             )
         self._reached[node.id, node.incarnation] = now
 
-    def _held_by_a_majority(self, node: Node) -> None:
+    def _held_by_a_majority(self, node: Member) -> None:
         assert node.replica is not None
         raft = node.replica.raft
         index = raft.log.committed
@@ -263,7 +298,7 @@ class Invariants:
             )
         self._durable = index
 
-    def _complete(self, node: Node) -> None:
+    def _complete(self, node: Member) -> None:
         assert node.replica is not None
         raft = node.replica.raft
         log = raft.log

@@ -3,8 +3,6 @@ refused."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from counter_node.raft import quorum
 from counter_node.raft.alone import why_not_alone
 from counter_node.raft.fitness import Busy, NotReady
@@ -15,12 +13,9 @@ from counter_node.raft.types import (
     Removal,
 )
 
+from tests.simulation.faults import Faults
 from tests.simulation.invariants import Broken
 from tests.simulation.node import Node
-
-if TYPE_CHECKING:
-    pass
-from tests.simulation.faults import Faults
 
 NOTICED_MS = 300
 """Two election timeouts and a little: then a leader knows who is silent, where messages take no

@@ -3,8 +3,6 @@ the end all is mended."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from counter_node.raft.types import (
     ChangeKind,
     Member,
@@ -13,14 +11,11 @@ from counter_node.raft.types import (
     NodeId,
 )
 
+from tests.simulation.client_faults import ClientFaults
 from tests.simulation.clocks import HOUR_MS, YEAR_2040_MS
+from tests.simulation.member_faults import MemberFaults, propose
 from tests.simulation.node import Node
 from tests.simulation.world import Weather, World
-
-if TYPE_CHECKING:
-    pass
-from tests.simulation.client_faults import ClientFaults
-from tests.simulation.member_faults import MemberFaults, propose
 
 
 class Nemesis(MemberFaults, ClientFaults):

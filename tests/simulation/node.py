@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 from counter_node.counters.batches import LimitsRow
@@ -29,13 +28,11 @@ from counter_node.replica.peer_messages import PeerMessage
 from counter_node.replica.replica import Replica, Turn
 from counter_node.resp.called import operation
 
+from tests.simulation.around import Around
 from tests.simulation.clocks import Clocks
 from tests.simulation.disks import RESERVE_BYTES, DiskError, ModelDisk, StorageDisk
 from tests.simulation.invariants import MAX_ENTRY_BYTES
 from tests.support.sim_disk import CrashError
-
-if TYPE_CHECKING:
-    from tests.simulation.world import World
 
 TICK_MS = 10
 ELECTION_TICKS = 10
@@ -49,7 +46,7 @@ _decode = msgspec.msgpack.Decoder(PeerMessage).decode
 class Node:
     """One node: its disk, and while it is up, a replica."""
 
-    def __init__(self, world: World, node_id: NodeId) -> None:
+    def __init__(self, world: Around, node_id: NodeId) -> None:
         self.world = world
         self.id = node_id
         self.disk: ModelDisk = (

@@ -7,7 +7,8 @@ import dataclasses
 import time
 
 from tests.simulation.faults import CALM_MS, Fault, draw
-from tests.simulation.scenario import Plan, run
+from tests.simulation.plan import Plan
+from tests.simulation.scenario import run
 from tests.simulation.world import World
 
 LAST_LINES = 60

@@ -12,7 +12,8 @@ import random
 import pytest
 
 from tests.simulation.faults import draw
-from tests.simulation.scenario import PLANS, Plan, plan_for, run
+from tests.simulation.plan import PLANS, Plan
+from tests.simulation.scenario import plan_for, run
 from tests.simulation.shrink import described, failure, shrink
 
 FIXED = 24

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.mutations.catalogue import CATALOGUE
-from tests.simulation.scenario import PLANS
+from tests.simulation.plan import PLANS
 from tests.simulation.shrink import failure, shrink
 
 pytestmark = pytest.mark.timeout(400)

@@ -120,10 +120,10 @@ ARROWS = {
 """What a room may import of other rooms; a room without a row may import what it likes."""
 
 
-def files(pattern: str = "*.py") -> list[str]:
+def files(*patterns: str) -> list[str]:
     """Files of the repository, those not committed yet included."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", pattern],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *(patterns or ["*.py"])],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
@@ -163,8 +163,16 @@ def impure() -> Iterator[str]:
                 yield name
 
 
+def everything() -> dict[str, Path]:
+    """The modules of the picture, and those of tests, benchmarks and examples."""
+    found: dict[str, Path] = dict(HOUSE["modules"]())
+    for name in files("tests/*.py", "benchmarks/*.py", "examples/*.py"):
+        found[name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")] = ROOT / name
+    return found
+
+
 def circles() -> Iterator[str]:
-    yield from (group[0] for group in HOUSE["circles"](HOUSE["graph"]()))
+    yield from (" ".join(group) for group in HOUSE["circles"](HOUSE["imports"](everything())))
 
 
 @pytest.mark.parametrize(
