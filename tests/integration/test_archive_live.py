@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from counter_node.embedded import RaftNode
 from counter_node.ports import free_ports
 
 from tests.support.archive_store import MemoryStore
+from tests.support.certificates import Folder
 from tests.support.devcluster import DevCluster
 from tests.support.s3_server import S3Server
 
@@ -231,3 +233,32 @@ def test_a_log_that_was_let_go_is_closed_by_a_snapshot_that_is_asked_for(
     reader = Reader(store, Keys())
     found = restore(reader, reader.choose(), Newest())
     assert found.machine.values[b"k"] == 2
+
+
+def test_a_node_with_certificates_is_asked_with_one(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "tls", 1)
+    own = tmp_path / "own"
+    own.mkdir()
+    for name, of in (
+        ("ca.crt", "ca.crt"),
+        ("tls.crt", "operator.crt"),
+        ("tls.key", "operator.key"),
+    ):
+        shutil.copy(folder.path / of, own / name)
+    cluster = DevCluster(tmp_path / "nodes", 1, environment=folder.environment)
+    cluster.client_options, cluster.admin_options = folder.client, folder.operator
+    with cluster:
+        cluster.wait_ready()
+        address = f"127.0.0.1:{cluster.ports(0)['admin']}"
+        with cluster.client(0) as client:
+            client.incr("k")
+        store = MemoryStore()
+        service = Service(
+            store, lambda: NodeSource(connect(address, str(own))), Keys, interval_s=0.1
+        )
+        service.one_pass(threading.Event())
+        assert (service.status.error, service.status.behind) == ("", 0)
+        with pytest.raises(SourceError):
+            NodeSource(connect(address))
+    reader = Reader(store, Keys())
+    assert restore(reader, reader.choose(), Newest()).machine.values[b"k"] == 1

@@ -151,3 +151,16 @@ def salt_of_the_size_alone(patch: Patch) -> None:
         return len(content).to_bytes(32, "big")
 
     patch(Keys, "salt", salt)
+
+
+@mutation("an uploader that was away goes on with what it remembers", tests=TESTS)
+def long_absence_is_not_noticed(patch: Patch) -> None:
+    patch(uploader, "AWAY_S", float("inf"))
+
+
+@mutation("a damaged object is passed without a word beside it", tests=TESTS)
+def damage_is_passed_without_a_mark(patch: Patch) -> None:
+    def passed(self: Any, there: Any, first: int, last: int) -> None:
+        there.end, self._previous, self._last = last, b"", None
+
+    patch(Uploader, "_pass_damaged", passed)

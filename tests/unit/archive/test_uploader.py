@@ -266,3 +266,57 @@ def test_a_store_that_replaces_what_is_there_is_found_out_before_the_first_write
 def test_nothing_to_restore_from_means_that_a_snapshot_goes_first() -> None:
     have = Have(committed=9, first=2, snapshot=0)
     assert next_step(have, There(lineage=True)) == NeedSnapshot(0, "the archive has none yet")
+
+
+class Prunes(MemoryStore):
+    """Retention takes an object while a restore reads."""
+
+    def __init__(self, store: MemoryStore, victim: str, after: int) -> None:
+        super().__init__()
+        self.objects = dict(store.objects)
+        self._victim, self._left = victim, after
+
+    def get(self, name: str) -> bytes:
+        self._left -= 1
+        if self._left == 0:
+            self.objects.pop(self._victim, None)
+        return super().get(name)
+
+
+def test_a_restore_beside_retention_names_what_went_and_is_never_a_mixture() -> None:
+    truth, member, store = world(30)
+    upload(store, member, log_bytes=100, part_bytes=60)
+    for victim in store.objects:
+        for after in range(1, 12):
+            reader = Reader(Prunes(store, victim, after), NONE)
+            contents = reader.contents(HISTORY)
+            said, state = "", b""
+            try:
+                state = restore(reader, contents, Newest()).machine.snapshot()
+            except UnreachableMomentError as error:
+                said = str(error)
+            assert state == truth.states[truth.index] or victim.rpartition("/")[2] in said
+
+
+def test_an_uploader_that_was_away_reads_the_store_again_first() -> None:
+    """Names that it would use are free again: retention has run meanwhile."""
+    truth, member, store = world(20)
+    now_s = 0.0
+    away = Uploader(store, member, NONE, clock=lambda: now_s)
+    away.run()
+    for _ in range(2):
+        for _ in range(20):
+            truth.count()
+        member.catch_up(truth.index)
+        upload(store, member)
+    member.take_snapshot()
+    upload(store, member, snapshot_after=1)
+    for name in [n for n in store.objects if "/log/" in n][:-1]:
+        store.delete(name)
+    before = set(store.objects)
+    now_s += 3600
+    truth.count()
+    member.catch_up(truth.index)
+    away.run()
+    assert set(store.objects) - before == {log_name(HISTORY, truth.index)}
+    assert reached(store) == truth.index
