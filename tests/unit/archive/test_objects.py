@@ -59,7 +59,7 @@ def test_every_changed_bit_and_every_cut_is_found(keys: Keys) -> None:
     for at in range(len(stored)):
         changed = bytearray(stored)
         changed[at] ^= 0x20
-        with pytest.raises((DamagedObjectError, NewerFormatError)):
+        with pytest.raises(DamagedObjectError):
             unseal_log(NAME, bytes(changed), keys)
         with pytest.raises(DamagedObjectError):
             unseal_log(NAME, stored[:at], keys)
@@ -91,7 +91,8 @@ def test_an_archive_of_a_later_version_is_refused_with_words(
     with monkeypatch.context() as later:
         later.setattr(objects, "FORMAT", 2)
         stored = seal(LOG, NAME, b"", Keys())
-    for found in (stored, stored[:8] + b"\xff" * 100):
+    other = stored[:8] + b"\xff" * 100
+    for found in (stored, other + objects.digest_of(other)):
         with pytest.raises(NewerFormatError, match=r"format 2; this program reads up to 1\. Use a"):
             unseal_log(NAME, found, Keys())
 

@@ -7,9 +7,9 @@
     payload    the content, compressed with zlib, then encrypted when there is a key id
     32 bytes   SHA-256 of all before
 
-The format stands where no later format can move it: an older program says that it is too old, and
-decodes nothing. A field that is added to the end of a header or a record, with a default, keeps the
-format; anything else is a new one.
+Magic, format and SHA-256 stand where no later format can move them: an older program says that it
+is too old, and decodes nothing; a changed bit is no later format. A field that is added to the end
+of a header or a record, with a default, keeps the format; anything else is a new one.
 
 The digest finds what a store cut off or changed. The name inside finds what was copied to another
 place. A log object holds the digest of the object before it, as it was stored: so a chain of them
@@ -149,10 +149,10 @@ def header_of(name: str, stored: bytes) -> tuple[Header, int]:
     magic, found, length = _FIXED.unpack_from(stored)
     if magic != _MAGIC:
         raise DamagedObjectError(name, "not an object of an archive")
-    if found > FORMAT:
-        raise NewerFormatError(name, found, FORMAT)
     if digest_of(stored[:-DIGEST_BYTES]) != stored[-DIGEST_BYTES:]:
         raise DamagedObjectError(name, "its SHA-256 does not fit: cut off or changed")
+    if found > FORMAT:
+        raise NewerFormatError(name, found, FORMAT)
     end = _FIXED.size + length
     try:
         header = msgspec.msgpack.decode(stored[_FIXED.size : end], type=Header)
