@@ -23,7 +23,7 @@ WATCH = """        - {name: POD_NAMESPACE, valueFrom: {fieldRef: {fieldPath: met
 
 
 def cluster_wide() -> str:
-    ours = ("namespace.yaml", "rbac.yaml", "machines.yaml", "operator.yaml")
+    ours = ("namespace.yaml", "rbac.yaml", "machines.yaml", "roles.yaml", "operator.yaml")
     return HEAD + "---\n".join(
         part.read_text() for part in (CRD, *(MANIFESTS / name for name in ours))
     )

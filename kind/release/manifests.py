@@ -14,7 +14,9 @@ from kind.tools.shell import Problem
 
 OURS = re.compile(r"\bcountercluster/([a-z]+):dev(?:-next)?\b")
 """The local cluster's names of our images."""
-PARTS = ("crds.yaml", "namespace.yaml", "rbac.yaml", "machines.yaml", "operator.yaml")
+PARTS = (
+    "crds.yaml", "namespace.yaml", "rbac.yaml", "machines.yaml", "roles.yaml", "operator.yaml",
+)  # fmt: skip
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 

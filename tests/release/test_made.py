@@ -27,7 +27,7 @@ WANTED = {
     "countercluster-0.2.0rc7-py3-none-any.whl", "kubectl_counters-0.2.0rc7-py3-none-any.whl",
     "kustomize/crds.yaml", "kustomize/kustomization.yaml", "kustomize/machines.yaml",
     "kustomize/namespace.yaml", "kustomize/operator.yaml", "kustomize/rbac.yaml",
-    "kustomize/registry.yaml", "samples/clicks.yaml", "samples/full.yaml",
+    "kustomize/registry.yaml", "kustomize/roles.yaml", "samples/clicks.yaml", "samples/full.yaml",
     "sbom/node.cdx.json", "sbom/operator.cdx.json", "sbom/redis.cdx.json",
 }  # fmt: skip
 PYTHON_VERSION = "0.2.0rc7"
