@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from counter_node.ports import free_ports
 
 USER, PASSWORD = "reader", "let-me-pull"
@@ -42,7 +43,8 @@ class Registry:
 
     def __enter__(self) -> Registry:
         program = shutil.which("docker-registry")
-        assert program, "docker-registry is not installed: make packages"
+        if not program:
+            pytest.skip("Debian's package docker-registry is missing: make packages")
         self._folder.mkdir(parents=True, exist_ok=True)
         config = self._folder / "config.yml"
         config.write_text(self._configuration())
