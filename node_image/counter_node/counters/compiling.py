@@ -14,7 +14,7 @@ from counter_node.script.engine import VERSION, Engine, Script
 from counter_node.script.errors import ScriptError
 
 MOST: Final = 1_000
-MOST_BYTES: Final = 2 << 20
+MOST_BYTES: Final = 1 << 20
 """Of texts. Compiled, one takes some 20 times as much."""
 _engine = Engine()
 _found: dict[bytes, Script | Failure] = {}

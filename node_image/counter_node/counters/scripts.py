@@ -31,7 +31,7 @@ from counter_node.counters.script_replies import from_script, to_script
 from counter_node.counters.script_table import ScriptTable, sha_of
 from counter_node.counters.state import State
 from counter_node.script.engine import Script
-from counter_node.script.errors import ScriptError
+from counter_node.script.errors import FaultError, ScriptError
 
 READ_ONLY, BY_SHA = 1, 2
 """Flags of EVAL."""
@@ -77,6 +77,16 @@ Operation = Callable[[list[bytes], Call], Op | Failure]
 
 def no_operation(words: list[bytes], call: Call) -> Op | Failure:
     raise AssertionError("a script is in the log, and this machine was made without commands")
+
+
+def _converted(reply: Any) -> Any:
+    """Raises FaultError for whatever it does not know."""
+    try:
+        return from_script(reply)
+    except MemoryError:
+        raise
+    except Exception:
+        raise FaultError from None
 
 
 class Scripts:
@@ -137,13 +147,13 @@ class Scripts:
         read_only = bool(flags & READ_ONLY) or "no-writes" in script.flags
         self._state.begin_undo()
         try:
-            reply = script.run(keys, arguments, self._commands(script, rights, read_only))
+            found = script.run(keys, arguments, self._commands(script, rights, read_only))
+            reply = _converted(found)
         except ScriptError as error:
             self._state.roll_back()
             reply = Failure(error.text)
         else:
             self._state.keep()
-            reply = from_script(reply)
         self._steps += script.steps
         self._spent += script.steps
         return reply

@@ -120,6 +120,20 @@ def test_a_new_command_is_refused_until_every_member_knows_it_and_is_not_in_the_
     assert answers(node, [NEW, b"k"]) == [42]
 
 
+@pytest.mark.parametrize("knows", [levels.SCRIPTS_LEVEL - 1, levels.LEVEL])
+def test_scripts_are_refused_below_their_level_and_are_not_in_the_log(knows: int) -> None:
+    """Also by a node that behaves as an older version (COUNTER_LEVEL)."""
+    node = replica(knows, old_cluster(levels.SCRIPTS_LEVEL - 1))
+    script = [o.EVAL, 0, b"return 1", [], [], None]
+    for op in (script, o.idmp_of(b"u", b"p", 1, script), [o.SCRIPT_LOAD, b"return 1"]):
+        before = node.replica.raft.log.last_index
+        (refused,) = answers(node, op)
+        assert isinstance(refused, Failure)
+        assert refused.startswith(b"ERR not before every node of the cluster is upgraded")
+        assert node.replica.raft.log.last_index == before
+    assert answers(node, b"k") == [1]
+
+
 def test_the_level_waits_for_the_last_member() -> None:
     node = Alone(voters=3)
     node.lead()

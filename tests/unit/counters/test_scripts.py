@@ -197,16 +197,20 @@ def test_the_engine_s_version_is_that_of_the_level() -> None:
 # --- what no script does --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "broken",
+    ["script.engine.to_reply", "counters.scripts.from_script", "counters.scripts.to_script"],
+)
 @pytest.mark.parametrize("error", [KeyError, RecursionError, AssertionError, ZeroDivisionError])
 def test_an_exception_of_the_engine_is_an_error_with_nothing_done(
-    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception], broken: str
 ) -> None:
     log, other = made(), made()
 
     def fails(*_: Any) -> Any:
         raise error
 
-    monkeypatch.setattr("counter_node.script.engine.to_reply", fails)
+    monkeypatch.setattr(f"counter_node.{broken}", fails)
     text = b"redis.call('incr', 'k') return 1"
     (reply,) = log.run(eval_(text))
     assert reply == b"ERR the script engine failed; nothing of the script was done"
