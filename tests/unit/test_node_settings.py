@@ -4,6 +4,8 @@ before anything is done."""
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +14,7 @@ from counter_node.admin.commands import Admin, Refused, node_id
 from counter_node.counters.replies import Failure
 from counter_node.settings import HELP, Settings, SettingsError, address, load
 
+CONTRACT = Path(__file__).parents[2] / "docs" / "internals" / "node-interface.md"
 FIELDS = msgspec.structs.fields(Settings)
 NUMBERS = [f.name for f in FIELDS if f.type is int]
 TEXTS = [f.name for f in FIELDS if f.type is str]
@@ -181,3 +184,11 @@ def test_an_administrator_is_answered_also_where_the_node_has_a_fault() -> None:
     answer = asyncio.run(Admin(nobody).execute([b"RAFT.STATUS"]))
     assert isinstance(answer, Failure)
     assert answer.startswith(b"UNKNOWN an error of the node's own, AttributeError")
+
+
+@pytest.mark.parametrize("name", [field.name for field in FIELDS])
+def test_a_setting_has_its_row_in_the_contract(name: str) -> None:
+    """Four had none until 2026-11-28."""
+    settings = CONTRACT.read_text().partition("| setting | default |")[2].partition("\n\n")[0]
+    names = {word for row in settings.splitlines() for word in re.findall("`([A-Z_]+)`", row[:99])}
+    assert name.upper() in names
