@@ -27,7 +27,7 @@ from tests.support.registry import PASSWORD, USER, Certificate, Registry
 HERE = Path(__file__).resolve().parent
 VERSION = "0.2.0-rc.7"
 NETWORK = "kind"
-RELEASE_S = 400
+RELEASE_S = 900
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.timeout(900))
+            item.add_marker(pytest.mark.timeout(1800))
 
 
 class Made(NamedTuple):

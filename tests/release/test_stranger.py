@@ -17,7 +17,7 @@ from tests.release.conftest import VERSION, Made, release
 from tests.release.stranger import Stranger
 from tests.support.registry import PASSWORD, USER
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 LOAD = """
 apiVersion: v1
