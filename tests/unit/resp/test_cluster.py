@@ -80,6 +80,8 @@ def test_a_follower_sends_to_the_leader_and_serves_reads_when_asked_to() -> None
     assert (
         ask(follower, "INCR foo")
         == ask(follower, "MGET foo bar")
+        == ask(follower, "EVAL return(1) 2 foo bar")
+        == ask(follower, "EVALSHA_RO x 1 foo x")
         == Failure(b"MOVED 12182 host-1:6380")
     )
     assert increments(follower, [[b"INCR", b"k"], [b"INCR", b"l"]]) is None
