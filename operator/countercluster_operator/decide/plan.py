@@ -202,13 +202,15 @@ def _without_leader(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
     """Rule 7."""
     if seen.leader is not None:
         return None
+    if seen.not_reached:
+        return seen.not_reached
     return f"no leader: {quorum_lost(seen) or 'the members that are there are about to elect one'}"
 
 
 def _warning(cluster: Cluster, seen: Observed) -> tuple[str, str] | None:
     if cluster.spec.hibernated:
         return None
-    if seen.leader is None and (lost := quorum_lost(seen)):
+    if seen.leader is None and not seen.not_reached and (lost := quorum_lost(seen)):
         return (
             "QuorumLost",
             f"{lost}; nothing is acknowledged until a majority is back (docs/operating/recover.md)",

@@ -181,7 +181,9 @@ def _conditions(cluster: Cluster, seen: Observed, todo: Decision) -> list[Condit
     voters = [m for m in seen.members if m.voter]
     ready_voters = [m for m in voters if m.name in ready_names]
     lost = sorted(m.name for m in voters if m.name not in ready_names)
-    formed_but_headless = seen.leader is None and seen.bootstrap is not None and not seen.blind
+    formed_but_headless = (
+        seen.leader is None and seen.bootstrap is not None and not seen.not_reached
+    )
     return [
         _ready(cluster, seen, todo, len(ready_voters), reason, doing),
         _quorum(cluster, seen, todo, len(voters), len(ready_voters)),
@@ -246,8 +248,8 @@ def _degraded(seen: Observed, lost: list[str], headless: str) -> Condition:
 
 
 def _available(seen: Observed, ready: int, doing: str) -> Condition:
-    if seen.blind:
-        return ("Available", None, "NotReached", seen.blind)
+    if seen.not_reached:
+        return ("Available", None, "NotReached", seen.not_reached)
     if seen.leader is not None and ready:
         return ("Available", True, "Serving", f"{ready} nodes serve")
     return ("Available", False, "NotServing", doing)
@@ -290,8 +292,8 @@ def _ready(
 def _quorum(
     cluster: Cluster, seen: Observed, todo: Decision, voters: int, ready_voters: int
 ) -> Condition:
-    if seen.blind:
-        return ("QuorumHealthy", None, "NotReached", seen.blind)
+    if seen.not_reached:
+        return ("QuorumHealthy", None, "NotReached", seen.not_reached)
     if seen.leader is None:
         if seen.bootstrap is None or cluster.spec.hibernated:
             return (

@@ -153,6 +153,23 @@ class Observed:
         return max(leaders, key=lambda p: p.status.term if p.status else 0, default=None)
 
     @property
+    def not_reached(self) -> str:
+        """Why it is not known whether the members serve, in words: nobody can be asked, or ready
+        members follow a leader in the newest term that runs and does not answer us."""
+        if self.blind or self.leader is not None:
+            return self.blind
+        said = [p.status for p in self.pods if p.status is not None]
+        newest = max((status.term for status in said), default=0)
+        followed = {s.leader_id for s in said if s.term == newest and s.ready}
+        names = [name for name, node_id in self.recorded_members if node_id in followed]
+        if not any(p.name in names and p.running and not p.terminating for p in self.pods):
+            return ""
+        return (
+            f"{names[0]} leads in term {newest}, as members say that are ready; it did not answer "
+            f"the operator in time"
+        )
+
+    @property
     def log_time(self) -> LogTime | None:
         """The leader's word."""
         leader = self.leader
