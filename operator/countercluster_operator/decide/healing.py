@@ -166,7 +166,8 @@ def _stray(cluster: Cluster, seen: Observed) -> Outcome:
     for pod in seen.pods:
         if not pod.stray or pod.terminating or pod.name == cluster.spec.maintenance:
             continue
-        others = active_ids(seen) - ({pod.status.node_id} if pod.status is not None else set())
+        own = [m for m in seen.members if m.name == pod.name]
+        others = active_ids(seen) - {m.node_id for m in own}
         voters = sum(m.voter for m in seen.members)
         if seen.leader is not None and pod.name == seen.leader.name and others:
             return Transfer(
@@ -174,7 +175,8 @@ def _stray(cluster: Cluster, seen: Observed) -> Outcome:
                 f"replaced",
                 pod.name,
             )
-        if len(others) >= quorum(voters) or voters <= 2 or pod.status is None:
+        serves = any(m.active for m in own)  # the leader hears it, whoever else does not
+        if len(others) >= quorum(voters) or voters <= 2 or not serves:
             return DeletePod.of(
                 pod,
                 f"{pod.name} lost its labels: nobody finds it, and nothing looks after it; it is "

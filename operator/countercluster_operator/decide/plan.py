@@ -109,7 +109,8 @@ def _target(cluster: Cluster, seen: Observed) -> int:
     if seen.target is None or seen.target == wanted:
         return wanted
     in_flight = [m for m in seen.members if not m.voter]
-    arriving = [m for m in in_flight if (_ordinal(cluster, m) or 0) < wanted]
+    stays = min(wanted, seen.target)
+    arriving = [m for m in in_flight if (_ordinal(cluster, m) or 0) < stays]
     return seen.target if arriving else wanted
 
 

@@ -45,7 +45,7 @@ def replace_dead(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
         if (
             pod.stray
             and not pod.terminating
-            and (seen.leader is None or not pod.running)
+            and (not pod.running or (seen.leader is None and _certainly_idle(seen, pod)))
             and pod.name != cluster.spec.maintenance
         ):
             return DeletePod.of(
@@ -61,6 +61,12 @@ def replace_dead(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
                 f"outdated",
             )
     return None
+
+
+def _certainly_idle(seen: Observed, pod: Pod) -> bool:
+    """It does not lead, though it runs: nobody follows one that is not heard from, and it says so
+    itself, or is not ready."""
+    return not seen.not_reached and (pod.status is not None or not pod.ready)
 
 
 def roll(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:

@@ -21,6 +21,9 @@ def fault(world: World) -> None:
         world.refused = True
     if world.random.random() < 0.1:
         world.orphan()
+    world.unheard = {
+        o for o in world.pods if world.random.random() < world.random.choice([0, 0, 0.5])
+    }
     if kind < 0.15:
         _machine_fault(world)
     elif kind < 0.35 and ordinal is not None:

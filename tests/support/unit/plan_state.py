@@ -42,6 +42,7 @@ class State:
         self.disks: dict[int, Disk] = {}
         self.members: dict[str, tuple[int, bool]] = {}  # node id → (ordinal, votes)
         self.leader: str | None = None
+        self.unheard: set[int] = set()  # members whose answers do not come in time
         self.term = 1
         self.set_replicas: int | None = None
         self.overlooked: set[int] = (
@@ -179,7 +180,11 @@ class State:
             pods=[self._pod(p) for _, p in sorted(self.pods.items())],
             claims=[claim_json(o, d) for o, d in sorted(self.disks.items())],
             stateful_set=self._stateful_set(),
-            answers={f"c-{o}": node_status(self._answer(o)) for o, p in self.pods.items() if p.up},
+            answers={
+                f"c-{o}": node_status(self._answer(o))
+                for o, p in self.pods.items()
+                if p.up and o not in self.unheard
+            },
             volumes={
                 f"pv-{d.uid}": volume_json(d, self.hosts[d.host])
                 for d in self.disks.values()

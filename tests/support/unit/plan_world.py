@@ -84,6 +84,7 @@ class World(Hosts):
         cluster = as_it_runs(self.cluster(), seen, self.status(), withheld)
         problems = [Problem("NotAllowed", "not allowed")] if self.refused else []
         todo = decided(plan(cluster, seen), seen, withheld=withheld, problems=problems)
+        self._check_warning(todo)
         takes = todo.step is not None and todo.step.kind in (
             "DeletePod",
             "ReplaceDisk",
@@ -108,6 +109,17 @@ class World(Hosts):
             ):
                 raise Broken(f"a size that is not applied costs a member: {todo.step.reason}")
         return todo
+
+    def _check_warning(self, todo: Decision) -> None:
+        """A leader that is not heard from leads all the same, as those that are heard say."""
+        at = self.members[self.leader][0] if self.leader in self.members else None
+        disk = self.disks.get(at) if at is not None else None
+        if disk is None or not disk.host or not self.hosts[disk.host].serves:
+            return
+        heard = {o for o, p in self.pods.items() if p.up and o not in self.unheard}
+        follow = [i for i in self.active() if self.members[i][0] in heard]
+        if todo.warning is not None and todo.warning[0] == "QuorumLost" and follow:
+            raise Broken(f"{self.leader} leads and is followed, and it is said: {todo.warning}")
 
     def _act(self, step: Step) -> None:
         if step.kind == "TouchStatefulSet":

@@ -9,6 +9,7 @@ PASSES = 400
 
 def settle(world: World) -> int:
     """Passes until nothing is left to do."""
+    world.unheard.clear()
     for count in range(PASSES):
         world.tick()
         world.approved = world.revision
