@@ -22,7 +22,7 @@ from counter_node.storage import (
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "internals" / "node-interface.md"
-OF_OTHERS = {"reference/kubectl.md", "operating/local-cluster.md"}
+OF_OTHERS = {"reference/kubectl.md", "operating/local-cluster.md", "internals/archive.md"}
 """Pages that name exit codes of other programs."""
 
 

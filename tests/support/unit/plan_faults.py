@@ -17,13 +17,7 @@ def fault(world: World) -> None:
         world.apply(world.random.choice(world.manifests))
         return
     world.manifests.append(world.manifest())
-    if world.random.random() < 0.1:
-        world.refused = True
-    if world.random.random() < 0.1:
-        world.orphan()
-    world.unheard = {
-        o for o in world.pods if world.random.random() < world.random.choice([0, 0, 0.5])
-    }
+    _beside(world)
     if kind < 0.15:
         _machine_fault(world)
     elif kind < 0.35 and ordinal is not None:
@@ -59,6 +53,16 @@ def fault(world: World) -> None:
         if world.random.random() < 0.6:
             world.pods.clear()
         world.overlooked = {world.random.randrange(3)}
+
+
+def _beside(world: World) -> None:
+    """What may go wrong beside anything else."""
+    if world.random.random() < 0.1:
+        world.refused = True
+    if world.random.random() < 0.1:
+        world.orphan()
+    silence = world.random.choice([0, 0, 0.5])
+    world.unheard = {o for o in world.pods if world.random.random() < silence}
 
 
 def _machine_fault(world: World) -> None:

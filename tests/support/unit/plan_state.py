@@ -45,16 +45,12 @@ class State:
         self.unheard: set[int] = set()  # members whose answers do not come in time
         self.term = 1
         self.set_replicas: int | None = None
-        self.overlooked: set[int] = (
-            set()
-        )  # pods that the StatefulSet's controller makes only when it is made to look
+        self.overlooked = set[int]()  # pods that are made only when the controller is made to look
         self.target: int | None = None
         self.bootstrap: tuple[str, str] | None = None
         self.recorded: tuple[Member, ...] = ()
         self.template = ""  # the revision that the StatefulSet has
-        self.refused = (
-            False  # the administrator allows no image of the spec: the StatefulSet is not applied
-        )
+        self.refused = False  # no image of the spec is allowed: the StatefulSet is not applied
         self.hibernated = False
         self.maintenance = ""
         self.supervised = False
