@@ -169,7 +169,8 @@ def _stray(cluster: Cluster, seen: Observed) -> Outcome:
         own = [m for m in seen.members if m.name == pod.name]
         others = active_ids(seen) - {m.node_id for m in own}
         voters = sum(m.voter for m in seen.members)
-        if seen.leader is not None and pod.name == seen.leader.name and others:
+        heirs = [m for m in seen.members if m.voter and m.active and m not in own]
+        if seen.leader is not None and pod.name == seen.leader.name and heirs:
             return Transfer(
                 f"{pod.name} leads and lost its labels: leadership is handed over before it is "
                 f"replaced",
