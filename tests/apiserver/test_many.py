@@ -118,7 +118,7 @@ def _tell(
     )
     print(
         f"  memory: {mib[0]:.0f} MiB empty, {mib[1]:.0f} MiB with them, {mib[2]:.0f} MiB with "
-        f"{FOREIGN_PODS} foreign pods besides"
+        f"{FOREIGN_PODS} foreign pods too"
     )
     print(f"  at rest the longest wait in the queue was {oldest_s:.2f} s")
 
@@ -214,7 +214,7 @@ def test_an_operator_of_many_clusters_that_do_not_answer_stays_alive_and_looks_a
         with Deaf(server, "silent"), here.operator() as operator:
             start = time.monotonic()
             pid = operator.pid
-            here.wait("each is looked after", lambda: _reported(here) == SILENT, 60 + 2 * SILENT)
+            here.wait("each is reported", lambda: _reported(here) == SILENT, 60 + 2 * SILENT)
             begin = time.monotonic()
             reported_s, before = begin - start, _passes(operator)
             oldest_s, codes = 0.0, set()

@@ -20,7 +20,7 @@ PROGRAMS = re.findall(
     (ROOT / "docs/reference/client.md").read_text(),
     re.MULTILINE | re.DOTALL,
 )
-TOLD = [["1", "0", "sold out at 0"], ["100"], ["again in 60 s at most"], ["1", "1"]]
+PRINTED = [["1", "0", "sold out at 0"], ["100"], ["again in 60 s at most"], ["1", "1"]]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
         yield {"7001": cluster.resp_port(0), "6380": cache.port}
 
 
-@pytest.mark.parametrize("number", range(len(TOLD)))
+@pytest.mark.parametrize("number", range(len(PRINTED)))
 def test_a_program_of_the_page_does_what_it_says(
     ports: dict[str, int], tmp_path: Path, number: int
 ) -> None:
@@ -54,8 +54,8 @@ def test_a_program_of_the_page_does_what_it_says(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == TOLD[number]
+    assert done.stdout.splitlines() == PRINTED[number]
 
 
 def test_every_program_of_the_page_is_run() -> None:
-    assert len(PROGRAMS) == len(TOLD)
+    assert len(PROGRAMS) == len(PRINTED)

@@ -287,7 +287,7 @@ def seen(outcome: Outcome) -> str:
 def test_the_page_of_the_clients_is_current(
     runs: dict[tuple[str, str], Run | str], request: pytest.FixtureRequest
 ) -> None:
-    """Clients, versions, protocols and what works; what one failover looked like is another each
+    """Clients, versions, protocols and what works; what one failover showed is another each
     time."""
     missing = [reason for reason in runs.values() if isinstance(reason, str)]
     if missing:

@@ -31,7 +31,7 @@ def _settings(directory: Path) -> settings.Settings:
 def test_an_error_in_the_middle_of_a_turn_ends_the_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Found on kind: a turn that failed halfway left a node that looked alive and never wrote to
+    """Found on kind: a turn that failed halfway left a node that seemed alive and never wrote to
     its disk again."""
 
     def broken(self: Replica) -> None:

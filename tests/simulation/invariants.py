@@ -238,7 +238,7 @@ class Invariants:
                 )
 
     def _each_once(self, node: Member, entries: list[Entry]) -> None:
-        """Of a leader's own entries. Each is looked at when it is written, so all that come later
+        """Of a leader's own entries. Each is checked when it is written, so all that come later
         are compared with it."""
         assert node.replica is not None
         raft = node.replica.raft

@@ -3,7 +3,7 @@ KUBECONFIG FOLDER`.
 
 Each pod of a StatefulSet of nodes is a real node (counter_node.node), with its own loopback
 address, its own disk in the folder of its claim, and the environment of its container; all of them
-share this one process. What a kubelet, a volume provisioner and the DNS of a cluster do besides is
+share this one process. What a kubelet, a volume provisioner and the DNS of a cluster do is
 done here: claims are bound, pods get addresses and become ready by their own `/readyz`, names of
 pods resolve. Sidecars are said to run as the node beside them does. Pods without a node are not
 run, and never become ready. Linux only: all of 127.0.0.0/8 is this machine."""

@@ -1,7 +1,7 @@
 """A disk in memory that forgets what was not synced, as unkindly as a real one may.
 
-Each file has what is durable and what the page cache shows; each directory likewise has durable and
-visible names. `crash` throws the cache away: every un-synced sector, size and name is kept or lost
+Each file has what is durable and what the page cache shows; each directory has durable and visible
+names. `crash` throws the cache away: every un-synced sector, size and name is kept or lost
 on its own, as `random` decides. `kill` is the death of the process alone: the cache stays.
 `steps_left` lets the process die before any chosen operation."""
 

@@ -171,7 +171,7 @@ def test_a_client_that_goes_in_the_middle_of_a_long_command_leaves_nothing_behin
 def test_a_command_of_many_words_is_taken_apart_in_slices_before_it_is_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is read at once is many pieces, and none of them is a command: the clock is looked at
+    """What is read at once is many pieces, and none of them is a command: the clock is read
     all the same."""
     clock = itertools.count(1.0)  # each look a second later
     monkeypatch.setattr("counter_node.net.connection.monotonic", lambda: next(clock))

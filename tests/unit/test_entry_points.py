@@ -56,7 +56,7 @@ REST = {
     "kind/local.py": ["doctor"],
     "tests.redis_suite": ["x"],
 }
-"""What these need besides, before they look at options that they do not know."""
+"""What these need too, before they read options that they do not know."""
 
 CASES = [
     *([entry, "--help"] for entry in (*PRODUCTS, *TOOLS)),

@@ -14,7 +14,7 @@ did meanwhile, such as taking its owner off it, is seen before it is written ove
 
 What the API server refuses (a template that makes no sense, a quota, a policy, a webhook that fails
 or does not answer) is an answer and not a failure (refusals.py): the other children are kept all
-the same, and the cluster is looked after as it is. A child that goes or changes in the moment of
+the same, and the cluster is reconciled as it is. A child that goes or changes in the moment of
 the write is tried again with the next pass. A namespace that is being deleted takes nothing any
 more, which is no refusal: the error goes to the caller, once nothing is being written."""
 

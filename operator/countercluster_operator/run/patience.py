@@ -1,7 +1,7 @@
 """How soon a cluster that waits for something has its next pass. Pure.
 
 What it waits for mostly comes by the watches: a pod starts, becomes ready, goes. The rest (a
-member catches up, somebody leads) comes within seconds or not for long. So a cluster is looked at
+member catches up, somebody leads) comes within seconds or not for long. So a cluster is observed
 every second for `QUICK` looks; while it goes on waiting for the very same thing, ever more rarely,
 up to `LONGEST_S`; and where many wait, as in an outage, to `EACH_S` for each of them, as nobody is
 helped by an operator and an API server that are busy with looking."""

@@ -79,7 +79,7 @@ def tied_to(volume: Manifest) -> frozenset[str]:
 
 
 def zone_of(volume: Manifest | None) -> str:
-    """The zone that a volume names besides its machine."""
+    """The zone that a volume names beside its machine."""
     for term in (
         ((volume or {"spec": {}})["spec"].get("nodeAffinity") or {}).get("required") or {}
     ).get("nodeSelectorTerms") or []:

@@ -23,7 +23,7 @@ Object = dict[str, Any]
 
 
 class World(FakeApi):
-    """Children as in FakeApi; besides one CounterCluster, its status, events, and a list of
+    """Children as in FakeApi, and one CounterCluster, its status, events, and a list of
     everything that was written."""
 
     def __init__(self, spec: Object | None = None, seen: Observed | None = None) -> None:

@@ -10,7 +10,7 @@ from countercluster import Counters, commands
 
 @pytest.mark.parametrize("wrong", [None, True, [], b"k".join])
 def test_what_cannot_be_sent_is_no_unknown_outcome(wrong: Any) -> None:
-    """redis-py refuses such a word where it packs the command, and that looked like a connection
+    """redis-py refuses such a word where it packs the command, and that passed for a connection
     without an answer for 30 s."""
     for make in (
         lambda: commands.incr(wrong),

@@ -87,7 +87,7 @@ def test_who_has_no_counter_hears_of_none(foreign: int, patterns: list[bytes]) -
     assert replies[2:] == [[b"0", []], None]
 
 
-def test_many_are_looked_at_in_slices_and_others_of_the_same_pipeline_go_on() -> None:
+def test_many_are_read_in_slices_and_others_of_the_same_pipeline_go_on() -> None:
     machine = filled(MANY)
     reading = machine.reading([[o.GET, b"shared"], *(o.within(MINE, [code, *rest]) for code,
     *rest in (
@@ -112,7 +112,7 @@ def test_a_look_with_many_patterns_takes_more_slices() -> None:
     assert steps[1] > 3 * steps[0]
 
 
-def test_in_a_transaction_or_behind_writes_few_are_looked_at() -> None:
+def test_in_a_transaction_or_behind_writes_few_are_read() -> None:
     log = Log(filled(MANY))
     for ask in ([o.DBSIZE], [o.SCAN, 0, 10, None], [o.KEYS, b"*"], [o.RANDOMKEY, 5]):
         (replies,) = log.run([o.MULTI, [b"shared", o.within(MINE, ask)]])

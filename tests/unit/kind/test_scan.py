@@ -124,7 +124,7 @@ def test_the_report_names_what_was_not_judged() -> None:
 @pytest.mark.parametrize(
     ("archive", "judged", "code"), [(None, AUDIT, 2), ({}, {"dependencies": []}, 0), ({}, AUDIT, 1)]
 )
-def test_the_exit_code_tells_nothing_found_from_not_looked(
+def test_the_exit_code_tells_nothing_found_from_nothing_checked(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     archive: dict[str, str] | None,

@@ -284,7 +284,7 @@ def test_the_reason_why_a_pod_does_not_run_is_said_when_its_node_does_not_answer
     assert "clicks-0: ImagePullBackOff" in text(views.status_view(found))
 
 
-def test_a_cluster_that_no_operator_has_looked_at_is_not_called_at_rest() -> None:
+def test_a_cluster_that_no_operator_has_observed_is_not_called_at_rest() -> None:
     shown = text(views.status_view(views.summary({**CLUSTER, "status": {}}, [], {})))
     assert "the operator has said nothing yet" in shown
     assert "the operator: it has not looked at it yet" in shown

@@ -16,7 +16,7 @@ class Node:
     def __init__(self, counters: int) -> None:
         self.names = [f"k{n}" for n in range(counters)]
         self.counts: list[int] = []
-        self.looked: list[int] = []
+        self.read: list[int] = []
         self.gone: set[str] = set()
         self.trips = 0
 
@@ -26,7 +26,7 @@ class Node:
 
     def _one(self, *words: str | int) -> object:
         if words[0] == "MGET":
-            self.looked.append(len(words) - 1)
+            self.read.append(len(words) - 1)
             return [None if name in self.gone else str(name)[1:] for name in words[1:]]
         start, count = int(words[1]), int(words[5])
         self.counts.append(count)
@@ -45,7 +45,7 @@ def test_every_name_is_listed_once_and_a_page_costs_one_way() -> None:
     assert (node.trips, set(node.counts)) == (60, {PAGE})
     node = Node(600_000)
     assert node.walk(values=True) == [(name, name[1:]) for name in node.names]
-    assert (node.trips, max(node.counts), max(node.looked)) == (121, PAGE_OF_VALUES, PAGE_OF_VALUES)
+    assert (node.trips, max(node.counts), max(node.read)) == (121, PAGE_OF_VALUES, PAGE_OF_VALUES)
 
 
 def test_a_page_is_none_that_holds_a_node_up() -> None:
@@ -57,7 +57,7 @@ def test_values_are_of_those_that_are_still_there_and_a_limit_ends_the_walk() ->
     node = Node(15_000)
     node.gone = {"k1"}
     assert node.walk(values=True, limit=3) == [("k0", "0"), ("k2", "2")]
-    assert node.counts == [1_000], "few are looked at where few are wanted"
+    assert node.counts == [1_000], "few are read where few are wanted"
     assert len(node.walk(limit=12_500)) == 12_500
     assert node.counts[1:] == [10_000, 2_500]
     assert Node(0).walk() == []

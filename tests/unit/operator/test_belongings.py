@@ -94,7 +94,7 @@ def test_labels_on_too_many_objects_cost_names_and_hide_no_member() -> None:
     found(busy, crowds)
     assert "list PersistentVolumeClaim" not in busy.said, "it is believed for a while"
     now[0] = CROWDED_S
-    assert found(quiet, crowds)[2] == "", "and looked at again"
+    assert found(quiet, crowds)[2] == "", "and listed again"
 
 
 def test_redis_is_reported_only_where_it_can_be_found() -> None:

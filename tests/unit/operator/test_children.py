@@ -170,7 +170,7 @@ def test_what_the_watch_shows_unchanged_is_not_read_for_ten_minutes() -> None:
             await children.keep(cluster(), 3, 3)
             return api.reads
 
-        everything = await reads()  # with what must not be there, which is looked for once
+        everything = await reads()  # with what must not be there, which is read once
         first = await reads()
         assert await reads() == first, "the watch has not shown anything yet"
         for live in api.live.values():

@@ -211,7 +211,7 @@ def test_a_child_that_goes_in_the_moment_of_the_write_is_made_with_the_next_pass
     assert ("Service", "c") in world.live
 
 
-def test_the_status_is_of_the_object_that_was_looked_at() -> None:
+def test_the_status_is_of_the_object_that_was_observed() -> None:
     """The API server refuses a status whose version is that of another one."""
     sent: list[Object] = []
 
@@ -227,7 +227,7 @@ def test_the_status_is_of_the_object_that_was_looked_at() -> None:
     assert len(sent) >= 3
 
 
-def test_a_cluster_that_is_edited_during_the_pass_is_looked_at_again_at_once(
+def test_a_cluster_that_is_edited_during_the_pass_is_observed_again_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World()

@@ -120,7 +120,7 @@ def test_a_machine_that_is_gone_from_the_api_is_a_loss_from_when_it_was_first_mi
     again = Machines([node("b")], NOW + datetime.timedelta(minutes=5), gone)
     assert again.loss(POD, CLAIM, LOCAL).seconds == 0, "it was there meanwhile"
     after = Machines([node("b")], NOW + datetime.timedelta(minutes=60), gone)
-    assert after.loss(POD, CLAIM, LOCAL).seconds == 0, "nobody looked; it may have been there"
+    assert after.loss(POD, CLAIM, LOCAL).seconds == 0, "nobody observed it; it may have been there"
 
 
 @pytest.mark.parametrize(

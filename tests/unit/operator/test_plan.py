@@ -43,7 +43,7 @@ def test_a_healthy_cluster_is_left_alone() -> None:
 
 
 def test_a_statefulset_that_rests_although_a_pod_is_missing_is_touched() -> None:
-    """Found on kind in CI: the controller tried again after minutes only, as it had looked in vain
+    """Found on kind in CI: the controller tried again after minutes only, as it had tried in vain
     too often."""
     seen = formed()
     seen = dataclasses.replace(seen, pods=seen.pods[:2])

@@ -211,7 +211,7 @@ def test_a_command_costs_the_same_however_it_is_cut() -> None:
     assert time.perf_counter() - begin < 3
 
 
-def test_a_large_word_in_small_pieces_is_not_looked_at_again_and_again() -> None:
+def test_a_large_word_in_small_pieces_is_not_searched_again_and_again() -> None:
     data = wire(b"ECHO", b"\n" * 3_000_000)
     begin = time.perf_counter()
     assert len(feed_all([data[n : n + 100] for n in range(0, len(data), 100)])[0]) == 1

@@ -257,19 +257,19 @@ def test_an_answer_counts_only_from_who_has_all_that_the_leader_has_in_its_log()
     assert time.now() == 9_000
 
 
-def test_without_news_and_without_a_gap_nothing_is_looked_at_again() -> None:
+def test_without_news_and_without_a_gap_nothing_is_checked_again() -> None:
     """Ticks are ten times as many as answers."""
     leader = Leader([0, HOUR, HOUR])
     leader.machine.gap = False  # type: ignore[misc]
     leader.machine.offset_ms = UTC  # type: ignore[misc]
-    looked: list[float] = []
+    checked: list[float] = []
     agreed = leader.keeper.agreed
-    leader.keeper.agreed = lambda voters: looked.append(leader.running) or agreed(voters)  # type: ignore[method-assign,func-returns-value]
+    leader.keeper.agreed = lambda voters: checked.append(leader.running) or agreed(voters)  # type: ignore[method-assign,func-returns-value]
     assert isinstance(leader.decides(), Calendar)
     for _ in range(9):
         leader.running += 100
         assert leader.decides() is None
-    assert len(looked) == 1
+    assert len(checked) == 1
     leader.pass_time(1_000)
     leader.decides()
-    assert len(looked) == 2
+    assert len(checked) == 2
