@@ -89,13 +89,19 @@ def pack(reply: Any) -> bytes:
 
 
 def larger_than(reply: Any, most: int) -> bool:
-    """Whether a reply has more elements than that, at all depths. It stops to count there."""
-    count, lists = 0, [reply]
-    while lists and count <= most:
-        inner = lists.pop()
-        count += len(inner) if type(inner) is list else 1
-        if type(inner) is list and count <= most:
-            lists += [each for each in inner if type(each) is list]
+    """Whether a reply would be longer than that when it is packed, as far as elements at all depths
+    and their texts tell. It stops to count there, and makes nothing."""
+    count, left = 0, [reply]
+    while left and count <= most:
+        inner = left.pop()
+        if isinstance(inner, bytes | list):
+            count += len(inner)
+        elif isinstance(inner, dict):
+            count += 2 * len(inner)
+        if count <= most and isinstance(inner, list):
+            left += inner
+        elif count <= most and isinstance(inner, dict):
+            left += [*inner, *inner.values()]
     return count > most
 
 

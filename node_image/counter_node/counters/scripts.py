@@ -37,6 +37,10 @@ READ_ONLY, BY_SHA = 1, 2
 """Flags of EVAL."""
 TRANSACTION_STEPS: Final = 100_000
 TRANSACTION_TOKENS: Final = 6_000
+TRANSACTION_REPLY_BYTES: Final = 1 << 20
+MOST_ERROR_BYTES: Final = 4_096
+PATTERN_PRICE: Final = 14
+"""Steps for a byte of a pattern, which every replica compiles."""
 STEPS_OF_WORK: Final = 7
 """Steps of the engine that take as long as one unit of work (Machine.spent)."""
 PRICE, PRICE_OF_CHANGE = 8, 24
@@ -50,6 +54,10 @@ NOSCRIPT = Failure(b"NOSCRIPT No matching script. Please use EVAL.")
 TOO_MUCH = Failure(
     b"ERR the scripts of one transaction use more than %d steps; nothing of this one was done"
     % TRANSACTION_STEPS
+)
+TOO_MANY_BYTES = Failure(
+    b"ERR the scripts of one transaction have more than %d bytes in their replies; nothing of this"
+    b" one was done" % TRANSACTION_REPLY_BYTES
 )
 TOO_LARGE = Failure(
     b"ERR script_source_bytes is %d: the script has more; it was not loaded"
@@ -94,7 +102,8 @@ class Scripts:
         self.table = ScriptTable()
         self.operation: Operation = no_operation
         self._state, self._execute = state, execute
-        self._steps = self._tokens = 0  # of the operation of the log that is being executed
+        # Of the operation of the log that is being executed.
+        self._steps = self._tokens = self._reply_bytes = 0
         self._shas: set[bytes] = set()
         self._spent = 0
 
@@ -103,7 +112,7 @@ class Scripts:
     def begin(self) -> None:
         """An operation begins, which may hold several scripts."""
         if self._steps or self._tokens:
-            self._steps = self._tokens = 0
+            self._steps = self._tokens = self._reply_bytes = 0
             self._shas = set()
 
     def settle(self) -> int:
@@ -151,10 +160,11 @@ class Scripts:
             reply = _converted(found)
         except ScriptError as error:
             self._state.roll_back()
-            reply = Failure(error.text)
+            reply = Failure(error.text[:MOST_ERROR_BYTES])
         else:
             self._state.keep()
         self._steps += script.steps
+        self._reply_bytes += script.reply_bytes
         self._spent += script.steps
         return reply
 
@@ -164,6 +174,8 @@ class Scripts:
             self._tokens += script.tokens
         if self._tokens > TRANSACTION_TOKENS:
             return TOO_LONG
+        if self._reply_bytes > TRANSACTION_REPLY_BYTES:
+            return TOO_MANY_BYTES
         return TOO_MUCH if self._steps > TRANSACTION_STEPS else None
 
     def _commands(
@@ -199,10 +211,14 @@ class Scripts:
         if code == o.FLUSH:
             return WHOLE_PRICE
         if code == o.SCAN:
-            return 2 * PRICE + min(int(op[2]), len(self._state.values)) // NAMES_PER_STEP
-        if code in (o.KEYS, o.WITHIN):
-            names = within.cost(op, self._state) if code == o.WITHIN else len(self._state.values)
-            return 2 * PRICE + min(names // NAMES_PER_STEP, WHOLE_PRICE)
+            names = min(int(op[2]), len(self._state.values)) // NAMES_PER_STEP
+            return 2 * PRICE + names + PATTERN_PRICE * len(op[3] or b"")
+        if code == o.KEYS:
+            names = min(len(self._state.values) // NAMES_PER_STEP, WHOLE_PRICE)
+            return 2 * PRICE + names + PATTERN_PRICE * len(op[1])
+        if code == o.WITHIN:
+            names = min(within.cost(op, self._state) // NAMES_PER_STEP, WHOLE_PRICE)
+            return names + self._price(op[-1])
         return 2 * PRICE
 
     # --- SCRIPT -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from counter_node.counters.execution import weight
+from counter_node.counters.execution import holds_script, weight
 from counter_node.raft.types import NodeId
 
 Token = Any
@@ -22,13 +22,21 @@ MOST_NAMES = 100_000
 them out of these at once."""
 
 
+MOST_SCRIPTS = 50
+"""In one batch, alone or in transactions: every member makes all their replies before it goes on to
+others', and these may be of a quarter of a MiB each, of a transaction one."""
+
+
 def not_too_heavy(ops: list[Op]) -> int:
-    """How many of the first operations come to `MOST_NAMES` at most, one at least. Names are all
-    that makes one heavier than others."""
-    left = MOST_NAMES
+    """How many of the first operations come to `MOST_NAMES` and `MOST_SCRIPTS` at most, one at
+    least. Nothing else makes one heavier than others."""
+    names, scripts = MOST_NAMES, MOST_SCRIPTS
     for number, op in enumerate(ops):
-        if type(op) is not bytes and (left := left - weight(op)) < 0 and number:
-            return number
+        if type(op) is not bytes:
+            names -= weight(op)
+            scripts -= holds_script(op)
+            if (names < 0 or scripts < 0) and number:
+                return number
     return len(ops)
 
 

@@ -29,6 +29,7 @@ _CURSOR = re.compile(rb"[+-]?\d{1,20}\Z|\Z")
 PAIRS_AT_ONCE = 500
 """Of MSET, looked at in one slice."""
 MAX_PAGE = 10_000
+MAX_PATTERN_BYTES = 1_024
 """Keys in one answer of SCAN."""
 _EXPIRE_IF = {
     frozenset[bytes](): o.ALWAYS,
@@ -297,6 +298,13 @@ def persist(_: Session, words: list[bytes]) -> Action:
     return Write([o.PERSIST, key(words[1])])
 
 
+def _pattern(text: bytes) -> bytes:
+    """What is compiled, on every replica when a script asks, takes as long as it is long."""
+    if len(text) > MAX_PATTERN_BYTES:
+        raise Refusal(f"ERR pattern of {len(text)} bytes; at most {MAX_PATTERN_BYTES}")
+    return text
+
+
 def scan(session: Session, words: list[bytes]) -> Action:
     if not _CURSOR.match(words[1]) or abs(int(words[1] or b"0")) >= 1 << 64:
         raise Refusal("ERR invalid cursor")
@@ -306,7 +314,7 @@ def scan(session: Session, words: list[bytes]) -> Action:
     while options:
         option = options.word()
         if option == b"MATCH":
-            pattern = options.value()
+            pattern = _pattern(options.value())
         elif option == b"COUNT":
             count = integer(options.value())
             if count < 1:
@@ -321,7 +329,7 @@ def scan(session: Session, words: list[bytes]) -> Action:
 
 
 def keys_(session: Session, words: list[bytes]) -> Action:
-    return Read(session.told([o.KEYS, words[1]]))
+    return Read(session.told([o.KEYS, _pattern(words[1])]))
 
 
 def dbsize(session: Session, words: list[bytes]) -> Action:

@@ -60,6 +60,11 @@ class Script:
         budget = self._run.budget
         return budget.limits.script_steps - max(0, budget.steps)
 
+    @property
+    def reply_bytes(self) -> int:
+        """Of the last run."""
+        return self._run.budget.reply_bytes
+
     def run(self, keys: Sequence[bytes], arguments: Sequence[bytes], command: Command) -> Any:
         run = self._run
         run.begin(command)

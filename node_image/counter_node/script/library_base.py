@@ -62,6 +62,7 @@ class Functions:
         if value.__class__ is float and place > 0:
             value = numbers.show(value)
         if value.__class__ is bytes and place == 1 and line is not None:
+            self._budget.make(len(value) + 64)  # the place is put before it
             raise error(line, value)
         raise LuaError(value, None if line is None else abs(line))
 

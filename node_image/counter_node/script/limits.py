@@ -21,6 +21,8 @@ class Limits:
     script_steps: int = 20_000
     script_memory_bytes: int = 1_048_576
     """All that is made in one run, also what is not used any more."""
+    script_reply_bytes: int = 262_144
+    """Of all texts in its reply, each as often as it is there."""
     script_depth: int = 60
     """Functions of the script that wait for each other."""
     script_commands: int = 1_000
@@ -39,7 +41,7 @@ TABLE_BYTES = 160
 class Budget:
     """What is left of the limits in the run that goes on."""
 
-    __slots__ = ("commands", "depth", "left_bytes", "limits", "steps")
+    __slots__ = ("commands", "depth", "left_bytes", "limits", "reply_bytes", "steps")
 
     def __init__(self, limits: Limits) -> None:
         if not 1 <= limits.script_depth <= SAFE_DEPTH:
@@ -51,6 +53,7 @@ class Budget:
         limits = self.limits
         self.steps = limits.script_steps
         self.left_bytes = limits.script_memory_bytes
+        self.reply_bytes = 0
         self.depth = limits.script_depth
         self.commands = limits.script_commands
 
@@ -65,6 +68,13 @@ class Budget:
             raise LimitError(
                 "script_memory_bytes", self.limits.script_memory_bytes, "bytes of memory"
             )
+
+    def answer(self, size: int) -> None:
+        """A text of the reply: the same one may be there many times, and is copied each time."""
+        self.reply_bytes += size
+        most = self.limits.script_reply_bytes
+        if self.reply_bytes > most:
+            raise LimitError("script_reply_bytes", most, "bytes in its reply")
 
     def out_of_steps(self) -> None:
         raise LimitError("script_steps", self.limits.script_steps, "steps")

@@ -100,6 +100,7 @@ def to_reply(run: Run, value: Any, inside: int = 0) -> Any:
     """A list ends at its first nil. A number loses its fraction."""
     kind = value.__class__
     if kind is bytes:
+        run.budget.answer(len(value))
         return value
     if kind is float:
         return numbers.to_int64(value)
@@ -126,17 +127,18 @@ def to_reply(run: Run, value: Any, inside: int = 0) -> Any:
     return elements
 
 
-def _line(text: bytes) -> bytes:
+def _line(run: Run, text: bytes) -> bytes:
     """An error or a status has one line."""
+    run.budget.answer(len(text))
     return text.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 def _kind(run: Run, of: dict[Any, Any], inside: int) -> Any:
     """A table with one of these names is that kind of reply, in this order."""
     if isinstance(text := of.get(b"err"), bytes):
-        return Failure(_line(text))
+        return Failure(_line(run, text))
     if isinstance(text := of.get(b"ok"), bytes):
-        return Status(_line(text))
+        return Status(_line(run, text))
     if (number := of.get(b"double")).__class__ is float:
         return Double(number)
     if isinstance(found := of.get(b"map"), Table):
@@ -153,10 +155,11 @@ def _kind(run: Run, of: dict[Any, Any], inside: int) -> Any:
         keys += [key for key, each in found.map.items() if each is not None]
         return Set(to_reply(run, key, inside + 1) for key in keys)
     if (text := of.get(b"big_number")).__class__ is bytes:
-        return BigNumber(_line(text))
+        return BigNumber(_line(run, text))
     if isinstance(found := of.get(b"verbatim_string"), Table):
         text, form = found.get(b"string"), found.get(b"format")
         if text.__class__ is bytes and form.__class__ is bytes:
+            run.budget.answer(len(text))
             return Verbatim(form[:3].ljust(3) + b":" + text)
     return None
 
@@ -164,4 +167,8 @@ def _kind(run: Run, of: dict[Any, Any], inside: int) -> Any:
 def _key(run: Run, key: Any, inside: int) -> Any:
     """A key of a map: what cannot be one in Python is its text."""
     found = to_reply(run, key, inside + 1)
-    return repr(found).encode() if isinstance(found, list | dict) else found
+    if not isinstance(found, list | dict):
+        return found
+    text = repr(found).encode()  # twice as long as what is in it, which was counted: no more
+    run.budget.answer(len(text))
+    return text

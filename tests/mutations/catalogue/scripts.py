@@ -13,6 +13,7 @@ from counter_node.counters.machine import Machine
 from counter_node.counters.script_table import ScriptTable
 from counter_node.counters.scripts import Scripts
 from counter_node.counters.tables import Tables
+from counter_node.replica import bundles
 from counter_node.resp import called
 from counter_node.script.limits import Budget
 
@@ -175,3 +176,30 @@ def script_read_only_writes(patch: Patch) -> None:
 @mutation("the commands of a script are read in another way than the level says", tests=_CALLED)
 def script_words_of_another_level(patch: Patch) -> None:
     patch(called, "WRONG_COUNT", called.UNKNOWN)
+
+
+_BOUNDED = "tests/unit/resp/test_scripts_bounded.py"
+
+
+@mutation(
+    "a text in a reply counts for nothing",
+    tests=(f"{_BOUNDED}::test_a_text_counts_as_often_as_it_is_in_the_reply",),
+)
+def replies_uncounted(patch: Patch) -> None:
+    patch(Budget, "answer", lambda self, size: None)
+
+
+@mutation(
+    "the replies of one transaction's scripts are not bounded together",
+    tests=(f"{_BOUNDED}::test_the_replies_of_one_transaction_are_bounded_together",),
+)
+def replies_unbounded_together(patch: Patch) -> None:
+    patch(scripts, "TRANSACTION_REPLY_BYTES", 1 << 40)
+
+
+@mutation(
+    "any number of scripts is one batch",
+    tests=(f"{_BOUNDED}::test_so_many_scripts_and_no_more_are_in_one_batch",),
+)
+def many_scripts_in_a_batch(patch: Patch) -> None:
+    patch(bundles, "MOST_SCRIPTS", 1 << 40)
