@@ -17,6 +17,8 @@ each is made again. Pure: the time is given.
    b"")`. They come and go in the same phases, in both directions. Who changes their mind while the
    next one is only published gets what is wanted now: nobody has shown a certificate of the other
    yet. In any other phase the change waits until that is over.
+5. What is published changes only when every node that answers has what is published now. Else a
+   node that has an earlier bundle of the same content would be taken for one that has the new one.
 """
 
 from __future__ import annotations
@@ -246,9 +248,13 @@ def advance(
     if found.next is not None:
         if not wanted(found.next):  # rule 4
             return (
-                Authority(found.signing, now)
-                if wanted(found.signing)
-                else dataclasses.replace(found, next=made(), since=now)
+                found
+                if not arrived
+                else (
+                    Authority(found.signing, now)
+                    if wanted(found.signing)
+                    else dataclasses.replace(found, next=made(), since=now)
+                )
             )
         return found if lasts else Authority(found.next, now, old=found.signing.certificate)
     if found.old is not None:
@@ -256,7 +262,7 @@ def advance(
     if not wanted(found.signing) or (
         not given and (rotate or now >= renewal(found.signing.certificate))
     ):
-        return dataclasses.replace(found, next=made(), since=now)
+        return dataclasses.replace(found, next=made(), since=now) if arrived else found
     return found
 
 
