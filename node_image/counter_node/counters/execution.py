@@ -55,16 +55,9 @@ need not be asked of each."""
 Steps = Generator[None, None, Any]
 
 
-_MAY_HOLD_SCRIPTS = frozenset({o.EVAL, o.MULTI, o.EXEC_IF, o.AS, o.IDMP, o.IDMP_OF})
-
-
 def holds_script(op: Op) -> bool:
     """A script is in it, however it is wrapped."""
-    if type(op) is bytes or op[0] not in _MAY_HOLD_SCRIPTS:
-        return False
-    if op[0] in (o.MULTI, o.EXEC_IF):
-        return any(map(holds_script, op[-1]))
-    return op[0] == o.EVAL or holds_script(op[-1])
+    return any(o.code_of(part) == o.EVAL for part in o.parts(op))
 
 
 def weight(op: Op) -> int:

@@ -63,20 +63,7 @@ OPCODES: dict[int, int] = {
 def level_of(op: Op) -> int:
     if type(op) is bytes:
         return 1
-    code, found = op[0], OPCODES.get(op[0], 1)
-    if code == ops.MULTI:
-        inside = op[1]
-    elif code == ops.EXEC_IF:
-        inside = op[2]
-    elif code == ops.IDMP:
-        inside = [op[3]]
-    elif code == ops.IDMP_OF:
-        inside = [op[4]]
-    elif code == ops.AS:
-        inside = [op[2]]
-    else:
-        return found
-    return max([found, *map(level_of, inside)])
+    return max([OPCODES.get(op[0], 1), *map(level_of, ops.inside(op) or ())])
 
 
 def lowered(op: Op, level: int) -> Op:

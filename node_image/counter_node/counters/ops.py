@@ -11,7 +11,7 @@ effects.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from counter_node.counters.batches import Op
@@ -63,6 +63,25 @@ def makes(op: Op) -> bool:
 
 def code_of(op: Op) -> int:
     return INCRBY if type(op) is bytes else int(op[0])
+
+
+def inside(op: Op) -> Sequence[Op] | None:
+    """The operations that this one wraps; None where it wraps none."""
+    code = code_of(op)
+    if code in (MULTI, EXEC_IF):
+        found: Sequence[Op] = op[-1]
+        return found
+    return [op[-1]] if code in (IDMP, IDMP_OF, AS) else None
+
+
+def parts(op: Op) -> Iterator[Op]:
+    """What is executed in the end: the commands of a transaction, and of one that is wrapped."""
+    wrapped = inside(op)
+    if wrapped is None:
+        yield op
+    else:
+        for each in wrapped:
+            yield from parts(each)
 
 
 def looked_at(op: Op, keys: int) -> int:

@@ -122,15 +122,8 @@ class Scripts:
 
     def is_cold(self, op: Op) -> bool:
         """Whether something must be compiled before this operation is executed."""
-        if type(op) is bytes:
-            return False
-        code = op[0]
-        if code == o.EVAL:
-            source = self._source(op)
-            return source is not None and not is_compiled(source)
-        if code in (o.AS, o.IDMP, o.IDMP_OF):
-            return self.is_cold(op[-1])
-        return code in (o.MULTI, o.EXEC_IF) and any(map(self.is_cold, op[-1]))
+        sources = (self._source(part) for part in o.parts(op) if o.code_of(part) == o.EVAL)
+        return any(source is not None and not is_compiled(source) for source in sources)
 
     def warm(self, op: Op) -> None:
         """Compiles the script of an EVAL."""

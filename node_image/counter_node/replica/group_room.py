@@ -99,7 +99,6 @@ class GroupRoom:
     def _of_majority(self) -> list[int]:
         self._of_this_leadership()
         if self._leadership is None:
-            self._left = {}
             return _PLENTY
         voters, progress = self._raft.voters, self._leadership.progress
         rooms = [

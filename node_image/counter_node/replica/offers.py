@@ -59,11 +59,11 @@ class Offers:
 
     # --- the gateway's side -----------------------------------------------------------------------
 
-    def offer(self) -> None:
+    def offer(self, route: Route) -> None:
         """Hand the gateway's batch to the leader, which may be this node."""
         gateway = self._gateway
         gateway.level = self._replica.machine.level
-        while (body := gateway.proposal(self.route)) is not None and not self._handed(body):
+        while (body := gateway.proposal(route)) is not None and not self._handed(body):
             gateway.not_sent()
             if not self._lacks_room(body) or not gateway.refuse(self._admission.no_room(body)):
                 self.in_vain = True

@@ -14,7 +14,6 @@ deletion there would stand in the way of the FLUSHALL behind it."""
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
 
 from counter_node.counters import ops as o
 from counter_node.counters.batches import (
@@ -45,22 +44,10 @@ class Relief(enum.IntEnum):
     EMPTY = 3
 
 
-def _parts(op: Op) -> Iterator[Op]:
-    """What is executed in the end: the commands of a transaction, and of one that is wrapped."""
-    code = o.code_of(op)
-    if code in (o.MULTI, o.EXEC_IF):
-        for inner in op[-1]:
-            yield from _parts(inner)
-    elif code in (o.IDMP, o.IDMP_OF, o.AS):
-        yield from _parts(op[-1])
-    else:
-        yield op
-
-
 def shrinks(op: Op, now_ms: int, utc_ms: int) -> bool:
     """Whether the operation leaves no more than there was. `now_ms`: log time, `utc_ms`: the
     calendar's."""
-    return all(_shrinks(part, utc_ms) for part in _parts(op))
+    return all(_shrinks(part, utc_ms) for part in o.parts(op))
 
 
 def _shrinks(op: Op, utc_ms: int) -> bool:
@@ -80,7 +67,7 @@ def entry_shrinks(entry: Entry, now_ms: int, utc_ms: int) -> bool:
 
 def empties(op: Op) -> bool:
     """Whether the operation consists of nothing but FLUSHALL and reads."""
-    return all(o.code_of(part) in _EMPTYING for part in _parts(op))
+    return all(o.code_of(part) in _EMPTYING for part in o.parts(op))
 
 
 def relief_of(body: bytes, now_ms: int, utc_ms: int) -> Relief:

@@ -352,10 +352,10 @@ class Replica:
 
     def _offer(self) -> None:
         """Hand the gateway's batch and its read to the leader, which may be this node."""
-        self.offers.offer()
-        reads = self.gateway.reads
+        route, reads = self.offers.route, self.gateway.reads
+        self.offers.offer(route)
         if reads.wanted:
-            read_id = reads.to_ask(self.offers.route)
+            read_id = reads.to_ask(route)
             if read_id is not None:
                 self._late_reads.ask(lambda: self.raft.read(read_id))
 

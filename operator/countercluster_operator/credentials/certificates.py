@@ -17,8 +17,9 @@ each is made again. Pure: the time is given.
    b"")`. They come and go in the same phases, in both directions. Who changes their mind while the
    next one is only published gets what is wanted now: nobody has shown a certificate of the other
    yet. In any other phase the change waits until that is over.
-5. What is published changes only when every node that answers has what is published now. Else a
-   node that has an earlier bundle of the same content would be taken for one that has the new one.
+5. What may have been published before is published again only when every node that answers has
+   what is published now. Else a node that has the earlier bundle of the same content would be
+   taken for one that has the new one. A new authority of our own is never the same as before.
 """
 
 from __future__ import annotations
@@ -246,23 +247,18 @@ def advance(
         return Authority(made(), now)
     lasts = not arrived or now < found.since + spread
     if found.next is not None:
-        if not wanted(found.next):  # rule 4
-            return (
-                found
-                if not arrived
-                else (
-                    Authority(found.signing, now)
-                    if wanted(found.signing)
-                    else dataclasses.replace(found, next=made(), since=now)
-                )
-            )
-        return found if lasts else Authority(found.next, now, old=found.signing.certificate)
+        if wanted(found.next):
+            return found if lasts else Authority(found.next, now, old=found.signing.certificate)
+        if arrived and wanted(found.signing):  # rule 4
+            return Authority(found.signing, now)
+        return dataclasses.replace(found, next=made(), since=now) if arrived else found
     if found.old is not None:
         return found if lasts else Authority(found.signing, now)
     if not wanted(found.signing) or (
         not given and (rotate or now >= renewal(found.signing.certificate))
     ):
-        return dataclasses.replace(found, next=made(), since=now) if arrived else found
+        fresh = not given  # a key that was never published before
+        return dataclasses.replace(found, next=made(), since=now) if arrived or fresh else found
     return found
 
 

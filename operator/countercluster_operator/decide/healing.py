@@ -16,6 +16,7 @@ from countercluster_operator.decide.steps import (
     ReplaceDisk,
     Step,
     Transfer,
+    without_labels,
 )
 from countercluster_operator.model import Cluster
 from countercluster_operator.world.handed_out import loss
@@ -178,11 +179,7 @@ def _stray(cluster: Cluster, seen: Observed) -> Outcome:
             )
         serves = any(m.active for m in own)  # the leader hears it, whoever else does not
         if len(others) >= quorum(voters) or voters <= 2 or not serves:
-            return DeletePod.of(
-                pod,
-                f"{pod.name} lost its labels: nobody finds it, and nothing looks after it; it is "
-                f"made again",
-            )
+            return without_labels(pod)
         return f"{pod.name} lost its labels, but the other members have no majority without it"
     return None
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from countercluster_operator import names
 from countercluster_operator.decide.quorum import active_ids, quorum
-from countercluster_operator.decide.steps import DeletePod, Outcome, Plan, Transfer
+from countercluster_operator.decide.steps import DeletePod, Outcome, Plan, Transfer, without_labels
 from countercluster_operator.model import Cluster
 from countercluster_operator.world.observed import Observed, Pod
 
@@ -48,11 +48,7 @@ def replace_dead(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
             and (not pod.running or (seen.leader is None and _certainly_idle(seen, pod)))
             and pod.name != cluster.spec.maintenance
         ):
-            return DeletePod.of(
-                pod,
-                f"{pod.name} lost its labels: nobody finds it, and nothing looks after it; it is "
-                f"made again",
-            )
+            return without_labels(pod)
     for pod in outdated(seen):
         if not pod.running and not pod.terminating and pod.name != cluster.spec.maintenance:
             return DeletePod.of(

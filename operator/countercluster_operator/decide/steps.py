@@ -81,6 +81,14 @@ class DeletePod(_Step):
         return cls(reason, pod.name, uid=pod.uid, at_once=overdue, rolls=rolls)
 
 
+def without_labels(pod: Pod) -> DeletePod:
+    return DeletePod.of(
+        pod,
+        f"{pod.name} lost its labels: nobody finds it, and nothing looks after it; it is made "
+        f"again",
+    )
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReplaceDisk(_Step):
     """The claim goes, then the pod. `keeps`: the volume stays, under no claim."""

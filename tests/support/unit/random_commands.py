@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 KEYS = [b"a", b"b", b"c", b"d", b"counter:1", b"counter:2", b"x*y", b"[q]", b"\x00\xff"]
 MAX, MIN = 2**63 - 1, -(2**63)
@@ -55,39 +56,26 @@ class Chance:
     def some(self, make: object, least: int = 1, most: int = 4) -> list[bytes]:
         return [make() for _ in range(self.rng.randint(least, most))]  # type: ignore[operator]
 
+    def _or_odd(self, odd: list[bytes], usual: Callable[[], int]) -> bytes:
+        return self.rng.choice(odd) if self.rng.random() < 0.2 else b"%d" % usual()
+
     def seconds(self) -> bytes:
         """Far from where a slow machine would see another second go by; sometimes what must be
         refused."""
         odd = [b"0", b"-1", b"abc", b"9223372036854775807", b"9223372036854775", b"", b"1.5"]
-        return (
-            self.rng.choice(odd)
-            if self.rng.random() < 0.2
-            else b"%d" % (self.rng.randint(1, 50) * 1_000)
-        )
+        return self._or_odd(odd, lambda: self.rng.randint(1, 50) * 1_000)
 
     def milliseconds(self) -> bytes:
         odd = [b"0", b"-1", b"abc", b"9223372036854775807", b""]
-        return (
-            self.rng.choice(odd)
-            if self.rng.random() < 0.2
-            else b"%d" % (self.rng.randint(1, 50) * 1_000_000)
-        )
+        return self._or_odd(odd, lambda: self.rng.randint(1, 50) * 1_000_000)
 
     def moment_s(self) -> bytes:
         odd = [b"1", b"abc", b"9223372036854775807", b"0", b"-5"]
-        return (
-            self.rng.choice(odd)
-            if self.rng.random() < 0.2
-            else b"%d" % (2_000_000_000 + self.rng.randrange(9))
-        )
+        return self._or_odd(odd, lambda: 2_000_000_000 + self.rng.randrange(9))
 
     def moment_ms(self) -> bytes:
         odd = [b"1", b"x", b"9223372036854775807", b"0"]
-        return (
-            self.rng.choice(odd)
-            if self.rng.random() < 0.2
-            else b"%d" % (2_000_000_000_499 + self.rng.randrange(999))
-        )
+        return self._or_odd(odd, lambda: 2_000_000_000_499 + self.rng.randrange(999))
 
     def expiry(self, last: bytes) -> list[bytes]:
         option = self.of(b"EX", b"PX", b"EXAT", b"PXAT", last)

@@ -84,7 +84,7 @@ class Line:
         self._last: LogPiece | None = None
 
     def take(self, piece: LogPiece) -> list[Entry]:
-        """The entries that are new. None: the line ends before this object. Raises
+        """The entries that are new; empty where the line ends before this object. Raises
         DamagedObjectError where it does not belong here, ForkedError where it is of another
         line."""
         name = log_name(self.history, piece.facts.first)
