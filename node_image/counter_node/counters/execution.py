@@ -32,10 +32,10 @@ _NAMES: Final = frozenset({o.DEL, o.MGET, o.EXISTS, o.MSET})
 _WALKING: Final = frozenset({o.KEYS, o.WITHIN})
 """As reads of their own they may have to walk over all counters."""
 _PIECE: Final = 500
-_PLAIN_WEIGHT: Final = 2
+PLAIN_WEIGHT: Final = 2
 _SCRIPT_WEIGHT: Final = 12
 """Of the least script. What it takes beyond that is charged when it has run."""
-_PLAIN: Final = {
+PLAIN: Final = {
     code: effects.EXECUTE[code]
     for code in (
         o.INCRBY,
@@ -50,14 +50,17 @@ _PLAIN: Final = {
         o.TYPE,
     )
 }
-"""Each is of level 1, costs `_PLAIN_WEIGHT` and looks at one counter: what can be said of these
+"""Each is of level 1, costs `PLAIN_WEIGHT` and looks at one counter: what can be said of these
 need not be asked of each."""
 Steps = Generator[None, None, Any]
 
 
 def holds_script(op: Op) -> bool:
     """A script is in it, however it is wrapped."""
-    return any(o.code_of(part) == o.EVAL for part in o.parts(op))
+    if type(op) is bytes or op[0] in PLAIN:
+        return False
+    inner = o.inside(op)
+    return bool(op[0] == o.EVAL) if inner is None else any(map(holds_script, inner))
 
 
 def weight(op: Op) -> int:
@@ -143,10 +146,10 @@ class Execution:
                 spent += (at - before) // 4
                 if at > before:
                     continue
-            elif (plain := _PLAIN.get(op[0])) is not None:
-                if spent > SLICE - _PLAIN_WEIGHT:
+            elif (plain := PLAIN.get(op[0])) is not None:
+                if spent > SLICE - PLAIN_WEIGHT:
                     break
-                spent += _PLAIN_WEIGHT
+                spent += PLAIN_WEIGHT
                 reply = plain(state, op)
                 if replies is not None:
                     replies.append(reply)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from counter_node.counters.execution import holds_script, weight
+from counter_node.counters.execution import PLAIN, PLAIN_WEIGHT, holds_script, weight
 from counter_node.raft.types import NodeId
 
 Token = Any
@@ -32,11 +32,15 @@ def not_too_heavy(ops: list[Op]) -> int:
     least. Nothing else makes one heavier than others."""
     names, scripts = MOST_NAMES, MOST_SCRIPTS
     for number, op in enumerate(ops):
-        if type(op) is not bytes:
+        if type(op) is bytes:
+            continue
+        if op[0] in PLAIN:
+            names -= PLAIN_WEIGHT
+        else:
             names -= weight(op)
             scripts -= holds_script(op)
-            if (names < 0 or scripts < 0) and number:
-                return number
+        if (names < 0 or scripts < 0) and number:
+            return number
     return len(ops)
 
 
