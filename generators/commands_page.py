@@ -56,7 +56,7 @@ sequence get the first reply again, be it an error. `IDMP <producer> <sequence> 
   and sends others when that one is answered: of a producer that is not known yet no other is executed.
 - Sequences may arrive in any order within the newest {window:,}. An older one is refused with `-IDMPEXPIRED`.
 - A producer is remembered until it has sent nothing for {producer_hours} hours of the cluster's time. Do not repeat a request after that.
-- What is refused before its place is looked at takes no sequence: an unknown command, a wrong number of words, a command that only reads.
+- What is refused before its place is read takes no sequence: an unknown command, a wrong number of words, a command that only reads.
 """
 
 LIMITS: Final = """\
@@ -68,18 +68,18 @@ LIMITS: Final = """\
 | bytes of the state | made from the memory limit (`max_bytes`) | `-OOM the counters take …`: nothing new is taken |
 | counters of a user, and their bytes | `auth.users[].limits` | `-OOM user … has … counters of its own …`: it makes none; what exists goes on |
 | commands a second of a user | `auth.users[].limits`, on each node | `-ERR user … may give … commands a second …`; it was not executed |
-| counters that KEYS and SCAN of one transaction look at | {looked:,} | `-ERR KEYS and SCAN look at …` |
+| counters that KEYS and SCAN of one transaction look at | {scanned:,} | `-ERR KEYS and SCAN look at …` |
 | bytes of an answer of KEYS | {listing:,} | `-ERR the names that KEYS found take more than …` |
-| counters on a node that tells keys by slot | {looked:,} | `-ERR … use SCAN` |
+| counters on a node that tells keys by slot | {scanned:,} | `-ERR … use SCAN` |
 | bytes of a key | {key_bytes:,} | `-ERR key of … bytes` |
 | bytes of a request | {request_bytes:,} | protocol error |
 | words of a request | {words:,} | protocol error |
 | commands in a transaction | {queued:,} | `-ERR transaction of more than … commands` |
 | bytes in a transaction | {queued_bytes:,} | `-ERR transaction of more than … bytes` |
 | bytes of answers about the node (INFO, COMMAND, …) in a transaction | {queued_bytes:,} | `-ERR transaction whose answers about the node …` |
-| keys that a transaction looks at (KEYS: all; SCAN: its COUNT) | {looked_at:,} | `-ERR transaction that looks at more than … keys` |
+| keys that a transaction looks at (KEYS: all; SCAN: its COUNT) | {scanned_at_most:,} | `-ERR transaction that looks at more than … keys` |
 | bytes of a command or transaction in the log | `spec.settings.maxEntryMiB`, 8 MiB | `-ERR a command or transaction of … bytes …` |
-| keys in one answer of SCAN | {page:,} | fewer are told than COUNT asks for |
+| keys in one answer of SCAN | {page:,} | fewer are listed than COUNT asks for |
 | producers | {producers:,} of one user, twice as many with all others | `-OOM too many producers of this user`; a living one is never forgotten |
 | a sequence ahead of the newest | {ahead:,} | `-ERR sequence … is more than …`; it was not executed |
 | remembered requests | {window:,} for each producer, {slots:,} in all | `-OOM too many remembered requests` |
@@ -99,12 +99,12 @@ DIFFERENCES: Final = """\
 - The time that decides about expiry is the leader's, carried in the log. `TTL` and `PTTL` are as of the newest entry of the log.
 - A `WATCH` is forgotten after an hour, or when 10,000 others began after it; its `EXEC` then answers null as if a key had changed. One `WATCH` takes
   1,000 keys.
-- `KEYS` of more than {looked:,} counters walks over them while others write, as a loop of `SCAN` does: a key that is there
-  all the while is told once.
+- `KEYS` of more than {scanned:,} counters walks over them while others write, as a loop of `SCAN` does: a key that is there
+  all the while is listed once.
 - `IDMP` is about a producer of the user who is logged in: the same name of another user is another producer.
 - With `spec.auth.strictPatterns` a user's patterns of keys hold for `SCAN`, `KEYS`, `RANDOMKEY`, `DBSIZE`, `INFO` and the
   slots of `CLUSTER`, too. Such a user's listing looks at all counters, in slices; in a transaction or behind writes of a
-  pipeline at {looked:,} at most. `FLUSHALL` is refused to it.
+  pipeline at {scanned:,} at most. `FLUSHALL` is refused to it.
 - `SCAN` tells a key that is there during the whole walk exactly once. A cursor means the same on every node.
 - `GETEX` of a key that is not there refuses an expiry that is out of range; Redis answers null.
 - On the clients' port `READONLY` and `READWRITE` answer `OK`, and nothing is ever redirected: every node serves everything. On the cluster port
@@ -140,11 +140,11 @@ def _parts() -> Iterator[str]:
         words=limits.MAX_ARGUMENTS,
         queued=transactions.MAX_QUEUED,
         queued_bytes=transactions.MAX_QUEUED_BYTES,
-        looked_at=transactions.MAX_LOOKED_AT,
+        scanned_at_most=transactions.MAX_SCANNED,
         page=keyed.MAX_PAGE,
         producers=producers.MOST,
         ahead=producers.MOST_AHEAD,
-        looked=state.MOST_LOOKED_AT,
+        scanned=state.MOST_SCANNED,
         listing=listing.MOST_BYTES,
         window=producers.WINDOW,
         slots=producers.MOST_SLOTS,
@@ -158,7 +158,7 @@ def _parts() -> Iterator[str]:
         sent_mib=script_table.SENT_BYTES >> 20,
         session_hours=sessions.TTL_MS // hour_ms,
     )
-    yield DIFFERENCES.format(looked=state.MOST_LOOKED_AT)
+    yield DIFFERENCES.format(scanned=state.MOST_SCANNED)
 
 
 def page() -> str:

@@ -28,8 +28,8 @@ It talks to the API server alone, with your rights, and to the nodes through its
 | change (`restart`, `pause`, `resume`) | also patch counterclusters |
 | `transfer` | also get the Secret `<name>-private` |
 
-The admin port takes the operator's own certificate, hence the last row. Who may not read that Secret sets `spec.maintenance` to the pod that leads,
-and takes it out again. A `report` also lists what the operator made, as far as you may.
+The admin port takes the operator's own certificate, hence the last row. Without the right to read that Secret, set `spec.maintenance` to the pod that leads,
+and take it out again. A `report` also lists what the operator made, as far as you may.
 
 A `report` has states, events, metrics and logs; Secrets are not asked for, names and values of counters are left out, and what looks like a
 password, key or token is struck out. Look through it all the same before you send it.

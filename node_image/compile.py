@@ -120,8 +120,8 @@ def lack() -> str:
 
 
 def build(root: Path, sources: list[Path], into: Path) -> None:
-    """Compiles everything below a folder that holds nothing else. Imported here: what is missing is
-    told before."""
+    """Compiles everything below a folder that holds nothing else. Imported here: what is missing
+    is reported before."""
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext

@@ -105,10 +105,10 @@ class Books:
         verdict = (
             "nothing lost, nothing doubled"
             if self.balanced
-            else f"LOST {self.lost}, DOUBLED {self.doubled}, TOLD TWICE {self.repeated}"
+            else f"LOST {self.lost}, DOUBLED {self.doubled}, ANSWERED TWICE {self.repeated}"
         )
         verdict += (
-            f"; told {self.lowest} to {self.highest}, OUTSIDE of {self.initial} to {self.final}"
+            f"; answers {self.lowest} to {self.highest}, OUTSIDE of {self.initial} to {self.final}"
             if self.outside
             else ""
         )

@@ -246,7 +246,7 @@ def pause(ctx: typer.Context, name: Name, output: How = Output.TABLE) -> None:
 def resume(ctx: typer.Context, name: Name, output: How = Output.TABLE) -> None:
     """The operator looks after the CounterCluster again."""
     ctx.obj.kube.edit(name, {"paused": False})
-    _show(output, {"name": name, "paused": False}, f"{name} is looked after")
+    _show(output, {"name": name, "paused": False}, f"{name} is managed again")
 
 
 @app.command()

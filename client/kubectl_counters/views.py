@@ -54,7 +54,7 @@ def _unseen(generation: int, status: Object) -> str:
     if known >= generation:
         return ""
     return (
-        f"it has not looked at the newest spec yet (generation {generation}, it knows "
+        f"it has not read the newest spec yet (generation {generation}, it knows "
         f"{known}); if that lasts, it does not run"
     )
 
@@ -136,7 +136,7 @@ def status_view(found: Object) -> RenderableType:
         Text(f"{found['reason']}: {found['message']}" if found["reason"] else found["message"]),
     ]
     lines += [Text(word, style="yellow") for word in ("paused", "hibernated") if found[word]]
-    resting = "at rest" if found["conditions"] else "it has not looked at it yet"
+    resting = "at rest" if found["conditions"] else "it has not read it yet"
     if found["unseen"]:
         lines.append(Text(f"the operator: {found['unseen']}", style="yellow"))
     elif (

@@ -50,7 +50,7 @@ def test_one_survivor_goes_on_alone_and_the_others_stay_outside(tmp_path: Path) 
         for node in (0, 1):
             cluster.signal(node, signal.SIGSTOP)
         wait(lambda: not cluster.status(2)["leaderId"])
-        with pytest.raises(redis.ResponseError, match="not told to go on alone"):
+        with pytest.raises(redis.ResponseError, match="not asked to go on alone"):
             cluster.admin(2, "RAFT.RECOVER", "00000000000000aa")
         with pytest.raises(redis.ResponseError, match="wait for the election"):
             cluster.admin(2, "RAFT.RECOVER", me)

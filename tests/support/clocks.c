@@ -19,9 +19,9 @@
 #define SECOND 1000000000LL
 
 struct clock { int64_t since, showed, rate; };
-struct told { volatile int64_t slot; struct { struct clock wall, running; } slots[SLOTS]; };
+struct offsets { volatile int64_t slot; struct { struct clock wall, running; } slots[SLOTS]; };
 
-static const struct told *told;
+static const struct offsets *offsets;
 static int (*real)(clockid_t, struct timespec *);
 
 __attribute__((constructor)) static void begin(void) {
@@ -30,24 +30,24 @@ __attribute__((constructor)) static void begin(void) {
     int file = name ? open(name, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0)
         return;
-    void *found = mmap(NULL, sizeof(struct told), PROT_READ, MAP_SHARED, file, 0);
+    void *found = mmap(NULL, sizeof(struct offsets), PROT_READ, MAP_SHARED, file, 0);
     close(file);
     if (found != MAP_FAILED)
-        told = found;
+        offsets = found;
 }
 
 int clock_gettime(clockid_t id, struct timespec *out) {
     if (!real)
         begin();
     int wall = id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE, running = id == CLOCK_BOOTTIME;
-    if (!told || !(wall || running))
+    if (!offsets || !(wall || running))
         return real(id, out);
     struct timespec now;
     int code = real(CLOCK_MONOTONIC, &now);
     if (code)
         return code;
-    int64_t slot = told->slot % SLOTS;
-    struct clock clock = wall ? told->slots[slot].wall : told->slots[slot].running;
+    int64_t slot = offsets->slot % SLOTS;
+    struct clock clock = wall ? offsets->slots[slot].wall : offsets->slots[slot].running;
     int64_t gone = now.tv_sec * SECOND + now.tv_nsec - clock.since;
     int64_t shows = clock.showed + (int64_t)((__int128)gone * clock.rate / 1000000);
     out->tv_sec = shows / SECOND;

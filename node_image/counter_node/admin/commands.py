@@ -148,7 +148,7 @@ class Admin:
     async def _bootstrap(self, wanted: bytes) -> Simple:
         node = self._node
         if node_id(wanted) != node.id:
-            raise Refused(f"ERR this is node {node.id:016x}; it was not told to form a cluster")
+            raise Refused(f"ERR this is node {node.id:016x}; it was not asked to form a cluster")
         raft = node.replica.raft
         if raft.membership.members or raft.term > 0 or raft.log.last_index > 0:
             raise Refused("ERR this node already belongs, or belonged, to a cluster")
@@ -159,7 +159,7 @@ class Admin:
         """The last resort of docs/operating/recover.md: the others are given up for ever."""
         node, replica = self._node, self._node.replica
         if node_id(wanted) != node.id:
-            raise Refused(f"ERR this is node {node.id:016x}; it was not told to go on alone")
+            raise Refused(f"ERR this is node {node.id:016x}; it was not asked to go on alone")
         if node.failed or node.removed or not replica.is_voter:
             raise Refused(f"ERR this node cannot go on alone: {node.unready()}")
         if replica.raft.voters == {node.id}:

@@ -41,7 +41,7 @@ CONFIRM_S = 0.1
 
 
 class Publisher:
-    """All Redis pods behind one name, looked up again and again as pods come and go. Runs while
+    """All Redis pods behind one name, resolved again and again as pods come and go. Runs while
     this node leads."""
 
     def __init__(

@@ -12,11 +12,11 @@ from counter_node.counters.batches import Op
 from counter_node.counters.keyspace import matching
 from counter_node.counters.quotas import over, refused
 from counter_node.counters.replies import OK, Failure, Simple, unpack
-from counter_node.counters.state import MAX, MIN, MOST_LOOKED_AT, State
+from counter_node.counters.state import MAX, MIN, MOST_SCANNED, State
 
 TOO_MANY_LISTED = Failure(
     b"ERR KEYS and SCAN look at %d counters at most in one transaction, KEYS also behind writes of"
-    b" its pipeline; send it alone, or use SCAN" % MOST_LOOKED_AT
+    b" its pipeline; send it alone, or use SCAN" % MOST_SCANNED
 )
 RANDOM_PAGES, RANDOM_PAGE = 10, 100
 PIECE: Final = 500

@@ -22,7 +22,7 @@ from counter_node.counters.producer import Place
 from counter_node.counters.producers import Producers
 from counter_node.counters.replies import NO_LIST
 from counter_node.counters.scripts import Scripts
-from counter_node.counters.state import MOST_LOOKED_AT, State
+from counter_node.counters.state import MOST_SCANNED, State
 from counter_node.counters.within import Search, walk_of
 
 SLICE: Final = 1_000
@@ -81,7 +81,7 @@ def weight(op: Op) -> int:
     if code == o.SCAN:
         return 2 + int(op[2])
     if code in _WALKING:
-        return MOST_LOOKED_AT // 4
+        return MOST_SCANNED // 4
     if code == o.EVAL:
         return _SCRIPT_WEIGHT
     return 1 + len(op[2]) if code == o.WATCH else 2
@@ -159,7 +159,7 @@ class Execution:
             if spent and spent + heavy > SLICE:
                 break
             spent += heavy
-            state.looked_at = 0
+            state.scanned = 0
             scripts.begin()
             work.at = at
             if heavy <= SLICE and not scripts.is_cold(op):

@@ -4,7 +4,7 @@ SCAN.
 A key's place is the CRC-32 of its name. SCAN walks the places upwards, and its cursor is the next
 place to look at, so that:
 
-1. A key that is there during the whole walk is told, exactly once.
+1. A key that is there during the whole walk is listed, exactly once.
 2. A cursor means the same on every node, and after a restart.
 3. What a page holds follows from the keys, the cursor and the count alone. (A reply may be kept in
    the replicated state, see producers.py.)

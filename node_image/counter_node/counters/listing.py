@@ -1,9 +1,9 @@
 """KEYS, and whoever else wants all names, in slices: a walk over the index, page by page, while
 counters come and go.
 
-A counter that is there during the whole walk is told once, and one that comes or goes may be told
-or not: the promise of SCAN. The names are kept as the protocol has them, which is the same in both
-its versions, so that nobody has to go through a million of them at once."""
+A counter that is there during the whole walk is listed once, and one that comes or goes may be
+listed or not: the promise of SCAN. The names are kept as the protocol has them, which is the same
+in both its versions, so that nobody has to go through a million of them at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Walk:
         self._parts: list[bytes] = []
 
     def step(self, state: State, pages: int = PAGES, page: int = PAGE) -> bool:
-        """One slice: so many pages of so many names. True when all is told."""
+        """One slice: so many pages of so many names. True when all are listed."""
         for _ in range(pages):
             self._cursor, names = state.index.page(self._cursor, page)
             if state.backlog:

@@ -268,14 +268,14 @@ class Machine(Questions):
         self._state.all_dirty = False
 
     def take_all_dirty(self) -> bool:
-        """More changed since the last call than is told by name."""
+        """More changed since the last call than is published by name."""
         found, self._state.all_dirty = self._state.all_dirty, False
         return found
 
     def take_dirty(self) -> set[bytes]:
         """Keys whose value changed, or that are gone, since the last call."""
         found = self._state.dirty
-        if not found:  # nobody wants to know, or there is nothing to tell
+        if not found:  # nobody wants to know, or nothing changed
             return set()
         self._state.dirty = set()
         return found

@@ -84,7 +84,7 @@ def parts(op: Op) -> Iterator[Op]:
             yield from parts(each)
 
 
-def looked_at(op: Op, keys: int) -> int:
+def scanned(op: Op, keys: int) -> int:
     """How many keys an operation looks at, where there are so many counters."""
     if type(op) is bytes:
         return 1

@@ -10,7 +10,7 @@ What makes this true with a table of bounded size:
    they arrive. An older one is refused, as nobody can tell any more whether it was executed.
 2. For the same reason a producer that is not known must begin with 1: with any other number it may
    have been known once. (With 1 as well; but who repeats its very first request a day later cannot
-   be told from who begins.)
+   be distinguished from one that begins.)
 3. A producer is forgotten after `TTL_MS` of log time without a request, and never before: at a
    limit, new ones are refused.
 4. An answer is remembered whatever it is, a refusal such as an overflow too: the request had its
@@ -98,7 +98,7 @@ class Producers:
         self._all = Share()
         self.most_bytes_of: Callable[[bytes | None], int | None] = lambda user: None
         """What the producers of a user may take; None: no limit of its own."""
-        self.due_ms = 0  # before this nobody can be forgotten, so nobody need be looked for
+        self.due_ms = 0  # before this nobody can be forgotten
         self.notes: dict[Name, bytes] | None = (
             None  # what a dump needs of its moment: the rows of those that changed since
         )

@@ -21,7 +21,7 @@ class Sessions:
         self._table: dict[
             int, tuple[int, int]
         ] = {}  # session → (last number, log time of it), idle longest first
-        self.due_ms = 0  # before this nobody can be forgotten, so nobody need be looked for
+        self.due_ms = 0  # before this nobody can be forgotten
 
     def __len__(self) -> int:
         return len(self._table)

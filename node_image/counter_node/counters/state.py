@@ -33,11 +33,11 @@ MAX_KEYS: Final = 10_000_000
 SLICE: Final = 1_000
 """Counters that are due and removed with one entry of the log. For ever: a replica that removed
 another number would differ."""
-MOST_LOOKED_AT: Final = 20_000
+MOST_SCANNED: Final = 20_000
 """Counters that the KEYS and SCAN of one command, which may be a transaction, look at together. For
 ever, as replies may be kept in the state."""
-TOLD_SINGLY: Final = 10_000
-"""Counters of a FLUSH that the cache is told of by name; of more, it is told that everything
+PUBLISHED_SINGLY: Final = 10_000
+"""Counters of a FLUSH that the cache hears of by name; of more, it hears that everything
 changed."""
 JUMP_PIECE: Final = 500
 """Deadlines moved in one slice by a jump of log time: some 3 ms."""
@@ -45,7 +45,7 @@ JUMP_PIECE: Final = 500
 
 class State(Tables):
     __slots__ = (
-        *("agreed", "beside", "in_slices", "jumped_ms", "jumps", "looked_at", "marks"),
+        *("agreed", "beside", "in_slices", "jumped_ms", "jumps", "scanned", "marks"),
         *("max_bytes", "max_keys", "offset_ms"),
     )
 
@@ -59,7 +59,7 @@ class State(Tables):
         self.max_bytes = 0  # 0: no limit
         self.beside = 0  # bytes of the other tables, as they were before the entry
         self.in_slices = True
-        self.looked_at = 0  # by the command that is being executed
+        self.scanned = 0  # by the command that is being executed
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class State(Tables):
         """All tables are replaced, and the old ones freed later: ten million counters are gone at
         once."""
         if self.dirty is not None:
-            if len(self.values) <= TOLD_SINGLY:
+            if len(self.values) <= PUBLISHED_SINGLY:
                 self.dirty.update(self.values)
             else:
                 self.all_dirty = True
@@ -199,8 +199,8 @@ class State(Tables):
 
     def may_look_at(self, count: int) -> bool:
         """For what a command costs that is not seen in its length."""
-        self.looked_at += count
-        return not self.in_slices or self.looked_at <= MOST_LOOKED_AT
+        self.scanned += count
+        return not self.in_slices or self.scanned <= MOST_SCANNED
 
     # --- a snapshot (restore.py) ------------------------------------------------------------------
 

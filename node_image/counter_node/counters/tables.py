@@ -92,7 +92,7 @@ class Tables:
 
     @property
     def careful(self) -> bool:
-        """Whether somebody must be told of changes by `changing`."""
+        """Whether somebody is to hear of changes by `changing`."""
         return self.notes is not None or bool(self.watches.by_key) or self.undo is not None
 
     def changing(self, key: bytes) -> None:

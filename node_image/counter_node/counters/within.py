@@ -2,7 +2,7 @@
 
     [WITHIN, patterns, command]: as if the counters that match none of the patterns were not there.
 
-1. All counters are looked at, as a name's place (keyspace.py) says nothing about patterns: alone in
+1. All counters are scanned, as a name's place (keyspace.py) says nothing about patterns: alone in
    slices, as KEYS does, while counters come and go; in a transaction or behind writes at once, so
    only of few. What a look costs grows with the patterns.
 2. No answer depends on a foreign counter. SCAN goes on until it has found what it was asked for,
@@ -21,13 +21,13 @@ from counter_node.counters.batches import Op
 from counter_node.counters.keyspace import match_of, matching
 from counter_node.counters.listing import PAGE, PAGES, Walk
 from counter_node.counters.replies import Failure
-from counter_node.counters.state import MOST_LOOKED_AT, State
+from counter_node.counters.state import MOST_SCANNED, State
 
 _PATTERNS_FREE: Final = 4
 """So many cost no more than one."""
 TOO_MANY = Failure(
     b"ERR SCAN, KEYS, RANDOMKEY and DBSIZE of a user with patterns look at all counters, at %d at"
-    b" most in one transaction or behind writes of a pipeline; send it alone" % MOST_LOOKED_AT
+    b" most in one transaction or behind writes of a pipeline; send it alone" % MOST_SCANNED
 )
 
 
@@ -42,9 +42,9 @@ def _factor(patterns: Sequence[bytes]) -> int:
 
 def walk_of(op: Op, state: State) -> Walk | Search | None:
     """For a read that is alone and cannot be answered at once."""
-    if op[0] == o.KEYS and len(state.values) > MOST_LOOKED_AT:
+    if op[0] == o.KEYS and len(state.values) > MOST_SCANNED:
         return Walk(op[1])
-    return Search(op) if op[0] == o.WITHIN and cost(op, state) > MOST_LOOKED_AT else None
+    return Search(op) if op[0] == o.WITHIN and cost(op, state) > MOST_SCANNED else None
 
 
 def at_once(state: State, op: Op) -> Any:

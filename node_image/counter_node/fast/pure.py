@@ -18,7 +18,7 @@ UNREAD_BYTES = 64 << 10
 class SyncerType(Protocol):
     """Waits for one fdatasync at a time, beside the interpreter."""
 
-    told: int
+    done_fd: int
     """A descriptor that becomes readable when the sync is done."""
 
     def start(self, descriptor: int) -> None: ...

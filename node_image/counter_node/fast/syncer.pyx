@@ -36,7 +36,7 @@ ctypedef struct Shared:
     sem_t asked
     int descriptor  # to be synced; -1: the thread ends
     int failure  # errno of the last sync, 0 when it went well
-    int told  # the eventfd
+    int done_fd  # an eventfd
 
 
 cdef void *_run(void *argument) noexcept nogil:
@@ -48,11 +48,11 @@ cdef void *_run(void *argument) noexcept nogil:
         if shared.descriptor < 0:
             return NULL
         shared.failure = errno if fdatasync(shared.descriptor) != 0 else 0
-        write(shared.told, &one, sizeof(one))
+        write(shared.done_fd, &one, sizeof(one))
 
 
 cdef class Syncer:
-    """One sync at a time: `start`, then `result` once `told` is readable."""
+    """One sync at a time: `start`, then `result` once `done_fd` is readable."""
     cdef Shared *_shared
     cdef pthread_t _thread
     cdef readonly bint busy
@@ -63,22 +63,22 @@ cdef class Syncer:
         cdef Shared *shared = <Shared *>calloc(1, sizeof(Shared))
         if shared == NULL:
             raise MemoryError()
-        shared.told = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        shared.done_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         sem_init(&shared.asked, 0, 0)
         sigfillset(&every)
         pthread_sigmask(SIG_SETMASK, &every, &before)  # signals are for the interpreter's own threads
         failed = pthread_create(&self._thread, NULL, _run, shared)
         pthread_sigmask(SIG_SETMASK, &before, NULL)
         if failed:
-            os.close(shared.told)
+            os.close(shared.done_fd)
             free(shared)
             raise OSError(failed, os.strerror(failed))
         self._shared = shared
 
     @property
-    def told(self):
+    def done_fd(self):
         """The eventfd that becomes readable when the sync is done."""
-        return self._shared.told
+        return self._shared.done_fd
 
     def start(self, int descriptor):
         assert not self.busy and descriptor >= 0, "one sync at a time"
@@ -88,7 +88,7 @@ cdef class Syncer:
 
     def result(self):
         """errno of the sync, 0 when it went well. Raises BlockingIOError when it is not done yet."""
-        os.eventfd_read(self._shared.told)
+        os.eventfd_read(self._shared.done_fd)
         self.busy = False
         return self._shared.failure
 
@@ -98,12 +98,12 @@ cdef class Syncer:
         if shared == NULL:
             return
         if self.busy:
-            select.select([shared.told], [], [])
+            select.select([shared.done_fd], [], [])
             self.result()
         self._shared = NULL
         shared.descriptor = -1
         sem_post(&shared.asked)
         with nogil:
             pthread_join(self._thread, NULL)
-        os.close(shared.told)
+        os.close(shared.done_fd)
         free(shared)

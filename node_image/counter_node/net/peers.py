@@ -1,7 +1,7 @@
 """Links between nodes. Each node dials every other member (links.py) and sends on that connection
 only; what it receives comes on connections that others dialled, here.
 
-A node is known by its id, never by its address: names are looked up at every connect, a node of
+A node is known by its id, never by its address: names are resolved at every connect, a node of
 another cluster is refused, and so is a dialler that expects another id at this address (the disk
 was replaced) or whose id was removed. With TLS both sides must show a certificate of the cluster
 with the name that the greeting or the configuration gives (security/tls.py): a stranger gets no
@@ -194,8 +194,8 @@ class Peers:
         }
 
     def keep_only(self, nodes: set[NodeId]) -> None:
-        """Besides the links to those who dialled us: a leader that this node's configuration does
-        not know yet must get its answers."""
+        """Apart from the links to those who dialled us: a leader that this node's configuration
+        does not know yet must get its answers."""
         for node in (
             self._links.keys() - nodes - {connection.sender for connection in self.callers_open}
         ):

@@ -110,7 +110,7 @@ class Disk:
         ):
             return
         if replica.writing and not replica.room.full and not self._waits_for_room:
-            # the job may just be going on to the next segment: what it leaves is looked at when it
+            # the job may just be going on to the next segment: what it leaves is checked when it
             # is done
             return
         if again and not replica.writing:

@@ -32,7 +32,7 @@ class DiskWorker:
         self._syncer = Syncer() if Syncer is not None else None
         self.policy = DiskPolicy(has_syncer=self._syncer is not None)
         if self._syncer is not None:
-            loop.add_reader(self._syncer.told, self._synced)
+            loop.add_reader(self._syncer.done_fd, self._synced)
 
     def submit(self, write: Callable[[], None], done: Done, facts: Facts) -> None:
         """`write` is followed by the storage's sync. Of a follower's job that is waited for inside,
@@ -110,7 +110,7 @@ class DiskWorker:
         self._jobs.put(None)
         self._thread.join(timeout=5)
         if self._syncer is not None:
-            self._loop.remove_reader(self._syncer.told)
+            self._loop.remove_reader(self._syncer.done_fd)
             self._syncer.close()
 
 

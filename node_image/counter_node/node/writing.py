@@ -1,5 +1,5 @@
-"""A disk job on its way: written, tried again while there is no room for it, and told when it is
-durable.
+"""A disk job on its way: written, tried again while there is no room for it, and reported when it
+is durable.
 
 A class, and not functions within one another, as those refer to each other in a ring. What is in a
 ring stays until the collector of garbage comes by, which is rarely, and for ever when it was frozen

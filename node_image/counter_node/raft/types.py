@@ -47,7 +47,7 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
 
     id: NodeId
     name: str
-    peer: str  # host:port of the peer link, looked up at each connect
+    peer: str  # host:port of the peer link, resolved at each connect
     resp: str  # host:port shown to clients
     voter: bool
 

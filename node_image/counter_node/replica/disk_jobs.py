@@ -23,7 +23,7 @@ SAVE_AGAIN_TICKS: Final = 50
 class DiskJob(msgspec.Struct, frozen=True):
     """One unit for the disk, in this order: the snapshot file if any, then hard state, entries and
     snapshot marker in one write, then one sync. A file that finds no room is left out, and
-    `persisted` is told so."""
+    `persisted` says so."""
 
     hard_state: HardState | None
     entries: list[Entry]

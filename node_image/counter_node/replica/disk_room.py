@@ -7,7 +7,7 @@ what makes the state smaller (relief.py): the node stays a voter that answers, a
 there is room.
 
     plain       bytes for any entry; None: the disk is not full
-    relief      bytes besides, for what makes the state smaller
+    relief      more bytes, for what makes the state smaller
       of these: half that log time leaves alone
                 the last eighth, that a leader leaves to what empties the state
 

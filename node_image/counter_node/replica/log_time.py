@@ -61,7 +61,7 @@ class ClockAsk(msgspec.Struct, array_like=True, tag=30, frozen=True, gc=False):
     jumped_ms: int
 
 
-class ClockTell(msgspec.Struct, array_like=True, tag=31, frozen=True, gc=False):
+class ClockAnswer(msgspec.Struct, array_like=True, tag=31, frozen=True, gc=False):
     """`elapsed_ms`: log time by the sender's note as it was before the question; UNKNOWN without
     one. `rate_ppm`: how fast log time runs by the sender's running clock; 0: not known. `log_term`:
     of the last entry in its log. Since level 4."""
@@ -93,7 +93,7 @@ def is_mark(entry: Entry) -> bool:
 
 def holds(kept_at: int, snapshot: int, entries: Iterable[Entry]) -> bool:
     """Whether a note from the disk is of use: it was kept when the log ended with `kept_at`, and no
-    gap began since, as far as the log and the index of its snapshot tell."""
+    gap began since, as far as the log and the index of its snapshot answer."""
     return snapshot <= kept_at and not any(
         entry.index > kept_at and is_mark(entry) for entry in entries
     )
@@ -190,10 +190,10 @@ class LogTime:
         self._offered = {}
         self.searching = (self.note is None or self.second) and self._state().level >= TIME_LEVEL
 
-    def offered(self, sender: NodeId, tell: ClockTell) -> None:
+    def offered(self, sender: NodeId, answer: ClockAnswer) -> None:
         """A voter's note."""
-        if self.searching and tell.elapsed_ms != UNKNOWN:
-            self._offered[sender] = Note(tell.elapsed_ms, self.running_ms())
+        if self.searching and answer.elapsed_ms != UNKNOWN:
+            self._offered[sender] = Note(answer.elapsed_ms, self.running_ms())
 
     def search_ends(self) -> bool:
         """Everybody has answered, or had time to. Of several notes the lower middle counts: late is

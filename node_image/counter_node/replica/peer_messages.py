@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from counter_node.raft.messages import Message
-from counter_node.replica.log_time import ClockAsk, ClockTell
+from counter_node.replica.log_time import ClockAnswer, ClockAsk
 
 
 class Forward(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False):
@@ -23,4 +23,4 @@ class NotTaken(msgspec.Struct, array_like=True, tag=23, frozen=True, gc=False):
     id: int
 
 
-PeerMessage = Message | Forward | NotTaken | ClockAsk | ClockTell
+PeerMessage = Message | Forward | NotTaken | ClockAsk | ClockAnswer

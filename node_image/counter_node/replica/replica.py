@@ -56,7 +56,7 @@ from counter_node.replica.gateway import Gateway
 from counter_node.replica.governor import Governor, Wanted
 from counter_node.replica.group_room import GroupRoom
 from counter_node.replica.late_reads import LateReads
-from counter_node.replica.log_time import ClockAsk, Clocks, ClockTell, LogTime, Note
+from counter_node.replica.log_time import ClockAnswer, ClockAsk, Clocks, LogTime, Note
 from counter_node.replica.offers import Offers
 from counter_node.replica.peer_messages import Forward, NotTaken, PeerMessage
 from counter_node.replica.time_entries import TimeEntries
@@ -215,7 +215,7 @@ class Replica:
             self.offers.not_taken(message)
         elif isinstance(message, ReadRequest):
             self._late_reads.ask(lambda: self.raft.step(sender, message))
-        elif isinstance(message, ClockAsk | ClockTell):
+        elif isinstance(message, ClockAsk | ClockAnswer):
             self.time_entries.receive(sender, message, leads=self.is_leader)
         else:
             self._step(sender, message)
@@ -240,7 +240,7 @@ class Replica:
 
     def room_left(self, room: int | None, relief: int = 0) -> None:
         """What the disk can still take, less what is on its way there; None when there is plenty.
-        `relief`: what it takes besides of what makes the state smaller."""
+        `relief`: what more it takes of what makes the state smaller."""
         self.room.set(room, relief, self.jobs.unwritten() if room is not None else ())
 
     def take_relieved(self) -> bool:

@@ -19,7 +19,7 @@ from counter_node.raft.membership import ChangeRefused
 from counter_node.raft.types import Entry, EntryKind, NodeId
 from counter_node.replica.disk_room import body_on_disk
 from counter_node.replica.group_room import GroupRoom
-from counter_node.replica.log_time import ClockAsk, ClockTell, LogTime
+from counter_node.replica.log_time import ClockAnswer, ClockAsk, LogTime
 from counter_node.replica.peer_messages import PeerMessage
 from counter_node.replica.relief import Relief
 from counter_node.replica.timekeeper import Timekeeper
@@ -185,10 +185,10 @@ class TimeEntries:
 
     # --- of everybody -----------------------------------------------------------------------------
 
-    def receive(self, sender: NodeId, message: ClockAsk | ClockTell, *, leads: bool) -> None:
+    def receive(self, sender: NodeId, message: ClockAsk | ClockAnswer, *, leads: bool) -> None:
         """`leads`: this node."""
         raft = self._raft
-        if isinstance(message, ClockTell):
+        if isinstance(message, ClockAnswer):
             if leads:
                 voter = sender in raft.voters and message.log_term == raft.term
                 self._keeper.heard(sender, message, voter=voter)

@@ -33,7 +33,7 @@ from typing import Final, NamedTuple, Protocol
 from counter_node.counters.batches import Calendar, Jump
 from counter_node.raft.types import NodeId
 from counter_node.replica.agreed_time import MARGIN_MS, Interval, agree, majority
-from counter_node.replica.log_time import UNKNOWN, ClockAsk, ClockTell, LogTime
+from counter_node.replica.log_time import UNKNOWN, ClockAnswer, ClockAsk, LogTime
 from counter_node.replica.rate_meter import RateMeter
 
 ASK_MS: Final = 1_000
@@ -111,7 +111,7 @@ class Timekeeper:
             self._steady_since_ms = self.time.running_ms()  # somebody set it
         self._wall_offset = offset
 
-    def answer(self, ask: ClockAsk, log_term: int, *, from_leader: bool) -> ClockTell:
+    def answer(self, ask: ClockAsk, log_term: int, *, from_leader: bool) -> ClockAnswer:
         """What this node's clock and note say; then it notes what the leader says."""
         time = self.time
         note = time.note
@@ -120,7 +120,7 @@ class Timekeeper:
             line_ms = ask.elapsed_ms - ask.jumped_ms
             self.meter.heard(ask.term, ask.jumped_ms, line_ms, time.running_ms())
             time.heard(ask.elapsed_ms)
-        return ClockTell(ask.asked_us, time.wall_ms(), elapsed_ms, self.meter.rate_ppm, log_term)
+        return ClockAnswer(ask.asked_us, time.wall_ms(), elapsed_ms, self.meter.rate_ppm, log_term)
 
     def witness(self, name: str, utc_ms: float, error_ms: float) -> None:
         """A clock that stands for nobody's vote says that it is `utc_ms`, give or take."""
@@ -160,21 +160,21 @@ class Timekeeper:
         gap."""
         return self.time.searching or self.unmarked
 
-    def heard(self, sender: NodeId, tell: ClockTell, *, voter: bool) -> None:
+    def heard(self, sender: NodeId, answer: ClockAnswer, *, voter: bool) -> None:
         """`voter`: one that has all that this leader has in its log."""
         running = self.time.running_ms()
-        round_ms = running - tell.asked_us / 1000
+        round_ms = running - answer.asked_us / 1000
         if not 0 <= round_ms <= LONGEST_ROUND_MS:
             return  # from before a start, or too old to say anything
-        middle = tell.wall_ms - (running - round_ms / 2)
+        middle = answer.wall_ms - (running - round_ms / 2)
         reach = round_ms / 2 + MARGIN_MS
         self._samples[sender] = Sample(Interval(middle - reach, middle + reach), running)
         self._news = True
-        if tell.rate_ppm:
-            self._rates[sender] = (tell.rate_ppm, running)
+        if answer.rate_ppm:
+            self._rates[sender] = (answer.rate_ppm, running)
         if voter:
             self._answered.add(sender)
-            self.time.offered(sender, tell)
+            self.time.offered(sender, answer)
 
     def search(self, voters: Collection[NodeId], *, over: bool) -> None:
         """Ends when all voters have answered, or it is `over`."""

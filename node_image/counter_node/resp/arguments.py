@@ -83,7 +83,7 @@ class Options:
 
 class Expiry:
     """EX, PX, EXAT, PXAT and one word more (KEEPTTL or PERSIST) among the options of a command: at
-    most one of them, though it may be repeated. Their values are looked at when all options were
+    most one of them, though it may be repeated. Their values are checked when all options were
     read, as Redis does."""
 
     def __init__(self, name: str, default: int, word: bytes, meaning: int) -> None:

@@ -153,7 +153,7 @@ def operation(words: list[bytes], call: Call) -> Op | Failure:
 def _forbidden(rights: Rights, command: Command, bit: int, words: list[bytes]) -> Failure | None:
     if not rights.commands & bit:
         return Failure(NO_COMMAND.format(rights.user, command.name).encode())
-    reads, writes = command.tells(words), not command.only_reads
+    reads, writes = command.answers_with_value(words), not command.only_reads
     keys = command.keys_in(words)
     if not all(rights.may(key, reads=reads, writes=writes) for key in keys):
         return NO_KEY

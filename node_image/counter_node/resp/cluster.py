@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from counter_node.counters.keyspace import match_of
 from counter_node.counters.replies import OK, Failure
-from counter_node.counters.state import MOST_LOOKED_AT
+from counter_node.counters.state import MOST_SCANNED
 from counter_node.resp.actions import Action, Refusal, Reply
 from counter_node.resp.arguments import integer
 from counter_node.resp.session import Command, Session, Subcommand
@@ -173,10 +173,10 @@ def _slot(word: bytes) -> int:
 def _few_keys(session: Session) -> Sequence[bytes]:
     """All of them. They are not kept by slot, and to look through more than a few would hold the
     node up."""
-    keys = _view(session).all_keys(MOST_LOOKED_AT + 1)
-    if len(keys) > MOST_LOOKED_AT:
+    keys = _view(session).all_keys(MOST_SCANNED + 1)
+    if len(keys) > MOST_SCANNED:
         raise Refusal(
-            f"ERR keys are looked through for those of a slot, at most {MOST_LOOKED_AT}, and "
+            f"ERR keys are searched for those of a slot, at most {MOST_SCANNED}, and "
             f"there are more; use SCAN"
         )
     return keys if session.within is None else list(filter(match_of(tuple(session.within)), keys))

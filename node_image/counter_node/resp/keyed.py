@@ -27,7 +27,7 @@ from counter_node.resp.transactions import once
 
 _CURSOR = re.compile(rb"[+-]?\d{1,20}\Z|\Z")
 PAIRS_AT_ONCE = 500
-"""Of MSET, looked at in one slice."""
+"""Of MSET, checked in one slice."""
 MAX_PAGE = 10_000
 MAX_PATTERN_BYTES = 1_024
 """Keys in one answer of SCAN."""
@@ -241,7 +241,7 @@ def strlen(_: Session, words: list[bytes]) -> Action:
 
 
 def randomkey(session: Session, _: list[bytes]) -> Action:
-    return Read(session.told([o.RANDOMKEY, session.next_place()]))
+    return Read(session.within_its_patterns([o.RANDOMKEY, session.next_place()]))
 
 
 def type_(_: Session, words: list[bytes]) -> Action:
@@ -325,15 +325,17 @@ def scan(session: Session, words: list[bytes]) -> Action:
             raise Refusal(SYNTAX)
     if wanted != b"string":
         return Reply([b"0", []])
-    return Read(session.told([o.SCAN, min(cursor, PLACES), min(count, MAX_PAGE), pattern]))
+    return Read(
+        session.within_its_patterns([o.SCAN, min(cursor, PLACES), min(count, MAX_PAGE), pattern])
+    )
 
 
 def keys_(session: Session, words: list[bytes]) -> Action:
-    return Read(session.told([o.KEYS, _pattern(words[1])]))
+    return Read(session.within_its_patterns([o.KEYS, _pattern(words[1])]))
 
 
 def dbsize(session: Session, words: list[bytes]) -> Action:
-    return Read(session.told([o.DBSIZE]))
+    return Read(session.within_its_patterns([o.DBSIZE]))
 
 
 def flush(_: Session, words: list[bytes]) -> Action:

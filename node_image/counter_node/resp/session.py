@@ -119,7 +119,7 @@ class Command:
     def has_keys(self) -> bool:
         return bool(self.keys[0] or self.keys_counted_at)
 
-    def tells(self, words: list[bytes]) -> bool:
+    def answers_with_value(self, words: list[bytes]) -> bool:
         """Whether the answer says something of a value: that needs the right to read it, as in
         Redis."""
         if self.only_reads or self.reveals:
@@ -191,8 +191,8 @@ class Session:
         self.within: list[bytes] | None = None  # patterns: no others' counters are shown
         self.queued_bytes = self._places = 0
 
-    def told(self, listing: Op) -> Op:
-        """What tells names or numbers of counters, as this user may hear it."""
+    def within_its_patterns(self, listing: Op) -> Op:
+        """A listing of names or numbers of counters, as this user may see it."""
         return listing if self.within is None else o.within(self.within, listing)
 
     def next_place(self) -> int:

@@ -36,7 +36,7 @@ THROTTLED = Failure(
 QUEUED = Reply(Simple("QUEUED"))
 MAX_QUEUED: Final = 10_000
 MAX_QUEUED_BYTES: Final = 4 << 20
-MAX_LOOKED_AT: Final = 100_000
+MAX_SCANNED: Final = 100_000
 """Keys that all commands of a transaction look at together: nobody sees a part of it, so everybody
 waits for the whole on every replica."""
 MANY_BYTES: Final = 2_000
@@ -158,16 +158,16 @@ def _operations(
         if o.code_of(op) == o.CONSTANT:
             constants += len(op[1])
         else:
-            work += o.looked_at(op, keys)
+            work += o.scanned(op, keys)
         if constants > MAX_QUEUED_BYTES:
             return [], Failure(
                 b"ERR transaction whose answers about the node have more than %d bytes; ask "
                 b"them outside of it" % MAX_QUEUED_BYTES
             )
-        if work > MAX_LOOKED_AT:
+        if work > MAX_SCANNED:
             return [], Failure(
                 b"ERR transaction that looks at more than %d keys; ask KEYS, SCAN and MGET "
-                b"outside of it" % MAX_LOOKED_AT
+                b"outside of it" % MAX_SCANNED
             )
     return ops, None
 

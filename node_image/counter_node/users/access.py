@@ -184,7 +184,7 @@ class Access:
                 f"NOPERM User {user.name} has no permissions to run the '{name}' command".encode()
             )
         if not user.all_keys and (keys := command.keys_in(words)):
-            reads, writes = command.tells(words), not command.only_reads
+            reads, writes = command.answers_with_value(words), not command.only_reads
             if not (yield from user.judge(keys, read=reads, write=writes)):
                 self._refusals.add("permission")
                 return NO_KEY

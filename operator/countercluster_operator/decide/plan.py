@@ -149,7 +149,7 @@ def _touch(cluster: Cluster, seen: Observed, base: Plan) -> Outcome:
         return None
     return TouchStatefulSet(
         f"{', '.join(missing)} not made for {IDLE_S:.0f} s: its StatefulSet is touched, to be "
-        f"looked at again",
+        f"checked again",
     )
 
 

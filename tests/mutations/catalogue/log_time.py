@@ -7,7 +7,7 @@ from typing import Any
 from counter_node.counters.state import State
 from counter_node.counters.table import Table
 from counter_node.replica import agreed_time, time_entries, timekeeper
-from counter_node.replica.log_time import ClockTell, LogTime
+from counter_node.replica.log_time import ClockAnswer, LogTime
 
 from tests.mutations.breakage import Patch, mutation
 
@@ -83,8 +83,8 @@ def majority_of_answers(patch: Patch) -> None:
 def answers_of_an_older_line(patch: Patch) -> None:
     original = timekeeper.Timekeeper.heard
 
-    def heard(self: Any, sender: int, tell: ClockTell, *, voter: bool) -> None:
-        original(self, sender, tell, voter=True)
+    def heard(self: Any, sender: int, answer: ClockAnswer, *, voter: bool) -> None:
+        original(self, sender, answer, voter=True)
 
     patch(timekeeper.Timekeeper, "heard", heard)
 

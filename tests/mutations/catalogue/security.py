@@ -61,4 +61,4 @@ def another_pays(patch: Patch) -> None:
 
 @mutation("who may write a counter may read it", tests=("tests/unit/security/test_acl.py",))
 def writers_read(patch: Patch) -> None:
-    patch(Command, "tells", lambda self, words: self.only_reads)
+    patch(Command, "answers_with_value", lambda self, words: self.only_reads)

@@ -43,7 +43,7 @@ def test_a_value_that_was_answered_twice_is_found_although_the_sum_is_right() ->
     closed = books.close(initial=0)
     closed.final = 4
     assert (closed.lost, closed.doubled, closed.repeated, closed.balanced) == (0, 0, 1, False)
-    assert "TOLD TWICE 1" in closed.as_text()
+    assert "ANSWERED TWICE 1" in closed.as_text()
 
 
 def test_a_value_beyond_the_final_one_is_found() -> None:

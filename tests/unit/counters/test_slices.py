@@ -99,7 +99,7 @@ def test_waste_of_all_shapes_is_freed() -> None:
 
 
 def test_keys_of_many_counters_walks_while_others_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "MOST_LOOKED_AT", 100)
+    monkeypatch.setattr(execution, "MOST_SCANNED", 100)
     log = Log()
     log.run(*(b"stay:%d" % n for n in range(20_000)))
     reading = log.machine.reading([[o.GET, b"stay:1"], [o.KEYS, b"stay:*"], [o.GET, b"stay:2"]])
@@ -121,7 +121,7 @@ def test_keys_of_many_counters_walks_while_others_write(monkeypatch: pytest.Monk
 def test_keys_and_scan_of_a_transaction_look_at_so_many_counters_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(state, "MOST_LOOKED_AT", 25)
+    monkeypatch.setattr(state, "MOST_SCANNED", 25)
     log = Log()
     log.run(*names(10))
     (replies,) = log.run([o.MULTI, [[o.KEYS, b"*"], [o.SCAN, 0, 10, None], [o.KEYS, b"*"], b"1"]])

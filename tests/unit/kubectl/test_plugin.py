@@ -287,7 +287,7 @@ def test_the_reason_why_a_pod_does_not_run_is_said_when_its_node_does_not_answer
 def test_a_cluster_that_no_operator_has_observed_is_not_called_at_rest() -> None:
     shown = text(views.status_view(views.summary({**CLUSTER, "status": {}}, [], {})))
     assert "the operator has said nothing yet" in shown
-    assert "the operator: it has not looked at it yet" in shown
+    assert "the operator: it has not read it yet" in shown
     assert "at rest" not in shown
 
 
@@ -323,9 +323,7 @@ def test_a_status_of_an_earlier_spec_is_not_taken_for_the_newest() -> None:
         found = views.summary(cluster, PODS, {"clicks-0": _status("clicks-0", "leader", 7)})
         assert found["ready"] == ready
         shown = text(views.status_view(found))
-        assert ("not looked at the newest spec yet (generation 4, it knows 2)" in shown) == (
-            not ready
-        )
+        assert ("not read the newest spec yet (generation 4, it knows 2)" in shown) == (not ready)
         assert ("the operator: at rest" in shown) == ready
         assert ("serving by an earlier spec" in shown) == (not ready)
 

@@ -76,7 +76,7 @@ def test_patterns_of_keys_for_reading_and_writing() -> None:
 )  # fmt: skip
 def test_what_tells_a_value_needs_the_right_to_read_it(line: str, tells: bool) -> None:
     words = line.encode().split()
-    assert TABLE[words[0]].tells(words) is tells
+    assert TABLE[words[0]].answers_with_value(words) is tells
     access = Access(None, CATALOGUE, Refusals())
     access.file.acl = Acl("user default on nopass +@all %W~k", CATALOGUE)
     session = new_session(1, "", "", admin=False)

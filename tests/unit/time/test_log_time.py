@@ -9,7 +9,7 @@ from counter_node.counters import batches
 from counter_node.raft.types import Entry, EntryKind
 from counter_node.replica.log_time import (
     UNKNOWN,
-    ClockTell,
+    ClockAnswer,
     LogTime,
     Note,
     holds,
@@ -33,8 +33,8 @@ class Bench:
         )
 
 
-def tell(elapsed_ms: int) -> ClockTell:
-    return ClockTell(0, 0, elapsed_ms, 0, 1)
+def tell(elapsed_ms: int) -> ClockAnswer:
+    return ClockAnswer(0, 0, elapsed_ms, 0, 1)
 
 
 def test_no_step_of_the_wall_moves_log_time() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from counter_node.counters.batches import Calendar, Jump
-from counter_node.replica.log_time import UNKNOWN, ClockAsk, ClockTell, LogTime, Note
+from counter_node.replica.log_time import UNKNOWN, ClockAnswer, ClockAsk, LogTime, Note
 from counter_node.replica.timekeeper import Timekeeper
 
 DAY = 86_400_000
@@ -47,7 +47,7 @@ class Leader:
     def tells(self, node: int, wall_ms: int, rate_ppm: int = 0, elapsed_ms: int = -1) -> None:
         self.keeper.heard(
             node,
-            ClockTell(int((self.running - 10) * 1000), wall_ms, elapsed_ms, rate_ppm, 1),
+            ClockAnswer(int((self.running - 10) * 1000), wall_ms, elapsed_ms, rate_ppm, 1),
             voter=True,
         )
 
@@ -178,7 +178,7 @@ def test_a_member_that_stands_apart_is_named() -> None:
 def test_an_answer_from_before_a_start_or_too_old_says_nothing() -> None:
     leader = Leader([0, None, None])
     for asked_ms in (leader.running + 5_000, leader.running - 6_000):
-        leader.keeper.heard(1, ClockTell(int(asked_ms * 1000), UTC, 5, 0, 1), voter=True)
+        leader.keeper.heard(1, ClockAnswer(int(asked_ms * 1000), UTC, 5, 0, 1), voter=True)
     assert leader.keeper.offsets_ms(range(3), leader.machine).keys() == {0}
 
 
@@ -233,7 +233,7 @@ def test_who_may_be_late_by_what_was_not_reported_marks_a_gap(
     keeper.lead()
     for node, offer in enumerate(offers, 1):
         if offer is not None:
-            keeper.heard(node, ClockTell(99_000, UTC, offer, 0, 1), voter=True)
+            keeper.heard(node, ClockAnswer(99_000, UTC, offer, 0, 1), voter=True)
     keeper.search(range(3), over=True)
     found = keeper.decide(range(3), machine)
     assert keeper.looking == marked
@@ -250,7 +250,7 @@ def test_an_answer_counts_only_from_who_has_all_that_the_leader_has_in_its_log()
     keeper = Timekeeper(0, time, lambda: True)
     keeper.lead()
     for node in (1, 2):
-        keeper.heard(node, ClockTell(99_000, UTC, 50_000, 0, 1), voter=False)
+        keeper.heard(node, ClockAnswer(99_000, UTC, 50_000, 0, 1), voter=False)
     keeper.search(range(3), over=False)
     assert keeper.looking, "nobody has answered who counts"
     keeper.search(range(3), over=True)
