@@ -24,6 +24,8 @@ from counter_node.archive.rules.retention import LEAST_WINDOW_MS
 from counter_node.settings import SettingsError, address
 
 FAILED: Final = 1
+THREADS: Final = 8
+"""That read ahead of a restore: the most that one slow store needs (20 ms an object)."""
 _UNITS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -106,6 +108,10 @@ def _parser() -> argparse.ArgumentParser:
         "--key", default="", metavar="ID", help="the key that encrypts; else the last by name"
     )
     group.add_argument(
+        "--accept-unencrypted", action="store_true",
+        help="with keys: believe objects that are not encrypted, from before there were keys",
+    )  # fmt: skip
+    group.add_argument(
         "--history", default="", metavar="ID", help="else the one that no other comes from"
     )
     commands_ = parser.add_subparsers(required=True, dest="command")
@@ -183,7 +189,8 @@ def main(arguments: list[str] | None = None) -> int:
             options.archive, options.endpoint, options.region, options.path_style,
             options.ca_file, options.credentials, options.timeout,
         )  # fmt: skip
-        reader = Reader(open_store(to), keys_from(options.keys, options.key))
+        keys = keys_from(options.keys, options.key, accept_unencrypted=options.accept_unencrypted)
+        reader = Reader(open_store(to), keys, threads=THREADS)
         answer, code = getattr(commands, options.command + "_")(reader, options)
     except ArchiveError as error:
         print(f"archive: {error}", file=sys.stderr)

@@ -9,7 +9,8 @@ import secrets
 import signal
 import sys
 import threading
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -17,7 +18,7 @@ from counter_node.archive import prune as pruning
 from counter_node.archive import restore as restoring
 from counter_node.archive.destination import keys_from
 from counter_node.archive.node_source import NodeSource, connect
-from counter_node.archive.reader import Reader
+from counter_node.archive.reader import UNREADABLE, Reader
 from counter_node.archive.rules.contents import Contents
 from counter_node.archive.rules.objects import Keep
 from counter_node.archive.rules.retention import Policy
@@ -36,12 +37,16 @@ _HISTORY_BYTES: Final = 8
 def list_(reader: Reader, options: argparse.Namespace) -> Answer:
     found = reader.histories()
     chosen = [c for h, c in sorted(found.items()) if options.history in ("", h)]
-    return [_described(reader, contents) for contents in chosen], OK
+    answers = [_described(reader, contents) for contents in chosen]
+    wrong = any(answer["problems"] or answer["notWhole"] for answer in answers)
+    return answers, WRONG if wrong else OK
 
 
 def _described(reader: Reader, contents: Contents) -> dict[str, Any]:
-    snapshots = reader.snapshots(contents)
-    record = reader.lineage(contents.history) if contents.lineage else None
+    """Of what cannot be read `problems` says why, and the rest is there all the same."""
+    problems: list[str] = []
+    snapshots = reader.snapshots(contents, passed_over=UNREADABLE)
+    record = _or_problem(problems, reader.lineage, contents.history) if contents.lineage else None
     return {
         "history": contents.history,
         "clusterId": record.cluster_id if record else "",
@@ -61,14 +66,39 @@ def _described(reader: Reader, contents: Contents) -> dict[str, Any]:
         "notWhole": snapshots.damaged,
         "logObjects": len(contents.logs),
         "logBytes": sum(contents.log_sizes.values()),
-        "lastIndex": reader.log(contents.history, contents.logs[-1]).facts.last
-        if contents.logs
-        else 0,
+        "lastIndex": _last_index(reader, contents, problems),
         "kept": {
             name: {"index": keep.index, "time": _time(keep.utc_ms), "reason": keep.reason}
-            for name, keep in reader.keeps(contents).items()
+            for name in contents.keeps
+            if (keep := _or_problem(problems, reader.keep, contents.history, name)) is not None
         },
+        "problems": problems,
     }  # fmt: skip
+
+
+def _last_index(reader: Reader, contents: Contents, problems: list[str]) -> int:
+    """Of the newest log object that can be read."""
+    for first in reversed(contents.logs):
+        piece = _or_problem(problems, reader.log, contents.history, first)
+        if piece is not None:
+            return piece.facts.last
+        if first in contents.passed:
+            passed = _or_problem(problems, reader.passed, contents.history, first)
+            if passed is not None:
+                return passed.facts.last
+    return 0
+
+
+T = TypeVar("T")
+
+
+def _or_problem(problems: list[str], read: Callable[..., T], *place: Any) -> T | None:
+    """None, and the reason, for an object that cannot be read."""
+    try:
+        return read(*place)
+    except UNREADABLE as error:
+        problems.append(str(error))
+        return None
 
 
 def verify_(reader: Reader, options: argparse.Namespace) -> Answer:
@@ -167,7 +197,7 @@ def run_(reader: Reader, options: argparse.Namespace) -> Answer:
         return NodeSource(connect(options.node, options.tls))
 
     def keys() -> Keys:
-        return keys_from(options.keys, options.key)
+        return keys_from(options.keys, options.key, accept_unencrypted=options.accept_unencrypted)
 
     service = Service(
         reader.store, source, keys, interval_s=options.interval, only_uploader=options.only_uploader

@@ -55,7 +55,7 @@ def open_store(to: Destination) -> Store:
     )
 
 
-def keys_from(folder: str, active: str = "", *, encrypt: bool = True) -> Keys:
+def keys_from(folder: str, active: str = "", *, accept_unencrypted: bool = False) -> Keys:
     """The keys of a folder, as a Secret is mounted: a file for each, named by the key's id, with 32
     bytes, raw or in Base64. `active` encrypts; without it the one whose id sorts last, so that a
     key named by its date takes over when it is added. Raises ArchiveError."""
@@ -66,7 +66,7 @@ def keys_from(folder: str, active: str = "", *, encrypt: bool = True) -> Keys:
         keys = {path.name: _key(path.name, path.read_bytes()) for path in files}
         if not keys:
             raise ArchiveError(f"{folder}: there is no key in this folder")
-        return Keys(keys, (active or max(keys)) if encrypt else "")
+        return Keys(keys, active or max(keys), accept_unencrypted=accept_unencrypted)
     except (OSError, ValueError) as error:
         raise ArchiveError(f"{folder}: {error}") from error
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 import msgspec
 
 from counter_node.archive.rules.contents import Contents, contents_of
 from counter_node.archive.rules.errors import (
+    ArchiveError,
     DamagedObjectError,
+    MissingKeyError,
+    NewerFormatError,
     UnreachableMomentError,
 )
 from counter_node.archive.rules.names import (
@@ -35,6 +39,9 @@ from counter_node.archive.rules.sealing import Keys
 from counter_node.archive.stores import AbsentError, Store
 from counter_node.counters import history as histories
 
+DAMAGED: Final = (DamagedObjectError, AbsentError)
+UNREADABLE: Final = (*DAMAGED, MissingKeyError, NewerFormatError)
+
 
 class Snapshots(msgspec.Struct, frozen=True):
     """`damaged`: why the others are none, in words."""
@@ -44,8 +51,9 @@ class Snapshots(msgspec.Struct, frozen=True):
 
 
 class Reader:
-    def __init__(self, store: Store, keys: Keys) -> None:
-        self.store, self.keys = store, keys
+    def __init__(self, store: Store, keys: Keys, *, threads: int = 0) -> None:
+        """`threads`: so many read ahead where a log is followed (ahead.py)."""
+        self.store, self.keys, self.threads = store, keys, threads
 
     def histories(self) -> dict[str, Contents]:
         return contents_of(self.store.list())
@@ -67,14 +75,21 @@ class Reader:
                 f"{self.store.where}: there is no archive. Check the address and the prefix"
             )
         ancestors: set[str] = set()
+        unread: list[str] = []
         for history, contents in found.items():
             if contents.lineage:
-                ancestors.update(set(histories.ids(self.lineage(history).lineage)) - {history})
+                try:
+                    record = self.lineage(history)
+                except DAMAGED as error:
+                    unread.append(str(error))
+                    continue
+                ancestors.update(set(histories.ids(record.lineage)) - {history})
         newest = sorted(set(found) - ancestors)
         if len(newest) != 1:
+            why = "; ".join(["none is known to come from another", *unread])
             raise UnreachableMomentError(
-                f"{self.store.where}: histories {', '.join(newest)} are there, and none comes from "
-                f"another. Say which one with --history"
+                f"{self.store.where}: histories {', '.join(newest)} are there: {why}. Say which "
+                f"one with --history"
             )
         return found[newest[0]]
 
@@ -82,14 +97,17 @@ class Reader:
         name = lineage_name(history)
         return unseal_record(LINEAGE, name, self.store.get(name), self.keys, LineageRecord)
 
-    def snapshots(self, contents: Contents) -> Snapshots:
+    def snapshots(
+        self, contents: Contents, *, passed_over: tuple[type[ArchiveError], ...] = DAMAGED
+    ) -> Snapshots:
+        """Manifests that cannot be read for another reason than `passed_over` raise it."""
         found = Snapshots({}, [])
         for name in sorted(contents.manifests):
             key = name.manifest(contents.history)
             try:
                 stored = self.store.get(key)
                 manifest = unseal_record(MANIFEST, key, stored, self.keys, Manifest)
-            except (DamagedObjectError, AbsentError) as error:
+            except passed_over as error:
                 found.damaged.append(str(error))
                 continue
             if (manifest.index, manifest.term) != (name.index, name.term):
@@ -102,11 +120,11 @@ class Reader:
 
     def keeps(self, contents: Contents) -> dict[str, Keep]:
         """Raises DamagedObjectError: what cannot be read might keep anything."""
-        found = {}
-        for name in contents.keeps:
-            key = keep_name(contents.history, name)
-            found[name] = unseal_record(KEEP, key, self.store.get(key), self.keys, Keep)
-        return found
+        return {name: self.keep(contents.history, name) for name in contents.keeps}
+
+    def keep(self, history: str, name: str) -> Keep:
+        key = keep_name(history, name)
+        return unseal_record(KEEP, key, self.store.get(key), self.keys, Keep)
 
     def log(self, history: str, first: int) -> LogPiece:
         name = log_name(history, first)

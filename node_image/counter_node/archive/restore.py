@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from counter_node.archive.ahead import reading_ahead
 from counter_node.archive.reader import Reader
 from counter_node.archive.rules import restoring
 from counter_node.archive.rules.contents import Contents
@@ -89,7 +90,8 @@ def restore(
             warnings.append(str(error))
             continue
         found.warnings = warnings
-        found.stopped = _replay(reader, contents, found, moment)
+        with reading_ahead(reader, contents) as ahead:
+            found.stopped = _replay(ahead, contents, found, moment)
         if found.stopped and not as_far:
             raise UnreachableMomentError(
                 f"{moment} cannot be reached: {found.stopped}. The archive leads to index "

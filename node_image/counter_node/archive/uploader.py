@@ -23,7 +23,12 @@ import msgspec
 
 from counter_node.archive.rules import uploading
 from counter_node.archive.rules.contents import Contents, contents_of
-from counter_node.archive.rules.errors import DamagedObjectError, ForkedError, MissingKeyError
+from counter_node.archive.rules.errors import (
+    DamagedObjectError,
+    ForkedError,
+    MissingKeyError,
+    UnencryptedObjectError,
+)
 from counter_node.archive.rules.names import SnapshotName, lineage_name, log_name, passed_name
 from counter_node.archive.rules.objects import (
     LINEAGE,
@@ -173,6 +178,8 @@ class Uploader:
             name = log_name(self._history, first)
             try:
                 piece = unseal_log(name, self._store.get(name), self.keys)
+            except UnencryptedObjectError:
+                raise  # from before encryption was switched on, most likely: the line is whole
             except DamagedObjectError:
                 passed = self._passed(first) if first in contents.passed else None
                 if passed is None:

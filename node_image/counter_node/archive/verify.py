@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import msgspec
 
+from counter_node.archive.ahead import reading_ahead
 from counter_node.archive.reader import Reader
 from counter_node.archive.restore import Restored, apply_entry, begin, next_entries
 from counter_node.archive.rules.contents import Contents
@@ -38,6 +39,11 @@ class Verdict(msgspec.Struct):
 def verify(reader: Reader, contents: Contents) -> Verdict:
     """Raises StoreError, and ArchiveError for what this program cannot read at all (a newer format,
     a missing key)."""
+    with reading_ahead(reader, contents) as ahead:
+        return _verified(ahead, contents)
+
+
+def _verified(reader: Reader, contents: Contents) -> Verdict:
     verdict = Verdict(contents.history)
     snapshots = reader.snapshots(contents)
     verdict.problems += snapshots.damaged

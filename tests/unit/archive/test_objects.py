@@ -9,6 +9,7 @@ from counter_node.archive.rules.errors import (
     DamagedObjectError,
     MissingKeyError,
     NewerFormatError,
+    UnencryptedObjectError,
 )
 from counter_node.archive.rules.names import (
     LogPlace,
@@ -109,7 +110,14 @@ def test_a_key_that_is_not_there_is_named() -> None:
 def test_a_changed_key_reads_what_the_old_one_wrote() -> None:
     stored = seal_log(NAME, ENTRIES, b"", KEYS[1])
     assert unseal_log(NAME, stored, BOTH).entries == ENTRIES
-    assert unseal_log(NAME, seal_log(NAME, ENTRIES, b"", Keys()), BOTH).entries == ENTRIES
+
+
+def test_what_is_not_encrypted_is_refused_where_there_are_keys_unless_it_is_said() -> None:
+    stored = seal_log(NAME, ENTRIES, b"", Keys())
+    with pytest.raises(UnencryptedObjectError, match="is not encrypted, and this archive is"):
+        unseal_log(NAME, stored, BOTH)
+    said = Keys({"2025": OLD, "2026": NEW}, "2026", accept_unencrypted=True)
+    assert unseal_log(NAME, stored, said).entries == ENTRIES
 
 
 def test_no_two_contents_share_a_key_stream() -> None:

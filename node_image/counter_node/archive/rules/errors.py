@@ -15,6 +15,18 @@ class DamagedObjectError(ArchiveError):
         self.name = name
 
 
+class UnencryptedObjectError(DamagedObjectError):
+    """Anybody who may write to the store could have made it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            name,
+            "is not encrypted, and this archive is. If it was written before encryption was "
+            "switched on, allow that (--accept-unencrypted); else somebody without a key put it "
+            "there",
+        )
+
+
 class NewerFormatError(ArchiveError):
     """Written by a later version. Nothing of it is believed by this one."""
 

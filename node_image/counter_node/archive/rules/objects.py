@@ -29,6 +29,7 @@ from counter_node.archive.rules.errors import (
     DamagedObjectError,
     MissingKeyError,
     NewerFormatError,
+    UnencryptedObjectError,
 )
 from counter_node.archive.rules.sealing import (
     SALT_BYTES,
@@ -171,6 +172,8 @@ def unseal(kind: str, name: str, stored: bytes, keys: Keys) -> Opened:
     payload = stored[end:-DIGEST_BYTES]
     if header.key_id:
         payload = _decrypted(header, stored[:end], payload, keys)
+    elif keys.refuses_unencrypted:
+        raise UnencryptedObjectError(name)
     if header.content_bytes > CONTENT_BYTES_MAX:
         raise DamagedObjectError(name, f"says it holds {header.content_bytes} bytes")
     unpacker = zlib.decompressobj()

@@ -41,11 +41,19 @@ class SealBrokenError(Exception):
 
 
 class Keys:
-    """`active`: the id of the key that encrypts; empty: nothing is encrypted."""
+    """`active`: the id of the key that encrypts; empty: nothing is encrypted. With one, what is not
+    encrypted is refused, unless `accept_unencrypted`."""
 
-    def __init__(self, keys: Mapping[str, bytes] | None = None, active: str = "") -> None:
+    def __init__(
+        self,
+        keys: Mapping[str, bytes] | None = None,
+        active: str = "",
+        *,
+        accept_unencrypted: bool = False,
+    ) -> None:
         self._keys = dict(keys or {})
         self.active = active
+        self.refuses_unencrypted = bool(active) and not accept_unencrypted
         for key_id, key in self._keys.items():
             if len(key) != KEY_BYTES:
                 raise ValueError(f"key {key_id!r} has {len(key)} bytes; exactly {KEY_BYTES}")
