@@ -94,11 +94,14 @@ class ClientConnection(asyncio.Protocol):
         self._commands = FIRST_COMMANDS
         self.failed_logins = 0
 
+    @property
+    def stranger(self) -> bool:
+        return self.session is None or self.session.stranger
+
     # --- asyncio ----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-        self.wire.transport = transport
+        self.wire.transport = transport = cast(asyncio.Transport, transport)  # uvloop's
         number = self._server.joined(self)
         if number is None:
             transport.write(b"-ERR max number of clients reached\r\n")
@@ -150,8 +153,7 @@ class ClientConnection(asyncio.Protocol):
             return
         size = len(data)
         session.active_s, session.last_bytes = self._server.now_s(), size
-        if size > self._most_at_once:
-            self._most_at_once = size
+        self._most_at_once = max(self._most_at_once, size)
         at_once = not (self._queued or session.stranger or self.pipeline.state is not IDLE)
         self.pipeline.receive(data)
         if at_once:
@@ -193,8 +195,7 @@ class ClientConnection(asyncio.Protocol):
         """Gets a slice in its turn."""
         if not self._queued and not self.closed:
             self._queued = True
-            assert self.session is not None
-            self._server.turns.wait(self, stranger=self.session.stranger)
+            self._server.turns.wait(self, stranger=self.stranger)
 
     def pause(self, reason: str) -> None:
         """It is not read from, and what it sent waits."""
@@ -337,7 +338,7 @@ class ClientConnection(asyncio.Protocol):
         held = held if held >= LIGHT_BYTES else 0
         if abs(held - self._weight) >= LIGHT_BYTES or (not held and self._weight):
             self._weight = held
-            self._server.holdings.weigh(self, held, stranger=self.session.stranger)
+            self._server.holdings.weigh(self, held, stranger=self.stranger)
 
     def cut_for_memory(self) -> None:
         """All clients together hold too much, and this one the most."""
@@ -382,9 +383,8 @@ class ClientConnection(asyncio.Protocol):
             or self.pipeline.writing
             or self.lane.writes
             or now_s - self.session.born_s < GRACE_S
+            or self.pipeline.waits  # its client would not know what became of its commands
         ):
-            return False
-        if self.pipeline.waits:  # its client would not know what became of its commands
             return False
         self.flush()
         self.close()

@@ -73,6 +73,8 @@ class Pages:
 
 
 class HttpConnection(asyncio.Protocol):
+    stranger = True
+
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
         self._buffer = b""

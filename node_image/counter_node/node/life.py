@@ -106,6 +106,7 @@ class Life:
             node.refusals,
             max_handshakes=node.shares.handshakes,
             handshake_s=s.handshake_ms / 1000,
+            turns=None if members else node.clients.turns,
         )
         await listener.listen(s.bind, port, backlog)
         self._listeners.append(listener)

@@ -10,7 +10,8 @@ without end in one turn, and neither counts nor bounds what has not shaken hands
 3. When more than `max_handshakes` are under way, the oldest ends: an honest one takes milliseconds,
    so it is hardly ever the oldest.
 4. The newest certificates are used for each (security/tls.py).
-5. Without a descriptor nothing is accepted for a moment, and the log says so once in a while.
+5. Where everybody may connect TLS is worked off in slices (sliced_tls.py).
+6. Without a descriptor nothing is accepted for a moment, and the log says so once in a while.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
+from typing import cast
 
 from counter_node.logs import log
 from counter_node.security.refusals import Refusals
+from counter_node.security.sliced_tls import SHUTDOWN_S, Sliced, SlicedTls, Turns
 
 Factory = Callable[[], asyncio.Protocol]
 AT_ONCE = 16
@@ -37,7 +40,8 @@ TELL_S = 10.0
 
 class Listener:
     """`context` gives the newest TLS context, or None for plain text; which of the two never
-    changes."""
+    changes. `turns`: the protocols are `Sliced`, and so is their TLS; None where only members get
+    through the handshake."""
 
     def __init__(
         self,
@@ -47,8 +51,10 @@ class Listener:
         *,
         max_handshakes: int,
         handshake_s: float,
+        turns: Turns | None = None,
     ) -> None:
         self._factory, self._context, self._refusals = factory, context, refusals
+        self._turns = turns
         self._max_handshakes, self._handshake_s = max_handshakes, handshake_s
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
@@ -103,12 +109,7 @@ class Listener:
         assert context is not None
         try:
             async with asyncio.timeout(self._handshake_s):
-                await self._loop.connect_accepted_socket(
-                    self._factory,
-                    connection,
-                    ssl=context,
-                    ssl_handshake_timeout=self._handshake_s + 1,
-                )
+                await self._shaken(connection, context)
         except TimeoutError:
             self._refusals.add("tls_handshake_slow")
             connection.close()
@@ -120,6 +121,25 @@ class Listener:
             raise
         finally:
             self._shaking.pop(asyncio.current_task(), None)  # type: ignore[arg-type]
+
+    async def _shaken(self, connection: socket.socket, context: ssl.SSLContext) -> None:
+        if self._turns is None:
+            await self._loop.connect_accepted_socket(
+                self._factory,
+                connection,
+                ssl=context,
+                ssl_handshake_timeout=self._handshake_s + 1,
+                ssl_shutdown_timeout=SHUTDOWN_S,
+            )
+            return
+        protocol = cast(Sliced, self._factory())
+        tls = SlicedTls(protocol, context, self._turns, handshake_s=self._handshake_s + 1)
+        try:
+            await self._loop.connect_accepted_socket(lambda: tls, connection)
+            await tls.shaken
+        except BaseException:
+            tls.abort()
+            raise
 
     def close(self) -> None:
         if self._socket is not None:

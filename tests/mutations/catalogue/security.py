@@ -6,9 +6,10 @@ from typing import Any
 
 from counter_node.resp import dispatch
 from counter_node.resp.session import Command, Session
-from counter_node.security import tls
+from counter_node.security import sliced_tls, tls
 from counter_node.security.acl import Acl
 from counter_node.security.limits import Pace
+from counter_node.security.sliced_tls import SSLProtocol
 from counter_node.security.throttle import Throttle
 
 from tests.mutations.breakage import Patch, mutation
@@ -62,3 +63,32 @@ def another_pays(patch: Patch) -> None:
 @mutation("who may write a counter may read it", tests=("tests/unit/security/test_acl.py",))
 def writers_read(patch: Patch) -> None:
     patch(Command, "answers_with_value", lambda self, words: self.only_reads)
+
+
+@mutation(
+    "TLS is deciphered as it comes, whoever sends it",
+    tests=("tests/unit/security/test_sliced_tls.py",),
+)
+def tls_in_one_piece(patch: Patch) -> None:
+    patch(sliced_tls, "AT_ONCE_BYTES", 1 << 30)
+
+
+@mutation(
+    "what TLS reads at once has no bound",
+    tests=("tests/unit/security/test_sliced_tls.py",),
+)
+def tls_without_slices(patch: Patch) -> None:
+    patch(sliced_tls, "MOST_BYTES", 1 << 18)
+
+
+@mutation(
+    "a closed connection waits half a minute for its client's leave",
+    tests=("tests/unit/security/test_sliced_tls.py",),
+)
+def long_leave(patch: Patch) -> None:
+    right = SSLProtocol
+
+    def patient(*words: Any, ssl_shutdown_timeout: float, **more: Any) -> Any:
+        return right(*words, **more)
+
+    patch(sliced_tls, "SSLProtocol", patient)
