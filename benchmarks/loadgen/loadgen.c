@@ -1,10 +1,12 @@
 // A load generator for servers that speak the Redis protocol: one thread, epoll, latencies in a log-linear histogram.
 //
 //   loadgen -a HOST:PORT[,HOST:PORT…] [-c connections] [-P pipeline] [-t seconds] [-u warm-up seconds] [-k keys]
-//           [-m incr|incrwait|get|mixed] [-g reads per hundred, for mixed] [-r operations per second]
+//           [-m incr|incrwait|get|mixed|script|scriptwait] [-g reads per hundred, for mixed] [-s SHA-1 of the script]
+//           [-r operations per second]
 //
 // Connections are spread over the addresses in turn. Each sends a batch of P operations in one write. An operation of `incrwait` is the pair INCR,
-// WAIT 1 0: acknowledged by one replica. Without -r each connection waits for all replies of a batch and sends again at once (closed loop). With -r
+// WAIT 1 0: acknowledged by one replica. `script` is EVALSHA of a script that the server has, with one key and the arguments
+// 60000, 1000000000, 60 and 1; `scriptwait` is that and WAIT. Without -r each connection waits for all replies of a batch and sends again at once (closed loop). With -r
 // the batches have a timetable: each is sent when it is due, whether those before it are answered or not (up to a limit), and its latency counts from
 // the planned time. A stalled server can neither hide its stall by being asked less, nor is it charged for clients that wait for each other.
 // Prints one line of JSON. Exit status 1: a connection broke or was refused; 2: wrong usage.
@@ -30,6 +32,7 @@ typedef struct {
     int waiting;        // replies still due of the oldest batch under way
     int first, under_way;  // batches under way: the oldest, and how many
     double sent[UNDER_WAY];  // a ring: when each was sent, or was to be sent
+    int64_t elements;   // of a list's reply that are still due
     int64_t skip;       // bytes of a bulk string (with its CRLF) still to pass over
     char line[32];      // the start of a reply's line that arrived in pieces
     int line_length;
@@ -44,7 +47,7 @@ static double measured_from, measured_to;
 static char first_error[120];
 static int pipeline = 1, replies_per_operation = 1, reads_percent = 0;
 static long keys = 1;
-static const char *mode = "incr";
+static const char *mode = "incr", *script = NULL;
 static int epoll_fd;
 
 static double now(void) {
@@ -107,7 +110,9 @@ static int write_batch(char *to) {
     char *at = to;
     for (int i = 0; i < pipeline; i++) {
         int reading = reads_percent == 100 || (reads_percent > 0 && (int)(next_random() % 100) < reads_percent);
-        at = put_key(put(at, reading ? "*2\r\n$3\r\nGET" : "*2\r\n$4\r\nINCR"));
+        if (script) at = put(put_key(put(put(put(at, "*8\r\n$7\r\nEVALSHA\r\n$40\r\n"), script), "\r\n$1\r\n1")),
+                             "$5\r\n60000\r\n$10\r\n1000000000\r\n$2\r\n60\r\n$1\r\n1\r\n");
+        else at = put_key(put(at, reading ? "*2\r\n$3\r\nGET" : "*2\r\n$4\r\nINCR"));
         if (replies_per_operation == 2) at = put(at, "*3\r\n$4\r\nWAIT\r\n$1\r\n1\r\n$1\r\n0\r\n");
     }
     return (int)(at - to);
@@ -135,6 +140,7 @@ static void send_batch(Connection *c, double planned) {
 }
 
 static void take_reply(Connection *c, double t) {
+    if (c->elements > 0 && --c->elements > 0) return;
     if (--c->waiting > 0) return;
     if (t >= measured_from && t < measured_to) {
         operations += (uint64_t)pipeline;
@@ -153,7 +159,8 @@ static void note_error(const char *line, int length) {
         if (*p == '"' || *p == '\\' || (unsigned char)*p < 32) *p = '\'';
 }
 
-// Counts whole replies in what arrived. Integers, simple strings, errors, nulls and bulk strings are all that these commands give.
+// Counts whole replies in what arrived. Integers, simple strings, errors, nulls, bulk strings and flat lists of
+// them are all that these commands give.
 static void take_replies(Connection *c, const char *data, ssize_t size, double t) {
     ssize_t at = 0;
     while (at < size) {
@@ -176,6 +183,7 @@ static void take_replies(Connection *c, const char *data, ssize_t size, double t
         if (c->line[0] == '-') note_error(c->line, c->line_length);
         int64_t bulk = c->line[0] == '$' ? atoll(c->line + 1) : -1;
         if (bulk >= 0) c->skip = bulk + 2;
+        else if (c->line[0] == '*' && atoll(c->line + 1) > 0) c->elements = atoll(c->line + 1);
         else take_reply(c, t);
         c->line_length = 0;
     }
@@ -199,7 +207,7 @@ static void open_connection(Connection *c, const struct sockaddr_in *to) {
     int on = 1;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     fcntl(c->fd, F_SETFL, O_NONBLOCK);
-    c->batch = malloc((size_t)pipeline * 128);
+    c->batch = malloc((size_t)pipeline * 256);
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
     if (!c->batch || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &e)) fail("epoll_ctl");
 }
@@ -208,7 +216,7 @@ int main(int count, char **arguments) {
     int connections = 50, option, address_count = 0;
     double seconds = 3, warm_up = 0.5, rate = 0;
     char *list = NULL;
-    while ((option = getopt(count, arguments, "a:c:P:t:u:k:m:g:r:")) != -1) {
+    while ((option = getopt(count, arguments, "a:c:P:t:u:k:m:g:r:s:")) != -1) {
         switch (option) {
             case 'a': list = optarg; break;
             case 'c': connections = atoi(optarg); break;
@@ -218,15 +226,17 @@ int main(int count, char **arguments) {
             case 'k': keys = atol(optarg); break;
             case 'm': mode = optarg; break;
             case 'g': reads_percent = atoi(optarg); break;
+            case 's': script = optarg; break;
             case 'r': rate = atof(optarg); break;
             default: return 2;
         }
     }
-    if (!list || connections < 1 || pipeline < 1 || keys < 1) {
+    int scripted = !strncmp(mode, "script", 6);
+    if (!list || connections < 1 || pipeline < 1 || keys < 1 || scripted != (script && strlen(script) == 40)) {
         fprintf(stderr, "usage: see the head of loadgen.c\n");
         return 2;
     }
-    if (!strcmp(mode, "incrwait")) replies_per_operation = 2;
+    if (!strcmp(mode, "incrwait") || !strcmp(mode, "scriptwait")) replies_per_operation = 2;
     if (!strcmp(mode, "get")) reads_percent = 100;
     else if (strcmp(mode, "mixed")) reads_percent = 0;
     struct sockaddr_in addresses[MAX_ADDRESSES];

@@ -50,14 +50,18 @@ class ScriptTable:
     def source(self, sha: bytes) -> bytes | None:
         return self._loaded.get(sha) or self._sent.get(sha)
 
-    def called(self, sha: bytes, source: bytes, *, room: bool) -> None:
-        """This script runs. `room`: the state has some for it."""
+    def called(self, sha: bytes) -> bool:
+        """This script runs. False: it is not here yet."""
         if sha in self._loaded:
-            return
-        if self._sent.pop(sha, None) is None:
-            if not room:
-                return
-            self._sent_bytes += len(source)
+            return True
+        if (source := self._sent.pop(sha, None)) is None:
+            return False
+        self._sent[sha] = source
+        return True
+
+    def keep(self, sha: bytes, source: bytes) -> None:
+        """A script of EVAL that is not here yet."""
+        self._sent_bytes += len(source)
         self._sent[sha] = source
         while len(self._sent) > SENT or self._sent_bytes > SENT_BYTES:
             self._forget(next(iter(self._sent)))
@@ -90,4 +94,4 @@ class ScriptTable:
         for source in loaded:
             self.load(source)
         for source in sent:
-            self.called(sha_of(source), source, room=True)
+            self.keep(sha_of(source), source)

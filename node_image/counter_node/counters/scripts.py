@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from counter_node.compiled import compiled as compiled_module
 from counter_node.counters import effects, weights, within
 from counter_node.counters import ops as o
 from counter_node.counters.batches import Op
@@ -33,6 +34,7 @@ from counter_node.counters.state import State
 from counter_node.script.engine import Script
 from counter_node.script.errors import FaultError, ScriptError
 
+_fast = compiled_module("commands")
 READ_ONLY, BY_SHA = 1, 2
 """Flags of EVAL."""
 TRANSACTION_STEPS: Final = 100_000
@@ -89,6 +91,8 @@ def no_operation(words: list[bytes], call: Call) -> Op | Failure:
 
 def _converted(reply: Any) -> Any:
     """Raises FaultError for whatever it does not know."""
+    if _fast is not None and _fast.plain(reply):
+        return reply
     try:
         return from_script(reply)
     except MemoryError:
@@ -101,13 +105,17 @@ class Scripts:
     def __init__(self, state: State, execute: Callable[[Op], Any]) -> None:
         self.table = ScriptTable()
         self.operation: Operation = no_operation
-        self._state, self._execute = state, execute
+        self.state, self.execute = state, execute
         # Of the operation of the log that is being executed.
         self._steps = self._tokens = self._reply_bytes = 0
         self._shas: set[bytes] = set()
         self._spent = 0
 
     # --- one operation of the log -----------------------------------------------------------------
+
+    def to_script(self, reply: Any) -> Any:
+        """For the compiled twin of `_commands`."""
+        return to_script(reply)
 
     def begin(self) -> None:
         """An operation begins, which may hold several scripts."""
@@ -122,8 +130,9 @@ class Scripts:
 
     def is_cold(self, op: Op) -> bool:
         """Whether something must be compiled before this operation is executed."""
-        sources = (self._source(part) for part in o.parts(op) if o.code_of(part) == o.EVAL)
-        return any(source is not None and not is_compiled(source) for source in sources)
+        if type(op) is list and op[0] == o.EVAL:
+            return (source := self._source(op)) is not None and not is_compiled(source)
+        return any(self.is_cold(part) for part in o.parts(op) if o.code_of(part) == o.EVAL)
 
     def warm(self, op: Op) -> None:
         """Compiles the script of an EVAL."""
@@ -143,19 +152,20 @@ class Scripts:
         script = compiled(source)
         if isinstance(script, Failure):
             return script
-        self.table.called(script.sha, source, room=not self._heavy(len(source)))
+        if not self.table.called(script.sha) and not self._heavy(len(source)):
+            self.table.keep(script.sha, source)
         if (refused := self._too_much(script)) is not None:
             return refused
         read_only = bool(flags & READ_ONLY) or "no-writes" in script.flags
-        self._state.begin_undo()
+        self.state.begin_undo()
         try:
             found = script.run(keys, arguments, self._commands(script, rights, read_only))
             reply = _converted(found)
         except ScriptError as error:
-            self._state.roll_back()
+            self.state.roll_back()
             reply = Failure(error.text[:MOST_ERROR_BYTES])
         else:
-            self._state.keep()
+            self.state.keep()
         self._steps += script.steps
         self._reply_bytes += script.reply_bytes
         self._spent += script.steps
@@ -175,25 +185,30 @@ class Scripts:
         self, script: Script, rights: bytes | None, read_only: bool
     ) -> Callable[[list[bytes], int], Any]:
         """What executes the commands of a run. Raises ScriptError when a budget is spent."""
-        assert self._state.undo is not None
-        number, before = 0, self._state.undo.before
+        if _fast is not None:
+            found: Callable[[list[bytes], int], Any] = _fast.Commands(
+                self, script.engine_run.budget, rights, read_only
+            ).execute
+            return found
+        assert self.state.undo is not None
+        number, before = 0, self.state.undo.before
 
         def command(words: list[bytes], protocol: int) -> Any:
             nonlocal number
             number += 1
-            call = Call(rights, read_only, self._state.time_ms * LIMITS.script_commands + number)
+            call = Call(rights, read_only, self.state.time_ms * LIMITS.script_commands + number)
             op = self.operation(words, call)
             if type(op) is Failure:
                 return to_script(op)
-            script.charge(self._price(op))
+            script.charge(self.price(op))
             changed = len(before)
-            reply = self._execute(op)
+            reply = self.execute(op)
             script.charge(PRICE_OF_CHANGE * (len(before) - changed))
             return to_script(reply)
 
         return command
 
-    def _price(self, op: Op) -> int:
+    def price(self, op: Op) -> int:
         if type(op) is bytes:
             return PRICE
         code = op[0]
@@ -204,14 +219,14 @@ class Scripts:
         if code == o.FLUSH:
             return WHOLE_PRICE
         if code == o.SCAN:
-            names = min(int(op[2]), len(self._state.values)) // NAMES_PER_STEP
+            names = min(int(op[2]), len(self.state.values)) // NAMES_PER_STEP
             return 2 * PRICE + names + PATTERN_PRICE * len(op[3] or b"")
         if code == o.KEYS:
-            names = min(len(self._state.values) // NAMES_PER_STEP, WHOLE_PRICE)
+            names = min(len(self.state.values) // NAMES_PER_STEP, WHOLE_PRICE)
             return 2 * PRICE + names + PATTERN_PRICE * len(op[1])
         if code == o.WITHIN:
-            names = min(within.cost(op, self._state) // NAMES_PER_STEP, WHOLE_PRICE)
-            return names + self._price(op[-1])
+            names = min(within.cost(op, self.state) // NAMES_PER_STEP, WHOLE_PRICE)
+            return names + self.price(op[-1])
         return 2 * PRICE
 
     # --- SCRIPT -----------------------------------------------------------------------------------
@@ -222,7 +237,7 @@ class Scripts:
         if len(source) > LIMITS.script_source_bytes:
             return TOO_LARGE
         if sha_of(source) not in self.table and self._heavy(len(source)):
-            return effects.too_heavy(self._state)
+            return effects.too_heavy(self.state)
         return self.table.load(source)
 
     def flush(self, op: Op) -> Simple:
@@ -235,5 +250,5 @@ class Scripts:
         return [int(sha in self.table) for sha in op[1]]
 
     def _heavy(self, source_bytes: int) -> bool:
-        state = self._state
+        state = self.state
         return bool(state.max_bytes) and state.heavy(weights.SCRIPT + 2 * source_bytes)

@@ -4,6 +4,8 @@ of Python for each.
     lane.pyx        from a connection's bytes to one bundle a turn, and from its replies back to
                     bytes
     increments.pyx  executes them (its twin in Python: counters/increments.py)
+    scripts.pyx     the commonest of the engine of scripts (script/engine.py)
+    commands.pyx    the commonest commands of scripts (counters/scripts.py)
     table.pyx       looks counters up in the parts of their table (counters/table.py)
     syncer.pyx      waits for the disk on a thread that never needs the interpreter (disk_worker.py)
     pure.py         what the rest of the node may expect of a lane, and what stands in for it where

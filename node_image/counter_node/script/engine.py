@@ -13,9 +13,11 @@ version, and belongs to a level of the cluster."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
+from counter_node.compiled import compiled
 from counter_node.script import library, numbers, operations
 from counter_node.script.errors import FaultError, LimitError, LuaError, ScriptError, ShebangError
 from counter_node.script.lexer import tokens
@@ -36,41 +38,44 @@ from counter_node.script.values import (
 )
 
 VERSION: Final = 1
+_fast = compiled("scripts")
+Reply = Callable[[Any, int], Any]
+"""What a script returned → its reply."""
 
 
 class Script:
     """A compiled script of one engine."""
 
-    __slots__ = ("_chunk", "_run", "flags", "sha", "tokens")
+    __slots__ = ("_chunk", "_reply", "engine_run", "flags", "sha", "tokens")
 
     def __init__(
-        self, run: Run, chunk: Any, sha: bytes, flags: frozenset[str], tokens: int
+        self, run: Run, reply: Reply, chunk: Any, sha: bytes, flags: frozenset[str], tokens: int
     ) -> None:
-        self._run, self._chunk, self.sha, self.flags = run, chunk, sha, flags
-        self.tokens = tokens
+        self.engine_run, self._chunk, self.sha, self.flags = run, chunk, sha, flags
+        self._reply, self.tokens = reply, tokens
         """Words and signs of its source, by which compiling it can be charged."""
 
     def charge(self, steps: int) -> None:
         """Of the run that goes on: for what a command costs. Raises LimitError."""
-        self._run.budget.work(steps)
+        self.engine_run.budget.work(steps)
 
     @property
     def steps(self) -> int:
         """Of the last run."""
-        budget = self._run.budget
+        budget = self.engine_run.budget
         return budget.limits.script_steps - max(0, budget.steps)
 
     @property
     def reply_bytes(self) -> int:
         """Of the last run."""
-        return self._run.budget.reply_bytes
+        return self.engine_run.budget.reply_bytes
 
     def run(self, keys: Sequence[bytes], arguments: Sequence[bytes], command: Command) -> Any:
-        run = self._run
+        run = self.engine_run
         run.begin(command)
         try:
             result = self._chunk(Table(list(keys), {}), Table(list(arguments), {}))
-            return to_reply(run, first(result))
+            return self._reply(first(result), 0)
         except LuaError as error:
             raise ScriptError(self._words(error)) from None
         except (ScriptError, MemoryError):
@@ -91,7 +96,7 @@ class Script:
         elif value.__class__ is float:
             text = b"ERR " + numbers.show(value)
         else:
-            text = b"ERR " + self._run.text_of(value)
+            text = b"ERR " + self.engine_run.text_of(value)
         if error.line:
             text += b" script: %s, on @user_script:%d." % (self.sha, error.line)
         return text
@@ -102,6 +107,11 @@ class Engine:
         self.limits = limits or Limits()
         self._run = Run(self.limits)
         self._names = _names(self._run)
+        self._reply: Reply = partial(to_reply, self._run)
+        if _fast is not None:
+            shortcuts = _fast.Shortcuts(self._run, self._names)
+            self._names.update(shortcuts.names())
+            self._reply = shortcuts.reply
 
     def compile(self, source: bytes) -> Script:
         """Raises CompileError, UnsupportedError (which names the word), or LimitError."""
@@ -123,7 +133,7 @@ class Engine:
         except Exception:
             raise FaultError from None
         sha = hashlib.sha1(source, usedforsecurity=False).hexdigest().encode()
-        return Script(self._run, names["chunk"], sha, flags, len(words))
+        return Script(self._run, self._reply, names["chunk"], sha, flags, len(words))
 
 
 _FLAGS: Final = frozenset(

@@ -29,6 +29,11 @@ _NO_COMMAND: Final = Failure(b"ERR Please specify at least one argument for this
 _NO_WORD: Final = Failure(b"ERR Lua redis lib command arguments must be strings or integers")
 
 
+def failed(line: int | None, reply: Failure) -> LuaError:
+    """What `redis.call` raises for an error."""
+    return LuaError(error_table(bytes(reply)), None if line is None else abs(line))
+
+
 class Functions:
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -38,7 +43,7 @@ class Functions:
         if reply.__class__ is float:
             return reply
         if reply.__class__ is Failure:
-            raise LuaError(error_table(bytes(reply)), None if line is None else abs(line))
+            raise failed(line, reply)
         return to_lua(self._run, reply)
 
     def pcall(self, line: int | None, *words: Any) -> Any:

@@ -13,13 +13,16 @@ A table has a list for the keys 1, 2, 3 … and a dict for the others. The dict 
 insertion: `pairs` gives the list first and then the keys as they came, on every replica. A key that
 is set to nil stays in the dict with None, so that a table may be emptied while it is walked.
 Invariants: the last element of the list is not None, and the key after it is in the dict with None
-or not at all."""
+or not at all. `Table` is here in Python, and compiled (`fast/scripts.pyx`) where
+counter_node/compiled.py says so."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from counter_node.compiled import compiled
 
 
 class Bool:
@@ -51,7 +54,7 @@ class Builtin:
         self.name, self.call = name, call
 
 
-class Table:
+class PureTable:
     __slots__ = ("arr", "map", "order")
 
     def __init__(self, arr: list[Any], of: dict[Any, Any]) -> None:
@@ -77,6 +80,13 @@ class Table:
         while (value := of.get(float(len(arr) + 1))) is not None:
             of[float(len(arr) + 1)] = None
             arr.append(value)
+
+
+if TYPE_CHECKING:
+    Table = PureTable
+else:
+    _fast = compiled("scripts")
+    Table = PureTable if _fast is None else _fast.Table
 
 
 class Library(Table):

@@ -88,29 +88,22 @@ def scripts_not_in_the_snapshot(patch: Patch) -> None:
 
 
 @mutation("scripts of EVAL go in the order in which they came", tests=_SCRIPTS)
-def scripts_forgotten_by_age(patch: Patch) -> None:
-    original = ScriptTable.called
-
-    def of_eval(self: ScriptTable, sha: bytes, source: bytes, *, room: bool) -> None:
-        if sha not in self._sent:
-            original(self, sha, source, room=room)
-
-    patch(ScriptTable, "called", of_eval)
+def scripts_of_eval_in_their_order(patch: Patch) -> None:
+    patch(ScriptTable, "called", lambda self, sha: sha in self)
 
 
 @mutation("scripts of EVAL are kept without end", tests=_SCRIPTS)
 def scripts_without_end(patch: Patch) -> None:
-    def of_eval(self: ScriptTable, sha: bytes, source: bytes, *, room: bool) -> None:
-        if sha not in self._loaded and self._sent.pop(sha, None) is None:
-            self._sent_bytes += len(source)
+    def keep(self: ScriptTable, sha: bytes, source: bytes) -> None:
+        self._sent_bytes += len(source)
         self._sent[sha] = source
 
-    patch(ScriptTable, "called", of_eval)
+    patch(ScriptTable, "keep", keep)
 
 
 @mutation("commands of a script cost nothing", tests=_SCRIPTS)
 def script_commands_for_nothing(patch: Patch) -> None:
-    patch(Scripts, "_price", lambda self, op: 0)
+    patch(Scripts, "price", lambda self, op: 0)
 
 
 @mutation("a transaction may have as many scripts as it likes", tests=_SCRIPTS)

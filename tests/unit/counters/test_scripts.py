@@ -199,7 +199,7 @@ def test_the_engine_s_version_is_that_of_the_level() -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    ["script.engine.to_reply", "counters.scripts.from_script", "counters.scripts.to_script"],
+    ["script.engine.first", "counters.scripts.from_script", "counters.scripts.to_script"],
 )
 @pytest.mark.parametrize("error", [KeyError, RecursionError, AssertionError, ZeroDivisionError])
 def test_an_exception_of_the_engine_is_an_error_with_nothing_done(
@@ -211,14 +211,14 @@ def test_an_exception_of_the_engine_is_an_error_with_nothing_done(
         raise error
 
     monkeypatch.setattr(f"counter_node.{broken}", fails)
-    text = b"redis.call('incr', 'k') return 1"
+    text = b"redis.call('incr', 'k') redis.call('type', 'k') return {ok = 'x'}"
     (reply,) = log.run(eval_(text))
     assert reply == b"ERR the script engine failed; nothing of the script was done"
     assert other.run(eval_(text)) == [reply]
     assert other.machine.snapshot() == log.machine.snapshot()
     assert log.run([o.EXISTS, [b"k"]]) == [0]
     monkeypatch.undo()
-    assert log.run(eval_(text), [o.GET, b"k"]) == [1, b"1"]
+    assert log.run(eval_(text), [o.GET, b"k"]) == [b"x", b"1"]
 
 
 def test_the_end_of_memory_ends_the_node_and_answers_nothing(
@@ -227,7 +227,7 @@ def test_the_end_of_memory_ends_the_node_and_answers_nothing(
     def fails(*_: Any) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr("counter_node.script.engine.to_reply", fails)
+    monkeypatch.setattr("counter_node.script.engine.first", fails)
     with pytest.raises(MemoryError):
         made().run(eval_(b"return 1"))
 

@@ -43,7 +43,7 @@ OPERATOR = tuple(
 """Its rooms, each of which may import those before it."""
 ARROWS = {
     "counter_node.raft": (),
-    "counter_node.script": (),
+    "counter_node.script": ("counter_node",),
     "counter_node.counters": ("counter_node", "counter_node.script"),
     "counter_node.replica": ("counter_node.counters", "counter_node.raft"),
     "counter_node.storage": ("counter_node.raft", "counter_node.replica"),
