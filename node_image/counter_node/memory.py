@@ -50,10 +50,14 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 RETURN_BYTES: Final = 8 << 20
 """Given back together, in a few ms."""
 LEAST_RETURN_BYTES: Final = 1 << 20
+LAST_S: Final = 5.0
+"""So long after the last piece there is one more: answers and entries of the log that went with
+what was counted are free by then."""
 RETURN_SHARE: Final = 0.02
 """Of the time of the loop, at most."""
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _ENDLESS: Final = 1 << 60
+_NEVER_S: Final = float("inf")
 
 
 def limit_bytes(paths: tuple[str, ...] = _CGROUPS) -> int:
@@ -105,6 +109,7 @@ class Returns:
         self._size = self._freed = 0
         self._due_bytes = 0
         self._not_before_s = 0.0
+        self._last_s = _NEVER_S
         self.count = 0
 
     def let_go(self, size: int) -> None:
@@ -118,15 +123,16 @@ class Returns:
         quiet = size >= self._size and freed == self._freed and not more
         self._size, self._freed = size, freed
         now_s = self._clock()
-        if now_s < self._not_before_s or self._due_bytes < (
-            LEAST_RETURN_BYTES if quiet else RETURN_BYTES
-        ):
+        last = quiet and now_s >= self._last_s
+        enough = self._due_bytes >= (LEAST_RETURN_BYTES if quiet else RETURN_BYTES)
+        if now_s < self._not_before_s or not (enough or last):
             return
         self._trim()
         self._due_bytes = 0
         self.count += 1
         after_s = self._clock()
         self._not_before_s = after_s + (after_s - now_s) / RETURN_SHARE
+        self._last_s = after_s + LAST_S if enough else _NEVER_S
 
 
 def client_bytes(setting: int, memory: int) -> int:

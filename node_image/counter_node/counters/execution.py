@@ -33,6 +33,11 @@ _WALKING: Final = frozenset({o.KEYS, o.WITHIN})
 """As reads of their own they may have to walk over all counters."""
 _PIECE: Final = 500
 PLAIN_WEIGHT: Final = 2
+_BUCKET: Final = 20
+"""Of a part of the index, which is put in order to find a place in it, however few names are
+wanted."""
+_RANDOM: Final = 60
+"""While many counters are due, up to a thousand names are passed over."""
 _SCRIPT_WEIGHT: Final = 12
 """Of the least script. What it takes beyond that is charged when it has run."""
 PLAIN: Final = {
@@ -79,7 +84,9 @@ def weight(op: Op) -> int:
     if code == o.AS:
         return 1 + weight(op[2])
     if code == o.SCAN:
-        return 2 + int(op[2])
+        return _BUCKET + int(op[2])
+    if code == o.RANDOMKEY:
+        return _RANDOM
     if code in _WALKING:
         return MOST_SCANNED // 4
     if code == o.EVAL:

@@ -233,6 +233,9 @@ class Pipeline(Generic[Owner]):
                 self._slow, self._commands = action, commands[number + 1 :] + self._commands
                 break
             actions.append(action)
+            if isinstance(action, NodeQuestion):  # dear: of thousands of connections, say
+                self._commands = commands[number + 1 :] + self._commands
+                break
         self._act(actions)
         if self.login_waits:
             self.reasons.add("login")

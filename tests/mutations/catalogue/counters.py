@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from counter_node.counters import keyspace, levels, machine, weights, within
+from counter_node.counters import execution, keyspace, levels, machine, weights, within
 from counter_node.counters.accounts import Account
 from counter_node.counters.batches import OutcomeKind
 from counter_node.counters.notes import Notes
@@ -181,3 +181,13 @@ def foreign_places_shown(patch: Patch) -> None:
         yield
 
     patch(Search, "_scan", scan)
+
+
+@mutation("a RANDOMKEY weighs as little as a GET", tests=("tests/unit/counters/test_slices.py",))
+def light_randomkey(patch: Patch) -> None:
+    patch(execution, "_RANDOM", 2)
+
+
+@mutation("a page of the index is free", tests=("tests/unit/counters/test_slices.py",))
+def light_scan(patch: Patch) -> None:
+    patch(execution, "_BUCKET", 2)

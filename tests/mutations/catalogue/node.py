@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from typing import Any
 
+from counter_node import memory
 from counter_node.counters import batches
 from counter_node.net.connection import ClientConnection
 from counter_node.net.holdings import Holdings
@@ -311,3 +312,27 @@ def limits_of_users_beside_the_log(patch: Patch) -> None:
 )
 def lost_connections_hold_on(patch: Patch) -> None:
     patch(ClientConnection, "_let_go_of_buffers", lambda self: None)
+
+
+@mutation(
+    "free memory is given back only while counters go",
+    tests=("tests/unit/test_returned_memory.py",),
+)
+def no_last_return(patch: Patch) -> None:
+    patch(memory, "LAST_S", memory._NEVER_S)
+
+
+@mutation(
+    "questions about the node are answered all in one step",
+    tests=("tests/unit/resp/test_pipeline.py",),
+)
+def questions_at_once(patch: Patch) -> None:
+    original = Pipeline._execute
+
+    def execute(self: Any, commands: Any) -> None:
+        original(self, commands)
+        while self._commands and not self._held:
+            commands, self._commands = self._commands, []
+            original(self, commands)
+
+    patch(Pipeline, "_execute", execute)
