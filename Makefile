@@ -86,7 +86,7 @@ packages: ## the Debian packages that tests call, where root can install them
 
 .PHONY: unit
 unit: setup packages ## tests of the pure rooms
-	@$(call pytest,tests/unit)
+	@$(call pytest,tests/unit -n 2 --dist loadfile)
 
 .PHONY: sim
 sim: setup ## simulated clusters; SEEDS=2000 runs more of them, SEEDS=17-17 one again

@@ -16,11 +16,12 @@ import pytest
 
 from tests.support.local import LocalServer
 from tests.support.redis_server import RedisServer
+from tests.support.unit.fresh_seed import FRESH
 from tests.support.unit.protocol_errors import ERRORS
 from tests.support.unit.random_commands import MAX, Chance
 from tests.support.unit.redis_connection import RealConnection
 
-SEEDS = [1, 2, 3, 4, 5, 6, random.SystemRandom().randrange(10**9)]
+SEEDS = [1, 2, 3, 4, 5, 6, FRESH]
 COMMANDS_PER_SEED = int(os.environ.get("DIFFERENTIAL_COMMANDS", "1500"))
 
 

@@ -15,9 +15,10 @@ import pytest
 
 from tests.support.local import LocalServer
 from tests.support.redis_server import RedisServer
+from tests.support.unit.fresh_seed import FRESH
 from tests.support.unit.redis_connection import RealConnection
 
-SEEDS = [1, 2, 3, random.SystemRandom().randrange(10**9)]
+SEEDS = [1, 2, 3, FRESH]
 SCRIPTS_PER_SEED = int(os.environ.get("DIFFERENTIAL_SCRIPTS", "400"))
 KEYS = [b"a", b"b", b"c", b"{t}1", b"\\0\\255"]
 SHA = b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db"
