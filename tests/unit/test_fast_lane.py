@@ -13,13 +13,15 @@ from counter_node.counters import increments
 from counter_node.counters.replies import Failure
 from counter_node.fast.lanes import COMPILED
 from counter_node.resp.commands import CATALOGUE
+from counter_node.resp.encode import encode
 from counter_node.security.acl import Acl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.unit.made_up_node import MadeUpNode, request, run
+from tests.support.unit.made_up_node import SCRIPT_REPLIES, MadeUpNode, request, run
 
 LOADING = Failure(b"LOADING not now")
+SHA = b"0123456789abcdefABCDEF0123456789abcdef01"
 
 
 def test_the_lane_is_compiled_where_it_can_be() -> None:
@@ -179,6 +181,17 @@ def test_a_later_command_that_fails_first_is_answered_second() -> None:
     b"*2\r\n$4\r\nINCR\r\n$-1\r\n",
     b"*2\r\n$4\r\nINCR\r\n$999999999999\r\n",
     b"*3\r\n$4\r\nINCR\r\n$3\r\nk:1\r\n$1\r\nx\r\n",
+    request(b"EVALSHA", SHA, b"1"),
+    request(b"EVALSHA", SHA[1:], b"0"),
+    request(b"EVALSHA", SHA, b"01", b"k:1"),
+    request(b"EVALSHA", SHA, b"-1", b"k:1"),
+    request(b"EVALSHA", SHA, b"x", b"k:1"),
+    request(b"EVALSHA", SHA),
+    request(b"EvalSha", SHA, b"1", b"k:1"),
+    request(b"EVALSHA", SHA, b"1", b"k" * 1025),
+    request(b"EVALSHA", SHA, b"1", *[b"k:1"] * 70),
+    request(b"EVALSHA", SHA, b"1", b"k:1")[:-1],
+    b"*-4\r\n$7\r\nEVALSHA\r\n",
 ])  # fmt: skip
 def test_what_is_odd_goes_the_ordinary_way_whole(odd: bytes) -> None:
     def inside() -> None:
@@ -188,6 +201,29 @@ def test_what_is_odd_goes_the_ordinary_way_whole(odd: bytes) -> None:
             commands = node.clients.lane.commands
             connection.data_received(before + odd)
             assert node.clients.lane.commands == commands
+
+    run(inside)
+
+
+@pytest.mark.skipif(not COMPILED, reason="the lane of pure nodes takes nothing")
+@pytest.mark.parametrize("words", [
+    [b"EVALSHA", SHA, b"0"],
+    [b"evalsha", SHA, b"2", b"k:1", b"k:2"],
+    [b"EVALSHA", SHA.upper(), b"1", b"", b"1\r\n", b"", *[b"x"] * 20],
+])  # fmt: skip
+def test_evalsha_in_the_lane_is_the_operation_of_the_ordinary_way(words: list[bytes]) -> None:
+    def inside() -> None:
+        found = []
+        for taken in (True, False):
+            node = MadeUpNode()
+            connection, _ = node.connect()
+            before = node.clients.lane.commands
+            connection.lane.open = taken
+            connection.data_received(request(*words) * 2)
+            assert node.clients.lane.commands - before == 2 * taken
+            node.turn()
+            found.append([(kind, ops) for kind, _, ops in node.bundles])
+        assert found[0] == found[1]
 
     run(inside)
 
@@ -249,18 +285,22 @@ def test_who_sends_too_far_ahead_is_not_read_from_until_half_is_answered() -> No
     run(inside)
 
 
-KINDS = ("INCR", "GET", "incr", "INCRBY", "PING", "STRLEN")
+KINDS = ("INCR", "GET", "incr", "INCRBY", "PING", "STRLEN", "EVALSHA", "evalsha")
 
 
 def _command(kind: str, key: bytes) -> bytes:
     if kind == "PING":
         return request(b"ECHO", b"%d" % int(key.rpartition(b":")[2]))
+    if kind.lower() == "evalsha":
+        return request(kind.encode(), SHA, b"1", key, b"60", b"")
     return request(kind.encode(), key, *([b"5"] if kind == "INCRBY" else []))
 
 
 def _expected(kind: str, number: int) -> bytes:
     if kind in ("INCR", "incr", "INCRBY"):
         return b":%d\r\n" % number
+    if kind.lower() == "evalsha":
+        return encode(SCRIPT_REPLIES[number % len(SCRIPT_REPLIES)](number), 2)
     return b"$%d\r\n%d\r\n" % (len(str(number)), number)
 
 

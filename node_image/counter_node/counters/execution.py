@@ -123,7 +123,6 @@ class Execution:
         self._producers = producers
         self.scripts = Scripts(state, self.execute)
         self._of_scripts = {
-            o.EVAL: self.scripts.run,
             o.SCRIPT_LOAD: self.scripts.load,
             o.SCRIPT_FLUSH: self.scripts.flush,
             o.SCRIPT_EXISTS: self.scripts.exists,
@@ -197,6 +196,11 @@ class Execution:
         if type(op) is bytes:
             return effects.incrby(state, [o.INCRBY, op, 1])
         code = op[0]
+        if code == o.EVAL:
+            self.allow(OPCODES[o.EVAL], "a script")
+            return self.scripts.run(op)
+        if (plain := PLAIN.get(code)) is not None:
+            return plain(state, op)
         if code == o.MULTI:
             return [self.execute(inner) for inner in op[1]]
         if code in (o.IDMP, o.IDMP_OF):

@@ -166,9 +166,10 @@ class Scripts:
             reply = Failure(error.text[:MOST_ERROR_BYTES])
         else:
             self.state.keep()
-        self._steps += script.steps
+        steps = script.steps
+        self._steps += steps
+        self._spent += steps
         self._reply_bytes += script.reply_bytes
-        self._spent += script.steps
         return reply
 
     def _too_much(self, script: Script) -> Failure | None:

@@ -1,9 +1,10 @@
-"""The fast lane: increments and reads of one counter, which are nearly all commands, without a line
-of Python for each.
+"""The fast lane: increments and reads of one counter, which are nearly all commands, and scripts of
+limiters, without a line of Python for each on their way.
 
     lane.pyx        from a connection's bytes to one bundle a turn, and from its replies back to
                     bytes
     increments.pyx  executes them (its twin in Python: counters/increments.py)
+    limiters.pyx    EVALSHA in the lane, and replies that are lists
     scripts.pyx     the commonest of the engine of scripts (script/engine.py)
     commands.pyx    the commonest commands of scripts (counters/scripts.py)
     table.pyx       looks counters up in the parts of their table (counters/table.py)
@@ -15,9 +16,10 @@ of Python for each.
     lanes.py        which of the two it is
 
 1. The lane takes what a connection sent only if it is nothing but whole `INCR key`, or nothing but
-   whole `GET key`, in RESP arrays; and only while the connection's pipeline is plain
-   (`Pipeline.plain`: `LaneEntry.open` has the newest answer). Reads are not taken while writes are
-   unanswered, nor writes while reads are: the order of a connection is that of resp/pipeline.py.
+   whole `GET key`, or nothing but whole EVALSHA of few and short words, in RESP arrays. And only
+   while the connection's pipeline is plain (`Pipeline.plain`: `LaneEntry.open` has the newest
+   answer). Reads are not taken while writes are unanswered, nor writes while reads are: the order
+   of a connection is that of resp/pipeline.py.
 2. All that the lane took in a turn goes to the gateway as one bundle, and its replies come back as
    one. What a turn costs is so shared by the commands of all connections.
 3. When anything else arrives from a connection, what it has in the lane first takes its place among

@@ -10,6 +10,7 @@ from libc.string cimport memcmp, memcpy
 from time import monotonic
 
 from counter_node.counters.ops import GET
+from counter_node.fast.limiters import encoded as encoded_lists, taken as taken_scripts
 from counter_node.resp.arguments import MAX_KEY_BYTES
 from counter_node.resp.spellings import GET as GET_NAMES, INCR as INCR_NAMES, head
 
@@ -31,7 +32,6 @@ cdef enum:
     INTEGER_BYTES = 24  # ":-9223372036854775808\r\n"
 
 COMPILED = True
-
 cdef Py_ssize_t most_key_bytes = MAX_KEY_BYTES
 cdef object get_code = GET
 cdef bytes incr_heads = b"".join(map(head, INCR_NAMES)), get_heads = b"".join(map(head, GET_NAMES))
@@ -70,7 +70,8 @@ cdef Py_ssize_t _commands(const char *at, const char *end, bint write, list ops)
     cdef Py_ssize_t count = 0, size, before = PyList_GET_SIZE(ops)
     cdef Py_ssize_t size_of_head = INCR_HEAD if write else GET_HEAD
     cdef int digits
-    cdef object key = <object>PyList_GET_ITEM(ops, before - 1) if write and before else None
+    cdef object newest = <object>PyList_GET_ITEM(ops, before - 1) if write and before else None
+    cdef object key = newest if PyBytes_CheckExact(newest) else None  # it may be a script's
     while at < end:
         if end - at < size_of_head + 6:
             break
@@ -206,7 +207,7 @@ cdef class LaneEntry:
     cdef bint _paused  # for what it has in the lane
     cdef Py_ssize_t _reads
     cdef Py_ssize_t _last_bytes
-    cdef bint _last_write
+    cdef str _last_command
     cdef double _active_s
     cdef Share _first, _newest
 
@@ -226,21 +227,19 @@ cdef class LaneEntry:
         cdef Lane lane = self._lane
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data), count
         cdef const char *at = PyBytes_AS_STRING(data)
-        cdef bint write, first
+        cdef bint write, scripts, first
         cdef LaneBatch batch
         cdef Share share
         if lane is None or size < 19:
             return False
-        if at[5] == c'4':
-            write = True
-        elif at[5] == c'3':
-            write = False
-        else:
+        scripts = at[5] == c'7' or at[6] == c'7'
+        write = scripts or at[5] == c'4'
+        if not write and at[5] != c'3':
             return False
         if lane.held > LANE_BYTES or (self._reads if write else self.writes):
             return False
         batch = lane._batch(write)
-        count = _commands(at, at + size, write, batch.ops)
+        count = taken_scripts(data, batch.ops) if scripts else _commands(at, at + size, write, batch.ops)
         if count == 0:
             return False
         share = Share.__new__(Share)
@@ -256,7 +255,7 @@ cdef class LaneEntry:
         else:
             self._reads += count
         self._last_bytes = size
-        self._last_write = write
+        self._last_command = "evalsha" if scripts else "incr" if write else "get"
         self._active_s = batch.born_s
         lane.commands += count
         batch.bytes += size
@@ -297,11 +296,13 @@ cdef class LaneEntry:
         self._owner = None
 
     cdef _answer(self, Lane lane, Share share, list replies, Py_ssize_t at, list touched):
-        cdef bytes data
+        cdef object data = None
         if self._owner is None:
             return
-        if share.pending is None and share is not self._first:
-            self._leave()  # an earlier one is not answered yet
+        if share.pending is None:
+            data = _encoded(replies, at, at + share.count) or encoded_lists(replies, at, at + share.count)
+            if data is False or share is not self._first:  # long lists, or an earlier one is not answered yet
+                self._leave()
         if share.pending is not None:
             self._owner.answered(share.pending, replies[at:at + share.count])
             touched.append(self._owner)
@@ -313,7 +314,6 @@ cdef class LaneEntry:
             self.writes -= share.count
         else:
             self._reads -= share.count
-        data = _encoded(replies, at, at + share.count)
         if data is None:
             data = self._owner.encoded(replies[at:at + share.count])
         self._wire.write(data)
@@ -326,7 +326,7 @@ cdef class LaneEntry:
         if self._active_s > session.active_s:
             session.active_s = self._active_s
             session.last_bytes = self._last_bytes
-            session.last_command = "incr" if self._last_write else "get"
+            session.last_command = self._last_command
 
 
 cdef char *_room = NULL

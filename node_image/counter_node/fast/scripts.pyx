@@ -18,7 +18,7 @@ cdef enum:
     TABLE_BYTES = 160  # of script/limits.py
     ENTRY_BYTES = 96
     LONG = 1024  # of script/operations.py
-    DIGITS = 15  # of a number that a double has whole
+    DIGITS = 18  # of what is a number, rounded as C does it
 
 cdef double WHOLE = 1e14
 cdef double ARGUMENT = 2.0 ** 62
@@ -90,7 +90,7 @@ cdef int _make(budget, long long size) except -1:
 
 
 cdef double _digits(bytes text) noexcept:
-    """The number that up to 15 digits are; -1: it is something else."""
+    """The number that up to 18 digits are; -1: it is something else."""
     cdef Py_ssize_t size = PyBytes_GET_SIZE(text), at
     cdef const char *of = PyBytes_AS_STRING(text)
     cdef long long value = 0

@@ -4,9 +4,12 @@ order, the test wants."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+from counter_node.counters.ops import EVAL
+from counter_node.counters.replies import Failure
 from counter_node.net.clients import ClientServer
 from counter_node.net.connection import ClientConnection
 from counter_node.node.node import Node
@@ -14,6 +17,16 @@ from counter_node.resp.commands import CATALOGUE
 from counter_node.security.refusals import Refusals
 from counter_node.users.access import Access
 from counter_node.views.metrics import Metrics
+
+SCRIPT_REPLIES: list[Callable[[int], Any]] = [
+    lambda number: [number, b"%d" % number],
+    lambda number: number,
+    lambda number: [number, None],
+    lambda number: [number] * 300,
+    lambda number: [],
+    lambda number: [number, [b"%d" % number]],
+    lambda number: Failure(b"ERR %d" % number),
+]
 
 
 class Wire:
@@ -107,9 +120,12 @@ class MadeUpNode:
         self.clients.turns._round()  # what waited for that answer
 
     def execute(self, op: Any) -> Any:
-        key = op if isinstance(op, bytes) else op[1]
+        script = not isinstance(op, bytes) and op[0] == EVAL
+        key = op if isinstance(op, bytes) else op[3][0] if script else op[1]
         self.executed.append(key)
         number = int(key.rpartition(b":")[2])
+        if script:
+            return SCRIPT_REPLIES[number % len(SCRIPT_REPLIES)](number)
         return number if isinstance(op, bytes) or op[0] == 1 else b"%d" % number
 
 
