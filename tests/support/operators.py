@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -21,8 +20,6 @@ from typing import Any, Self
 from counter_node.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
-LOST = "was lost; another operator goes on"
-"""The end of what an operator says last when it may not lead any more."""
 
 
 class Operator:
@@ -55,42 +52,18 @@ class Operator:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[Self]:
-        """As its Deployment keeps it: started again when it ends because it lost its Lease, which
-        on a busy machine it may. Any other end is a fault. For tests that are not about its
-        ends."""
-        over, faults = threading.Event(), list[str]()
-
-        def watch() -> None:
-            while not over.wait(0.2):
-                if self.running:
-                    continue
-                if not self._lost_its_lease():
-                    faults.append(f"{self.name} ended:\n{self.tail()}")
-                    return
-                self.start()
-
-        watcher = threading.Thread(target=watch)
+        """For tests that are not about its ends: it has not ended by itself."""
         with self:
-            watcher.start()
-            try:
-                yield self
-            finally:
-                over.set()
-                watcher.join()
-        assert not faults, faults[0]
-
-    def _lost_its_lease(self) -> bool:
-        lines = [line for line in self.lines() if line["level"] == "critical"]
-        return bool(lines) and LOST in lines[-1]["msg"]
+            yield self
+            assert self.running, f"{self.name} ended:\n{self.tail()}"
 
     def complaints(self) -> list[dict[str, Any]]:
-        """Lines that tell of an error, but for a Lease that was lost."""
-        said = [
+        """Lines that tell of an error."""
+        return [
             line
             for line in self.lines()
             if line["level"] in ("error", "critical") or "exception" in line
         ]
-        return [line for line in said if LOST not in line["msg"]]
 
     def start(self) -> Self:
         with self.log.open("ab") as file:

@@ -28,6 +28,7 @@ from countercluster_operator.decide.steps import (
 )
 from countercluster_operator.model import Cluster
 from countercluster_operator.world.api import Kubernetes
+from countercluster_operator.world.machines import is_of
 from countercluster_operator.world.observe import admin
 from countercluster_operator.world.observed import Claim, Observed
 from countercluster_operator.world.refusals import reason
@@ -163,7 +164,8 @@ class Act:
         )
 
     async def _keep_volume(self, claim: Claim) -> None:
-        """It stays when its claim goes, and says whose it was."""
+        """It stays when its claim goes, and says whose it was. Anybody can make a claim that names
+        a volume of somebody else: only one that is bound to this very claim is changed."""
         if not claim.volume:
             return
         name = names.claim(self._cluster.name, claim.ordinal)
@@ -173,15 +175,25 @@ class Act:
             names.OF_CLAIM: name,
         }
         why = {names.RELEASED: f"{timestamp()}: its member was replaced; nobody uses this volume"}
-        meta = {"name": claim.volume, "labels": labels, "annotations": why}
-        manifest = {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": meta,
-            "spec": {"persistentVolumeReclaimPolicy": "Retain"},
-        }
         try:
-            await self._api.overwrite(manifest)
+            live = await self._api.get("v1", "PersistentVolume", None, claim.volume)
+            if live is None or not is_of(live, claim.uid):
+                return
+            read = live["metadata"]["resourceVersion"]
+            meta = {
+                "name": claim.volume,
+                "labels": labels,
+                "annotations": why,
+                "resourceVersion": read,
+            }
+            await self._api.overwrite(
+                {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolume",
+                    "metadata": meta,
+                    "spec": {"persistentVolumeReclaimPolicy": "Retain"},
+                }
+            )
         except ApiException as error:
             if error.status == 403:
                 self._forbid("keep")

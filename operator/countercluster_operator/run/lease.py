@@ -1,5 +1,5 @@
-"""One active operator by a Lease of coordination.k8s.io. Losing it ends the process: whoever took
-it over must be the only one to act.
+"""One active operator by a Lease of coordination.k8s.io. Whoever loses it does nothing until it has
+it again: another operator may have taken it over, and must be the only one to act.
 
 Another operator may take the Lease 15 s after it last saw a renewal. The holder trusts it for 10 s
 only, counted from before it sent the renewal that succeeded: `check` is asked before every write,

@@ -1,5 +1,9 @@
 """The running operator: the queue, its workers, the lease, health. Everything that runs in the
-background is watched: what ends by itself ends the process."""
+background is watched: what ends by itself ends the process.
+
+While the Lease is not held there are no workers, and nothing is remembered: another operator may
+have acted meanwhile. An API server that is away for minutes is no reason to end: Kubernetes would
+start the operator ever more rarely, and nobody would look after anything when it is back."""
 
 from __future__ import annotations
 
@@ -132,24 +136,36 @@ class Runtime:
         os._exit(EXIT_BROKEN)  # nothing half alive: Kubernetes starts a whole one
 
     async def _lead(self) -> None:
-        """Waits for the lease, starts the workers, returns (and so ends the process) when it is
-        lost."""
+        """Works while the Lease is held, and stands by until then."""
         assert self._api is not None
         assert self._lease is not None
-        api = self._api
-        if self.settings.elect:
+        if not self.settings.elect:
+            self._begin(self._api)
+            await asyncio.Event().wait()
+        while True:
             await self._lease.acquire()
-            api = api.guarded(self._lease.check)
-        self.health.leading.set(1)
-        self._watch(self._resync())
-        self._reconciler = Reconciler(api, self.settings)
-        self._workers = [
-            self._watch(self._work(self._reconciler)) for _ in range(self.settings.workers)
-        ]
-        if self.settings.elect:
+            work = self._begin(self._api.guarded(self._lease.check))
             await self._lease.keep()
-            raise NotLeading(f"the Lease {NAME} was lost; another operator goes on")
-        await asyncio.Event().wait()
+            log.warning("the Lease %s is lost: standing by until it can be had again", NAME)
+            await self._stand_by(work)
+
+    def _begin(self, api: Kubernetes) -> list[asyncio.Task[None]]:
+        self.health.leading.set(1)
+        self._reconciler = reconciler = Reconciler(api, self.settings)
+        self._workers = [self._watch(self._work(reconciler)) for _ in range(self.settings.workers)]
+        return [self._watch(self._resync()), *self._workers]
+
+    async def _stand_by(self, work: list[asyncio.Task[None]]) -> None:
+        """Whoever is in the middle of a pass is stopped there. Raises NotLeading when somebody does
+        not stop, which ends the process."""
+        self.health.leading.set(0)
+        self._reconciler, self._workers = None, []
+        for task in work:
+            task.cancel()
+        _, left = await asyncio.wait(work, timeout=FINISH_S)
+        if left:
+            raise NotLeading(f"the Lease {NAME} was lost in a pass that does not stop")
+        self._tasks = [task for task in self._tasks if task not in work]
 
     async def _ping(self, api: Kubernetes) -> None:
         """Whether the API server can be reached, whoever leads and whatever happens in the
@@ -185,12 +201,16 @@ class Runtime:
         """None when the operator ends."""
         waiting = asyncio.ensure_future(self.queue.get())
         stopping = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if self._stopping.is_set():
-            waiting.cancel()
-            return None
-        stopping.cancel()
-        return waiting.result()
+        try:
+            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if waiting.done():
+                self.queue.failed(waiting.result())
+            raise
+        finally:
+            waiting.cancel()  # which means nothing to one that is done
+            stopping.cancel()
+        return None if self._stopping.is_set() else waiting.result()
 
     async def _work(self, reconciler: Reconciler) -> None:
         while (key := await self._next()) is not None:
@@ -198,6 +218,9 @@ class Runtime:
             try:
                 async with asyncio.timeout(PASS_S):
                     again_s = await reconciler.reconcile(key)
+            except asyncio.CancelledError:
+                self.queue.failed(key)
+                raise
             except NotLeading as error:
                 self.queue.failed(key)
                 log.info("pass given up: %s", error, extra={"cluster": "/".join(key)})

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from countercluster_operator.decide.decision import Turn
 from countercluster_operator.decide.steps import Plan
 from countercluster_operator.model import Cluster
-from countercluster_operator.run.budget import Budget
+from countercluster_operator.run.budget import Budget, Key
 from countercluster_operator.run.throttle import Throttle
 from countercluster_operator.world.observed import Observed
 
-Key = tuple[str, str]  # namespace, name
+__all__ = ["Key", "Turns"]
 
 
 class Turns:
@@ -40,7 +40,7 @@ class Turns:
             and not self.rolls.admit(key)
         ):
             text = "its template is outdated; waiting until other clusters are rolled: "
-            return Turn(text + self.rolls.full, replacing=turn.replacing)
+            return Turn(text + self.rolls.full(key), replacing=turn.replacing)
         return turn
 
     def _to_give_up(self, key: Key, seen: Observed, plan: Plan, *, paused: bool) -> Turn:

@@ -11,6 +11,9 @@ in.
    given begins again when the outage is over. A machine that is gone from the API is no outage:
    somebody took it away.
 4. What cannot be read is not known, and what is not known is not lost.
+5. Claims are made by anybody in their namespace, and name what they like. A volume counts when it
+   is bound to the very claim that names it. A claim without a volume holds nothing yet: it is given
+   up without a place in the healing budget, which others need for what they really lost.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ OF_ONE_MACHINE = frozenset(
 """Keys of nodeAffinity whose value names one machine: Kubernetes' own, and those of drivers whose
 volumes are disks of a machine."""
 SELECTED = "volume.kubernetes.io/selected-node"
+MAX_NAME = 253
+"""Characters of a machine's name."""
 UNREADABLE = (
     "the operator may not read Nodes and PersistentVolumes: it cannot tell whether a "
     "machine is gone (docs/operating/install.md)"
@@ -76,6 +81,11 @@ def tied_to(volume: Manifest) -> frozenset[str]:
             return frozenset()
         found |= set.intersection(*machines) or machines[0]
     return frozenset(found)
+
+
+def is_of(volume: Manifest, claim_uid: str) -> bool:
+    """Whether the volume is bound to that very claim."""
+    return ((volume.get("spec") or {}).get("claimRef") or {}).get("uid") == claim_uid
 
 
 def zone_of(volume: Manifest | None) -> str:
@@ -131,7 +141,8 @@ class Machines:
         for node in self._nodes:
             if zone := self._zone(node):
                 self._zones[node["metadata"]["name"]] = zone
-        for name in [n for n in self._gone if self._find(n)]:
+        asked = {n for n, (_, last) in self._gone.items() if now - last < ASKED_FOR}
+        for name in [n for n in self._gone if n not in asked or self._find(n)]:
             del self._gone[name]
 
     def loss(self, pod: Manifest, claim: Manifest | None, volume: Manifest | None) -> Loss:
@@ -159,7 +170,7 @@ class Machines:
         lost_s = min(away)
         if any(found.values()) and (calm := self._calm_since(domain)) is not None:
             lost_s = min(lost_s, max(0.0, (self._now - calm).total_seconds()))
-        return Loss(lost_s, why, domain)
+        return Loss(lost_s, why, domain if volume is not None else "")  # rule 5
 
     def silent(self, domain: str) -> bool:
         """Whether it is a zone that has machines, and none of them is ready."""
@@ -173,9 +184,11 @@ class Machines:
         wanted = claim["spec"].get("volumeName")
         if not wanted:
             promised = (claim["metadata"].get("annotations") or {}).get(SELECTED)
-            return frozenset({promised} if promised else ())
+            return frozenset({promised} if promised and len(promised) <= MAX_NAME else ())
         if volume is None:
             return f"its PersistentVolume {wanted} cannot be read, or is gone"
+        if not is_of(volume, claim["metadata"].get("uid", "")):
+            return f"its claim names PersistentVolume {wanted}, which is not bound to it"
         return tied_to(volume)
 
     def _elsewhere(self, pod: Manifest) -> Loss:
@@ -203,8 +216,7 @@ class Machines:
 
     def _away_s(self, name: str, nodes: Sequence[Manifest]) -> float:
         if not nodes:
-            first, last = self._gone.get(name, (self._now, self._now))
-            since: Moment | None = first if self._now - last < ASKED_FOR else self._now
+            since: Moment | None = self._gone.get(name, (self._now, self._now))[0]
             self._gone[name] = (since or self._now, self._now)
         else:
             times = [_ready(n)[1] for n in nodes]

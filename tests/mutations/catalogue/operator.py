@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 from countercluster_operator import model, room
-from countercluster_operator.apply import children
+from countercluster_operator.apply import act, children
 from countercluster_operator.apply.act import Act
 from countercluster_operator.apply.children import Children
 from countercluster_operator.apply.contests import Contests
@@ -14,8 +15,11 @@ from countercluster_operator.credentials import fitness, store, users
 from countercluster_operator.credentials.certificates import Authority
 from countercluster_operator.decide import healing, restrictions
 from countercluster_operator.resources import claims
+from countercluster_operator.run import budget
 from countercluster_operator.run.budget import Budget
-from countercluster_operator.world import trouble
+from countercluster_operator.run.runtime import Runtime
+from countercluster_operator.run.throttle import Throttle
+from countercluster_operator.world import machines, trouble
 from countercluster_operator.world.belongings import Belongings
 from countercluster_operator.world.machines import Loss, Machines
 
@@ -72,10 +76,48 @@ def retained_volume_deleted(patch: Patch) -> None:
 
 
 @mutation(
-    "any number of members is given up at once", tests=("tests/unit/operator/test_machines.py",)
+    "any number of members is given up at once", tests=("tests/unit/operator/test_budget.py",)
 )
 def healing_without_a_budget(patch: Patch) -> None:
     patch(Budget, "refusal", lambda self, key, domain, silent: "")
+
+
+@mutation(
+    "a cluster that never becomes whole keeps its place in the healing budget",
+    tests=("tests/unit/operator/test_budget.py",),
+)
+def place_for_ever(patch: Patch) -> None:
+    patch(budget, "HOLD_S", math.inf)
+
+
+@mutation(
+    "a pass goes on after the Lease is lost", tests=("tests/unit/operator/test_standing_by.py",)
+)
+def work_without_the_lease(patch: Patch) -> None:
+    async def stand_by(self: Runtime, _work: Any) -> None:
+        self._reconciler, self._workers = None, []
+
+    patch(Runtime, "_stand_by", stand_by)
+
+
+@mutation(
+    "one namespace takes every place of the rolls", tests=("tests/unit/operator/test_throttle.py",)
+)
+def rolls_of_one_tenant(patch: Patch) -> None:
+    def full(self: Throttle, _key: Any) -> str:
+        taken = len(self._inside)
+        return "all places are taken" if taken >= self._places else ""
+
+    patch(Throttle, "full", full)
+
+
+@mutation(
+    "a claim is believed about the volume that it names",
+    tests=("tests/unit/operator/test_machines.py", "tests/unit/operator/test_giving_up.py"),
+)
+def volumes_of_others(patch: Patch) -> None:
+    patch(machines, "is_of", lambda *_: True)
+    patch(act, "is_of", lambda *_: True)
 
 
 @mutation(

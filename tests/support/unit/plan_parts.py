@@ -105,7 +105,11 @@ def volume_json(disk: Disk, host: Host) -> dict[str, Any]:
     affinity = {"required": {"nodeSelectorTerms": [term]}}
     return {
         "metadata": {"name": f"pv-{disk.uid}"},
-        "spec": {"nodeAffinity": affinity, "persistentVolumeReclaimPolicy": "Delete"},
+        "spec": {
+            "claimRef": {"uid": disk.uid},
+            "nodeAffinity": affinity,
+            "persistentVolumeReclaimPolicy": "Delete",
+        },
     }
 
 

@@ -40,9 +40,13 @@ def seen(**loss: Any) -> Observed:
 
 
 class Api:
-    def __init__(self, refuse: int = 0) -> None:
+    def __init__(self, refuse: int = 0, bound_to: str = "claim-2") -> None:
         self.said: list[Object] = []
-        self.refuse = refuse
+        self.refuse, self.bound_to = refuse, bound_to
+
+    async def get(self, _version: str, _kind: str, _namespace: None, name: str) -> Object:
+        meta = {"name": name, "resourceVersion": "7"}
+        return {"metadata": meta, "spec": {"claimRef": {"uid": self.bound_to}}}
 
     async def overwrite(self, manifest: Object) -> None:
         if self.refuse:
@@ -92,9 +96,16 @@ def test_a_retained_volume_stays_and_says_whose_it_was(storage: Storage) -> None
     kept = found[0]
     assert (kept["kind"], kept["metadata"]["name"]) == ("PersistentVolume", "pv-2")
     assert kept["spec"] == {"persistentVolumeReclaimPolicy": "Retain"}
+    assert kept["metadata"]["resourceVersion"] == "7", "the very one that was read"
     assert kept["metadata"]["labels"]["countercluster.io/claim"] == "data-c-2"
     assert kept["metadata"]["labels"]["countercluster.io/namespace"] == "ns"
     assert [f["delete"] for f in found[1:]] == ["PersistentVolumeClaim", "Pod"]
+
+
+def test_a_volume_of_somebody_else_is_not_touched_whatever_a_claim_names() -> None:
+    of = with_spec(storage=Storage(retain="Retain"))
+    found = act(Api(bound_to="a claim of another tenant"), of, replaced(of))
+    assert [f["delete"] for f in found] == ["PersistentVolumeClaim", "Pod"]
 
 
 def test_a_volume_that_cannot_be_kept_is_not_deleted_and_that_is_remembered() -> None:

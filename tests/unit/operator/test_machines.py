@@ -1,4 +1,4 @@
-"""A member is lost only with the machine of its volume; and only so many at once."""
+"""A member is lost only with the machine of its volume."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from countercluster_operator.model import Cluster, Spec
-from countercluster_operator.run.budget import Budget
 from countercluster_operator.world.landscape import Landscape
 from countercluster_operator.world.machines import (
     SELECTED,
@@ -23,6 +22,8 @@ from kubernetes.aio.client.exceptions import ApiException
 
 NOW = datetime.datetime(2026, 1, 1, 12, 0, 0, tzinfo=datetime.UTC)
 HOSTNAME = "kubernetes.io/hostname"
+CLAIM_UID = "claim-0"
+LONG_AGO = NOW - datetime.timedelta(minutes=60)
 Object = dict[str, Any]
 
 
@@ -59,7 +60,10 @@ def node(
 def volume(*terms: Object) -> Object:
     return {
         "metadata": {"name": "pv"},
-        "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": list(terms)}}} if terms else {},
+        "spec": {
+            "claimRef": {"uid": CLAIM_UID},
+            **({"nodeAffinity": {"required": {"nodeSelectorTerms": list(terms)}}} if terms else {}),
+        },
     }
 
 
@@ -67,7 +71,7 @@ def on(*machines: str, key: str = HOSTNAME) -> Object:
     return {"matchExpressions": [{"key": key, "operator": "In", "values": list(machines)}]}
 
 
-CLAIM: Object = {"metadata": {"name": "data-c-0"}, "spec": {"volumeName": "pv"}}
+CLAIM: Object = {"metadata": {"name": "data-c-0", "uid": CLAIM_UID}, "spec": {"volumeName": "pv"}}
 POD: Object = {
     "metadata": {"name": "c-0", "deletionTimestamp": "2026-01-01T11:00:00Z"},
     "spec": {"nodeName": "a"},
@@ -229,7 +233,7 @@ def test_a_member_is_given_up_by_a_list_of_this_moment_only() -> None:
         "status": {"podIP": ""},
     }
     claim = {
-        "metadata": {"name": "data-c-0", "uid": "v"},
+        "metadata": {"name": "data-c-0", "uid": CLAIM_UID},
         "spec": {"volumeName": "pv", "resources": {"requests": {"storage": "1Gi"}}},
     }
     now, reads = [0.0], [0]
@@ -289,6 +293,33 @@ def test_a_claim_whose_volume_was_promised_on_a_machine_that_does_not_make_it_is
     assert lost_s([node("a", "Unknown"), node("b")], None, promised) == 600
     assert lost_s([node("a"), node("b")], None, promised) == 0
     assert lost_s([node("b")], None, {"metadata": {"name": "data-c-0"}, "spec": {}}) == 0
+    found = Machines([node("a", "Unknown"), node("b")], NOW).loss(POD, promised, None)
+    assert found.domain == "", "it holds nothing, so it takes nobody's place in the budget"
+
+
+def test_a_claim_that_names_a_volume_of_somebody_else_loses_nothing() -> None:
+    """Anybody may write the name of a volume into a claim."""
+    theirs = {**LOCAL, "spec": {**LOCAL["spec"], "claimRef": {"uid": "of-somebody-else"}}}
+    found = Machines([node("b")], NOW, {"a": (LONG_AGO, NOW)}).loss(POD, CLAIM, theirs)
+    assert (found.seconds, found.domain) == (0, "")
+    assert "names PersistentVolume pv, which is not bound to it" in found.why
+    free = {**LOCAL, "spec": {k: v for k, v in LOCAL["spec"].items() if k != "claimRef"}}
+    assert lost_s([node("b")], free, gone={"a": (LONG_AGO, NOW)}) == 0
+
+
+def test_machines_that_were_made_up_are_forgotten() -> None:
+    """A name in an annotation of a claim costs memory for minutes, and a long one none."""
+    gone: Gone = {}
+
+    def promised(machine: str) -> Object:
+        return {"metadata": {"name": "data-c-0", "annotations": {SELECTED: machine}}, "spec": {}}
+
+    for number in range(100):
+        now = NOW + datetime.timedelta(seconds=10 * number)
+        Machines([node("b")], now, gone).loss(POD, promised(f"ghost-{number}"), None)
+    assert len(gone) <= 19
+    Machines([node("b")], NOW, gone).loss(POD, promised("x" * 254), None)
+    assert "x" * 254 not in gone
 
 
 def test_an_outage_of_a_zone_is_no_loss() -> None:
@@ -350,42 +381,3 @@ def test_the_domain_of_a_machine_is_its_zone_also_after_it_is_gone() -> None:
     )
     assert Machines([node("b", zone="z2")], NOW).loss(POD, CLAIM, both).domain == "z1"
     assert Machines([node("b")], NOW).loss(POD, CLAIM, LOCAL).domain == "a"
-
-
-# --- how many at once -----------------------------------------------------------------------------
-
-
-def quiet(_: str) -> bool:
-    return False
-
-
-def test_one_member_in_a_domain_and_three_in_all_are_given_up_at_once() -> None:
-    budget = Budget(1, 3)
-    assert budget.refusal("a", "z1", quiet) == ""
-    assert budget.refusal("a", "z1", quiet) == "", "it goes on with what it began"
-    assert "at most 1 at once in z1" in budget.refusal("b", "z1", quiet)
-    assert "at most 1" in budget.refusal("b", "z1", quiet)
-    assert budget.refusal("b", "z2", quiet) == ""
-    assert budget.refusal("c", "z3", quiet) == ""
-    assert "at most 3 at once in all" in budget.refusal("d", "z4", quiet)
-    budget.release("a")
-    assert budget.refusal("d", "z1", quiet) == ""
-
-
-def test_a_zone_without_a_ready_machine_is_not_emptied_one_member_after_the_other() -> None:
-    budget, dark = Budget(1, 3), {"z1"}
-    assert budget.refusal("a", "z1", dark.__contains__) == ""
-    budget.release("a")
-    assert "at most 1" in budget.refusal("b", "z1", dark.__contains__)
-    assert "at most 1" in budget.refusal("a", "z1", dark.__contains__), "nor by the same cluster"
-    dark.clear()
-    assert budget.refusal("b", "z1", dark.__contains__) == ""
-
-
-def test_what_an_earlier_operator_began_counts_and_what_is_gone_does_not() -> None:
-    budget = Budget(1, 3)
-    budget.occupy("a", "z1")
-    assert budget.refusal("b", "z1", quiet) != ""
-    assert budget.refusal("a", "z1", quiet) == ""
-    budget.forget("a")
-    assert budget.refusal("b", "z1", quiet) == ""
