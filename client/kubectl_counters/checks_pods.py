@@ -34,7 +34,7 @@ def pods(facts: Facts) -> Iterator[Finding]:
                 f"{name}: {', '.join(tags)}",
                 "whoever may push to that registry",
                 "a tag can point to another image tomorrow",
-                "name images by digest: spec.image, spec.cache.image, RELATED_IMAGE_… of the "
+                "name images by digest: spec.image, spec.cache.image, RELATED_IMAGE_* of the "
                 "operator",
             )
 

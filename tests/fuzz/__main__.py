@@ -6,8 +6,8 @@ connections.
 One input is the byte stream of one connection, cut into pieces as a network might; it holds one to
 six commands, some of them damaged. What must hold, for every input: nothing is raised; each command
 gets exactly one whole reply; nothing takes longer than HANG_S. And over the run: the state equals
-what a snapshot of it restores, and memory stops growing. The first violation ends the run with the
-input and its seed."""
+what a snapshot of it restores, and memory stops growing. A third of the connections is of a user
+who may not use all keys. The first violation ends the run with the input and its seed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ import time
 
 import hiredis
 from counter_node.counters.machine import Machine
+from counter_node.resp.commands import CATALOGUE
+from counter_node.security.acl import Acl
+from counter_node.security.refusals import Refusals
+from counter_node.users.access import Access
 
 from tests.fuzz import inputs
-from tests.support.local import LocalServer
+from tests.support.local import LocalConnection, LocalServer
 
 HANG_S = 60
 ROUND = 50_000
@@ -46,12 +50,23 @@ class Server(LocalServer):
     def __init__(self) -> None:
         self.now_ms = 1_000
         super().__init__(clock_ms=lambda: self.now_ms, machine=Machine(max_keys=12))
+        self._access = Access(None, CATALOGUE, Refusals())
+        self._access.file.acl = Acl("user default on nopass ~k1* %R~k2 +@all -flushall", CATALOGUE)
+
+    def restricted(self) -> LocalConnection:
+        """Of a user who may not use all keys."""
+        connection = self.connect()
+        connection.session.access = self._access
+        self._access.settle(connection.session)
+        return connection
 
 
 def feed(server: Server, rng: random.Random) -> int:
     """One connection. Returns how many commands it sent. Raises FuzzError."""
     data = inputs.stream(rng)
-    connection = server.connect(admin=rng.random() < 0.02)
+    connection = (
+        server.restricted() if rng.random() < 0.3 else server.connect(admin=rng.random() < 0.02)
+    )
     reader = hiredis.Reader()
     sent = answered = 0
     server.now_ms += rng.randint(0, 3)

@@ -121,7 +121,10 @@ def words(rng: random.Random) -> list[bytes]:
     name = rng.choice(_COMMON) if rng.random() < 0.6 else rng.choice(NAMES)
     command = BY_NAME[name.decode()]
     if name == b"idmp" and rng.random() < 0.9:
-        return [name, rng.choice(PRODUCERS), b"%d" % rng.randint(1, 40), *words(rng)]
+        inner = words(rng)
+        if rng.random() < 0.1:  # too short
+            inner = inner[: rng.randint(1, 2)]
+        return [name, rng.choice(PRODUCERS), b"%d" % rng.randint(1, 40), *inner]
     if name in _SCRIPTING:
         return _script_words(rng, name)
     count = max(

@@ -127,10 +127,10 @@ class Command:
         return not self.reveals_with.isdisjoint(word.upper() for word in words[3:])
 
     def keys_in(self, words: list[bytes]) -> list[bytes]:
+        """Also of words that are too few: who may execute it is asked first."""
         if self.keys_counted_at:
-            at = self.keys_counted_at
-            count = int(words[at]) if words[at].isdigit() and len(words[at]) < 8 else 0
-            return words[at + 1 : at + 1 + count]
+            number, *rest = words[self.keys_counted_at :] or [b""]
+            return rest[: int(number)] if number.isdigit() and len(number) < 8 else []
         first, last, step = self.keys
         return words[first : (len(words) if last < 0 else last + 1) : step] if first else []
 

@@ -92,3 +92,16 @@ def long_leave(patch: Patch) -> None:
         return right(*words, **more)
 
     patch(sliced_tls, "SSLProtocol", patient)
+
+
+@mutation(
+    "rights are asked of words that are not there",
+    tests=("tests/unit/security/test_acl.py", "tests/unit/resp/test_fuzz.py"),
+)
+def words_that_are_not_there(patch: Patch) -> None:
+    original = Command.keys_in
+
+    def keys_in(self: Command, words: list[bytes]) -> list[bytes]:
+        return original(self, words) if words[self.keys_counted_at :] else [words[9_999]]
+
+    patch(Command, "keys_in", keys_in)

@@ -86,6 +86,22 @@ def test_what_tells_a_value_needs_the_right_to_read_it(line: str, tells: bool) -
         assert (access.refusal(session, TABLE[given[0]], given) == NO_KEY) is tells
 
 
+@pytest.mark.parametrize("count", range(6))
+@pytest.mark.parametrize("word", [b"", b"0", b"3", b"99999999", b"\xb2", b"x"])
+def test_commands_of_too_few_words_are_judged_and_end_nobody(count: int, word: bytes) -> None:
+    """`IDMP p 1 EVAL script` of a user with patterns ended its connection with an IndexError: the
+    rights are asked before the words of the inner command are counted."""
+    access = Access(None, CATALOGUE, Refusals())
+    access.file.acl = Acl("user default on nopass +@all ~k*", CATALOGUE)
+    session = new_session(1, "", "", admin=False)
+    session.access = access
+    access.settle(session)
+    for name in TABLE:
+        words = [name, *[word] * count]
+        for given in (words, [b"IDMP", b"p", b"1", *words]):
+            access.refusal(session, TABLE[given[0]], given)
+
+
 def test_a_user_with_many_patterns_waits_for_none_of_them() -> None:
     """Three hundred took 22 ms to compile, at the first command and again whenever others had
     pushed them out."""
