@@ -87,7 +87,8 @@ def execute(session: Session) -> Read | Write | Reply | Slow:
         return unwatched(session, ABORTED)
     held = session.queued_bytes + QUEUED_BYTES * len(session.queue)
     steps = Slow(_executed(session, session.queue, held))
-    if len(session.queue) > AT_ONCE or session.queued_bytes > MANY_BYTES:
+    ask = any(not command.has_keys for command, _ in session.queue)  # perhaps of the node
+    if ask or len(session.queue) > AT_ONCE or session.queued_bytes > MANY_BYTES:
         return steps
     action = steps.finish()
     assert isinstance(action, Read | Write | Reply)
@@ -192,7 +193,9 @@ def _operation(session: Session, command: Command, words: list[bytes]) -> Genera
     if isinstance(action, Reply):
         return [o.CONSTANT, pack(action.value)]
     if isinstance(action, NodeQuestion) and session.ask is not None:
-        return [o.CONSTANT, pack(session.ask(action))]
+        answer = session.ask(action)
+        yield  # dear: of thousands of connections, say
+        return [o.CONSTANT, pack(answer)]
     return [
         o.CONSTANT,
         pack(Failure(f"ERR '{command.name}' is not allowed in a transaction".encode())),

@@ -24,8 +24,10 @@ from counter_node.replica.relief import Relief
 from counter_node.replica.replica import Replica
 from counter_node.replica.tail import Tail
 from counter_node.replica.time_entries import TimeEntries
-from counter_node.resp.actions import Write
+from counter_node.resp import transactions
+from counter_node.resp.actions import Slow, Write
 from counter_node.resp.pipeline import Pipeline
+from counter_node.resp.session import Session
 from counter_node.views import cluster_view
 
 from tests.mutations.breakage import Patch, mutation
@@ -336,3 +338,17 @@ def questions_at_once(patch: Patch) -> None:
             original(self, commands)
 
     patch(Pipeline, "_execute", execute)
+
+
+@mutation(
+    "a transaction that asks about the node is taken apart at once",
+    tests=("tests/unit/resp/test_pipeline.py",),
+)
+def transactions_at_once(patch: Patch) -> None:
+    right = transactions.execute
+
+    def execute(session: Session) -> Any:
+        action = right(session)
+        return action.finish() if isinstance(action, Slow) else action
+
+    patch(transactions, "execute", execute)

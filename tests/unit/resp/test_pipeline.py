@@ -148,6 +148,20 @@ def test_one_question_about_the_node_is_answered_in_a_step() -> None:
     assert client.written() == b"$4\r\ninfo\r\n" * 3 + b"+PONG\r\n"
 
 
+def test_one_question_about_the_node_is_answered_in_a_step_of_a_transaction() -> None:
+    client = Client()
+    asked: list[Any] = []
+    client.pipeline.session.ask = lambda question: asked.append(question) or b"info"
+    client.send(request(b"MULTI") + request(b"INFO") * 5)
+    client.pipeline.receive(request(b"EXEC"))
+    before = 0
+    while client.pipeline.step(100) is not None:
+        assert len(asked) <= before + 1
+        before = len(asked)
+    assert before == 5
+    assert client.written().endswith(b"*5\r\n" + b"$4\r\ninfo\r\n" * 5)
+
+
 def test_one_question_about_the_node_waits_behind_a_write_that_waits_for_reads() -> None:
     client = Client()
     asked: list[Any] = []
