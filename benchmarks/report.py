@@ -55,6 +55,18 @@ TARGETS = (
         "p50_ms",
     ),
     Target("linearizable reads, 50 connections, to etcd's", "get", "etcd", "get", 3),
+    Target(
+        "a fixed window's script, 50 connections, to our INCR", "fixed-window", "ours", "c50", 0.5
+    ),
+    Target("a GCRA's script, 50 connections, to our INCR", "gcra", "ours", "c50", 0.5),
+    Target(
+        "a fixed window's script, to Redis + WAIT",
+        "fixed-window",
+        "redis-wait",
+        "fixed-window",
+        1.5,
+    ),
+    Target("a GCRA's script, to Redis + WAIT", "gcra", "redis-wait", "gcra", 1.5),
 )
 
 

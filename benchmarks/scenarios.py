@@ -12,7 +12,8 @@ class Scenario:
     connections: int = 50
     pipeline: int = 1
     keys: int = 1
-    mode: str = "incr"  # incr, cas (etcd's way to increment), get, mixed
+    mode: str = "incr"  # incr, cas (etcd's way to increment), get, mixed, script (of a limiter)
+    script: str = ""  # of mode script: name in limiter_scripts.SCRIPTS
     through: str = (
         "best"  # best: where the system wants its clients; follower; spread: all nodes in turn
     )
@@ -55,6 +56,20 @@ ALL = (
         through="spread",
     ),
     Scenario("cas", "50 connections, compare-and-swap on a hot key", mode="cas"),
+    Scenario(
+        "fixed-window",
+        "50 connections, a fixed window's script, 1,000 keys",
+        mode="script",
+        script="fixed window",
+        keys=1_000,
+    ),
+    Scenario(
+        "gcra",
+        "50 connections, a GCRA's script, 1,000 keys",
+        mode="script",
+        script="gcra",
+        keys=1_000,
+    ),
     Scenario("half", "half of the top rate, 50 connections", half_rate_of="c50"),
     Scenario(
         "snapshot",

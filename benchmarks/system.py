@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from benchmarks import limiter_scripts
 from benchmarks.scenarios import Scenario
 from benchmarks.tools import Tools
 
@@ -111,6 +112,10 @@ class System:
 
     def load_command(self, scenario: Scenario, seconds: float, rate: float) -> list[str]:
         mode = {"incr": self.increment}.get(scenario.mode, scenario.mode)
+        script: list[str] = []
+        if scenario.script:
+            mode = {"incrwait": "scriptwait"}.get(self.increment, "script")
+            script = ["-s", self._loaded(limiter_scripts.SCRIPTS[scenario.script])]
         words = [
             str(self.tools.loadgen),
             "-a",
@@ -122,6 +127,7 @@ class System:
         ]
         return [
             *words,
+            *script,
             "-k",
             str(scenario.keys),
             "-m",
@@ -133,6 +139,13 @@ class System:
             "-r",
             str(rate),
         ]
+
+    def _loaded(self, script: str) -> str:
+        """Its SHA-1, when every server knows it."""
+        for port in self.ports:
+            with connect(port) as client:
+                client.script_load(script)
+        return limiter_scripts.sha_of(script)
 
     @contextlib.contextmanager
     def disturbed(self, scenario: Scenario) -> Iterator[None]:

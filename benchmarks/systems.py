@@ -120,7 +120,8 @@ class Redis(System):
 
     @classmethod
     def can(cls, scenario: Scenario) -> bool:
-        return super().can(scenario) and scenario.nodes <= 3
+        plain = super().can(scenario) or scenario.mode == "script"
+        return plain and scenario.nodes <= 3
 
     def start(self) -> None:
         self.ports = [self._server("redis")]
@@ -166,7 +167,7 @@ class RedisWait(Redis):
     @classmethod
     def can(cls, scenario: Scenario) -> bool:
         return (
-            System.can(scenario)
+            (System.can(scenario) or scenario.mode == "script")
             and scenario.mode != "mixed"
             and not scenario.reads
             and scenario.nodes == 3

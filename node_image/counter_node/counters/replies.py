@@ -31,6 +31,10 @@ class ResultSet(Set):
     """The same, of a script: kept as one (`pack`)."""
 
 
+class ResultMap(list[Any]):
+    """Of a script: key, value, key, value …, which RESP3 calls a map."""
+
+
 class Status(bytes):
     """A status reply of a script, whatever its bytes."""
 
@@ -78,7 +82,7 @@ class NoList:
 OK = Simple("OK")
 NO_LIST = NoList()
 _FAILURE, _SIMPLE, _LIST, _MAP, _NO_LIST = 1, 2, 3, 4, 5
-_SET, _STATUS, _BIG_NUMBER, _FORMATTED, _DOUBLE = 6, 7, 8, 9, 10
+_SET, _STATUS, _BIG_NUMBER, _FORMATTED, _DOUBLE, _PAIRS = 6, 7, 8, 9, 10, 11
 _OF_SCRIPTS: dict[type, int] = {Status: _STATUS, BigNumber: _BIG_NUMBER, Formatted: _FORMATTED}
 _BY_TAG = {tag: kind for kind, tag in _OF_SCRIPTS.items()}
 
@@ -125,6 +129,8 @@ def _tagged(reply: Any) -> Any:
         return [_DOUBLE, float(reply)]
     if kind is ResultSet:
         return [_SET, [_tagged(r) for r in reply]]
+    if kind is ResultMap:
+        return [_PAIRS, [_tagged(r) for r in reply]]
     if isinstance(reply, list):
         return [_LIST, [_tagged(r) for r in reply]]
     if kind is NoList:
@@ -153,4 +159,6 @@ def _untagged(value: Any) -> Any:
     if tag == _MAP:
         parts = [_untagged(v) for v in content]
         return dict(zip(parts[::2], parts[1::2], strict=True))
+    if tag == _PAIRS:
+        return ResultMap(map(_untagged, content))
     return [_untagged(v) for v in content]

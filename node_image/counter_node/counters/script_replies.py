@@ -41,6 +41,6 @@ _KINDS: Final[dict[type, Any]] = {
     of_script.Double: replies.Double,
     of_script.BigNumber: replies.BigNumber,
     of_script.Verbatim: replies.Formatted,
-    of_script.Map: lambda reply: {from_script(k): from_script(v) for k, v in reply.items()},
+    of_script.Pairs: lambda reply: replies.ResultMap(map(from_script, reply)),
     of_script.Set: lambda reply: replies.ResultSet(map(from_script, reply)),
 }

@@ -1,10 +1,11 @@
 """What a full disk still takes: what makes the state smaller. Pure.
 
 Without it nothing would help where a volume cannot grow: the log is let go only up to a snapshot,
-and a snapshot needs room for the state as it is. So DEL, UNLINK, FLUSHALL, GETDEL, UNWATCH and an
-expiry in the past go into the part of the segment that is kept for terms and votes, half of it at
-most; then a snapshot is taken (node/). A transaction is let through when all that it writes is of
-that kind. (IDMP too, though it may add a producer: the library deletes with it.)
+and a snapshot needs room for the state as it is. So DEL, UNLINK, FLUSHALL, SCRIPT FLUSH, GETDEL,
+UNWATCH and an expiry in the past go into the part of the segment that is kept for terms and votes,
+half of it at most; then a snapshot is taken (node/). A transaction is let through when all that it
+writes is of that kind. A script is not, whatever it would do: nobody knows before
+it runs. (IDMP too, though it may add a producer: the library deletes with it.)
 
 Deletions one by one could use up all of that room before they make any. So a leader leaves the last
 eighth of it to what empties the state at once: FLUSHALL, and the registration that a gateway needs
@@ -27,7 +28,7 @@ from counter_node.counters.batches import (
 )
 from counter_node.raft.types import Entry, EntryKind
 
-SHRINKING = frozenset({o.DEL, o.FLUSH, o.GETDEL, o.UNWATCH})
+SHRINKING = frozenset({o.DEL, o.FLUSH, o.GETDEL, o.UNWATCH, o.SCRIPT_FLUSH})
 _EMPTYING = o.READS | {o.FLUSH}
 LAST_PART = 8
 """One part in so many of the room for deletions is left to what empties the state."""

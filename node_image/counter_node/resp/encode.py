@@ -15,6 +15,7 @@ from counter_node.counters.replies import (
     Formatted,
     Listing,
     NoList,
+    ResultMap,
     ResultSet,
     Set,
     Simple,
@@ -161,12 +162,14 @@ def _set(reply: Set, protocol: int) -> bytes:
 
 
 def _map(reply: dict[Any, Any], protocol: int) -> bytes:
-    pairs = encode_many([x for pair in reply.items() for x in pair], protocol)
-    return (
-        b"%%%d\r\n%s" % (len(reply), pairs)
-        if protocol == 3
-        else b"*%d\r\n%s" % (2 * len(reply), pairs)
-    )
+    return _pairs([x for pair in reply.items() for x in pair], protocol)
+
+
+def _pairs(reply: list[Any], protocol: int) -> bytes:
+    text = encode_many(reply, protocol)
+    if protocol == 3:
+        return b"%%%d\r\n%s" % (len(reply) // 2, text)
+    return b"*%d\r\n%s" % (len(reply), text)
 
 
 _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
@@ -188,4 +191,5 @@ _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
     BigNumber: _big_number,
     Formatted: _formatted,
     dict: _map,
+    ResultMap: _pairs,
 }

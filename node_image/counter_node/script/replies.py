@@ -36,7 +36,12 @@ class Verbatim(bytes):
 
 
 class Map(dict[Any, Any]):
-    pass
+    """Of a command."""
+
+
+class Pairs(list[Any]):
+    """A map that a script returns: key, value, key, value … Two keys of Lua may become the same one
+    (1.2 and 1.7, say): both are sent, as Redis does."""
 
 
 class Set(list[Any]):
@@ -144,10 +149,11 @@ def _kind(run: Run, of: dict[Any, Any], inside: int) -> Any:
     if isinstance(found := of.get(b"map"), Table):
         run.budget.work(len(found.map) + len(found.arr))
         pairs = [(float(n), v) for n, v in enumerate(found.arr, 1)] + list(found.map.items())
-        return Map(
-            (_key(run, key, inside), to_reply(run, each, inside + 1))
-            for key, each in pairs
-            if each is not None
+        return Pairs(
+            to_reply(run, each, inside + 1)
+            for pair in pairs
+            if pair[1] is not None
+            for each in pair
         )
     if isinstance(found := of.get(b"set"), Table):
         run.budget.work(len(found.map) + len(found.arr))
@@ -162,13 +168,3 @@ def _kind(run: Run, of: dict[Any, Any], inside: int) -> Any:
             run.budget.answer(len(text))
             return Verbatim(form[:3].ljust(3) + b":" + text)
     return None
-
-
-def _key(run: Run, key: Any, inside: int) -> Any:
-    """A key of a map: what cannot be one in Python is its text."""
-    found = to_reply(run, key, inside + 1)
-    if not isinstance(found, list | dict):
-        return found
-    text = repr(found).encode()  # twice as long as what is in it, which was counted: no more
-    run.budget.answer(len(text))
-    return text

@@ -10,7 +10,16 @@ from typing import Any
 
 from counter_node.script.engine import Engine
 from counter_node.script.errors import ScriptError
-from counter_node.script.replies import BigNumber, Double, Failure, Map, Set, Status, Verbatim
+from counter_node.script.replies import (
+    BigNumber,
+    Double,
+    Failure,
+    Map,
+    Pairs,
+    Set,
+    Status,
+    Verbatim,
+)
 
 from tests.support.unit.redis_connection import RealConnection
 
@@ -91,9 +100,7 @@ def encoded(reply: Any) -> bytes:
     if kind in (bytes, BigNumber, Verbatim):
         text = bytes(reply)[4:] if kind is Verbatim else bytes(reply)
         return b"$%d\r\n%s\r\n" % (len(text), text)
-    if kind is Map:
-        reply = [each for pair in reply.items() for each in pair]
-    assert kind in (list, Map, Set), kind
+    assert kind in (list, Pairs, Set), kind
     return b"*%d\r\n%s" % (len(reply), b"".join(map(encoded, reply)))
 
 

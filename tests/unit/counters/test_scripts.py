@@ -70,14 +70,16 @@ def test_every_kind_of_reply_is_kept_for_who_repeats() -> None:
     text = (
         b"redis.setresp(3) return {1, 'x', true, false, {double=1.5}, {big_number='12'},"
         b" {verbatim_string={format='txt', string='hi'}}, {set={a=true}}, {map={a=1}},"
-        b" redis.status_reply('FINE\xff'), redis.error_reply('BAD x')}"
+        b" redis.status_reply('FINE\xff'), redis.error_reply('BAD x'),"
+        b" {map={[1.2]='a', [1.7]='b', [true]='c', [1]='d'}}}"
     )
     log = made()
     once = o.idmp_of(b"u", b"p", 1, eval_(text))
     first, again = log.run(once, once)
     assert first == again
     assert list(map(type, first)) == list(map(type, again))
-    assert len(first) == 11
+    assert len(first) == 12
+    assert first[11] == again[11] == [1, b"d", 1, b"a", 1, b"b", True, b"c"]
     assert first[9] == b"FINE\xff"
 
 

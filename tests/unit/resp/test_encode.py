@@ -6,7 +6,16 @@ from typing import Any
 
 import hiredis
 import pytest
-from counter_node.counters.replies import OK, Failure, Set, Simple, Verbatim, pack, unpack
+from counter_node.counters.replies import (
+    OK,
+    Failure,
+    ResultMap,
+    Set,
+    Simple,
+    Verbatim,
+    pack,
+    unpack,
+)
 from counter_node.resp.encode import encode, encode_many
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -111,6 +120,11 @@ def test_redis_py_raises_what_was_refused() -> None:
         (OK, b"+OK\r\n", b"+OK\r\n"),
         (Simple("OK"), b"+OK\r\n", b"+OK\r\n"),
         (Failure(b"ERR a\r\nb"), b"-ERR a  b\r\n", b"-ERR a  b\r\n"),
+        (
+            ResultMap([1, b"a", 1, None]),
+            b"*4\r\n:1\r\n$1\r\na\r\n:1\r\n$-1\r\n",
+            b"%2\r\n:1\r\n$1\r\na\r\n:1\r\n_\r\n",
+        ),
         ("text", b"$4\r\ntext\r\n", b"$4\r\ntext\r\n"),
         ([], b"*0\r\n", b"*0\r\n"),
         (10_000, b":10000\r\n", b":10000\r\n"),

@@ -13,7 +13,7 @@ from tests.support.local import LocalServer
 
 MIB = b"x" * 900_000
 SCRIPTS = {
-    "keys of maps double": b"local t={'\\\\'} for i=1,34 do t={map={[t]=1}} end return t",
+    "keys of maps double": b"local t={'\\\\'} for i=1,34 do t={map={[t]=t}} end return t",
     "a text again and again": b"local t={} for i=1,1900 do t[i]=ARGV[1] end return t",
     "made here": b"local s=string.rep('x',900000) local t={} for i=1,1900 do t[i]=s end return t",
     "statuses": b"local v={ok=ARGV[1]} local t={} for i=1,1500 do t[i]=v end return t",

@@ -171,5 +171,7 @@ def test_scripts_in_a_connection_of_resp3(both: Both) -> None:
             connection.command(b"HELLO", protocol)
         for text in (kinds, b"redis.setresp(3) " + kinds, b"return false", b"return true",
                      b"redis.setresp(3) return false", b"redis.setresp(3) return true",
-                     b"redis.setresp(3) return redis.call('mget', 'x', 'y')"):  # fmt: skip
+                     b"redis.setresp(3) return redis.call('mget', 'x', 'y')",
+                     b"return {map={[1.2]=5, [1.7]=5, [1]=5}}", b"return {set={[2.2]=1, [2.7]=1}}",
+                     b"return {map={[{1, 'a'}]={map={[{}]=2}}}}"):  # fmt: skip
             both.same(b"EVAL", text, b"0")

@@ -15,7 +15,16 @@ from counter_node.script.errors import (
     ShebangError,
     UnsupportedError,
 )  # fmt: skip
-from counter_node.script.replies import BigNumber, Double, Failure, Map, Set, Status, Verbatim
+from counter_node.script.replies import (
+    BigNumber,
+    Double,
+    Failure,
+    Map,
+    Pairs,
+    Set,
+    Status,
+    Verbatim,
+)
 
 ENGINE = Engine()
 
@@ -86,7 +95,7 @@ def test_null_is_nil_for_a_script_of_resp3() -> None:
 
 @pytest.mark.parametrize(
     ("source", "reply"),
-    [("{double = 1.5}", Double(1.5)), ("{map = {a = 1}}", Map({b"a": 1})),
+    [("{double = 1.5}", Double(1.5)), ("{map = {a = 1}}", Pairs([b"a", 1])),
     ("{set = {a = true}}", Set([b"a"])), ("{big_number = '12'}", BigNumber(b"12")),
     ("{ok = 'FINE\\r\\nx'}", Status(b"FINE  x")), ("{err = 'BAD x'}", Failure(b"BAD x")),
     ("{verbatim_string = {format = 'txt', string = 'a'}}", Verbatim(b"txt:a")),
