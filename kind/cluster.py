@@ -26,6 +26,22 @@ IMAGE_LABEL = "io.countercluster/image-id"
 SYSTEM_NAMESPACES = ("kube-system", "local-path-storage")
 
 
+ALONE = """\
+- |
+  kind: ClusterConfiguration
+  controllerManager:
+    extraArgs:
+    - {name: enable-hostpath-provisioner, value: "true"}
+    - {name: leader-elect, value: "false"}
+  scheduler:
+    extraArgs:
+    - {name: leader-elect, value: "false"}
+""".splitlines()
+"""There is one of each. With an election they ended whenever a busy machine did not let them renew
+it, and the kubelet's pauses kept them away for minutes. kind's own argument stands here again, as a
+patch replaces the list."""
+
+
 @dataclass(frozen=True)
 class Traits:
     """What the effective configuration depends on."""
@@ -46,6 +62,8 @@ def effective_config(text: str, traits: Traits) -> str:
     if not settings:
         return text
     patch = ["- |", "  kind: KubeletConfiguration", *(f"  {line}" for line in settings)]
+    if traits.own_node_image:
+        patch += ALONE
     lines = text.rstrip("\n").split("\n")
     if "kubeadmConfigPatches:" in lines:
         at = lines.index("kubeadmConfigPatches:") + 1

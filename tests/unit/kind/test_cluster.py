@@ -36,6 +36,14 @@ def test_our_own_node_image_runs_without_systemd() -> None:
     assert "failCgroupV1" not in patch
 
 
+def test_what_there_is_one_of_elects_nobody_on_a_busy_machine() -> None:
+    text = effective_config(CONFIG, Traits(own_node_image=True, cgroup_v1=False))
+    patches = [yaml.safe_load(patch) for patch in yaml.safe_load(text)["kubeadmConfigPatches"]]
+    found = next(patch for patch in patches if patch["kind"] == "ClusterConfiguration")
+    for part in ("controllerManager", "scheduler"):
+        assert {"name": "leader-elect", "value": "false"} in found[part]["extraArgs"]
+
+
 def test_control_groups_of_version_1_are_allowed_where_the_host_has_them() -> None:
     patch = kubelet_patch(effective_config(CONFIG, Traits(own_node_image=False, cgroup_v1=True)))
     assert patch["failCgroupV1"] is False
@@ -48,7 +56,7 @@ def test_patches_that_the_file_has_already_are_kept() -> None:
     )
     loaded = yaml.safe_load(effective_config(text, Traits(own_node_image=True, cgroup_v1=True)))
     kinds = [yaml.safe_load(patch)["kind"] for patch in loaded["kubeadmConfigPatches"]]
-    assert kinds == ["KubeletConfiguration", "ClusterConfiguration"]
+    assert kinds == ["KubeletConfiguration", "ClusterConfiguration", "ClusterConfiguration"]
 
 
 @pytest.mark.parametrize("own", [True, False])
