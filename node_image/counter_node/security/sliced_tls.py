@@ -11,16 +11,19 @@ deciphered as it comes:
 3. While its protocol does not want to be read from, as much as that is kept, not more.
 4. A connection that is closed has `SHUTDOWN_S` to take leave; then its descriptor is free.
 
-It stands between uvloop's transport and uvloop's TLS, which is the one that loops of nodes use."""
+It stands between the loop's transport and the loop's own TLS: uvloop's, or asyncio's where nodes
+run on a plain loop."""
 
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto
 import contextvars
 import ssl
 from typing import Any, Final, Protocol, cast
 
-from uvloop.loop import SSLProtocol  # type: ignore[attr-defined]
+import uvloop
+import uvloop.loop
 
 MOST_BYTES: Final = 8 << 10
 AT_ONCE_BYTES: Final = 1 << 10
@@ -54,7 +57,9 @@ class SlicedTls(asyncio.BufferedProtocol):
         self.shaken: asyncio.Future[None] = loop.create_future()
         """Done with the handshake, or why there was none."""
         self._protocol, self._turns = protocol, turns
-        self._tls: Any = SSLProtocol(
+        fast = isinstance(loop, uvloop.Loop)
+        of_loop: Any = uvloop.loop if fast else asyncio.sslproto
+        self._tls: Any = of_loop.SSLProtocol(
             loop,
             protocol,
             context,
@@ -63,7 +68,8 @@ class SlicedTls(asyncio.BufferedProtocol):
             ssl_handshake_timeout=handshake_s,
             ssl_shutdown_timeout=SHUTDOWN_S,
         )
-        self._inside = self._tls._get_app_transport(contextvars.copy_context())
+        contexts = (contextvars.copy_context(),) if fast else ()
+        self._inside = self._tls._get_app_transport(*contexts)
         self._inside.set_read_buffer_limits(high=MOST_BYTES)
         self._outside: asyncio.Transport | None = None
         self._waiting = 0  # bytes in the buffer of TLS

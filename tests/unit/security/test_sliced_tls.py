@@ -1,4 +1,5 @@
-"""TLS in slices: real connections on uvloop, with turns that the test gives."""
+"""TLS in slices: real connections on uvloop, and on asyncio's own loop, with turns that the test
+gives."""
 
 from __future__ import annotations
 
@@ -110,16 +111,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     return Folder(tmp_path_factory.mktemp("tls"), 1)
 
 
-def on_uvloop(work: Callable[[], Awaitable[None]]) -> None:
-    async def run() -> None:
-        await work()
+Work = Callable[[], Awaitable[None]]
 
-    uvloop.run(run())
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def on_loop(request: pytest.FixtureRequest) -> Callable[[Work], None]:
+    def on_it(work: Work) -> None:
+        async def run() -> None:
+            await work()
+
+        (uvloop.run if request.param == "uvloop" else asyncio.run)(run())
+
+    return on_it
 
 
 @pytest.mark.parametrize("stranger", [True, False])
 def test_a_crowd_of_small_records_waits_for_turns_and_each_deciphers_a_slice(
-    folder: Folder, stranger: bool
+    on_loop: Callable[[Work], None], folder: Folder, stranger: bool
 ) -> None:
     async def work() -> None:
         async with Served(folder, stranger=stranger) as served:
@@ -145,10 +153,12 @@ def test_a_crowd_of_small_records_waits_for_turns_and_each_deciphers_a_slice(
             assert served.taken.bytes == sent
             assert turns >= MANY * (RECORD - 1) // MOST_BYTES
 
-    on_uvloop(work)
+    on_loop(work)
 
 
-def test_a_few_commands_are_deciphered_at_once(folder: Folder) -> None:
+def test_a_few_commands_are_deciphered_at_once(
+    on_loop: Callable[[Work], None], folder: Folder
+) -> None:
     async def work() -> None:
         async with Served(folder) as served:
             for n in range(20):
@@ -156,10 +166,12 @@ def test_a_few_commands_are_deciphered_at_once(folder: Folder) -> None:
                 await eventually(lambda n=n: len(served.taken.bytes) == 8 * (n + 1))  # type: ignore[misc]
             assert not served.turns.waiting
 
-    on_uvloop(work)
+    on_loop(work)
 
 
-def test_what_was_sent_before_the_end_arrives(folder: Folder) -> None:
+def test_what_was_sent_before_the_end_arrives(
+    on_loop: Callable[[Work], None], folder: Folder
+) -> None:
     async def work() -> None:
         async with Served(folder) as served:
             sent = b"x" * (5 * MOST_BYTES)
@@ -171,10 +183,12 @@ def test_what_was_sent_before_the_end_arrives(folder: Folder) -> None:
                 await asyncio.sleep(0.002)
             assert served.taken.bytes == sent
 
-    on_uvloop(work)
+    on_loop(work)
 
 
-def test_what_its_protocol_does_not_want_is_not_gathered(folder: Folder) -> None:
+def test_what_its_protocol_does_not_want_is_not_gathered(
+    on_loop: Callable[[Work], None], folder: Folder
+) -> None:
     async def work() -> None:
         async with Served(folder) as served:
             assert served.taken.transport is not None
@@ -201,11 +215,11 @@ def test_what_its_protocol_does_not_want_is_not_gathered(folder: Folder) -> None
                 await asyncio.sleep(0)
                 assert time.monotonic() < end + 30
 
-    on_uvloop(work)
+    on_loop(work)
 
 
 def test_a_closed_connection_whose_client_says_nothing_is_gone_soon(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch
+    on_loop: Callable[[Work], None], folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A crowd that never takes leave would keep a descriptor each for half a minute."""
     monkeypatch.setattr(sliced_tls, "SHUTDOWN_S", 0.2)
@@ -218,4 +232,4 @@ def test_a_closed_connection_whose_client_says_nothing_is_gone_soon(
             await eventually(lambda: served.taken.ended)
             assert time.monotonic() - began < 10
 
-    on_uvloop(work)
+    on_loop(work)
