@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from counter_node.counters import ops as o
 from counter_node.net.unready import Unready
 from counter_node.node.node import EndedByErrorError, Node
 from counter_node.ports import free_ports
@@ -227,6 +228,37 @@ def test_on_a_full_disk_old_segments_go_though_nobody_writes(
         node.snapshots.take_soon(again=True)
         await until(lambda: bool(compacted))
         monkeypatch.undo()
+        await node.stop()
+
+    asyncio.run(inside())
+
+
+def test_a_snapshot_that_found_no_room_is_tried_again_when_the_state_is_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counters expired soon after it had failed, and writes were refused for the whole pause."""
+
+    async def inside() -> None:
+        node = await bootstrapped(tmp_path, monkeypatch, "")
+        points = Failpoints.from_environment()
+        assert points is not None
+        replica = node.replica
+        await until(lambda: replica.gateway.session is not None)
+        replica.submit_write(Token(), [b"k%d" % n for n in range(4_000)])
+        node.wake()
+        await until(lambda: len(replica.machine.values) == 4_000)
+        points._rules = Failpoints("storage.allocate.snap=enospc@1+")._rules
+        node.snapshots.take_soon()
+        await until(lambda: bool(node.snapshots.refused))
+        points._rules = Failpoints("")._rules
+        before = replica.raft.snapshot.index
+        node.snapshots.take_soon()
+        assert not node.snapshots.busy, "the state is what it was"
+        replica.submit_write(Token(), [[o.FLUSH]])
+        node.wake()
+        await until(lambda: not replica.machine.values)
+        node.snapshots.take_soon()
+        await until(lambda: replica.raft.snapshot.index > before)
         await node.stop()
 
     asyncio.run(inside())

@@ -25,7 +25,8 @@ BLOCKS_FREED = 8
 TAKE_S = 10.0
 """How long who asks for a snapshot waits for it."""
 DISK_FULL_PAUSE_S = 30.0
-"""After a snapshot found no room."""
+"""After a snapshot found no room, unless the state is smaller by a part in so many:"""
+SMALLER = 4
 
 
 class SnapshotMetrics(Protocol):
@@ -58,6 +59,7 @@ class SnapshotTaker:
         self._node, self._storage = node, storage
         self._clock = asyncio.get_running_loop().time
         self._not_before = 0.0
+        self._no_room_for = 0  # bytes of the last that found none; 0: it was another reason to wait
         self.refused = ""  # why the last one was not taken
         self.busy = False
         self.no_memory = ""  # why no snapshot is begun, in words
@@ -79,7 +81,8 @@ class SnapshotTaker:
         node = self._node
         if again:
             self._not_before = 0.0
-        if self.busy or node.failed or self._clock() < self._not_before:
+        waits = self._clock() < self._not_before and not self._smaller()
+        if self.busy or node.failed or waits:
             return
         if (
             node.replica.behind > CATCHING_UP
@@ -95,6 +98,11 @@ class SnapshotTaker:
             self.busy = True
             node.spawn(self._take())
 
+    def _smaller(self) -> bool:
+        """Counters have expired since there was no room, say."""
+        size, then = self._node.replica.machine.snapshot_bytes(), self._no_room_for
+        return size <= then - then // SMALLER
+
     def _survives(self) -> bool:
         """A snapshot is made beside the state. One that would end the process is not begun: it
         would be begun again after each start."""
@@ -103,7 +111,7 @@ class SnapshotTaker:
         if memory.survives(node.memory_bytes, encoded, resident):
             self.no_memory = ""
             return True
-        self._not_before = self._clock() + TOO_LARGE_PAUSE_S
+        self._not_before, self._no_room_for = self._clock() + TOO_LARGE_PAUSE_S, 0
         self.no_memory = (
             f"no snapshot is taken: it would need {encoded} bytes beside the {resident} that the"
             f" process holds, and the memory limit is {node.memory_bytes}. Raise the limit"
@@ -152,6 +160,7 @@ class SnapshotTaker:
                 await asyncio.sleep(0)
         except DiskFullError as error:
             self._not_before = self._clock() + DISK_FULL_PAUSE_S
+            self._no_room_for = node.replica.machine.snapshot_bytes()
             self.refused = str(error)
             log.error("no snapshot: %s", error)
         except Exception as error:

@@ -3,11 +3,12 @@ NodeQuestion."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Generator
+from typing import Any, Final
 
 from counter_node.counters.replies import OK, Set, Simple
 from counter_node.resp import access, transactions
-from counter_node.resp.actions import Action, Close, NodeQuestion, Refusal, Reply, Slow
+from counter_node.resp.actions import Action, Close, NodeQuestion, Refusal, Reply, Slow, Steps
 from counter_node.resp.arguments import SYNTAX, Options, integer, keys
 from counter_node.resp.session import Session, Subcommand
 from counter_node.resp.subcommands import ContainerCommand
@@ -145,6 +146,17 @@ def _ask_about_clients(session: Session, words: list[bytes]) -> Action:
     return NodeQuestion("client", words)
 
 
+def _list_clients(session: Session, words: list[bytes]) -> Action | Slow:
+    """In slices, as there may be thousands."""
+    question = NodeQuestion("client", words)
+    found = None if session.ask is None else session.ask(question)
+    return Slow(_listed(found)) if isinstance(found, Generator) else question
+
+
+def _listed(slices: Generator[None, None, Any]) -> Steps:
+    return Reply((yield from slices))
+
+
 def _on_or_off(session: Session, words: list[bytes]) -> Action:
     if words[2].upper() not in (b"ON", b"OFF"):
         raise Refusal(SYNTAX)
@@ -205,7 +217,7 @@ CLIENT = ContainerCommand(
         "INFO": Subcommand(2, _ask_about_clients, ": This connection in one line."),
         "LIST": Subcommand(
             -2,
-            _ask_about_clients,
+            _list_clients,
             "[TYPE <type> | ID <id> ...]: All connections of this node.",
             admin=True,
         ),

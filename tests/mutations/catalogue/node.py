@@ -11,6 +11,7 @@ from counter_node.counters import batches
 from counter_node.net.connection import ClientConnection
 from counter_node.net.holdings import Holdings
 from counter_node.net.pulse import Pulse
+from counter_node.node.snapshot_taker import SnapshotTaker
 from counter_node.raft.core import Raft
 from counter_node.raft.leadership import Leadership
 from counter_node.raft.messages import VoteResponse
@@ -28,7 +29,7 @@ from counter_node.resp import transactions
 from counter_node.resp.actions import Slow, Write
 from counter_node.resp.pipeline import Pipeline
 from counter_node.resp.session import Session
-from counter_node.views import cluster_view
+from counter_node.views import client_command, cluster_view
 
 from tests.mutations.breakage import Patch, mutation
 
@@ -352,3 +353,19 @@ def transactions_at_once(patch: Patch) -> None:
         return action.finish() if isinstance(action, Slow) else action
 
     patch(transactions, "execute", execute)
+
+
+@mutation(
+    "a snapshot that found no room waits, however small the state has become",
+    tests=("tests/unit/test_node_disk.py",),
+)
+def waits_all_the_same(patch: Patch) -> None:
+    patch(SnapshotTaker, "_smaller", lambda self: False)
+
+
+@mutation(
+    "thousands of connections are listed at once",
+    tests=("tests/unit/resp/test_client_command.py",),
+)
+def clients_at_once(patch: Patch) -> None:
+    patch(client_command, "PIECE", 1_000_000)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import uvloop.loop
 from counter_node.resp import dispatch
 from counter_node.resp.session import Command, Session
 from counter_node.security import sliced_tls, tls
 from counter_node.security.acl import Acl
 from counter_node.security.limits import Pace
-from counter_node.security.sliced_tls import SSLProtocol
 from counter_node.security.throttle import Throttle
 
 from tests.mutations.breakage import Patch, mutation
@@ -86,12 +86,12 @@ def tls_without_slices(patch: Patch) -> None:
     tests=("tests/unit/security/test_sliced_tls.py",),
 )
 def long_leave(patch: Patch) -> None:
-    right = SSLProtocol
+    right = uvloop.loop.SSLProtocol
 
     def patient(*words: Any, ssl_shutdown_timeout: float, **more: Any) -> Any:
         return right(*words, **more)
 
-    patch(sliced_tls, "SSLProtocol", patient)
+    patch(uvloop.loop, "SSLProtocol", patient)
 
 
 @mutation(
