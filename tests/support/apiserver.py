@@ -28,6 +28,7 @@ from counter_node.ports import free_ports
 from kind.tools import programs
 from kind.tools.settings import KUBERNETES
 from tests.support.api_requests import ADMIN_TOKEN, Answer, Request, _request, path_of
+from tests.support.begun import whole
 
 START_S = 150.0
 SERVICE_ACCOUNTS = "system:serviceaccounts"
@@ -48,11 +49,8 @@ class ApiServer:
         self.kubeconfig = folder / "kubeconfig"
 
     def __enter__(self) -> Self:
-        try:
+        with whole(self.__exit__):
             self._start()
-        except BaseException:
-            self.__exit__()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -20,6 +20,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.support.begun import whole
+
 ROOT = Path(__file__).resolve().parents[2]
 
 _LINE = re.compile(r"node (\d+) pid (\d+) resp [\d.]+:(\d+)")
@@ -70,10 +72,9 @@ class DevCluster:
         self.admin_options: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
-        self.start()
-        if not self._ready.wait(self.ready_s):
-            self.__exit__()
-            raise AssertionError(
+        with whole(self.__exit__):
+            self.start()
+            assert self._ready.wait(self.ready_s), (
                 f"the devcluster is not ready after {self.ready_s} s: {self.output}\n{self.logs()}"
             )
         return self

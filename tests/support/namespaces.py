@@ -20,6 +20,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
+from tests.support.begun import whole
+
 CLONE_NEWNET: Final = 0x40000000
 MISSING: Final = (
     "network namespaces need Linux, root, and ip and nsenter (Debian: iproute2, util-linux)"
@@ -82,7 +84,8 @@ class Namespaces:
         self._rules: list[int] = []
 
     def __enter__(self) -> Namespaces:
-        self.start()
+        with whole(self.stop):
+            self.start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,6 +10,7 @@ from typing import Self
 
 import redis
 
+from tests.support.begun import whole
 from tests.support.devcluster import free_port_range
 
 
@@ -21,7 +22,8 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        with whole(self.stop):
+            self.start()
         return self
 
     def __exit__(self, *_: object) -> None:

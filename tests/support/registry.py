@@ -13,6 +13,8 @@ from typing import NamedTuple
 import pytest
 from counter_node.ports import free_ports
 
+from tests.support.begun import whole
+
 USER, PASSWORD = "reader", "let-me-pull"
 HTPASSWD = f"{USER}:$2a$05$f.rxdgJpLYJLRFKwgFUxjOX768FIerSeb3GBejIQBIFt.ZSp.ZtI.\n"
 """The password as bcrypt, which is what the registry takes."""
@@ -52,7 +54,8 @@ class Registry:
             self._process = subprocess.Popen(
                 [program, "serve", str(config)], stdout=log, stderr=subprocess.STDOUT
             )
-        self._wait()
+        with whole(self.__exit__):
+            self._wait()
         return self
 
     def __exit__(self, *_: object) -> None:

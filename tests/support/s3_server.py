@@ -17,6 +17,7 @@ from counter_node.ports import free_ports
 from kind.tools import golang
 from kind.tools.settings import cache_root
 from kind.tools.store import Store
+from tests.support.begun import whole
 
 BUCKET = "archive"
 ACCESS, SECRET = "an-access-key", "a-secret-key"
@@ -57,10 +58,11 @@ class S3Server:
                 [*command, "posix", self.root], env=environment, stdout=log, stderr=log
             )
         end = time.monotonic() + START_S
-        while not self._answers():
-            assert self._process.poll() is None, self._log.read_text()
-            assert time.monotonic() < end, f"no S3 server after {START_S} s"
-            time.sleep(0.05)
+        with whole(self.__exit__):
+            while not self._answers():
+                assert self._process.poll() is None, self._log.read_text()
+                assert time.monotonic() < end, f"no S3 server after {START_S} s"
+                time.sleep(0.05)
         return self
 
     def _answers(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,7 @@ from tests.flaky.book import (
     table,
 )
 from tests.flaky.surroundings import surroundings
+from tests.support.devcluster import DevCluster
 
 
 def record(file: str, number: int = 0, where: str = QUIET, code: int = 0, **more: object) -> Record:
@@ -134,3 +137,21 @@ def test_what_burns_a_core_ends_with_its_surroundings() -> None:
     with surroundings(BUSY, 2):
         assert len(children() - before) == 2
     assert children() == before
+
+
+def test_a_cluster_whose_beginning_is_interrupted_leaves_no_process_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its nodes lived on for half an hour when `make flaky` was ended."""
+    cluster = DevCluster(tmp_path, 1)
+
+    def interrupted(_: float) -> bool:
+        while not cluster.output:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cluster._ready, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt), cluster:
+        raise AssertionError("it never began")
+    assert cluster._process is None or cluster._process.poll() is not None
+    assert not any(Path(f"/proc/{pid}").exists() for pid in cluster._pids.values())
