@@ -1,5 +1,6 @@
 """Finding a breakage: by the simulator's seeds, or by a part of the test suite. Each in a process
-of its own, since it breaks what it imports."""
+of its own, since it breaks what it imports. Any exception counts as found, one that the breakage
+itself raises by mistake too: whoever adds one reads what found it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """What a fault is, and how the faults of a run are drawn. All of them are drawn beforehand, each
 with randomness of its own, so that leaving some out changes no other: that is what the shrinker
-needs."""
+needs. A kind that joins plan.py moves the numbers of all others, and with them what every seed
+does."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What breaks: nodes, links, disks and clocks here, members and clients in the classes below. At
-the end all is mended."""
+"""What breaks: nodes, links, disks and clocks here, members and clients in the classes that this
+one is made of. A kind of fault is a method here and its rate in plan.py. At the end all is
+mended."""
 
 from __future__ import annotations
 

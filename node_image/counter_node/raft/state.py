@@ -1,5 +1,6 @@
-"""What a node's Raft knows, and what it wants sent: the part that both sides of the machine see,
-core.py (elections and the follower's side) and leadership.py. It decides nothing.
+"""What a node's Raft knows, and what it wants sent: the part that all of the machine sees. It
+decides nothing. `State` is the base of `Elections` (election.py), that of `Raft` (core.py, the
+follower's side); leadership.py, the leader's side, holds one.
 
 Two ways lead out. `send`: the message may leave at once. `once_durable`: it leaves when everything
 that was appended, voted or installed before it is on this node's disk."""

@@ -2,7 +2,9 @@
 
 1. What is here is part of the cluster's level (counters/levels.py): the list of commands, how many
    words each takes, how they are read, and the texts of errors. A change that a script could notice
-   is another level; a test keeps what is there (tests/unit/resp/test_called.py).
+   is another level; a test keeps what is there (tests/unit/resp/test_called.py). `Call` does not
+   have the level yet, so nothing newer than level 5 may be called, or be named, here
+   (docs/internals/upgrades.md).
 2. A command's rights are those that its user had when the script was sent: they come with it,
    packed by `packed_rights`. A command is a bit, by its place in `CALLABLE`, so that order is for
    ever.

@@ -1,6 +1,7 @@
 """The names that a script finds: what each is, and which are Lua's or Redis's and are not here.
 
-The compiler asks it what a name is; the engine fills in the functions."""
+The compiler asks it what a name is; the engine fills in the functions. A name more is another
+VERSION (engine.py) and another level of the cluster; no test fails for one."""
 
 from __future__ import annotations
 

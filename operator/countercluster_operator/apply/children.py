@@ -4,7 +4,7 @@ A child is applied when what is wanted changed since it was last applied, or whe
 it since: its generation (which the API server moves on every change of a spec), labels or owners
 are not those that the last apply returned. Status changes of a child cause no write. While the
 watch shows a child as the last apply left it, it is not even read; every ten minutes it is, in case
-the watch is wrong.
+the watch is wrong. A kind that is not watched (run/handlers.py) is read in each pass.
 
 An object of the same name that belongs to somebody else is left alone, and that is reported
 (ownership.py). It is not used either: a workload whose pods would run under a foreign

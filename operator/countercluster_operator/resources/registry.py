@@ -1,5 +1,6 @@
 """The registry of children: every object that the operator makes for a CounterCluster, in the order
-in which they are applied. What is not here is not made, and what is here has a golden file."""
+in which they are applied. What is not here is not made, and what is here has a golden file. Which
+kinds are watched is said in run/handlers.py, what the operator may do in manifests/rbac.yaml."""
 
 from __future__ import annotations
 

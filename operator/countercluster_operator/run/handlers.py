@@ -1,5 +1,8 @@
 """kopf's part: it watches and authenticates, nothing else. Every event only names a CounterCluster
-that needs a pass (docs/concepts/operator.md says why)."""
+that needs a pass (docs/concepts/operator.md says why).
+
+`CHILDREN` are the kinds that are watched: pods, and most of resources/registry.py's. A child of any
+other kind is read in each pass (apply/children.py)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@ the scheduler, the provisioner, and the controllers (events of pods, claims and 
 conditions of the Deployment).
 
 1. A text begins with a reason in one word, which becomes the reason of `Ready` and of one event:
-   docs/operating/trouble.md has a section for each.
+   docs/operating/trouble.md has a row for each.
 2. A text stays the same while the cause does: what counts up in the kubelet's words (pauses,
    attempts) is left out, so that it is reported once. ErrImagePull and ImagePullBackOff are one
    cause.
