@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from counter_node.admin.commands import Admin, Refused, node_id
 from counter_node.counters.replies import Failure
+from counter_node.resp.server_commands import ADMINISTRATION
 from counter_node.settings import HELP, Settings, SettingsError, address, load
 
 CONTRACT = Path(__file__).parents[2] / "docs" / "internals" / "node-interface.md"
@@ -184,6 +185,13 @@ def test_an_administrator_is_answered_also_where_the_node_has_a_fault() -> None:
     answer = asyncio.run(Admin(nobody).execute([b"RAFT.STATUS"]))
     assert isinstance(answer, Failure)
     assert answer.startswith(b"UNKNOWN an error of the node's own, AttributeError")
+
+
+def test_the_admin_port_answers_the_commands_of_its_table() -> None:
+    nobody: Any = object()
+    answered = {name: words for name, (words, _) in Admin(nobody)._commands.items()}
+    table = {c.name.removeprefix("raft.").upper(): c.syntax.split() for c in ADMINISTRATION}
+    assert answered == {name: len(words) for name, words in table.items()}
 
 
 @pytest.mark.parametrize("name", [field.name for field in FIELDS])

@@ -10,6 +10,7 @@ from countercluster_operator.credentials.secured import PLAIN, Secured
 from countercluster_operator.model import Auth, Cache, Cluster, Monitoring, Spec, Tls
 from countercluster_operator.resources.child import Wish
 from countercluster_operator.resources.registry import REGISTRY, all_children, unwanted
+from countercluster_operator.run import handlers
 
 from tests.support.unit.secured import SECURED
 
@@ -85,3 +86,13 @@ def test_every_pod_pulls_with_the_secrets_that_the_operator_was_given(spec: Spec
 
 def _spec(child: dict[str, Any]) -> dict[str, Any]:
     return dict(child.get("spec") or {})
+
+
+def test_children_are_watched_but_for_those_that_each_pass_reads() -> None:
+    watched = {plural for _, _, plural in handlers.CHILDREN}
+    read = {
+        c.kind
+        for c in REGISTRY
+        if not watched & {f"{c.kind}s".lower(), f"{c.kind[:-1]}ies".lower()}
+    }
+    assert read == {"ConfigMap", "PodMonitor", "PrometheusRule"}, "rbac.yaml and handlers.CHILDREN"

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from counter_node.counters.levels import LEVEL
 from counter_node.counters.scripts import Call
+from counter_node.resp import called
 from counter_node.resp.called import CALLABLE, operation
 from counter_node.resp.commands import CATALOGUE, TABLE
 from counter_node.resp.keyed_commands import KEYED
+from counter_node.script import library
 from counter_node.security.limits import STRICT
 from counter_node.security.refusals import Refusals
 from counter_node.users.access import Access
@@ -22,6 +24,10 @@ from tests.support.local import LocalConnection, LocalServer
 from tests.support.redis_server import RedisServer
 from tests.support.unit.redis_connection import RealConnection
 
+NAMES = {5: "40ebb5806caab978"}
+"""Level → the names that scripts can find: a script asks for one by pcall, and an older member
+would answer otherwise. `Call` and the engine do not know the cluster's level yet: whoever adds a
+name gives it to them first, so that below its level the name stays unknown."""
 DIGESTS = {5: "78ec5b4f79c6668d"}
 """Level → what `corpus` becomes. Where the digest is another one, a script could notice: that is a
 new level, whose row comes beside this one, and below which the old way must stay."""
@@ -50,6 +56,13 @@ def test_what_a_script_s_words_mean_is_that_of_the_level() -> None:
         for read_only in (False, True):
             digest.update(repr(operation(list(words), Call(None, read_only, 7))).encode())
     assert digest.hexdigest()[:16] == DIGESTS[LEVEL]
+
+
+def test_the_names_that_scripts_can_find_are_those_of_the_level() -> None:
+    found = sorted(name.decode() for name in called._KNOWN)
+    for table, modules in library.TABLES.items():
+        found += sorted(f"{table}.{name}" for module in modules for name in module.FUNCTIONS)
+    assert hashlib.sha256(" ".join(found).encode()).hexdigest()[:16] == NAMES[LEVEL]
 
 
 def test_every_command_about_counters_may_be_called() -> None:
