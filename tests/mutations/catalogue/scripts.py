@@ -15,6 +15,7 @@ from counter_node.counters.scripts import Scripts
 from counter_node.counters.tables import Tables
 from counter_node.replica import bundles
 from counter_node.resp import called
+from counter_node.script.engine import Script
 from counter_node.script.limits import Budget
 
 from tests.mutations.breakage import Patch, mutation
@@ -72,14 +73,17 @@ def script_accounts_not_held(patch: Patch) -> None:
 
 @mutation("a script is ended by a clock", quick=True)
 def script_ended_by_time(patch: Patch) -> None:
-    original = Budget.command
+    original = Script.run
 
-    def command(self: Budget) -> None:
-        original(self)
-        if time.perf_counter_ns() % 7 == 0:
-            self.out_of_steps()
+    def run(self: Script, keys: Any, arguments: Any, command: Any) -> Any:
+        def until_it_is_late(words: list[bytes], protocol: int) -> Any:
+            if time.perf_counter_ns() % 7 == 0:
+                self.engine_run.budget.out_of_steps()
+            return command(words, protocol)
 
-    patch(Budget, "command", command)
+        return original(self, keys, arguments, until_it_is_late)
+
+    patch(Script, "run", run)
 
 
 @mutation("a snapshot without its scripts", tests=_SCRIPTS)
