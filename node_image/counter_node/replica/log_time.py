@@ -93,7 +93,7 @@ def is_mark(entry: Entry) -> bool:
 
 def holds(kept_at: int, snapshot: int, entries: Iterable[Entry]) -> bool:
     """Whether a note from the disk is of use: it was kept when the log ended with `kept_at`, and no
-    gap began since, as far as the log and the index of its snapshot answer."""
+    gap began since, as far as the log and the index of its snapshot tell."""
     return snapshot <= kept_at and not any(
         entry.index > kept_at and is_mark(entry) for entry in entries
     )

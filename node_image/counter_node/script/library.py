@@ -1,7 +1,8 @@
 """The names that a script finds: what each is, and which are Lua's or Redis's and are not here.
 
 The compiler asks it what a name is; the engine fills in the functions. A name more is another
-VERSION (engine.py) and another level of the cluster; no test fails for one."""
+VERSION (engine.py) and another level of the cluster; `tests/unit/resp/test_called.py: NAMES` fails
+for one."""
 
 from __future__ import annotations
 

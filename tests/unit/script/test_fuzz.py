@@ -9,17 +9,16 @@ import random
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from counter_node.script.engine import Engine
 from counter_node.script.errors import FaultError, ScriptError
-from counter_node.script.replies import BigNumber, Double, Failure, Map, Set, Status, Verbatim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.unit import lua_programs, lua_torments
 from tests.support.unit.lua_limiters import LIMITERS
+from tests.support.unit.script_traces import answer
 
 ENGINE = Engine()
 _KEYWORDS = (
@@ -33,16 +32,6 @@ _SIGNS = (
     "1 0 0x1F 1e9 'a' \"%d+\" [=[x]=] 1/0 -1 '\\255\\0' \\ \0"
 )
 _WORDS = [*_KEYWORDS.split(), *_SIGNS.split(), "\n"]
-
-
-def answer(words: list[bytes], protocol: int) -> Any:
-    """Some reply, the same for the same words."""
-    kind = hashlib.sha1(b"\0".join(words)).digest()[0] % 13
-    return [
-        1, -5, b"text", None, [1, b"a", None, [b"b"]], Status(b"OK"), Failure(b"ERR no"), [], b"12",
-        Map({b"a": 1}), Set([b"x"]), Double(1.5), [Failure(b"ERR in"), Verbatim(b"txt:x"),
-        BigNumber(b"9"), True],
-    ][kind]  # fmt: skip
 
 
 def outcome(source: bytes) -> bytes:
